@@ -1,0 +1,84 @@
+# Thin: each target names the command it runs. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z-]*:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mediafleet needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --require-hashes -r requirements/dev.txt
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: setup
+setup: $(STAMP) ## A virtual environment with the locked dependencies and this project
+
+##
+.PHONY: quick
+quick: $(STAMP) ## First look, no root, no cluster: both desks and stand-in workers as processes
+	$(PY) -m mediafleet_testbed.quick $(ARGS)
+
+.PHONY: demo
+demo: $(STAMP) ## The whole product on a real Kubernetes node (root; KEEP=1, CLUSTER=node|kind|current)
+	$(PY) -m mediafleet_testbed.demo --cluster $(or $(CLUSTER),node) $(if $(KEEP),--keep) $(ARGS)
+
+##
+.PHONY: lint
+lint: $(STAMP) ## Format check, lint, import layers
+	ruff format --check .
+	ruff check .
+	lint-imports
+
+.PHONY: types
+types: $(STAMP) ## mypy --strict over everything
+	mypy
+
+.PHONY: format
+format: $(STAMP) ## Apply the format and the safe fixes
+	ruff format .
+	ruff check --fix .
+
+##
+.PHONY: proto
+proto: $(STAMP) ## Generate common/mediafleet_common/wire from proto/
+	$(PY) -m grpc_tools.protoc -Iproto --python_out=common --mypy_out=quiet:common proto/mediafleet_common/wire/*.proto
+
+.PHONY: crds
+crds: $(STAMP) ## Generate crds/ and the CRD chart from the models
+	$(PY) -m mediafleet_common.api.crds crds charts/mediafleet-crds/templates
+
+.PHONY: lock
+lock: ## Resolve the dependencies again (needs uv)
+	uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -q -o requirements/runtime.txt
+	uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -q -o requirements/dev.txt
+
+.PHONY: drift
+drift: $(STAMP) ## What is generated is in step with what it is generated from
+	$(PY) tests/drift.py
+
+##
+.PHONY: test
+test: $(STAMP) ## Every tier this machine can run (STRICT=1: a tier it cannot run is a failure)
+	$(PY) tests/run.py $(if $(STRICT),--strict) unit contract real cluster
+
+.PHONY: test-unit test-contract test-real test-cluster
+test-unit test-contract test-real test-cluster: $(STAMP) ## One tier alone
+	$(PY) tests/run.py $(if $(STRICT),--strict) $(@:test-%=%) -- $(ARGS)
+
+.PHONY: check
+check: lint types drift ## What CI runs: lint, types, drift, and all tests with STRICT=1
+	$(MAKE) test STRICT=1
+
+.PHONY: bench
+bench: $(STAMP) ## Print the figures beside their baseline, measured in the same run
+	$(PY) -m bench $(ARGS)

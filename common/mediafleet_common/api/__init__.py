@@ -1,0 +1,1 @@
+"""What our resources mean: names, models, and the CRDs generated from them."""

@@ -1,0 +1,177 @@
+"""CRDs, generated from the models: `python -m mediafleet_common.api.crds DIRECTORY …`.
+
+pydantic's JSON schema becomes the structural schema that Kubernetes wants: references inlined,
+`anyOf` with null removed (absent is our null), titles dropped.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from mediafleet_common.api.base import Model
+from mediafleet_common.api.egress_fleet import EgressFleet
+from mediafleet_common.api.names import CATEGORY, GROUP, PLURALS, SHORT_NAMES, VERSION, Kind
+from mediafleet_common.api.orchestrator_pool import OrchestratorPool
+
+MODELS: Final[dict[Kind, type[Model]]] = {
+    Kind.EGRESS_FLEET: EgressFleet,
+    Kind.ORCHESTRATOR_POOL: OrchestratorPool,
+}
+_READY: Final = ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status')
+_AGE: Final = ("Age", "date", ".metadata.creationTimestamp")
+_WHY: Final = ("Why", "string", '.status.conditions[?(@.type=="Ready")].message', 1)
+_COUNTS: Final = (
+    ("Desired", "integer", ".spec.replicas"),
+    ("Ready", "integer", ".status.readyReplicas"),
+    ("Draining", "integer", ".status.draining"),
+)
+COLUMNS: Final[dict[Kind, tuple[tuple[Any, ...], ...]]] = {
+    Kind.EGRESS_FLEET: (
+        ("Mode", "string", ".spec.placement.mode"),
+        *_COUNTS,
+        ("Jobs", "integer", ".status.jobs"),
+        ("OK", *_READY[1:]),
+        _AGE,
+        _WHY,
+    ),
+    Kind.ORCHESTRATOR_POOL: (
+        *_COUNTS,
+        ("Listed", "integer", ".status.listed"),
+        ("Sessions", "integer", ".status.sessions"),
+        ("OK", *_READY[1:]),
+        _AGE,
+        ("List", "string", ".status.listHash", 1),
+        _WHY,
+    ),
+}
+
+
+def structural(schema: dict[str, Any], definitions: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A JSON schema of pydantic's as a Kubernetes structural schema."""
+    definitions = schema.get("$defs", {}) if definitions is None else definitions
+    schema = {key: value for key, value in schema.items() if key not in ("$defs", "title")}
+    if "$ref" in schema:
+        target = definitions[schema.pop("$ref").rsplit("/", 1)[1]]
+        # What stands beside a reference says more than what stands at its target.
+        return structural({**target, **schema}, definitions)
+    if "anyOf" in schema:
+        options = [option for option in schema.pop("anyOf") if option.get("type") != "null"]
+        if len(options) != 1:
+            raise ValueError(f"a structural schema cannot say anyOf: {options}")
+        return structural({**options[0], **schema}, definitions)
+    if "const" in schema:
+        schema["enum"] = [schema.pop("const")]
+    for bound in ("Minimum", "Maximum"):
+        if (limit := schema.pop(f"exclusive{bound}", None)) is not None:
+            # OpenAPI v3.0, which structural schemas are, has the exclusive bounds as booleans.
+            schema[bound.lower()] = limit
+            schema[f"exclusive{bound}"] = True
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    if "properties" in schema:
+        schema.pop("additionalProperties", None)
+        if "default" in schema:
+            # The API server fills what lies below by itself; a copy here would go stale.
+            schema["default"] = {}
+        schema["properties"] = {
+            name: structural(part, definitions) for name, part in schema["properties"].items()
+        }
+    elif isinstance(schema.get("additionalProperties"), dict):
+        schema["additionalProperties"] = structural(schema["additionalProperties"], definitions)
+    if "items" in schema:
+        schema["items"] = structural(schema["items"], definitions)
+    return schema
+
+
+def crd(kind: Kind) -> dict[str, Any]:
+    """The CustomResourceDefinition of a kind."""
+    schema = structural(MODELS[kind].model_json_schema(by_alias=True))
+    properties = schema["properties"]
+    # The API server brings its own schema of these.
+    properties["apiVersion"] = {"type": "string"}
+    properties["kind"] = {"type": "string"}
+    properties["metadata"] = {"type": "object"}
+    if kind is Kind.EGRESS_FLEET:
+        schema["required"] = ["spec"]
+    columns = [
+        {
+            "name": name,
+            "type": type_,
+            "jsonPath": path,
+            **({"priority": priority[0]} if priority else {}),
+        }
+        for name, type_, path, *priority in COLUMNS[kind]
+    ]
+    plural = PLURALS[kind]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{plural}.{GROUP}",
+            "annotations": {"helm.sh/resource-policy": "keep"},
+            "labels": {"app.kubernetes.io/part-of": "mediafleet"},
+        },
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.value,
+                "listKind": f"{kind.value}List",
+                "plural": plural,
+                "singular": kind.value.lower(),
+                "shortNames": [SHORT_NAMES[kind]],
+                "categories": [CATEGORY],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "additionalPrinterColumns": columns,
+                    "subresources": {
+                        "status": {},
+                        "scale": {
+                            "specReplicasPath": ".spec.replicas",
+                            "statusReplicasPath": ".status.replicas",
+                            "labelSelectorPath": ".status.selector",
+                        },
+                    },
+                    "schema": {"openAPIV3Schema": schema},
+                }
+            ],
+        },
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes every part in full: aliases are legal YAML that few people can read."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        del data
+        return True
+
+
+def render() -> dict[str, str]:
+    """File name -> text, for every kind."""
+    head = "# Generated from mediafleet_common.api by `make crds`; do not edit.\n"
+    return {
+        f"{PLURALS[kind]}.yaml": head
+        + yaml.dump(crd(kind), Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
+        for kind in MODELS
+    }
+
+
+def main(directories: list[str]) -> None:
+    """Write the files into each of the directories."""
+    for directory in directories:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        for name, text in render().items():
+            (Path(directory) / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

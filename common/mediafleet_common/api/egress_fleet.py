@@ -1,0 +1,205 @@
+"""EgressFleet: a fleet of LiveKit egress (recording) workers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from mediafleet_common.api.base import Model, rules
+from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.shared import (
+    ConfigKey,
+    Drain,
+    FleetStatus,
+    Replicas,
+    SecretKey,
+    Template,
+    Update,
+)
+
+DEFAULT_SETTLE_SECONDS: Final = 5.0
+
+
+class RequestType(StrEnum):
+    """What a StartEgress asks for, as LiveKit's costs tell requests apart.
+
+    Source: livekit/egress pkg/stats/monitor.go and pkg/types; a v2 request is the type whose cost
+    it has (template as room_composite, web as web, media as participant or track).
+    """
+
+    ROOM_COMPOSITE = "room_composite"
+    AUDIO_ROOM_COMPOSITE = "audio_room_composite"
+    WEB = "web"
+    AUDIO_WEB = "audio_web"
+    PARTICIPANT = "participant"
+    TRACK_COMPOSITE = "track_composite"
+    TRACK = "track"
+
+
+class Mode(StrEnum):
+    """Which pod gets the next job."""
+
+    PACK = "pack"
+    SPREAD = "spread"
+    TYPE_AWARE = "type_aware"
+
+
+Cost = Annotated[float, Field(gt=0, le=1024)]
+
+
+class CpuCost(Model):
+    """CPUs that a job of each type is counted with; desk and pod are told the same."""
+
+    room_composite: Cost = 4.0
+    """Room composite, and v2 template."""
+    audio_room_composite: Cost = 1.0
+    """Audio-only room composite."""
+    web: Cost = 4.0
+    """Web."""
+    audio_web: Cost = 1.0
+    """Audio-only web."""
+    participant: Cost = 2.0
+    """Participant, and v2 media that is transcoded."""
+    track_composite: Cost = 1.0
+    """Track composite."""
+    track: Cost = 0.5
+    """Track, and v2 media that is passed through."""
+
+    def of(self, kind: RequestType) -> float:
+        """CPUs of one job of a type."""
+        return float(getattr(self, kind.value))
+
+
+class Placement(Model):
+    """Which pod gets the next job."""
+
+    mode: Mode = Mode.PACK
+    """pack: the fullest pod that fits, idle pods last. spread: the most free CPU. type_aware: \
+room composite and web to idle pods, everything else spread."""
+    cpu: Annotated[float, Field(gt=0, le=1024)] | None = None
+    """CPUs of a pod. Default: limits.cpu of container egress; with neither, nothing is placed \
+by CPU and condition CpuUnknown says so."""
+    cpu_cost: CpuCost = CpuCost()
+    """CPUs that a job of each type is counted with."""
+    max_cpu_utilization: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of a pod's CPUs that jobs may take once it is busy (an idle pod may be filled \
+wholly, as egress itself does)."""
+
+
+class RedisSentinel(Model):
+    """Redis found through sentinels."""
+
+    master_name: str
+    """Name of the master."""
+    addresses: Annotated[list[str], Field(min_length=1, max_length=32)]
+    """host:port of each sentinel."""
+
+
+class RedisCluster(Model):
+    """A Redis cluster."""
+
+    addresses: Annotated[list[str], Field(min_length=1, max_length=256)]
+    """host:port of some nodes."""
+
+
+class RedisSpec(Model):
+    """The Redis that livekit-server uses."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.address) || has(self.sentinel) || has(self.cluster)",
+                "redis needs an address (host:port), a sentinel or a cluster",
+            ),
+            (
+                "[has(self.address), has(self.sentinel), has(self.cluster)]"
+                ".filter(x, x).size() <= 1",
+                "redis takes one of address, sentinel and cluster, not several",
+            ),
+        )
+    )
+
+    address: Annotated[str, Field(max_length=300)] | None = None
+    """host:port."""
+    username: str | None = None
+    """ACL user."""
+    password_secret: SecretKey | None = None
+    """Where the password lies; the egress desk mounts it by chart value egress.redis[]."""
+    db: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Number of the database."""
+    tls: bool = False
+    """Whether to speak TLS."""
+    sentinel: RedisSentinel | None = None
+    """Found through sentinels instead of by address."""
+    cluster: RedisCluster | None = None
+    """A cluster instead of an address."""
+
+
+class EgressConfig(Model):
+    """Where the user's egress config lies: it is merged with what mediafleet sets, in the pod."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.secret) != has(self.configMap)",
+                "egressConfig takes either a secret or a configMap",
+            )
+        )
+    )
+
+    secret: SecretKey | None = None
+    """A key of a Secret; use this when the config holds storage keys."""
+    config_map: ConfigKey | None = None
+    """A key of a ConfigMap."""
+
+
+class EgressFleetSpec(Model):
+    """What is wanted."""
+
+    replicas: Replicas | None = None
+    """How many pods. Absent, it is set to 1 once; autoscalers and kubectl scale write it."""
+    paused: bool = False
+    """Leaves all pods as they are; placing goes on."""
+    image: Annotated[str, Field(min_length=1, max_length=512)] = "livekit/egress:v1.12.0"
+    """Image of the egress worker."""
+    redis: RedisSpec
+    """The Redis that livekit-server uses."""
+    egress_config: EgressConfig | None = None
+    """The user's egress config (api_key, api_secret, ws_url, storage)."""
+    placement: Placement = Placement()
+    """Which pod gets the next job."""
+    accepts: Annotated[list[RequestType], Field(max_length=7)] = Field(default_factory=list)
+    """Request types that this fleet takes; empty means all."""
+    template: Template = Template()
+    """What to add to the pods."""
+    drain: Drain = Drain()
+    """How a pod leaves."""
+    update: Update = Update()
+    """How pods are replaced when the template changes."""
+
+    @property
+    def settle_seconds(self) -> float:
+        """Seconds between unlisting a pod and the first idle reading that counts."""
+        return seconds(self.drain.settle) if self.drain.settle else DEFAULT_SETTLE_SECONDS
+
+
+class EgressFleetStatus(FleetStatus):
+    """What the operator last saw and decided."""
+
+    mode: str | None = None
+    """The placement mode in force."""
+    jobs: int | None = None
+    """Jobs on all pods; absent while the load of a pod is unknown."""
+
+
+class EgressFleet(Model):
+    """A fleet of LiveKit egress (recording) workers: the operator keeps the pods and drains them \
+safely, the egress desk places each StartEgress."""
+
+    kind: Literal["EgressFleet"] = "EgressFleet"
+    spec: EgressFleetSpec
+    """What is wanted."""
+    status: EgressFleetStatus | None = None
+    """What the operator last saw and decided."""

@@ -1,0 +1,78 @@
+"""The files that stand in for the cluster: workers for the egress desk, nodes for the advertiser.
+
+The fields have the resources' names under the same structure, in snake_case.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from mediafleet_common.api.base import Model
+from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.orchestrator_pool import Advertise
+
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class WorkerEntry(Model):
+    """One egress worker."""
+
+    name: Name
+    cluster_id: Name
+    """Its psrpc topic: `cluster_id` of its egress config."""
+    metrics: str | None = None
+    """URL of its Prometheus metrics; absent means that its load is unknown."""
+    cpu: Annotated[float, Field(gt=0)] | None = None
+    """CPUs it has; absent: the fleet's `placement.cpu`."""
+    memory: Annotated[int, Field(gt=0)] | None = None
+    """Bytes of memory it may use."""
+    state: PodState = PodState.READY
+
+
+class FleetEntry(Model):
+    """One fleet of egress workers."""
+
+    name: Name
+    placement: Placement = Placement()
+    accepts: list[RequestType] = Field(default_factory=list)
+    """Request types it takes; empty means all."""
+    workers: list[WorkerEntry] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> FleetEntry:
+        for field in ("name", "cluster_id"):
+            seen: set[str] = set()
+            for worker in self.workers:
+                value = getattr(worker, field)
+                if value in seen:
+                    raise ValueError(f"fleet {self.name}: two workers have {field} {value!r}")
+                seen.add(value)
+        return self
+
+
+class WorkersFile(Model):
+    """`mediafleet egress --workers FILE`."""
+
+    fleets: list[FleetEntry]
+
+
+class NodeEntry(Model):
+    """One orchestrator node."""
+
+    name: Name
+    url: str
+    """https://host:port, as a gateway reaches it. Checked by the advertiser, so that one bad URL \
+leaves the others listed."""
+    metrics: str | None = None
+    """URL of its Prometheus metrics; absent means that its load is unknown."""
+    state: PodState = PodState.READY
+
+
+class NodesFile(Model):
+    """`mediafleet advertise --nodes FILE`."""
+
+    advertise: Advertise = Advertise()
+    nodes: list[NodeEntry]

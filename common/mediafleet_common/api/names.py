@@ -1,0 +1,166 @@
+"""Names that parts built side by side must share: labels, annotations, conditions, ports.
+
+Each stands here once. Changing one changes a contract with running clusters.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+GROUP: Final = "mediafleet.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+CATEGORY: Final = "mediafleet"
+FIELD_MANAGER: Final = "mediafleet"
+
+
+class Kind(StrEnum):
+    """The kinds of resource, as they are written in manifests."""
+
+    EGRESS_FLEET = "EgressFleet"
+    ORCHESTRATOR_POOL = "OrchestratorPool"
+
+
+PLURALS: Final = {
+    Kind.EGRESS_FLEET: "egressfleets",
+    Kind.ORCHESTRATOR_POOL: "orchestratorpools",
+}
+SHORT_NAMES: Final = {Kind.EGRESS_FLEET: "efleet", Kind.ORCHESTRATOR_POOL: "opool"}
+
+
+class Label(StrEnum):
+    """Labels on pods of a fleet."""
+
+    KIND = f"{GROUP}/kind"
+    """Which kind of resource owns the pod: a value of `KindLabel`."""
+    FLEET = f"{GROUP}/fleet"
+    SLOT = f"{GROUP}/slot"
+    TEMPLATE = f"{GROUP}/template"
+    """Hash of what the pod was made from; a pod with another hash is replaced."""
+    STATE = f"{GROUP}/state"
+    """A value of `PodState`: what the operator wants desks to do with the pod."""
+
+    NAME = "app.kubernetes.io/name"
+    INSTANCE = "app.kubernetes.io/instance"
+    COMPONENT = "app.kubernetes.io/component"
+    PART_OF = "app.kubernetes.io/part-of"
+    MANAGED_BY = "app.kubernetes.io/managed-by"
+
+
+class KindLabel(StrEnum):
+    """Values of `Label.KIND` (label values cannot say it in CamelCase by convention)."""
+
+    EGRESS = "egress"
+    ORCHESTRATOR = "orchestrator"
+
+
+class Annotation(StrEnum):
+    """Annotations on pods of a fleet."""
+
+    ADDRESS = f"{GROUP}/address"
+    """URL under which a gateway reaches the node."""
+    DRAIN_STARTED = f"{GROUP}/drain-started"
+    """RFC 3339 with milliseconds, UTC: when the pod was marked draining."""
+    DRAIN_REASON = f"{GROUP}/drain-reason"
+    """Why it drains: a value of `DrainReason`."""
+    CORDONED = f"{GROUP}/cordoned"
+    """`"true"`: a person wants no new work on this pod; it is drained and replaced."""
+
+
+class PodState(StrEnum):
+    """What a pod is to its fleet."""
+
+    PENDING = "pending"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+class DrainReason(StrEnum):
+    """Why a pod is leaving."""
+
+    SCALE_DOWN = "scale_down"
+    TEMPLATE = "template"
+    CORDONED = "cordoned"
+    NODE = "node"
+    """Its Kubernetes node is cordoned, or leaves."""
+
+
+class Condition(StrEnum):
+    """Types of `status.conditions`."""
+
+    READY = "Ready"
+    PROGRESSING = "Progressing"
+    DEGRADED = "Degraded"
+    DRAINING = "Draining"
+    PAUSED = "Paused"
+    SCALING_ACTIVE = "ScalingActive"
+    ADDRESS_READY = "AddressReady"
+    CPU_UNKNOWN = "CpuUnknown"
+    TEMPLATE_VALID = "TemplateValid"
+    MODE_UNSUPPORTED = "ModeUnsupported"
+
+
+class Reason(StrEnum):
+    """Reasons of conditions and Events: one enum, so that an alert can rely on the words."""
+
+    AS_WANTED = "AsWanted"
+    SCALING_UP = "ScalingUp"
+    SCALING_DOWN = "ScalingDown"
+    ROLLING_OUT = "RollingOut"
+    ROLLOUT_STOPPED = "RolloutStopped"
+    WAITING_FOR_PODS = "WaitingForPods"
+    WAITING_FOR_IDLE = "WaitingForIdle"
+    LOAD_UNKNOWN = "LoadUnknown"
+    PAUSED = "Paused"
+    NOT_PAUSED = "NotPaused"
+    NO_PODS_DRAIN = "NoPodsDrain"
+    POD_FAILED = "PodFailed"
+    POD_EVICTED = "PodEvicted"
+    POD_LOST = "PodLost"
+    IMAGE_PULL = "ImagePull"
+    CRASH_LOOP = "CrashLoop"
+    UNSCHEDULABLE = "Unschedulable"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    ADMISSION_REFUSED = "AdmissionRefused"
+    TEMPLATE_INVALID = "TemplateInvalid"
+    TEMPLATE_OK = "TemplateOk"
+    CPU_DECLARED = "CpuDeclared"
+    CPU_NOT_DECLARED = "CpuNotDeclared"
+    SCALED_UP = "ScaledUp"
+    SCALED_DOWN = "ScaledDown"
+    DRAIN_STARTED = "DrainStarted"
+    DRAIN_CANCELLED = "DrainCancelled"
+    DRAIN_FINISHED = "DrainFinished"
+    DRAIN_TIMED_OUT = "DrainTimedOut"
+
+
+class Container(StrEnum):
+    """Containers of a fleet's pods."""
+
+    EGRESS = "egress"
+    NODE = "node"
+    CONFIG = "config"
+    AGENT = "agent"
+
+
+class Port:
+    """Default TCP ports."""
+
+    DESK_HTTP: Final = 8080
+    """Health, metrics, `/orchestrators`."""
+    ORCHESTRATOR: Final = 8935
+    SCALER: Final = 9090
+    EGRESS_METRICS: Final = 9091
+    EGRESS_HEALTH: Final = 9092
+    NODE_CLI: Final = 7935
+    """go-livepeer's CLI server: loopback only, it moves money."""
+    AGENT: Final = 7936
+
+
+def cluster_id(namespace: str, pod: str, uid: str) -> str:
+    """The psrpc topic of an egress pod.
+
+    Holds the uid because namespaces, clusters and a pod's earlier self may share one Redis.
+    """
+    return f"{namespace}.{pod}.{uid[:8]}"

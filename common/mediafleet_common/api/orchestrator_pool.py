@@ -1,0 +1,147 @@
+"""OrchestratorPool: a pool of go-livepeer nodes behind one advertised entry."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from mediafleet_common.api.base import Model, rules
+from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.names import Port
+from mediafleet_common.api.shared import Drain, FleetStatus, Replicas, Template, Update
+
+LIVE_VIDEO_SETTLE_SECONDS: Final = 7 * 60.0
+"""Gateways' live-video selectors refresh after about 6 minutes (wire facts: go-livepeer server)."""
+BATCH_AI_SETTLE_SECONDS: Final = 11 * 60.0
+"""Gateways' batch-AI selectors keep a node for 10 minutes."""
+
+
+class LoadSource(StrEnum):
+    """Where a node's load is read."""
+
+    TRANSCODE = "transcode"
+    DOCKER_AI = "docker-ai"
+
+
+class AddressType(StrEnum):
+    """How a gateway reaches a node."""
+
+    POD_IP = "pod_ip"
+    TEMPLATE = "template"
+
+
+class Address(Model):
+    """Under which address a gateway reaches a node."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.type != 'template' || has(self.template)",
+                "address.type template needs address.template, for example "
+                "https://{slot}.orch.example.com:8935",
+            ),
+        )
+    )
+
+    type: AddressType = AddressType.POD_IP
+    """pod_ip: https://<pod IP>:<port>. template: as address.template says."""
+    port: Annotated[int, Field(ge=1, le=65535)] = Port.ORCHESTRATOR
+    """Port that the node listens on."""
+    scheme: Literal["https", "http"] = "https"
+    """What gateways speak; http is for tests, since go-livepeer nodes always speak TLS."""
+    template: Annotated[str, Field(max_length=300, json_schema_extra={"pattern": "^https?://"})] | (
+        None
+    ) = None
+    """URL with {slot}, {name}, {namespace} or {nodeName}."""
+
+
+class Advertise(Model):
+    """How gateways are told of the nodes."""
+
+    max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """List no more than so many. A gateway visits only the first -extraNodes (its default is 0)."""
+    replicas: Annotated[int, Field(ge=0, le=20)] = 2
+    """Replicas of the advertiser; 0 makes none."""
+    eth_address: (
+        Annotated[str, Field(json_schema_extra={"pattern": "^0x[0-9a-fA-F]{40}$"})] | None
+    ) = None
+    """ETH address of the orchestrator, which gateways that look on-chain demand."""
+    price_per_unit: Annotated[int, Field(ge=0)] = 0
+    """Price in wei for pixelsPerUnit pixels, which gateways that look on-chain demand."""
+    pixels_per_unit: Annotated[int, Field(ge=1)] = 1
+    """Pixels that pricePerUnit is for."""
+    tls_secret: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """Secret of type kubernetes.io/tls; without one the advertiser signs its own certificate, \
+which is what go-livepeer does too."""
+
+
+class Sessions(Model):
+    """How many sessions a node takes."""
+
+    max: Annotated[int, Field(ge=1, le=100000)] | None = None
+    """Rendered to -maxSessions."""
+
+
+class OrchestratorPoolSpec(Model):
+    """What is wanted."""
+
+    replicas: Replicas | None = None
+    """How many nodes. Absent, it is set to 1 once; autoscalers and kubectl scale write it."""
+    paused: bool = False
+    """Leaves all pods as they are; advertising goes on."""
+    image: Annotated[str, Field(min_length=1, max_length=512)] = "livepeer/go-livepeer:v0.9.2"
+    """Image of the node."""
+    args: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=200)] = Field(
+        default_factory=list
+    )
+    """Flags for go-livepeer beside those that mediafleet sets (-serviceAddr, -httpAddr, -cliAddr, \
+-monitor, -maxSessions)."""
+    load: LoadSource = LoadSource.TRANSCODE
+    """Where a node's load is read: transcode (sessions) or docker-ai (AI containers in use)."""
+    address: Address = Address()
+    """Under which address a gateway reaches a node."""
+    advertise: Advertise = Advertise()
+    """How gateways are told of the nodes."""
+    sessions: Sessions = Sessions()
+    """How many sessions a node takes."""
+    template: Template = Template()
+    """What to add to the pods."""
+    drain: Drain = Drain()
+    """How a node leaves."""
+    update: Update = Update()
+    """How nodes are replaced when the template changes."""
+
+    @property
+    def settle_seconds(self) -> float:
+        """Seconds between unlisting a node and the first idle reading that counts."""
+        if self.drain.settle:
+            return seconds(self.drain.settle)
+        return (
+            BATCH_AI_SETTLE_SECONDS
+            if self.load is LoadSource.DOCKER_AI
+            else LIVE_VIDEO_SETTLE_SECONDS
+        )
+
+
+class OrchestratorPoolStatus(FleetStatus):
+    """What the operator last saw and decided."""
+
+    listed: int | None = None
+    """Nodes that may be advertised."""
+    list_hash: str | None = None
+    """Changes whenever the set of nodes that may be advertised does."""
+    sessions: int | None = None
+    """Sessions on all nodes; absent while the load of a node is unknown."""
+
+
+class OrchestratorPool(Model):
+    """A pool of go-livepeer nodes behind one advertised entry: the list that gateways read in \
+GetOrchestrator follows the pods, and nodes drain safely."""
+
+    kind: Literal["OrchestratorPool"] = "OrchestratorPool"
+    spec: OrchestratorPoolSpec = OrchestratorPoolSpec()
+    """What is wanted."""
+    status: OrchestratorPoolStatus | None = None
+    """What the operator last saw and decided."""

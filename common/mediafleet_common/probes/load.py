@@ -1,0 +1,103 @@
+"""What a worker's Prometheus metrics say of its load. Pure: text in, `Load` out.
+
+A metric that is absent is unknown, never 0.
+
+Sources of the names: livekit/egress pkg/stats/monitor_prom.go; livepeer/go-livepeer
+monitor/census.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+_PREFIXES: Final = ("livekit_", "livepeer_")
+
+
+class Source(StrEnum):
+    """Which kind of worker the text is of."""
+
+    EGRESS = "egress"
+    TRANSCODE = "transcode"
+    DOCKER_AI = "docker-ai"
+
+
+class UnreadableMetricsError(ValueError):
+    """The text is not Prometheus exposition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a worker says of itself; `None` is unknown everywhere."""
+
+    jobs: int | None = None
+    """Active jobs or sessions."""
+    capacity: int | None = None
+    """Jobs or sessions it takes at most."""
+    cpu_load: float | None = None
+    """Busy share of all its CPUs, 0 to 1."""
+    terminating: bool | None = None
+    jobs_by_type: Mapping[str, int] = field(default_factory=dict)
+
+
+def parse(text: str, source: Source) -> Load:
+    """The load that an exposition text tells.
+
+    Raises:
+        UnreadableMetricsError: the text is not Prometheus exposition.
+    """
+    samples = list(_samples(text))
+    if source is Source.EGRESS:
+        return _egress(samples)
+    names = {
+        Source.TRANSCODE: ("livepeer_current_sessions_total", "livepeer_max_sessions_total"),
+        Source.DOCKER_AI: ("livepeer_ai_container_in_use", None),
+    }[source]
+    return Load(
+        jobs=_whole(_total(samples, names[0])),
+        capacity=_whole(_total(samples, names[1])) if names[1] else None,
+    )
+
+
+def _samples(text: str) -> Iterator[Sample]:
+    # Go and process metrics are most of an exposition and none of our business.
+    lines = [line for line in text.splitlines() if line.startswith(_PREFIXES)]
+    if not lines and text.strip() and not text.lstrip().startswith("#"):
+        raise UnreadableMetricsError("no line of it is a metric")
+    try:
+        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+            yield from family.samples
+    except ValueError as error:
+        raise UnreadableMetricsError(str(error)) from error
+
+
+def _egress(samples: list[Sample]) -> Load:
+    by_type: dict[str, int] = {}
+    for sample in samples:
+        if sample.name == "livekit_egress_requests":
+            kind = sample.labels.get("type", "")
+            by_type[kind] = by_type.get(kind, 0) + round(sample.value)
+    # The gauge vector has no series before the first job: the pod's other metrics tell that it
+    # was asked, so no series then means no job. Without them the answer is unknown.
+    answered = _total(samples, "livekit_egress_available") is not None
+    terminating = _total(samples, "livekit_egress_is_terminating")
+    return Load(
+        jobs=sum(by_type.values()) if by_type or answered else None,
+        cpu_load=_total(samples, "livekit_node_cpu_load"),
+        terminating=None if terminating is None else terminating > 0,
+        jobs_by_type=by_type,
+    )
+
+
+def _total(samples: list[Sample], name: str) -> float | None:
+    values = [sample.value for sample in samples if sample.name == name]
+    return sum(values) if values else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

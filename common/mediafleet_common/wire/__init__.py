@@ -1,0 +1,1 @@
+"""Our own minimal messages, generated from `proto/` (`make proto`); nothing here is hand-written."""

@@ -1,0 +1,1 @@
+"""The control plane: decides which pods exist."""

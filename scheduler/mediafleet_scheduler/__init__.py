@@ -1,0 +1,1 @@
+"""The data plane: decides which pod gets the work."""

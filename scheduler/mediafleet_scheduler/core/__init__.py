@@ -1,0 +1,1 @@
+"""The pure part of the data plane: no I/O, no clock, no randomness, no logging."""

@@ -1,0 +1,87 @@
+"""Runs tiers of tests and says plainly which one this machine cannot run, and why.
+
+`python tests/run.py [--strict] TIER… [-- PYTEST ARGUMENTS]`. With `--strict` a tier that cannot
+run is a failure. The cluster tier runs inside the testbed's network namespace, since Service and
+pod addresses must never leave the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+SECONDS: Final = {"unit": 600, "contract": 600, "real": 1500, "cluster": 3600}
+"""A tier that takes longer hangs: it is ended and fails."""
+
+
+def why_not(tier: str) -> str | None:
+    """One sentence on why this machine cannot run a tier, or `None`."""
+    if tier == "real":
+        from mediafleet_testbed.real import why_not as real
+
+        return real()
+    if tier == "cluster":
+        from mediafleet_testbed.node import why_not as cluster
+
+        return cluster()
+    return None
+
+
+def command(tier: str, extra: list[str]) -> list[str]:
+    """What runs a tier."""
+    pytest = [sys.executable, "-m", "pytest", f"tests/{tier}", *extra]
+    if tier == "cluster":
+        return [sys.executable, "-m", "mediafleet_testbed", "with-node", "--", *pytest]
+    return pytest
+
+
+def run(tier: str, extra: list[str]) -> bool:
+    """Run one tier; whether it passed."""
+    print(f"\n=== tier {tier} ===", flush=True)
+    began = time.monotonic()
+    try:
+        code = subprocess.run(
+            command(tier, extra), cwd=ROOT, timeout=SECONDS[tier], check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        print(f"tier {tier}: no end after {SECONDS[tier]} s", flush=True)
+        return False
+    print(f"=== tier {tier}: exit {code} after {time.monotonic() - began:.0f} s ===", flush=True)
+    return code == 0
+
+
+def main() -> int:
+    """Run what the arguments name; exit status."""
+    arguments = sys.argv[1:]
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--strict", action="store_true", help="a tier that cannot run fails")
+    parser.add_argument("tiers", nargs="+", choices=sorted(SECONDS))
+    options = parser.parse_args(arguments[:cut])
+    failed: list[str] = []
+    missing: list[str] = []
+    for tier in options.tiers:
+        if reason := why_not(tier):
+            line = f"  TIER {tier.upper()} NOT RUN: {reason}  "
+            print("\n" + "!" * min(len(line), shutil.get_terminal_size().columns))
+            print(line)
+            missing.append(tier)
+        elif not run(tier, arguments[cut + 1 :]):
+            failed.append(tier)
+    print()
+    for tier in options.tiers:
+        verdict = "NOT RUN" if tier in missing else "FAILED" if tier in failed else "passed"
+        print(f"  {tier:10} {verdict}")
+    if missing and options.strict:
+        print("A tier could not run and STRICT=1 was given.")
+    return 1 if failed or (missing and options.strict) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
