@@ -18,6 +18,8 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
+        # Errors speak of files, which are snake_case; resources were checked by the API server.
+        loc_by_alias=False,
     )
 
 

@@ -65,13 +65,9 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any] | None = None
         return structural({**options[0], **schema}, definitions)
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
-    for bound in ("Minimum", "Maximum"):
-        if (limit := schema.pop(f"exclusive{bound}", None)) is not None:
-            # OpenAPI v3.0, which structural schemas are, has the exclusive bounds as booleans.
-            schema[bound.lower()] = limit
-            schema[f"exclusive{bound}"] = True
     if schema.get("default", ...) is None:
         del schema["default"]
+    _bounds_as_openapi_3_0(schema)
     if "properties" in schema:
         schema.pop("additionalProperties", None)
         if "default" in schema:
@@ -80,11 +76,18 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any] | None = None
         schema["properties"] = {
             name: structural(part, definitions) for name, part in schema["properties"].items()
         }
-    elif isinstance(schema.get("additionalProperties"), dict):
-        schema["additionalProperties"] = structural(schema["additionalProperties"], definitions)
-    if "items" in schema:
-        schema["items"] = structural(schema["items"], definitions)
+    for inner in ("additionalProperties", "items"):
+        if isinstance(schema.get(inner), dict):
+            schema[inner] = structural(schema[inner], definitions)
     return schema
+
+
+def _bounds_as_openapi_3_0(schema: dict[str, Any]) -> None:
+    """Make exclusive bounds booleans, as OpenAPI 3.0 and so structural schemas have them."""
+    for bound in ("Minimum", "Maximum"):
+        if (limit := schema.pop(f"exclusive{bound}", None)) is not None:
+            schema[bound.lower()] = limit
+            schema[f"exclusive{bound}"] = True
 
 
 def crd(kind: Kind) -> dict[str, Any]:

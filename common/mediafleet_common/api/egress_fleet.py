@@ -114,8 +114,10 @@ class RedisSpec(Model):
                 "redis needs an address (host:port), a sentinel or a cluster",
             ),
             (
-                "[has(self.address), has(self.sentinel), has(self.cluster)]"
-                ".filter(x, x).size() <= 1",
+                (
+                    "[has(self.address), has(self.sentinel), has(self.cluster)]"
+                    ".filter(x, x).size() <= 1"
+                ),
                 "redis takes one of address, sentinel and cluster, not several",
             ),
         )

@@ -39,8 +39,10 @@ class Address(Model):
         json_schema_extra=rules(
             (
                 "self.type != 'template' || has(self.template)",
-                "address.type template needs address.template, for example "
-                "https://{slot}.orch.example.com:8935",
+                (
+                    "address.type template needs address.template, for example "
+                    "https://{slot}.orch.example.com:8935"
+                ),
             ),
         )
     )

@@ -1,0 +1,19 @@
+"""Durations as people write them."""
+
+import pytest
+
+from mediafleet_common.api.durations import seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("500ms", 0.5), ("30s", 30), ("7m", 420), ("1h30m", 5400), ("1.5h", 5400), ("0s", 0)],
+)
+def test_a_duration_is_the_sum_of_its_parts(text: str, expected: float) -> None:
+    assert seconds(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 s", "s", "-5s", "5d", "1h junk"])
+def test_what_is_not_a_duration_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="write for example"):
+        seconds(text)
