@@ -1,0 +1,106 @@
+"""The HTTP side of every long-running command: health, readiness, metrics, extra routes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Final, Self
+
+from aiohttp import web
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from mediafleet_common.serving.addresses import split_host_port
+from mediafleet_common.serving.run import CannotStartError
+
+Why = Callable[[], str | None]
+"""`None` when all is well, else the reason in one sentence."""
+
+_log: Final = logging.getLogger(__name__)
+_MAX_BODY_BYTES: Final = 64 * 1024
+_KEEPALIVE_SECONDS: Final = 30.0
+_SHUTDOWN_SECONDS: Final = 1.0
+
+
+def _always_well() -> str | None:
+    return None
+
+
+class HttpServer:
+    """`/healthz`, `/readyz`, `/metrics` and `routes` on one port, as an async context manager.
+
+    `/readyz` and `/healthz` answer 200 `ok`, or 503 with the reason that `ready` or `healthy`
+    gives. `listen` is `HOST:PORT`; port 0 takes a free one, told by `port` once started.
+
+    Raises:
+        CannotStartError: on entering, when the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        listen: str,
+        ready: Why,
+        healthy: Why = _always_well,
+        routes: Iterable[web.RouteDef] = (),
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._listen = listen
+        self._registry = registry
+        self._app = web.Application(client_max_size=_MAX_BODY_BYTES)
+        self._app.add_routes(
+            [
+                web.get("/healthz", _health(healthy)),
+                web.get("/readyz", _health(ready)),
+                web.get("/metrics", self._metrics),
+                *routes,
+            ]
+        )
+        self._runner: web.AppRunner | None = None
+        self._port: int | None = None
+
+    @property
+    def port(self) -> int:
+        """The port in use; only once started."""
+        if self._port is None:
+            raise RuntimeError("the HTTP server is not started")
+        return self._port
+
+    async def __aenter__(self) -> Self:
+        host, port = split_host_port(self._listen)
+        runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise CannotStartError(f"cannot listen on {self._listen}: {error}") from error
+        self._runner = runner
+        self._port = int(runner.addresses[0][1])
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+
+def _health(why: Why) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        reason = why()
+        return web.Response(text=reason or "ok", status=503 if reason else 200)
+
+    return answer

@@ -1,0 +1,52 @@
+"""Run a command's coroutine until it ends or the process is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import uvloop
+
+_log: Final = logging.getLogger(__name__)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class CannotStartError(Exception):
+    """What was asked for cannot be started; the text tells a person why."""
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run `main` on uvloop and return the exit code: 0 when it returns, 1 when it cannot start.
+
+    SIGTERM and SIGINT set the event that `main` gets, upon which it has to clean up and return; a
+    second signal ends the process at once with 128 + its number.
+    """
+    try:
+        uvloop.run(_until_stopped(main))
+    except CannotStartError as error:
+        _log.critical("%s", error)
+        return 1
+    return 0
+
+
+async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        _log.info("%s: stopping", number.name)
+        stop.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        await main(stop)
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)

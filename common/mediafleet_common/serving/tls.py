@@ -1,0 +1,119 @@
+"""TLS material: a certificate signed by itself, and credentials that follow their files."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from mediafleet_common.serving.run import CannotStartError
+
+_CLOCK_SKEW: Final = timedelta(minutes=5)
+_COMMON_NAME_MAX: Final = 64
+
+
+def self_signed(hosts: Sequence[str], days: int = 365) -> tuple[bytes, bytes]:
+    """Key and certificate (PEM) for host names and IP addresses, valid from five minutes ago."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:_COMMON_NAME_MAX])])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([_san(host) for host in hosts]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        certificate.public_bytes(Encoding.PEM),
+    )
+
+
+def _san(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def self_signed_credentials(hosts: Sequence[str]) -> grpc.ServerCredentials:
+    """gRPC server credentials with a certificate made on the spot."""
+    return grpc.ssl_server_credentials([self_signed(hosts)])
+
+
+@dataclass(slots=True)
+class FilePair:
+    """A certificate and its key in two files, which may be replaced while we run.
+
+    Raises:
+        CannotStartError: on `load`, when they cannot be read or do not belong together.
+    """
+
+    certificate: Path
+    key: Path
+    on_error: Callable[[str], None]
+    """Told when a replacement cannot be used; the pair in force stays."""
+    _stamp: tuple[int, ...] = ()
+
+    def load(self) -> grpc.ServerCredentials:
+        """gRPC server credentials; later handshakes use what the files hold by then."""
+        first = grpc.ssl_server_certificate_configuration([self._read()])
+        return grpc.dynamic_ssl_server_credentials(first, self._newer, False)
+
+    def _read(self) -> tuple[bytes, bytes]:
+        try:
+            stamp = tuple(path.stat().st_mtime_ns for path in (self.certificate, self.key))
+            certificate, key = self.certificate.read_bytes(), self.key.read_bytes()
+        except OSError as error:
+            raise CannotStartError(f"cannot read the TLS pair: {error}") from error
+        check_pair(certificate, key)
+        self._stamp = stamp
+        return key, certificate
+
+    def _newer(self) -> grpc.ServerCertificateConfiguration | None:
+        try:
+            paths = (self.certificate, self.key)
+            if tuple(path.stat().st_mtime_ns for path in paths) == self._stamp:
+                return None
+            return grpc.ssl_server_certificate_configuration([self._read()])
+        except (OSError, CannotStartError) as error:
+            self.on_error(str(error))
+            return None
+
+
+def check_pair(certificate: bytes, key: bytes) -> None:
+    """Refuse a certificate and key (PEM) that do not belong together.
+
+    Raises:
+        CannotStartError: with the reason; gRPC itself would fail each handshake without a word.
+    """
+    try:
+        private = load_pem_private_key(key, None)
+        public = x509.load_pem_x509_certificate(certificate).public_key()
+    except (ValueError, TypeError) as error:
+        raise CannotStartError(f"the TLS pair is not PEM: {error}") from error
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if private.public_key().public_bytes(*form) != public.public_bytes(*form):
+        raise CannotStartError("the TLS key does not belong to the TLS certificate")
