@@ -7,7 +7,10 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
+from mediafleet_common.api.base import rules
+
 PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+EXAMPLES: Final = "write for example 500ms, 30s, 7m or 1h30m"
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -19,7 +22,7 @@ def seconds(text: str) -> float:
         ValueError: the text is not a duration.
     """
     if not re.match(PATTERN, text):
-        raise ValueError(f"{text!r} is not a duration: write for example 500ms, 30s, 7m or 1h30m")
+        raise ValueError(f"{text!r} is not a duration: {EXAMPLES}")
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
 
 
@@ -30,6 +33,16 @@ def _checked(value: object) -> object:
 
 
 Duration = Annotated[
-    str, BeforeValidator(_checked), Field(json_schema_extra={"pattern": PATTERN, "maxLength": 32})
+    str,
+    BeforeValidator(_checked),
+    Field(
+        json_schema_extra={
+            "maxLength": 32,
+            # A rule and not a pattern: the API server then says what to write, not what failed.
+            **rules(
+                (f"self.matches('{PATTERN}')".replace("\\", "\\\\"), f"not a duration: {EXAMPLES}")
+            ),
+        }
+    ),
 ]
 """A duration as text; `seconds()` gives its value."""

@@ -38,7 +38,7 @@ class Address(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "self.type != 'template' || has(self.template)",
+                "!has(self.type) || self.type != 'template' || has(self.template)",
                 (
                     "address.type template needs address.template, for example "
                     "https://{slot}.orch.example.com:8935"
