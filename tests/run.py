@@ -37,7 +37,7 @@ def command(tier: str, extra: list[str]) -> list[str]:
     """What runs a tier."""
     pytest = [sys.executable, "-m", "pytest", f"tests/{tier}", *extra]
     if tier == "cluster":
-        return [sys.executable, "-m", "mediafleet_testbed", "with-node", "--", *pytest]
+        return [sys.executable, "-m", "mediafleet_testbed", "exec", "--up", "--", *pytest]
     return pytest
 
 
