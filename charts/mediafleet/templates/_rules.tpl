@@ -1,0 +1,109 @@
+{{/* What each component may do. No wildcards, no secrets, no exec: tests/unit/test_charts.py holds us to it. */}}
+
+{{- define "mediafleet.rules.operator" -}}
+# Our resources: watched, replicas written once when absent, status written.
+- apiGroups: [mediafleet.dev]
+  resources: [egressfleets, orchestratorpools]
+  verbs: [get, list, watch, patch]
+- apiGroups: [mediafleet.dev]
+  resources: [egressfleets/status, orchestratorpools/status]
+  verbs: [get, patch]
+# Lets our resources own objects where OwnerReferencesPermissionEnforcement is on.
+- apiGroups: [mediafleet.dev]
+  resources: [egressfleets/finalizers, orchestratorpools/finalizers]
+  verbs: [update]
+# The pods of fleets and pools, which the operator owns itself.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, patch, delete]
+# Per pool: the advertiser, its Service, and what lets it watch.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services, serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- define "mediafleet.rules.egress" -}}
+- apiGroups: [mediafleet.dev]
+  resources: [egressfleets]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{/* What kopf asks for when it serves all namespaces. */}}
+{{- define "mediafleet.rules.discovery" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  verbs: [list, watch]
+{{- end }}
+
+{{/*
+Grants a component its rules: everywhere, or in each namespace that we serve.
+Takes (dict "root" $ "component" NAME).
+*/}}
+{{- define "mediafleet.grant" -}}
+{{- $root := .root }}
+{{- $name := include "mediafleet.componentName" . }}
+{{- $labels := include "mediafleet.labels" . }}
+{{- $rules := include (printf "mediafleet.rules.%s" .component) $root }}
+{{- $account := dict "kind" "ServiceAccount" "name" (include "mediafleet.serviceAccountName" .) "namespace" $root.Release.Namespace }}
+{{- if eq $root.Values.rbac.scope "cluster" }}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ $root.Release.Namespace }}-{{ $name }}
+  labels: {{- $labels | nindent 4 }}
+rules:
+  {{- $rules | nindent 2 }}
+  {{- include "mediafleet.rules.discovery" $root | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ $root.Release.Namespace }}-{{ $name }}
+  labels: {{- $labels | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ $root.Release.Namespace }}-{{ $name }}}
+subjects:
+  - {{ $account | toJson }}
+{{- else }}
+{{- range $index, $namespace := include "mediafleet.namespaces" $root | fromJsonArray }}
+{{- if $index }}
+---
+{{- end }}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ $name }}
+  namespace: {{ $namespace }}
+  labels: {{- $labels | nindent 4 }}
+rules:
+  {{- $rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ $name }}
+  namespace: {{ $namespace }}
+  labels: {{- $labels | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ $name }}}
+subjects:
+  - {{ $account | toJson }}
+{{- end }}
+{{- end }}
+{{- end }}
