@@ -1,0 +1,63 @@
+"""What the files say, as views. Pure: the file's mtime comes in as an argument."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.files import FleetEntry, NodeEntry, NodesFile, WorkersFile
+from mediafleet_scheduler.directory.views import EgressView, Fleet, Node, PoolView, Worker
+
+POOL_NAME = "file"
+"""What a pool from a file is called in metrics."""
+
+
+def egress_view(file: WorkersFile, previous: EgressView | None, changed_at: float) -> EgressView:
+    """The fleets of a workers file."""
+    del previous, changed_at  # Nothing in it says since when a worker is what it is.
+    fleets = sorted(file.fleets, key=lambda fleet: fleet.name)
+    return EgressView(tuple(_fleet(fleet) for fleet in fleets))
+
+
+def _fleet(entry: FleetEntry) -> Fleet:
+    return Fleet(
+        namespace="",
+        name=entry.name,
+        placement=entry.placement,
+        accepts=frozenset(entry.accepts or RequestType),
+        redis=None,
+        workers=tuple(
+            Worker(
+                name=worker.name,
+                uid=worker.cluster_id,
+                cluster_id=worker.cluster_id,
+                metrics_url=worker.metrics,
+                cpu_cores=worker.cpu or entry.placement.cpu,
+                memory_bytes=worker.memory,
+                state=worker.state,
+            )
+            for worker in sorted(entry.workers, key=lambda worker: worker.name)
+        ),
+    )
+
+
+def pool_view(file: NodesFile, previous: PoolView | None, changed_at: float) -> PoolView:
+    """The nodes of a nodes file; those that are what they were keep the time of that change."""
+    known = {node.uid: node for node in previous.nodes} if previous else {}
+    nodes = [
+        _node(entry, known.get(_uid(entry)), changed_at)
+        for entry in sorted(file.nodes, key=lambda entry: entry.name)
+    ]
+    return PoolView("", POOL_NAME, file.advertise, tuple(nodes))
+
+
+def _uid(entry: NodeEntry) -> str:
+    return f"{entry.name} {entry.url}"
+
+
+def _node(entry: NodeEntry, known: Node | None, changed_at: float) -> Node:
+    node = Node(
+        entry.name, _uid(entry), entry.url, entry.metrics, entry.state, changed_at=changed_at
+    )
+    same = known is not None and known.state is node.state
+    return replace(node, changed_at=known.changed_at) if known and same else node

@@ -1,0 +1,155 @@
+"""A directory told by a YAML file that people or programs edit while the desk runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import yaml
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
+from pydantic import ValidationError
+
+from mediafleet_common.api.base import Model
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.directory.publishing import Publisher, ViewT
+
+ModelT = TypeVar("ModelT", bound=Model)
+Build = Callable[[ModelT, ViewT | None, float], ViewT]
+"""Makes a view of what the file says, the view before, and the file's Unix mtime."""
+
+_log: Final = logging.getLogger(__name__)
+_POLL_SECONDS: Final = 0.1
+_MAX_BYTES: Final = 16 * 1024 * 1024
+_MAX_DEPTH: Final = 32
+_YOUNG_SECONDS: Final = 2.0
+
+
+class BrokenFileError(ValueError):
+    """The file does not say what it should; the text names the field and the reason."""
+
+
+class FileDirectory(Publisher[ViewT], Generic[ModelT, ViewT]):
+    """Follows a file; a change counts within 0.3 s.
+
+    A broken or missing file is reported once, with the reason, and the last view stays. A file
+    must have been left alone for one poll before it is read, so that one that is being written
+    does not seem to have lost its second half.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: type[ModelT],
+        build: Build[ModelT, ViewT],
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        super().__init__()
+        self._path = path
+        self._model = model
+        self._build = build
+        self._seen: tuple[int, ...] | None = None
+        self._content: bytes | None = None
+        self._complaint: str | None = None
+        self._loads = Counter(
+            "mediafleet_directory_file_loads",
+            "Contents of the file that were read, by whether they could be used.",
+            ["result"],
+            registry=registry,
+        )
+
+    @property
+    def complaint(self) -> str | None:
+        """What is wrong with the file at present."""
+        return self._complaint
+
+    async def run(self) -> None:
+        """Follow the file until cancelled."""
+        while True:
+            self.poll()
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def poll(self) -> None:
+        """Look at the file once."""
+        try:
+            stat = self._path.stat()
+            if not self._read(stat):
+                return
+            model = parse(self._content or b"", self._model)
+        except OSError as error:
+            self._seen = self._content = None
+            self._complain(f"{self._path}: {error.strerror}")
+        except BrokenFileError as error:
+            self._complain(f"{self._path}: {error}")
+        else:
+            self._take(model, stat.st_mtime)
+
+    def _read(self, stat: os.stat_result) -> bool:
+        """Whether the content is another one than last time and nobody is writing it."""
+        stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if stat.st_size > _MAX_BYTES:
+            raise BrokenFileError(f"{stat.st_size} bytes, more than {_MAX_BYTES}")
+        if stamp != self._seen:
+            self._seen = stamp
+            if self.view is not None:
+                return False
+        elif time.time() - stat.st_mtime > _YOUNG_SECONDS and self._content is not None:
+            # Old enough that a later write would show in the mtime, however coarse.
+            return False
+        before, self._content = self._content, self._path.read_bytes()
+        return self._content != before
+
+    def _take(self, model: ModelT, changed_at: float) -> None:
+        self._loads.labels("ok").inc()
+        if self._complaint is not None:
+            _log.info("%s can be read again", self._path)
+        self._complaint = None
+        self.publish(self._build(model, self.view, changed_at))
+
+    def _complain(self, complaint: str) -> None:
+        if complaint == self._complaint:
+            return
+        self._complaint = complaint
+        self._loads.labels("broken").inc()
+        kept = "the last good one stays in force" if self.view is not None else "waiting for it"
+        _log.error("%s; %s", printable(complaint, 1000), kept)
+
+
+def parse(content: bytes, model: type[ModelT]) -> ModelT:
+    """What a file says.
+
+    Raises:
+        BrokenFileError: with the field and the reason.
+    """
+    try:
+        _refuse_deep(content)
+        data = yaml.load(content, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise BrokenFileError(f"not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise BrokenFileError(f"it must have the fields {', '.join(model.model_fields)}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise BrokenFileError(_first(error)) from error
+
+
+def _refuse_deep(content: bytes) -> None:
+    # libyaml's composer recurses in C without a limit: deep nesting would end the process.
+    depth = 0
+    for event in yaml.parse(content, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"nested more than {_MAX_DEPTH} deep")
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where or 'file'}: {first['msg']}{more}"
