@@ -40,6 +40,8 @@ class Label(StrEnum):
     """Hash of what the pod was made from; a pod with another hash is replaced."""
     STATE = f"{GROUP}/state"
     """A value of `PodState`: what the operator wants desks to do with the pod."""
+    BUSY = f"{GROUP}/busy"
+    """`"true"` while the pod has work, or may have: a disruption budget holds on to such pods."""
 
     NAME = "app.kubernetes.io/name"
     INSTANCE = "app.kubernetes.io/instance"
@@ -53,6 +55,12 @@ class KindLabel(StrEnum):
 
     EGRESS = "egress"
     ORCHESTRATOR = "orchestrator"
+
+
+KIND_LABELS: Final = {
+    Kind.EGRESS_FLEET: KindLabel.EGRESS,
+    Kind.ORCHESTRATOR_POOL: KindLabel.ORCHESTRATOR,
+}
 
 
 class Annotation(StrEnum):
@@ -119,14 +127,20 @@ class Reason(StrEnum):
     POD_EVICTED = "PodEvicted"
     POD_LOST = "PodLost"
     IMAGE_PULL = "ImagePull"
+    CONTAINER_CONFIG = "ContainerConfig"
+    """A container cannot be made: a Secret, ConfigMap or key that it names is missing."""
     CRASH_LOOP = "CrashLoop"
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     ADMISSION_REFUSED = "AdmissionRefused"
+    SLOT_TAKEN = "SlotTaken"
+    """A pod that is not ours has the name that a slot needs."""
     TEMPLATE_INVALID = "TemplateInvalid"
     TEMPLATE_OK = "TemplateOk"
     CPU_DECLARED = "CpuDeclared"
     CPU_NOT_DECLARED = "CpuNotDeclared"
+    ADDRESS_KNOWN = "AddressKnown"
+    ADDRESS_UNKNOWN = "AddressUnknown"
     SCALED_UP = "ScaledUp"
     SCALED_DOWN = "ScaledDown"
     DRAIN_STARTED = "DrainStarted"

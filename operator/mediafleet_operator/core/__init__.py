@@ -1,0 +1,1 @@
+"""Decisions about fleets: no I/O, clock, randomness or logging; all of it comes in as arguments."""

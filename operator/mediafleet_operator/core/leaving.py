@@ -1,0 +1,71 @@
+"""How a draining pod leaves: settle, two idle readings in a row, delete; or its time-out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mediafleet_common.api.names import DrainReason, Reason
+from mediafleet_common.api.shared import OnTimeout
+from mediafleet_operator.core.actions import Action, Delete, Drain
+from mediafleet_operator.core.model import FleetSpec, Observation, PodView
+from mediafleet_operator.core.roster import why_outdated
+
+IDLE_READINGS: Final = 2
+"""So many in a row, all asked after the settle time, prove a pod idle."""
+PROOF_VALID_SECONDS: Final = 10.0
+"""The last of them must not be older, or nobody has looked for a while."""
+KILL_GRACE_SECONDS: Final = 1
+"""Not 0: that would drop the object while the process may live, and give its slot away."""
+
+
+def settled_at(pod: PodView, fleet: FleetSpec) -> float:
+    """From when on an idle reading counts."""
+    assert pod.drain_started is not None
+    return pod.drain_started + fleet.settle_seconds
+
+
+def times_out_at(pod: PodView, fleet: FleetSpec) -> float:
+    """When the pod has been waited for long enough."""
+    assert pod.drain_started is not None
+    return pod.drain_started + fleet.drain_timeout_seconds
+
+
+def proved_idle(pod: PodView, observation: Observation) -> bool:
+    """Whether a draining pod is known to have no work, and can get none."""
+    if pod.over:
+        return True
+    since = settled_at(pod, observation.fleet)
+    if observation.now < since:
+        return False
+    if pod.work_running is False:
+        return True
+    readings = observation.loads.get(pod.uid, ())[-IDLE_READINGS:]
+    return (
+        len(readings) == IDLE_READINGS
+        and all(each.began_at >= since and each.jobs == 0 for each in readings)
+        and observation.now - readings[-1].began_at <= PROOF_VALID_SECONDS
+    )
+
+
+def step(pod: PodView, observation: Observation) -> Action | None:
+    """The next step of a draining pod that stays draining; `None`: wait."""
+    fleet = observation.fleet
+    if pod.drain_started is None:
+        # Somebody took the time away, or wrote the label by hand: the wait begins anew.
+        reason = pod.drain_reason or why_outdated(pod, fleet) or DrainReason.SCALE_DOWN
+        return Drain(pod, reason)
+    if proved_idle(pod, observation):
+        return Delete(pod, Reason.DRAIN_FINISHED)
+    if observation.now < times_out_at(pod, fleet) or fleet.on_timeout is OnTimeout.WAIT:
+        return None
+    grace = KILL_GRACE_SECONDS if fleet.on_timeout is OnTimeout.KILL else None
+    return Delete(pod, Reason.DRAIN_TIMED_OUT, grace)
+
+
+def look_again_at(pod: PodView, observation: Observation) -> float | None:
+    """When time alone will change what is to be done with a draining pod."""
+    if pod.drain_started is None:
+        return None
+    fleet = observation.fleet
+    times = [settled_at(pod, fleet), times_out_at(pod, fleet)]
+    return min((each for each in times if each > observation.now), default=None)

@@ -1,0 +1,161 @@
+"""What the fleet engine decides from: a fleet, its pods, what they say of their load, the time.
+
+Every time is Unix time in seconds. Unknown is `None`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mediafleet_common.api.names import DrainReason, Kind, PodState, Reason
+from mediafleet_common.api.shared import OnTimeout, Strategy
+
+LOAD_VALID_SECONDS: Final = 60.0
+"""A reading older than this says nothing of now: three of the slow probes may fail."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FleetKey:
+    """Which fleet: what the work queue holds."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSpec:
+    """What is wanted of a fleet, whichever its kind."""
+
+    key: FleetKey
+    uid: str
+    generation: int
+    replicas: int | None
+    """`None`: the resource does not say; it gets one."""
+    template_hash: str
+    settle_seconds: float
+    drain_timeout_seconds: float
+    on_timeout: OnTimeout = OnTimeout.WAIT
+    paused: bool = False
+    deleting: bool = False
+    template_problem: str | None = None
+    """Why no pod can be made from the template; `None` when one can."""
+    strategy: Strategy = Strategy.SURGE
+    max_surge: int = 1
+    max_failures: int = 3
+    slots_own_things: bool = False
+    """A slot has a volume or a Service of its own, so its pods are replaced in place."""
+    cpu_declared: bool | None = None
+    """Whether it is known how many CPUs a pod has; `None` where nobody asks."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether a slot waits for its pod to go before it gets the next one."""
+        return self.slots_own_things or self.strategy is Strategy.IN_PLACE
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One pod that has the fleet's labels, facts digested at the edge."""
+
+    name: str
+    uid: str
+    resource_version: str
+    slot: int
+    template: str
+    state: PodState
+    """Its label. Pending means that it has never been Ready, so that no desk has ever given it
+    work; an unreadable label is taken for ready, since that promises nothing."""
+    created_at: float
+    ready: bool = False
+    """Whether its condition Ready is true now."""
+    ours: bool = True
+    """Whether the fleet owns it; another one's pod only takes up its slot."""
+    deleting: bool = False
+    over: Reason | None = None
+    """Why it has ended for good (Failed, Evicted, Succeeded)."""
+    trouble: Reason | None = None
+    """What keeps a container of it from running."""
+    complaint: str = ""
+    """What kubelet or scheduler say about it, for people."""
+    unschedulable_since: float | None = None
+    node_lost_since: float | None = None
+    """Since when its node has not been heard of."""
+    node_cordoned: bool = False
+    cordoned: bool = False
+    """A person has marked it as unwanted."""
+    drain_started: float | None = None
+    drain_reason: DrainReason | None = None
+    work_running: bool | None = None
+    """Whether the process that has the jobs exists; `None` while nobody can tell."""
+    busy_label: bool = False
+    address: str | None = None
+    """Its annotation."""
+    address_wanted: str | None = None
+    """What its annotation ought to say; `None` while not known, or never."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether desks may give it work now."""
+        return self.ready and self.state is PodState.READY
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer, or none, of a pod that was asked for its load."""
+
+    began_at: float
+    """When the question was sent, so that no older state can hide behind a slow answer."""
+    jobs: int | None
+
+
+History = tuple[Reading, ...]
+"""The newest readings of one pod, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server would not have a pod."""
+
+    reason: Reason
+    message: str
+    attempts: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered between two plans. Losing it costs a try, never a pod."""
+
+    refusal: Refusal | None = None
+    taken: Mapping[int, float] = field(default_factory=dict)
+    """Slots whose name a pod has that is not ours, and until when not to try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All that one plan is made from."""
+
+    fleet: FleetSpec
+    pods: tuple[PodView, ...]
+    loads: Mapping[str, History]
+    """By uid."""
+    now: float
+    memory: Memory = Memory()
+
+    def jobs(self, pod: PodView) -> int | None:
+        """Jobs of a pod as far as is known now.
+
+        A container that does not run has none, whatever was read before.
+        """
+        if pod.work_running is False:
+            return 0
+        history = self.loads.get(pod.uid, ())
+        if not history or self.now - history[-1].began_at > LOAD_VALID_SECONDS:
+            return None
+        return history[-1].jobs
