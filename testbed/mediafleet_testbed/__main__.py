@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import Annotated, NoReturn
 
 import typer
 
-from . import toolchain
+from . import images, toolchain
 from .errors import TestbedError
 from .host import why_not
 from .node import UP_TIMEOUT_SECONDS, Node, take_down
@@ -37,9 +38,11 @@ def up(timeout: Timeout = UP_TIMEOUT_SECONDS) -> None:
 
 
 @app.command()
-def down() -> None:
+def down(
+    purge: Annotated[bool, typer.Option("--purge", help="Remove its images and logs too.")] = False,
+) -> None:
     """End the node and remove all of it; also clears up after a crash."""
-    console.print("the node is down" if take_down() else "no node was up")
+    console.print("the node is down" if take_down(purge=purge) else "no node was up")
 
 
 @app.command()
@@ -53,11 +56,12 @@ def status() -> None:
     console.print(node.kubectl("get", "nodes,pods", "-A", "-o", "wide"), end="")
 
 
-@app.command(context_settings=PASS_ON)
-def kubectl(context: typer.Context) -> None:
-    """kubectl on the node."""
+@app.command(context_settings={**PASS_ON, "help_option_names": []})
+def kubectl() -> None:
+    """kubectl on the node, with all that follows passed on as it is."""
     program = str(toolchain.ensure(KUBECTL)[KUBECTL])
-    _become(Node.running(), [program, *context.args])
+    # Not from the parsed arguments: the parser takes away a `--`, which `kubectl exec` needs.
+    _become(Node.running(), [program, *sys.argv[sys.argv.index("kubectl") + 1 :]])
 
 
 @app.command(name="exec", context_settings=PASS_ON)
@@ -65,7 +69,9 @@ def execute(
     context: typer.Context,
     bring_up: Annotated[
         bool,
-        typer.Option("--up", help="Start the node first, and take it down after, if none runs."),
+        typer.Option(
+            "--up", help="If none runs, start a node with images, and take it down after."
+        ),
     ] = False,
 ) -> None:
     """Run a command inside the node's network, with KUBECONFIG, kubectl and cluster DNS."""
@@ -73,8 +79,24 @@ def execute(
         raise TestbedError("what shall run? e.g. exec -- kubectl get pods")
     if not bring_up:
         _become(Node.running(), context.args)
+    # A polite end still takes the node down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Node.up() as node:
+        images.load(node)
         sys.exit(subprocess.call(node.inside_command(*context.args), env=node.environment()))
+
+
+@app.command("load-images")
+def load_images(
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of: {', '.join(images.NAMES)}")
+    ] = None,
+) -> None:
+    """Build the container images and import those that changed; all when none is named."""
+    node = Node.running()
+    for image in images.load(node, *(names or [])):
+        megabytes = sum(layer.size_bytes for layer in image.layers) / 1e6
+        console.print(f"{image.name:24} {image.digest[:19]} {megabytes:6.1f} MB")
 
 
 @app.command()

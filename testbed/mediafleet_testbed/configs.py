@@ -28,6 +28,7 @@ def write_all(instance: Instance) -> None:
     (run / "cni").mkdir(parents=True, exist_ok=True)
     files = {
         "containerd.toml": containerd(instance),
+        "janitor.toml": janitor(instance),
         "cni/10-testbed.conflist": json.dumps(cni(instance), indent=2),
         "kubelet.yaml": yaml.safe_dump(kubelet(instance)),
         "kube-proxy.yaml": yaml.safe_dump(kube_proxy(instance)),
@@ -67,6 +68,17 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+"""
+
+
+def janitor(instance: Instance) -> str:
+    """containerd on the same store without CRI: see `containerd_start`."""
+    return f"""version = 2
+root = "{instance.containerd_root}"
+state = "{instance.run}/janitor"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.devmapper"]
+[grpc]
+  address = "{instance.run}/janitor.sock"
 """
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from .errors import CannotRunHereError, NodeError
 from .layout import DEAD_END, NODE_IP, NODE_NETWORK_LENGTH
+from .namespaces import is_current
 from .paths import Instance
 from .supervisor import cgroup_roots
 
@@ -75,6 +76,30 @@ def make_run_folder(instance: Instance) -> None:
     _do("mount", "-t", "tmpfs", "-o", "mode=0755", "mediafleet-testbed", str(instance.run))
     for name in ("pids", "stopped", "volume-plugins", "pod-logs"):
         (instance.run / name).mkdir()
+    if _is_overlay(instance.store):
+        instance.containerd_root.mkdir()
+    else:
+        instance.containerd_root.symlink_to(instance.store)
+    # A way back out for what runs inside; /proc/1/ns may be closed to us.
+    instance.outside_path.touch()
+    _do("mount", "--bind", "/proc/self/ns/net", str(instance.outside_path))
+
+
+def _is_overlay(folder: Path) -> bool:
+    """Whether a folder, made if need be, lies on an overlay, which cannot carry another one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["stat", "--file-system", "--format=%T", str(folder)]
+    return "overlay" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def outside_prefix() -> list[str]:
+    """What goes before a command that needs the machine's own network; empty when in it."""
+    instance = Instance.named()
+    if not is_current(instance.netns_path):
+        return []
+    unhide = 'umount /etc/resolv.conf 2>/dev/null; exec "$@"'
+    enter = ["nsenter", f"--net={instance.outside_path}", "unshare", "--mount"]
+    return [*enter, "--propagation", "slave", "sh", "-c", unhide, "sh"]
 
 
 def find_supervisor(instance: Instance) -> int | None:

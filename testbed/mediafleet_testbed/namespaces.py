@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 CLONE_NEWNET = 0x40000000
-OUTSIDE = Path("/proc/1/ns/net")
-"""The machine's own network, whatever namespace we run in."""
 
 
 def is_current(namespace: Path) -> bool:

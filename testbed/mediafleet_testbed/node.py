@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import configs, debian, host, programs, toolchain
+from . import configs, debian, host, images, programs, toolchain
 from .errors import CommandError, NodeError, NotRunningError
 from .host import why_not
 from .layout import NODE_NAME
@@ -65,16 +65,20 @@ class Node:
         instance = Instance.named(name)
         debian.ensure()
         tools = toolchain.ensure(*NODE_TOOLS)
+        if is_current(instance.netns_path):
+            return cls.running(name)
         with locked(instance.lock, timeout_seconds):
             if host.find_supervisor(instance) is not None and instance.kubeconfig.exists():
                 return cls(instance, ours=False)
             host.remove_all(instance)
             try:
                 _start(instance, tools, timeout_seconds)
+                node = cls(instance, ours=True)
+                images.import_into(node, [images.pause()])
             except BaseException:
                 host.remove_all(instance)
                 raise
-        return cls(instance, ours=True)
+        return node
 
     @classmethod
     def running(cls, name: str | None = None) -> Node:
@@ -85,7 +89,7 @@ class Node:
         return cls(instance, ours=False)
 
     def down(self) -> None:
-        """End it; images and logs stay."""
+        """End it; imported images and logs stay, for the next one and for looking."""
         take_down(self.name)
 
     def __enter__(self) -> Node:
@@ -192,12 +196,21 @@ class Node:
         return self.instance.log(program)
 
 
-def take_down(name: str | None = None) -> bool:
-    """Remove the node of that name, or what a crash left of it; True when there was any."""
+def take_down(name: str | None = None, *, purge: bool = False) -> bool:
+    """Remove the node of that name, or what a crash left of it; True when there was any.
+
+    With `purge` its imported images and its logs go as well.
+    """
     host.require_possible()
     instance = Instance.named(name)
+    if is_current(instance.netns_path):
+        raise NodeError("this runs inside the node's network; call down from outside of it")
     with locked(instance.lock, timeout_seconds=UP_TIMEOUT_SECONDS):
-        return host.remove_all(instance)
+        there = host.remove_all(instance)
+        if purge:
+            shutil.rmtree(instance.store, ignore_errors=True)
+            shutil.rmtree(instance.logs, ignore_errors=True)
+        return there
 
 
 def _start(instance: Instance, tools: dict[str, Path], timeout_seconds: float) -> None:

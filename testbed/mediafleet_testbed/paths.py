@@ -61,6 +61,11 @@ class Instance:
         return Path("/run/netns") / self.netns
 
     @property
+    def outside_path(self) -> Path:
+        """The network namespace `up` was called in: the machine's own."""
+        return self.run / "outside.net"
+
+    @property
     def cgroup(self) -> str:
         """Name of the cgroup, under the root of each hierarchy, that holds everything we start."""
         return f"mediafleet-{self.name}"
@@ -86,9 +91,14 @@ class Instance:
         return self.run / "resolv.conf"
 
     @property
+    def store(self) -> Path:
+        """Images and the containers' file systems: on disk, and kept, as importing takes time."""
+        return cache() / "nodes" / self.name
+
+    @property
     def containerd_root(self) -> Path:
-        """Images and the containers' file systems: on disk, they may be larger than memory."""
-        return Path("/var/lib/mediafleet-testbed") / self.name
+        """Where containerd finds the store; a link, or a folder where the disk cannot serve."""
+        return self.run / "store"
 
     @property
     def containerd_socket(self) -> Path:

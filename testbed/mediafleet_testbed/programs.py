@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .layout import (
@@ -18,8 +20,6 @@ from .layout import (
 from .pki import Authority, kubeconfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .paths import Instance
 
 CLIENTS = {
@@ -33,6 +33,7 @@ CLIENTS = {
     "coredns": ("coredns", "system:masters"),
 }
 
+CONTAINERD_START = Path(__file__).with_name("containerd_start.py")
 API = f"tcp:{NODE_IP}:{API_PORT}"
 
 
@@ -87,9 +88,13 @@ def node_programs(instance: Instance, tools: dict[str, Path]) -> list[Program]:
 
     etcd = f"http://127.0.0.1:{ETCD_PORT}"
     controllers = f"{run}/kube-controller-manager.kubeconfig"
+    containerd_arguments = (
+        *(f"{run}/containerd.toml", f"{run}/janitor.toml", f"{run}/janitor.sock"),
+        str(instance.containerd_root),
+    )
     containerd = f"unix:{instance.containerd_socket}"
     return [
-        program("containerd", f"--config={run}/containerd.toml", "--log-level=warn"),
+        Program("containerd", (sys.executable, "-I", str(CONTAINERD_START), *containerd_arguments)),
         program(
             "etcd",
             f"--data-dir={run}/etcd",

@@ -1,0 +1,283 @@
+"""What goes into each layer, and when a layer can be taken from the cache.
+
+A layer is found again by a key over its inputs (versions, lock file, source text), so that a change
+of our code packs a megabyte and not an interpreter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from configparser import ConfigParser
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import toolchain
+from ..errors import ImageError, tail
+from ..host import outside_prefix
+from ..locks import locked
+from ..paths import REPOSITORY, cache
+from ..progress import step
+from .oci import Layer, LayerWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+RECIPE = 1
+"""Raise when the code below changes what a layer holds."""
+
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+LIBRARY = f"/usr/local/lib/{PYTHON}"
+PACKAGES = f"{LIBRARY}/site-packages"
+SOURCES = ("common", "operator", "scheduler", "cli", "pyproject.toml", "README.md", "LICENSE")
+UNNEEDED = {
+    *("test", "tests", "idlelib", "idle_test", "tkinter", "turtledemo", "ensurepip", "lib2to3"),
+    *("pydoc_data", "site-packages", "dist-packages", "__pycache__"),
+}
+PIP_INSTALL = (
+    *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
+    *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
+)
+STEP_TIMEOUT_SECONDS = 900
+
+
+def base_layer() -> Layer:
+    """A root file system: accounts, certificates, a static shell to look around with."""
+    busybox = Path("/bin/busybox").resolve()
+    return _cached("base", [_stamp(busybox)], 1, partial(_fill_base, busybox))
+
+
+def _fill_base(busybox: Path, layer: LayerWriter, _scratch: Path) -> None:
+    for name in ("bin", "sbin", "lib", "lib64"):
+        layer.folder(f"usr/{name}")
+        layer.link(name, f"usr/{name}")
+    for name in ("etc", "var", "run", "proc", "sys", "dev", "home"):
+        layer.folder(name)
+    layer.folder("tmp", 0o1777)
+    layer.text("etc/passwd", "root:x:0:0::/:/bin/sh\nmediafleet:x:65532:65532::/home:/bin/sh\n")
+    layer.text("etc/group", "root:x:0:\nmediafleet:x:65532:\n")
+    layer.text("etc/nsswitch.conf", "hosts: files dns\n")
+    certificates = Path("/etc/ssl/certs/ca-certificates.crt")
+    if certificates.exists():
+        layer.file("etc/ssl/certs/ca-certificates.crt", certificates)
+    layer.file("usr/bin/busybox", busybox, 0o755)
+    for applet in ("sh", "cat", "ls", "sleep", "wget", "nc", "env", "kill", "ps", "nslookup"):
+        layer.link(f"usr/bin/{applet}", "busybox")
+
+
+def pause_layer() -> Layer:
+    """What holds a pod's namespaces open: it waits, and ends when told to."""
+    busybox = Path("/bin/busybox").resolve()
+    script = (
+        "#!/busybox sh\ntrap 'exit 0' TERM INT\nwhile :; do /busybox sleep 3600 & wait $!; done\n"
+    )
+
+    def fill(layer: LayerWriter, _scratch: Path) -> None:
+        layer.file("busybox", busybox, 0o755)
+        layer.text("pause", script, 0o755)
+
+    return _cached("pause", [_stamp(busybox), script], 1, fill)
+
+
+def python_layer() -> Layer:
+    """The interpreter that runs this, its library without tests, and the libraries both need."""
+    prefix = Path(sys.base_prefix)
+    interpreter = (prefix / "bin" / PYTHON).resolve()
+    return _cached(
+        "python", [sys.version, _stamp(interpreter)], 15, partial(_fill_python, interpreter)
+    )
+
+
+def _fill_python(interpreter: Path, layer: LayerWriter, scratch: Path) -> None:
+    library = Path(sysconfig.get_path("stdlib", vars={"base": sys.base_prefix}))
+    copy = scratch / "library"
+    shutil.copytree(library, copy, symlinks=False, ignore=_leave_out)
+    _compile(copy, LIBRARY)
+    layer.tree(LIBRARY, copy)
+    layer.file(f"/usr/local/bin/{PYTHON}", interpreter, 0o755)
+    for name in ("python3", "python"):
+        layer.link(f"/usr/local/bin/{name}", PYTHON)
+    _add_libraries(layer, [interpreter, *library.glob("lib-dynload/*.so")])
+
+
+def _leave_out(_folder: str, names: list[str]) -> set[str]:
+    return {name for name in names if name in UNNEEDED or name.startswith("config-")}
+
+
+def dependencies_layer() -> Layer:
+    """The locked dependencies of the product, installed by hash."""
+    lock = REPOSITORY / "requirements" / "runtime.txt"
+    if not lock.exists():
+        raise ImageError(f"{lock} is missing; the product's dependencies are locked there")
+    return _cached("deps", [sys.version, lock.read_text()], 60, partial(_fill_dependencies, lock))
+
+
+def _fill_dependencies(lock: Path, layer: LayerWriter, scratch: Path) -> None:
+    target = scratch / "packages"
+    _run(
+        [sys.executable, *PIP_INSTALL, "--target", str(target), "-r", str(lock)],
+        "pip-install",
+    )
+    for unneeded in [p for p in target.rglob("*") if p.name in {"tests", "test", "bin"}]:
+        if unneeded.is_dir():
+            shutil.rmtree(unneeded, ignore_errors=True)
+    _compile(target, PACKAGES)
+    layer.tree(PACKAGES, target)
+    _add_libraries(layer, target.rglob("*.so"), own=target)
+
+
+def product_layer() -> Layer:
+    """This repository's wheel, unpacked, with its console script."""
+    sources = [_text_of(REPOSITORY / name) for name in SOURCES if (REPOSITORY / name).exists()]
+    return _cached("product", [sys.version, *sources], 1, _fill_product)
+
+
+def _fill_product(layer: LayerWriter, scratch: Path) -> None:
+    wheels, target = scratch / "wheels", scratch / "packages"
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
+    _run(command, "wheel", folder=REPOSITORY)
+    for wheel in wheels.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(target)
+    _compile(target, PACKAGES)
+    layer.tree(PACKAGES, target)
+    for name, entry in _console_scripts(target).items():
+        module, _, function = entry.partition(":")
+        call = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n"
+        layer.text(f"/usr/local/bin/{name}", f"#!/usr/local/bin/{PYTHON}\n{call}", 0o755)
+
+
+def _console_scripts(packages: Path) -> dict[str, str]:
+    parser = ConfigParser()
+    parser.read(packages.glob("*.dist-info/entry_points.txt"))
+    return dict(parser["console_scripts"]) if parser.has_section("console_scripts") else {}
+
+
+def testbed_layer() -> Layer:
+    """This package, for the stand-ins."""
+    package = Path(__file__).resolve().parent.parent
+    return _cached("testbed", [sys.version, _text_of(package)], 1, partial(_fill_testbed, package))
+
+
+def _fill_testbed(package: Path, layer: LayerWriter, scratch: Path) -> None:
+    target = scratch / "packages"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, target / package.name, ignore=ignored)
+    _compile(target, PACKAGES)
+    layer.tree(PACKAGES, target)
+
+
+def redis_layer() -> Layer:
+    """Debian's redis-server and the libraries it needs."""
+    programs = [Path(p) for name in ("redis-server", "redis-cli") if (p := shutil.which(name))]
+    if not programs:
+        raise ImageError("no redis-server on PATH; install it: apt-get install redis-server")
+
+    def fill(layer: LayerWriter, _scratch: Path) -> None:
+        for program in programs:
+            layer.file(f"/usr/bin/{program.name}", program.resolve(), 0o755)
+        _add_libraries(layer, programs)
+
+    return _cached("redis", [_stamp(program.resolve()) for program in programs], 1, fill)
+
+
+def tool_layer(tool: str) -> Layer:
+    """One static program of the toolchain."""
+    path = toolchain.ensure(tool)[tool]
+
+    def fill(layer: LayerWriter, _scratch: Path) -> None:
+        layer.file(f"/usr/bin/{tool}", path, 0o755)
+
+    return _cached(tool, [_stamp(path)], 1, fill)
+
+
+# The cache
+
+
+def _cached(
+    name: str, inputs: list[str], usual_seconds: float, fill: Callable[[LayerWriter, Path], None]
+) -> Layer:
+    digest = hashlib.sha256("\0".join([name, str(RECIPE), *inputs]).encode()).hexdigest()
+    key = cache() / "images" / f"{name}-{digest[:24]}.json"
+    with locked(key.with_name(f".{name}.lock")):
+        if key.exists():
+            layer = Layer(**json.loads(key.read_text()))
+            if layer.path.exists():
+                os.utime(layer.path)
+                return layer
+        with (
+            step(f"packing image layer {name}", usual_seconds),
+            tempfile.TemporaryDirectory() as scratch,
+        ):
+            writer = LayerWriter()
+            fill(writer, Path(scratch))
+            layer = writer.write()
+        key.write_text(json.dumps({"digest": layer.digest, "size_bytes": layer.size_bytes}))
+    return layer
+
+
+def _stamp(path: Path) -> str:
+    found = path.stat()
+    return f"{path} {found.st_size} {found.st_mtime_ns}"
+
+
+def _text_of(path: Path) -> str:
+    """A digest over a file, or over the files of a folder."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    total = hashlib.sha256()
+    for file in files:
+        if "__pycache__" not in file.parts:
+            total.update(f"{file.relative_to(REPOSITORY)}\0".encode())
+            total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+# Steps
+
+
+def _compile(folder: Path, seen_as: str) -> None:
+    """Byte code beside every source, never checked against it: thirty starts share two cores."""
+    command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode"]
+    command += ["unchecked-hash", "-s", str(folder), "-p", seen_as, str(folder)]
+    _run(command, "compile")
+
+
+def _add_libraries(layer: LayerWriter, programs: Iterable[Path], own: Path | None = None) -> None:
+    """The shared libraries the programs need; those under `own` come along by themselves."""
+    asked = ["ldd", *[str(program) for program in programs]]
+    said = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False).stdout
+    for found in set(re.findall(r"(?:=>\s+)?(/\S+) \(0x", said)):
+        path = Path(found)
+        if own is not None and path.resolve().is_relative_to(own.resolve()):
+            continue
+        system = found.startswith(("/lib", "/usr/lib"))
+        place = found if system else f"/usr/lib/{path.name}"
+        # /lib is a link in the image: a file under it would replace the link.
+        layer.file(place if place.startswith("/usr") else f"/usr{place}", path.resolve(), 0o755)
+
+
+def _run(command: list[str], name: str, *, folder: Path | None = None) -> None:
+    """A step with its log; outside of the node's network, which has no way to a package index."""
+    log = cache() / "logs" / f"image-{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        code = subprocess.run(
+            [*outside_prefix(), *command],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=STEP_TIMEOUT_SECONDS,
+            check=False,
+        ).returncode
+    if code != 0:
+        raise ImageError(f"{name} for an image failed; the log is {log}, its end:\n{tail(log)}")
