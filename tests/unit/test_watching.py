@@ -1,0 +1,90 @@
+"""The cluster tests' watcher itself: a lenient one would pass a product that cuts recordings."""
+
+from __future__ import annotations
+
+import pytest
+from tests.cluster.watching.changes import Change, NewTemplate, Range, Scale, draw
+from tests.cluster.watching.verdicts import Deletion, Fault, Job, judge
+
+TIMEOUT = 60.0
+
+
+def deletion(at: float = 100.0, **more: object) -> Deletion:
+    fields: dict[str, object] = {
+        "pod_uid": "u",
+        "pod": "rec-0",
+        "fleet": "rec",
+        "at": at,
+        "drain_started": 90.0,
+        "was_listed": True,
+    }
+    return Deletion(**{**fields, **more})  # type: ignore[arg-type]
+
+
+def job(started_at: float, ended_at: float | None, pod_uid: str = "u") -> Job:
+    return Job("EG_1", pod_uid, started_at, ended_at)
+
+
+@pytest.mark.parametrize(
+    ("deleted", "jobs", "faults"),
+    [
+        pytest.param(deletion(), [], [], id="idle all its life"),
+        pytest.param(deletion(), [job(80, 99.9)], [], id="idle at last"),
+        pytest.param(deletion(), [job(80, 100.1)], [Fault.BUSY], id="still busy"),
+        pytest.param(deletion(), [job(100, 101)], [Fault.BUSY], id="a job came that very moment"),
+        pytest.param(deletion(), [job(80, 100)], [], id="it ended that very moment"),
+        pytest.param(deletion(), [job(80, None)], [Fault.BUSY, Fault.LOST], id="cut off"),
+        pytest.param(deletion(), [job(101, 102)], [], id="a job after the deletion: not its fault"),
+        pytest.param(deletion(), [job(80, 120, "other")], [], id="another pod is busy"),
+        pytest.param(deletion(150.0), [job(80, 151)], [], id="busy, but the drain has timed out"),
+        pytest.param(
+            deletion(149.9), [job(80, 151)], [Fault.BUSY], id="busy just before the time-out"
+        ),
+        pytest.param(
+            deletion(drain_started=None), [], [Fault.NOT_DRAINED], id="idle, listed, not drained"
+        ),
+        pytest.param(
+            deletion(drain_started=None, was_listed=False), [], [], id="never listed: no drain"
+        ),
+        pytest.param(
+            deletion(drain_started=None),
+            [job(80, 120)],
+            [Fault.BUSY, Fault.NOT_DRAINED],
+            id="busy and not drained: no time-out to hide behind",
+        ),
+        pytest.param(
+            deletion(preconditioned=False), [], [Fault.UNCONDITIONAL], id="without its uid"
+        ),
+        pytest.param(deletion(preconditioned=True), [], [], id="with its uid"),
+    ],
+)
+def test_a_deletion_is_judged_by_the_jobs_of_its_own_pod(
+    deleted: Deletion, jobs: list[Job], faults: list[Fault]
+) -> None:
+    assert [each.fault for each in judge([deleted], jobs, TIMEOUT)] == faults
+
+
+def test_a_job_that_never_ends_is_lost_even_when_nobody_deleted_its_pod() -> None:
+    (violation,) = judge([], [job(1, None)], TIMEOUT)
+    assert violation.fault is Fault.LOST
+
+
+def drawn(seed: int = 7, fleet: str = "rec", count: int = 40) -> list[Change]:
+    return draw(seed, fleet, count, Range(2, 8), start=4)
+
+
+def test_changes_are_the_same_for_the_same_seed_and_differ_between_fleets() -> None:
+    assert drawn() == drawn()
+    assert drawn(fleet="a") != drawn(fleet="b")
+    assert drawn(seed=1) != drawn(seed=2)
+
+
+def test_every_scale_is_a_change_within_its_range_and_a_fifth_are_templates() -> None:
+    present = 4
+    for change in drawn():
+        if isinstance(change, Scale):
+            assert change.replicas != present
+            assert 2 <= change.replicas <= 8
+            present = change.replicas
+    revisions = [change.revision for change in drawn() if isinstance(change, NewTemplate)]
+    assert revisions == list(range(1, 9))
