@@ -1,0 +1,1 @@
+"""LiveKit's RPC over Redis, in Python: channels, envelopes, bus, client, server."""

@@ -1,0 +1,249 @@
+"""The calling side: send a request, choose among the bids, wait for the answer.
+
+The order on the wire is request, bids, one grant, answer. A request without a bid runs nowhere; one
+that was granted may run even if no answer comes. Source: livekit/psrpc pkg/client/rpc.go, multi.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+from mediafleet_scheduler.psrpc import channels, identifiers
+from mediafleet_scheduler.psrpc.bus import Bus
+from mediafleet_scheduler.psrpc.channels import EMPTY_TOPIC, Topic
+from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, Response, decode, encode
+from mediafleet_scheduler.psrpc.errors import BadMessageError, NoAnswerError, NoBidError
+
+_log: Final = logging.getLogger(__name__)
+
+OnBadMessage = Callable[[str, BadMessageError], None]
+"""Told the channel and what was wrong with a message there."""
+
+
+def log_bad_message(channel: str, error: BadMessageError) -> None:
+    """One line."""
+    _log.warning("unreadable message on %s: %s", channel, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How a client chooses among bids, as psrpc's SelectionOpts."""
+
+    accept_first: bool = False
+    """Take whichever bid comes first."""
+    maximum_affinity: float = 0.0
+    """Take a bid as high at once; 0: none is."""
+    affinity_timeout_seconds: float = 1.0
+    """Wait for bids no longer than this."""
+    short_circuit_seconds: float = 0.0
+    """After the first bid wait for better ones this long; 0: until the time-out."""
+
+
+ACCEPT_FIRST: Final = Selection(accept_first=True)
+UPSTREAM_START_EGRESS: Final = Selection(maximum_affinity=1.0, short_circuit_seconds=0.5)
+"""As livekit-server starts egress (livekit/protocol rpc/egress_client.go)."""
+
+
+class _Call:
+    """One request on its way."""
+
+    def __init__(self, selection: Selection) -> None:
+        loop = asyncio.get_running_loop()
+        self.chosen: asyncio.Future[str | None] = loop.create_future()
+        self.answer: asyncio.Future[Response] = loop.create_future()
+        self._selection = selection
+        self._best: Bid | None = None
+        self._timers = [loop.call_later(selection.affinity_timeout_seconds, self._choose)]
+
+    def bid(self, bid: Bid) -> None:
+        """A server offers to run it."""
+        if self.chosen.done():
+            return
+        limit = self._selection.maximum_affinity
+        if self._selection.accept_first or (limit > 0 and bid.affinity >= limit):
+            self.chosen.set_result(bid.server_id)
+            return
+        if len(self._timers) == 1 and self._selection.short_circuit_seconds > 0:
+            loop = asyncio.get_running_loop()
+            self._timers.append(
+                loop.call_later(self._selection.short_circuit_seconds, self._choose)
+            )
+        if bid.affinity > (self._best.affinity if self._best else 0):
+            self._best = bid
+
+    def answered(self, response: Response) -> None:
+        """An answer came; the first counts."""
+        if not self.answer.done():
+            self.answer.set_result(response)
+
+    def close(self) -> None:
+        """Forget the timers and whoever may wait."""
+        for timer in self._timers:
+            timer.cancel()
+        self.chosen.cancel()
+        self.answer.cancel()
+
+    def _choose(self) -> None:
+        if not self.chosen.done():
+            self.chosen.set_result(self._best.server_id if self._best else None)
+
+
+@dataclass(slots=True)
+class _Collection:
+    """The answers to a request that every server answers."""
+
+    expected: int | None
+    answers: list[Response] = field(default_factory=list)
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def answered(self, response: Response) -> None:
+        self.answers.append(response)
+        if self.expected is not None and len(self.answers) >= self.expected:
+            self.complete.set()
+
+
+class Client:
+    """Calls one service, under a client id of its own, as an async context manager."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        service: str,
+        *,
+        on_bad_message: OnBadMessage = log_bad_message,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.client_id: Final = identifiers.client_id()
+        self._bus = bus
+        self._service = service
+        self._on_bad_message = on_bad_message
+        self._now_ns = now_ns
+        self._calls: dict[str, _Call] = {}
+        self._collections: dict[str, _Collection] = {}
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        bids = channels.bids(self._service, self.client_id)
+        answers = channels.answers(self._service, self.client_id)
+        for channel, receive in ((bids, self._take_bid), (answers, self._take_answer)):
+            subscription = await self._bus.subscribe(channel, receive)
+            self._open.push_async_callback(subscription.close)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._open.aclose()
+
+    async def request(
+        self,
+        method: str,
+        payload: bytes,
+        topic: Topic = EMPTY_TOPIC,
+        *,
+        timeout_seconds: float,
+        selection: Selection = ACCEPT_FIRST,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The answer of the server that was chosen; its `error` is the server's, if any.
+
+        Raises:
+            NoBidError: nobody bid; it runs nowhere.
+            NoAnswerError: it was granted and not answered; it may run.
+            PsrpcError: a server refused to bid with an error, and nobody else bid.
+        """
+        request = self._made(payload, timeout_seconds, metadata, multi=False)
+        call = self._calls[request.request_id] = _Call(selection)
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        try:
+            self._bus.publish(channels.request(self._service, method, topic), encode(request))
+            server_id = await call.chosen
+            if server_id is None:
+                if call.answer.done() and (early := call.answer.result().error):
+                    raise early
+                raise NoBidError
+            grant = encode(Grant(request.request_id, server_id))
+            self._bus.publish(channels.grant(self._service, method, topic), grant)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await call.answer
+            except TimeoutError:
+                raise NoAnswerError(server_id) from None
+        finally:
+            del self._calls[request.request_id]
+            call.close()
+
+    async def request_all(
+        self,
+        method: str,
+        payload: bytes,
+        topic: Topic = EMPTY_TOPIC,
+        *,
+        timeout_seconds: float,
+        expected: int | None = None,
+    ) -> list[Response]:
+        """The answers of all servers that came in time, errors included.
+
+        Returns before the time when `expected` of them are there.
+        """
+        request = self._made(payload, timeout_seconds, None, multi=True)
+        collection = self._collections[request.request_id] = _Collection(expected)
+        try:
+            self._bus.publish(channels.request(self._service, method, topic), encode(request))
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await collection.complete.wait()
+            except TimeoutError:
+                pass
+            return collection.answers
+        finally:
+            del self._collections[request.request_id]
+
+    def _made(
+        self,
+        payload: bytes,
+        timeout_seconds: float,
+        metadata: Mapping[str, str] | None,
+        *,
+        multi: bool,
+    ) -> Request:
+        now = self._now_ns()
+        return Request(
+            request_id=identifiers.request_id(),
+            client_id=self.client_id,
+            sent_at_ns=now,
+            expiry_ns=now + int(timeout_seconds * 1e9),
+            payload=payload,
+            multi=multi,
+            metadata=metadata or {},
+        )
+
+    def _take_bid(self, data: bytes) -> None:
+        try:
+            bid = decode(data, Bid)
+        except BadMessageError as error:
+            self._on_bad_message(channels.bids(self._service, self.client_id), error)
+            return
+        if call := self._calls.get(bid.request_id):
+            call.bid(bid)
+
+    def _take_answer(self, data: bytes) -> None:
+        try:
+            response = decode(data, Response)
+        except BadMessageError as error:
+            self._on_bad_message(channels.answers(self._service, self.client_id), error)
+            return
+        if call := self._calls.get(response.request_id):
+            call.answered(response)
+        elif collection := self._collections.get(response.request_id):
+            collection.answered(response)

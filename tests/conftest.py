@@ -1,0 +1,14 @@
+"""What every tier needs."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+def pytest_configure() -> None:
+    """Say that there is no event loop yet.
+
+    Else pytest-asyncio, asking Python 3.11 for the present one, is given a fresh loop that nobody
+    closes, and its warning fails whichever test runs when it is collected.
+    """
+    asyncio.set_event_loop(None)

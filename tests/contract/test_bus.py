@@ -1,0 +1,178 @@
+"""Every bus does the same: the fakes that tests run on are held to the real one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis.asyncio as redis
+
+from mediafleet_scheduler.psrpc.bus import Bus, Faults, FaultyBus, MemoryBus, Trouble
+from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+from mediafleet_testbed.real import RedisServer, redis_server
+
+WAIT_SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "redis", "faultless"])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    if request.param == "redis":
+        client = redis.Redis.from_url(request.getfixturevalue("server").url, protocol=2)
+        async with RedisBus(client) as over_redis:
+            yield over_redis
+        await client.aclose()
+    elif request.param == "memory":
+        yield MemoryBus()
+    else:
+        yield FaultyBus(MemoryBus(), Faults(), seed=1)
+
+
+class Inbox:
+    """What one receiver heard."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, data: bytes) -> None:
+        self.messages.append(data)
+        self._more.set()
+
+    async def until(self, count: int) -> list[bytes]:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(self.messages) < count:
+                self._more.clear()
+                await self._more.wait()
+        return self.messages
+
+
+async def test_a_message_reaches_every_receiver_of_its_channel_and_no_other(bus: Bus) -> None:
+    one, two, other = Inbox(), Inbox(), Inbox()
+    await bus.subscribe("a|b|REQ", one)
+    await bus.subscribe("a|b|REQ", two)
+    await bus.subscribe("a|c|REQ", other)
+    bus.publish("a|b|REQ", b"hello")
+    bus.publish("a|c|REQ", b"there")
+    assert await one.until(1) == [b"hello"]
+    assert await two.until(1) == [b"hello"]
+    assert await other.until(1) == [b"there"]
+
+
+async def test_messages_of_one_publisher_keep_their_order(bus: Bus) -> None:
+    inbox = Inbox()
+    await bus.subscribe("c", inbox)
+    sent = [str(number).encode() for number in range(1000)]
+    for message in sent:
+        bus.publish("c", message)
+    assert await inbox.until(len(sent)) == sent
+
+
+async def test_bytes_travel_unchanged(bus: Bus) -> None:
+    inbox = Inbox()
+    await bus.subscribe("c", inbox)
+    sent = [b"", bytes(range(256)), b"\r\n$5\r\n", b"x" * 300_000]
+    for message in sent:
+        bus.publish("c", message)
+    assert await inbox.until(len(sent)) == sent
+
+
+async def test_what_was_published_before_subscribing_is_not_heard(bus: Bus) -> None:
+    first, late = Inbox(), Inbox()
+    await bus.subscribe("c", first)
+    bus.publish("c", b"early")
+    await first.until(1)
+    await bus.subscribe("c", late)
+    bus.publish("c", b"now")
+    assert await late.until(1) == [b"now"]
+
+
+async def test_a_closed_subscription_hears_nothing_and_others_go_on(bus: Bus) -> None:
+    gone, staying = Inbox(), Inbox()
+    subscription = await bus.subscribe("c", gone)
+    await bus.subscribe("c", staying)
+    await subscription.close()
+    await subscription.close()
+    bus.publish("c", b"now")
+    assert await staying.until(1) == [b"now"]
+    assert gone.messages == []
+
+
+async def test_a_channel_can_be_subscribed_to_again(bus: Bus) -> None:
+    for turn in range(3):
+        inbox = Inbox()
+        subscription = await bus.subscribe("c", inbox)
+        bus.publish("c", str(turn).encode())
+        assert await inbox.until(1) == [str(turn).encode()]
+        await subscription.close()
+
+
+async def test_a_receiver_that_fails_harms_no_other(bus: Bus) -> None:
+    inbox = Inbox()
+
+    def broken(_: bytes) -> None:
+        raise RuntimeError("boom")
+
+    await bus.subscribe("c", broken)
+    await bus.subscribe("c", inbox)
+    bus.publish("c", b"one")
+    bus.publish("c", b"two")
+    assert await inbox.until(2) == [b"one", b"two"]
+
+
+async def test_a_lost_connection_comes_back_with_its_subscriptions(server: RedisServer) -> None:
+    troubles: list[Trouble] = []
+    client = redis.Redis.from_url(server.url, protocol=2)
+    async with RedisBus(client, troubles.append) as bus:
+        inbox = Inbox()
+        await bus.subscribe("c", inbox)
+        await client.client_kill_filter(_type="pubsub")
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not inbox.messages:
+                bus.publish("c", b"again")
+                await asyncio.sleep(0.01)
+        assert Trouble.CONNECTION_LOST in troubles
+    await client.aclose()
+
+
+async def test_a_restart_of_redis_is_survived_and_messages_wait_for_it() -> None:
+    with redis_server() as first:
+        port = first.port
+        client = redis.Redis.from_url(first.url, protocol=2)
+        bus = RedisBus(client)
+        await bus.__aenter__()
+        inbox = Inbox()
+        await bus.subscribe("c", inbox)
+    bus.publish("c", b"while it was away")
+    with redis_server(port):
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not inbox.messages:
+                bus.publish("c", b"after")
+                await asyncio.sleep(0.01)
+        await bus.__aexit__(None, None, None)
+    await client.aclose()
+
+
+async def test_a_faulty_bus_repeats_its_faults_by_seed() -> None:
+    def heard(seed: int) -> list[bytes]:
+        sent: list[bytes] = []
+
+        class Recorder(MemoryBus):
+            def publish(self, channel: str, data: bytes) -> None:
+                sent.append(data)
+
+        faulty = FaultyBus(Recorder(), Faults(lose=0.3, duplicate=0.3), seed)
+        for number in range(200):
+            faulty.publish("c", str(number).encode())
+        return sent
+
+    assert heard(7) == heard(7)
+    assert heard(7) != heard(8)
+    assert 100 < len(set(heard(7))) < 180
+    assert len(heard(7)) > len(set(heard(7)))
