@@ -30,6 +30,7 @@ def write_all(instance: Instance) -> None:
         "containerd.toml": containerd(instance),
         "janitor.toml": janitor(instance),
         "cni/10-testbed.conflist": json.dumps(cni(instance), indent=2),
+        "audit.yaml": yaml.safe_dump(audit_policy()),
         "kubelet.yaml": yaml.safe_dump(kubelet(instance)),
         "kube-proxy.yaml": yaml.safe_dump(kube_proxy(instance)),
         "Corefile": corefile(instance),
@@ -98,6 +99,21 @@ def cni(instance: Instance) -> dict[str, Any]:
             {"type": "ptp", "ipMasq": False, "ipam": ipam},
             {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True},
         ],
+    }
+
+
+def audit_policy() -> dict[str, Any]:
+    """Who asked for which pod to be deleted, when, and on what conditions; nothing else."""
+    deletes = {
+        "level": "Request",
+        "verbs": ["delete", "deletecollection"],
+        "resources": [{"group": "", "resources": ["pods"]}],
+    }
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [deletes, {"level": "None"}],
     }
 
 

@@ -134,6 +134,8 @@ def node_programs(instance: Instance, tools: dict[str, Path]) -> list[Program]:
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
+            f"--audit-policy-file={run}/audit.yaml",
+            f"--audit-log-path={instance.log('audit')}",
             after=(f"tcp:127.0.0.1:{ETCD_PORT}",),
         ),
         program(
