@@ -57,6 +57,10 @@ proto: $(STAMP) ## Generate common/mediafleet_common/wire from proto/
 crds: $(STAMP) ## Generate crds/ and the CRD chart from the models
 	$(PY) -m mediafleet_common.api.crds crds charts/mediafleet-crds/templates
 
+.PHONY: docs
+docs: $(STAMP) ## Generate docs/settings.md, docs/metrics.md and the chart's table of values
+	$(PY) docs/generate.py
+
 .PHONY: lock
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -q -o requirements/runtime.txt

@@ -80,7 +80,8 @@ spec:
           image: {{ include "mediafleet.image" $root }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
           args:
-            {{- range concat .args $own.extraArgs }}
+            {{- $logs := concat (list "--log-level" $root.Values.logs.level) (ternary (list "--log-json") list $root.Values.logs.json) }}
+            {{- range concat .args $logs $own.extraArgs }}
             - {{ . | quote }}
             {{- end }}
           env:
