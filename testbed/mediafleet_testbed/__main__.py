@@ -79,8 +79,6 @@ def execute(
         raise TestbedError("what shall run? e.g. exec -- kubectl get pods")
     if not bring_up:
         _become(Node.running(), context.args)
-    # A polite end still takes the node down.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Node.up() as node:
         images.load(node)
         sys.exit(subprocess.call(node.inside_command(*context.args), env=node.environment()))
@@ -133,6 +131,8 @@ def _become(node: Node, command: list[str]) -> NoReturn:
 
 
 def main() -> None:
+    # Unwind as on Ctrl-C, so that a node half up, or up for one command only, is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except TestbedError as error:

@@ -2,7 +2,7 @@
 
 Run by the supervisor as `containerd_start.py CONFIG JANITOR_CONFIG JANITOR_SOCKET STORE`; ends as
 containerd itself. Killing a node leaves containers in the store's books, which a kubelet would
-spend its first minutes on. A containerd without CRI strikes them off, since CRI reads them at start.
+spend its first minutes on. A containerd without CRI strikes them off: CRI reads them at start.
 A store that cannot be put in order is emptied: images are imported again in seconds.
 Standard library only, started by path.
 """

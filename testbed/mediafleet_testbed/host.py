@@ -102,6 +102,11 @@ def outside_prefix() -> list[str]:
     return [*enter, "--propagation", "slave", "sh", "-c", unhide, "sh"]
 
 
+def is_up(instance: Instance) -> bool:
+    """Whether the node runs and its `up` came to its end."""
+    return instance.complete.exists() and find_supervisor(instance) is not None
+
+
 def find_supervisor(instance: Instance) -> int | None:
     """The pid of the `unshare` that holds the node's PID namespace, found by its command line."""
     spec = str(instance.run / "spec.json")

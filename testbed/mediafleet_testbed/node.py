@@ -68,13 +68,14 @@ class Node:
         if is_current(instance.netns_path):
             return cls.running(name)
         with locked(instance.lock, timeout_seconds):
-            if host.find_supervisor(instance) is not None and instance.kubeconfig.exists():
+            if host.is_up(instance):
                 return cls(instance, ours=False)
             host.remove_all(instance)
             try:
                 _start(instance, tools, timeout_seconds)
                 node = cls(instance, ours=True)
                 images.import_into(node, [images.pause()])
+                instance.complete.touch()
             except BaseException:
                 host.remove_all(instance)
                 raise
@@ -84,7 +85,7 @@ class Node:
     def running(cls, name: str | None = None) -> Node:
         """The node of that name; NotRunningError when there is none."""
         instance = Instance.named(name)
-        if host.find_supervisor(instance) is None or not instance.kubeconfig.exists():
+        if not host.is_up(instance):
             raise NotRunningError(instance.name)
         return cls(instance, ours=False)
 

