@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mediafleet.advertise import advertise
+
 app = typer.Typer(
     name="mediafleet",
     help="Autoscaled, drain-safe fleets of live-media workers on Kubernetes.",
@@ -32,3 +34,6 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+app.command()(advertise)

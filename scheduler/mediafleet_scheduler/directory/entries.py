@@ -42,10 +42,14 @@ def _fleet(entry: FleetEntry) -> Fleet:
 
 
 def pool_view(file: NodesFile, previous: PoolView | None, changed_at: float) -> PoolView:
-    """The nodes of a nodes file; those that are what they were keep the time of that change."""
+    """The nodes of a nodes file; those that are what they were keep the time of that change.
+
+    Since when those of the first reading are what they are, nobody has told.
+    """
     known = {node.uid: node for node in previous.nodes} if previous else {}
+    at = changed_at if previous else None
     nodes = [
-        _node(entry, known.get(_uid(entry)), changed_at)
+        _node(entry, known.get(_uid(entry)), at)
         for entry in sorted(file.nodes, key=lambda entry: entry.name)
     ]
     return PoolView("", POOL_NAME, file.advertise, tuple(nodes))
@@ -55,7 +59,7 @@ def _uid(entry: NodeEntry) -> str:
     return f"{entry.name} {entry.url}"
 
 
-def _node(entry: NodeEntry, known: Node | None, changed_at: float) -> Node:
+def _node(entry: NodeEntry, known: Node | None, changed_at: float | None) -> Node:
     node = Node(
         entry.name, _uid(entry), entry.url, entry.metrics, entry.state, changed_at=changed_at
     )

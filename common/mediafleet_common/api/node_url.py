@@ -1,0 +1,59 @@
+"""The URL of an orchestrator node: what may be in a list of nodes, and what not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+_MAX_CHARACTERS: Final = 300
+
+
+class BadNodeUrlError(ValueError):
+    """A gateway could not use the URL; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUrl:
+    """Where a node listens. Two URLs with the same parts are one node."""
+
+    scheme: str
+    """https, or http for nodes behind plain gRPC (tests)."""
+    host: str
+    port: int
+
+    @property
+    def target(self) -> str:
+        """`host:port` for a dialler, brackets around an IPv6 address."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_node_url(url: str) -> NodeUrl:
+    """The parts of a node's URL.
+
+    Stricter than Go's url.Parse, which gateways use: what they would dial and never reach is
+    refused here, where somebody reads the reason.
+
+    Raises:
+        BadNodeUrlError: with the reason.
+    """
+    if len(url) > _MAX_CHARACTERS:
+        raise BadNodeUrlError(f"longer than {_MAX_CHARACTERS} characters")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise BadNodeUrlError("it holds characters that a URL has not")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise BadNodeUrlError(str(error)) from error
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise BadNodeUrlError("it must begin with https://")
+    if not parts.hostname:
+        raise BadNodeUrlError("it has no host")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise BadNodeUrlError("it must be https://host:port and nothing more")
+    if port == 0:
+        raise BadNodeUrlError("port 0 cannot be dialled")
+    return NodeUrl(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])

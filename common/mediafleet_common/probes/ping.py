@@ -1,0 +1,188 @@
+"""Ask an orchestrator node over gRPC whether it lives, as a gateway would reach it.
+
+Gateways speak TLS without verifying (go-livepeer server/rpc.go, tlsConfig), which grpcio cannot:
+so the certificate that the node shows is taken as root and its first name as the name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Self
+
+import grpc
+import grpc.aio
+from cryptography import x509
+
+from mediafleet_common.api.node_url import NodeUrl
+
+PING: Final = "/net.Orchestrator/Ping"
+GET_ORCHESTRATOR: Final = "/net.Orchestrator/GetOrchestrator"
+_VALUE: Final = b"\x0a\x04ping"
+"""A PingPong with value `ping`; the node answers with its signature over it."""
+_MAX_ANSWER_BYTES: Final = 1024 * 1024
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
+    ("grpc.enable_retries", 0),
+    # Else a new channel inherits the connection back-off of the one that was given up.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class Answer(StrEnum):
+    """What became of a ping."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    """An application-level status: somebody is there and will not say more."""
+    TLS_ONLY = "tls_only"
+    """It completes TLS, with a certificate that gRPC cannot use."""
+    TIMED_OUT = "timed_out"
+    UNREACHABLE = "unreachable"
+    NOT_GRPC = "not_grpc"
+    """It speaks TLS but not HTTP/2."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the node lives: whoever answers anything does."""
+        return self in (Answer.ANSWERED, Answer.REFUSED, Answer.TLS_ONLY)
+
+
+class _NoTlsError(Exception):
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Certificate:
+    pem: bytes
+    name: str | None
+    """First name or address it is for; gRPC cannot use one that has none."""
+
+
+class NodeClient:
+    """A connection to one node that is kept from ping to ping and made anew when it breaks."""
+
+    def __init__(self, url: NodeUrl) -> None:
+        self._url = url
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._hang_up()
+
+    async def ping(self, timeout_seconds: float) -> Answer:
+        """Ping the node once. Never raises but for cancellation."""
+        kept = self._channel is not None
+        answer, _ = await self._call(PING, _VALUE, timeout_seconds)
+        if kept and answer is Answer.UNREACHABLE:
+            # The node may have been started again, with another certificate.
+            answer, _ = await self._call(PING, _VALUE, timeout_seconds)
+        return answer
+
+    async def orchestrator_info(self, timeout_seconds: float) -> bytes | None:
+        """The serialised OrchestratorInfo for an unsigned request; `None` when it is refused."""
+        _, info = await self._call(GET_ORCHESTRATOR, b"", timeout_seconds)
+        return info
+
+    async def _call(
+        self, method: str, request: bytes, timeout_seconds: float
+    ) -> tuple[Answer, bytes | None]:
+        fresh = self._channel is None
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                channel = self._channel = self._channel or await self._dial()
+                if channel is None:
+                    return Answer.TLS_ONLY, None
+                answer, message = await _unary(channel, method, request)
+        except TimeoutError:
+            answer, message = Answer.TIMED_OUT, None
+        except _NoTlsError as error:
+            answer, message = error.answer, None
+        else:
+            if answer is Answer.UNREACHABLE:
+                await self._hang_up()
+                if fresh and self._url.scheme == "https":
+                    # TLS has just been completed without verifying: the certificate is to blame.
+                    return Answer.TLS_ONLY, None
+        if not answer.alive:
+            await self._hang_up()
+        return answer, message
+
+    async def _dial(self) -> grpc.aio.Channel | None:
+        if self._url.scheme == "http":
+            return grpc.aio.insecure_channel(self._url.target, options=_OPTIONS)
+        certificate = await _peer_certificate(self._url)
+        if certificate.name is None:
+            return None
+        return grpc.aio.secure_channel(
+            self._url.target,
+            grpc.ssl_channel_credentials(root_certificates=certificate.pem),
+            options=(*_OPTIONS, ("grpc.ssl_target_name_override", certificate.name)),
+        )
+
+    async def _hang_up(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+
+async def _unary(
+    channel: grpc.aio.Channel, method: str, request: bytes
+) -> tuple[Answer, bytes | None]:
+    try:
+        message: bytes = await channel.unary_unary(method)(request)
+    except grpc.aio.AioRpcError:
+        # A status over a connection that stands is the node's own word, UNAVAILABLE included.
+        stands = channel.get_state() is grpc.ChannelConnectivity.READY
+        return (Answer.REFUSED if stands else Answer.UNREACHABLE), None
+    return Answer.ANSWERED, message
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+_UNVERIFIED: Final = _unverified()
+
+
+async def _peer_certificate(url: NodeUrl) -> _Certificate:
+    """The certificate that a node shows.
+
+    Raises:
+        _NoTlsError: nobody there completes TLS for HTTP/2.
+    """
+    try:
+        _, writer = await asyncio.open_connection(url.host, url.port, ssl=_UNVERIFIED)
+    except (OSError, ValueError) as error:
+        raise _NoTlsError(Answer.UNREACHABLE) from error
+    try:
+        connection: ssl.SSLObject = writer.get_extra_info("ssl_object")
+        if connection.selected_alpn_protocol() != "h2":
+            raise _NoTlsError(Answer.NOT_GRPC)
+        return _named(connection.getpeercert(binary_form=True) or b"")
+    finally:
+        writer.transport.abort()
+
+
+def _named(der: bytes) -> _Certificate:
+    with suppress(ValueError, x509.ExtensionNotFound):
+        certificate = x509.load_der_x509_certificate(der)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = [
+            *names.get_values_for_type(x509.DNSName),
+            *map(str, names.get_values_for_type(x509.IPAddress)),
+        ]
+        # A wildcard as a name would not match itself.
+        first = found[0].replace("*", "any", 1) if found else None
+        return _Certificate(ssl.DER_cert_to_PEM_cert(der).encode(), first or None)
+    return _Certificate(b"", None)

@@ -1,0 +1,108 @@
+"""Ask a worker for its metrics over HTTP, within bounds: a `Load`, or a typed reason."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import aiohttp
+
+from mediafleet_common.probes.load import Load, Source, UnreadableMetricsError, parse
+
+TIMEOUT_SECONDS: Final = 1.0
+MAX_BYTES: Final = 1024 * 1024
+_CONNECTIONS: Final = 128
+
+
+class Failure(StrEnum):
+    """Why a load is unknown."""
+
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed_out"
+    STATUS = "status"
+    """Another HTTP status than 200."""
+    TOO_LARGE = "too_large"
+    UNREADABLE = "unreadable"
+    """Not Prometheus exposition, or compressed although we asked it not to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoLoad:
+    """The load could not be learnt."""
+
+    why: Failure
+    detail: str
+    """For people; it may hold text from the other side."""
+
+
+class FetchError(Exception):
+    """A GET that brought no text."""
+
+    def __init__(self, why: Failure, detail: str) -> None:
+        super().__init__(detail)
+        self.no_load = NoLoad(why, detail)
+
+
+def client() -> aiohttp.ClientSession:
+    """A session fit for polling many workers; to be closed by the caller."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, limit_per_host=4),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"Accept": "text/plain", "Accept-Encoding": "identity"},
+    )
+
+
+async def poll(
+    session: aiohttp.ClientSession,
+    url: str,
+    source: Source,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> Load | NoLoad:
+    """The load that the metrics at `url` tell. Never raises but for cancellation."""
+    try:
+        text = (await fetch(session, url, timeout_seconds)).decode("utf-8", "replace")
+        return parse(text, source)
+    except FetchError as error:
+        return error.no_load
+    except UnreadableMetricsError as error:
+        return NoLoad(Failure.UNREADABLE, str(error))
+
+
+async def fetch(
+    session: aiohttp.ClientSession,
+    url: str,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    max_bytes: int = MAX_BYTES,
+) -> bytes:
+    """The body of a GET that answered 200; redirects are not followed.
+
+    Raises:
+        FetchError: with the reason.
+    """
+    try:
+        async with (
+            asyncio.timeout(timeout_seconds),
+            session.get(url, allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                raise FetchError(Failure.STATUS, f"HTTP {response.status}")
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise FetchError(Failure.UNREADABLE, "compressed")
+            return await _body(response, max_bytes)
+    except TimeoutError:
+        raise FetchError(Failure.TIMED_OUT, f"no answer in {timeout_seconds:g} s") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # ValueError: what aiohttp says of a host name that IDNA refuses, among others.
+        raise FetchError(Failure.UNREACHABLE, str(error) or type(error).__name__) from error
+
+
+async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(64 * 1024):
+        body += chunk
+        if len(body) > max_bytes:
+            raise FetchError(Failure.TOO_LARGE, f"more than {max_bytes} bytes")
+    return bytes(body)

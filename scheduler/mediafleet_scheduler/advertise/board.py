@@ -1,0 +1,182 @@
+"""The notice board: the list in force, ready to be sent, and what changed about it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
+from mediafleet_common.api.orchestrator_pool import Advertise
+from mediafleet_common.serving.logs import printable
+from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
+from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.advertise.probing import Prober
+from mediafleet_scheduler.core.advertised import (
+    LeftOut,
+    Listing,
+    NodeKey,
+    ProbeRules,
+    listing,
+    node_key,
+)
+from mediafleet_scheduler.directory.views import Node, PoolView
+
+_log: Final = logging.getLogger(__name__)
+_SHOWN: Final = 10
+_GATHER_SECONDS: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One state of the list, serialised once for all who ask."""
+
+    listing: Listing
+    advertise: Advertise
+    orchestrator_info: bytes
+    orchestrators_json: bytes
+
+
+class Board:
+    """Makes a notice of each view and each change in the nodes' health."""
+
+    def __init__(
+        self,
+        metrics: AdvertiseMetrics,
+        rules: ProbeRules | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._metrics = metrics
+        self._now = now
+        self._prober = Prober(rules or ProbeRules(), metrics, self._update_soon)
+        self._view: PoolView | None = None
+        self._notice: Notice | None = None
+        self._ready = asyncio.Event()
+        self._due: asyncio.TimerHandle | None = None
+        self._complained: set[NodeKey] = set()
+        self._timed: set[NodeKey] = set()
+
+    @property
+    def notice(self) -> Notice | None:
+        """The list in force; `None` until every node of the first view has been asked once."""
+        return self._notice
+
+    @property
+    def view(self) -> PoolView | None:
+        """What the list is made of."""
+        return self._view
+
+    async def ready(self) -> None:
+        """Wait for the first notice."""
+        await self._ready.wait()
+
+    async def close(self) -> None:
+        """Stop asking nodes; the notice stays."""
+        await self._prober.close()
+        if self._due is not None:
+            self._due.cancel()
+
+    def take(self, view: PoolView) -> None:
+        """Make the list anew from another view; a node that drains is off it on return."""
+        self._view = view
+        self._prober.follow(view.nodes)
+        self._update()
+
+    def _update_soon(self) -> None:
+        # A thousand nodes that answer for the first time make a few lists, not a thousand.
+        if self._due is None:
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_later(_GATHER_SECONDS, self._update)
+
+    def _update(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._view is None or not (self._ready.is_set() or self._prober.all_asked):
+            return
+        present = listing(self._view, self._prober.health)
+        self._account(self._view, present)
+        before = self._notice.listing.nodes if self._notice else ()
+        self._notice = _notice(self._notice, present, self._view.advertise)
+        if before != present.nodes or not self._ready.is_set():
+            self._tell(self._view, before, present)
+        self._ready.set()
+
+    def _account(self, view: PoolView, present: Listing) -> None:
+        self._metrics.list_size.labels(view.name).set(len(present.nodes))
+        reasons = [reason for _, reason in present.left_out]
+        for reason in LeftOut:
+            self._metrics.left_out.labels(view.name, reason.value).set(reasons.count(reason))
+        keys = {node_key(node) for node in view.nodes}
+        self._complained &= keys
+        self._timed &= keys
+        for node, reason in present.left_out:
+            if reason is LeftOut.BAD_URL and node_key(node) not in self._complained:
+                self._complained.add(node_key(node))
+                self._metrics.bad_urls.inc()
+                _log.error("node %s is not listed: %s", printable(node.name), _bad_url(node))
+
+    def _tell(self, view: PoolView, before: tuple[Node, ...], present: Listing) -> None:
+        old, new = {node_key(node) for node in before}, {node_key(node) for node in present.nodes}
+        if old != new:
+            self._metrics.list_updates.labels(view.name).inc()
+        self._time(view, old, new)
+        reasons = {node_key(node): reason.value for node, reason in present.left_out}
+        on = [printable(node.name) for node in present.nodes if node_key(node) not in old]
+        off = [
+            f"{printable(node.name)} ({reasons.get(node_key(node), 'gone')})"
+            for node in before
+            if node_key(node) not in new
+        ]
+        _log.info(
+            "%d of %d nodes listed; on: %s; off: %s",
+            len(present.nodes),
+            len(view.nodes),
+            _some(on),
+            _some(off),
+        )
+
+    def _time(self, view: PoolView, old: set[NodeKey], new: set[NodeKey]) -> None:
+        for node in view.nodes:
+            key = node_key(node)
+            if node.changed_at is None:
+                continue
+            age = max(0.0, self._now() - node.changed_at)
+            if key in new and key not in self._timed:
+                self._timed.add(key)
+                self._metrics.listed_seconds.observe(age)
+            elif key in old and node.state is PodState.DRAINING:
+                self._timed.discard(key)
+                self._metrics.unlisted_seconds.observe(age)
+
+
+def _notice(before: Notice | None, present: Listing, advertise: Advertise) -> Notice:
+    if before is not None and (before.listing, before.advertise) == (present, advertise):
+        return before
+    info = OrchestratorInfo(
+        price_info=PriceInfo(
+            price_per_unit=advertise.price_per_unit, pixels_per_unit=advertise.pixels_per_unit
+        ),
+        address=bytes.fromhex((advertise.eth_address or "0x")[2:]),
+        nodes=present.urls,
+    )
+    entries = [{"address": url, "score": 1} for url in present.urls]
+    return Notice(present, advertise, info.SerializeToString(), json.dumps(entries).encode())
+
+
+def _bad_url(node: Node) -> str:
+    try:
+        parse_node_url(node.url)
+    except BadNodeUrlError as error:
+        return f"its url '{printable(node.url)}' cannot be dialled: {error}"
+    return "its url cannot be dialled"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "none") + more

@@ -1,0 +1,85 @@
+"""Start, serve and stop the advertiser desk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import grpc
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from mediafleet_common.serving.grpc_server import GrpcServer
+from mediafleet_common.serving.http import HttpServer
+from mediafleet_scheduler.advertise.board import Board
+from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.advertise.service import handler, orchestrators_route
+from mediafleet_scheduler.core.advertised import ProbeRules
+from mediafleet_scheduler.directory.views import Directory, PoolView
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a desk is set up."""
+
+    listen: str
+    """HOST:PORT of GetOrchestrator."""
+    http: str
+    """HOST:PORT of health, metrics and `/orchestrators`."""
+    credentials: grpc.ServerCredentials | None
+    """`None`: plaintext, which somebody has to have chosen."""
+    rules: ProbeRules = field(default_factory=ProbeRules)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A desk that is ready."""
+
+    board: Board
+    grpc_port: int
+    http_port: int
+
+
+async def serve(
+    settings: Settings,
+    directory: Directory[PoolView],
+    stop: asyncio.Event,
+    on_ready: Callable[[Serving], None],
+    registry: CollectorRegistry = REGISTRY,
+) -> None:
+    """Answer until `stop` is set; `on_ready` is called once, with the first list.
+
+    Raises:
+        CannotStartError: a port cannot be listened on.
+    """
+    metrics = AdvertiseMetrics(registry)
+    board = Board(metrics, settings.rules)
+
+    def ready() -> str | None:
+        if stop.is_set():
+            return "stopping"
+        return None if board.notice is not None else "the list of nodes is not known yet"
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(board.close)
+        http = HttpServer(
+            settings.http, ready, routes=[orchestrators_route(board)], registry=registry
+        )
+        await stack.enter_async_context(http)
+        rpc = GrpcServer(settings.listen, [handler(board, metrics)], settings.credentials)
+        await stack.enter_async_context(rpc)
+        directory.subscribe(board.take)
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(directory.run())
+            telling = tasks.create_task(_tell(board, rpc.port, http.port, on_ready))
+            await stop.wait()
+            following.cancel()
+            telling.cancel()
+
+
+async def _tell(
+    board: Board, grpc_port: int, http_port: int, on_ready: Callable[[Serving], None]
+) -> None:
+    await board.ready()
+    on_ready(Serving(board, grpc_port, http_port))

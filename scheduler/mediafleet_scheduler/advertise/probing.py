@@ -1,0 +1,144 @@
+"""Ask each ready node, again and again, whether it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.probes.ping import NodeClient
+from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
+from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.core.advertised import (
+    NEVER_ASKED,
+    Health,
+    NodeKey,
+    ProbeRules,
+    address,
+    node_key,
+    pause_seconds,
+)
+from mediafleet_scheduler.directory.views import Node
+
+_log: Final = logging.getLogger(__name__)
+_TIMEOUT_SECONDS: Final = 0.5
+_AT_ONCE: Final = 64
+_RESTART_SECONDS: Final = 1.0
+_DESCRIBE_EVERY: Final = 60
+"""Pings between two looks at what a node says it is."""
+
+
+class Prober:
+    """One task per ready node; what they learn is in `health`.
+
+    `on_change` is called whenever a node has been asked for the first time or its health has
+    changed what may be listed.
+    """
+
+    def __init__(
+        self,
+        rules: ProbeRules,
+        metrics: AdvertiseMetrics,
+        on_change: Callable[[], None],
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+    ) -> None:
+        self._rules = rules
+        self._metrics = metrics
+        self._on_change = on_change
+        self._timeout_seconds = timeout_seconds
+        self._health: dict[NodeKey, Health] = {}
+        self._tasks: dict[NodeKey, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    @property
+    def health(self) -> Mapping[NodeKey, Health]:
+        """By node; only those that are asked are there."""
+        return self._health
+
+    @property
+    def all_asked(self) -> bool:
+        """Whether every node that is followed has been asked at least once."""
+        return all(health.asked for health in self._health.values())
+
+    def follow(self, nodes: Iterable[Node]) -> None:
+        """Ask the ready ones of `nodes` from now on, new ones at once, and nobody else."""
+        wanted: dict[NodeKey, NodeUrl] = {}
+        for node in nodes:
+            where = address(node) if node.state is PodState.READY else None
+            if where is not None:
+                wanted[node_key(node)] = where
+        for key in self._tasks.keys() - wanted.keys():
+            self._tasks.pop(key).cancel()
+            self._health.pop(key, None)
+        for key, where in wanted.items():
+            if key not in self._tasks:
+                self._health[key] = NEVER_ASKED
+                self._start(key, where)
+
+    async def close(self) -> None:
+        """Stop asking and wait until every task has ended."""
+        tasks = list(self._tasks.values())
+        self.follow(())
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, key: NodeKey, where: NodeUrl) -> None:
+        task = asyncio.create_task(self._ask_forever(key, where), name=f"probe {where.target}")
+        self._tasks[key] = task
+
+        def ended(done: asyncio.Task[None]) -> None:
+            if done.cancelled() or (error := done.exception()) is None:
+                return
+            self._metrics.probes.labels("error").inc()
+            _log.error("probing %s failed", where.target, exc_info=error)
+            asyncio.get_running_loop().call_later(_RESTART_SECONDS, again)
+
+        def again() -> None:
+            if self._tasks.get(key) is task:
+                self._start(key, where)
+
+        task.add_done_callback(ended)
+
+    async def _ask_forever(self, key: NodeKey, where: NodeUrl) -> None:
+        async with NodeClient(where) as client:
+            while True:
+                before = self._health[key]
+                async with self._turns:
+                    after = await self._ask(client, before)
+                self._health[key] = after
+                if _matters(before, after):
+                    self._on_change()
+                pause = pause_seconds(after, len(self._tasks), self._rules, random.random())
+                await asyncio.sleep(pause)
+
+    async def _ask(self, client: NodeClient, before: Health) -> Health:
+        answer = await client.ping(self._timeout_seconds)
+        self._metrics.probes.labels(answer.value).inc()
+        after = before.after(answer.alive, self._rules)
+        if after.alive and after.answers % _DESCRIBE_EVERY == 1:
+            info = await client.orchestrator_info(self._timeout_seconds)
+            return after.described(advertises_only(info))
+        return after
+
+
+def advertises_only(info: bytes | None) -> bool | None:
+    """Whether a node's OrchestratorInfo says that it takes no work; `None`: it did not say."""
+    if info is None:
+        return None
+    try:
+        return not OrchestratorInfo.FromString(info).transcoder
+    except DecodeError:
+        return None
+
+
+def _matters(before: Health, after: Health) -> bool:
+    return (
+        before.asked != after.asked
+        or before.alive != after.alive
+        or before.advertises_only != after.advertises_only
+    )

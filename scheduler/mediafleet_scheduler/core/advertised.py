@@ -1,0 +1,170 @@
+"""Which nodes a gateway is told of, in which order, and why the others are left out.
+
+A node is listed when it is ready, its URL can be dialled, and it has answered a ping since it was
+last thought dead. Whoever refuses, answers: being full, or refusing GetOrchestrator, is not death
+(go-livepeer server/rpc.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_scheduler.directory.views import Node, PoolView
+
+NodeKey = tuple[str, str]
+"""Uid and URL: a node under another address is asked anew."""
+
+
+class LeftOut(StrEnum):
+    """Why a node is not listed."""
+
+    PENDING = "pending"
+    DRAINING = "draining"
+    NO_ADDRESS = "no_address"
+    BAD_URL = "bad_url"
+    UNPROBED = "unprobed"
+    """It has not answered yet."""
+    DEAD = "dead"
+    """It answered once, and stopped."""
+    ADVERTISES_ONLY = "advertises_only"
+    """It takes no work itself, and gateways do not look at the nodes of a node."""
+    DUPLICATE = "duplicate"
+    """Another node is listed under this address."""
+    BEYOND_MAX = "beyond_max"
+    """advertise.maxNodes is reached without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRules:
+    """When a node counts as alive or dead, and how often it is asked."""
+
+    failures_to_die: int = 3
+    """Pings in a row that a listed node must fail to be unlisted: one lost ping is no death."""
+    answers_to_rise: int = 2
+    """Pings in a row that a dead node must answer to be listed again; a new node needs one."""
+    alive_seconds: float = 0.5
+    """Between pings of a node that answers."""
+    doubt_seconds: float = 0.1
+    """Until the next ping when the last one said otherwise than what is believed."""
+    silent_seconds: float = 0.15
+    """Between pings of a node that does not answer."""
+    patience: int = 100
+    """Failed pings in a row after which a node is asked less often."""
+    given_up_seconds: float = 1.0
+    """Between pings of a node that has not answered for long."""
+    pings_per_second: float = 200.0
+    """For all live nodes together; where that is not enough each is asked less often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the pings of one node have told so far."""
+
+    alive: bool = False
+    ever_alive: bool = False
+    answers: int = 0
+    """In a row, up to now."""
+    failures: int = 0
+    """In a row, up to now."""
+    advertises_only: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether there was any ping."""
+        return self.answers + self.failures > 0
+
+    def after(self, answered: bool, rules: ProbeRules) -> Health:
+        """The health with one more ping."""
+        if not answered:
+            failures = self.failures + 1
+            alive = self.alive and failures < rules.failures_to_die
+            return replace(self, alive=alive, answers=0, failures=failures)
+        answers = self.answers + 1
+        needed = rules.answers_to_rise if self.ever_alive else 1
+        alive = self.alive or answers >= needed
+        return replace(
+            self, alive=alive, ever_alive=self.ever_alive or alive, answers=answers, failures=0
+        )
+
+    def described(self, advertises_only: bool | None) -> Health:
+        """The health with what the node says of itself; `None` (it refused) changes nothing."""
+        return self if advertises_only is None else replace(self, advertises_only=advertises_only)
+
+
+NEVER_ASKED: Final = Health()
+
+
+def pause_seconds(health: Health, nodes: int, rules: ProbeRules, jitter: float) -> float:
+    """Until the next ping of a node, one of `nodes`; `jitter` from 0 to 1 keeps them apart."""
+    if health.alive and not health.failures:
+        pause = max(rules.alive_seconds, nodes / rules.pings_per_second)
+    elif health.alive or health.answers:
+        pause = rules.doubt_seconds
+    elif health.failures < rules.patience:
+        pause = rules.silent_seconds
+    else:
+        pause = rules.given_up_seconds
+    return pause * (0.8 + 0.2 * jitter)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What to tell gateways, and about whom nothing."""
+
+    nodes: tuple[Node, ...]
+    """In the order of the list."""
+    left_out: tuple[tuple[Node, LeftOut], ...]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The list."""
+        return tuple(node.url for node in self.nodes)
+
+
+def node_key(node: Node) -> NodeKey:
+    """What a node's health is kept under."""
+    return node.uid, node.url
+
+
+def address(node: Node) -> NodeUrl | None:
+    """Where to ask a node, or `None` when it cannot be asked."""
+    try:
+        return parse_node_url(node.url)
+    except BadNodeUrlError:
+        return None
+
+
+def listing(view: PoolView, health: Mapping[NodeKey, Health]) -> Listing:
+    """The list of a pool: its listable nodes by name, up to maxNodes, each address once."""
+    listed: list[Node] = []
+    left_out: list[tuple[Node, LeftOut]] = []
+    taken: set[NodeUrl] = set()
+    limit = view.advertise.max_nodes
+    for node in sorted(view.nodes, key=lambda node: (node.name, node.uid)):
+        where = address(node)
+        reason = _reason(node, where, health.get(node_key(node), NEVER_ASKED))
+        if reason is None and where in taken:
+            reason = LeftOut.DUPLICATE
+        if reason is None and limit is not None and len(listed) >= limit:
+            reason = LeftOut.BEYOND_MAX
+        if reason is not None:
+            left_out.append((node, reason))
+        elif where is not None:
+            taken.add(where)
+            listed.append(node)
+    return Listing(tuple(listed), tuple(left_out))
+
+
+def _reason(node: Node, where: NodeUrl | None, health: Health) -> LeftOut | None:
+    if node.state is not PodState.READY:
+        return LeftOut.DRAINING if node.state is PodState.DRAINING else LeftOut.PENDING
+    if where is None:
+        return LeftOut.BAD_URL if node.url else LeftOut.NO_ADDRESS
+    if not health.alive:
+        return LeftOut.DEAD if health.ever_alive else LeftOut.UNPROBED
+    return LeftOut.ADVERTISES_ONLY if health.advertises_only else None

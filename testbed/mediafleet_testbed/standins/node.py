@@ -1,0 +1,106 @@
+"""A stand-in orchestrator node: `python -m mediafleet_testbed.standins.node -serviceAddr H:P …`.
+
+Takes go-livepeer's flags, so that it can be the container's command where go-livepeer would be.
+SIGTERM ends it at once whatever its sessions, as it ends go-livepeer within 10 s
+(cmd/livepeer/livepeer.go, shutdownTimeout).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+import grpc
+import grpc.aio
+from aiohttp import web
+
+from mediafleet_testbed.standins.node_flags import NodeFlags, parse_flags
+from mediafleet_testbed.standins.node_http import cli_app, control_app
+from mediafleet_testbed.standins.node_service import NodeService
+from mediafleet_testbed.standins.node_sessions import Sessions
+
+_OPTIONS: Final = (("grpc.so_reuseport", 0),)
+
+
+@dataclass(slots=True)
+class StandInNode:
+    """A node in this process, as an async context manager; ports of 0 take free ones."""
+
+    flags: NodeFlags
+    sessions: Sessions = field(init=False)
+    port: int = 0
+    cli_port: int = 0
+    control_port: int = 0
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    def __post_init__(self) -> None:
+        self.sessions = Sessions(self.flags.max_sessions, self.flags.session_seconds, time.time)
+
+    @property
+    def url(self) -> str:
+        """Where a gateway on this machine reaches it."""
+        return f"{'https' if self.flags.tls else 'http'}://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        server = grpc.aio.server(options=_OPTIONS)
+        if self.flags.tls:
+            self.port = server.add_secure_port(self.flags.listen, _credentials(self.flags))
+        else:
+            self.port = server.add_insecure_port(self.flags.listen)
+        if self.flags.service_url.endswith(":0"):
+            self.flags = replace(self.flags, service_url=self.url)
+        server.add_generic_rpc_handlers(NodeService(self.flags, self.sessions).handlers())
+        await server.start()
+        self._stack.push_async_callback(server.stop, 0)
+        self.cli_port = await self._http(cli_app(self.flags, self.sessions), self.flags.cli)
+        if self.flags.control:
+            self.control_port = await self._http(control_app(self.sessions), self.flags.control)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for session in self.sessions.lose():
+            print(json.dumps({"session": session.id, "event": "lost"}), flush=True)
+        await self._stack.aclose()
+
+    async def _http(self, app: web.Application, listen: str) -> int:
+        host, _, port = listen.rpartition(":")
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, host or "0.0.0.0", int(port)).start()
+        return int(runner.addresses[0][1])
+
+
+def _credentials(flags: NodeFlags) -> grpc.ServerCredentials:
+    from mediafleet_testbed.standins.node_certificate import go_livepeer_certificate
+
+    host = flags.service_url.split("://")[-1].rpartition(":")[0] or "127.0.0.1"
+    return grpc.ssl_server_credentials([go_livepeer_certificate(host)])
+
+
+async def _main(flags: NodeFlags) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with StandInNode(flags) as node:
+        print(
+            f"stand-in node ready: {node.flags.service_url or 'advertises only'}, "
+            f"port {node.port}, cli {node.cli_port}, control {node.control_port or 'none'}",
+            flush=True,
+        )
+        await stop.wait()
+
+
+def main() -> None:
+    """Run until a signal."""
+    asyncio.run(_main(parse_flags(sys.argv[1:])))
+
+
+if __name__ == "__main__":
+    main()

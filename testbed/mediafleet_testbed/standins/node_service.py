@@ -1,0 +1,159 @@
+"""What a stand-in node answers over gRPC, with go-livepeer's refusals and their words.
+
+Sources: livepeer/go-livepeer server/rpc.go (getOrchestrator, ping, endTranscodingSession),
+core/orchestrator.go (CheckCapacity, VerifySig), pm/recipient.go (insufficient sender reserve).
+go-livepeer returns plain errors, which gRPC carries as UNKNOWN.
+
+Two things are not upstream's: signatures are the stand-in's own (`standin_signature`), since there
+is no secp256k1 here; and segments come by gRPC under a name of our own instead of HTTP on the same
+port, which Python's server cannot share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from mediafleet_common.wire.livepeer_pb2 import (
+    AuthToken,
+    EndTranscodingSessionRequest,
+    EndTranscodingSessionResponse,
+    OrchestratorInfo,
+    OrchestratorRequest,
+    PingPong,
+    PriceInfo,
+)
+from mediafleet_testbed.standins.node_flags import NodeFlags
+from mediafleet_testbed.standins.node_sessions import CappedError, Sessions
+
+SEGMENTS: Final = "mediafleet.standin.Node"
+_TOKEN_SECONDS: Final = 1800
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+Method = Callable[[bytes, Context], Awaitable[bytes]]
+
+
+class RefusedError(Exception):
+    """An error that go-livepeer returns; the text is its."""
+
+
+def standin_signature(address: bytes) -> bytes:
+    """What a stand-in gateway signs its address with, 65 bytes as a real signature has."""
+    return hashlib.sha512(b"mediafleet stand-in signature of " + address).digest() + b"\x1b"
+
+
+class NodeService:
+    """The methods of one stand-in node."""
+
+    def __init__(self, flags: NodeFlags, sessions: Sessions) -> None:
+        self._flags = flags
+        self._sessions = sessions
+        self._secret = secrets.token_bytes(32)
+
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """For a gRPC server."""
+        return [
+            _generic(
+                "net.Orchestrator",
+                {
+                    "GetOrchestrator": self._get_orchestrator,
+                    "Ping": self._ping,
+                    "EndTranscodingSession": self._end_transcoding_session,
+                },
+            ),
+            _generic(SEGMENTS, {"Segment": self._segment, "Report": self._report}),
+        ]
+
+    def _get_orchestrator(self, message: bytes) -> Message:
+        request = OrchestratorRequest.FromString(message)
+        self._verify(request)
+        priced = self._flags.on_chain and self._flags.price_per_unit > 0
+        if priced and "0x" + request.address.hex() not in self._flags.funded:
+            raise RefusedError("insufficient sender reserve")
+        return OrchestratorInfo(
+            transcoder=self._flags.service_url,
+            price_info=PriceInfo(price_per_unit=self._flags.price_per_unit, pixels_per_unit=1),
+            address=bytes.fromhex(self._flags.eth_address[2:]),
+            auth_token=self._token(secrets.token_hex(4), int(time.time()) + _TOKEN_SECONDS),
+            nodes=self._flags.nodes,
+        )
+
+    def _verify(self, request: OrchestratorRequest) -> None:
+        prefix = "Invalid orchestrator request: "
+        if self._flags.on_chain and not hmac.compare_digest(
+            request.sig, standin_signature(request.address)
+        ):
+            raise RefusedError(prefix + "orchestrator req sig check failed")
+        if self._sessions.full():
+            raise RefusedError(prefix + str(CappedError()))
+
+    def _ping(self, message: bytes) -> Message:
+        value = PingPong.FromString(message).value
+        # Off-chain there is no key and the signature is empty.
+        return PingPong(value=standin_signature(value) if self._flags.on_chain else b"")
+
+    def _end_transcoding_session(self, message: bytes) -> Message:
+        token = EndTranscodingSessionRequest.FromString(message).auth_token
+        self._check(token)
+        self._sessions.end(token.session_id)
+        return EndTranscodingSessionResponse()
+
+    def _segment(self, message: bytes) -> bytes:
+        """A segment: an AuthToken in, empty out."""
+        token = AuthToken.FromString(message)
+        self._check(token)
+        if self._sessions.segment(token.session_id):
+            print(json.dumps({"session": token.session_id, "event": "started"}), flush=True)
+        return b""
+
+    def _report(self, _: bytes) -> bytes:
+        return json.dumps(self._sessions.report()).encode()
+
+    def _token(self, session_id: str, expiration: int) -> AuthToken:
+        text = f"{session_id}{expiration}".encode()
+        token = hmac.digest(self._secret, text, "sha256")
+        return AuthToken(token=token, session_id=session_id, expiration=expiration)
+
+    def _check(self, token: AuthToken) -> None:
+        expected = self._token(token.session_id, token.expiration).token
+        if not hmac.compare_digest(token.token, expected):
+            raise RefusedError("Invalid auth token")
+        if token.expiration < time.time():
+            raise RefusedError("auth token expired")
+
+
+def _generic(
+    service: str, methods: dict[str, Callable[[bytes], Message | bytes]]
+) -> grpc.GenericRpcHandler:
+    return grpc.method_handlers_generic_handler(
+        service,
+        {
+            name: grpc.unary_unary_rpc_method_handler(_answering(method))
+            for name, method in methods.items()
+        },
+    )
+
+
+def _answering(method: Callable[[bytes], Message | bytes]) -> Method:
+    async def answer(request: bytes, context: Context) -> bytes:
+        try:
+            result = method(request)
+        except (RefusedError, CappedError) as error:
+            context.set_code(grpc.StatusCode.UNKNOWN)
+            context.set_details(str(error))
+            return b""
+        except DecodeError:
+            context.set_code(grpc.StatusCode.INTERNAL)
+            context.set_details("grpc: error unmarshalling request")
+            return b""
+        return result if isinstance(result, bytes) else result.SerializeToString()
+
+    return answer
