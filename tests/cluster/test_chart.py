@@ -1,0 +1,138 @@
+"""The charts and samples, judged by helm and by a real API server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from mediafleet_common.api import crds
+from mediafleet_testbed import toolchain
+from mediafleet_testbed.errors import CommandError
+
+if TYPE_CHECKING:
+    from mediafleet_testbed.node import Node
+    from mediafleet_testbed.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = str(ROOT / "charts/mediafleet")
+CRD_CHART = str(ROOT / "charts/mediafleet-crds")
+LOCAL_IMAGES = str(ROOT / "testbed/values-local-images.yaml")
+SAMPLES = sorted((ROOT / "samples").glob("*.yaml"))
+FOREIGN_KINDS = ("ServiceMonitor", "PodMonitor")
+EVERYTHING = (
+    *(
+        "--set",
+        "networkPolicy.enabled=true",
+        "--set",
+        "networkPolicy.from[0].ipBlock.cidr=10.0.0.0/8",
+    ),
+    *("--set", "metrics.serviceMonitor.enabled=true", "--set", "metrics.podMonitor.enabled=true"),
+    *("--set", "image.registry=example.com:5000", "--set", f"image.digest=sha256:{'0' * 64}"),
+    *("--set", "imagePullSecrets[0].name=pull", "--set", "egress.replicas=2"),
+    *("--set", "egress.redis[0].address=redis:6379"),
+    *("--set", "egress.redis[0].passwordSecret.name=redis"),
+    *("--set", "egress.redis[0].passwordSecret.key=password"),
+    *("--set", "operator.podLabels.team=media", "--set", "operator.priorityClassName=high"),
+    *("--set", "operator.extraEnv[0].name=A", "--set-string", "operator.extraEnv[0].value=1"),
+)
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "everything": EVERYTHING,
+    "two_namespaces": ("--set", "rbac.scope=namespace", "--set", "watchNamespaces={default,other}"),
+    "own_namespace_alone": ("--set", "rbac.scope=namespace", "--set", "rbac.nodes=false"),
+    "without_desk": ("--set", "egress.enabled=false"),
+}
+
+
+def helm(node: Node, *arguments: str, timeout_seconds: float = 60) -> str:
+    """helm's standard output."""
+    program = str(toolchain.ensure("helm")["helm"])
+    return node.run(program, *arguments, timeout_seconds=timeout_seconds).stdout
+
+
+def render(node: Node, chart: str, *arguments: str) -> list[dict[str, Any]]:
+    text = helm(node, "template", "mf", chart, "--kube-version", "1.36.3", *arguments)
+    return [part for part in yaml.safe_load_all(text) if part]
+
+
+@pytest.fixture
+def resources(node: Node) -> None:
+    """Our resources, known to the API server."""
+    node.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    for plural in ("egressfleets", "orchestratorpools"):
+        node.kubectl("wait", "--for=condition=Established", f"crd/{plural}.mediafleet.dev")
+
+
+def pods_of(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pods that the documents lead to, as documents of their own."""
+    pods = [part for part in documents if part["kind"] == "Pod"]
+    for part in documents:
+        if part["kind"] == "Deployment":
+            template = part["spec"]["template"]
+            metadata = {**template["metadata"], "name": part["metadata"]["name"]}
+            # Pod Security judges this pod; the account that it names comes later.
+            spec = {**template["spec"], "serviceAccountName": "default", "priorityClassName": ""}
+            pods.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    return pods
+
+
+@pytest.mark.parametrize("chart", [CHART, CRD_CHART], ids=["mediafleet", "mediafleet-crds"])
+def test_helm_lints_the_chart(node: Node, chart: str) -> None:
+    helm(node, "lint", "--strict", "--kube-version", "1.36.3", chart)
+
+
+def test_the_chart_of_resources_renders_what_the_models_say(node: Node) -> None:
+    rendered = {part["metadata"]["name"]: part for part in render(node, CRD_CHART)}
+    wanted = [crds.crd(kind) for kind in crds.MODELS]
+    assert rendered == {part["metadata"]["name"]: part for part in wanted}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_api_server_takes_what_the_chart_renders(
+    node: Node, workspace: Workspace, variant: str
+) -> None:
+    documents = render(node, CHART, "-n", workspace.name, *VARIANTS[variant])
+    known = [part for part in documents if part["kind"] not in FOREIGN_KINDS]
+    for part in known:
+        # Namespaces of others need not exist for their Roles to be judged.
+        if part["metadata"].get("namespace", workspace.name) != workspace.name:
+            part["metadata"]["namespace"] = workspace.name
+    listed = {"apiVersion": "v1", "kind": "List", "items": known}
+    workspace.kubectl(
+        *("apply", "--dry-run=server", "--validate=strict", "-f", "-"), stdin=json.dumps(listed)
+    )
+
+
+@pytest.mark.parametrize("variant", ["default", "everything"])
+def test_a_restricted_namespace_admits_every_pod_of_the_chart(
+    node: Node, workspace: Workspace, variant: str
+) -> None:
+    pods = pods_of(render(node, CHART, "-n", workspace.name, *VARIANTS[variant]))
+    assert len(pods) == 3
+    for pod in pods:
+        pod["metadata"].pop("namespace", None)
+        workspace.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("operator.replica=3", "additional properties 'replica' not allowed"),
+        ("image.digest=abc", "does not match pattern"),
+        ("rbac.scope=all", "must be one of 'cluster', 'namespace'"),
+        ("egress.redis[0].address=redis:6379", "missing property 'passwordSecret'"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(node: Node, setting: str, complaint: str) -> None:
+    with pytest.raises(CommandError, match=complaint):
+        render(node, CHART, "--set", setting)
+
+
+@pytest.mark.usefixtures("resources")
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+def test_the_api_server_takes_a_sample(workspace: Workspace, sample: Path) -> None:
+    workspace.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(sample))
