@@ -66,9 +66,9 @@ def make_network(instance: Instance) -> None:
         f"ip address add {NODE_IP}/{NODE_NETWORK_LENGTH} dev node0",
         "ip link set node0 up",
         f"ip route add default via {DEAD_END} dev node0",
-        "sysctl -qw net.ipv4.ip_forward=1",
     ):
         _do(*inside, *line.split())
+    _do(*inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
 
 
 def make_run_folder(instance: Instance) -> None:

@@ -16,19 +16,16 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import configs, debian, host, images, programs, toolchain
+from . import debian, host, images, starting, toolchain
 from .errors import CommandError, NodeError, NotRunningError
 from .host import why_not
 from .layout import NODE_NAME
 from .locks import locked
 from .namespaces import is_current
 from .paths import Instance
-from .progress import step
-from .readiness import wait_ready
 from .recipes import KUBECTL, NODE_TOOLS
 
 if TYPE_CHECKING:
@@ -39,7 +36,6 @@ __all__ = ["Node", "why_not"]
 
 UP_TIMEOUT_SECONDS = 180.0
 """A warm start takes about six seconds; a machine with other work may need many times that."""
-USUAL_UP_SECONDS = 8
 COMMAND_TIMEOUT_SECONDS = 120.0
 
 
@@ -72,7 +68,7 @@ class Node:
                 return cls(instance, ours=False)
             host.remove_all(instance)
             try:
-                _start(instance, tools, timeout_seconds)
+                starting.start(instance, tools, timeout_seconds)
                 node = cls(instance, ours=True)
                 images.import_into(node, [images.pause()])
                 instance.complete.touch()
@@ -212,46 +208,3 @@ def take_down(name: str | None = None, *, purge: bool = False) -> bool:
             shutil.rmtree(instance.store, ignore_errors=True)
             shutil.rmtree(instance.logs, ignore_errors=True)
         return there
-
-
-def _start(instance: Instance, tools: dict[str, Path], timeout_seconds: float) -> None:
-    with step(f"starting node {instance.name}", USUAL_UP_SECONDS) as waiting:
-        shutil.rmtree(instance.logs, ignore_errors=True)
-        instance.logs.mkdir(parents=True)
-        host.make_run_folder(instance)
-        host.make_network(instance)
-        programs.write_credentials(instance)
-        configs.write_all(instance)
-        spec = {
-            "cgroup": instance.cgroup,
-            "private": ["/var/lib/cni", "/var/log/containers"],
-            "pids": str(instance.run / "pids"),
-            "stopped": str(instance.run / "stopped"),
-            "programs": [
-                program.as_json(instance.log(program.name))
-                for program in programs.node_programs(instance, tools)
-            ],
-        }
-        _supervise(instance, spec)
-        wait_ready(instance, timeout_seconds, waiting.tick)
-
-
-def _supervise(instance: Instance, spec: dict[str, Any]) -> None:
-    """Start the supervisor as the first process of new PID and mount namespaces."""
-    path = instance.run / "spec.json"
-    path.write_text(json.dumps(spec, indent=1))
-    command = ["nsenter", f"--net={instance.netns_path}", "unshare", "--mount"]
-    command += ["--propagation", "private", "--pid", "--fork", "--kill-child=KILL"]
-    command += [sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), str(path)]
-    path_variable = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin"
-    with instance.log("supervisor").open("wb") as output:
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            start_new_session=True,
-            # Only what the programs need: nothing of the caller's settings shall reach them.
-            env={"PATH": path_variable, "HOME": "/root"},
-        )

@@ -37,12 +37,21 @@ class GoTool:
 
     @property
     def ldflags(self) -> str:
-        """Stripped; and Kubernetes told its version, since it otherwise calls itself v0.0.0."""
+        """Stripped; and told their versions, as the programs' own builds do.
+
+        Else Kubernetes calls itself v0.0.0, and helm renders for a Kubernetes of 2020.
+        """
         flags = ["-s", "-w"]
         if self.folder == "kubernetes":
             major, minor = self.version.removeprefix("v").split(".")[:2]
             told = {"gitVersion": self.version, "gitMajor": major, "gitMinor": minor}
             flags += [f"-X {p}.{k}={v}" for p in _KUBE_VERSION_PACKAGES for k, v in told.items()]
+        if self.folder == "helm":
+            minor = required_version(self.folder, "k8s.io/client-go").split(".")[1]
+            flags.append(f"-X {self.module}/internal/version.version={self.version}")
+            for package in ("pkg/chartutil", "pkg/lint/rules"):
+                flags.append(f"-X {self.module}/{package}.k8sVersionMajor=1")
+                flags.append(f"-X {self.module}/{package}.k8sVersionMinor={minor}")
         return " ".join(flags)
 
 
@@ -54,29 +63,29 @@ def _kube(name: str, usual_seconds: int) -> GoTool:
 TOOLS: dict[str, GoTool] = {
     tool.name: tool
     for tool in (
-        _kube("kube-apiserver", 200),
-        _kube("kube-controller-manager", 50),
-        _kube("kube-scheduler", 5),
-        _kube("kubelet", 15),
+        _kube("kube-apiserver", 300),
+        _kube("kube-controller-manager", 75),
+        _kube("kube-scheduler", 8),
+        _kube("kubelet", 25),
         _kube("kube-proxy", 10),
-        GoTool("etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", 45),
-        GoTool("coredns", "coredns", ".", "github.com/coredns/coredns", 60, ("-version",)),
+        GoTool("etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", 35),
+        GoTool("coredns", "coredns", ".", "github.com/coredns/coredns", 90, ("-version",)),
         GoTool(
             "livekit-server",
             "livekit",
             "github.com/livekit/livekit-server/cmd/server",
             "github.com/livekit/livekit-server",
-            120,
+            100,
         ),
         GoTool(
             "helm",
             "helm",
             "helm.sh/helm/v3/cmd/helm",
             "helm.sh/helm/v3",
-            80,
+            90,
             ("version", "--short"),
         ),
-        GoTool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", 65),
+        GoTool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", 80),
     )
 }
 

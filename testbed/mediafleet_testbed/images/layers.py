@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -22,15 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import toolchain
-from ..errors import ImageError, tail
-from ..host import outside_prefix
+from ..errors import ImageError
 from ..locks import locked
 from ..paths import REPOSITORY, cache
 from ..progress import step
-from .oci import Layer, LayerWriter
+from .oci import Layer
+from .packing import LayerWriter
+from .steps import add_libraries, compile_python, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 RECIPE = 1
 """Raise when the code below changes what a layer holds."""
@@ -47,7 +46,6 @@ PIP_INSTALL = (
     *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
     *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
 )
-STEP_TIMEOUT_SECONDS = 900
 
 
 def base_layer() -> Layer:
@@ -101,12 +99,12 @@ def _fill_python(interpreter: Path, layer: LayerWriter, scratch: Path) -> None:
     library = Path(sysconfig.get_path("stdlib", vars={"base": sys.base_prefix}))
     copy = scratch / "library"
     shutil.copytree(library, copy, symlinks=False, ignore=_leave_out)
-    _compile(copy, LIBRARY)
+    compile_python(copy, LIBRARY)
     layer.tree(LIBRARY, copy)
     layer.file(f"/usr/local/bin/{PYTHON}", interpreter, 0o755)
     for name in ("python3", "python"):
         layer.link(f"/usr/local/bin/{name}", PYTHON)
-    _add_libraries(layer, [interpreter, *library.glob("lib-dynload/*.so")])
+    add_libraries(layer, [interpreter, *library.glob("lib-dynload/*.so")])
 
 
 def _leave_out(_folder: str, names: list[str]) -> set[str]:
@@ -123,16 +121,16 @@ def dependencies_layer() -> Layer:
 
 def _fill_dependencies(lock: Path, layer: LayerWriter, scratch: Path) -> None:
     target = scratch / "packages"
-    _run(
+    run(
         [sys.executable, *PIP_INSTALL, "--target", str(target), "-r", str(lock)],
         "pip-install",
     )
     for unneeded in [p for p in target.rglob("*") if p.name in {"tests", "test", "bin"}]:
         if unneeded.is_dir():
             shutil.rmtree(unneeded, ignore_errors=True)
-    _compile(target, PACKAGES)
+    compile_python(target, PACKAGES)
     layer.tree(PACKAGES, target)
-    _add_libraries(layer, target.rglob("*.so"), own=target)
+    add_libraries(layer, target.rglob("*.so"), own=target)
 
 
 def product_layer() -> Layer:
@@ -144,11 +142,11 @@ def product_layer() -> Layer:
 def _fill_product(layer: LayerWriter, scratch: Path) -> None:
     wheels, target = scratch / "wheels", scratch / "packages"
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
-    _run(command, "wheel", folder=REPOSITORY)
+    run(command, "wheel", folder=REPOSITORY)
     for wheel in wheels.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(target)
-    _compile(target, PACKAGES)
+    compile_python(target, PACKAGES)
     layer.tree(PACKAGES, target)
     for name, entry in _console_scripts(target).items():
         module, _, function = entry.partition(":")
@@ -172,7 +170,7 @@ def _fill_testbed(package: Path, layer: LayerWriter, scratch: Path) -> None:
     target = scratch / "packages"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(package, target / package.name, ignore=ignored)
-    _compile(target, PACKAGES)
+    compile_python(target, PACKAGES)
     layer.tree(PACKAGES, target)
 
 
@@ -185,7 +183,7 @@ def redis_layer() -> Layer:
     def fill(layer: LayerWriter, _scratch: Path) -> None:
         for program in programs:
             layer.file(f"/usr/bin/{program.name}", program.resolve(), 0o755)
-        _add_libraries(layer, programs)
+        add_libraries(layer, programs)
 
     return _cached("redis", [_stamp(program.resolve()) for program in programs], 1, fill)
 
@@ -239,45 +237,3 @@ def _text_of(path: Path) -> str:
             total.update(f"{file.relative_to(REPOSITORY)}\0".encode())
             total.update(file.read_bytes())
     return total.hexdigest()
-
-
-# Steps
-
-
-def _compile(folder: Path, seen_as: str) -> None:
-    """Byte code beside every source, never checked against it: thirty starts share two cores."""
-    command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode"]
-    command += ["unchecked-hash", "-s", str(folder), "-p", seen_as, str(folder)]
-    _run(command, "compile")
-
-
-def _add_libraries(layer: LayerWriter, programs: Iterable[Path], own: Path | None = None) -> None:
-    """The shared libraries the programs need; those under `own` come along by themselves."""
-    asked = ["ldd", *[str(program) for program in programs]]
-    said = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False).stdout
-    for found in set(re.findall(r"(?:=>\s+)?(/\S+) \(0x", said)):
-        path = Path(found)
-        if own is not None and path.resolve().is_relative_to(own.resolve()):
-            continue
-        system = found.startswith(("/lib", "/usr/lib"))
-        place = found if system else f"/usr/lib/{path.name}"
-        # /lib is a link in the image: a file under it would replace the link.
-        layer.file(place if place.startswith("/usr") else f"/usr{place}", path.resolve(), 0o755)
-
-
-def _run(command: list[str], name: str, *, folder: Path | None = None) -> None:
-    """A step with its log; outside of the node's network, which has no way to a package index."""
-    log = cache() / "logs" / f"image-{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        code = subprocess.run(
-            [*outside_prefix(), *command],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            timeout=STEP_TIMEOUT_SECONDS,
-            check=False,
-        ).returncode
-    if code != 0:
-        raise ImageError(f"{name} for an image failed; the log is {log}, its end:\n{tail(log)}")
