@@ -97,7 +97,12 @@ def test_probes_and_monitors_use_the_ports_that_the_code_uses() -> None:
     workload = (CHART / "templates/_workload.tpl").read_text(encoding="utf-8")
     assert f"containerPort: {Port.DESK_HTTP}" in workload
     monitors = (CHART / "templates/monitors.yaml").read_text(encoding="utf-8")
-    assert f'"egress" {Port.EGRESS_METRICS} "orchestrator" {Port.AGENT}' in monitors
+    for kind, port in (
+        ("egress", Port.EGRESS_METRICS),
+        ("orchestrator", Port.AGENT),
+        ("advertiser", Port.DESK_HTTP),
+    ):
+        assert f'"{kind}" {port}' in monitors
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
