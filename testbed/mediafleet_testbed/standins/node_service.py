@@ -110,8 +110,7 @@ class NodeService:
         """A segment: an AuthToken in, empty out."""
         token = AuthToken.FromString(message)
         self._check(token)
-        if self._sessions.segment(token.session_id):
-            print(json.dumps({"session": token.session_id, "event": "started"}), flush=True)
+        self._sessions.segment(token.session_id)
         return b""
 
     def _report(self, _: bytes) -> bytes:

@@ -30,6 +30,10 @@ class Session:
     """ended (the gateway said so), idle (no segments), lost (the node went away)."""
 
 
+def nobody(session_id: str, what: str) -> None:
+    """Tells nobody."""
+
+
 @dataclass(slots=True)
 class Sessions:
     """At most `limit` at a time."""
@@ -37,6 +41,8 @@ class Sessions:
     limit: int
     idle_seconds: float
     now: Callable[[], float]
+    tell: Callable[[str, str], None] = nobody
+    """Told the id and `started`, or how it ended."""
     active: dict[str, Session] = field(default_factory=dict)
     past: list[Session] = field(default_factory=list)
 
@@ -59,6 +65,7 @@ class Sessions:
             raise CappedError
         now = self.now()
         self.active[session_id] = Session(session_id, now, now)
+        self.tell(session_id, "started")
         return True
 
     def end(self, session_id: str, how: str = "ended") -> bool:
@@ -67,6 +74,7 @@ class Sessions:
         if session is None:
             return False
         session.ended, session.how = self.now(), how
+        self.tell(session_id, how)
         self.past.append(session)
         return True
 
