@@ -82,12 +82,15 @@ def _egress(samples: list[Sample]) -> Load:
         if sample.name == "livekit_egress_requests":
             kind = sample.labels.get("type", "")
             by_type[kind] = by_type.get(kind, 0) + round(sample.value)
-    # The gauge vector has no series before the first job: the pod's other metrics tell that it
-    # was asked, so no series then means no job. Without them the answer is unknown.
-    answered = _total(samples, "livekit_egress_available") is not None
+    # The gauge vector has no series before the first job, and counts a job only once its process
+    # is launched; `available` (1: no request is active) is there from the start and knows both.
+    idle = _total(samples, "livekit_egress_available")
+    jobs = sum(by_type.values()) if by_type or idle is not None else None
+    if idle == 0 and jobs == 0:
+        jobs = 1
     terminating = _total(samples, "livekit_egress_is_terminating")
     return Load(
-        jobs=sum(by_type.values()) if by_type or answered else None,
+        jobs=jobs,
         cpu_load=_total(samples, "livekit_node_cpu_load"),
         terminating=None if terminating is None else terminating > 0,
         jobs_by_type=by_type,

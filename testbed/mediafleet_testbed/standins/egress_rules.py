@@ -1,0 +1,166 @@
+"""How an egress worker counts and admits, written from upstream's rules and not from our product's.
+
+A stand-in that shared the product's code would agree with its mistakes. Pure.
+
+Source: livekit/egress pkg/stats/monitor.go (canAcceptRequestLocked, getCPUUsageLocked,
+costsForRequest, AcceptRequest), pkg/stats/monitor_prom.go (requestTypeFromReq), pkg/config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from livekit.protocol import egress as livekit
+
+from mediafleet_common.wire.egress_pb2 import StartEgressRequest
+
+HOLD_SECONDS: Final = 15.0
+PULSE_CLIENT_HOLD: Final = 4
+MAX_PULSE_CLIENTS: Final = 60
+DEFAULT_COSTS: Final[Mapping[str, float]] = {
+    "room_composite": 4.0,
+    "audio_room_composite": 1.0,
+    "sdk_audio_room_composite": 1.0,
+    "web": 4.0,
+    "audio_web": 1.0,
+    "participant": 2.0,
+    "track_composite": 1.0,
+    "track": 0.5,
+}
+_INNER: Final[Mapping[str, Any]] = {
+    "room_composite": livekit.RoomCompositeEgressRequest,
+    "web": livekit.WebEgressRequest,
+    "participant": livekit.ParticipantEgressRequest,
+    "track_composite": livekit.TrackCompositeEgressRequest,
+    "track": livekit.TrackEgressRequest,
+    "egress": livekit.StartEgressRequest,
+    "replay": livekit.ExportReplayRequest,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for, as the worker counts it."""
+
+    metric_type: str
+    """Label of `livekit_egress_requests`."""
+    cost: str
+    """Key of the cost table."""
+    chrome: bool
+    """Whether it needs Chrome, and so PulseAudio clients."""
+
+
+def inner(request: StartEgressRequest) -> tuple[str, Any]:
+    """Kind and message inside a request.
+
+    Raises:
+        ValueError: there is none, or it cannot be read.
+    """
+    kind = request.WhichOneof("request")
+    if kind is None:
+        raise ValueError("request has missing or invalid field: request")
+    return kind, _INNER[kind].FromString(getattr(request, kind))
+
+
+def asked(request: StartEgressRequest) -> Asked:
+    """How a request counts."""
+    kind, message = inner(request)
+    if kind in ("egress", "replay"):
+        return _v2(message)
+    if kind == "room_composite":
+        return Asked(kind, _template_cost(message), not _sdk_source(message))
+    if kind == "web":
+        return Asked(kind, "audio_web" if message.audio_only else "web", chrome=True)
+    return Asked(kind, kind, chrome=False)
+
+
+def _v2(message: Any) -> Asked:
+    # A getter of Go's: 0 when the request has advanced options instead.
+    passthrough = message.preset == livekit.EncodingOptionsPreset.PASSTHROUGH
+    source = message.WhichOneof("source")
+    metric_type = "track" if passthrough else source or "unknown"
+    if source == "template":
+        template = message.template
+        return Asked(metric_type, _template_cost(template), not _sdk_source(template))
+    if source == "web":
+        return Asked(metric_type, "audio_web" if message.web.audio_only else "web", chrome=True)
+    return Asked(metric_type, "track" if passthrough else "participant", chrome=False)
+
+
+def _sdk_source(message: Any) -> bool:
+    return bool(message.audio_only and not message.layout and not message.custom_base_url)
+
+
+def _template_cost(message: Any) -> str:
+    if not message.audio_only:
+        return "room_composite"
+    return "sdk_audio_room_composite" if _sdk_source(message) else "audio_room_composite"
+
+
+@dataclass(slots=True)
+class _Running:
+    held_cpu: float
+    real_cpu: float
+    held_until: float
+    chrome: bool
+
+    def cpu(self, now: float) -> float:
+        held = self.held_cpu if now < self.held_until else 0.0
+        return max(held, self.real_cpu)
+
+    def pulse_clients(self, now: float) -> int:
+        if not self.chrome:
+            return 0
+        # While held, the configured number is counted beside the clients that are there already.
+        return 1 + (PULSE_CLIENT_HOLD if now < self.held_until else 0)
+
+
+@dataclass(slots=True)
+class Admission:
+    """What a worker admits. Times are seconds of any one clock."""
+
+    cpus: float
+    max_cpu_utilization: float = 0.8
+    costs: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_COSTS))
+    real_share: float = 0.5
+    """CPUs that a job really uses, as a share of its cost: seen once the hold is over."""
+    _running: dict[str, _Running] = field(default_factory=dict)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._running
+
+    def used(self, now: float) -> float:
+        """CPUs that count as used."""
+        return sum(job.cpu(now) for job in self._running.values())
+
+    def really_used(self) -> float:
+        """CPUs that the jobs really use."""
+        return sum(job.real_cpu for job in self._running.values())
+
+    def can_accept(self, request: StartEgressRequest, now: float) -> bool:
+        """Whether the worker would take it."""
+        job = asked(request)
+        if job.chrome:
+            clients = sum(each.pulse_clients(now) for each in self._running.values())
+            if clients + PULSE_CLIENT_HOLD > MAX_PULSE_CLIENTS:
+                return False
+        available = self.cpus
+        if self._running:
+            available = self.cpus * self.max_cpu_utilization - self.used(now)
+        return available >= (request.estimated_cpu or self.costs[job.cost])
+
+    def started(self, request: StartEgressRequest, now: float) -> None:
+        """Hold what a request costs: the configured cost, whatever was estimated."""
+        job = asked(request)
+        cost = self.costs[job.cost]
+        self._running[request.egress_id] = _Running(
+            cost, cost * self.real_share, now + HOLD_SECONDS, job.chrome
+        )
+
+    def ended(self, egress_id: str) -> None:
+        """Forget a job."""
+        self._running.pop(egress_id, None)

@@ -1,0 +1,1 @@
+"""What the demo tells, from inside the cluster: a Job that does what users do and checks it."""
