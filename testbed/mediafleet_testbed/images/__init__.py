@@ -129,7 +129,8 @@ def _mediafleet() -> Image:
 
 
 def _testbed() -> Image:
-    parts = (*_mediafleet().layers, layers.testbed_layer())
+    own = (layers.dependencies_layer("testbed", 5), layers.testbed_layer())
+    parts = (*_mediafleet().layers, *own)
     return Image(_local("mediafleet-testbed"), parts, ("python",), PYTHON_ENVIRONMENT)
 
 

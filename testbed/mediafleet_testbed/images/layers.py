@@ -111,12 +111,13 @@ def _leave_out(_folder: str, names: list[str]) -> set[str]:
     return {name for name in names if name in UNNEEDED or name.startswith("config-")}
 
 
-def dependencies_layer() -> Layer:
-    """The locked dependencies of the product, installed by hash."""
-    lock = REPOSITORY / "requirements" / "runtime.txt"
+def dependencies_layer(lock_name: str = "runtime", usual_seconds: float = 60) -> Layer:
+    """Locked dependencies, installed by hash: of the product, or `testbed`: of the demo."""
+    lock = REPOSITORY / "requirements" / f"{lock_name}.txt"
     if not lock.exists():
-        raise ImageError(f"{lock} is missing; the product's dependencies are locked there")
-    return _cached("deps", [sys.version, lock.read_text()], 60, partial(_fill_dependencies, lock))
+        raise ImageError(f"{lock} is missing; make it again: make lock")
+    fill = partial(_fill_dependencies, lock)
+    return _cached(f"deps-{lock_name}", [sys.version, lock.read_text()], usual_seconds, fill)
 
 
 def _fill_dependencies(lock: Path, layer: LayerWriter, scratch: Path) -> None:
