@@ -172,6 +172,7 @@ class Worker:
             raise PsrpcError(Code.UNAVAILABLE, "not enough CPU")
         self.admission.started(wanted, time.monotonic())
         self._starting.add(wanted.egress_id)
+        _tell_log("accepted", wanted.egress_id)
         self._quiet.clear()
         try:
             info = _info(wanted)
@@ -179,6 +180,7 @@ class Worker:
             await self._launched(wanted, info)
         except BaseException:
             self.admission.ended(wanted.egress_id)
+            _tell_log("failed", wanted.egress_id)
             raise
         finally:
             self._starting.discard(wanted.egress_id)
@@ -193,7 +195,7 @@ class Worker:
         job = Job(info, asked(wanted).metric_type)
         self.jobs[wanted.egress_id] = job
         self.started.append(wanted.egress_id)
-        print(f"started {wanted.egress_id}", flush=True)
+        _tell_log("started", wanted.egress_id)
         job.topic = await self._handlers.register(
             "StopEgress", self._stop_egress, (wanted.egress_id,)
         )
@@ -224,6 +226,7 @@ class Worker:
         except PsrpcError as error:
             print(f"could not tell the end of {egress_id}: {error}", flush=True)
         self.jobs.pop(egress_id, None)
+        _tell_log("ended", egress_id)
         self.admission.ended(egress_id)
         if job.topic is not None:
             await job.topic.close()
@@ -259,6 +262,11 @@ class Worker:
             payload,
         )
         self._bus.publish(channels.request(IO_SERVICE, method), encode(request))
+
+
+def _tell_log(what: str, egress_id: str) -> None:
+    """A line in the log: what a watcher counts by, even when the worker is gone."""
+    print(f"{what} {egress_id}", flush=True)
 
 
 def _info(wanted: StartEgressRequest) -> Any:
