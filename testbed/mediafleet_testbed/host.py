@@ -39,12 +39,20 @@ def why_not() -> str | None:
         return "not root: a Kubernetes node makes network namespaces, mounts and cgroups"
     if not Path("/sys/fs/cgroup").is_dir() or not cgroup_roots():
         return "no cgroups are mounted at /sys/fs/cgroup"
-    if "overlay" not in Path("/proc/filesystems").read_text():
+    if not _kernel_has_overlay():
         return "the kernel has no overlay file system, which containers need"
     trial = ["unshare", "--net", "--mount", "--pid", "--fork", "true"]
     if shutil.which("unshare") and subprocess.run(trial, capture_output=True).returncode != 0:
         return "this root may not make namespaces (a container without the privileges?)"
     return None
+
+
+def _kernel_has_overlay() -> bool:
+    """Built in or loaded, or a module that can be."""
+    known = Path("/proc/filesystems")
+    if "overlay" not in known.read_text() and shutil.which("modprobe"):
+        subprocess.run(["modprobe", "overlay"], capture_output=True, check=False)
+    return "overlay" in known.read_text()
 
 
 def require_possible() -> None:

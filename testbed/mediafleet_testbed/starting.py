@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import configs, host, programs
+from . import configs, host, layout, programs
 from .progress import step
 from .readiness import wait_ready
 
@@ -30,7 +30,7 @@ def start(instance: Instance, tools: dict[str, Path], timeout_seconds: float) ->
         configs.write_all(instance)
         spec = {
             "cgroup": instance.cgroup,
-            "private": ["/var/lib/cni", "/var/log/containers"],
+            "private": list(layout.PRIVATE_FOLDERS),
             "pids": str(instance.run / "pids"),
             "stopped": str(instance.run / "stopped"),
             "programs": [
