@@ -3,9 +3,10 @@
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-COPY requirements/runtime.txt requirements/runtime.txt
+COPY requirements requirements
 RUN python -m venv /venv \
- && /venv/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements/runtime.txt
+ && /venv/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements/runtime.txt \
+ && /venv/bin/pip install --no-deps --require-hashes --only-binary :all: --target /testbed -r requirements/testbed.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY common common
 COPY operator operator
@@ -24,8 +25,9 @@ ENTRYPOINT ["mediafleet"]
 
 # The product with the stand-in workers of the tests and the demo.
 FROM runtime AS testbed
+COPY --from=build /testbed /venv/lib/python3.11/site-packages
 COPY testbed/mediafleet_testbed /venv/lib/python3.11/site-packages/mediafleet_testbed
 ENTRYPOINT ["python"]
 
 # What `docker build` makes when no target is named.
-FROM runtime
+FROM runtime AS product
