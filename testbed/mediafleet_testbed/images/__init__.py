@@ -20,7 +20,7 @@ from ..locks import locked
 from ..paths import cache
 from ..progress import step
 from . import layers
-from .oci import Image, write_archive
+from .oci import Image, Layer, write_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,15 +122,19 @@ def _prune() -> None:
             tar.unlink(missing_ok=True)
 
 
+def _python_stack() -> tuple[Layer, ...]:
+    """What changes rarely, below what changes with every edit."""
+    return (layers.base_layer(), layers.python_layer(), layers.dependencies_layer())
+
+
 def _mediafleet() -> Image:
-    stack = (layers.base_layer(), layers.python_layer(), layers.dependencies_layer())
-    parts = (*stack, layers.product_layer())
+    parts = (*_python_stack(), layers.product_layer())
     return Image(_local("mediafleet"), parts, ("mediafleet",), PYTHON_ENVIRONMENT)
 
 
 def _testbed() -> Image:
-    own = (layers.dependencies_layer("testbed", 5), layers.testbed_layer())
-    parts = (*_mediafleet().layers, *own)
+    edited = (layers.product_layer(), layers.testbed_layer())
+    parts = (*_python_stack(), layers.dependencies_layer("testbed", 5), *edited)
     return Image(_local("mediafleet-testbed"), parts, ("python",), PYTHON_ENVIRONMENT)
 
 
