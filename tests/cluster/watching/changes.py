@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def draw(seed: int, fleet: str, count: int, replicas: Range, start: int) -> list
     A scale always asks for another number than before, and a fifth of the changes are templates.
     """
     chance = random.Random(f"{seed}/{fleet}")
-    kinds = [index < round(count * TEMPLATE_SHARE) for index in range(count)]
+    kinds = [index < math.ceil(count * TEMPLATE_SHARE) for index in range(count)]
     chance.shuffle(kinds)
     return list(_changes(chance, kinds, replicas, start))
 

@@ -1,0 +1,109 @@
+"""All that a test has at hand: the product, its users' way in, and the watchers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+from redis.asyncio import Redis
+from tests.cluster.watching import api, audit, fleets
+from tests.cluster.watching.changes import Change, Scale
+from tests.cluster.watching.deploying import Product
+from tests.cluster.watching.feeding import Gateway, Recorders
+from tests.cluster.watching.joblogs import JobLogs
+from tests.cluster.watching.pods import PodWatch
+from tests.cluster.watching.verdicts import Deletion
+
+from mediafleet_common.api.names import API_VERSION, PLURALS, Kind, PodState
+from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+from mediafleet_testbed.paths import Instance
+
+HTTP_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One namespace with the product in it, watched from outside."""
+
+    product: Product
+    api: api.Api
+    pods: PodWatch
+    logs: JobLogs
+    bus: RedisBus
+    http: aiohttp.ClientSession
+
+    @property
+    def namespace(self) -> str:
+        """Where everything is."""
+        return self.product.namespace
+
+    async def create(self, manifest: Mapping[str, Any]) -> None:
+        """Create one of our resources."""
+        kind = Kind(manifest["kind"])
+        path = f"/apis/{API_VERSION}/namespaces/{self.namespace}/{PLURALS[kind]}"
+        await self.api.post(path, dict(manifest))
+
+    async def change(self, kind: Kind, name: str, change: Change) -> None:
+        """Make a change of a fleet."""
+        if isinstance(change, Scale):
+            await self.api.scale(kind, self.namespace, name, change.replicas)
+        else:
+            path = api.fleet(kind, self.namespace, name)
+            await self.api.patch(path, fleets.revised(change.revision))
+
+    async def status(self, kind: Kind, name: str) -> dict[str, Any]:
+        """What a fleet's status says."""
+        resource = await self.api.get(api.fleet(kind, self.namespace, name))
+        return dict(resource.get("status") or {})
+
+    async def until_wanted(self, fleet: str, replicas: int, revision: int, seconds: float) -> None:
+        """Wait until just the wanted pods of the wanted template serve, beside draining ones."""
+
+        def look() -> bool:
+            there = [pod for pod in self.pods.of(fleet) if pod.there]
+            staying = [pod for pod in there if pod.state != PodState.DRAINING]
+            return len(staying) == replicas and all(
+                pod.serving and pod.labels.get(fleets.REVISION) == str(revision) for pod in staying
+            )
+
+        await self.pods.until(f"{fleet} has {replicas} pods of revision {revision}", look, seconds)
+
+    async def until_drained(self, fleet: str, replicas: int, seconds: float) -> None:
+        """Wait until no pod beyond the wanted ones is left."""
+        what = f"{fleet} has {replicas} pods and no more"
+        await self.pods.until(what, lambda: len(self.pods.of(fleet)) == replicas, seconds)
+
+    def deletions(self, since: float) -> list[Deletion]:
+        """Who was deleted since, by the API server's audit log."""
+        log = self.product.node.log("audit")
+        asked = audit.requests(log, self.namespace, since)
+        return audit.deletions(asked, self.pods.pods.values())
+
+    def recorders(self, kind: str, chance: random.Random) -> Recorders:
+        """Users of the egress fleet that accepts a request type."""
+        return Recorders(self.bus, kind, chance)
+
+    async def gateway(self, pool: str, chance: random.Random) -> Gateway:
+        """Users of a pool."""
+        service = await self.api.get(f"/api/v1/namespaces/{self.namespace}/services/{pool}")
+        return Gateway(self.http, service["spec"]["clusterIP"], chance)
+
+
+@asynccontextmanager
+async def watched(product: Product) -> AsyncIterator[Scene]:
+    """Start watching."""
+    instance: Instance = product.node.instance
+    timeout = aiohttp.ClientTimeout(total=HTTP_SECONDS)
+    async with (
+        api.Api(instance.kubeconfig) as server,
+        PodWatch(server, product.namespace) as pods,
+        JobLogs(instance.run / "pod-logs", product.namespace) as logs,
+        Redis.from_url(f"redis://{product.redis}") as redis,
+        RedisBus(redis) as bus,
+        aiohttp.ClientSession(timeout=timeout) as http,
+    ):
+        yield Scene(product, server, pods, logs, bus, http)
