@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mediafleet.advertise import advertise
+from mediafleet.operator import operator
 
 app = typer.Typer(
     name="mediafleet",
@@ -37,3 +38,4 @@ def _root(
 
 
 app.command()(advertise)
+app.command()(operator)

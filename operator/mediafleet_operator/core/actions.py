@@ -61,4 +61,6 @@ class Delete:
     """`None`: as the pod says."""
 
 
-Action = SetReplicas | Create | Mark | Drain | Undrain | Delete
+OnPod = Mark | Drain | Undrain | Delete
+"""What is done to a pod that was seen; conditional on that it is as it was."""
+Action = SetReplicas | Create | OnPod

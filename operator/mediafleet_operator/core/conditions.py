@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -201,7 +201,11 @@ def _trouble(observation: Observation, plan: Plan) -> Finding | None:
     return Finding("True", worst, message)
 
 
-def _names(pods: Iterable[PodView]) -> str:
-    names = [pod.name for pod in pods]
+def names_of(names: Sequence[str]) -> str:
+    """The first few of some names."""
     more = f" and {len(names) - NAMED_PODS} more" if len(names) > NAMED_PODS else ""
     return ", ".join(names[:NAMED_PODS]) + more
+
+
+def _names(pods: Iterable[PodView]) -> str:
+    return names_of([pod.name for pod in pods])

@@ -91,6 +91,9 @@ class PodView:
     """A person has marked it as unwanted."""
     drain_started: float | None = None
     drain_reason: DrainReason | None = None
+    node: str | None = None
+    """Name of its Kubernetes node."""
+    ip: str | None = None
     work_running: bool | None = None
     """Whether the process that has the jobs exists; `None` while nobody can tell."""
     busy_label: bool = False

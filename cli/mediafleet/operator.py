@@ -1,0 +1,86 @@
+"""`mediafleet operator`: keep the pods of fleets and pools as their resources say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mediafleet_operator.kube.snapshots import Snapshots
+
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def operator(
+    *,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(help="Namespace to serve; repeatable. Without any: all of them."),
+    ] = None,
+    http: Annotated[
+        str, typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics.")
+    ] = "127.0.0.1:8080",
+    image: Annotated[
+        str,
+        typer.Option(help="Image of mediafleet, for helpers inside pods and for the advertisers."),
+    ] = "mediafleet:dev",
+    image_pull_policy: Annotated[
+        str | None, typer.Option(help="Always, IfNotPresent or Never, for that image.")
+    ] = None,
+    leader_election: Annotated[
+        bool,
+        typer.Option(help="Wait for the Lease; switch off when there is only one operator."),
+    ] = True,
+    lease_namespace: Annotated[
+        str | None,
+        typer.Option(help="Namespace of the Lease; default: this pod's, else `default`."),
+    ] = None,
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
+) -> None:
+    """Keep the pods of fleets and pools as their resources say; drain before deleting."""
+    import logging
+
+    from mediafleet_common.serving import logs
+    from mediafleet_common.serving.run import run
+    from mediafleet_operator.handlers.serving import Settings, serve, summary
+    from mediafleet_operator.manifests.pods import Product
+
+    logs.configure(log_level, log_json)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    settings = Settings(
+        product=Product(image, image_pull_policy),
+        http=http,
+        namespaces=tuple(namespace or ()),
+        lease_namespace=(lease_namespace or _own_namespace()) if leader_election else None,
+        kubeconfig=kubeconfig,
+        context=context,
+    )
+
+    async def main(stop: asyncio.Event) -> None:
+        def on_ready(snapshots: Snapshots, port: int) -> None:
+            host = http.rpartition(":")[0]
+            where = ", ".join(settings.namespaces) or "all"
+            typer.echo(
+                f"mediafleet operator ready: {summary(snapshots)}, namespaces {where}, "
+                f"http {host}:{port}"
+            )
+
+        await serve(settings, stop, on_ready)
+
+    raise typer.Exit(run(main))
+
+
+def _own_namespace() -> str:
+    named = os.environ.get("POD_NAMESPACE")
+    if named:
+        return named
+    return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"

@@ -1,0 +1,227 @@
+"""Brings one fleet in order: observe, plan, apply, report."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.names import KIND_LABELS, PodState, Port, Reason
+from mediafleet_common.probes.load import Source
+from mediafleet_operator.core import remembering
+from mediafleet_operator.core.actions import Action, Create, Delete, Undrain
+from mediafleet_operator.core.model import FleetKey, Memory, Observation, PodView
+from mediafleet_operator.core.planning import Plan, plan
+from mediafleet_operator.core.reporting import report
+from mediafleet_operator.core.telling import tell
+from mediafleet_operator.handlers import metrics
+from mediafleet_operator.handlers.probing import Prober, Subject
+from mediafleet_operator.handlers.queueing import KeyedQueue
+from mediafleet_operator.kube import digesting
+from mediafleet_operator.kube.applying import Applier, Outcome
+from mediafleet_operator.kube.children import Children
+from mediafleet_operator.kube.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    GoneError,
+    KubeError,
+    RefusedError,
+)
+from mediafleet_operator.kube.reporting import EventWriter, StatusWriter
+from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.manifests.pods import problem
+from mediafleet_operator.manifests.resource import Resource, template_hash
+
+_log: Final = logging.getLogger(__name__)
+PASSES: Final = 3
+"""A round plans again after its own actions; more than this would hide a plan without end."""
+STATES: Final = ("wanted", "ready", "pending", "draining", "going", "lost")
+RETRY_SECONDS: Final = 1.0
+"""After a write that failed for no fault of the plan's."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """Everything that one round of a fleet needs."""
+
+    snapshots: Snapshots
+    queue: KeyedQueue[FleetKey]
+    applier: Applier
+    children: Children
+    statuses: StatusWriter
+    events: EventWriter
+    prober: Prober
+    _memories: dict[FleetKey, tuple[str, Memory]] = field(default_factory=dict)
+    """By fleet, with the template that the memory is of."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            key = await self.queue.take()
+            began = time.monotonic()
+            try:
+                await self._round(key)
+            except KubeError as error:
+                self._failed(key, error.word, error)
+            except Exception as error:  # noqa: BLE001 -- it must not stop the other fleets
+                _log.exception("%s: unexpected", key)
+                self._failed(key, "unexpected", error)
+            finally:
+                kind = KIND_LABELS[key.kind]
+                metrics.reconcile_seconds.labels(kind).observe(time.monotonic() - began)
+                self.queue.done(key)
+
+    async def _round(self, key: FleetKey) -> None:
+        resource = self.snapshots.fleets.get(key)
+        if resource is None:
+            self._forget(key)
+            return
+        done: list[Action] = []
+        for _ in range(PASSES):
+            observation, planned = self._plan(resource)
+            self._follow(resource, planned)
+            if not planned.actions:
+                break
+            outcomes = await self.applier.apply(resource, planned.actions)
+            done += [each.action for each in outcomes if each.error is None]
+            resource = self.snapshots.fleets.get(key, resource)
+            if not self._learn(resource, outcomes):
+                break
+        observation, planned = self._plan(resource)
+        if resource.deleting:
+            return
+        await self._report(resource, observation, planned, done)
+        await self.children.keep(resource)
+        if planned.look_again_seconds is not None:
+            self.queue.add_after(key, planned.look_again_seconds)
+
+    def _plan(self, resource: Resource) -> tuple[Observation, Plan]:
+        observation = self.snapshots.observe(
+            resource,
+            problem(resource, self.applier.product),
+            self.prober.histories,
+            self._memory(resource),
+            self.applier.now(),
+        )
+        return observation, plan(observation)
+
+    async def _report(
+        self, resource: Resource, observation: Observation, planned: Plan, done: list[Action]
+    ) -> None:
+        """Status, Events and metrics, all from the snapshot after the actions."""
+        key, spec = resource.key, resource.spec
+        mode = spec.placement.mode.value if isinstance(spec, EgressFleetSpec) else None
+        status = report(observation, planned, resource.status, mode=mode)
+        _count(key, planned)
+        due = self.statuses.due(resource, status)
+        tellings = tell(done, f"{key.name}-", resource.status, status)
+        if due:
+            self.queue.add_after(key, due)
+        elif due is not None:
+            answer = await self.statuses.write(resource, status)
+            self.snapshots.put_fleet(digesting.resource(answer, key.kind))
+        for telling in tellings:
+            await self.events.post(resource, telling)
+
+    def _learn(self, resource: Resource, outcomes: list[Outcome]) -> bool:
+        """Take note of what became of the actions; whether to go on at once."""
+        key, now = resource.key, self.applier.now()
+        kind = KIND_LABELS[key.kind].value
+        memory = self._memory(resource)
+        refusal: RefusedError | None = None
+        go_on = True
+        for outcome in outcomes:
+            action, error = outcome.action, outcome.error
+            if error is None:
+                _count_drain(kind, action, now)
+                if isinstance(action, Create):
+                    memory = remembering.created(memory)
+                continue
+            metrics.reconcile_errors.labels(kind, error.word).inc()
+            if outcome.slot_taken and isinstance(action, Create):
+                memory = remembering.slot_taken(memory, action.slot, now)
+            elif isinstance(error, RefusedError) and isinstance(action, Create):
+                refusal = error
+            elif not isinstance(error, ConflictError | GoneError | AlreadyExistsError):
+                _log.warning("%s: %s: %s", key, type(action).__name__, error)
+                self.queue.add_after(key, RETRY_SECONDS)
+                go_on = False
+        if refusal is not None:
+            _log.warning("%s: pod refused: %s", key, refusal)
+            memory = remembering.refused(memory, refusal.reason, str(refusal), now)
+        self._memories[key] = (template_hash(resource.spec), memory)
+        return go_on
+
+    def _memory(self, resource: Resource) -> Memory:
+        template, memory = self._memories.get(resource.key, ("", Memory()))
+        if template != template_hash(resource.spec):
+            memory = remembering.template_changed(memory)
+        return memory
+
+    def _follow(self, resource: Resource, planned: Plan) -> None:
+        roster = planned.roster
+        pods = (*roster.current, *roster.outdated, *roster.draining)
+        self.prober.follow(
+            resource.key,
+            {
+                pod.uid: _subject(resource, pod, pod.uid in planned.probe_often)
+                for pod in pods
+                if pod.ip and pod.state is not PodState.PENDING
+            },
+        )
+
+    def _failed(self, key: FleetKey, word: str, error: Exception) -> None:
+        _log.warning("%s: %s", key, error)
+        metrics.reconcile_errors.labels(KIND_LABELS[key.kind], word).inc()
+        self.queue.add_after(key, RETRY_SECONDS)
+
+    def _forget(self, key: FleetKey) -> None:
+        self.prober.follow(key, {})
+        self._memories.pop(key, None)
+        self.children.forget(key)
+        self.statuses.forget(key)
+        self.events.forget(key)
+        for state in STATES:
+            with contextlib.suppress(KeyError):
+                metrics.fleet_replicas.remove(*_labels(key), state)
+
+
+def _subject(resource: Resource, pod: PodView, often: bool) -> Subject:
+    spec = resource.spec
+    host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
+    if isinstance(spec, EgressFleetSpec):
+        url = f"http://{host}:{Port.EGRESS_METRICS}/metrics"
+        return Subject(resource.key, url, Source.EGRESS, often)
+    url = f"http://{host}:{Port.AGENT}/metrics"
+    return Subject(resource.key, url, Source(spec.load.value), often)
+
+
+def _labels(key: FleetKey) -> tuple[str, str]:
+    return KIND_LABELS[key.kind].value, f"{key.namespace}/{key.name}"
+
+
+def _count(key: FleetKey, planned: Plan) -> None:
+    roster = planned.roster
+    serving = sum(pod.serving for pod in roster.counted)
+    counts = {
+        "wanted": planned.wanted,
+        "ready": serving,
+        "pending": len(roster.counted) - serving,
+        "draining": len(roster.draining),
+        "going": len(roster.going),
+        "lost": len(roster.lost),
+    }
+    for state, count in counts.items():
+        metrics.fleet_replicas.labels(*_labels(key), state).set(count)
+
+
+def _count_drain(kind: str, action: Action, now: float) -> None:
+    if isinstance(action, Undrain):
+        metrics.drains.labels(kind, "cancelled").inc()
+    if isinstance(action, Delete) and action.pod.drain_started is not None:
+        result = "timed_out" if action.reason is Reason.DRAIN_TIMED_OUT else "idle"
+        metrics.drains.labels(kind, result).inc()
+        metrics.drain_seconds.labels(kind).observe(max(now - action.pod.drain_started, 0.0))

@@ -1,0 +1,1 @@
+"""The only user of the Kubernetes client: observe, apply, and who may do so."""

@@ -1,0 +1,159 @@
+"""Carries out what a plan asks for: one call each, conditional on what the plan was made from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from mediafleet_common.api.names import Annotation, Label, PodState
+from mediafleet_operator.core.actions import (
+    Action,
+    Create,
+    Delete,
+    Drain,
+    Mark,
+    OnPod,
+    SetReplicas,
+    Undrain,
+)
+from mediafleet_operator.core.model import PodView
+from mediafleet_operator.kube import digesting, paths
+from mediafleet_operator.kube.client import Api, Json, Target
+from mediafleet_operator.kube.errors import AlreadyExistsError, ConflictError, GoneError, KubeError
+from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.manifests.pods import Product, make_pod, pod_name
+from mediafleet_operator.manifests.resource import Resource
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an action."""
+
+    action: Action
+    error: KubeError | None = None
+    slot_taken: bool = False
+    """A create failed since a pod that is not ours has the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """Applies plans; what the API server answers goes into the snapshots at once."""
+
+    api: Api
+    snapshots: Snapshots
+    product: Product
+    now: Callable[[], float]
+
+    async def apply(self, resource: Resource, actions: Sequence[Action]) -> list[Outcome]:
+        """Carry out all actions side by side; a failed one does not hold up the others."""
+        return list(await asyncio.gather(*(self._one(resource, action) for action in actions)))
+
+    async def _one(self, resource: Resource, action: Action) -> Outcome:
+        try:
+            match action:
+                case SetReplicas(replicas):
+                    await self._set_replicas(resource, replicas)
+                case Create(slot):
+                    return await self._create(resource, action, slot)
+                case Delete(pod):
+                    await self._delete(resource, pod, action.grace_seconds)
+                case _:
+                    await self._patch(resource, action.pod, marks(action, self.now()))
+        except KubeError as error:
+            if isinstance(error, GoneError | ConflictError) and isinstance(action, OnPod):
+                await self._look_again(resource, action.pod)
+            return Outcome(action, error)
+        return Outcome(action)
+
+    async def _look_again(self, resource: Resource, pod: PodView) -> None:
+        """What we know of a pod is old: its event is late, or was never sent."""
+        try:
+            there = digesting.pod(await self.api.get(self._target(resource, pod)))
+        except GoneError:
+            there = None
+        except KubeError as error:
+            _log.debug("%s: %s", pod.name, error)
+            return
+        if there is not None:
+            self.snapshots.put_pod(there)
+        if there is None or there.view.uid != pod.uid:
+            self.snapshots.drop_pod(resource.key, pod.uid)
+
+    async def _set_replicas(self, resource: Resource, replicas: int) -> None:
+        body: Json = {
+            "metadata": {"uid": resource.uid, "resourceVersion": resource.resource_version},
+            "spec": {"replicas": replicas},
+        }
+        answer = await self.api.patch(paths.fleet(resource.key), body)
+        self.snapshots.put_fleet(digesting.resource(answer, resource.key.kind))
+
+    async def _create(self, resource: Resource, action: Create, slot: int) -> Outcome:
+        body = make_pod(resource, slot, self.product)
+        target = paths.pods(resource.key.namespace)
+        try:
+            self._note(await self.api.create(target, body))
+        except AlreadyExistsError as error:
+            # Either our own, and its event is late, or somebody else's.
+            name = pod_name(resource.key.name, slot)
+            pod = digesting.pod(await self.api.get(paths.item(target, name)))
+            ours = pod is not None and pod.key == resource.key
+            if pod is not None and ours:
+                self.snapshots.put_pod(pod)
+            return Outcome(action, error, slot_taken=not ours)
+        return Outcome(action)
+
+    async def _delete(self, resource: Resource, pod: PodView, grace: int | None) -> None:
+        target = self._target(resource, pod)
+        answer = await self.api.delete(target, pod.uid, pod.resource_version, grace)
+        if answer.get("kind") == "Pod" and "deletionTimestamp" in answer["metadata"]:
+            self._note(answer)
+        else:
+            self.snapshots.drop_pod(resource.key, pod.uid)
+
+    async def _patch(self, resource: Resource, pod: PodView, metadata: Json) -> None:
+        precondition = {"uid": pod.uid, "resourceVersion": pod.resource_version}
+        body: Json = {"metadata": {**precondition, **metadata}}
+        self._note(await self.api.patch(self._target(resource, pod), body))
+
+    def _target(self, resource: Resource, pod: PodView) -> Target:
+        return paths.item(paths.pods(resource.key.namespace), pod.name)
+
+    def _note(self, answer: Json) -> None:
+        if (pod := digesting.pod(answer)) is not None:
+            self.snapshots.put_pod(pod)
+
+
+def marks(action: Mark | Drain | Undrain, now: float) -> Json:
+    """What a merge patch writes into a pod's metadata."""
+    labels: Json = {}
+    annotations: Json = {}
+    match action:
+        case Drain(_, reason):
+            labels[Label.STATE.value] = PodState.DRAINING.value
+            annotations[Annotation.DRAIN_STARTED.value] = rfc3339_ms(now)
+            annotations[Annotation.DRAIN_REASON.value] = reason.value
+        case Undrain():
+            labels[Label.STATE.value] = PodState.READY.value
+            annotations[Annotation.DRAIN_STARTED.value] = None
+            annotations[Annotation.DRAIN_REASON.value] = None
+        case Mark(_, state, address, busy):
+            if state is not None:
+                labels[Label.STATE.value] = state.value
+            if busy is not None:
+                labels[Label.BUSY.value] = "true" if busy else None
+            if address is not None:
+                annotations[Annotation.ADDRESS.value] = address
+    parts = {"labels": labels, "annotations": annotations}
+    return {key: value for key, value in parts.items() if value}
+
+
+def rfc3339_ms(at: float) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""What is written to the cluster, as plain dictionaries. Pure: a resource in, manifests out."""

@@ -1,0 +1,158 @@
+"""What the operator makes for each OrchestratorPool beside its nodes: the advertiser."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mediafleet_common.api.names import GROUP, PLURALS, Kind, Port
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_operator.manifests.overlay import Manifest
+from mediafleet_operator.manifests.parts import container, mount
+from mediafleet_operator.manifests.pods import Product, app_labels, pod_security
+from mediafleet_operator.manifests.resource import Resource
+
+TLS: Final = "/mediafleet/tls"
+COMPONENT: Final = "advertiser"
+
+
+def advertiser_name(pool: str) -> str:
+    """Name of the Deployment and of what goes with it."""
+    return f"{pool}-advertiser"
+
+
+def manifests(resource: Resource, product: Product) -> list[Manifest]:
+    """All objects of a pool's advertiser, in the order in which to apply them."""
+    name = advertiser_name(resource.key.name)
+    rules = [
+        {
+            "apiGroups": [GROUP],
+            "resources": [PLURALS[Kind.ORCHESTRATOR_POOL]],
+            "verbs": ["get", "list", "watch"],
+        },
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    ]
+    rbac = "rbac.authorization.k8s.io"
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": resource.key.namespace}
+    return [
+        _object(resource, "v1", "ServiceAccount", name, automountServiceAccountToken=False),
+        _object(resource, f"{rbac}/v1", "Role", name, rules=rules),
+        _object(
+            resource,
+            f"{rbac}/v1",
+            "RoleBinding",
+            name,
+            roleRef={"apiGroup": rbac, "kind": "Role", "name": name},
+            subjects=[subject],
+        ),
+        _object(resource, "v1", "Service", resource.key.name, spec=_service(resource)),
+        _object(resource, "apps/v1", "Deployment", name, spec=_deployment(resource, product)),
+        _object(
+            resource,
+            "policy/v1",
+            "PodDisruptionBudget",
+            name,
+            spec={
+                "maxUnavailable": 1,
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+                "selector": {"matchLabels": _selector(resource)},
+            },
+        ),
+    ]
+
+
+def _object(resource: Resource, api_version: str, kind: str, name: str, **more: Any) -> Manifest:
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": resource.key.namespace,
+            "labels": app_labels(resource, COMPONENT),
+            "ownerReferences": [resource.owner],
+        },
+        **more,
+    }
+
+
+def _selector(resource: Resource) -> dict[str, str]:
+    wanted = ("app.kubernetes.io/name", "app.kubernetes.io/instance")
+    return {key: app_labels(resource, COMPONENT)[key] for key in wanted}
+
+
+def _service(resource: Resource) -> dict[str, Any]:
+    ports = (("orchestrator", Port.ORCHESTRATOR), ("http", Port.DESK_HTTP))
+    return {
+        "selector": _selector(resource),
+        "ports": [
+            {"name": name, "port": port, "targetPort": port, "protocol": "TCP"}
+            for name, port in ports
+        ],
+    }
+
+
+def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
+    spec = resource.spec
+    assert isinstance(spec, OrchestratorPoolSpec)
+    name = advertiser_name(resource.key.name)
+    args = [
+        "advertise",
+        "--pool",
+        f"{resource.key.namespace}/{resource.key.name}",
+        "--listen",
+        f"0.0.0.0:{Port.ORCHESTRATOR}",
+        "--http",
+        f"0.0.0.0:{Port.DESK_HTTP}",
+    ]
+    volumes: list[Manifest] = [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+    mounts = [mount("tmp", "/tmp")]
+    if spec.advertise.tls_secret:
+        args += ["--tls-cert", f"{TLS}/tls.crt", "--tls-key", f"{TLS}/tls.key"]
+        volumes.append({"name": "tls", "secret": {"secretName": spec.advertise.tls_secret}})
+        mounts.append(mount("tls", TLS, read_only=True))
+
+    def probe(path: str, period: int) -> Manifest:
+        return {
+            "httpGet": {"path": path, "port": Port.DESK_HTTP},
+            "periodSeconds": period,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        }
+
+    desk = container(
+        COMPONENT,
+        product.image,
+        product.pull_policy,
+        args=args,
+        ports=[
+            {"name": "orchestrator", "containerPort": Port.ORCHESTRATOR, "protocol": "TCP"},
+            {"name": "http", "containerPort": Port.DESK_HTTP, "protocol": "TCP"},
+        ],
+        startupProbe={**probe("/healthz", 2), "failureThreshold": 45},
+        livenessProbe=probe("/healthz", 10),
+        readinessProbe=probe("/readyz", 2),
+        resources={"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}},
+        volumeMounts=mounts,
+    )
+    return {
+        "replicas": spec.advertise.replicas,
+        "selector": {"matchLabels": _selector(resource)},
+        "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {
+            "metadata": {"labels": app_labels(resource, COMPONENT)},
+            "spec": {
+                "serviceAccountName": name,
+                "automountServiceAccountToken": True,
+                "securityContext": pod_security(),
+                "topologySpreadConstraints": [
+                    {
+                        "maxSkew": 1,
+                        "topologyKey": "kubernetes.io/hostname",
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                        "labelSelector": {"matchLabels": _selector(resource)},
+                    }
+                ],
+                "containers": [desk],
+                "volumes": volumes,
+            },
+        },
+    }

@@ -1,0 +1,122 @@
+"""The pod of an EgressFleet: stock livekit/egress, its config merged by an init container.
+
+Config names: livekit/egress pkg/config/base.go and service.go, livekit/protocol redis/redis.go.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from mediafleet_common.api.egress_fleet import EgressFleetSpec, RedisSpec, RequestType
+from mediafleet_common.api.names import Container, Port
+from mediafleet_operator.manifests.overlay import Manifest
+from mediafleet_operator.manifests.parts import container, identity, mount
+
+USER_CONFIG: Final = "/mediafleet/user"
+RUN: Final = "/mediafleet/run"
+HOME: Final = "/home/egress"
+"""Where the egress image keeps recordings under way, Chrome's profile and PulseAudio's socket."""
+
+
+def pod_spec(spec: EgressFleetSpec, image: str, pull_policy: str | None) -> Manifest:
+    """Our part of the pod's spec. `image` is the product's."""
+    volumes: list[Manifest] = [
+        # In memory: the merged config holds the Redis password and storage keys.
+        {"name": "mediafleet-run", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": "mediafleet-home", "emptyDir": {}},
+        {"name": "mediafleet-tmp", "emptyDir": {}},
+    ]
+    config_mounts = [mount("mediafleet-run", RUN), mount("mediafleet-home", HOME)]
+    if spec.egress_config is not None:
+        volumes.append({"name": "mediafleet-user", **_user_config(spec)})
+        config_mounts.append(mount("mediafleet-user", USER_CONFIG, read_only=True))
+    config = container(
+        Container.CONFIG.value,
+        image,
+        pull_policy,
+        args=["egress-config", "--in", f"{USER_CONFIG}/config.yaml", "--out", f"{RUN}/config.yaml"],
+        env=[*identity(), *_config_env(spec)],
+        resources={"requests": {"cpu": "50m", "memory": "32Mi"}},
+        volumeMounts=config_mounts,
+        # What it says last, that is what is wrong with the config, becomes the pod's status.
+        terminationMessagePolicy="FallbackToLogsOnError",
+    )
+    egress = container(
+        Container.EGRESS.value,
+        spec.image,
+        None,
+        env=[
+            {"name": "EGRESS_CONFIG_FILE", "value": f"{RUN}/config.yaml"},
+            {"name": "HOME", "value": HOME},
+            *identity(),
+        ],
+        ports=[
+            {"name": "metrics", "containerPort": Port.EGRESS_METRICS, "protocol": "TCP"},
+            {"name": "health", "containerPort": Port.EGRESS_HEALTH, "protocol": "TCP"},
+        ],
+        readinessProbe={
+            "httpGet": {"path": "/", "port": Port.EGRESS_HEALTH},
+            "periodSeconds": 2,
+            "timeoutSeconds": 2,
+            "failureThreshold": 3,
+        },
+        volumeMounts=[
+            mount("mediafleet-run", RUN, read_only=True),
+            mount("mediafleet-home", HOME),
+            mount("mediafleet-tmp", "/tmp"),
+        ],
+    )
+    return {"initContainers": [config], "containers": [egress], "volumes": volumes}
+
+
+def settings(spec: EgressFleetSpec) -> dict[str, Any]:
+    """The part of the egress config that is mediafleet's; the desk reckons with the same."""
+    costs = {f"{kind.value}_cpu_cost": spec.placement.cpu_cost.of(kind) for kind in RequestType}
+    return {
+        "redis": _redis(spec.redis),
+        "health_port": Port.EGRESS_HEALTH,
+        "prometheus_port": Port.EGRESS_METRICS,
+        "cpu_cost": {**costs, "max_cpu_utilization": spec.placement.max_cpu_utilization},
+    }
+
+
+def _redis(redis: RedisSpec) -> dict[str, Any]:
+    block: dict[str, Any] = {"db": redis.db}
+    if redis.address:
+        block["address"] = redis.address
+    if redis.username:
+        block["username"] = redis.username
+    if redis.tls:
+        # `use_tls` is the deprecated way to say the same, which older releases know.
+        block |= {"use_tls": True, "tls": {"enabled": True}}
+    if redis.sentinel:
+        block["sentinel_master_name"] = redis.sentinel.master_name
+        block["sentinel_addresses"] = redis.sentinel.addresses
+    if redis.cluster:
+        block["cluster_addresses"] = redis.cluster.addresses
+    return block
+
+
+def _config_env(spec: EgressFleetSpec) -> list[Manifest]:
+    env: list[Manifest] = [
+        {"name": "MEDIAFLEET_EGRESS_CONFIG", "value": json.dumps(settings(spec), sort_keys=True)},
+        {"name": "MEDIAFLEET_EGRESS_HOME", "value": HOME},
+    ]
+    secret = spec.redis.password_secret
+    if secret is not None:
+        reference = {"name": secret.name, "key": secret.key}
+        env.append({"name": "MEDIAFLEET_REDIS_PASSWORD", "valueFrom": {"secretKeyRef": reference}})
+    return env
+
+
+def _user_config(spec: EgressFleetSpec) -> Manifest:
+    config = spec.egress_config
+    if config is None or (config.secret is None and config.config_map is None):
+        return {"emptyDir": {}}
+    if config.secret is not None:
+        items = [{"key": config.secret.key, "path": "config.yaml"}]
+        return {"secret": {"secretName": config.secret.name, "items": items}}
+    assert config.config_map is not None
+    items = [{"key": config.config_map.key, "path": "config.yaml"}]
+    return {"configMap": {"name": config.config_map.name, "items": items}}

@@ -1,0 +1,41 @@
+"""Small parts that several manifests have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mediafleet_operator.manifests.overlay import Manifest
+
+
+def container(name: str, image: str, pull_policy: str | None, **more: Any) -> Manifest:
+    """A container as the restricted Pod Security level wants it; `more` are further fields."""
+    return {
+        "name": name,
+        "image": image,
+        **({"imagePullPolicy": pull_policy} if pull_policy else {}),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        **more,
+    }
+
+
+def from_field(name: str, path: str) -> Manifest:
+    """An environment variable that Kubernetes fills from the pod."""
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def identity() -> list[Manifest]:
+    """Environment that tells a container which pod it is in."""
+    return [
+        from_field("POD_NAME", "metadata.name"),
+        from_field("POD_NAMESPACE", "metadata.namespace"),
+        from_field("POD_UID", "metadata.uid"),
+    ]
+
+
+def mount(name: str, path: str, *, read_only: bool = False) -> Manifest:
+    """Where a container sees a volume."""
+    return {"name": name, "mountPath": path, **({"readOnly": True} if read_only else {})}

@@ -1,0 +1,107 @@
+"""A fleet's resource as the operator reads it, and what the engine is told of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.names import API_VERSION, Container
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.shared import FleetStatus
+from mediafleet_operator.core.model import FleetKey, FleetSpec
+
+Spec = EgressFleetSpec | OrchestratorPoolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """An EgressFleet or OrchestratorPool."""
+
+    key: FleetKey
+    uid: str
+    resource_version: str
+    generation: int
+    deleting: bool
+    spec: Spec
+    status: FleetStatus | None
+
+    @property
+    def owner(self) -> dict[str, Any]:
+        """The reference that makes it the owner of what it has made."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": self.key.kind.value,
+            "name": self.key.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
+
+def fleet_spec(resource: Resource, template_problem: str | None) -> FleetSpec:
+    """What the engine is told of a resource."""
+    spec = resource.spec
+    return FleetSpec(
+        key=resource.key,
+        uid=resource.uid,
+        generation=resource.generation,
+        replicas=spec.replicas,
+        template_hash=template_hash(spec),
+        settle_seconds=spec.settle_seconds,
+        drain_timeout_seconds=seconds(spec.drain.timeout),
+        on_timeout=spec.drain.on_timeout,
+        paused=spec.paused,
+        deleting=resource.deleting,
+        template_problem=template_problem,
+        strategy=spec.update.strategy,
+        max_surge=spec.update.max_surge,
+        max_failures=spec.update.max_failures,
+        slots_own_things=False,
+        cpu_declared=_cpu_declared(spec),
+    )
+
+
+def template_hash(spec: Spec) -> str:
+    """Changes whenever pods have to be made anew for what the user wrote.
+
+    It is made from what goes into a pod, not from the pod, so that a new release of the operator
+    (another image of its helpers, another way to write a pod) does not replace running workers.
+    """
+    if isinstance(spec, EgressFleetSpec):
+        fields = {"redis", "egress_config", "template"}
+        parts = spec.model_dump(include=fields, mode="json", exclude_defaults=True)
+        placement = {"cpu_cost", "max_cpu_utilization"}
+        parts |= spec.placement.model_dump(include=placement, mode="json", exclude_defaults=True)
+    else:
+        fields = {"args", "address", "sessions", "template"}
+        parts = spec.model_dump(include=fields, mode="json", exclude_defaults=True)
+    # A default that a later release changes must not look like a change of the user's.
+    parts["image"] = spec.image
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def grace_seconds(spec: Spec) -> int:
+    """How long a pod may go on after SIGTERM: egress waits for its jobs under it."""
+    return max(math.ceil(seconds(spec.drain.timeout)), 30)
+
+
+def _cpu_declared(spec: Spec) -> bool | None:
+    if not isinstance(spec, EgressFleetSpec):
+        return None
+    return spec.placement.cpu is not None or _cpu_limit(spec.template.spec) is not None
+
+
+def _cpu_limit(pod_spec: dict[str, Any]) -> Any:
+    containers = pod_spec.get("containers")
+    for each in containers if isinstance(containers, list) else ():
+        if isinstance(each, dict) and each.get("name") == Container.EGRESS:
+            resources = each.get("resources")
+            limits = resources.get("limits") if isinstance(resources, dict) else None
+            return limits.get("cpu") if isinstance(limits, dict) else None
+    return None
