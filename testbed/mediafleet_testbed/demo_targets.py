@@ -178,4 +178,8 @@ class Current(_Docker):
         run(self, "helm", "uninstall", "mediafleet", "-n", "mediafleet", "--ignore-not-found")
 
 
-TARGETS: Final[Mapping[str, Callable[[], Target]]] = {"node": OwnNode, "kind": Kind, "current": Current}
+TARGETS: Final[Mapping[str, Callable[[], Target]]] = {
+    "node": OwnNode,
+    "kind": Kind,
+    "current": Current,
+}
