@@ -7,7 +7,7 @@
   verbs: [get, list, watch, patch]
 - apiGroups: [mediafleet.dev]
   resources: [egressfleets/status, orchestratorpools/status]
-  verbs: [get, patch]
+  verbs: [patch]
 # Lets our resources own objects where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [mediafleet.dev]
   resources: [egressfleets/finalizers, orchestratorpools/finalizers]
@@ -16,40 +16,32 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, patch, delete]
-# Per pool: the advertiser, its Service, and what lets it watch.
+# Per pool: the advertiser, its Service, and what lets it watch. Nobody can grant by a Role what
+# they may not do themselves, so this grants no more than the rules here say.
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, create, patch]
 - apiGroups: [""]
   resources: [services, serviceaccounts]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, create, patch]
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, create, patch]
+# Per fleet and per advertiser.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: ["", events.k8s.io]
+  verbs: [get, create, patch]
+- apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}
 
 {{- define "mediafleet.rules.egress" -}}
 - apiGroups: [mediafleet.dev]
   resources: [egressfleets]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
-{{- end }}
-
-{{/* What kopf asks for when it serves all namespaces. */}}
-{{- define "mediafleet.rules.discovery" -}}
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [list, watch]
-- apiGroups: [apiextensions.k8s.io]
-  resources: [customresourcedefinitions]
   verbs: [list, watch]
 {{- end }}
 
@@ -71,7 +63,6 @@ metadata:
   labels: {{- $labels | nindent 4 }}
 rules:
   {{- $rules | nindent 2 }}
-  {{- include "mediafleet.rules.discovery" $root | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
