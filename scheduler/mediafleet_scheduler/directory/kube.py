@@ -1,0 +1,223 @@
+"""A directory told by Kubernetes: fleets, pools and their pods, as they change.
+
+While the API server is away the last view stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, Generic, TypeVar
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, KindLabel, Label
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.directory.kube_access import Collection, Raw
+from mediafleet_scheduler.directory.kube_watch import Away, Changed, Listed, News, Watcher
+from mediafleet_scheduler.directory.objects import (
+    FleetFacts,
+    PodFacts,
+    PoolFacts,
+    UnreadableObjectError,
+    egress_view,
+    fleet_facts,
+    pod_facts,
+    pool_facts,
+    pool_view,
+)
+from mediafleet_scheduler.directory.publishing import Publisher, ViewT
+from mediafleet_scheduler.directory.shelf import Shelf
+from mediafleet_scheduler.directory.views import EgressView, PoolView
+
+_log: Final = logging.getLogger(__name__)
+_GATHER_SECONDS: Final = 0.005
+
+FactsT = TypeVar("FactsT")
+
+
+class _Kind(Generic[FactsT]):
+    """One kind of object that is followed, from raw to the shelf."""
+
+    def __init__(self, collection: Collection, read: Callable[[Raw], FactsT]) -> None:
+        self.collection = collection
+        self.shelf: Shelf[FactsT] = Shelf()
+        self.listed = False
+        self._read = read
+        self._complaints: dict[str, str] = {}
+
+    def take(self, news: Changed | Listed) -> int:
+        """Put news on the shelf; how many objects could not be read for the first time."""
+        before = dict(self._complaints)
+        if isinstance(news, Listed):
+            read = [(_uid(raw), _version(raw), self._facts(raw)) for raw in news.raws]
+            self.shelf.take_list(
+                news.version,
+                [(uid, version, facts) for uid, version, facts in read if facts is not None],
+                [uid for uid, _, facts in read if facts is None],
+            )
+            self.listed = True
+        elif news.raw is None:
+            self.shelf.remove(news.uid)
+        elif (facts := self._facts(news.raw)) is not None:
+            self.shelf.put(news.uid, _version(news.raw), facts)
+        return sum(before.get(uid) != text for uid, text in self._complaints.items())
+
+    def _facts(self, raw: Raw) -> FactsT | None:
+        try:
+            facts = self._read(raw)
+        except UnreadableObjectError as error:
+            name = f"{raw['metadata'].get('namespace')}/{raw['metadata'].get('name')}"
+            self._complain(_uid(raw), f"{self.collection.plural} {name}: {error}")
+            return None
+        self._complaints.pop(_uid(raw), None)
+        return facts
+
+    def _complain(self, uid: str, text: str) -> None:
+        if self._complaints.get(uid) != text:
+            self._complaints[uid] = text
+            _log.error("%s; what was read before stays in force", printable(text, 500))
+
+
+def _uid(raw: Raw) -> str:
+    return str(raw["metadata"]["uid"])
+
+
+def _version(raw: Raw) -> int:
+    return int(raw["metadata"]["resourceVersion"])
+
+
+class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
+    """Common to both: gathers news for a few milliseconds, then makes one view of all.
+
+    The first view comes after a complete list of every kind.
+    """
+
+    def __init__(self, namespaces: Sequence[str], registry: CollectorRegistry = REGISTRY) -> None:
+        super().__init__()
+        self._kinds: list[_Kind[FleetFacts] | _Kind[PoolFacts] | _Kind[PodFacts]] = []
+        self._namespaces = tuple(namespaces)
+        self._due: asyncio.TimerHandle | None = None
+        self._heard_at: float | None = None
+        self._away: str | None = None
+        self._unreadable = Counter(
+            "mediafleet_directory_unreadable_objects",
+            "Resources that this version could not read.",
+            registry=registry,
+        )
+        self._interruptions = Counter(
+            "mediafleet_directory_interruptions",
+            "Times that the API server was away or the watch ended.",
+            registry=registry,
+        )
+        Gauge(
+            "mediafleet_watch_last_event_age_seconds",
+            "Since anything was heard of the API server.",
+            registry=registry,
+        ).set_function(lambda: self.silent_seconds)
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since anything was heard of the API server; infinite before the first word."""
+        return float("inf") if self._heard_at is None else time.monotonic() - self._heard_at
+
+    @property
+    def complaint(self) -> str | None:
+        """Why nothing is heard of the API server, if so."""
+        return self._away
+
+    async def run(self) -> None:
+        """Follow the cluster until cancelled.
+
+        Raises:
+            RuntimeError: the watching thread ended by itself.
+        """
+        loop = asyncio.get_running_loop()
+
+        def deliver(news: News) -> None:
+            with suppress(RuntimeError):  # the loop has ended before the thread
+                loop.call_soon_threadsafe(self._take, news)
+
+        collections = [kind.collection for kind in self._kinds]
+        watcher = Watcher(collections, self._namespaces, deliver)
+        watcher.start()
+        try:
+            await watcher.ended()
+            raise RuntimeError("the thread that watches Kubernetes has ended")
+        finally:
+            if self._due is not None:
+                self._due.cancel()
+            await watcher.stop()
+
+    def _take(self, news: News) -> None:
+        if isinstance(news, Away):
+            if self._away is None:
+                self._interruptions.inc()
+                _log.warning("no news from Kubernetes: %s", printable(news.reason, 500))
+            self._away = news.reason
+            return
+        self._heard_at = time.monotonic()
+        if self._away is not None:
+            _log.info("Kubernetes can be heard again")
+            self._away = None
+        for kind in self._kinds:
+            if kind.collection == news.collection:
+                self._unreadable.inc(kind.take(news))
+        if self._due is None and all(kind.listed for kind in self._kinds):
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_later(_GATHER_SECONDS, self._make)
+
+    def _make(self) -> None:
+        self._due = None
+        self.publish(self._make_view())
+
+    @abstractmethod
+    def _make_view(self) -> ViewT: ...
+
+
+class KubeEgressDirectory(KubeDirectory[EgressView]):
+    """All EgressFleets of `namespaces` (none: of the cluster) and their pods."""
+
+    def __init__(self, namespaces: Sequence[str], registry: CollectorRegistry = REGISTRY) -> None:
+        super().__init__(namespaces, registry)
+        self._fleets = _Kind(_resources(Kind.EGRESS_FLEET), fleet_facts)
+        self._pods = _Kind(_pods(f"{Label.KIND}={KindLabel.EGRESS}"), pod_facts)
+        self._kinds = [self._fleets, self._pods]
+
+    def _make_view(self) -> EgressView:
+        return egress_view(self._fleets.shelf.items, self._pods.shelf.items)
+
+
+class KubePoolDirectory(KubeDirectory[PoolView]):
+    """One OrchestratorPool and its pods."""
+
+    def __init__(self, namespace: str, name: str, registry: CollectorRegistry = REGISTRY) -> None:
+        super().__init__((namespace,), registry)
+        self._namespace, self._name = namespace, name
+        self._pools = _Kind(_resources(Kind.ORCHESTRATOR_POOL), pool_facts)
+        selector = f"{Label.KIND}={KindLabel.ORCHESTRATOR},{Label.FLEET}={name}"
+        self._pods = _Kind(_pods(selector), pod_facts)
+        self._kinds = [self._pools, self._pods]
+
+    def _make_view(self) -> PoolView:
+        pool = next((pool for pool in self._pools.shelf.items if pool.name == self._name), None)
+        return pool_view(
+            self._namespace,
+            self._name,
+            pool,
+            self._pods.shelf.items,
+            self.view,
+            time.time(),
+        )
+
+
+def _resources(kind: Kind) -> Collection:
+    return Collection(GROUP, VERSION, PLURALS[kind])
+
+
+def _pods(selector: str) -> Collection:
+    return Collection("", "v1", "pods", selector)

@@ -1,0 +1,249 @@
+"""Objects of the API server as slim dataclasses, and those as views. Pure.
+
+A pod may be given work when the operator's label says ready, Kubernetes says Ready, and nobody has
+deleted it; it drains when the label says so or it is being deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from mediafleet_common.api.egress_fleet import EgressFleetSpec, RequestType
+from mediafleet_common.api.names import (
+    Annotation,
+    Container,
+    Label,
+    PodState,
+    Port,
+    cluster_id,
+)
+from mediafleet_common.api.orchestrator_pool import Advertise, OrchestratorPoolSpec
+from mediafleet_common.api.quantities import quantity
+from mediafleet_scheduler.directory.views import (
+    EgressView,
+    Fleet,
+    Node,
+    PoolView,
+    Worker,
+)
+
+Raw = Mapping[str, Any]
+
+
+class UnreadableObjectError(ValueError):
+    """A resource that this version cannot read; the text names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """What desks need to know of a pod."""
+
+    namespace: str
+    name: str
+    uid: str
+    fleet: str
+    state: PodState
+    drain_started: float | None
+    """Unix time."""
+    ip: str | None
+    address: str | None
+    """URL under which gateways reach it; orchestrator nodes only."""
+    cpu_cores: float | None
+    """limits.cpu of container egress."""
+    memory_bytes: int | None
+    """limits.memory of container egress."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFacts:
+    """An EgressFleet."""
+
+    namespace: str
+    name: str
+    uid: str
+    deleting: bool
+    spec: EgressFleetSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """An OrchestratorPool."""
+
+    namespace: str
+    name: str
+    uid: str
+    deleting: bool
+    spec: OrchestratorPoolSpec
+
+
+def pod_facts(raw: Raw) -> PodFacts:
+    """A pod of a fleet."""
+    meta = raw["metadata"]
+    labels: Raw = meta.get("labels") or {}
+    annotations: Raw = meta.get("annotations") or {}
+    limits = _limits(raw, Container.EGRESS)
+    memory = quantity(limits.get("memory", ""))
+    return PodFacts(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        fleet=labels.get(Label.FLEET, ""),
+        state=pod_state(raw),
+        drain_started=_unix(annotations.get(Annotation.DRAIN_STARTED)),
+        ip=(raw.get("status") or {}).get("podIP") or None,
+        address=annotations.get(Annotation.ADDRESS) or None,
+        cpu_cores=quantity(limits.get("cpu", "")),
+        memory_bytes=None if memory is None else int(memory),
+    )
+
+
+def pod_state(raw: Raw) -> PodState:
+    """What a pod is to desks."""
+    meta = raw["metadata"]
+    label = (meta.get("labels") or {}).get(Label.STATE)
+    if label == PodState.DRAINING or meta.get("deletionTimestamp"):
+        return PodState.DRAINING
+    ready = any(
+        condition.get("type") == "Ready" and condition.get("status") == "True"
+        for condition in (raw.get("status") or {}).get("conditions") or ()
+    )
+    return PodState.READY if label == PodState.READY and ready else PodState.PENDING
+
+
+def fleet_facts(raw: Raw) -> FleetFacts:
+    """An EgressFleet.
+
+    Raises:
+        UnreadableObjectError: its spec is not of this version.
+    """
+    meta = raw["metadata"]
+    try:
+        spec = EgressFleetSpec.model_validate(raw.get("spec") or {})
+    except ValidationError as error:
+        raise UnreadableObjectError(_first(error)) from error
+    return FleetFacts(
+        meta["namespace"], meta["name"], meta["uid"], "deletionTimestamp" in meta, spec
+    )
+
+
+def pool_facts(raw: Raw) -> PoolFacts:
+    """An OrchestratorPool.
+
+    Raises:
+        UnreadableObjectError: its spec is not of this version.
+    """
+    meta = raw["metadata"]
+    try:
+        spec = OrchestratorPoolSpec.model_validate(raw.get("spec") or {})
+    except ValidationError as error:
+        raise UnreadableObjectError(_first(error)) from error
+    return PoolFacts(
+        meta["namespace"], meta["name"], meta["uid"], "deletionTimestamp" in meta, spec
+    )
+
+
+def egress_view(fleets: Iterable[FleetFacts], pods: Iterable[PodFacts]) -> EgressView:
+    """All fleets and their pods; a fleet that is being deleted takes no work any more."""
+    by_fleet: dict[tuple[str, str], list[PodFacts]] = {}
+    for pod in pods:
+        by_fleet.setdefault((pod.namespace, pod.fleet), []).append(pod)
+    return EgressView(
+        tuple(
+            _fleet(fleet, by_fleet.get((fleet.namespace, fleet.name), ()))
+            for fleet in sorted(fleets, key=lambda fleet: (fleet.namespace, fleet.name))
+            if not fleet.deleting
+        )
+    )
+
+
+def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts]) -> Fleet:
+    placement = fleet.spec.placement
+    return Fleet(
+        namespace=fleet.namespace,
+        name=fleet.name,
+        placement=placement,
+        accepts=frozenset(fleet.spec.accepts or RequestType),
+        redis=fleet.spec.redis,
+        workers=tuple(
+            Worker(
+                name=pod.name,
+                uid=pod.uid,
+                cluster_id=cluster_id(pod.namespace, pod.name, pod.uid),
+                metrics_url=_metrics(pod, Port.EGRESS_METRICS),
+                cpu_cores=placement.cpu or pod.cpu_cores,
+                memory_bytes=pod.memory_bytes,
+                state=pod.state,
+            )
+            for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
+        ),
+    )
+
+
+def pool_view(
+    namespace: str,
+    name: str,
+    pool: PoolFacts | None,
+    pods: Iterable[PodFacts],
+    previous: PoolView | None,
+    now: float,
+) -> PoolView:
+    """One pool and its pods; `now` (Unix) is when a change against `previous` was seen.
+
+    A pool that is gone or being deleted has no nodes to tell of.
+    """
+    if pool is None or pool.deleting:
+        return PoolView(namespace, name, Advertise(), ())
+    known = {node.uid: node for node in previous.nodes} if previous else {}
+    nodes = tuple(
+        Node(
+            name=pod.name,
+            uid=pod.uid,
+            url=pod.address or "",
+            metrics_url=_metrics(pod, Port.AGENT),
+            state=pod.state,
+            changed_at=_changed_at(pod, known.get(pod.uid), now if previous else None),
+        )
+        for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
+        if pod.fleet == name and pod.namespace == namespace
+    )
+    return PoolView(namespace, name, pool.spec.advertise, nodes)
+
+
+def _changed_at(pod: PodFacts, known: Node | None, now: float | None) -> float | None:
+    if known is not None and known.state is pod.state:
+        return known.changed_at
+    if pod.state is PodState.DRAINING and now is not None:
+        return pod.drain_started or now
+    # Conditions carry whole seconds only, too coarse for what is measured with this.
+    return now
+
+
+def _metrics(pod: PodFacts, port: int) -> str | None:
+    if pod.ip is None:
+        return None
+    host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+    return f"http://{host}:{port}/metrics"
+
+
+def _limits(raw: Raw, container: str) -> Raw:
+    for spec in (raw.get("spec") or {}).get("containers") or ():
+        if spec.get("name") == container:
+            return (spec.get("resources") or {}).get("limits") or {}
+    return {}
+
+
+def _unix(text: str | None) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    return f"{'.'.join(str(part) for part in ('spec', *first['loc']))}: {first['msg']}"
