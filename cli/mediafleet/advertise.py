@@ -58,6 +58,8 @@ def advertise(
     logs.configure(log_level, log_json)
     if (nodes is None) == (pool is None):
         raise typer.BadParameter("give either --nodes FILE or --pool NAMESPACE/NAME")
+    if pool is not None and not all(pool.partition("/")):
+        raise typer.BadParameter(f"--pool {pool!r} is not NAMESPACE/NAME")
     if (tls_cert is None) != (tls_key is None) or (plaintext and tls_cert is not None):
         raise typer.BadParameter("give both --tls-cert and --tls-key, or --plaintext, or none")
 
@@ -84,7 +86,10 @@ def _directory(nodes: Path | None, pool: str | None) -> Directory[PoolView]:
         from mediafleet_scheduler.directory.files import FileDirectory
 
         return FileDirectory(nodes, NodesFile, pool_view)
-    raise typer.BadParameter(f"--pool {pool}: not built yet")
+    from mediafleet_scheduler.directory.kube import KubePoolDirectory
+
+    namespace, _, name = (pool or "").partition("/")
+    return KubePoolDirectory(namespace, name)
 
 
 def _credentials(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mediafleet.advertise import advertise
+from mediafleet.agent import agent
 from mediafleet.operator import operator
 
 app = typer.Typer(
@@ -38,4 +39,5 @@ def _root(
 
 
 app.command()(advertise)
+app.command()(agent)
 app.command()(operator)
