@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.cluster.watching.deploying import RELEASE, Product, deployed
 
 from mediafleet_common.api import crds
 from mediafleet_testbed import toolchain
 from mediafleet_testbed.errors import CommandError
+from mediafleet_testbed.waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mediafleet_testbed.node import Node
     from mediafleet_testbed.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = str(ROOT / "charts/mediafleet")
 CRD_CHART = str(ROOT / "charts/mediafleet-crds")
-LOCAL_IMAGES = str(ROOT / "testbed/values-local-images.yaml")
 SAMPLES = sorted((ROOT / "samples").glob("*.yaml"))
 FOREIGN_KINDS = ("ServiceMonitor", "PodMonitor")
 EVERYTHING = (
@@ -136,3 +140,70 @@ def test_a_wrong_value_is_refused_by_name(node: Node, setting: str, complaint: s
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
 def test_the_api_server_takes_a_sample(workspace: Workspace, sample: Path) -> None:
     workspace.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(sample))
+
+
+FLEET = {
+    "apiVersion": "mediafleet.dev/v1alpha1",
+    "kind": "EgressFleet",
+    "metadata": {"name": "recorder"},
+    "spec": {"image": "mediafleet-testbed:dev", "redis": {"address": "redis:6379"}},
+}
+POOL = {
+    "apiVersion": "mediafleet.dev/v1alpha1",
+    "kind": "OrchestratorPool",
+    "metadata": {"name": "transcoders"},
+    "spec": {"image": "mediafleet-testbed:dev"},
+}
+ADVERTISER = "transcoders-advertiser"
+BESIDE_PODS = (
+    *("serviceaccount/" + ADVERTISER, "role/" + ADVERTISER, "rolebinding/" + ADVERTISER),
+    *("deployment/" + ADVERTISER, "poddisruptionbudget/" + ADVERTISER, "service/transcoders"),
+    *("poddisruptionbudget/recorder-busy", "poddisruptionbudget/transcoders-busy"),
+)
+
+
+@pytest.fixture
+def product(node: Node, workspace: Workspace) -> Iterator[Product]:
+    """The chart, installed with no right outside of its namespace."""
+    with deployed(
+        node, workspace, {"rbac": {"nodes": False}, "egress": {"enabled": False}}
+    ) as product:
+        yield product
+
+
+def may(product: Product, account: str, verb: str, *what: str) -> bool:
+    """Whether an account of the chart may do something in its namespace."""
+    user = f"system:serviceaccount:{product.namespace}:{RELEASE}-{account}"
+    try:
+        answer = product.workspace.kubectl("auth", "can-i", verb, *what, f"--as={user}")
+        return answer.strip() == "yes"
+    except CommandError:
+        return False
+
+
+def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_more(
+    product: Product,
+) -> None:
+    workspace = product.workspace
+    helm(product.node, "-n", product.namespace, "test", RELEASE, timeout_seconds=120)
+
+    workspace.apply(FLEET, POOL)
+    for what in BESIDE_PODS:
+        wait_for(what, partial(workspace.get, *what.split("/")))
+    for pod in ("recorder-0", "transcoders-0"):
+        wait_for(pod, partial(workspace.get, "pod", pod))
+    for resource in ("efleet/recorder", "opool/transcoders"):
+        workspace.wait("condition=TemplateValid", resource)
+    wait_for("an Event", lambda: "ScaledUp" in workspace.kubectl("get", "events.events.k8s.io"))
+    for component in ("operator",):
+        log = workspace.kubectl("logs", f"deployment/{RELEASE}-{component}")
+        refused = [line for line in log.splitlines() if "forbidden" in line]
+        assert [line for line in refused if '"nodes"' not in line] == []
+
+    assert may(product, "operator", "delete", "pods")
+    assert not may(product, "operator", "get", "secrets")
+    assert not may(product, "operator", "create", "pods", "--subresource=exec")
+    assert not may(product, "operator", "delete", "egressfleets.mediafleet.dev")
+    assert not may(product, "egress", "get", "secrets")
+    assert not may(product, "egress", "create", "pods")
+    assert not may(product, "egress", "patch", "pods")
