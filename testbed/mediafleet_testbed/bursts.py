@@ -43,12 +43,14 @@ def quantile(values: Iterable[float], share: float) -> float | None:
 
 def table(bursts: Sequence[Burst]) -> Table:
     """Bursts beside each other, a row each."""
-    rows = Table(title=f"{BURST} StartEgress at once on {len(bursts[0].jobs)} workers")
-    rows.add_column("placed by")
+    rows = Table(
+        title=f"{BURST} StartEgress at once on {len(bursts[0].jobs)} workers, time of a call"
+    )
+    rows.add_column("placed by", no_wrap=True)
     rows.add_column("jobs per worker", no_wrap=True)
-    rows.add_column("refused", justify="right")
+    rows.add_column("refused", justify="right", no_wrap=True)
     for name in ("p50", "p99"):
-        rows.add_column(f"{name} of the call", justify="right")
+        rows.add_column(name, justify="right", no_wrap=True)
     for burst in bursts:
         counts = " ".join(f"{count:2d}" for _, count in sorted(burst.jobs.items(), key=_by_number))
         figures = [_milliseconds(quantile(burst.call_seconds, share)) for share in (0.5, 0.99)]
