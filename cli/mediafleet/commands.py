@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mediafleet.advertise import advertise
+from mediafleet.egress import egress
 from mediafleet.agent import agent
 from mediafleet.operator import operator
 
@@ -39,5 +40,6 @@ def _root(
 
 
 app.command()(advertise)
+app.command()(egress)
 app.command()(agent)
 app.command()(operator)

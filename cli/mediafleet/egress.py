@@ -1,0 +1,85 @@
+"""`mediafleet egress`: place each StartEgress on a pod of a fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mediafleet_scheduler.directory.views import Directory, EgressView
+    from mediafleet_scheduler.egress.serving import Serving
+
+
+def egress(
+    *,
+    redis: Annotated[
+        str,
+        typer.Option(
+            help="The Redis that livekit-server uses. Its password, if any, by environment "
+            "variable MEDIAFLEET_REDIS_PASSWORD.",
+            metavar="redis://HOST:PORT",
+        ),
+    ] = "redis://127.0.0.1:6379",
+    workers: Annotated[
+        Path | None, typer.Option(help="YAML file of fleets and workers; followed while we run.")
+    ] = None,
+    kube: Annotated[
+        bool, typer.Option("--kube", help="Learn of EgressFleets and their pods from Kubernetes.")
+    ] = False,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(help="Namespace to look at; repeatable. Default: all we may see."),
+    ] = None,
+    http: Annotated[
+        str, typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics.")
+    ] = "127.0.0.1:8080",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
+) -> None:
+    """Answer StartEgress for fleets of egress workers, and hand each job to the best one.
+
+    Workers must have a cluster_id of their own, which is where their jobs are sent; livekit-server
+    stays as it is.
+    """
+    from mediafleet_common.serving import logs
+    from mediafleet_common.serving.run import run
+
+    logs.configure(log_level, log_json)
+    if (workers is None) != kube:
+        raise typer.BadParameter("give either --workers FILE or --kube")
+    password = os.environ.pop("MEDIAFLEET_REDIS_PASSWORD", None)
+
+    async def main(stop: asyncio.Event) -> None:
+        from mediafleet_scheduler.egress.serving import Options, serve
+
+        def on_ready(serving: Serving) -> None:
+            typer.echo(_ready_line(serving, http))
+
+        directory = _directory(workers, namespace or [])
+        await serve(Options(redis, http, password), directory, stop, on_ready)
+
+    raise typer.Exit(run(main))
+
+
+def _directory(workers: Path | None, namespaces: list[str]) -> Directory[EgressView]:
+    if workers is not None:
+        from mediafleet_common.api.files import WorkersFile
+        from mediafleet_scheduler.directory.entries import egress_view
+        from mediafleet_scheduler.directory.files import FileDirectory
+
+        return FileDirectory(workers, WorkersFile, egress_view)
+    raise typer.BadParameter(f"--kube {namespaces}: not built yet")
+
+
+def _ready_line(serving: Serving, http: str) -> str:
+    fleets = len(serving.view.fleets)
+    workers = sum(len(fleet.workers) for fleet in serving.view.fleets)
+    return (
+        f"mediafleet egress ready: {fleets} {'fleet' if fleets == 1 else 'fleets'}, "
+        f"{workers} {'worker' if workers == 1 else 'workers'}, "
+        f"redis {serving.redis}, http {http.rpartition(':')[0]}:{serving.http_port}"
+    )

@@ -1,0 +1,148 @@
+"""The ledger: which job is on which pod, and what that leaves free. Pure, one per Redis.
+
+A job is pending from its claim, started once its pod has said so, and gone at its end; each step
+may be told twice or late and then changes nothing. It is a copy of what lies in Redis
+(egress/store.py), plus what the pods said of their load.
+
+    put      -> pending     the place is taken; again with another pod: it moves
+    start    -> started     the pod's answer; of a job that has ended already: nothing
+    drop     -> gone        its end, or nothing came of it
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mediafleet_common.api.egress_fleet import CpuCost
+from mediafleet_common.probes.load import Load
+from mediafleet_scheduler.core.accounts import Job, Measured, free_cores, share_out, used_cores
+
+STALE_SECONDS: Final = 20.0
+"""A measurement older than this says nothing any more."""
+
+_NO_JOBS: Final[Mapping[str, Job]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod, as far as its CPUs go."""
+
+    name: str
+    uid: str
+    cores: float | None
+    """`None`: unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is left of a pod, for as long as nothing happens to it."""
+
+    of: tuple[Pod, float]
+    jobs: int
+    free_cores: float | None
+    """CPUs that the next job may take; `None`: unknown."""
+    measured: bool
+    """Whether the pod has lately said what it runs."""
+    valid_until: float
+    """Unix time from when the same jobs count otherwise."""
+
+
+class Ledger:
+    """Jobs by id and by pod."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._by_worker: dict[str, dict[str, Job]] = {}
+        self._measured: dict[str, Measured] = {}
+        self._accounts: dict[str, Account] = {}
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """All jobs, by egress id."""
+        return self._jobs
+
+    def on(self, worker_uid: str) -> Mapping[str, Job]:
+        """The jobs on a pod, by egress id."""
+        return self._by_worker.get(worker_uid, _NO_JOBS)
+
+    def put(self, job: Job) -> None:
+        """A place was claimed for a job; one that had a place before has moved."""
+        self.drop(job.egress_id)
+        self._jobs[job.egress_id] = job
+        self._by_worker.setdefault(job.worker_uid, {})[job.egress_id] = job
+        self._accounts.pop(job.worker_uid, None)
+
+    def start(self, egress_id: str, started_at: float, server_id: str | None) -> None:
+        """A job's pod has said that it runs; the first word counts."""
+        job = self._jobs.get(egress_id)
+        if job is None or job.started_at is not None:
+            return
+        self.put(replace(job, started_at=started_at, server_id=server_id))
+
+    def drop(self, egress_id: str) -> Job | None:
+        """A job is gone; what it was, if it was known."""
+        job = self._jobs.pop(egress_id, None)
+        if job is not None:
+            on_worker = self._by_worker[job.worker_uid]
+            del on_worker[egress_id]
+            if not on_worker:
+                del self._by_worker[job.worker_uid]
+            self._accounts.pop(job.worker_uid, None)
+        return job
+
+    def replace_all(self, jobs: Iterable[Job]) -> None:
+        """Redis was read anew."""
+        self._jobs.clear()
+        self._by_worker.clear()
+        self._accounts.clear()
+        for job in jobs:
+            self.put(job)
+
+    def measure(self, pod: Pod, load: Load, costs: CpuCost, at: float) -> None:
+        """A pod has told its load."""
+        before = self._measured.get(pod.uid)
+        if before is not None and at - before.at > STALE_SECONDS:
+            before = None
+        jobs = self.on(pod.uid).values()
+        self._measured[pod.uid] = share_out(load, jobs, pod.cores, costs, before, at)
+        self._accounts.pop(pod.uid, None)
+
+    def keep_only(self, uids: Iterable[str]) -> None:
+        """Only the pods with these uids are there; what others said of themselves is forgotten."""
+        keep = set(uids)
+        for uid in self._measured.keys() - keep:
+            del self._measured[uid]
+        for uid in self._accounts.keys() - keep:
+            del self._accounts[uid]
+
+    def account(self, pod: Pod, max_utilization: float, now: float) -> Account:
+        """What is left of a pod."""
+        account = self._accounts.get(pod.uid)
+        if account is None or account.valid_until <= now or account.of != (pod, max_utilization):
+            account = self._counted(pod, max_utilization, now)
+            self._accounts[pod.uid] = account
+        return account
+
+    def _counted(self, pod: Pod, max_utilization: float, now: float) -> Account:
+        jobs = self.on(pod.uid).values()
+        changes = [until for job in jobs if (until := job.held_until()) and until > now]
+        measured = self._measured.get(pod.uid)
+        if measured is not None:
+            if now - measured.at > STALE_SECONDS:
+                measured = None
+            else:
+                changes.append(measured.at + STALE_SECONDS)
+        count = len(jobs) + (measured.foreign_jobs if measured else 0)
+        free = None
+        if pod.cores is not None:
+            free = free_cores(pod.cores, max_utilization, count, used_cores(jobs, measured, now))
+        return Account(
+            of=(pod, max_utilization),
+            jobs=count,
+            free_cores=free,
+            measured=measured is not None,
+            valid_until=min(changes, default=math.inf),
+        )

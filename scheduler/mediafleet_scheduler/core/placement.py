@@ -1,0 +1,118 @@
+"""Which pod gets the next job: an order over pods for each mode. Pure.
+
+Every order is a key tuple, read from left to right, that ends in the pod's unique name. A pod is a
+candidate when the job fits as the pod itself will count it (core/accounts.py); a pod whose CPUs are
+not known decides by its own bid.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from mediafleet_common.api.egress_fleet import Mode
+from mediafleet_common.api.names import PodState
+
+_CHOICES: Final = 2
+"""Of pods whose load is unknown, the better of so many random ones: the best of all by stale news
+is worse than a random one, since everybody picks it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A pod that may be given work, as placement sees it."""
+
+    name: str
+    uid: str
+    cores: float | None
+    """CPUs of the pod; `None`: unknown."""
+    free_cores: float | None
+    """CPUs that the next job may take; `None`: unknown."""
+    jobs: int
+    known: bool = True
+    """Whether all that runs there is known; else only what was placed from here."""
+    shunned: bool = False
+    """Whether it lately would not bid: it is tried when nobody else is left."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it runs nothing."""
+        return self.jobs == 0
+
+    def fits(self, cores: float) -> bool:
+        """Whether it will take a job that needs so many CPUs, as far as is known."""
+        return self.free_cores is None or self.free_cores >= cores
+
+    @property
+    def free_share(self) -> float:
+        """The free part of its CPUs, 0 to 1; 0 when unknown."""
+        return self.free_cores / self.cores if self.cores and self.free_cores else 0.0
+
+
+Key = tuple[bool | float | str, ...]
+
+
+def _pack(pod: WorkerView, needs_chrome: bool) -> Key:
+    del needs_chrome
+    free = pod.free_cores if pod.free_cores is not None else 0.0
+    return (pod.shunned, pod.free_cores is None, pod.idle, free, -pod.jobs, pod.name)
+
+
+def _spread(pod: WorkerView, needs_chrome: bool) -> Key:
+    del needs_chrome
+    return (pod.shunned, pod.free_cores is None, -pod.free_share, pod.jobs, pod.name)
+
+
+def _type_aware(pod: WorkerView, needs_chrome: bool) -> Key:
+    rest = (-pod.free_share, pod.jobs, pod.name)
+    return (pod.shunned, pod.free_cores is None, needs_chrome and not pod.idle, *rest)
+
+
+_KEYS: Final[Mapping[Mode, Callable[[WorkerView, bool], Key]]] = {
+    Mode.PACK: _pack,
+    Mode.SPREAD: _spread,
+    Mode.TYPE_AWARE: _type_aware,
+}
+
+
+def choose(
+    pods: Iterable[WorkerView],
+    cores: float,
+    needs_chrome: bool,
+    mode: Mode,
+    chance: random.Random,
+) -> WorkerView | None:
+    """The pod that gets a job which needs so many CPUs; `None` when it fits nowhere."""
+    fitting = [pod for pod in pods if pod.fits(cores)]
+    known = [pod for pod in fitting if pod.known]
+    unknown = sorted((pod for pod in fitting if not pod.known), key=lambda pod: pod.name)
+    if len(unknown) > _CHOICES:
+        unknown = chance.sample(unknown, _CHOICES)
+    key = _KEYS[mode]
+    return min(known + unknown, key=lambda pod: key(pod, needs_chrome), default=None)
+
+
+class Refusal(StrEnum):
+    """Why a job is placed nowhere."""
+
+    NO_CAPACITY = "NoCapacity"
+    NO_TYPE_CAPACITY = "NoTypeCapacity"
+    DRAINING = "Draining"
+
+
+def why_nowhere(states: Iterable[PodState], sizes: Iterable[float | None], cores: float) -> Refusal:
+    """Why a job that needs so many CPUs fits nowhere.
+
+    Takes the states of all pods that could take its type, and their CPUs (for a fleet without
+    pods, what a pod of it would have).
+    """
+    sizes = tuple(sizes)
+    if sizes and all(size is not None and size < cores for size in sizes):
+        return Refusal.NO_TYPE_CAPACITY
+    present = set(states)
+    if PodState.DRAINING in present and PodState.READY not in present:
+        return Refusal.DRAINING
+    return Refusal.NO_CAPACITY

@@ -1,0 +1,94 @@
+"""The desk: stands on the empty topic, where livekit-server sends StartEgress, for all fleets.
+
+It bids the most at once, so that the client waits for nobody else, and answers each request beside
+the others. A request for an egress id that is being started joins that try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.core.requests import (
+    Request,
+    UnknownRequestTypeError,
+    UnreadableRequestError,
+    classify,
+)
+from mediafleet_scheduler.egress.answers import RefusedError
+from mediafleet_scheduler.egress.forwarding import START_EGRESS
+from mediafleet_scheduler.egress.pods import label
+from mediafleet_scheduler.egress.starting import Tools, Try
+from mediafleet_scheduler.psrpc import envelope
+from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError, PsrpcError
+from mediafleet_scheduler.psrpc.server import Server
+
+_GLADLY: Final = 1.0
+"""livekit-server's MaximumAffinity: it takes such a bid without waiting for others."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Desk:
+    """Answers StartEgress."""
+
+    def __init__(self, server: Server, tools: Tools) -> None:
+        self._server = server
+        self._tools = tools
+        self._tries: dict[str, asyncio.Task[bytes]] = {}
+
+    async def open(self) -> None:
+        """Start taking requests; they end with the server."""
+        await self._server.register(START_EGRESS, self._answer, affinity=self._affinity)
+
+    def is_trying(self, egress_id: str) -> bool:
+        """Whether a job is being started here at this moment."""
+        task = self._tries.get(egress_id)
+        return task is not None and not task.done()
+
+    def _affinity(self, message: envelope.Request) -> float | None:
+        request = _read(message)
+        return _GLADLY if self._tools.pods.accepting(request.kind) else None
+
+    async def _answer(self, message: envelope.Request) -> bytes:
+        request = _read(message)
+        task = self._tries.get(request.egress_id)
+        if task is None:
+            attempt = Try(self._tools, message, request)
+            task = asyncio.create_task(attempt.run(), name=f"start {request.egress_id}")
+            self._tries[request.egress_id] = task
+            task.add_done_callback(lambda _: self._keep(request.egress_id))
+        else:
+            self._tools.metrics.joins.inc()
+        try:
+            return await asyncio.shield(task)
+        except RefusedError as error:
+            fleets = self._tools.pods.accepting(request.kind)
+            fleet = label(fleets[0]) if fleets else ""
+            self._tools.metrics.rejections.labels(fleet, error.reason).inc()
+            _log.warning("refused %s: %s", printable(request.egress_id), error.message)
+            raise
+
+    def _keep(self, egress_id: str) -> None:
+        """Remember what stands for a while; a refusal is thought over at the next request."""
+        task = self._tries[egress_id]
+        stands = not task.cancelled() and (
+            task.exception() is None
+            or (isinstance(e := task.exception(), PsrpcError) and not isinstance(e, RefusedError))
+        )
+        if not stands:
+            del self._tries[egress_id]
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._tools.settings.keep_try_seconds, self._tries.pop, egress_id, None)
+
+
+def _read(message: envelope.Request) -> Request:
+    try:
+        return classify(message.payload)
+    except UnknownRequestTypeError as error:
+        raise BadMessageError(BadMessage.UNKNOWN_REQUEST_TYPE, str(error)) from error
+    except UnreadableRequestError as error:
+        raise BadMessageError(BadMessage.NOT_A_START_EGRESS, str(error)) from error

@@ -1,0 +1,104 @@
+"""Hand a request to one pod, in a fresh envelope, and say what came of it.
+
+A fresh envelope: request id and client id are ours, and it lives long enough for the pod to start
+the job even if the client gives up meanwhile; payload and metadata are the client's, byte for byte.
+Sources: livekit/egress pkg/server/server_rpc.go, pkg/errors/errors.go.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from mediafleet_scheduler.egress.metrics import EgressMetrics
+from mediafleet_scheduler.egress.settings import Settings
+from mediafleet_scheduler.psrpc.client import Client, Selection
+from mediafleet_scheduler.psrpc.envelope import Request, Response
+from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, NoBidError, PsrpcError
+
+SERVICE: Final = "EgressInternal"
+START_EGRESS: Final = "StartEgress"
+
+
+class Outcome(StrEnum):
+    """What came of handing a request to a pod."""
+
+    STARTED = "started"
+    ALREADY_RUNS = "already_runs"
+    """The pod has the same egress id: somebody's earlier try started it there."""
+    NO_BID = "no_bid"
+    """Nothing was started."""
+    NOT_ENOUGH_CPU = "not_enough_cpu"
+    """Nothing was started."""
+    SHUTTING_DOWN = "shutting_down"
+    """Nothing was started."""
+    REFUSED = "refused"
+    """Any other error: it is the answer, since something may have been launched."""
+    NO_ANSWER = "no_answer"
+    """The pod was granted the request and kept silent: nobody knows."""
+
+    @property
+    def not_started(self) -> bool:
+        """Whether the job surely does not run there, so that another pod may have it."""
+        return self in (Outcome.NO_BID, Outcome.NOT_ENOUGH_CPU, Outcome.SHUTTING_DOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """The outcome and what the pod said."""
+
+    outcome: Outcome
+    answer: bytes = field(default=b"", repr=False)
+    server_id: str | None = None
+    error: PsrpcError | None = None
+
+
+def outcome_of(response: Response) -> Forwarded:
+    """What a pod's answer means."""
+    error = response.error
+    if error is None:
+        return Forwarded(Outcome.STARTED, response.payload, response.server_id)
+    said = error.message.lower()
+    outcome = Outcome.REFUSED
+    if error.code is Code.ALREADY_EXISTS:
+        outcome = Outcome.ALREADY_RUNS
+    elif error.code is Code.UNAVAILABLE and "not enough cpu" in said:
+        outcome = Outcome.NOT_ENOUGH_CPU
+    elif error.code is Code.UNAVAILABLE and "shutting down" in said:
+        outcome = Outcome.SHUTTING_DOWN
+    return Forwarded(outcome, server_id=response.server_id, error=error)
+
+
+class Forwarder:
+    """Hands requests to pods."""
+
+    def __init__(self, client: Client, metrics: EgressMetrics, settings: Settings) -> None:
+        self._client = client
+        self._metrics = metrics
+        self._settings = settings
+
+    async def forward(self, request: Request, cluster_id: str, patient: bool = False) -> Forwarded:
+        """Hand a request to the pod with that topic, and wait for its answer."""
+        settings = self._settings
+        wait = settings.patient_bid_wait_seconds if patient else settings.bid_wait_seconds
+        left = (request.expiry_ns - time.time_ns()) / 1e9
+        try:
+            response = await self._client.request(
+                START_EGRESS,
+                request.payload,
+                (cluster_id,),
+                timeout_seconds=max(settings.forward_seconds, left),
+                selection=Selection(accept_first=True, affinity_timeout_seconds=wait),
+                metadata=request.metadata,
+            )
+            forwarded = outcome_of(response)
+        except NoBidError:
+            forwarded = Forwarded(Outcome.NO_BID)
+        except NoAnswerError as error:
+            forwarded = Forwarded(Outcome.NO_ANSWER, server_id=error.server_id, error=error)
+        except PsrpcError as error:
+            forwarded = Forwarded(Outcome.REFUSED, error=error)
+        self._metrics.forward_attempts.labels(forwarded.outcome).inc()
+        return forwarded

@@ -1,0 +1,84 @@
+"""What the egress desk counts. Labels are bounded: fleets, types, modes and our own words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)
+
+
+class EgressMetrics:
+    """The desk's counters and histograms."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.registry: Final = registry
+        self.placements: Final = Counter(
+            "mediafleet_placements",
+            "Jobs that a pod has taken.",
+            ["fleet", "mode", "type"],
+            registry=registry,
+        )
+        self.placement_seconds: Final = Histogram(
+            "mediafleet_placement_seconds",
+            "From the arrival of a StartEgress to the answer of the pod that took it.",
+            ["fleet"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.decision_seconds: Final = Histogram(
+            "mediafleet_placement_decision_seconds",
+            "From the arrival of a StartEgress to the first claim of a place, without the pod.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.rejections: Final = Counter(
+            "mediafleet_rejections",
+            "StartEgress refused, by the reason in the answer; fleet is the first that takes "
+            "the type.",
+            ["fleet", "reason"],
+            registry=registry,
+        )
+        self.joins: Final = Counter(
+            "mediafleet_retries_joined",
+            "StartEgress for an egress id that had been asked for before.",
+            registry=registry,
+        )
+        self.forward_attempts: Final = Counter(
+            "mediafleet_forward_attempts",
+            "Requests handed to a pod, by what came of it.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.ends: Final = Counter(
+            "mediafleet_jobs_ended",
+            "Ends of jobs, by how they were learnt: heard on the bus, missed and found by asking "
+            "the pods, or lost with their pod.",
+            ["how"],
+            registry=registry,
+        )
+        self.bad_messages: Final = Counter(
+            "mediafleet_psrpc_bad_messages",
+            "Messages on the bus that could not be read.",
+            ["reason"],
+            registry=registry,
+        )
+        self.bus_troubles: Final = Counter(
+            "mediafleet_bus_troubles",
+            "Lost connections to Redis, dropped messages, failing receivers.",
+            ["trouble"],
+            registry=registry,
+        )
+        self.ledger_errors: Final = Counter(
+            "mediafleet_ledger_errors",
+            "Calls of the ledger in Redis that failed.",
+            ["operation"],
+            registry=registry,
+        )
+        self.scrapes: Final = Counter(
+            "mediafleet_scrapes",
+            "Readings of a pod's metrics.",
+            ["outcome"],
+            registry=registry,
+        )

@@ -1,0 +1,56 @@
+"""The records of jobs as they lie in Redis: JSON <-> values. No secret is ever part of one."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
+
+_JOB_FIELDS: Final = frozenset(field.name for field in fields(Job))
+
+
+class UnreadableRecordError(ValueError):
+    """What lies in Redis is no record of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A job and what is to be told to a client that asks for the same id again."""
+
+    job: Job
+    answer: bytes = b""
+    """A `livekit.EgressInfo` without the request in it; empty until the pod has answered."""
+    error: PsrpcError | None = None
+    """The pod's error answer."""
+
+
+def to_json(record: Record) -> str:
+    """The text to store."""
+    data: dict[str, Any] = {k: v for k, v in asdict(record.job).items() if v is not None}
+    if record.answer:
+        data["answer"] = base64.b64encode(record.answer).decode()
+    if record.error:
+        data["code"] = record.error.code
+        data["error"] = record.error.message
+    return json.dumps(data, separators=(",", ":"))
+
+
+def from_json(text: bytes | str) -> Record:
+    """The record in a text.
+
+    Raises:
+        UnreadableRecordError: there is none.
+    """
+    try:
+        data = json.loads(text)
+        job = {name: value for name, value in data.items() if name in _JOB_FIELDS}
+        job["kind"] = RequestType(job["kind"])
+        error = PsrpcError(Code.of(data["code"]), data["error"]) if "code" in data else None
+        return Record(Job(**job), base64.b64decode(data.get("answer", "")), error)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnreadableRecordError(f"{type(error).__name__}: {error}") from error

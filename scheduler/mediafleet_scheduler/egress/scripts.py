@@ -1,0 +1,138 @@
+"""The ledger's scripts: what must happen in Redis at once. Lua, run by the server.
+
+The keys of one ledger:
+
+    jobs    hash: egress id -> record (JSON) of each job that is pending or started
+    state   hash: epoch (new whenever the ledger had to be made anew), seq (of the last change),
+            v:<fleet> (how many places of the fleet were ever claimed)
+    log     stream: the last changes, with ids 0-<seq>
+    ended:<egress id>   record of a job that is over, for a while
+
+Every script is given the epoch and the seq that its desk has seen and returns
+
+    {status, seq, changes since the desk's seq, record}
+
+where a change is an entry of the log. Two statuses mean that nothing was done: `lost`, that this is
+another ledger than the desk has seen, or an older state of it; `behind`, that more has changed than
+the log keeps.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KEPT_CHANGES: Final = 2000
+
+_PROLOGUE: Final = f"""
+local jobs, state, log = KEYS[1], KEYS[2], KEYS[3]
+local epoch, seen = ARGV[1], tonumber(ARGV[2])
+
+local function changes(status, record)
+  local seq = tonumber(redis.call('HGET', state, 'seq') or '0')
+  local missed = {{}}
+  if seq > seen then
+    missed = redis.call('XRANGE', log, '0-' .. (seen + 1), '+')
+    if #missed ~= seq - seen then return {{'behind', seq, {{}}, ''}} end
+  end
+  return {{status, seq, missed, record or ''}}
+end
+
+local function write(operation, id, fleet, record)
+  local seq = redis.call('HINCRBY', state, 'seq', 1)
+  redis.call('XADD', log, 'MAXLEN', '~', {KEPT_CHANGES}, '0-' .. seq,
+             'op', operation, 'id', id, 'fleet', fleet, 'record', record)
+end
+
+if redis.call('HGET', state, 'epoch') ~= epoch
+    or tonumber(redis.call('HGET', state, 'seq') or '0') < seen then
+  return {{'lost', 0, {{}}, ''}}
+end
+"""
+
+CLAIM: Final = (
+    _PROLOGUE
+    + """
+local ended = KEYS[4]
+local id, fleet, version, token, replaces, record =
+  ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local live = redis.call('HGET', jobs, id)
+if live then
+  local owner = cjson.decode(live)['token']
+  if owner ~= token and owner ~= replaces then return changes('live', live) end
+else
+  local over = redis.call('GET', ended)
+  if over then return changes('ended', over) end
+end
+if (redis.call('HGET', state, 'v:' .. fleet) or '0') ~= version then return changes('moved') end
+redis.call('HSET', jobs, id, record)
+redis.call('HINCRBY', state, 'v:' .. fleet, 1)
+write('put', id, fleet, record)
+return changes('claimed')
+"""
+)
+"""Claim a place for a job: KEYS jobs state log ended, ARGV epoch seen id fleet version token
+replaces record. `live` and `ended` give the record that stands in the way; `moved` says that
+somebody else has claimed a place of the fleet meanwhile."""
+
+START: Final = (
+    _PROLOGUE
+    + """
+local ended, id, token, record, keep = KEYS[4], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local live = redis.call('HGET', jobs, id)
+if not live then
+  -- It ended before its start was told: what the pod answered is still wanted by a retry.
+  if redis.call('EXISTS', ended) == 1 then redis.call('SET', ended, record, 'EX', keep) end
+  return changes('gone')
+end
+local before = cjson.decode(live)
+if before['token'] ~= token or before['started_at'] then return changes('known', live) end
+redis.call('HSET', jobs, id, record)
+write('start', id, before['fleet'], record)
+return changes('done')
+"""
+)
+"""A pod has said that a job runs: KEYS jobs state log ended, ARGV epoch seen id token record
+seconds-to-keep."""
+
+END: Final = (
+    _PROLOGUE
+    + """
+local ended, id, token, record, keep = KEYS[4], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local live = redis.call('HGET', jobs, id)
+if not live then return changes('gone') end
+local before = cjson.decode(live)
+if token ~= '' and before['token'] ~= token then return changes('known', live) end
+redis.call('HDEL', jobs, id)
+if record == '' then record = live end
+if keep ~= '0' then redis.call('SET', ended, record, 'EX', keep) end
+write('end', id, before['fleet'], '')
+return changes('done')
+"""
+)
+"""A job is over: KEYS jobs state log ended, ARGV epoch seen id token record seconds-to-keep. An
+empty token ends whoever claimed it, an empty record keeps the one there is, and with 0 seconds the
+id may be used again at once: nothing came of the claim."""
+
+SYNC: Final = (
+    _PROLOGUE
+    + """
+for _, key in ipairs({jobs, state, log}) do redis.call('EXPIRE', key, ARGV[3]) end
+return changes('done')
+"""
+)
+"""Tell what was missed and keep the ledger alive: KEYS jobs state log, ARGV epoch seen seconds."""
+
+OPEN: Final = """
+local jobs, state, log = KEYS[1], KEYS[2], KEYS[3]
+local lost, fresh = ARGV[1], ARGV[2]
+local epoch = redis.call('HGET', state, 'epoch')
+if not epoch or epoch == lost then
+  redis.call('HSET', state, 'epoch', fresh)
+  redis.call('DEL', log)
+  for i = 3, #ARGV, 2 do redis.call('HSETNX', jobs, ARGV[i], ARGV[i + 1]) end
+end
+return {redis.call('HGETALL', state), redis.call('HVALS', jobs)}
+"""
+"""Read the whole ledger. Where there is none, or one that has lost its newest part, make it anew
+with what the desk remembers: KEYS jobs state log, ARGV lost-epoch fresh-epoch, then egress ids and
+records by turns. Others that come later find the fresh epoch and read."""

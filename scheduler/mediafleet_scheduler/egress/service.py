@@ -1,0 +1,133 @@
+"""The egress desk of one Redis, put together: open it, keep it running, close it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Self
+
+import redis.asyncio as redis
+
+from mediafleet_scheduler.core.ledger import Ledger
+from mediafleet_scheduler.directory.views import Directory, EgressView
+from mediafleet_scheduler.egress.clerk import Clerk
+from mediafleet_scheduler.egress.collecting import DeskCollector
+from mediafleet_scheduler.egress.desk import Desk
+from mediafleet_scheduler.egress.ends import Ends
+from mediafleet_scheduler.egress.forwarding import SERVICE, Forwarder
+from mediafleet_scheduler.egress.metrics import EgressMetrics
+from mediafleet_scheduler.egress.placing import Placer
+from mediafleet_scheduler.egress.pods import Pods
+from mediafleet_scheduler.egress.scraping import Scraper
+from mediafleet_scheduler.egress.settings import Settings
+from mediafleet_scheduler.egress.starting import Tools
+from mediafleet_scheduler.egress.store import Store
+from mediafleet_scheduler.egress.sweeping import Sweeper
+from mediafleet_scheduler.psrpc.bus import Bus
+from mediafleet_scheduler.psrpc.client import Client, log_bad_message
+from mediafleet_scheduler.psrpc.errors import BadMessageError
+from mediafleet_scheduler.psrpc.server import Server
+
+_FIRST_LOOK_SECONDS: Final = 2.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+class EgressService:
+    """Serves the fleets of a directory on one bus, as an async context manager.
+
+    Entering it reads the ledger, asks the pods, and takes requests when that is done.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        client: redis.Redis,
+        directory: Directory[EgressView],
+        metrics: EgressMetrics,
+        settings: Settings | None = None,
+        db: int = 0,
+    ) -> None:
+        self._bus = bus
+        self._directory = directory
+        self._metrics = metrics
+        self._settings = settings or Settings()
+        self.ledger: Final = Ledger()
+        self.pods: Final = Pods(self.ledger)
+        self._store = Store(client, self.ledger, db)
+        self._clerk = Clerk(metrics)
+        self._open = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._open.aclose()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings, metrics = self._settings, self._metrics
+        await self._store.open()
+        rpc = Client(self._bus, SERVICE, on_bad_message=self._bad_message)
+        await stack.enter_async_context(rpc)
+        scraper = Scraper(self.pods, self.ledger, metrics, settings)
+        await stack.enter_async_context(scraper)
+        tools = Tools(
+            pods=self.pods,
+            store=self._store,
+            placer=Placer(self.pods, self._store, random.Random()),
+            forwarder=Forwarder(rpc, metrics, settings),
+            client=rpc,
+            clerk=self._clerk,
+            metrics=metrics,
+            settings=settings,
+        )
+
+        def follow(view: EgressView) -> None:
+            self.pods.follow(view)
+            self._store.keep_only(self.pods.by_uid)
+            scraper.follow(view.fleets)
+
+        self._directory.subscribe(follow)
+        stack.push_async_callback(self._stop)
+        self._tasks.append(asyncio.create_task(self._clerk.run(), name="clerk"))
+        ends = Ends(self.ledger, self._store, self._clerk, metrics, self._bad_message)
+        await ends.listen(self._bus)
+        server = Server(self._bus, SERVICE, on_bad_message=self._bad_message)
+        desk = Desk(server, tools)
+        sweeper = Sweeper(tools, desk)
+        await self._look_first(scraper, sweeper)
+        await stack.enter_async_context(server)
+        await desk.open()
+        self._tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
+        collector = DeskCollector(self.pods, self.ledger)
+        metrics.registry.register(collector)
+        stack.callback(metrics.registry.unregister, collector)
+
+    async def _look_first(self, scraper: Scraper, sweeper: Sweeper) -> None:
+        """Ask the pods before the first job is placed, within reason."""
+        try:
+            async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+                await asyncio.gather(scraper.first_round(), sweeper.ask_pods())
+        except TimeoutError:
+            _log.warning("some pods have not told their load; starting without")
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _bad_message(self, channel: str, error: BadMessageError) -> None:
+        self._metrics.bad_messages.labels(error.reason).inc()
+        log_bad_message(channel, error)

@@ -1,0 +1,35 @@
+"""The desk's own settings: times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Defaults are for production; tests shorten them by name."""
+
+    bid_wait_seconds: float = 0.2
+    """A pod that has not bid within this is passed over."""
+    patient_bid_wait_seconds: float = 1.0
+    """When no pod bid, the best ones are asked once more with this much patience."""
+    forward_seconds: float = 20.0
+    """A forwarded request lives at least as long: the pod starts the job under this deadline."""
+    answer_margin_seconds: float = 0.5
+    """A refusal is sent this long before the client gives up."""
+    shun_seconds: float = 2.0
+    """A pod that did not bid is asked last for so long."""
+    keep_try_seconds: float = 120.0
+    """An answer is remembered for so long, for a client that asks for the same id again."""
+    scrape_every_seconds: float = 5.0
+    scrape_timeout_seconds: float = 2.0
+    scrape_max_back_off_seconds: float = 60.0
+    sync_every_seconds: float = 5.0
+    """How often the ledger in Redis is looked at when nothing happens."""
+    list_every_seconds: float = 30.0
+    """How often the pods are asked which jobs they run."""
+    list_wait_seconds: float = 1.0
+    gone_after_seconds: float = 30.0
+    """A job whose pod has been away for so long is lost."""
+    forget_pending_after_seconds: float = 120.0
+    """A claim that no pod ever confirmed and nobody works on ends after this."""

@@ -1,0 +1,217 @@
+"""Start one job: take a place, hand the request over, and go on until there is an answer.
+
+A job that was handed to a pod goes to another one only when it surely does not run there: the pod
+did not bid, or said that it has not enough CPU or is shutting down. When nobody knows (no answer,
+or the try of a desk that has died), the pods are asked, and the same pod again: it refuses an id
+that it runs already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.requests import Request
+from mediafleet_scheduler.egress import answers
+from mediafleet_scheduler.egress.answers import RefusedError
+from mediafleet_scheduler.egress.clerk import Clerk
+from mediafleet_scheduler.egress.forwarding import Forwarded, Forwarder, Outcome
+from mediafleet_scheduler.egress.listing import list_active
+from mediafleet_scheduler.egress.metrics import EgressMetrics
+from mediafleet_scheduler.egress.placing import Known, Nowhere, Placed, Placer
+from mediafleet_scheduler.egress.pods import Pods, label
+from mediafleet_scheduler.egress.records import Record
+from mediafleet_scheduler.egress.settings import Settings
+from mediafleet_scheduler.egress.store import Store, StoreError
+from mediafleet_scheduler.psrpc import envelope
+from mediafleet_scheduler.psrpc.client import Client
+from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
+
+_log: Final = logging.getLogger(__name__)
+_ASK_AGAIN_SECONDS: Final = 0.5
+_GRANT_MARGIN_SECONDS: Final = 5.0
+_PATIENT_ATTEMPTS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What starting a job takes."""
+
+    pods: Pods
+    store: Store
+    placer: Placer
+    forwarder: Forwarder
+    client: Client
+    clerk: Clerk
+    metrics: EgressMetrics
+    settings: Settings
+
+
+class Try:
+    """The try to start one job, made once."""
+
+    def __init__(self, tools: Tools, message: envelope.Request, request: Request) -> None:
+        self._tools = tools
+        self._message = message
+        self._request = request
+        self._token = secrets.token_hex(8)
+        self._began = time.monotonic()
+        self._tried: set[str] = set()
+        self._silent_only = True
+        self._patient_tries: int | None = None
+        self._replaces = ""
+        self._place: Placed | None = None
+
+    async def run(self) -> bytes:
+        """The `EgressInfo` of the job that runs.
+
+        Raises:
+            RefusedError: it was not started, or nobody knows.
+            PsrpcError: the pod's error, which stands.
+        """
+        while True:
+            tries, left = self._patient_tries or 0, self._left()
+            if self._tried and (tries >= _PATIENT_ATTEMPTS or left < 0):
+                self._release()
+                raise self._nobody_bid()
+            try:
+                found = await self._tools.placer.place(
+                    self._request, self._token, self._tried, self._replaces
+                )
+            except StoreError as error:
+                self._tools.metrics.ledger_errors.labels("claim").inc()
+                self._release()  # It may have been done all the same.
+                raise RefusedError(Code.UNAVAILABLE, answers.LEDGER, str(error)) from error
+            if self._place is None and not self._tried:
+                waited = time.monotonic() - self._began
+                self._tools.metrics.decision_seconds.observe(waited)
+            match found:
+                case Placed():
+                    self._place = found
+                    answer = await self._hand_over(found)
+                case Known():
+                    self._tools.metrics.joins.inc()
+                    answer = await self._settle(found)
+                case Nowhere():
+                    self._go_round_or_refuse(found)
+                    continue
+            if answer is not None:
+                return answer
+
+    async def _hand_over(self, place: Placed) -> bytes | None:
+        """Give the request to the pod; `None`: it runs not there and may go to another."""
+        patient = self._patient_tries is not None
+        forwarded = await self._tools.forwarder.forward(
+            self._message, place.job.cluster_id, patient
+        )
+        if forwarded.outcome is Outcome.NO_ANSWER:
+            return await self._settle(Known(Record(place.job), over=False))
+        return self._concluded(place.job, forwarded)
+
+    def _concluded(self, job: Job, forwarded: Forwarded) -> bytes | None:
+        """What a pod's answer comes to; `None`: it runs not there and may go to another."""
+        outcome = forwarded.outcome
+        if outcome in (Outcome.STARTED, Outcome.ALREADY_RUNS):
+            self._tools.pods.trust(job.worker_uid)
+            return self._started(job, forwarded.server_id, forwarded.answer)
+        if outcome.not_started:
+            _log.info("%s did not take %s: %s", job.worker, job.egress_id, outcome)
+            self._tools.pods.shun(job.worker_uid, self._tools.settings.shun_seconds)
+            self._tried.add(job.worker_uid)
+            self._silent_only &= outcome is Outcome.NO_BID
+            if self._patient_tries is not None:
+                self._patient_tries += 1
+            return None
+        error = forwarded.error or PsrpcError(Code.UNKNOWN, "the pod refused without a word")
+        return self._over(job, error)
+
+    def _started(self, job: Job, server_id: str | None, answer: bytes) -> bytes:
+        kept = answers.without_request(answer) or answers.starting(self._request)
+        now = time.time()
+        record = Record(replace(job, started_at=now, server_id=server_id), kept)
+        self._tools.clerk.note("start", lambda: self._tools.store.start(record))
+        if self._place is not None:
+            fleet, metrics = self._place.fleet, self._tools.metrics
+            mode = fleet.placement.mode
+            metrics.placements.labels(label(fleet), mode, self._request.kind).inc()
+            seconds = time.monotonic() - self._began
+            metrics.placement_seconds.labels(label(fleet)).observe(seconds)
+        return answer or kept
+
+    def _over(self, job: Job, error: PsrpcError) -> bytes:
+        """It failed for good; whoever asks for the same id again is told the same."""
+        _log.warning("%s failed on %s: %s", job.egress_id, job.worker, error)
+        record = Record(job, error=error)
+        self._tools.clerk.note("end", lambda: self._tools.store.end(job.egress_id, record))
+        raise error
+
+    def _go_round_or_refuse(self, found: Nowhere) -> None:
+        """Nobody is left: ask the best ones once more with patience, or refuse."""
+        silent = bool(self._tried) and self._silent_only
+        if silent and self._patient_tries is None:
+            self._patient_tries = 0
+            self._tried.clear()
+            return
+        self._release()
+        if silent:
+            raise self._nobody_bid()
+        raise answers.nowhere(found.reason, self._request, found.cores)
+
+    def _nobody_bid(self) -> RefusedError:
+        sentence = f"no pod with room for {self._request.kind} bid for it"
+        return RefusedError(Code.UNAVAILABLE, answers.NO_BID, sentence)
+
+    def _release(self) -> None:
+        egress_id, token, store = self._request.egress_id, self._token, self._tools.store
+        self._tools.clerk.note("release", lambda: store.release(egress_id, token))
+
+    def _left(self) -> float:
+        """Seconds until the client must have an answer."""
+        left = (self._message.expiry_ns - time.time_ns()) / 1e9
+        return left - self._tools.settings.answer_margin_seconds
+
+    async def _settle(self, known: Known) -> bytes | None:
+        """The answer for an id that was used before; `None`: it does not run, start it."""
+        record = known.record
+        if record.error is not None:
+            raise record.error
+        if known.over or record.job.started_at is not None:
+            return record.answer or answers.starting(self._request)
+        while True:
+            answer, sure = await self._find_out(record.job)
+            if sure:
+                self._replaces = record.job.token
+                return answer
+            if self._left() < _ASK_AGAIN_SECONDS:
+                sentence = f"nobody knows yet whether it runs on {record.job.worker}"
+                raise RefusedError(Code.UNAVAILABLE, answers.UNDECIDED, sentence)
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+    async def _find_out(self, job: Job) -> tuple[bytes | None, bool]:
+        """Whether a job runs: its answer or `None`, and whether that is sure."""
+        tools = self._tools
+        wait = tools.settings.list_wait_seconds
+        listing = await list_active(tools.client, len(tools.pods.by_uid), wait, tools.metrics)
+        server_id = listing.server_of(job.egress_id)
+        if server_id is not None:
+            return self._started(job, server_id, b""), True
+        if job.worker_uid not in tools.pods.by_uid:
+            lost = PsrpcError(Code.ABORTED, f"it was lost with pod {job.worker}")
+            return self._over(job, lost), True
+        forwarded = await tools.forwarder.forward(self._message, job.cluster_id, patient=True)
+        match forwarded.outcome:
+            case Outcome.NO_ANSWER:
+                return None, False
+            case Outcome.NO_BID:
+                # A full pod does not bid for what it runs, so silence alone proves nothing.
+                grants_are_over = job.claimed_at + tools.settings.forward_seconds
+                late = time.time() > grants_are_over + _GRANT_MARGIN_SECONDS
+                heard = tools.store.server_of(job.worker_uid) in listing.by_server
+                if not (late and heard):
+                    return None, False
+        return self._concluded(job, forwarded), True

@@ -1,0 +1,237 @@
+"""The ledger in Redis, and the local copy that follows it.
+
+A place is claimed by one script, on the condition that the egress id is unused and nobody has
+claimed a place of the fleet since the local copy was made; so placements are one after the other
+whoever makes them, and a request is never started twice. Every call brings what other desks did
+meanwhile. The scripts and keys are told in scripts.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import redis.asyncio as redis
+from redis.exceptions import NoScriptError, RedisError
+
+from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.ledger import Ledger
+from mediafleet_scheduler.egress import scripts
+from mediafleet_scheduler.egress.records import (
+    Record,
+    UnreadableRecordError,
+    from_json,
+    to_json,
+)
+
+KEEP_ENDED_SECONDS: Final = 120
+"""How long the id of a job that is over stays taken; a client's last retry comes sooner."""
+KEEP_LEDGER_SECONDS: Final = 7 * 86400
+"""A ledger that no desk has looked at for so long is forgotten."""
+_CALL_SECONDS: Final = 5.0
+_ATTEMPTS: Final = 3
+_UNSEEN: Final = ("lost", "behind")
+
+Arguments = Sequence[str | int]
+
+_log: Final = logging.getLogger(__name__)
+
+
+class StoreError(Exception):
+    """Redis could not be asked, or gave an answer that makes no sense."""
+
+
+class Claim(StrEnum):
+    """What came of a claim."""
+
+    CLAIMED = "claimed"
+    MOVED = "moved"
+    """Somebody else was faster on this fleet: choose again."""
+    LIVE = "live"
+    """The id has a place already."""
+    ENDED = "ended"
+    """The id was used by a job that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim's result."""
+
+    status: Claim
+    existing: Record | None = None
+    """What stands in the way, for `LIVE` and `ENDED`."""
+
+
+class Store:
+    """One ledger in one Redis."""
+
+    def __init__(self, client: redis.Redis, ledger: Ledger, db: int = 0) -> None:
+        self._client = client
+        self._ledger = ledger
+        # One hash tag, so that a Redis cluster keeps all keys of a script in one place.
+        self._prefix = f"mediafleet:{{egress/{db}}}:"
+        self._keys = [self._prefix + name for name in ("jobs", "state", "log")]
+        self._epoch = ""
+        self._seq = 0
+        self._versions: dict[str, str] = {}
+        self._records: dict[str, Record] = {}
+        self._servers: dict[str, str] = {}
+        self._opening = asyncio.Lock()
+        self._shas: dict[str, str] = {}
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """The record of every job that is pending or started, by egress id."""
+        return self._records
+
+    async def open(self, lost: bool = False) -> None:
+        """Read the whole ledger; where there is none or it is `lost`, make it of what is known.
+
+        Raises:
+            StoreError: Redis could not be asked.
+        """
+        remembered = [part for i, r in self._records.items() for part in (i, to_json(r))]
+        arguments = [self._epoch if lost else "", secrets.token_hex(8), *remembered]
+        state, values = await self._run(scripts.OPEN, self._keys, arguments)
+        told = {str(key): str(value) for key, value in _pairs(state)}
+        self._epoch = told.pop("epoch")
+        self._seq = int(told.pop("seq", "0"))
+        self._versions = {k[2:]: v for k, v in told.items() if k.startswith("v:")}
+        self._records = {}
+        for value in values:
+            self._remember(value)
+        self._ledger.replace_all(record.job for record in self._records.values())
+
+    async def claim(self, job: Job, replaces: str = "") -> Claimed:
+        """Take a place for a job; `replaces` is the token of the claim that it moves from.
+
+        Raises:
+            StoreError: Redis could not be asked; the place may be taken all the same.
+        """
+        version = self._versions.get(job.fleet, "0")
+        record = to_json(Record(job))
+        arguments = [job.egress_id, job.fleet, version, job.token, replaces, record]
+        status, existing = await self._call(scripts.CLAIM, job.egress_id, arguments)
+        return Claimed(Claim(status), from_json(existing) if existing else None)
+
+    async def start(self, record: Record) -> None:
+        """A pod has said that a job runs."""
+        job = record.job
+        self._ledger.start(job.egress_id, job.started_at or job.claimed_at, job.server_id)
+        arguments: Arguments = [job.egress_id, job.token, to_json(record), KEEP_ENDED_SECONDS]
+        await self._call(scripts.START, job.egress_id, arguments)
+
+    async def end(self, egress_id: str, record: Record | None = None) -> None:
+        """A job is over; for a while a retry of its id is told what `record` says."""
+        self._forget(egress_id)
+        text = to_json(record) if record else ""
+        arguments: Arguments = [egress_id, "", text, KEEP_ENDED_SECONDS]
+        await self._call(scripts.END, egress_id, arguments)
+
+    async def release(self, egress_id: str, token: str) -> None:
+        """Nothing came of the claim of a try: nothing was started, the id may be used again."""
+        record = self._records.get(egress_id)
+        if record is not None and record.job.token == token:
+            self._forget(egress_id)
+        await self._call(scripts.END, egress_id, [egress_id, token, "", 0])
+
+    async def sync(self) -> None:
+        """Take over what other desks did.
+
+        Raises:
+            StoreError: Redis could not be asked.
+        """
+        await self._call(scripts.SYNC, None, [KEEP_LEDGER_SECONDS])
+
+    async def _call(
+        self, script: str, egress_id: str | None, arguments: Arguments
+    ) -> tuple[str, str]:
+        """Run a script and take over what it tells; its status and record.
+
+        A ledger that is not the one seen is read anew, and the script is run once more unless it
+        was a claim, which has to be thought over.
+        """
+        for _ in range(_ATTEMPTS):
+            keys = list(self._keys)
+            if egress_id is not None:
+                keys.append(f"{self._prefix}ended:{egress_id}")
+            epoch, seen = self._epoch, self._seq
+            status, seq, missed, record = await self._run(script, keys, [epoch, seen, *arguments])
+            if status not in _UNSEEN:
+                self._take_over(int(seq), missed)
+                return status, record
+            await self._reopen(epoch, seen, lost=status == "lost")
+            if script is scripts.CLAIM:
+                return Claim.MOVED, ""
+        raise StoreError("the ledger in Redis goes on changing under us")
+
+    async def _reopen(self, epoch: str, seen: int, *, lost: bool) -> None:
+        async with self._opening:
+            if (self._epoch, self._seq) == (epoch, seen):
+                _log.warning("the ledger in Redis is not the one known here: reading it anew")
+                await self.open(lost)
+
+    def _take_over(self, seq: int, missed: Sequence[Any]) -> None:
+        for name, fields in missed:
+            number = int(str(name).partition("-")[2])
+            if number <= self._seq:
+                continue
+            change = {str(key): str(value) for key, value in _pairs(fields)}
+            self._apply(change["op"], change["id"], change["fleet"], change["record"])
+        self._seq = max(self._seq, seq)
+
+    def _apply(self, operation: str, egress_id: str, fleet: str, record: str) -> None:
+        if operation == "end":
+            self._forget(egress_id)
+            return
+        if operation == "put":
+            self._versions[fleet] = str(int(self._versions.get(fleet, "0")) + 1)
+        self._remember(record)
+
+    def _remember(self, text: str) -> None:
+        try:
+            record = from_json(text)
+        except UnreadableRecordError as error:
+            _log.warning("a record in Redis makes no sense: %s", error)
+            return
+        job = record.job
+        self._records[job.egress_id] = record
+        self._ledger.put(job)
+        if job.server_id is not None:
+            self._servers[job.worker_uid] = job.server_id
+
+    def server_of(self, worker_uid: str) -> str | None:
+        """The psrpc server id of a pod, once it has taken a job."""
+        return self._servers.get(worker_uid)
+
+    def keep_only(self, worker_uids: Iterable[str]) -> None:
+        """Only these pods are there."""
+        for uid in self._servers.keys() - set(worker_uids):
+            del self._servers[uid]
+
+    def _forget(self, egress_id: str) -> None:
+        self._records.pop(egress_id, None)
+        self._ledger.drop(egress_id)
+
+    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        try:
+            async with asyncio.timeout(_CALL_SECONDS):
+                sha = self._shas.get(script)
+                if sha is not None:
+                    try:
+                        return await self._client.evalsha(sha, len(keys), *keys, *arguments)
+                    except NoScriptError:
+                        pass
+                self._shas[script] = str(await self._client.script_load(script))
+                return await self._client.evalsha(self._shas[script], len(keys), *keys, *arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreError(f"the ledger in Redis cannot be asked: {error}") from error
+
+
+def _pairs(flat: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
