@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -63,7 +62,11 @@ class Recorders:
 
     async def begin(self) -> Begun | None:
         """StartEgress as livekit-server does it, with its attempts."""
-        return await self.record(f"EG_{uuid.UUID(int=self.chance.getrandbits(128)).hex[:12]}")
+        return await self.record(self.fresh_id())
+
+    def fresh_id(self) -> str:
+        """An id that no other job has."""
+        return f"EG_{self.chance.getrandbits(48):012x}"
 
     async def record(self, egress_id: str) -> Begun | None:
         """Start the job of that id; asked again it is the same job."""

@@ -89,8 +89,12 @@ class Scene:
 
     async def gateway(self, pool: str, chance: random.Random) -> Gateway:
         """Users of a pool."""
-        service = await self.api.get(f"/api/v1/namespaces/{self.namespace}/services/{pool}")
-        return Gateway(self.http, service["spec"]["clusterIP"], chance)
+        return Gateway(self.http, await self.service_address(pool), chance)
+
+    async def service_address(self, name: str) -> str:
+        """Address of a Service."""
+        service = await self.api.get(f"/api/v1/namespaces/{self.namespace}/services/{name}")
+        return str(service["spec"]["clusterIP"])
 
 
 @asynccontextmanager
