@@ -64,7 +64,10 @@ class _Certificate:
 
 
 class NodeClient:
-    """A connection to one node that is kept from ping to ping and made anew when it breaks."""
+    """A connection to one node that is kept from call to call and made anew when it breaks.
+
+    One call at a time: a call that fails hangs up.
+    """
 
     def __init__(self, url: NodeUrl) -> None:
         self._url = url
@@ -74,25 +77,27 @@ class NodeClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._hang_up()
+        await self.close()
 
     async def ping(self, timeout_seconds: float) -> Answer:
         """Ping the node once. Never raises but for cancellation."""
         kept = self._channel is not None
-        answer, _ = await self._call(PING, _VALUE, timeout_seconds)
+        answer, _ = await self.call(PING, _VALUE, timeout_seconds)
         if kept and answer is Answer.UNREACHABLE:
             # The node may have been started again, with another certificate.
-            answer, _ = await self._call(PING, _VALUE, timeout_seconds)
+            answer, _ = await self.call(PING, _VALUE, timeout_seconds)
         return answer
 
-    async def orchestrator_info(self, timeout_seconds: float) -> bytes | None:
-        """The serialised OrchestratorInfo for an unsigned request; `None` when it is refused."""
-        _, info = await self._call(GET_ORCHESTRATOR, b"", timeout_seconds)
+    async def orchestrator_info(self, timeout_seconds: float, request: bytes = b"") -> bytes | None:
+        """The serialised OrchestratorInfo for a serialised request, by default one without a
+        signature; `None` when it is refused or nobody is there."""
+        _, info = await self.call(GET_ORCHESTRATOR, request, timeout_seconds)
         return info
 
-    async def _call(
+    async def call(
         self, method: str, request: bytes, timeout_seconds: float
     ) -> tuple[Answer, bytes | None]:
+        """One unary call of serialised messages; the answer is there when it succeeded."""
         fresh = self._channel is None
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -106,12 +111,12 @@ class NodeClient:
             answer, message = error.answer, None
         else:
             if answer is Answer.UNREACHABLE:
-                await self._hang_up()
+                await self.close()
                 if fresh and self._url.scheme == "https":
                     # TLS has just been completed without verifying: the certificate is to blame.
                     return Answer.TLS_ONLY, None
         if not answer.alive:
-            await self._hang_up()
+            await self.close()
         return answer, message
 
     async def _dial(self) -> grpc.aio.Channel | None:
@@ -126,7 +131,8 @@ class NodeClient:
             options=(*_OPTIONS, ("grpc.ssl_target_name_override", certificate.name)),
         )
 
-    async def _hang_up(self) -> None:
+    async def close(self) -> None:
+        """Hang up; the next call dials again."""
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()

@@ -1,0 +1,225 @@
+"""A stand-in gateway: `python -m mediafleet_testbed.standins.gateway -orchAddr URL …`.
+
+Finds nodes as go-livepeer does, goes on using those it knows after they are unlisted until its
+refresh is due (live-video selectors: about 6 minutes; batch AI: 10), and runs sessions on them:
+segments, refresh and end go to the node itself, never through who advertised it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+
+from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
+from mediafleet_common.probes.ping import Answer, NodeClient
+from mediafleet_common.wire.livepeer_pb2 import (
+    AuthToken,
+    EndTranscodingSessionRequest,
+    OrchestratorInfo,
+    OrchestratorRequest,
+)
+from mediafleet_testbed.standins.gateway_discovery import Discovery, Found
+from mediafleet_testbed.standins.node_service import SEGMENTS, standin_signature
+
+_CALL_SECONDS: Final = 3.0
+
+
+class NoNodeError(Exception):
+    """No known node takes another session."""
+
+
+class SessionLostError(Exception):
+    """The node of a session is no longer there, or no longer knows it."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A session on a node."""
+
+    node: str
+    token: AuthToken
+    client: NodeClient
+
+    @property
+    def id(self) -> str:
+        """As the node knows it."""
+        return self.token.session_id
+
+    async def segment(self) -> None:
+        """Send a segment.
+
+        Raises:
+            SessionLostError: the node did not take it.
+        """
+        message = self.token.SerializeToString()
+        answer, _ = await self.client.call(f"/{SEGMENTS}/Segment", message, _CALL_SECONDS)
+        if answer is not Answer.ANSWERED:
+            raise SessionLostError(f"{self.node}: {answer}")
+
+    async def end(self) -> None:
+        """End it, at the node."""
+        message = EndTranscodingSessionRequest(auth_token=self.token).SerializeToString()
+        await self.client.call("/net.Orchestrator/EndTranscodingSession", message, _CALL_SECONDS)
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up, without a word to the node."""
+        await self.client.close()
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A gateway in this process."""
+
+    orchestrators: Sequence[str]
+    """Its -orchAddr."""
+    extra_nodes: int = 0
+    webhook: str | None = None
+    """Its -orchWebhookUrl, in place of `orchestrators`."""
+    refresh_seconds: float = 360.0
+    address: bytes = field(default_factory=lambda: secrets.token_bytes(20))
+    discovery_seconds: float = 0.5
+    sign: bool = True
+    last: Discovery | None = None
+    """The last round of discovery, for those who want to know whom it visited."""
+    _known: list[Found] = field(default_factory=list)
+    _known_since: float = float("-inf")
+
+    async def discover(self, wanted: int = 100) -> list[Found]:
+        """Ask who there is, now."""
+        self.last = Discovery(self._ask, self.extra_nodes, self.discovery_seconds)
+        return await self.last.run(await self._top_level(), wanted)
+
+    async def nodes(self) -> list[Found]:
+        """Whom it would use: those it knows, until the refresh is due."""
+        if time.monotonic() - self._known_since >= self.refresh_seconds or not self._known:
+            self._known = await self.discover()
+            self._known_since = time.monotonic()
+        return self._known
+
+    async def start(self) -> Session:
+        """Begin a session on the first node that takes it.
+
+        Raises:
+            NoNodeError: none does.
+        """
+        nodes = list(await self.nodes())
+        random.shuffle(nodes)
+        for node in nodes:
+            info = await self._ask(node.info.transcoder)
+            if info is None:
+                continue
+            client = NodeClient(parse_node_url(node.info.transcoder))
+            session = Session(node.info.transcoder, info.auth_token, client)
+            try:
+                await session.segment()
+            except SessionLostError:
+                await session.close()
+                continue
+            return session
+        raise NoNodeError(f"none of {len(nodes)} nodes")
+
+    async def _ask(self, url: str) -> OrchestratorInfo | None:
+        signature = standin_signature(self.address) if self.sign else b""
+        request = OrchestratorRequest(address=self.address, sig=signature)
+        try:
+            where = parse_node_url(url)
+        except BadNodeUrlError:
+            return None
+        # Dialled anew each time, as the original does.
+        async with NodeClient(where) as client:
+            info = await client.orchestrator_info(_CALL_SECONDS, request.SerializeToString())
+        return None if info is None else OrchestratorInfo.FromString(info)
+
+    async def _top_level(self) -> list[str]:
+        if self.webhook is None:
+            return list(self.orchestrators)
+        async with aiohttp.ClientSession() as session, session.get(self.webhook) as response:
+            return [entry["address"] for entry in await response.json()]
+
+
+def _say(event: str, **more: object) -> None:
+    print(json.dumps({"at": round(time.time(), 3), "event": event, **more}), flush=True)
+
+
+async def keep_busy(gateway: Gateway, options: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Run one session after the other until `stop`, and tell of each."""
+    chance = random.Random(options.standinSeed)
+    while not stop.is_set():
+        try:
+            session = await gateway.start()
+        except NoNodeError as error:
+            _say("refused", why=str(error))
+            await _sleep(stop, 0.5)
+            continue
+        _say("started", node=session.node, session=session.id)
+        until = time.monotonic() + chance.uniform(*options.standinSeconds)
+        try:
+            while time.monotonic() < until and not stop.is_set():
+                await _sleep(stop, options.standinSegmentSeconds)
+                await session.segment()
+        except SessionLostError as error:
+            _say("lost", node=session.node, session=session.id, why=str(error))
+            await session.close()
+            continue
+        await session.end()
+        _say("ended", node=session.node, session=session.id)
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="standin-gateway", allow_abbrev=False)
+    parser.add_argument("-orchAddr", type=lambda text: text.split(","), default=[])
+    parser.add_argument("-orchWebhookUrl", default=None)
+    parser.add_argument("-extraNodes", type=int, default=0, help="as upstream, 0 by default")
+    own = parser.add_argument_group("of the stand-in only")
+    own.add_argument("-standinSessions", type=int, default=1, help="sessions at a time")
+    own.add_argument("-standinSeconds", type=float, nargs=2, default=(2.0, 10.0))
+    own.add_argument("-standinSegmentSeconds", type=float, default=1.0)
+    own.add_argument("-standinRefreshSeconds", type=float, default=360.0)
+    own.add_argument("-standinSeed", type=int, default=None)
+    return parser.parse_args(arguments)
+
+
+async def _main(options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    gateway = Gateway(
+        options.orchAddr,
+        options.extraNodes,
+        options.orchWebhookUrl,
+        options.standinRefreshSeconds,
+    )
+    nodes = await gateway.nodes()
+    _say("discovered", nodes=[node.info.transcoder for node in nodes])
+    print(f"stand-in gateway ready: {len(nodes)} nodes", flush=True)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(options.standinSessions):
+            tasks.create_task(keep_busy(gateway, options, stop))
+
+
+def main() -> None:
+    """Run until a signal."""
+    asyncio.run(_main(_options(sys.argv[1:])))
+
+
+if __name__ == "__main__":
+    main()

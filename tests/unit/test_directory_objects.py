@@ -1,0 +1,193 @@
+"""Objects of the API server as views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mediafleet_common.api.egress_fleet import Mode, RequestType
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.quantities import quantity
+from mediafleet_scheduler.directory.objects import (
+    PodFacts,
+    UnreadableObjectError,
+    egress_view,
+    fleet_facts,
+    pod_facts,
+    pod_state,
+    pool_facts,
+    pool_view,
+)
+from mediafleet_scheduler.directory.views import PoolView
+
+READY = [{"type": "Ready", "status": "True"}]
+
+
+def pod(name: str = "orch-0", state: str | None = "ready", **more: Any) -> dict[str, Any]:
+    labels = {"mediafleet.dev/kind": "orchestrator", "mediafleet.dev/fleet": "orch"}
+    if state is not None:
+        labels["mediafleet.dev/state"] = state
+    meta = {
+        "name": name,
+        "namespace": "ns",
+        "uid": f"12345678-{name}",
+        "resourceVersion": "7",
+        "labels": labels,
+        "annotations": {"mediafleet.dev/address": f"https://{name}:8935"},
+        **more.get("metadata", {}),
+    }
+    status = {"podIP": "10.0.0.1", "conditions": READY, **more.get("status", {})}
+    return {"metadata": meta, "spec": more.get("spec", {}), "status": status}
+
+
+DELETED: dict[str, Any] = {"metadata": {"deletionTimestamp": "2026-11-22T05:00:00Z"}}
+NOT_READY: dict[str, Any] = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "state"),
+    [
+        (pod(), PodState.READY),
+        (pod(state="pending"), PodState.PENDING),
+        (pod(state=None), PodState.PENDING),
+        (pod(state="nonsense"), PodState.PENDING),
+        (pod(**NOT_READY), PodState.PENDING),
+        (pod(status={"conditions": None}), PodState.PENDING),
+        (pod(state="draining"), PodState.DRAINING),
+        (pod(state="draining", **NOT_READY), PodState.DRAINING),
+        (pod(**DELETED), PodState.DRAINING),
+        (pod(state="pending", **DELETED), PodState.DRAINING),
+    ],
+)
+def test_a_pod_is_ready_only_when_operator_and_kubernetes_say_so(
+    raw: dict[str, Any], state: PodState
+) -> None:
+    assert pod_state(raw) is state
+
+
+def pool(**more: Any) -> dict[str, Any]:
+    meta = {"name": "orch", "namespace": "ns", "uid": "p", "resourceVersion": "1", **more}
+    return {"metadata": meta, "spec": {"advertise": {"maxNodes": 3}}}
+
+
+def a_view(pods: list[dict[str, Any]], previous: PoolView | None, now: float) -> PoolView:
+    facts = [pod_facts(raw) for raw in pods]
+    return pool_view("ns", "orch", pool_facts(pool()), facts, previous, now)
+
+
+def test_a_pool_is_its_pods_by_name() -> None:
+    view = a_view([pod("orch-1"), pod("orch-0")], None, 0.0)
+    assert [(n.name, n.url, n.metrics_url) for n in view.nodes] == [
+        ("orch-0", "https://orch-0:8935", "http://10.0.0.1:7936/metrics"),
+        ("orch-1", "https://orch-1:8935", "http://10.0.0.1:7936/metrics"),
+    ]
+    assert view.advertise.max_nodes == 3
+
+
+def test_pods_of_other_pools_and_namespaces_are_none_of_its_own() -> None:
+    elsewhere = pod("a", metadata={"namespace": "other"})
+    other = pod("b", metadata={"labels": {"mediafleet.dev/fleet": "other"}})
+    assert a_view([elsewhere, other], None, 0.0).nodes == ()
+
+
+def test_a_pod_without_an_address_yet_has_an_empty_url() -> None:
+    raw = pod(metadata={"annotations": None}, status={"podIP": ""})
+    (node,) = a_view([raw], None, 0.0).nodes
+    assert (node.url, node.metrics_url) == ("", None)
+
+
+def test_a_pool_that_is_gone_or_going_has_no_nodes_to_tell_of() -> None:
+    facts = [pod_facts(pod())]
+    going = pool_facts(pool(deletionTimestamp="2026-11-22T05:00:00Z"))
+    assert pool_view("ns", "orch", going, facts, None, 0.0).nodes == ()
+    assert pool_view("ns", "orch", None, facts, None, 0.0).nodes == ()
+
+
+def test_the_time_of_a_change_is_when_it_was_seen_or_the_drain_was_marked() -> None:
+    first = a_view([pod("a", "pending"), pod("b")], None, 100.0)
+    assert [node.changed_at for node in first.nodes] == [None, None]
+    second = a_view([pod("a"), pod("b"), pod("c")], first, 200.0)
+    assert [node.changed_at for node in second.nodes] == [200.0, None, 200.0]
+    drained = {"mediafleet.dev/drain-started": "1970-01-01T00:04:59.500Z"}
+    third = a_view([pod("a"), pod("b", "draining", metadata={"annotations": drained})], second, 300)
+    assert [node.changed_at for node in third.nodes] == [200.0, 299.5]
+
+
+def egress_pod(name: str, **limits: str) -> PodFacts:
+    labels = {"mediafleet.dev/fleet": "rec", "mediafleet.dev/state": "ready"}
+    spec = {
+        "containers": [
+            {"name": "sidecar", "resources": {"limits": {"cpu": "9"}}},
+            {"name": "egress", "resources": {"limits": limits}},
+        ]
+    }
+    return pod_facts(pod(name, metadata={"labels": labels}, spec=spec))
+
+
+def fleet(**spec: Any) -> dict[str, Any]:
+    meta = {"name": "rec", "namespace": "ns", "uid": "f", "resourceVersion": "1"}
+    return {"metadata": meta, "spec": {"redis": {"address": "r:6379"}, **spec}}
+
+
+def test_an_egress_worker_is_what_its_pod_and_fleet_say() -> None:
+    raw = fleet(placement={"mode": "spread"}, accepts=["track"])
+    view = egress_view([fleet_facts(raw)], [egress_pod("rec-0", cpu="4500m", memory="4Gi")])
+    (found,) = view.fleets
+    (worker,) = found.workers
+    assert (found.key, found.placement.mode) == ("ns/rec", Mode.SPREAD)
+    assert found.accepts == {RequestType.TRACK}
+    assert found.redis is not None
+    assert found.redis.address == "r:6379"
+    assert worker.cluster_id == "ns.rec-0.12345678"
+    assert (worker.cpu_cores, worker.memory_bytes) == (4.5, 4 * 1024**3)
+    assert worker.metrics_url == "http://10.0.0.1:9091/metrics"
+
+
+def test_the_cpus_that_the_fleet_declares_come_first_and_unknown_stays_unknown() -> None:
+    declared = fleet_facts(fleet(placement={"cpu": 2}))
+    (worker,) = egress_view([declared], [egress_pod("rec-0", cpu="8")]).fleets[0].workers
+    assert worker.cpu_cores == 2
+    (worker,) = egress_view([fleet_facts(fleet())], [egress_pod("rec-0")]).fleets[0].workers
+    assert (worker.cpu_cores, worker.memory_bytes) == (None, None)
+
+
+def test_no_accepts_means_all_types_and_a_fleet_being_deleted_is_no_fleet() -> None:
+    (found,) = egress_view([fleet_facts(fleet())], []).fleets
+    assert found.accepts == set(RequestType)
+    going = fleet()
+    going["metadata"]["deletionTimestamp"] = "2026-11-22T05:00:00Z"
+    assert egress_view([fleet_facts(going)], []).fleets == ()
+
+
+def test_a_spec_of_another_version_is_refused_by_field() -> None:
+    with pytest.raises(UnreadableObjectError, match=r"spec\.placement\.mode"):
+        fleet_facts(fleet(placement={"mode": "best"}))
+    with pytest.raises(UnreadableObjectError, match=r"spec\.color"):
+        pool_facts({**pool(), "spec": {"color": "red"}})
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("500m", 0.5),
+        ("2", 2.0),
+        (2, 2.0),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("100u", 1e-4),
+        ("4Gi", 4 * 1024**3),
+        ("512M", 512e6),
+        ("64Ki", 65536.0),
+        ("1e3", 1000.0),
+        ("1E2", 100.0),
+        ("1E", 1e18),
+        ("", None),
+        ("x", None),
+        ("4GB", None),
+        ("1 Gi", None),
+        (True, None),
+    ],
+)
+def test_quantities(text: object, number: float | None) -> None:
+    assert quantity(text) == (None if number is None else pytest.approx(number))
