@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from mediafleet.advertise import advertise
-from mediafleet.egress import egress
 from mediafleet.agent import agent
+from mediafleet.egress import egress
 from mediafleet.operator import operator
 
 app = typer.Typer(
