@@ -33,6 +33,7 @@ class StandInNode:
 
     flags: NodeFlags
     sessions: Sessions = field(init=False)
+    cli: web.Application = field(init=False)
     port: int = 0
     cli_port: int = 0
     control_port: int = 0
@@ -59,7 +60,8 @@ class StandInNode:
         server.add_generic_rpc_handlers(NodeService(self.flags, self.sessions).handlers())
         await server.start()
         self._stack.push_async_callback(server.stop, 0)
-        self.cli_port = await self._http(cli_app(self.flags, self.sessions), self.flags.cli)
+        self.cli = cli_app(self.flags, self.sessions)
+        self.cli_port = await self._http(self.cli, self.flags.cli)
         if self.flags.control:
             self.control_port = await self._http(control_app(self.sessions), self.flags.control)
         return self
