@@ -12,15 +12,15 @@ import subprocess
 import sys
 from typing import Final
 
+from rich.console import Console
+from tests.cluster.watching import freshness
+from tests.cluster.watching.deploying import Product, deployed
+from tests.cluster.watching.scene import watched
+
 from mediafleet_testbed import images
 from mediafleet_testbed.host import why_not
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.workspace import Workspace
-from rich.console import Console
-
-from tests.cluster.watching import freshness
-from tests.cluster.watching.deploying import Product, deployed
-from tests.cluster.watching.scene import watched
 
 CHANGES: Final = 200
 SEED: Final = 1
