@@ -43,12 +43,13 @@ class Demo:
             self._helm("mediafleet-crds", "charts/mediafleet-crds")
             extra = ("-f", str(VALUES), *self._image_values())
             self._helm("mediafleet", "charts/mediafleet", *extra)
-        with step("kubectl apply: Redis, livekit-server, an EgressFleet, an OrchestratorPool", 15):
-            for name in ("media.yaml", "fleets.yaml"):
+        with step("kubectl apply: Redis, then livekit-server, which ends itself without one", 15):
+            for name, deployment in (("redis.yaml", "redis"), ("livekit.yaml", "livekit")):
                 self._apply(MANIFESTS / name)
-            wait = ("rollout", "status", "--timeout=120s", "-n", "media")
-            for deployment in ("redis", "livekit"):
-                self._kubectl(*wait, f"deployment/{deployment}")
+                rollout = ("rollout", "status", "-n", "media", "--timeout=120s")
+                self._kubectl(*rollout, f"deployment/{deployment}")
+        with step("kubectl apply: an EgressFleet of 10 and an OrchestratorPool of 3", 1):
+            self._apply(MANIFESTS / "fleets.yaml")
         with step("waiting for the fleets to be Ready", 30):
             for resource in ("efleet/recorder", "opool/transcoders"):
                 self._kubectl(
