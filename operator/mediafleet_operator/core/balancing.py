@@ -34,7 +34,8 @@ def balance(observation: Observation, roster: Roster, wanted: int) -> Balance:
     back = _returning(observation, roster, wanted)
     gone = {action.pod.uid for action in (*over, *leaving)}
     staying = [pod for pod in roster.counted if pod.uid not in gone]
-    creates = _creates(observation, roster, wanted, staying, len(back), rollout_stopped=stopped)
+    held = _held(observation.fleet, roster, len(gone) - len(back))
+    creates = _creates(observation, wanted, staying, len(back), held, rollout_stopped=stopped)
     return Balance((*over, *leaving, *back, *creates), stopped)
 
 
@@ -123,10 +124,10 @@ def _returning(observation: Observation, roster: Roster, wanted: int) -> list[Un
 
 def _creates(
     observation: Observation,
-    roster: Roster,
     wanted: int,
     staying: list[PodView],
     back: int,
+    held: int,
     *,
     rollout_stopped: bool,
 ) -> list[Create]:
@@ -134,7 +135,7 @@ def _creates(
     fleet = observation.fleet
     if fleet.template_problem is not None:
         return []
-    missing = max(wanted - len(staying) - back - _held(fleet, roster, back), 0)
+    missing = max(wanted - len(staying) - back - held, 0)
     surge = 0
     outdated = sum(1 for pod in staying if why_outdated(pod, fleet))
     if outdated and not fleet.in_place and not rollout_stopped:
@@ -155,11 +156,11 @@ def _creates(
     ]
 
 
-def _held(fleet: FleetSpec, roster: Roster, back: int) -> int:
+def _held(fleet: FleetSpec, roster: Roster, leaving_now: int) -> int:
     """Places kept for pods that come back into the slots of those that are leaving."""
     if not fleet.in_place:
         return 0
-    leaving = len(roster.draining) - back + len(roster.going)
+    leaving = len(roster.draining) + len(roster.going) + leaving_now
     return leaving + (len(roster.lost) if fleet.slots_own_things else 0)
 
 
