@@ -174,7 +174,7 @@ async def test_it_goes_on_using_a_node_it_knows_after_that_is_unlisted() -> None
         session = await gateway.start()
         assert list(node.sessions.active) == [session.id]
         await session.end()
-        gateway.refresh_seconds = 0
+        gateway.refresh_seconds = gateway.extra_nodes = 0
         with pytest.raises(NoNodeError):
             await gateway.start()
 

@@ -1,0 +1,393 @@
+"""The advertiser desk over real gRPC and TLS, with stand-in nodes, from a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+import grpc.aio
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from mediafleet_common.api.files import NodesFile
+from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.probes.ping import Answer, NodeClient
+from mediafleet_common.serving.tls import FilePair, self_signed, self_signed_credentials
+from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
+from mediafleet_scheduler.advertise.desk import Serving, Settings, serve
+from mediafleet_scheduler.directory.entries import pool_view
+from mediafleet_scheduler.directory.files import FileDirectory
+from mediafleet_scheduler.directory.views import PoolView
+from mediafleet_testbed.real import free_port
+from mediafleet_testbed.standins.gateway import Gateway
+from mediafleet_testbed.standins.node import StandInNode
+from mediafleet_testbed.standins.node_flags import NodeFlags, parse_flags
+
+DEADLINE_SECONDS = 20.0
+
+
+@dataclass
+class Desk:
+    """A desk in this process, its file, and a gateway's view of it."""
+
+    path: Path
+    registry: CollectorRegistry
+    serving: Serving
+    client: NodeClient
+
+    def write(self, *entries: dict[str, Any], **advertise: Any) -> None:
+        write(self.path, *entries, **advertise)
+
+    async def info(self) -> OrchestratorInfo:
+        answer = await self.client.orchestrator_info(5.0)
+        assert answer is not None
+        return OrchestratorInfo.FromString(answer)
+
+    async def lists(self, *urls: str) -> None:
+        """Wait until gateways are told of exactly these."""
+
+        async def told() -> bool:
+            return list((await self.info()).nodes) == list(urls)
+
+        await until(told)
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"mediafleet_{name}", labels) or 0.0
+
+
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            if await true():
+                return
+            await asyncio.sleep(0.02)
+
+
+def entry(name: str, node: StandInNode | str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "url": node if isinstance(node, str) else node.url, **more}
+
+
+def write(path: Path, *entries: dict[str, Any], **advertise: Any) -> None:
+    write_text(path, yaml.safe_dump({"advertise": advertise, "nodes": list(entries)}))
+
+
+def write_text(path: Path, text: str) -> None:
+    scratch = path.with_suffix(".new")
+    scratch.write_text(text)
+    scratch.replace(path)
+
+
+@asynccontextmanager
+async def desk(
+    path: Path, credentials: grpc.ServerCredentials | None = None
+) -> AsyncIterator[Desk]:
+    registry = CollectorRegistry()
+    stop = asyncio.Event()
+    ready: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
+    directory = FileDirectory[NodesFile, PoolView](path, NodesFile, pool_view, registry)
+    settings = Settings("127.0.0.1:0", "127.0.0.1:0", credentials)
+    task = asyncio.create_task(serve(settings, directory, stop, ready.set_result, registry))
+    try:
+        serving = await asyncio.wait_for(ready, DEADLINE_SECONDS)
+        scheme = "https" if credentials else "http"
+        async with NodeClient(NodeUrl(scheme, "127.0.0.1", serving.grpc_port)) as client:
+            yield Desk(path, registry, serving, client)
+    finally:
+        stop.set()
+        await task
+
+
+def node_flags(port: int, *more: str) -> NodeFlags:
+    where = f"127.0.0.1:{port}"
+    return parse_flags([f"-serviceAddr={where}", f"-httpAddr={where}", "-cliAddr=:0", *more])
+
+
+@asynccontextmanager
+async def nodes(count: int, *more: str) -> AsyncIterator[list[StandInNode]]:
+    flags = node_flags(0, *more)
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(StandInNode(flags)) for _ in range(count)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "nodes.yaml"
+
+
+async def test_a_gateway_learns_the_nodes_over_tls(path: Path) -> None:
+    async with nodes(3) as three:
+        write(path, *(entry(f"n{i}", node) for i, node in enumerate(three)))
+        async with desk(path, self_signed_credentials(["127.0.0.1"])) as one:
+            await one.lists(*(node.url for node in three))
+            gateway = Gateway([f"https://127.0.0.1:{one.serving.grpc_port}"], extra_nodes=3)
+            found = await gateway.discover()
+            assert {node.info.transcoder for node in found} == {node.url for node in three}
+
+
+async def test_the_answer_is_one_that_gateways_take(path: Path) -> None:
+    """Empty transcoder; an address and a price with pixels above 0, or db_discovery stops."""
+    write(path, eth_address="0x" + "ab" * 20, price_per_unit=7, pixels_per_unit=3)
+    async with desk(path) as one:
+        info = await one.info()
+    assert (info.transcoder, info.address, list(info.nodes)) == ("", b"\xab" * 20, [])
+    assert (info.price_info.price_per_unit, info.price_info.pixels_per_unit) == (7, 3)
+
+
+async def test_a_pool_that_says_nothing_still_has_a_price_with_pixels(path: Path) -> None:
+    write(path)
+    async with desk(path) as one:
+        assert (await one.info()).price_info.pixels_per_unit > 0
+
+
+async def test_an_added_node_is_listed_and_a_removed_one_is_not(path: Path) -> None:
+    async with nodes(2) as (a, b):
+        write(path, entry("a", a))
+        async with desk(path) as one:
+            await one.lists(a.url)
+            one.write(entry("a", a), entry("b", b))
+            await one.lists(a.url, b.url)
+            one.write(entry("b", b))
+            await one.lists(b.url)
+            assert one.metric("nodes_list_updates_total", pool="file") == 3
+            assert one.metric("nodes_list_size", pool="file") == 1
+            assert one.metric("node_listed_seconds_count") == 1
+
+
+async def test_a_draining_node_is_unlisted_and_comes_back_when_it_no_longer_drains(
+    path: Path,
+) -> None:
+    async with nodes(2) as (a, b):
+        write(path, entry("a", a), entry("b", b))
+        async with desk(path) as one:
+            await one.lists(a.url, b.url)
+            one.write(entry("a", a, state="draining"), entry("b", b))
+            await one.lists(b.url)
+            assert one.metric("node_unlisted_seconds_count") == 1
+            assert one.metric("nodes_left_out", pool="file", reason="draining") == 1
+            one.write(entry("a", a), entry("b", b))
+            await one.lists(a.url, b.url)
+
+
+async def test_a_node_that_dies_is_unlisted_and_one_that_returns_is_listed(path: Path) -> None:
+    async with nodes(2) as (a, b):
+        write(path, entry("a", a), entry("b", b))
+        async with desk(path) as one:
+            await one.lists(a.url, b.url)
+            await b.__aexit__()
+            await one.lists(a.url)
+            assert one.metric("nodes_left_out", pool="file", reason="dead") == 1
+            async with StandInNode(node_flags(b.port)) as returned:
+                await one.lists(a.url, returned.url)
+
+
+async def test_a_full_node_and_one_that_refuses_the_unsigned_stay_listed(path: Path) -> None:
+    on_chain = ("-network=mainnet", "-pricePerUnit=1")
+    async with nodes(1, "-maxSessions=1") as (full,), nodes(1, *on_chain) as (refusing,):
+        full.sessions.segment("one")
+        write(path, entry("full", full), entry("refusing", refusing))
+        async with desk(path) as one:
+            await one.lists(full.url, refusing.url)
+
+
+async def test_a_node_that_only_advertises_is_not_listed(path: Path) -> None:
+    async with nodes(1) as (a,), nodes(1, "-serviceAddr=none", "-nodes=https://a:1") as (parent,):
+        write(path, entry("a", a), entry("parent", parent))
+        async with desk(path) as one:
+            await one.lists(a.url)
+            assert one.metric("nodes_left_out", pool="file", reason="advertises_only") == 1
+
+
+async def test_a_broken_file_leaves_the_list_as_it_is(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def reported() -> bool:
+        return "stays in force" in caplog.text
+
+    async with nodes(2) as (a, b):
+        write(path, entry("a", a))
+        async with desk(path) as one:
+            await one.lists(a.url)
+            write_text(path, "nodes: [{name: b}")
+            await until(reported)
+            await one.lists(a.url)
+            one.write(entry("b", b))
+            await one.lists(b.url)
+
+
+async def test_a_bad_url_costs_its_node_only_and_is_told_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with nodes(1) as (a,):
+        bad = entry("bad", "https://h:1\nCRITICAL forged line")
+        write(path, entry("a", a), bad, entry("odd", "nonsense"))
+        async with desk(path) as one:
+            await one.lists(a.url)
+            one.write(entry("a", a), bad)
+
+            async def one_left() -> bool:
+                return one.metric("nodes_left_out", pool="file", reason="bad_url") == 1
+
+            await until(one_left)
+            assert one.metric("node_bad_urls_total") == 2
+    told = [message for message in caplog.messages if "is not listed" in message]
+    assert len(told) == 2
+    assert "\n" not in "".join(told)
+
+
+async def test_the_same_list_is_told_as_json(path: Path) -> None:
+    async with nodes(2) as (a, b):
+        write(path, entry("a", a), entry("b", b))
+        async with desk(path) as one, aiohttp.ClientSession() as session:
+            await one.lists(a.url, b.url)
+            base = f"http://127.0.0.1:{one.serving.http_port}"
+            url = f"{base}/orchestrators?caps=live-video-to-video%2Fx&caps=y"
+            async with session.get(url) as response:
+                assert response.content_type == "application/json"
+                assert await response.json() == [
+                    {"address": a.url, "score": 1},
+                    {"address": b.url, "score": 1},
+                ]
+            found = await Gateway([], webhook=f"{base}/orchestrators").discover()
+            assert len(found) == 2
+
+
+async def test_it_answers_ping_and_refuses_to_end_sessions_it_has_not(path: Path) -> None:
+    write(path)
+    async with desk(path) as one:
+        assert await one.client.call("/net.Orchestrator/Ping", b"\n\x02hi", 5) == (
+            Answer.ANSWERED,
+            b"\n\x02hi",
+        )
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{one.serving.grpc_port}") as channel:
+            call = channel.unary_unary("/net.Orchestrator/EndTranscodingSession")
+            with pytest.raises(grpc.aio.AioRpcError, match="end the session at the node") as caught:
+                await call(b"", timeout=5)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+BAD_MESSAGES = [b"\xff" * 100, b"\x0a\xff\xff\xff\xff\x0f", b"\x00" * 60_000, os.urandom(1000)]
+
+
+async def test_garbage_and_floods_leave_it_standing(path: Path) -> None:
+    async with nodes(1) as (a,):
+        write(path, entry("a", a))
+        async with desk(path) as one:
+            port = one.serving.grpc_port
+            for message in BAD_MESSAGES:
+                await one.client.call("/net.Orchestrator/GetOrchestrator", message, 5)
+            answer, _ = await one.client.call(
+                "/net.Orchestrator/GetOrchestrator", b"x" * 100_000, 5
+            )
+            assert answer is Answer.REFUSED
+            for raw in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff", os.urandom(500)):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(raw)
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+            await one.lists(a.url)
+
+
+async def test_max_nodes_cuts_the_list(path: Path) -> None:
+    async with nodes(3) as three:
+        entries = [entry(f"n{i}", node) for i, node in enumerate(three)]
+        write(path, *entries, max_nodes=2)
+        async with desk(path) as one:
+            await one.lists(three[0].url, three[1].url)
+            one.write(*entries)
+            await one.lists(*(node.url for node in three))
+
+
+async def test_a_change_of_price_is_told_although_the_nodes_are_the_same(path: Path) -> None:
+    write(path, price_per_unit=1)
+    async with desk(path) as one:
+        one.write(price_per_unit=2)
+
+        async def dearer() -> bool:
+            return (await one.info()).price_info.price_per_unit == 2
+
+        await until(dearer)
+
+
+async def test_no_list_is_told_before_every_node_was_asked(path: Path) -> None:
+    """Else a desk that starts anew would tell gateways for a moment that nobody is there."""
+    registry = CollectorRegistry()
+    stop = asyncio.Event()
+    directory = FileDirectory[NodesFile, PoolView](path, NodesFile, pool_view, registry)
+    rpc, http = free_port(), free_port()
+    settings = Settings(f"127.0.0.1:{rpc}", f"127.0.0.1:{http}", None)
+    ready: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(settings, directory, stop, ready.set_result, registry))
+    try:
+        async with (
+            NodeClient(NodeUrl("http", "127.0.0.1", rpc)) as client,
+            aiohttp.ClientSession(f"http://127.0.0.1:{http}") as session,
+        ):
+
+            async def up() -> bool:
+                return await client.ping(1.0) is Answer.ANSWERED
+
+            await until(up)
+            call = "/net.Orchestrator/GetOrchestrator"
+            assert await client.call(call, b"", 5) == (Answer.REFUSED, None)
+            for page in ("/readyz", "/orchestrators"):
+                async with session.get(page) as response:
+                    assert (response.status, "not known yet" in await response.text()) == (
+                        503,
+                        True,
+                    )
+            write(path, entry("gone", "http://127.0.0.1:1"))
+            await asyncio.wait_for(ready, DEADLINE_SECONDS)
+            async with session.get("/readyz") as response:
+                assert response.status == 200
+    finally:
+        stop.set()
+        await task
+
+
+async def test_a_replaced_certificate_is_used_for_new_handshakes(path: Path) -> None:
+    pair = FilePair(path.parent / "c", path.parent / "k", on_error=pytest.fail)
+
+    def put(host: str) -> str:
+        key, certificate = self_signed([host])
+        pair.key.write_bytes(key)
+        pair.certificate.write_bytes(certificate)
+        return certificate.decode()
+
+    first = put("first")
+    write(path)
+    async with desk(path, pair.load()) as one:
+        where = ("127.0.0.1", one.serving.grpc_port)
+        assert await asyncio.to_thread(ssl.get_server_certificate, where) == first
+        second = put("second")
+        assert await asyncio.to_thread(ssl.get_server_certificate, where) == second
+        assert await one.client.ping(5) is Answer.ANSWERED
+
+
+async def test_the_command_says_when_it_is_ready_and_ends_politely(path: Path) -> None:
+    async with nodes(1) as (a,):
+        write(path, entry("a", a))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "mediafleet.main", "advertise", "--nodes", str(path)),
+            *("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
+        process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert line.startswith("mediafleet advertise ready: pool file, 1 of 1 nodes listed")
+    assert (out, process.returncode) == (b"", 0)
+    assert b"Traceback" not in err
