@@ -10,6 +10,7 @@ from mediafleet.advertise import advertise
 from mediafleet.agent import agent
 from mediafleet.egress import egress
 from mediafleet.operator import operator
+from mediafleet.status import status
 
 app = typer.Typer(
     name="mediafleet",
@@ -43,3 +44,4 @@ app.command()(advertise)
 app.command()(egress)
 app.command()(agent)
 app.command()(operator)
+app.command()(status)

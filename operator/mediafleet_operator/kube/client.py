@@ -46,22 +46,35 @@ async def configure(kubeconfig: str | None = None, context: str | None = None) -
         CannotStartError: none of these.
     """
     configuration = Configuration()
-    file = kubeconfig or os.environ.get("KUBECONFIG")
     try:
-        if not file and "KUBERNETES_SERVICE_HOST" in os.environ:
+        if _inside_a_pod(kubeconfig):
             load_incluster_config(client_configuration=configuration)
-            return configuration
-        await load_kube_config(
-            config_file=file or str(Path.home() / ".kube" / "config"),
-            context=context,
-            client_configuration=configuration,
-            persist_config=False,
-        )
+        else:
+            await load_kube_config(
+                config_file=_file(kubeconfig),
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
     except (ConfigException, OSError) as error:
         raise CannotStartError(
             f"no Kubernetes cluster is configured ({error}): set KUBECONFIG or give --kubeconfig"
         ) from error
     return configuration
+
+
+def _inside_a_pod(kubeconfig: str | None) -> bool:
+    named = kubeconfig or os.environ.get("KUBECONFIG")
+    return not named and "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def _file(kubeconfig: str | None) -> str:
+    default = str(Path.home() / ".kube" / "config")
+    files = kubeconfig or os.environ.get("KUBECONFIG") or default
+    # $KUBECONFIG may name several.
+    if not any(Path(each).exists() for each in files.split(os.pathsep)):
+        raise ConfigException(f"there is no {files}")
+    return files
 
 
 class Api:
