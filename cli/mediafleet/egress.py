@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 def egress(
     *,
     redis: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="The Redis that livekit-server uses. Its password, if any, by environment "
-            "variable MEDIAFLEET_REDIS_PASSWORD.",
+            help="The Redis that livekit-server uses, for fleets that name none. Its password, "
+            "if any, by environment variable MEDIAFLEET_REDIS_PASSWORD.",
             metavar="redis://HOST:PORT",
         ),
-    ] = "redis://127.0.0.1:6379",
+    ] = None,
+    redis_password: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="File with the password of a Redis that fleets name; repeatable.",
+            metavar="ADDRESS=FILE",
+        ),
+    ] = None,
     workers: Annotated[
         Path | None, typer.Option(help="YAML file of fleets and workers; followed while we run.")
     ] = None,
@@ -51,6 +58,9 @@ def egress(
     logs.configure(log_level, log_json)
     if (workers is None) != kube:
         raise typer.BadParameter("give either --workers FILE or --kube")
+    if workers is not None and redis is None:
+        raise typer.BadParameter("--workers needs --redis")
+    passwords = _password_files(redis_password or [])
     password = os.environ.pop("MEDIAFLEET_REDIS_PASSWORD", None)
 
     async def main(stop: asyncio.Event) -> None:
@@ -60,7 +70,7 @@ def egress(
             typer.echo(_ready_line(serving, http))
 
         directory = _directory(workers, namespace or [])
-        await serve(Options(redis, http, password), directory, stop, on_ready)
+        await serve(Options(http, redis, password, passwords), directory, stop, on_ready)
 
     raise typer.Exit(run(main))
 
@@ -72,14 +82,27 @@ def _directory(workers: Path | None, namespaces: list[str]) -> Directory[EgressV
         from mediafleet_scheduler.directory.files import FileDirectory
 
         return FileDirectory(workers, WorkersFile, egress_view)
-    raise typer.BadParameter(f"--kube {namespaces}: not built yet")
+    from mediafleet_scheduler.directory.kube import KubeEgressDirectory
+
+    return KubeEgressDirectory(namespaces)
+
+
+def _password_files(pairs: list[str]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for pair in pairs:
+        address, equals, path = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--redis-password {pair}: write ADDRESS=FILE")
+        files[address] = Path(path)
+    return files
 
 
 def _ready_line(serving: Serving, http: str) -> str:
     fleets = len(serving.view.fleets)
     workers = sum(len(fleet.workers) for fleet in serving.view.fleets)
+    where = ", ".join(serving.redis) or "none"
     return (
         f"mediafleet egress ready: {fleets} {'fleet' if fleets == 1 else 'fleets'}, "
         f"{workers} {'worker' if workers == 1 else 'workers'}, "
-        f"redis {serving.redis}, http {http.rpartition(':')[0]}:{serving.http_port}"
+        f"redis {where}, http {http.rpartition(':')[0]}:{serving.http_port}"
     )

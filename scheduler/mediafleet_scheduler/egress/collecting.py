@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -13,17 +12,15 @@ from prometheus_client.registry import Collector
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.directory.views import Fleet
-from mediafleet_scheduler.egress.pods import Pods, label, pod_of
-
-_STATES: Final = tuple(PodState)
+from mediafleet_scheduler.egress.pods import label, pod_of
+from mediafleet_scheduler.egress.service import EgressService
 
 
 class DeskCollector(Collector):
     """Fleets, their pods, jobs and free CPUs."""
 
-    def __init__(self, pods: Pods, ledger: Ledger) -> None:
-        self._pods = pods
-        self._ledger = ledger
+    def __init__(self, services: Callable[[], Iterable[EgressService]]) -> None:
+        self._services = services
 
     def collect(self) -> Iterable[Metric]:
         """One sample a fleet."""
@@ -41,23 +38,27 @@ class DeskCollector(Collector):
         workers = GaugeMetricFamily(
             "mediafleet_fleet_workers", "Pods by state.", labels=["fleet", "state"]
         )
-        waiting = Counter(job.fleet for job in self._ledger.jobs.values() if job.started_at is None)
-        for fleet in self._pods.fleets:
-            name = label(fleet)
-            pending.add_metric([name], waiting[fleet.key])
-            count, cores = self._sums(fleet)
-            jobs.add_metric([name], count)
-            free.add_metric([name], cores)
-            states = Counter(worker.state for worker in fleet.workers)
-            for state in _STATES:
-                workers.add_metric([name, state], states[state])
+        for service in self._services():
+            waiting = Counter(
+                job.fleet for job in service.ledger.jobs.values() if job.started_at is None
+            )
+            for fleet in service.pods.fleets:
+                name = label(fleet)
+                pending.add_metric([name], waiting[fleet.key])
+                count, cores = _sums(fleet, service.ledger)
+                jobs.add_metric([name], count)
+                free.add_metric([name], cores)
+                states = Counter(worker.state for worker in fleet.workers)
+                for state in PodState:
+                    workers.add_metric([name, state], states[state])
         return [pending, jobs, free, workers]
 
-    def _sums(self, fleet: Fleet) -> tuple[int, float]:
-        now, jobs, cores = time.time(), 0, 0.0
-        for worker in fleet.workers:
-            account = self._ledger.account(pod_of(worker), fleet.placement.max_cpu_utilization, now)
-            jobs += account.jobs
-            if worker.state is PodState.READY:
-                cores += max(0.0, account.free_cores or 0.0)
-        return jobs, cores
+
+def _sums(fleet: Fleet, ledger: Ledger) -> tuple[int, float]:
+    now, jobs, cores = time.time(), 0, 0.0
+    for worker in fleet.workers:
+        account = ledger.account(pod_of(worker), fleet.placement.max_cpu_utilization, now)
+        jobs += account.jobs
+        if worker.state is PodState.READY:
+            cores += max(0.0, account.free_cores or 0.0)
+    return jobs, cores

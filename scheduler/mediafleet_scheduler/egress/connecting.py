@@ -1,31 +1,96 @@
-"""Connections to the Redis that livekit-server uses."""
+"""Connections to the Redis that livekit-server uses: one server, behind sentinels, or a cluster."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import redis.asyncio as redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ConstantBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.serving.run import CannotStartError
 
 _CONNECT_SECONDS: Final = 2.0
 _ANSWER_SECONDS: Final = 5.0
 _RETRY_AFTER_SECONDS: Final = 0.05
-_PATIENCE_SECONDS: Final = 30.0
-_PAUSE_SECONDS: Final = 1.0
+_DEFAULT_PORT: Final = 6379
 
 _log: Final = logging.getLogger(__name__)
 
+Commands = redis.Redis | RedisCluster
+"""Runs scripts."""
+Password = Callable[[], str | None]
+"""Told at each connection, so that a changed secret is taken up; `None`: there is none."""
 
-def client_of(url: str, password: str | None = None) -> redis.Redis:
-    """A client of the Redis at a `redis://`, `rediss://` or `unix://` URL.
+
+def no_password() -> str | None:
+    """A Redis that asks for none."""
+    return None
+
+
+def password_in(path: Path) -> Password:
+    """The password that a file holds."""
+    return lambda: path.read_text(encoding="utf-8").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How one Redis is reached."""
+
+    commands: Commands
+    pubsub: redis.Redis
+    """The same as `commands`, but for a cluster: there psrpc uses plain pub/sub on any node."""
+    where: str
+    """For people: no credentials."""
+    db: int
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self.commands.aclose()
+        if self.pubsub is not self.commands:
+            await self.pubsub.aclose()
+
+
+class _Credentials(CredentialProvider):
+    def __init__(self, username: str | None, password: Password) -> None:
+        self._username = username
+        self._password = password
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        try:
+            password = self._password() or ""
+        except OSError as error:
+            raise RedisConnectionError(f"its password cannot be read: {error}") from error
+        return (self._username, password) if self._username else (password,)
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "decode_responses": True,
+        # Pub/sub without push messages: what every Redis since 2.0 speaks.
+        "protocol": 2,
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "socket_timeout": _ANSWER_SECONDS,
+        "socket_keepalive": True,
+        # A connection that died while it was idle is noticed at the next call only.
+        "retry": Retry(ConstantBackoff(_RETRY_AFTER_SECONDS), 1),
+    }
+
+
+def of_url(url: str, password: str | None = None) -> Connections:
+    """The Redis at a `redis://`, `rediss://` or `unix://` URL.
 
     `password` counts when the URL has none: command lines are no place for secrets.
 
@@ -33,50 +98,85 @@ def client_of(url: str, password: str | None = None) -> redis.Redis:
         CannotStartError: the URL makes no sense.
     """
     try:
-        return redis.Redis.from_url(
-            url,
-            password=password,
-            decode_responses=True,
-            protocol=2,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_keepalive=True,
-            # A connection that died while it was idle is noticed at the next call only.
-            retry=Retry(ConstantBackoff(_RETRY_AFTER_SECONDS), 1),
-            retry_on_error=[RedisConnectionError, RedisTimeoutError],
-        )
+        client = redis.Redis.from_url(url, password=password, **_options())
     except (ValueError, TypeError) as error:
         raise CannotStartError(f"--redis: {error}") from error
-
-
-def place_of(client: redis.Redis) -> tuple[str, int]:
-    """Where a client connects to, without credentials, and its database number."""
     settings = client.connection_pool.connection_kwargs
-    db = int(settings.get("db") or 0)
-    if path := settings.get("path"):
-        return str(path), db
-    return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}", db
+    where = settings.get("path") or (
+        f"{settings.get('host', 'localhost')}:{settings.get('port', _DEFAULT_PORT)}"
+    )
+    return Connections(client, client, str(where), int(settings.get("db") or 0))
 
 
-async def until_it_answers(client: redis.Redis) -> None:
+def of_spec(spec: RedisSpec, password: Password = no_password) -> Connections:
+    """The Redis that a fleet names.
+
+    Raises:
+        CannotStartError: it names none.
+    """
+    options = _options()
+    if spec.username or password is not no_password:
+        options["credential_provider"] = _Credentials(spec.username, password)
+    if spec.tls:
+        options["ssl"] = True
+    where = where_of(spec)
+    if spec.cluster is not None:
+        nodes = [ClusterNode(*_host_port(address)) for address in spec.cluster.addresses]
+        any_node = redis.Redis(host=nodes[0].host, port=int(nodes[0].port), **options)
+        # A cluster client tries again by itself, on the node that has the keys by then.
+        del options["retry"]
+        return Connections(RedisCluster(startup_nodes=nodes, **options), any_node, where, 0)
+    if spec.sentinel is not None:
+        sentinels = [_host_port(address) for address in spec.sentinel.addresses]
+        keeper = Sentinel(sentinels, socket_connect_timeout=_CONNECT_SECONDS, protocol=2)  # type: ignore[no-untyped-call]
+        master: redis.Redis = keeper.master_for(spec.sentinel.master_name, db=spec.db, **options)
+        return Connections(master, master, where, spec.db)
+    if spec.address is None:
+        raise CannotStartError("redis needs an address, a sentinel or a cluster")
+    host, port = _host_port(spec.address)
+    client = redis.Redis(host=host, port=port, db=spec.db, **options)
+    return Connections(client, client, where, spec.db)
+
+
+def where_of(spec: RedisSpec) -> str:
+    """Where a Redis is, for people and for naming its password: the first address it has."""
+    if spec.cluster is not None:
+        return spec.cluster.addresses[0]
+    if spec.sentinel is not None:
+        return spec.sentinel.addresses[0]
+    return spec.address or ""
+
+
+def _host_port(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return address, _DEFAULT_PORT
+    if not port.isdigit():
+        raise CannotStartError(f"redis: {address!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+async def until_it_answers(connections: Connections, patience_seconds: float) -> None:
     """Wait for Redis, which may be starting beside us.
 
     Raises:
-        CannotStartError: it has not answered in half a minute, or refuses us.
+        CannotStartError: it has not answered in time, or refuses us.
     """
-    where, _ = place_of(client)
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    where = connections.where
+    deadline = asyncio.get_running_loop().time() + patience_seconds
+    pause = 0.1
     while True:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await client.ping()
+                await connections.pubsub.ping()
         except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError) as error:
             late = asyncio.get_running_loop().time() > deadline
             # Wrong credentials come as connection errors too, and do not get better.
             if late or "auth" in type(error).__name__.lower():
                 raise CannotStartError(f"Redis at {where}: {error}") from error
             _log.warning("waiting for Redis at %s: %s", where, error)
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
         except RedisError as error:
             raise CannotStartError(f"Redis at {where}: {error}") from error
         else:

@@ -23,7 +23,7 @@ from mediafleet_scheduler.egress.pods import label
 from mediafleet_scheduler.egress.starting import Tools, Try
 from mediafleet_scheduler.psrpc import envelope
 from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError, PsrpcError
-from mediafleet_scheduler.psrpc.server import Server
+from mediafleet_scheduler.psrpc.server import Method, Server
 
 _GLADLY: Final = 1.0
 """livekit-server's MaximumAffinity: it takes such a bid without waiting for others."""
@@ -38,10 +38,25 @@ class Desk:
         self._server = server
         self._tools = tools
         self._tries: dict[str, asyncio.Task[bytes]] = {}
+        self._method: Method | None = None
 
     async def open(self) -> None:
-        """Start taking requests; they end with the server."""
-        await self._server.register(START_EGRESS, self._answer, affinity=self._affinity)
+        """Start taking requests."""
+        self._method = await self._server.register(
+            START_EGRESS, self._answer, affinity=self._affinity
+        )
+
+    async def close(self) -> None:
+        """Take no more, and give those that run a while to end."""
+        if self._method is not None:
+            await self._method.close()
+        running = [task for task in self._tries.values() if not task.done()]
+        if running:
+            await asyncio.wait(running, timeout=self._tools.settings.close_seconds)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.sleep(0)  # Those who waited for them publish their answers.
 
     def is_trying(self, egress_id: str) -> bool:
         """Whether a job is being started here at this moment."""

@@ -70,6 +70,11 @@ class EgressMetrics:
             ["trouble"],
             registry=registry,
         )
+        self.branch_failures: Final = Counter(
+            "mediafleet_redis_failures",
+            "Times that a Redis which a fleet names could not be served.",
+            registry=registry,
+        )
         self.ledger_errors: Final = Counter(
             "mediafleet_ledger_errors",
             "Calls of the ledger in Redis that failed.",

@@ -1,27 +1,31 @@
-"""Take a place for a job: choose on the local copy, claim in Redis, choose again if that moved."""
+"""Take a place for a job: choose on the local copy, claim in Redis, choose again if that moved.
+
+The places that are wanted at the same time are claimed by one call, so that a burst costs a few
+round trips and not one for each job.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import collections
 import random
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.core.placement import Refusal, choose, why_nowhere
 from mediafleet_scheduler.core.requests import Request
 from mediafleet_scheduler.directory.views import Fleet
 from mediafleet_scheduler.egress.pods import Pods, states_and_sizes
 from mediafleet_scheduler.egress.records import Record
-from mediafleet_scheduler.egress.store import Claim, Store, StoreError
+from mediafleet_scheduler.egress.store import Claim, Claimed, Store, StoreError
 
 _RACES: Final = 50
 """Other desks may be faster so many times before a claim is given up."""
-
-_log: Final = logging.getLogger(__name__)
+_BATCH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +52,42 @@ class Nowhere:
     cores: float
 
 
-class Placer:
-    """Takes places, one after the other."""
+Found = Placed | Known | Nowhere
 
-    def __init__(self, pods: Pods, store: Store, chance: random.Random) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A place that somebody waits for."""
+
+    request: Request
+    token: str
+    excluded: Collection[str]
+    replaces: str
+    found: asyncio.Future[Found]
+
+    def answer(self, found: Found) -> None:
+        if not self.found.done():
+            self.found.set_result(found)
+
+    def fail(self, error: StoreError) -> None:
+        if not self.found.done():
+            self.found.set_exception(error)
+
+
+class Placer:
+    """Takes places, one after the other; those that are wanted together in one call."""
+
+    def __init__(self, pods: Pods, ledger: Ledger, store: Store, chance: random.Random) -> None:
         self._pods = pods
+        self._ledger = ledger
         self._store = store
         self._chance = chance
-        # Claims of one desk would only make each other void; between desks Redis decides.
-        self._turn = asyncio.Lock()
+        self._wishes: collections.deque[_Wish] = collections.deque()
+        self._working: asyncio.Task[None] | None = None
 
     async def place(
         self, request: Request, token: str, excluded: Collection[str] = (), replaces: str = ""
-    ) -> Placed | Known | Nowhere:
+    ) -> Found:
         """Take a place on the best pod of the first fleet that has room.
 
         `excluded` are uids of pods that will not have it.
@@ -68,55 +95,103 @@ class Placer:
         Raises:
             StoreError: Redis could not be asked, or others were always faster.
         """
-        fleets = self._pods.accepting(request.kind)
-        for fleet in fleets:
-            async with self._turn:
-                found = await self._place_in(fleet, request, token, excluded, replaces)
-            if found is not None:
-                return found
-        cores = min(
-            (request.needed_cores(fleet.placement.cpu_cost) for fleet in fleets), default=0.0
-        )
-        reason = Refusal.NO_TYPE_CAPACITY
-        if fleets:
-            reason = why_nowhere(*states_and_sizes(fleets), cores)
-        return Nowhere(reason, cores)
+        found: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        self._wishes.append(_Wish(request, token, excluded, replaces, found))
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._work(), name="placing")
+        return await found
 
-    async def _place_in(
-        self,
-        fleet: Fleet,
-        request: Request,
-        token: str,
-        excluded: Collection[str],
-        replaces: str,
-    ) -> Placed | Known | None:
-        cores = request.needed_cores(fleet.placement.cpu_cost)
+    async def _work(self) -> None:
+        while self._wishes:
+            count = min(len(self._wishes), _BATCH)
+            wishes = [self._wishes.popleft() for _ in range(count)]
+            try:
+                await self._grant(wishes)
+            except StoreError as error:
+                for wish in wishes:
+                    wish.fail(error)
+            except Exception as error:
+                for wish in wishes:
+                    wish.fail(StoreError(f"placing failed: {type(error).__name__}"))
+                raise
+
+    async def _grant(self, wishes: Sequence[_Wish]) -> None:
         for _ in range(_RACES):
-            now = time.time()
-            pods = self._pods.candidates(fleet, now, excluded)
-            mode = fleet.placement.mode
-            chosen = choose(pods, cores, request.needs_chrome, mode, self._chance)
-            if chosen is None:
-                return None
-            job = self._job(fleet, chosen.uid, request, token, now)
-            claimed = await self._store.claim(job, replaces)
-            if claimed.status is Claim.CLAIMED:
-                _log.debug("%s goes to %s of %s", job.egress_id, job.worker, fleet.key)
-                return Placed(job, fleet)
-            if claimed.existing is not None:
-                return Known(claimed.existing, claimed.status is Claim.ENDED)
+            waiting = [wish for wish in wishes if not wish.found.done()]
+            before = {
+                w.request.egress_id: self._ledger.jobs.get(w.request.egress_id) for w in waiting
+            }
+            chosen: list[tuple[_Wish, Placed]] = []
+            for wish in waiting:
+                place = self._choose(wish)
+                if isinstance(place, Placed):
+                    # Those that follow in this batch choose beside it.
+                    self._ledger.put(place.job)
+                    chosen.append((wish, place))
+                else:
+                    wish.answer(place)
+            if not chosen:
+                return
+            try:
+                results = await self._store.claim([(p.job, w.replaces) for w, p in chosen])
+            except BaseException:
+                self._undo(chosen, before)
+                raise
+            if results is not None:
+                self._answer(chosen, results, before)
+                return
+            self._undo(chosen, before)
         raise StoreError("others were always faster")
 
-    def _job(self, fleet: Fleet, uid: str, request: Request, token: str, now: float) -> Job:
+    def _answer(
+        self,
+        chosen: Sequence[tuple[_Wish, Placed]],
+        results: Sequence[Claimed],
+        before: Mapping[str, Job | None],
+    ) -> None:
+        for (wish, place), result in zip(chosen, results, strict=True):
+            if result.existing is None:
+                wish.answer(place)
+            else:
+                self._undo([(wish, place)], before)
+                wish.answer(Known(result.existing, result.status is Claim.ENDED))
+
+    def _undo(
+        self, chosen: Sequence[tuple[_Wish, Placed]], before: Mapping[str, Job | None]
+    ) -> None:
+        """Take back what was only chosen; what Redis told meanwhile stays."""
+        for _, place in chosen:
+            if self._ledger.jobs.get(place.job.egress_id) == place.job:
+                self._ledger.drop(place.job.egress_id)
+                if old := before[place.job.egress_id]:
+                    self._ledger.put(old)
+
+    def _choose(self, wish: _Wish) -> Found:
+        """The best place on the local copy."""
+        request, now = wish.request, time.time()
+        fleets = self._pods.accepting(request.kind)
+        cores = 0.0
+        for fleet in fleets:
+            cores = request.needed_cores(fleet.placement.cpu_cost)
+            pods = self._pods.candidates(fleet, now, wish.excluded)
+            mode = fleet.placement.mode
+            pod = choose(pods, cores, request.needs_chrome, mode, self._chance)
+            if pod is not None:
+                return Placed(self._job(fleet, pod.uid, wish, now), fleet)
+        if not fleets:
+            return Nowhere(Refusal.NO_TYPE_CAPACITY, cores)
+        return Nowhere(why_nowhere(*states_and_sizes(fleets), cores), cores)
+
+    def _job(self, fleet: Fleet, uid: str, wish: _Wish, now: float) -> Job:
         worker = self._pods.by_uid[uid][1]
         return Job(
-            egress_id=request.egress_id,
+            egress_id=wish.request.egress_id,
             fleet=fleet.key,
             worker=worker.name,
             worker_uid=uid,
             cluster_id=worker.cluster_id,
-            kind=request.kind,
-            cores=fleet.placement.cpu_cost.of(request.kind),
-            token=token,
+            kind=wish.request.kind,
+            cores=fleet.placement.cpu_cost.of(wish.request.kind),
+            token=wish.token,
             claimed_at=now,
         )

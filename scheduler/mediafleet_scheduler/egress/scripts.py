@@ -52,27 +52,38 @@ end
 CLAIM: Final = (
     _PROLOGUE
     + """
-local ended = KEYS[4]
-local id, fleet, version, token, replaces, record =
-  ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local live = redis.call('HGET', jobs, id)
-if live then
-  local owner = cjson.decode(live)['token']
-  if owner ~= token and owner ~= replaces then return changes('live', live) end
-else
-  local over = redis.call('GET', ended)
-  if over then return changes('ended', over) end
+local at = 4 + 2 * tonumber(ARGV[3])
+for i = 4, at - 1, 2 do
+  if (redis.call('HGET', state, 'v:' .. ARGV[i]) or '0') ~= ARGV[i + 1] then
+    return changes('moved')
+  end
 end
-if (redis.call('HGET', state, 'v:' .. fleet) or '0') ~= version then return changes('moved') end
-redis.call('HSET', jobs, id, record)
-redis.call('HINCRBY', state, 'v:' .. fleet, 1)
-write('put', id, fleet, record)
-return changes('claimed')
+local results = {}
+for i = at, #ARGV, 5 do
+  local id, fleet, token, replaces, record =
+    ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local live = redis.call('HGET', jobs, id)
+  local over = not live and redis.call('GET', KEYS[4 + (i - at) / 5])
+  local owner = live and cjson.decode(live)['token']
+  if live and owner ~= token and owner ~= replaces then
+    table.insert(results, {'live', live})
+  elseif over then
+    table.insert(results, {'ended', over})
+  else
+    redis.call('HSET', jobs, id, record)
+    redis.call('HINCRBY', state, 'v:' .. fleet, 1)
+    write('put', id, fleet, record)
+    table.insert(results, {'claimed', ''})
+  end
+end
+return changes('done', results)
 """
 )
-"""Claim a place for a job: KEYS jobs state log ended, ARGV epoch seen id fleet version token
-replaces record. `live` and `ended` give the record that stands in the way; `moved` says that
-somebody else has claimed a place of the fleet meanwhile."""
+"""Claim places for jobs, all or none: KEYS jobs state log, then ended:<id> of each job; ARGV
+epoch seen, how many fleets, each fleet and the version of it that was seen, then for each job id
+fleet token replaces record. `moved` says that somebody else has claimed a place of a fleet
+meanwhile. Else the record is a result for each job, where `live` and `ended` give the record of
+the same id that stands in the way."""
 
 START: Final = (
     _PROLOGUE

@@ -9,12 +9,10 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
 
-import redis.asyncio as redis
-
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.directory.views import Directory, EgressView
 from mediafleet_scheduler.egress.clerk import Clerk
-from mediafleet_scheduler.egress.collecting import DeskCollector
+from mediafleet_scheduler.egress.connecting import Commands
 from mediafleet_scheduler.egress.desk import Desk
 from mediafleet_scheduler.egress.ends import Ends
 from mediafleet_scheduler.egress.forwarding import SERVICE, Forwarder
@@ -32,6 +30,7 @@ from mediafleet_scheduler.psrpc.errors import BadMessageError
 from mediafleet_scheduler.psrpc.server import Server
 
 _FIRST_LOOK_SECONDS: Final = 2.0
+_WRITE_SECONDS: Final = 2.0
 
 _log: Final = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class EgressService:
     def __init__(
         self,
         bus: Bus,
-        client: redis.Redis,
+        client: Commands,
         directory: Directory[EgressView],
         metrics: EgressMetrics,
         settings: Settings | None = None,
@@ -86,7 +85,7 @@ class EgressService:
         tools = Tools(
             pods=self.pods,
             store=self._store,
-            placer=Placer(self.pods, self._store, random.Random()),
+            placer=Placer(self.pods, self.ledger, self._store, random.Random()),
             forwarder=Forwarder(rpc, metrics, settings),
             client=rpc,
             clerk=self._clerk,
@@ -109,11 +108,9 @@ class EgressService:
         sweeper = Sweeper(tools, desk)
         await self._look_first(scraper, sweeper)
         await stack.enter_async_context(server)
+        stack.push_async_callback(desk.close)
         await desk.open()
         self._tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
-        collector = DeskCollector(self.pods, self.ledger)
-        metrics.registry.register(collector)
-        stack.callback(metrics.registry.unregister, collector)
 
     async def _look_first(self, scraper: Scraper, sweeper: Sweeper) -> None:
         """Ask the pods before the first job is placed, within reason."""
@@ -124,6 +121,12 @@ class EgressService:
             _log.warning("some pods have not told their load; starting without")
 
     async def _stop(self) -> None:
+        """Write down what is known, and end."""
+        try:
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await self._clerk.finish()
+        except TimeoutError:
+            _log.warning("the ledger was not written to the end; the next desk asks the pods")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

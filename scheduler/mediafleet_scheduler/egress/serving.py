@@ -3,33 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.serving.http import HttpServer
+from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.directory.views import Directory, EgressView
-from mediafleet_scheduler.egress.connecting import client_of, place_of, until_it_answers
+from mediafleet_scheduler.egress.branches import Branches
+from mediafleet_scheduler.egress.collecting import DeskCollector
+from mediafleet_scheduler.egress.connecting import (
+    Connections,
+    no_password,
+    of_spec,
+    of_url,
+    password_in,
+    where_of,
+)
 from mediafleet_scheduler.egress.metrics import EgressMetrics
-from mediafleet_scheduler.egress.service import EgressService
 from mediafleet_scheduler.egress.settings import Settings
-from mediafleet_scheduler.psrpc.bus import Trouble
-from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+
+_PATIENCE_SECONDS: Final = 30.0
+"""A Redis may take so long to start beside us."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a desk is set up."""
 
-    redis: str
-    """URL of the Redis."""
     http: str
     """HOST:PORT of health and metrics."""
+    redis: str | None = None
+    """URL of the Redis of fleets that name none."""
     password: str | None = field(default=None, repr=False)
-    """For Redis, when the URL has none."""
+    """For that Redis, when the URL has none."""
+    password_files: Mapping[str, Path] = field(default_factory=dict)
+    """Files with the passwords of Redises that fleets name, by address."""
     settings: Settings = field(default_factory=Settings)
+
+    def connections(self, spec: RedisSpec | None) -> Connections:
+        """How the Redis that a fleet names is reached.
+
+        Raises:
+            CannotStartError: it cannot be.
+        """
+        if spec is None:
+            if self.redis is None:
+                raise CannotStartError("a fleet names no Redis, and no --redis was given")
+            return of_url(self.redis, self.password)
+        file = self.password_files.get(where_of(spec))
+        if file is None and spec.password_secret is not None:
+            raise CannotStartError(f"no --redis-password for {where_of(spec)}, which asks for one")
+        return of_spec(spec, password_in(file) if file else no_password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +67,8 @@ class Serving:
     """A desk that is ready."""
 
     view: EgressView
-    redis: str
-    """Where its Redis is, without credentials."""
+    redis: tuple[str, ...]
+    """Where its Redises are, without credentials."""
     http_port: int
 
 
@@ -52,52 +82,57 @@ async def serve(
     """Place jobs until `stop` is set; `on_ready` is called once, when requests are taken.
 
     Raises:
-        CannotStartError: Redis does not answer, or the port cannot be listened on.
+        CannotStartError: the port cannot be listened on, or the one Redis does not answer.
     """
     metrics = EgressMetrics(registry)
-    client = client_of(options.redis, options.password)
-    where, db = place_of(client)
-    state: dict[str, bool] = {"open": False}
-
-    def trouble(kind: Trouble) -> None:
-        metrics.bus_troubles.labels(kind).inc()
-
-    bus = RedisBus(client, trouble)
+    branches = Branches(options.connections, metrics, options.settings, _PATIENCE_SECONDS)
 
     def ready() -> str | None:
         if stop.is_set():
             return "stopping"
-        if not state["open"]:
+        if directory.view is None:
             return "the fleets are not known yet"
-        return None if bus.connected else f"no connection to Redis at {where}"
+        complaints = [branch.complaint for branch in branches.all]
+        return complaints[0] if complaints and all(complaints) else None
 
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(client.aclose)
         http = HttpServer(options.http, ready, registry=registry)
         await stack.enter_async_context(http)
-        await until_it_answers(client)
-        await stack.enter_async_context(bus)
+        await stack.enter_async_context(branches)
+        collector = DeskCollector(lambda: branches.services)
+        registry.register(collector)
+        stack.callback(registry.unregister, collector)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(directory.run())
-            first_view = asyncio.Event()
-            directory.subscribe(lambda _: first_view.set())
-            if await _first(first_view, stop):
-                service = EgressService(bus, client, directory, metrics, options.settings, db)
-                async with service:
-                    state["open"] = True
-                    view = directory.view
-                    if view is not None:
-                        on_ready(Serving(view, where, http.port))
-                    await stop.wait()
+            telling = tasks.create_task(_tell(options, directory, branches, http, on_ready))
+            await stop.wait()
             following.cancel()
+            telling.cancel()
 
 
-async def _first(wanted: asyncio.Event, stop: asyncio.Event) -> bool:
-    """Wait for either; whether it was the wanted one."""
-    waits = [asyncio.create_task(event.wait()) for event in (wanted, stop)]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-    return not stop.is_set()
+async def _tell(
+    options: Options,
+    directory: Directory[EgressView],
+    branches: Branches,
+    http: HttpServer,
+    on_ready: Callable[[Serving], None],
+) -> None:
+    """Follow the directory, and say once that requests are taken."""
+    known = asyncio.Event()
+
+    def follow(view: EgressView) -> None:
+        branches.follow(view)
+        known.set()
+
+    directory.subscribe(follow)
+    await known.wait()
+    await branches.opened()
+    view = directory.view
+    troubles = [branch.trouble for branch in branches.all if branch.trouble]
+    if options.redis is not None and troubles:
+        # Started by hand on one Redis: better to say so than to wait.
+        raise CannotStartError(troubles[0])
+    if view is not None:
+        specs = [branch.spec for branch in branches.all]
+        where = tuple(options.connections(None).where if s is None else where_of(s) for s in specs)
+        on_ready(Serving(view, where, http.port))

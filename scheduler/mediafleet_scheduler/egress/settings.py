@@ -33,3 +33,5 @@ class Settings:
     """A job whose pod has been away for so long is lost."""
     forget_pending_after_seconds: float = 120.0
     """A claim that no pod ever confirmed and nobody works on ends after this."""
+    close_seconds: float = 5.0
+    """A desk that is stopped gives the starts under way so long; the next desk does the rest."""

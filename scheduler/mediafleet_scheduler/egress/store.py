@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-import redis.asyncio as redis
 from redis.exceptions import NoScriptError, RedisError
 
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.egress import scripts
+from mediafleet_scheduler.egress.connecting import Commands
 from mediafleet_scheduler.egress.records import (
     Record,
     UnreadableRecordError,
@@ -36,6 +36,7 @@ KEEP_LEDGER_SECONDS: Final = 7 * 86400
 _CALL_SECONDS: Final = 5.0
 _ATTEMPTS: Final = 3
 _UNSEEN: Final = ("lost", "behind")
+_MOVED: Final = "moved"
 
 Arguments = Sequence[str | int]
 
@@ -50,8 +51,6 @@ class Claim(StrEnum):
     """What came of a claim."""
 
     CLAIMED = "claimed"
-    MOVED = "moved"
-    """Somebody else was faster on this fleet: choose again."""
     LIVE = "live"
     """The id has a place already."""
     ENDED = "ended"
@@ -70,7 +69,7 @@ class Claimed:
 class Store:
     """One ledger in one Redis."""
 
-    def __init__(self, client: redis.Redis, ledger: Ledger, db: int = 0) -> None:
+    def __init__(self, client: Commands, ledger: Ledger, db: int = 0) -> None:
         self._client = client
         self._ledger = ledger
         # One hash tag, so that a Redis cluster keeps all keys of a script in one place.
@@ -107,38 +106,50 @@ class Store:
             self._remember(value)
         self._ledger.replace_all(record.job for record in self._records.values())
 
-    async def claim(self, job: Job, replaces: str = "") -> Claimed:
-        """Take a place for a job; `replaces` is the token of the claim that it moves from.
+    async def claim(self, jobs: Sequence[tuple[Job, str]]) -> list[Claimed] | None:
+        """Take places for jobs, chosen on the present local copy; `None`: that is out of date.
+
+        Each job comes with the token of the claim that it moves from, or an empty text.
 
         Raises:
-            StoreError: Redis could not be asked; the place may be taken all the same.
+            StoreError: Redis could not be asked; the places may be taken all the same.
         """
-        version = self._versions.get(job.fleet, "0")
-        record = to_json(Record(job))
-        arguments = [job.egress_id, job.fleet, version, job.token, replaces, record]
-        status, existing = await self._call(scripts.CLAIM, job.egress_id, arguments)
-        return Claimed(Claim(status), from_json(existing) if existing else None)
+        fleets = sorted({job.fleet for job, _ in jobs})
+        arguments: list[str | int] = [len(fleets)]
+        for fleet in fleets:
+            arguments += [fleet, self._versions.get(fleet, "0")]
+        for job, replaces in jobs:
+            record = to_json(Record(job))
+            arguments += [job.egress_id, job.fleet, job.token, replaces, record]
+        ids = [job.egress_id for job, _ in jobs]
+        status, results = await self._call(scripts.CLAIM, ids, arguments)
+        if status == _MOVED:
+            return None
+        return [
+            Claimed(Claim(result), from_json(record) if record else None)
+            for result, record in results
+        ]
 
     async def start(self, record: Record) -> None:
         """A pod has said that a job runs."""
         job = record.job
         self._ledger.start(job.egress_id, job.started_at or job.claimed_at, job.server_id)
         arguments: Arguments = [job.egress_id, job.token, to_json(record), KEEP_ENDED_SECONDS]
-        await self._call(scripts.START, job.egress_id, arguments)
+        await self._call(scripts.START, [job.egress_id], arguments)
 
     async def end(self, egress_id: str, record: Record | None = None) -> None:
         """A job is over; for a while a retry of its id is told what `record` says."""
         self._forget(egress_id)
         text = to_json(record) if record else ""
         arguments: Arguments = [egress_id, "", text, KEEP_ENDED_SECONDS]
-        await self._call(scripts.END, egress_id, arguments)
+        await self._call(scripts.END, [egress_id], arguments)
 
     async def release(self, egress_id: str, token: str) -> None:
         """Nothing came of the claim of a try: nothing was started, the id may be used again."""
         record = self._records.get(egress_id)
         if record is not None and record.job.token == token:
             self._forget(egress_id)
-        await self._call(scripts.END, egress_id, [egress_id, token, "", 0])
+        await self._call(scripts.END, [egress_id], [egress_id, token, "", 0])
 
     async def sync(self) -> None:
         """Take over what other desks did.
@@ -146,20 +157,18 @@ class Store:
         Raises:
             StoreError: Redis could not be asked.
         """
-        await self._call(scripts.SYNC, None, [KEEP_LEDGER_SECONDS])
+        await self._call(scripts.SYNC, [], [KEEP_LEDGER_SECONDS])
 
     async def _call(
-        self, script: str, egress_id: str | None, arguments: Arguments
-    ) -> tuple[str, str]:
+        self, script: str, egress_ids: Sequence[str], arguments: Arguments
+    ) -> tuple[str, Any]:
         """Run a script and take over what it tells; its status and record.
 
         A ledger that is not the one seen is read anew, and the script is run once more unless it
         was a claim, which has to be thought over.
         """
+        keys = self._keys + [f"{self._prefix}ended:{egress_id}" for egress_id in egress_ids]
         for _ in range(_ATTEMPTS):
-            keys = list(self._keys)
-            if egress_id is not None:
-                keys.append(f"{self._prefix}ended:{egress_id}")
             epoch, seen = self._epoch, self._seq
             status, seq, missed, record = await self._run(script, keys, [epoch, seen, *arguments])
             if status not in _UNSEEN:
@@ -167,7 +176,7 @@ class Store:
                 return status, record
             await self._reopen(epoch, seen, lost=status == "lost")
             if script is scripts.CLAIM:
-                return Claim.MOVED, ""
+                return _MOVED, ""
         raise StoreError("the ledger in Redis goes on changing under us")
 
     async def _reopen(self, epoch: str, seen: int, *, lost: bool) -> None:

@@ -1,0 +1,282 @@
+"""Which pod gets the next job."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediafleet_common.api.egress_fleet import CpuCost, Mode, RequestType
+from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.ledger import Ledger, Pod
+from mediafleet_scheduler.core.placement import Refusal, WorkerView, choose, why_nowhere
+
+CHANCE = random.Random(0)
+MAX_UTILIZATION = 0.8
+COSTS = CpuCost()
+BIG, SMALL = 4.0, 0.5
+
+
+def pod(name: str, free: float | None, jobs: int = 1, cores: float | None = 10.0) -> WorkerView:
+    return WorkerView(name, f"uid-{name}", cores, free, jobs)
+
+
+def idle(name: str, cores: float = 10.0) -> WorkerView:
+    return pod(name, cores, 0, cores)
+
+
+CASES = {
+    "pack: the fullest that fits": (
+        Mode.PACK,
+        SMALL,
+        [idle("a"), pod("b", 3.0), pod("c", 1.0), pod("d", 0.4)],
+        "c",
+    ),
+    "pack: an idle one only when no busy one fits": (
+        Mode.PACK,
+        BIG,
+        [pod("a", 3.0), idle("b")],
+        "b",
+    ),
+    "pack: of idle ones the smallest that fits, then by name": (
+        Mode.PACK,
+        BIG,
+        [idle("c", 16.0), idle("b", 4.0), idle("a", 4.0), idle("d", 2.0)],
+        "a",
+    ),
+    "pack: a tie goes by name, whatever the order": (
+        Mode.PACK,
+        SMALL,
+        [pod("b", 2.0), pod("a", 2.0)],
+        "a",
+    ),
+    "spread: the largest free share": (
+        Mode.SPREAD,
+        SMALL,
+        [pod("a", 5.0, cores=20.0), pod("b", 4.0, cores=10.0)],
+        "b",
+    ),
+    "spread: idle before busy": (Mode.SPREAD, SMALL, [pod("a", 8.0), idle("b", 2.0)], "b"),
+    "spread: equal shares go to the one with fewer jobs": (
+        Mode.SPREAD,
+        SMALL,
+        [pod("a", 5.0, jobs=3), pod("b", 5.0, jobs=2)],
+        "b",
+    ),
+    "type_aware: a track goes where most is free": (
+        Mode.TYPE_AWARE,
+        SMALL,
+        [pod("a", 2.0), pod("b", 7.0)],
+        "b",
+    ),
+    "a pod that fits nothing more is no candidate": (Mode.SPREAD, BIG, [pod("a", 3.9)], None),
+    "exactly enough is enough": (Mode.SPREAD, BIG, [pod("a", 4.0)], "a"),
+    "nobody": (Mode.PACK, SMALL, [], None),
+    "a pod of unknown size comes after those that surely fit": (
+        Mode.SPREAD,
+        SMALL,
+        [pod("a", None, 0, None), pod("b", 0.5)],
+        "b",
+    ),
+    "a pod of unknown size is better than none": (
+        Mode.SPREAD,
+        BIG,
+        [pod("a", None, 0, None), pod("b", 0.5)],
+        "a",
+    ),
+    "pods of unknown size are spread by their jobs": (
+        Mode.SPREAD,
+        BIG,
+        [pod("a", None, 2, None), pod("b", None, 1, None)],
+        "b",
+    ),
+    "pods of unknown size are packed by their jobs": (
+        Mode.PACK,
+        BIG,
+        [pod("a", None, 1, None), pod("b", None, 2, None), pod("c", None, 0, None)],
+        "b",
+    ),
+    "a pod that would not bid lately is the last": (
+        Mode.SPREAD,
+        SMALL,
+        [replace(idle("a"), shunned=True), pod("b", 1.0)],
+        "b",
+    ),
+    "and is tried when there is no other": (
+        Mode.SPREAD,
+        SMALL,
+        [replace(idle("a"), shunned=True), pod("b", 0.1)],
+        "a",
+    ),
+}
+
+
+@pytest.mark.parametrize(("mode", "cores", "pods", "wanted"), CASES.values(), ids=CASES.keys())
+def test_the_pod_chosen(
+    mode: Mode, cores: float, pods: list[WorkerView], wanted: str | None
+) -> None:
+    for order in (pods, pods[::-1]):
+        chosen = choose(order, cores, needs_chrome=False, mode=mode, chance=CHANCE)
+        assert (chosen.name if chosen else None) == wanted
+
+
+@pytest.mark.parametrize(
+    ("pods", "wanted"),
+    [
+        ([pod("a", 9.0, cores=12.0), idle("b", 4.0)], "b"),
+        ([pod("a", 5.0), pod("b", 6.0)], "b"),
+        ([pod("a", 5.0), idle("b", 2.0)], "a"),
+    ],
+    ids=["idle before the most free", "else the most free", "an idle one must be large enough"],
+)
+def test_type_aware_sends_pages_to_idle_pods(pods: list[WorkerView], wanted: str) -> None:
+    chosen = choose(pods, BIG, needs_chrome=True, mode=Mode.TYPE_AWARE, chance=CHANCE)
+    assert chosen is not None
+    assert chosen.name == wanted
+
+
+def test_pods_of_unknown_load_compete_by_two_random_ones() -> None:
+    pods = [replace(pod(f"p{n}", 1.0 + n / 10), known=False) for n in range(10)]
+    chosen = {
+        choose(pods, SMALL, False, Mode.SPREAD, random.Random(seed)).name  # type: ignore[union-attr]
+        for seed in range(200)
+    }
+    assert "p9" in chosen
+    assert len(chosen) > 5
+    assert "p0" not in chosen, "of two, the fuller one never wins"
+
+
+def test_a_known_pod_competes_with_two_of_unknown_load() -> None:
+    pods = [replace(idle(f"p{n}"), known=False) for n in range(10)]
+    best = pod("z", 9.99)
+    wins = sum(
+        choose([*pods, best], SMALL, False, Mode.PACK, random.Random(seed)) == best
+        for seed in range(20)
+    )
+    assert wins == 20, "busy before idle in pack, whatever is drawn"
+
+
+@pytest.mark.parametrize(
+    ("states", "sizes", "wanted"),
+    [
+        ([PodState.READY], [8.0], Refusal.NO_CAPACITY),
+        ([PodState.READY], [2.0], Refusal.NO_TYPE_CAPACITY),
+        ([PodState.READY, PodState.READY], [2.0, 4.0], Refusal.NO_CAPACITY),
+        ([PodState.DRAINING], [8.0], Refusal.DRAINING),
+        ([PodState.DRAINING, PodState.PENDING], [8.0, 8.0], Refusal.DRAINING),
+        ([PodState.DRAINING, PodState.READY], [8.0, 8.0], Refusal.NO_CAPACITY),
+        ([PodState.PENDING], [8.0], Refusal.NO_CAPACITY),
+        ([], [None], Refusal.NO_CAPACITY),
+        ([], [2.0], Refusal.NO_TYPE_CAPACITY),
+        ([], [], Refusal.NO_CAPACITY),
+    ],
+)
+def test_the_reason_for_placing_nowhere(
+    states: list[PodState], sizes: list[float | None], wanted: Refusal
+) -> None:
+    assert why_nowhere(states, sizes, BIG) is wanted
+
+
+class Simulated:
+    """Pods and a ledger, without a bus: places jobs as the desk does."""
+
+    def __init__(self, sizes: list[float], mode: Mode) -> None:
+        self.pods = [Pod(f"p{n}", f"u{n}", size) for n, size in enumerate(sizes)]
+        self.mode = mode
+        self.ledger = Ledger()
+        self.placed = 0
+
+    def place(self, kind: RequestType, now: float = 0.0) -> str | None:
+        views = []
+        for each in self.pods:
+            account = self.ledger.account(each, MAX_UTILIZATION, now)
+            free, jobs = account.free_cores, account.jobs
+            views.append(WorkerView(each.name, each.uid, each.cores, free, jobs))
+        chrome = kind in (RequestType.ROOM_COMPOSITE, RequestType.WEB)
+        chosen = choose(views, COSTS.of(kind), chrome, self.mode, CHANCE)
+        if chosen is None:
+            return None
+        self.placed += 1
+        egress_id = f"e{self.placed}"
+        self.ledger.put(
+            Job(egress_id, "f", chosen.name, chosen.uid, "c", kind, COSTS.of(kind), "t", now)
+        )
+        return chosen.uid
+
+    def counts(self) -> list[int]:
+        return [len(self.ledger.on(each.uid)) for each in self.pods]
+
+
+@given(st.integers(1, 30), st.integers(0, 200), st.sampled_from([Mode.SPREAD, Mode.TYPE_AWARE]))
+def test_a_burst_of_equal_jobs_is_spread_evenly(pods: int, jobs: int, mode: Mode) -> None:
+    fleet = Simulated([12.0] * pods, mode)
+    for _ in range(jobs):
+        fleet.place(RequestType.TRACK)
+    counts = fleet.counts()
+    assert max(counts) - min(counts) <= 1
+
+
+def test_51_tracks_on_10_pods_are_5_or_6_each() -> None:
+    fleet = Simulated([12.0] * 10, Mode.SPREAD)
+    for _ in range(51):
+        assert fleet.place(RequestType.TRACK)
+    assert sorted(fleet.counts()) == [5] * 9 + [6]
+
+
+@given(
+    st.lists(st.sampled_from([2.0, 4.0, 8.0, 12.0]), min_size=1, max_size=8),
+    st.lists(st.sampled_from(RequestType), max_size=60),
+    st.sampled_from(Mode),
+)
+def test_no_mode_passes_a_pods_budget(
+    sizes: list[float], kinds: list[RequestType], mode: Mode
+) -> None:
+    fleet = Simulated(sizes, mode)
+    for kind in kinds:
+        before = fleet.counts()
+        uid = fleet.place(kind)
+        if uid is None:
+            continue
+        index = next(n for n, each in enumerate(fleet.pods) if each.uid == uid)
+        used = sum(job.cores for job in fleet.ledger.on(uid).values())
+        alone = before[index] == 0
+        assert used <= sizes[index] * (1.0 if alone else MAX_UTILIZATION) + 1e-9
+
+
+def test_pack_fills_pods_one_after_the_other() -> None:
+    fleet = Simulated([12.0] * 4, Mode.PACK)
+    order = [fleet.place(RequestType.TRACK) for _ in range(51)]
+    # A busy pod of 12 CPUs takes 0.8 x 12 = 9.6: 19 tracks of 0.5.
+    assert order == ["u0"] * 19 + ["u1"] * 19 + ["u2"] * 13
+
+
+@given(st.lists(st.sampled_from(RequestType), max_size=60))
+def test_pack_opens_an_idle_pod_only_when_no_busy_one_fits(kinds: list[RequestType]) -> None:
+    fleet = Simulated([8.0] * 6, Mode.PACK)
+    for kind in kinds:
+        free = {
+            each.uid: fleet.ledger.account(each, MAX_UTILIZATION, 0.0).free_cores or 0.0
+            for each in fleet.pods
+            if fleet.ledger.on(each.uid)
+        }
+        busy_fits = any(cores >= COSTS.of(kind) for cores in free.values())
+        uid = fleet.place(kind)
+        if busy_fits:
+            assert uid in free
+
+
+def test_type_aware_keeps_pages_apart_while_there_are_idle_pods() -> None:
+    fleet = Simulated([8.0] * 4, Mode.TYPE_AWARE)
+    for _ in range(4):
+        fleet.place(RequestType.WEB)
+    assert fleet.counts() == [1, 1, 1, 1]
+
+
+def test_an_idle_pod_takes_a_job_as_large_as_all_its_cpus() -> None:
+    fleet = Simulated([4.0], Mode.SPREAD)
+    assert fleet.place(RequestType.ROOM_COMPOSITE) == "u0"
+    assert fleet.place(RequestType.TRACK) is None
