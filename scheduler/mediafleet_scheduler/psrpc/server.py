@@ -23,6 +23,7 @@ from mediafleet_scheduler.psrpc.errors import BadMessageError, Code, PsrpcError
 
 MAX_WAITING_BYTES: Final = 32 << 20
 """Payloads of requests that wait for a grant; the oldest are given up beyond this."""
+REMEMBERED_GRANTS: Final = 10_000
 MAX_RUNNING: Final = 10_000
 """Requests that run at a time; no bid is made beyond this."""
 
@@ -130,6 +131,7 @@ class Method:
         self._grants = channels.grant(server.service, method, topic)
         self._waiting: collections.OrderedDict[str, Request] = collections.OrderedDict()
         self._waiting_bytes = 0
+        self._granted: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._subscriptions: list[Subscription] = []
 
     async def open(self) -> None:
@@ -150,7 +152,7 @@ class Method:
         try:
             request = decode(data, Request)
             now = self._server.now_ns()
-            if request.expiry_ns <= now:
+            if request.expiry_ns <= now or request.request_id in self._granted:
                 return
             if request.multi:
                 self._server.run(self._handler, request)
@@ -176,6 +178,10 @@ class Method:
         if request is None or grant.server_id != self._server.server_id:
             return
         if request.expiry_ns > self._server.now_ns():
+            # A request heard twice must not run twice, and its grant may be heard twice as well.
+            self._granted[request.request_id] = None
+            if len(self._granted) > REMEMBERED_GRANTS:
+                self._granted.popitem(last=False)
             self._server.run(self._handler, request)
 
     def _wait(self, request: Request, now_ns: int) -> None:
