@@ -14,6 +14,7 @@ from tests.cluster.watching.deploying import RELEASE, Product, deployed
 from mediafleet_common.api import crds
 from mediafleet_testbed import toolchain
 from mediafleet_testbed.errors import CommandError
+from mediafleet_testbed.pods import container, pod, service
 from mediafleet_testbed.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -117,9 +118,9 @@ def test_a_restricted_namespace_admits_every_pod_of_the_chart(
 ) -> None:
     pods = pods_of(render(node, CHART, "-n", workspace.name, *VARIANTS[variant]))
     assert len(pods) == 3
-    for pod in pods:
-        pod["metadata"].pop("namespace", None)
-        workspace.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+    for each in pods:
+        each["metadata"].pop("namespace", None)
+        workspace.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(each))
 
 
 @pytest.mark.parametrize(
@@ -142,11 +143,16 @@ def test_the_api_server_takes_a_sample(workspace: Workspace, sample: Path) -> No
     workspace.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(sample))
 
 
+LOCKED_REDIS = "locked-redis:6379"
+PASSWORD = {"name": "redis", "key": "password"}
 FLEET = {
     "apiVersion": "mediafleet.dev/v1alpha1",
     "kind": "EgressFleet",
     "metadata": {"name": "recorder"},
-    "spec": {"image": "mediafleet-testbed:dev", "redis": {"address": "redis:6379"}},
+    "spec": {
+        "image": "mediafleet-testbed:dev",
+        "redis": {"address": LOCKED_REDIS, "passwordSecret": PASSWORD},
+    },
 }
 POOL = {
     "apiVersion": "mediafleet.dev/v1alpha1",
@@ -164,11 +170,17 @@ BESIDE_PODS = (
 
 @pytest.fixture
 def product(node: Node, workspace: Workspace) -> Iterator[Product]:
-    """The chart, installed with no right outside of its namespace."""
-    with deployed(
-        node, workspace, {"rbac": {"nodes": False}, "egress": {"enabled": False}}
-    ) as product:
-        yield product
+    """The chart, installed with no right outside of its namespace, and a Redis with a password."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": PASSWORD["name"]}}
+    command = ("redis-server", "--save", "", "--requirepass", "open sesame")
+    workspace.apply(
+        {**secret, "stringData": {PASSWORD["key"]: "open sesame"}},
+        pod("locked-redis", container("redis", "redis:dev", *command)),
+        service("locked-redis", 6379, 6379),
+    )
+    redis = [{"address": LOCKED_REDIS, "passwordSecret": PASSWORD}]
+    with deployed(node, workspace, {"rbac": {"nodes": False}, "egress": {"redis": redis}}) as it:
+        yield it
 
 
 def may(product: Product, account: str, verb: str, *what: str) -> bool:
@@ -190,12 +202,14 @@ def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_mor
     workspace.apply(FLEET, POOL)
     for what in BESIDE_PODS:
         wait_for(what, partial(workspace.get, *what.split("/")))
-    for pod in ("recorder-0", "transcoders-0"):
-        wait_for(pod, partial(workspace.get, "pod", pod))
+    for name in ("recorder-0", "transcoders-0"):
+        wait_for(name, partial(workspace.get, "pod", name))
     for resource in ("efleet/recorder", "opool/transcoders"):
         workspace.wait("condition=TemplateValid", resource)
     wait_for("an Event", lambda: "ScaledUp" in workspace.kubectl("get", "events.events.k8s.io"))
-    for component in ("operator",):
+    serving = f"serving the fleets on Redis at {LOCKED_REDIS}"
+    wait_for(serving, lambda: serving in workspace.kubectl("logs", f"deployment/{RELEASE}-egress"))
+    for component in ("operator", "egress"):
         log = workspace.kubectl("logs", f"deployment/{RELEASE}-{component}")
         refused = [line for line in log.splitlines() if "forbidden" in line]
         assert [line for line in refused if '"nodes"' not in line] == []
