@@ -57,6 +57,15 @@ class Api:
         """A GET; the parsed answer."""
         return await self._ask("GET", path, query=query)
 
+    async def text(self, path: str, **query: str) -> str:
+        """A GET of plain text, such as a log."""
+        async with (
+            asyncio.timeout(TIMEOUT_SECONDS),
+            self._session.get(path, params=query) as response,
+        ):
+            await _check(response)
+            return await response.text(errors="replace")
+
     async def patch(self, path: str, body: dict[str, Any]) -> Any:
         """A merge patch."""
         return await self._ask("PATCH", path, body, "application/merge-patch+json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mediafleet_common.api.names import API_VERSION, Kind
+from mediafleet_common.api.names import API_VERSION, Kind, Label
 
 IMAGE: Final = "mediafleet-testbed:dev"
 CONTROL_PORT: Final = 7000
@@ -18,12 +18,23 @@ _DRAIN: Final = {"settle": f"{SETTLE_SECONDS:g}s", "timeout": f"{DRAIN_TIMEOUT_S
 _STANDIN: Final = ("python", "-m")
 
 
+ONLY_SLOT_1: Final = {"fieldRef": {"fieldPath": f"metadata.labels['{Label.SLOT}']"}}
+"""Value of a switch that is on in slot 1 alone."""
+
+
 def egress_fleet(
-    name: str, redis: str, replicas: int, *, env: Mapping[str, str] | None = None, **spec: Any
+    name: str, redis: str, replicas: int, *, env: Mapping[str, Any] | None = None, **spec: Any
 ) -> dict[str, Any]:
-    """An EgressFleet of stand-in workers; `spec` wins over what is set here."""
+    """An EgressFleet of stand-in workers; `spec` wins over what is set here.
+
+    A value of `env` may also be where the value comes from.
+    """
     settings = {"STANDIN_IO": "publish", "STANDIN_CPUS": "16", **(env or {})}
-    worker = _worker("egress", 1, env=[{"name": n, "value": v} for n, v in settings.items()])
+    variables = [
+        {"name": name, "value" if isinstance(value, str) else "valueFrom": value}
+        for name, value in settings.items()
+    ]
+    worker = _worker("egress", 1, env=variables)
     return _resource(
         Kind.EGRESS_FLEET,
         name,
