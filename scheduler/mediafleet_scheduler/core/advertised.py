@@ -14,7 +14,7 @@ from typing import Final
 
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
-from mediafleet_scheduler.directory.views import Node, PoolView
+from mediafleet_scheduler.core.views import Node, PoolView
 
 NodeKey = tuple[str, str]
 """Uid and URL: a node under another address is asked anew."""

@@ -1,0 +1,80 @@
+"""What desks know of fleets, pools and their pods, whoever told it: frozen snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mediafleet_common.api.egress_fleet import Placement, RedisSpec, RequestType
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.orchestrator_pool import Advertise
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One egress pod, or one entry of the workers file."""
+
+    name: str
+    uid: str
+    """Tells a pod from an earlier one of the same name; a file's worker has its cluster_id."""
+    cluster_id: str
+    """Its psrpc topic."""
+    metrics_url: str | None
+    """`None`: its load is unknown."""
+    cpu_cores: float | None
+    """CPUs of the pod; `None`: unknown, so nothing is placed on it by CPU."""
+    memory_bytes: int | None
+    state: PodState
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One egress fleet."""
+
+    namespace: str
+    """Empty for a fleet from a file."""
+    name: str
+    placement: Placement
+    accepts: frozenset[RequestType]
+    """All of them when the resource says nothing."""
+    redis: RedisSpec | None
+    """`None`: the Redis that the desk was started with."""
+    workers: tuple[Worker, ...]
+    """By name."""
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, unique among the fleets of a desk."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class EgressView:
+    """All fleets a desk serves, by key."""
+
+    fleets: tuple[Fleet, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One orchestrator pod, or one entry of the nodes file."""
+
+    name: str
+    uid: str
+    url: str
+    """As the gateway reaches it; not yet checked."""
+    metrics_url: str | None
+    state: PodState
+    changed_at: float | None = None
+    """Unix time of the change that brought it to this state (pod Ready, drain started), if told;
+    for the metrics that say how old news was when it took effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """The pool an advertiser answers for."""
+
+    namespace: str
+    name: str
+    advertise: Advertise
+    nodes: tuple[Node, ...]
+    """By name."""
