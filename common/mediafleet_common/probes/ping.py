@@ -106,18 +106,22 @@ class NodeClient:
                     return Answer.TLS_ONLY, None
                 answer, message = await _unary(channel, method, request)
         except TimeoutError:
-            answer, message = Answer.TIMED_OUT, None
-        except _NoTlsError as error:
-            answer, message = error.answer, None
-        else:
-            if answer is Answer.UNREACHABLE:
+            if not self._stands():
                 await self.close()
-                if fresh and self._url.scheme == "https":
-                    # TLS has just been completed without verifying: the certificate is to blame.
-                    return Answer.TLS_ONLY, None
-        if not answer.alive:
+            return Answer.TIMED_OUT, None
+        except _NoTlsError as error:
+            return error.answer, None
+        if answer is Answer.UNREACHABLE:
             await self.close()
+            if fresh and self._url.scheme == "https":
+                # TLS has just been completed without verifying: the certificate is to blame.
+                return Answer.TLS_ONLY, None
         return answer, message
+
+    def _stands(self) -> bool:
+        """Whether there is a connection: one that is only slow is not made anew, since a
+        handshake is the last thing that a busy node needs."""
+        return self._channel is not None and _connected(self._channel)
 
     async def _dial(self) -> grpc.aio.Channel | None:
         if self._url.scheme == "http":
@@ -145,9 +149,12 @@ async def _unary(
         message: bytes = await channel.unary_unary(method)(request)
     except grpc.aio.AioRpcError:
         # A status over a connection that stands is the node's own word, UNAVAILABLE included.
-        stands = channel.get_state() is grpc.ChannelConnectivity.READY
-        return (Answer.REFUSED if stands else Answer.UNREACHABLE), None
+        return (Answer.REFUSED if _connected(channel) else Answer.UNREACHABLE), None
     return Answer.ANSWERED, message
+
+
+def _connected(channel: grpc.aio.Channel) -> bool:
+    return channel.get_state() is grpc.ChannelConnectivity.READY
 
 
 def _unverified() -> ssl.SSLContext:

@@ -26,6 +26,8 @@ LIMITS: Final = (
     ("grpc.max_connection_age_grace_ms", 30_000),
     ("grpc.so_reuseport", 0),
 )
+_CALLS_AT_ONCE: Final = 2000
+"""More are refused with RESOURCE_EXHAUSTED."""
 _GRACE_SECONDS: Final = 2.0
 
 
@@ -53,7 +55,7 @@ class GrpcServer:
     async def __aenter__(self) -> Self:
         host, port = split_host_port(self._listen)
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        server = grpc.aio.server(options=LIMITS)
+        server = grpc.aio.server(options=LIMITS, maximum_concurrent_rpcs=_CALLS_AT_ONCE)
         server.add_generic_rpc_handlers(self._handlers)
         try:
             if self._credentials is None:

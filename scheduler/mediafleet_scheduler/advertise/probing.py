@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -12,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import NodeUrl
-from mediafleet_common.probes.ping import NodeClient
+from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertised import (
@@ -29,6 +30,7 @@ from mediafleet_scheduler.directory.views import Node
 _log: Final = logging.getLogger(__name__)
 _TIMEOUT_SECONDS: Final = 0.5
 _AT_ONCE: Final = 64
+_LATE_SECONDS: Final = 0.15
 _RESTART_SECONDS: Final = 1.0
 _DESCRIBE_EVERY: Final = 60
 """Pings between two looks at what a node says it is."""
@@ -52,6 +54,7 @@ class Prober:
         self._metrics = metrics
         self._on_change = on_change
         self._timeout_seconds = timeout_seconds
+        self._too_late = timeout_seconds + _LATE_SECONDS
         self._health: dict[NodeKey, Health] = {}
         self._tasks: dict[NodeKey, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -117,7 +120,12 @@ class Prober:
                 await asyncio.sleep(pause)
 
     async def _ask(self, client: NodeClient, before: Health) -> Health:
+        began = time.monotonic()
         answer = await client.ping(self._timeout_seconds)
+        if answer is Answer.TIMED_OUT and time.monotonic() - began > self._too_late:
+            # This process was held up, so that the answer may have been there in time.
+            self._metrics.probes.labels("held_up").inc()
+            return before
         self._metrics.probes.labels(answer.value).inc()
         after = before.after(answer.alive, self._rules)
         if after.alive and after.answers % _DESCRIBE_EVERY == 1:

@@ -26,11 +26,15 @@ Method = Callable[[bytes, Context], Awaitable[bytes]]
 def handler(board: Board, metrics: AdvertiseMetrics) -> grpc.GenericRpcHandler:
     """The gRPC methods, on top of a board."""
 
+    answered = metrics.get_orchestrator.labels("ok")
+    not_ready = metrics.get_orchestrator.labels("not_ready")
+
     async def get_orchestrator(_: bytes, context: Context) -> bytes:
         notice = board.notice
-        metrics.get_orchestrator.labels("not_ready" if notice is None else "ok").inc()
         if notice is not None:
+            answered.inc()
             return notice.orchestrator_info
+        not_ready.inc()
         return _refuse(context, grpc.StatusCode.UNAVAILABLE, _NOT_YET)
 
     async def ping(request: bytes, _: Context) -> bytes:
