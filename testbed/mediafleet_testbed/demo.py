@@ -60,7 +60,9 @@ class Demo:
     def tell(self) -> bool:
         """Run the story and print what it says; whether it ended well."""
         self._apply(MANIFESTS / "story.yaml")
-        follow = ("logs", "-n", "media", "-f", "job/story", "--pod-running-timeout=60s")
+        started = ("wait", "-n", "media", "--for=jsonpath={.status.ready}=1", "job/story")
+        self._kubectl(*started, "--timeout=60s")
+        follow = ("logs", "-n", "media", "-f", "job/story")
         subprocess.run(
             self._target.command("kubectl", *follow),
             env=dict(self._target.environment()),

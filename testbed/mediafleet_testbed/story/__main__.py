@@ -35,7 +35,7 @@ async def tell(console: Console) -> Claims:
 
 def main() -> None:
     """Tell it; exit 1 when a claim failed."""
-    console = Console(width=100, force_terminal=os.environ.get("COLOUR") == "1")
+    console = Console(width=100, soft_wrap=True, force_terminal=os.environ.get("COLOUR") == "1")
     try:
         claims = asyncio.run(tell(console))
     except TestbedError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import aiohttp
 from rich.console import Console
@@ -69,21 +70,21 @@ class PoolStory:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as session:
             for name, ip in busy.items():
                 await session.put(f"http://{ip}:{CONTROL_PORT}/sessions/{name}")
-            self._say(f"a session each on {', '.join(busy)}")
+            self._say(f"a session each on {self._slots(busy)}")
             began = await self._scale(4)
             await self._listed(4)
             leaving = self._timeline.left_the_list()
             waited_for = leaving & busy.keys()
             self._say(
-                f"off the list: {', '.join(sorted(leaving))}; with a session: "
-                f"{', '.join(sorted(waited_for)) or 'none'}"
+                f"off the list: {self._slots(leaving)}; with a session, so waited for: "
+                f"{self._slots(waited_for)}"
             )
             await asyncio.sleep(WAIT_SECONDS)
             here = {pod.name for pod in await self._cluster.pods(self._pool) if not pod.deleting}
             claims.holds(
                 "pool: idle nodes leave first, and busy ones are waited for",
                 len(waited_for) == 2 and waited_for <= here and not (leaving - waited_for) & here,
-                f"still there after {WAIT_SECONDS:g} s: {', '.join(sorted(leaving & here))}",
+                f"still there after {WAIT_SECONDS:g} s: {self._slots(leaving & here)}",
             )
             for name, ip in busy.items():
                 if name in here:
@@ -97,6 +98,13 @@ class PoolStory:
         )
         await asyncio.sleep(4 * POLL_SECONDS)
         self._say(f"4 nodes left, {self._timeline.now() - began:.1f} s after the scale")
+        for name in sorted(leaving):
+            self._say(
+                f"node {self._slots([name])}: draining +{self._timeline.draining[name]:.1f} s, "
+                f"unlisted +{self._timeline.unlisted[name]:.1f} s, "
+                f"deleted +{self._timeline.gone[name]:.1f} s"
+                + (" (its session ended first)" if name in waited_for else "")
+            )
         self._judge(leaving, waited_for, ended, claims)
 
     def _judge(self, leaving: set[str], waited_for: set[str], ended: float, claims: Claims) -> None:
@@ -138,14 +146,18 @@ class PoolStory:
                 if answer is not None:
                     nodes = tuple(OrchestratorInfo.FromString(answer).nodes)
                     if self._timeline.note_list(nodes):
-                        names = sorted(self._timeline.names.get(url, url) for url in nodes)
-                        self._say(f"GetOrchestrator lists {len(nodes)}: {' '.join(names)}")
+                        names = [self._timeline.names.get(url, url) for url in nodes]
+                        self._say(f"GetOrchestrator lists {len(nodes)}: {self._slots(names)}")
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _watch_pods(self) -> None:
         while True:
             self._timeline.note_pods(await self._cluster.pods(self._pool))
             await asyncio.sleep(POLL_SECONDS)
+
+    def _slots(self, names: Iterable[str]) -> str:
+        """Nodes by their slots: `transcoders-3` and `transcoders-4` as `3 4`."""
+        return " ".join(sorted(name.removeprefix(f"{self._pool}-") for name in names)) or "none"
 
     def _say(self, text: str) -> None:
         self._console.print(f"  +{self._timeline.now():5.1f} s  {text}", highlight=False)
