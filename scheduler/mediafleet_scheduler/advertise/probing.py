@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -36,6 +36,16 @@ _DESCRIBE_EVERY: Final = 60
 """Pings between two looks at what a node says it is."""
 
 
+class Asked(Protocol):
+    """A node that can be asked; `NodeClient` is the real one."""
+
+    async def ping(self, timeout_seconds: float) -> Answer:
+        """Ping it once."""
+
+    async def orchestrator_info(self, timeout_seconds: float) -> bytes | None:
+        """What it says of itself, if it does."""
+
+
 class Prober:
     """One task per ready node; what they learn is in `health`.
 
@@ -49,10 +59,12 @@ class Prober:
         metrics: AdvertiseMetrics,
         on_change: Callable[[], None],
         timeout_seconds: float = _TIMEOUT_SECONDS,
+        dial: Callable[[NodeUrl], AbstractAsyncContextManager[Asked]] = NodeClient,
     ) -> None:
         self._rules = rules
         self._metrics = metrics
         self._on_change = on_change
+        self._dial = dial
         self._timeout_seconds = timeout_seconds
         self._too_late = timeout_seconds + _LATE_SECONDS
         self._health: dict[NodeKey, Health] = {}
@@ -108,7 +120,7 @@ class Prober:
         task.add_done_callback(ended)
 
     async def _ask_forever(self, key: NodeKey, where: NodeUrl) -> None:
-        async with NodeClient(where) as client:
+        async with self._dial(where) as client:
             while True:
                 before = self._health[key]
                 async with self._turns:
@@ -119,10 +131,11 @@ class Prober:
                 pause = pause_seconds(after, len(self._tasks), self._rules, random.random())
                 await asyncio.sleep(pause)
 
-    async def _ask(self, client: NodeClient, before: Health) -> Health:
-        began = time.monotonic()
+    async def _ask(self, client: Asked, before: Health) -> Health:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         answer = await client.ping(self._timeout_seconds)
-        if answer is Answer.TIMED_OUT and time.monotonic() - began > self._too_late:
+        if answer is Answer.TIMED_OUT and clock() - began > self._too_late:
             # This process was held up, so that the answer may have been there in time.
             self._metrics.probes.labels("held_up").inc()
             return before
