@@ -82,7 +82,10 @@ class Forwarder:
     async def forward(self, request: Request, cluster_id: str, patient: bool = False) -> Forwarded:
         """Hand a request to the pod with that topic, and wait for its answer."""
         settings = self._settings
-        wait = settings.patient_bid_wait_seconds if patient else settings.bid_wait_seconds
+        wait = settings.patient_bid_wait_seconds
+        if not patient:
+            crowd = settings.bid_wait_per_call_seconds * self._client.waiting
+            wait = min(wait, settings.bid_wait_seconds + crowd)
         left = (request.expiry_ns - time.time_ns()) / 1e9
         try:
             response = await self._client.request(

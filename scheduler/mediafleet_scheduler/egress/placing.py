@@ -99,7 +99,14 @@ class Placer:
         self._wishes.append(_Wish(request, token, excluded, replaces, found))
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work(), name="placing")
-        return await found
+        place = await found
+        if isinstance(place, Nowhere):
+            # Its own job may be what fills the pods.
+            known = await self._store.find(request.egress_id)
+            record = known.existing if known is not None else None
+            if known and record and record.job.token not in (token, replaces):
+                return Known(record, known.status is Claim.ENDED)
+        return place
 
     async def _work(self) -> None:
         while self._wishes:

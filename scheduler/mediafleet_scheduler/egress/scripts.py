@@ -85,6 +85,16 @@ fleet token replaces record. `moved` says that somebody else has claimed a place
 meanwhile. Else the record is a result for each job, where `live` and `ended` give the record of
 the same id that stands in the way."""
 
+FIND: Final = (
+    _PROLOGUE
+    + """
+local live = redis.call('HGET', jobs, ARGV[3])
+if live then return changes('live', live) end
+return changes('ended', redis.call('GET', KEYS[4]) or '')
+"""
+)
+"""What is known of an id: KEYS jobs state log ended, ARGV epoch seen id."""
+
 START: Final = (
     _PROLOGUE
     + """

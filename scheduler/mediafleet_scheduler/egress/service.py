@@ -52,7 +52,7 @@ class EgressService:
     ) -> None:
         self._bus = bus
         self._directory = directory
-        self._metrics = metrics
+        self.metrics: Final = metrics
         self._settings = settings or Settings()
         self.ledger: Final = Ledger()
         self.pods: Final = Pods(self.ledger)
@@ -75,8 +75,12 @@ class EgressService:
     ) -> None:
         await self._open.aclose()
 
+    async def settled(self) -> None:
+        """Wait until all that is known is written to Redis."""
+        await self._clerk.finish()
+
     async def _start(self, stack: AsyncExitStack) -> None:
-        settings, metrics = self._settings, self._metrics
+        settings, metrics = self._settings, self.metrics
         await self._store.open()
         rpc = Client(self._bus, SERVICE, on_bad_message=self._bad_message)
         await stack.enter_async_context(rpc)
@@ -105,7 +109,7 @@ class EgressService:
         await ends.listen(self._bus)
         server = Server(self._bus, SERVICE, on_bad_message=self._bad_message)
         desk = Desk(server, tools)
-        sweeper = Sweeper(tools, desk)
+        self.sweeper = sweeper = Sweeper(tools, self.ledger, desk)
         await self._look_first(scraper, sweeper)
         await stack.enter_async_context(server)
         stack.push_async_callback(desk.close)
@@ -132,5 +136,5 @@ class EgressService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _bad_message(self, channel: str, error: BadMessageError) -> None:
-        self._metrics.bad_messages.labels(error.reason).inc()
+        self.metrics.bad_messages.labels(error.reason).inc()
         log_bad_message(channel, error)

@@ -11,6 +11,8 @@ class Settings:
 
     bid_wait_seconds: float = 0.2
     """A pod that has not bid within this is passed over."""
+    bid_wait_per_call_seconds: float = 0.01
+    """So much longer for each request that is waiting for a bid: in a burst the pods have work."""
     patient_bid_wait_seconds: float = 1.0
     """When no pod bid, the best ones are asked once more with this much patience."""
     forward_seconds: float = 20.0

@@ -130,6 +130,16 @@ class Store:
             for result, record in results
         ]
 
+    async def find(self, egress_id: str) -> Claimed | None:
+        """What is known of an id; `None`: nothing.
+
+        Raises:
+            StoreError: Redis could not be asked.
+        """
+        arguments: Arguments = [egress_id]
+        status, record = await self._call(scripts.FIND, [egress_id], arguments)
+        return Claimed(Claim(status), from_json(record)) if record else None
+
     async def start(self, record: Record) -> None:
         """A pod has said that a job runs."""
         job = record.job

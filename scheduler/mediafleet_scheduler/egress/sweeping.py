@@ -11,6 +11,8 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.egress.desk import Desk
 from mediafleet_scheduler.egress.listing import Listing, list_active
 from mediafleet_scheduler.egress.records import Record
@@ -26,8 +28,9 @@ _log: Final = logging.getLogger(__name__)
 class Sweeper:
     """Compares the ledger with what other desks and the pods say."""
 
-    def __init__(self, tools: Tools, desk: Desk) -> None:
+    def __init__(self, tools: Tools, ledger: Ledger, desk: Desk) -> None:
         self._tools = tools
+        self._ledger = ledger
         self._desk = desk
         self._away_since: dict[str, float] = {}
         self._listed_at = 0.0
@@ -58,23 +61,21 @@ class Sweeper:
             tools.client, len(tools.pods.by_uid), settings.list_wait_seconds, tools.metrics
         )
         self._listed_at = asyncio.get_running_loop().time()
-        for record in tuple(tools.store.records.values()):
-            self._compare(record, listing, asked_at)
+        for job in tuple(self._ledger.jobs.values()):
+            self._compare(job, listing, asked_at)
         answered = len(listing.by_server) >= len(tools.pods.by_uid)
-        if answered and listing.ids <= tools.store.records.keys():
+        if answered and listing.ids <= self._ledger.jobs.keys():
             tools.pods.complete_until = self._listed_at + 3 * settings.list_every_seconds
 
-    def _compare(self, record: Record, listing: Listing, asked_at: float) -> None:
-        job, settings = record.job, self._tools.settings
+    def _compare(self, job: Job, listing: Listing, asked_at: float) -> None:
+        settings = self._tools.settings
         if self._desk.is_trying(job.egress_id):
             return
         server_id = listing.server_of(job.egress_id)
         if server_id is not None:
             self._away_since.pop(job.egress_id, None)
             if job.started_at is None:
-                running = replace(
-                    record, job=replace(job, started_at=asked_at, server_id=server_id)
-                )
+                running = Record(replace(job, started_at=asked_at, server_id=server_id))
                 self._tools.clerk.note("start", lambda: self._tools.store.start(running))
             return
         if job.started_at is None:

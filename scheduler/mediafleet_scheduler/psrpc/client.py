@@ -145,6 +145,11 @@ class Client:
     ) -> None:
         await self._open.aclose()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a bid."""
+        return sum(not call.chosen.done() for call in self._calls.values())
+
     async def request(
         self,
         method: str,
