@@ -153,9 +153,10 @@ def _say(event: str, **more: object) -> None:
     print(json.dumps({"at": round(time.time(), 3), "event": event, **more}), flush=True)
 
 
-async def keep_busy(gateway: Gateway, options: argparse.Namespace, stop: asyncio.Event) -> None:
+async def keep_busy(
+    gateway: Gateway, options: argparse.Namespace, chance: random.Random, stop: asyncio.Event
+) -> None:
     """Run one session after the other until `stop`, and tell of each."""
-    chance = random.Random(options.standinSeed)
     while not stop.is_set():
         try:
             session = await gateway.start()
@@ -211,9 +212,10 @@ async def _main(options: argparse.Namespace) -> None:
     nodes = await gateway.nodes()
     _say("discovered", nodes=[node.info.transcoder for node in nodes])
     print(f"stand-in gateway ready: {len(nodes)} nodes", flush=True)
+    chance = random.Random(options.standinSeed)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(options.standinSessions):
-            tasks.create_task(keep_busy(gateway, options, stop))
+            tasks.create_task(keep_busy(gateway, options, chance, stop))
 
 
 def main() -> None:
