@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from hypothesis import HealthCheck, settings
+
 
 def pytest_configure() -> None:
     """Say that there is no event loop yet.
@@ -12,3 +14,8 @@ def pytest_configure() -> None:
     closes, and its warning fails whichever test runs when it is collected.
     """
     asyncio.set_event_loop(None)
+
+
+# A property is about what holds, not about how fast a shared machine checks it.
+settings.register_profile("mediafleet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mediafleet")
