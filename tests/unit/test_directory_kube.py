@@ -62,7 +62,7 @@ class Cluster:
 
 async def test_there_is_no_view_before_everything_was_listed_once() -> None:
     cluster = Cluster()
-    await cluster.tell(Changed(cluster.pods, "a", pod("a", 5)))
+    await cluster.tell(Changed(cluster.pods, pod("a", 5)))
     await cluster.tell(Listed(cluster.pods, 10, [pod("a", 5)]))
     assert cluster.views == []
     await cluster.tell(Listed(cluster.pools, 1, []))
@@ -72,7 +72,7 @@ async def test_there_is_no_view_before_everything_was_listed_once() -> None:
 async def test_a_burst_of_news_is_one_view() -> None:
     cluster = Cluster()
     await cluster.begin()
-    await cluster.tell(*(Changed(cluster.pods, f"n{i}", pod(f"n{i}", 20 + i)) for i in range(50)))
+    await cluster.tell(*(Changed(cluster.pods, pod(f"n{i}", 20 + i)) for i in range(50)))
     assert [len(view.nodes) for view in cluster.views] == [0, 50]
 
 
@@ -93,7 +93,7 @@ async def test_the_view_stays_while_the_api_server_is_away(
     assert cluster.complaint() == "connection refused"
     assert cluster.count("directory_interruptions_total") == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    await cluster.tell(Changed(cluster.pods, "a", pod("a", 7, "draining")))
+    await cluster.tell(Changed(cluster.pods, pod("a", 7, "draining")))
     assert cluster.complaint() is None
     assert cluster.views[-1].nodes[0].state == "draining"
 
@@ -103,9 +103,9 @@ async def test_a_resource_of_another_version_is_told_once_and_the_last_reading_s
 ) -> None:
     cluster = Cluster()
     await cluster.begin()
-    await cluster.tell(Changed(cluster.pools, "p", pool(2, advertise={"maxNodes": 4})))
+    await cluster.tell(Changed(cluster.pools, pool(2, advertise={"maxNodes": 4})))
     odd = pool(3, advertise={"maxNodes": 4}, colour="red")
-    await cluster.tell(Changed(cluster.pools, "p", odd), Listed(cluster.pools, 9, [odd]))
+    await cluster.tell(Changed(cluster.pools, odd), Listed(cluster.pools, 9, [odd]))
     view = cluster.directory.view
     assert view is not None
     assert view.advertise.max_nodes == 4
@@ -118,3 +118,11 @@ async def test_how_long_nothing_was_heard_is_a_metric() -> None:
     assert cluster.count("watch_last_event_age_seconds") == float("inf")
     await cluster.begin()
     assert cluster.count("watch_last_event_age_seconds") < 5
+
+
+async def test_a_deleted_object_is_gone_although_a_list_from_before_still_has_it() -> None:
+    cluster = Cluster()
+    await cluster.begin(pod("a", 5))
+    gone = Changed(cluster.pods, pod("a", 12), deleted=True)
+    await cluster.tell(gone, Listed(cluster.pods, 11, [pod("a", 5)]))
+    assert cluster.views[-1].nodes == ()

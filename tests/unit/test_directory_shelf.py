@@ -33,12 +33,17 @@ def test_a_list_that_is_late_takes_away_nobody_newer() -> None:
 def test_a_list_that_is_late_brings_nobody_back_who_was_deleted() -> None:
     shelf: Shelf[str] = Shelf()
     shelf.put("u", 5, "u")
-    shelf.remove("u")
-    shelf.take_list(6, [("u", 5, "u")])
-    assert shelf.items == []
+    shelf.remove("u", 8)
+    for version in (6, 7):
+        shelf.take_list(version, [("u", 5, "u")])
+        assert shelf.items == []
+
+
+def test_who_was_deleted_is_forgotten_when_no_list_can_have_it_any_more() -> None:
+    shelf: Shelf[str] = Shelf()
+    shelf.remove("u", 8)
     shelf.take_list(8, [])
-    shelf.put("u", 5, "late event")  # does not come: events of one object are in order
-    assert shelf.items == ["late event"]
+    assert shelf._deleted == {}
 
 
 def test_an_object_that_cannot_be_read_stays_as_it_was() -> None:
@@ -54,7 +59,7 @@ def test_events_and_lists_in_any_interleaving_end_in_what_is_there(
 ) -> None:
     """Kubernetes' history is a sequence of versions; events come in order, lists may be late."""
     states: list[dict[str, int]] = [{}]
-    events: list[tuple[str, int] | None] = []
+    events: list[tuple[str, int, bool]] = []
     generation: dict[str, int] = {}
     for version, (name, what) in enumerate(history, start=1):
         state = dict(states[-1])
@@ -62,20 +67,18 @@ def test_events_and_lists_in_any_interleaving_end_in_what_is_there(
         if what == 0 and uid in state:
             del state[uid]
             generation[name] = generation.get(name, 0) + 1
-            events.append((uid, -1))
+            events.append((uid, version, True))
         else:
             state[uid] = version
-            events.append((uid, version))
+            events.append((uid, version, False))
         states.append(state)
     shelf: Shelf[int] = Shelf()
     listed = 0
-    for index, event in enumerate(events):
-        if event is not None:
-            uid, version = event
-            if version < 0:
-                shelf.remove(uid)
-            else:
-                shelf.put(uid, version, version)
+    for index, (uid, version, deleted) in enumerate(events):
+        if deleted:
+            shelf.remove(uid, version)
+        else:
+            shelf.put(uid, version, version)
         if data.draw(st.booleans()):
             listed = data.draw(st.integers(listed, index + 1))
             snapshot = states[listed]

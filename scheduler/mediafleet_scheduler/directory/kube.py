@@ -61,10 +61,10 @@ class _Kind(Generic[FactsT]):
                 [uid for uid, _, facts in read if facts is None],
             )
             self.listed = True
-        elif news.raw is None:
-            self.shelf.remove(news.uid)
+        elif news.deleted:
+            self.shelf.remove(_uid(news.raw), _version(news.raw))
         elif (facts := self._facts(news.raw)) is not None:
-            self.shelf.put(news.uid, _version(news.raw), facts)
+            self.shelf.put(_uid(news.raw), _version(news.raw), facts)
         return sum(before.get(uid) != text for uid, text in self._complaints.items())
 
     def _facts(self, raw: Raw) -> FactsT | None:

@@ -46,11 +46,11 @@ class _Patience:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """An object was seen, or (`raw` is `None`) deleted."""
+    """An object was seen, or deleted."""
 
     collection: Collection
-    uid: str
-    raw: Raw | None
+    raw: Raw
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,5 +194,4 @@ class Watcher:
         @kopf.on.event(collection.group, collection.version, collection.plural, registry=registry)
         async def _event(event: kopf.RawEvent, **_: Any) -> None:
             raw: Any = event["object"]
-            deleted = event["type"] == "DELETED"
-            self._deliver(Changed(collection, raw["metadata"]["uid"], None if deleted else raw))
+            self._deliver(Changed(collection, raw, deleted=event["type"] == "DELETED"))

@@ -17,9 +17,9 @@ class Shelf(Generic[T]):
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, T]] = {}
-        self._deleted: set[str] = set()
-        """Known to be gone, and perhaps still in a list that is on its way. A uid is never used
-        again."""
+        self._deleted: dict[str, int] = {}
+        """Known to be gone, since which version, and perhaps still in a list that is on its way.
+        A uid is never used again."""
 
     @property
     def items(self) -> list[T]:
@@ -32,10 +32,10 @@ class Shelf(Generic[T]):
         if uid not in self._deleted and (known is None or known[0] <= version):
             self._seen[uid] = (version, item)
 
-    def remove(self, uid: str) -> None:
-        """An object was deleted."""
+    def remove(self, uid: str, version: int) -> None:
+        """An object was deleted, as of `version`."""
         self._seen.pop(uid, None)
-        self._deleted.add(uid)
+        self._deleted[uid] = version
 
     def take_list(
         self, version: int, items: Iterable[tuple[str, int, T]], unread: Iterable[str] = ()
@@ -51,4 +51,7 @@ class Shelf(Generic[T]):
                 del self._seen[uid]
         for sighting in present:
             self.put(*sighting)
-        self._deleted &= uids
+        # An older list than the deletion says nothing of it, and a still older one may follow.
+        self._deleted = {
+            uid: at for uid, at in self._deleted.items() if uid in uids or at > version
+        }
