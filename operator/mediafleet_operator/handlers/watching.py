@@ -240,18 +240,14 @@ async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
 
 
 async def follow(watcher: Watcher, configuration: Configuration, stop: asyncio.Event) -> None:
-    """Run kopf until cancelled; should it give up, list everything and start it anew."""
-    while True:
-        handlers = registry(watcher, configuration)
+    """Run kopf until cancelled or `stop`; should it give up, list everything and start it anew.
 
-        @kopf.on.startup(registry=handlers)
-        async def startup(**_: object) -> None:
-            # kopf takes the signals for itself when it starts; they are to reach us.
-            reclaim_signals(stop)
-
+    kopf takes SIGTERM and SIGINT for itself, and returns upon them: that is then our stop.
+    """
+    while not stop.is_set():
         try:
             await kopf.operator(
-                registry=handlers,
+                registry=registry(watcher, configuration),
                 settings=settings(),
                 standalone=True,
                 clusterwide=not watcher.namespaces,
@@ -261,17 +257,14 @@ async def follow(watcher: Watcher, configuration: Configuration, stop: asyncio.E
         except Exception as error:  # noqa: BLE001 -- whatever it was, it is started anew
             _log.exception("the watches ended")
             metrics.reconcile_errors.labels("all", type(error).__name__).inc()
-        await asyncio.sleep(RELIST_SECONDS)
-        watcher.list_soon()
+            await asyncio.sleep(RELIST_SECONDS)
+            watcher.list_soon()
+        else:
+            stop.set()
+    reclaim_signals()
 
 
-def reclaim_signals(stop: asyncio.Event) -> None:
-    """The first SIGTERM or SIGINT sets `stop`, the second ends the process at once."""
-
-    def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
+def reclaim_signals() -> None:
+    """Once we are stopping, a second signal ends the process at once."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+        asyncio.get_running_loop().add_signal_handler(number, os._exit, 128 + number)
