@@ -12,6 +12,8 @@ import yaml
 
 from mediafleet_common.api import crds
 from mediafleet_common.api.names import API_VERSION, Kind, Port
+from mediafleet_operator.kube import digesting
+from mediafleet_operator.manifests.pods import Product, problem
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/mediafleet"
@@ -118,6 +120,15 @@ def test_a_sample_is_what_the_models_accept(path: Path) -> None:
     for document in ours(path):
         body = {key: document[key] for key in ("kind", "spec")}
         crds.MODELS[Kind(document["kind"])].model_validate(body, by_alias=True, by_name=False)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_pods_can_be_made_of_a_sample(path: Path) -> None:
+    for document in ours(path):
+        given = {"namespace": "default", "uid": "u", "resourceVersion": "1"}
+        raw = {**document, "metadata": {**document["metadata"], **given}}
+        resource = digesting.resource(raw, Kind(document["kind"]))
+        assert problem(resource, Product("mediafleet:dev")) is None
 
 
 @pytest.mark.parametrize("name", ["egress-fleet", "orchestrator-pool"])
