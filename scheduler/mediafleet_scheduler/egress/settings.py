@@ -17,6 +17,8 @@ class Settings:
     """When no pod bid, the best ones are asked once more with this much patience."""
     forward_seconds: float = 20.0
     """A forwarded request lives at least as long: the pod starts the job under this deadline."""
+    grant_margin_seconds: float = 5.0
+    """Clocks and queues may differ by so much: then no grant can be on its way any more."""
     answer_margin_seconds: float = 0.5
     """A refusal is sent this long before the client gives up."""
     shun_seconds: float = 2.0

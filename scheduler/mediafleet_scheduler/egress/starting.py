@@ -34,7 +34,6 @@ from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
 _log: Final = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS: Final = 0.5
-_GRANT_MARGIN_SECONDS: Final = 5.0
 _PATIENT_ATTEMPTS: Final = 2
 
 
@@ -209,8 +208,8 @@ class Try:
                 return None, False
             case Outcome.NO_BID:
                 # A full pod does not bid for what it runs, so silence alone proves nothing.
-                grants_are_over = job.claimed_at + tools.settings.forward_seconds
-                late = time.time() > grants_are_over + _GRANT_MARGIN_SECONDS
+                lives = tools.settings.forward_seconds + tools.settings.grant_margin_seconds
+                late = time.time() > job.claimed_at + lives
                 heard = tools.store.server_of(job.worker_uid) in listing.by_server
                 if not (late and heard):
                     return None, False

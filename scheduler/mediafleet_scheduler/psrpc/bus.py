@@ -134,17 +134,18 @@ class FaultyBus:
 
     def __init__(self, inner: Bus, faults: Faults, seed: int) -> None:
         self._inner = inner
-        self._faults = faults
+        self.faults = faults
+        """May be changed while it is used."""
         self._random = random.Random(seed)
 
     def publish(self, channel: str, data: bytes) -> None:
         """Send, perhaps."""
-        if self._random.random() < self._faults.lose:
+        if self._random.random() < self.faults.lose:
             return
-        copies = 2 if self._random.random() < self._faults.duplicate else 1
+        copies = 2 if self._random.random() < self.faults.duplicate else 1
         for _ in range(copies):
-            if self._random.random() < self._faults.delay:
-                delay = self._random.uniform(0, self._faults.max_delay_seconds)
+            if self._random.random() < self.faults.delay:
+                delay = self._random.uniform(0, self.faults.max_delay_seconds)
                 loop = asyncio.get_running_loop()
                 loop.call_later(delay, self._inner.publish, channel, data)
             else:

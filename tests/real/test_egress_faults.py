@@ -1,0 +1,101 @@
+"""Exactly once, on a bus that loses, doubles and delays, with desks that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from dataclasses import replace
+
+import pytest
+import redis.asyncio as redis
+from tests.real.scene import QUICK, Scene, fleet, scene, track
+
+from mediafleet_common.wire.egress_pb2 import StartEgressRequest
+from mediafleet_scheduler.directory.views import EgressView
+from mediafleet_scheduler.psrpc.bus import Faults, FaultyBus, MemoryBus
+from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
+
+NAMES = tuple(f"pod-{n}" for n in range(5))
+REQUESTS = 100
+CPUS = 24.0
+FAULTS = Faults(lose=0.05, duplicate=0.05, delay=0.3, max_delay_seconds=0.05)
+RETRIED = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
+SHORT = replace(
+    QUICK,
+    forward_seconds=0.6,
+    grant_margin_seconds=0.1,
+    list_wait_seconds=0.1,
+    answer_margin_seconds=0.05,
+    close_seconds=0.0,
+)
+
+
+async def as_livekit_server(stage: Scene, request: StartEgressRequest) -> PsrpcError | None:
+    """Start as livekit-server does, with its three attempts; all its times divided by ten."""
+    failure: PsrpcError | None = None
+    for attempt in range(3):
+        try:
+            failure = (await stage.start(request, seconds=2**attempt)).error
+        except PsrpcError as error:
+            failure = error
+        if failure is None or failure.code not in RETRIED:
+            return failure
+        await asyncio.sleep(0.1 * 2**attempt)
+    return failure
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_request_is_started_twice_on_a_bad_bus(commands: redis.Redis, seed: int) -> None:
+    bus = FaultyBus(MemoryBus(), FAULTS, seed)
+    async with scene(bus, commands) as stage:
+        for name in NAMES:
+            await stage.standin(name, start_seconds=0.02, cpus=CPUS)
+        stage.directory.publish(EgressView((fleet(*NAMES, cpus=CPUS),)))
+        async with stage.desk(SHORT):
+            failures = await asyncio.gather(
+                *(as_livekit_server(stage, track()) for _ in range(REQUESTS))
+            )
+        started = stage.started
+    assert len(started) == len(set(started)), "an id was started twice"
+    succeeded = failures.count(None)
+    assert succeeded >= 0.95 * REQUESTS
+    assert len(started) >= succeeded
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_desks_that_die_left_behind_one_that_lives_sets_right(
+    commands: redis.Redis, seed: int
+) -> None:
+    chance = random.Random(seed)
+    bus = FaultyBus(MemoryBus(), FAULTS, seed)
+    requests = [track() for _ in range(REQUESTS)]
+    over = asyncio.Event()
+
+    async def desks() -> None:
+        while not over.is_set():
+            async with stage.desk(SHORT):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(chance.uniform(0.05, 0.5)):
+                        await over.wait()
+
+    async def later(number: int, request: StartEgressRequest) -> None:
+        await asyncio.sleep(number * 0.02)
+        await as_livekit_server(stage, request)
+
+    async with scene(bus, commands) as stage:
+        for name in NAMES:
+            await stage.standin(name, start_seconds=0.02, cpus=CPUS)
+        stage.directory.publish(EgressView((fleet(*NAMES, cpus=CPUS),)))
+        running = asyncio.create_task(desks())
+        await asyncio.gather(*(later(number, each) for number, each in enumerate(requests)))
+        over.set()
+        await running
+        assert len(stage.started) == len(set(stage.started)), "an id was started twice"
+        bus.faults = Faults()
+        async with stage.desk(SHORT) as desk:
+            failures = await asyncio.gather(*(as_livekit_server(stage, r) for r in requests))
+            assert failures == [None] * REQUESTS
+            await desk.settled()
+            assert len(desk.ledger.jobs) == REQUESTS
+        assert sorted(stage.started) == sorted(request.egress_id for request in requests)
