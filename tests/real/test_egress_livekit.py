@@ -1,0 +1,81 @@
+"""The desk in front of an unmodified livekit-server, called by LiveKit's own client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio as redis
+from livekit import api
+from tests.real.scene import Scene, eventually, fleet, scene
+
+from mediafleet_scheduler.directory.views import EgressView
+from mediafleet_scheduler.egress.settings import Settings
+from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+from mediafleet_testbed.real import LIVEKIT_KEY, LIVEKIT_SECRET, LivekitServer
+from mediafleet_testbed.standins.egress_worker import Io
+
+NAMES = tuple(f"pod-{n}" for n in range(10))
+
+
+@pytest.fixture
+async def stage(commands: redis.Redis) -> AsyncIterator[Scene]:
+    async with RedisBus(commands) as bus, scene(bus, commands) as made:
+        yield made
+
+
+@pytest.fixture
+async def client(livekit: LivekitServer) -> AsyncIterator[api.LiveKitAPI]:
+    async with api.LiveKitAPI(livekit.url, LIVEKIT_KEY, LIVEKIT_SECRET) as made:
+        yield made
+
+
+async def start(client: api.LiveKitAPI, room: str = "room") -> api.EgressInfo:
+    """Ask for a recording of a track."""
+    request = api.TrackEgressRequest(room_name=room, track_id="TR_1", websocket_url="ws://x")
+    return await client.egress.start_track_egress(request)
+
+
+async def test_a_start_by_livekits_client_is_placed_and_noted(
+    stage: Scene, client: api.LiveKitAPI
+) -> None:
+    await client.room.create_room(api.CreateRoomRequest(name="room"))
+    await stage.standin("pod-0", io=Io.SERVER)
+    stage.directory.publish(EgressView((fleet("pod-0"),)))
+    async with stage.desk(Settings()) as desk:
+        info = await start(client)
+        assert stage.started == [info.egress_id]
+        listed = await client.egress.list_egress(api.ListEgressRequest(room_name="room"))
+        assert [item.egress_id for item in listed.items] == [info.egress_id]
+        await client.egress.stop_egress(api.StopEgressRequest(egress_id=info.egress_id))
+        await eventually(lambda: not desk.ledger.jobs)
+
+
+async def test_51_at_once_are_5_or_6_on_each_of_10_pods(
+    stage: Scene, client: api.LiveKitAPI
+) -> None:
+    await client.room.create_room(api.CreateRoomRequest(name="room"))
+    for name in NAMES:
+        await stage.standin(name, io=Io.SERVER)
+    stage.directory.publish(EgressView((fleet(*NAMES),)))
+    async with stage.desk(Settings()):
+        infos = await asyncio.gather(*(start(client) for _ in range(51)))
+        assert sorted(stage.started) == sorted(info.egress_id for info in infos)
+        assert sorted(stage.jobs.values()) == [5] * 9 + [6]
+
+
+async def test_a_full_fleet_is_told_to_livekits_client(
+    stage: Scene, client: api.LiveKitAPI
+) -> None:
+    await client.room.create_room(api.CreateRoomRequest(name="room"))
+    await stage.standin("pod-0", cpus=0.25, io=Io.SERVER)
+    stage.directory.publish(EgressView((fleet("pod-0", cpus=0.25),)))
+    async with stage.desk(Settings()):
+        began = time.monotonic()
+        with pytest.raises(api.TwirpError) as caught:
+            await start(client)
+        assert time.monotonic() - began < 2, "it can never fit, so it is not tried again"
+    assert caught.value.code == "failed_precondition"
+    assert "NoTypeCapacity" in caught.value.message
