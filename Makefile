@@ -80,6 +80,11 @@ test: $(STAMP) ## Every tier this machine can run (STRICT=1: a tier it cannot ru
 test-unit test-contract test-real test-cluster: $(STAMP) ## One tier alone
 	$(PY) tests/run.py $(if $(STRICT),--strict) $(@:test-%=%) -- $(ARGS)
 
+.PHONY: faults
+faults: $(STAMP) ## Longer: 50 stories with ten SIGKILLs each, then 200 changes (RUNS, SEED)
+	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) $(PY) -m mediafleet_testbed exec --up -- \
+		$(PY) -m pytest tests/cluster/test_kills.py tests/cluster/test_no_busy_pod_deleted.py $(ARGS)
+
 .PHONY: check
 check: lint types drift ## What CI runs: lint, types, drift, and all tests with STRICT=1
 	$(MAKE) test STRICT=1

@@ -37,16 +37,16 @@ SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 20260822)
 CHANGES: Final = int(os.environ.get("MEDIAFLEET_CHANGES") or 40)
 """Of each fleet."""
 MUTANT_CHANGES: Final = 2
-REPLICAS: Final = changes.Range(2, 8)
+REPLICAS: Final = changes.Range(3, 7)
 START: Final = 5
-REACHED_SECONDS: Final = 90.0
-"""Bound for the wanted replicas to serve; a template change of eight pods is the longest."""
+REACHED_SECONDS: Final = 180.0
+"""Bound for the wanted replicas to serve; a template change of seven pods is the longest."""
 HALF_BUSY_SECONDS: Final = 4.0
 DRAINED_SECONDS: Final = 60.0
 SLOW_START: Final = {"STANDIN_START_SECONDS": "3"}
 """A job that starts for longer than the settle time is a job, though no metric counts it yet."""
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def test_changes_are_the_same_for_the_same_seed_and_differ_between_fleets() -> N
     assert drawn(seed=1) != drawn(seed=2)
 
 
-def test_every_scale_is_a_change_within_its_range_and_a_fifth_are_templates() -> None:
+def test_every_scale_is_a_change_within_its_range_and_a_tenth_are_templates() -> None:
     present = 4
     for change in drawn():
         if isinstance(change, Scale):
@@ -87,4 +87,4 @@ def test_every_scale_is_a_change_within_its_range_and_a_fifth_are_templates() ->
             assert 2 <= change.replicas <= 8
             present = change.replicas
     revisions = [change.revision for change in drawn() if isinstance(change, NewTemplate)]
-    assert revisions == list(range(1, 9))
+    assert revisions == list(range(1, 5))

@@ -30,7 +30,7 @@ def requests(log: Path, namespace: str, since: float) -> Iterator[Request]:
         event = json.loads(line)
         about = event["objectRef"]
         agreed = event.get("responseStatus", {}).get("code", 0) < 300
-        user = event["user"]["username"]
+        user = event["user"].get("username", "")
         at = datetime.datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
         ours = about.get("namespace") == namespace and at >= since
         if ours and agreed and not user.startswith("system:node:"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-TEMPLATE_SHARE: Final = 0.2
+TEMPLATE_SHARE: Final = 0.1
 """So many of the changes are of the template: each replaces every pod of its fleet."""
 
 
@@ -46,7 +46,7 @@ class Range:
 def draw(seed: int, fleet: str, count: int, replicas: Range, start: int) -> list[Change]:
     """The changes of one fleet, which starts with `start` replicas.
 
-    A scale always asks for another number than before, and a fifth of the changes are templates.
+    A scale always asks for another number than before, and a tenth of the changes are templates.
     """
     chance = random.Random(f"{seed}/{fleet}")
     kinds = [index < math.ceil(count * TEMPLATE_SHARE) for index in range(count)]

@@ -18,11 +18,14 @@ from tests.cluster.watching.joblogs import JobLogs
 from tests.cluster.watching.pods import PodWatch
 from tests.cluster.watching.verdicts import Deletion
 
-from mediafleet_common.api.names import API_VERSION, PLURALS, Kind, PodState
+from mediafleet_common.api.names import API_VERSION, PLURALS, Kind, Label, PodState
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.paths import Instance
+from mediafleet_testbed.story.waiting import until
+from mediafleet_testbed.waiting import WaitedInVainError
 
 HTTP_SECONDS: Final = 3.0
+SERVICE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,20 @@ class Scene:
                 pod.serving and pod.labels.get(fleets.REVISION) == str(revision) for pod in staying
             )
 
-        await self.pods.until(f"{fleet} has {replicas} pods of revision {revision}", look, seconds)
+        what = f"{fleet} has {replicas} pods of revision {revision}"
+        try:
+            await self.pods.until(what, look, seconds)
+        except WaitedInVainError as error:
+            raise WaitedInVainError(f"{error}:\n{self._shown(fleet)}") from None
+
+    def _shown(self, fleet: str) -> str:
+        """The pods of a fleet, for people."""
+        return "\n".join(
+            f"{pod.name} {pod.state} revision {pod.labels.get(fleets.REVISION)}"
+            f"{' Ready' if pod.ready else ''}{' deleted' if pod.deleted_at else ''}"
+            f", {len(self.logs.running(pod.uid))} jobs"
+            for pod in self.pods.of(fleet)
+        )
 
     async def until_drained(self, fleet: str, replicas: int, seconds: float) -> None:
         """Wait until no pod beyond the wanted ones is left."""
@@ -92,9 +108,15 @@ class Scene:
         return Gateway(self.http, await self.service_address(pool), chance)
 
     async def service_address(self, name: str) -> str:
-        """Address of a Service."""
-        service = await self.api.get(f"/api/v1/namespaces/{self.namespace}/services/{name}")
-        return str(service["spec"]["clusterIP"])
+        """Address of a Service, once there is one."""
+        path = f"/api/v1/namespaces/{self.namespace}/services"
+        found = await until(
+            f"there is a Service {name}",
+            lambda: self.api.get(path, fieldSelector=f"metadata.name={name}"),
+            lambda services: bool(services["items"]),
+            seconds=SERVICE_SECONDS,
+        )
+        return str(found["items"][0]["spec"]["clusterIP"])
 
 
 @asynccontextmanager
@@ -110,4 +132,22 @@ async def watched(product: Product) -> AsyncIterator[Scene]:
         RedisBus(redis) as bus,
         aiohttp.ClientSession(timeout=timeout) as http,
     ):
-        yield Scene(product, server, pods, logs, bus, http)
+        scene = Scene(product, server, pods, logs, bus, http)
+        try:
+            yield scene
+        except Exception as error:
+            error.add_note(await _last_words(scene))
+            raise
+
+
+async def _last_words(scene: Scene) -> str:
+    """The ends of our own processes' logs, for whoever reads a failure."""
+    texts = []
+    for pod in scene.pods.pods.values():
+        if not pod.fleet and pod.there and Label.COMPONENT in pod.labels:
+            path = f"{api.pods(scene.namespace)}/{pod.name}/log"
+            try:
+                texts.append(f"--- {pod.name}\n{await scene.api.text(path, tailLines='25')}")
+            except (api.ApiRefusedError, aiohttp.ClientError, TimeoutError) as error:
+                texts.append(f"--- {pod.name}: no log: {error}")
+    return "\n".join(texts)
