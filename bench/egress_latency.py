@@ -1,0 +1,196 @@
+"""How long a StartEgress takes through the desk, beside upstream's auction in the same run.
+
+`python -m bench.egress_latency [CALLS]`. Serial calls through psrpc of jobs that end at once, all
+pods idle, with livekit-server's own options. Redis, the desk, and all pods together are a process
+each; the pods are stand-ins that answer without GStreamer, so what is measured is the placing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import redis.asyncio as redis
+import uvloop
+import yaml
+from livekit.protocol import egress as livekit
+from rich.console import Console
+from rich.table import Table
+
+from mediafleet_common.wire.egress_pb2 import StartEgressRequest
+from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+from mediafleet_testbed.bursts import quantile
+from mediafleet_testbed.crew import Crew
+from mediafleet_testbed.real import redis_server
+from mediafleet_testbed.standins.egress_rules import Admission
+from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
+
+FLEETS: Final = (10, 50)
+CALLS: Final = 1000
+UPSTREAM_CALLS: Final = 6
+"""An auction among idle pods takes half a second."""
+WARM_UP_CALLS: Final = 50
+GOAL_P50_MS: Final = 3.0
+GOAL_P99_MS: Final = 25.0
+CPUS: Final = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row."""
+
+    placed_by: str
+    pods: int
+    seconds: Sequence[float]
+    failed: int
+    cpu_seconds: float | None = None
+    """Of the desk, for all calls."""
+
+
+async def pods(url: str, count: int, upstream: bool) -> None:
+    """Be `count` stand-in pods, until this process is ended."""
+    client = redis.Redis.from_url(url)
+    conduct = Conduct(job_seconds=0.0, start_seconds=0.0, upstream=upstream, io=Io.PUBLISH)
+    with contextlib.redirect_stdout(None):
+        async with AsyncExitStack() as stack:
+            for number in range(count):
+                bus = await stack.enter_async_context(RedisBus(client))
+                worker = Worker(bus, f"pod-{number}", Admission(CPUS), conduct)
+                await stack.enter_async_context(worker)
+            print("pods ready", file=sys.stderr, flush=True)
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def fleet(crew: Crew, url: str, count: int, upstream: bool) -> AsyncIterator[None]:
+    """Pods in a process of their own."""
+    kind = "upstream" if upstream else "own-topic"
+    arguments = ("pods", url, str(count), kind)
+    member = await crew.python(f"pods-{count}-{kind}", "bench.egress_latency", *arguments)
+    await crew.says(member, "pods ready", 60)
+    yield
+    await crew.dismiss(member)
+
+
+async def measure(client: Client, calls: int) -> tuple[list[float], int]:
+    """Seconds of each call that was answered, and how many were not."""
+    seconds: list[float] = []
+    track = livekit.TrackEgressRequest(room_name="bench", track_id="TR_1").SerializeToString()
+    for _ in range(calls):
+        request = StartEgressRequest(egress_id=f"EG_{uuid.uuid4().hex[:12]}", track=track)
+        payload = request.SerializeToString()
+        began = time.perf_counter()
+        answer = await client.request(
+            "StartEgress", payload, timeout_seconds=10, selection=UPSTREAM_START_EGRESS
+        )
+        if answer.error is None:
+            seconds.append(time.perf_counter() - began)
+    return seconds, calls - len(seconds)
+
+
+async def through_desk(
+    crew: Crew, folder: Path, url: str, client: Client, count: int, calls: int
+) -> Figure:
+    """Calls that the desk places."""
+    workers = [{"name": f"pod-{n}", "cluster_id": f"pod-{n}", "cpu": CPUS} for n in range(count)]
+    placement = {"mode": "spread"}
+    file = folder / f"workers-{count}.yaml"
+    fleets = [{"name": "bench", "placement": placement, "workers": workers}]
+    file.write_text(yaml.safe_dump({"fleets": fleets}))
+    desk = await crew.python(
+        f"desk-{count}",
+        "mediafleet.main",
+        *("egress", "--redis", url, "--workers", str(file), "--http", "127.0.0.1:0"),
+    )
+    await crew.says(desk, "ready", 60)
+    await measure(client, WARM_UP_CALLS)
+    before = cpu_seconds(desk.process.pid)
+    seconds, failed = await measure(client, calls)
+    used = cpu_seconds(desk.process.pid) - before
+    await crew.dismiss(desk)
+    return Figure("mediafleet", count, seconds, failed, used)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def run(calls: int) -> list[Figure]:
+    """All rows."""
+    figures: list[Figure] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="mediafleet-bench-") as scratch,
+        redis_server() as server,
+    ):
+        connection = redis.Redis.from_url(server.url)
+        folder = Path(scratch)
+        async with (
+            Crew(folder) as crew,
+            RedisBus(connection) as bus,
+            Client(bus, "EgressInternal") as client,
+        ):
+            for count in FLEETS:
+                async with fleet(crew, server.url, count, upstream=True):
+                    seconds, failed = await measure(client, UPSTREAM_CALLS)
+                    figures.append(Figure("upstream's auction", count, seconds, failed))
+                async with fleet(crew, server.url, count, upstream=False):
+                    figures.append(
+                        await through_desk(crew, folder, server.url, client, count, calls)
+                    )
+        await connection.aclose()
+    return figures
+
+
+def table(figures: Sequence[Figure]) -> Table:
+    """The rows beside their goals."""
+    rows = Table(title="StartEgress of jobs that end at once, serial, all pods idle")
+    for name in (
+        "placed by",
+        "pods",
+        "calls",
+        "failed",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "CPU ms a call",
+    ):
+        rows.add_column(name, justify="left" if name == "placed by" else "right")
+    for one in figures:
+        shares = [quantile(one.seconds, share) or 0.0 for share in (0.5, 0.99, 1.0)]
+        calls = len(one.seconds) + one.failed
+        cpu = "-" if one.cpu_seconds is None else f"{1000 * one.cpu_seconds / calls:.2f}"
+        figures_ms = (f"{1000 * seconds:.1f}" for seconds in shares)
+        rows.add_row(one.placed_by, str(one.pods), str(calls), str(one.failed), *figures_ms, cpu)
+    rows.caption = f"Goals: p50 {GOAL_P50_MS:g} ms, p99 {GOAL_P99_MS:g} ms. {load()}"
+    return rows
+
+
+def load() -> str:
+    """How busy the machine is with other things, without which the figures say little."""
+    return f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}."
+
+
+def main() -> None:
+    """Measure and print."""
+    calls = int(sys.argv[1]) if len(sys.argv) > 1 else CALLS
+    Console(width=110).print(table(uvloop.run(run(calls))))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["pods"]:
+        uvloop.run(pods(sys.argv[2], int(sys.argv[3]), sys.argv[4] == "upstream"))
+    else:
+        main()
