@@ -1,0 +1,44 @@
+"""`python -m bench [NAME…]`: print the figures beside their baseline, measured in the same run.
+
+Without a name, those that need no cluster. A bench prints and never fails on a slow day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from typing import Final
+
+BENCHES: Final = {
+    "egress_latency": "StartEgress through the desk, beside upstream's auction",
+    "advertise": "GetOrchestrator calls a second, and how soon a file's change is listed",
+    "freshness": "from kubectl scale to the list, on a node of its own",
+}
+NEEDS_NODE: Final = {"freshness"}
+
+
+def main() -> int:
+    """Run the benches one after the other; 1 if one could not run."""
+    lines = "\n".join(f"  {name:16} {what}" for name, what in BENCHES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=lines,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHES], metavar="NAME")
+    names = parser.parse_args().names or [name for name in BENCHES if name not in NEEDS_NODE]
+    failed = []
+    for name in names:
+        print(f"\n== {name}: {BENCHES[name]}", flush=True)
+        command = [sys.executable, "-m", f"bench.{name}"]
+        if subprocess.run(command, check=False).returncode != 0:
+            failed.append(name)
+    if failed:
+        print(f"could not run: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
