@@ -8,9 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from mediafleet_common.api import crds
-
 ROOT: Final = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from docs import generate  # noqa: E402
+
+from mediafleet_common.api import crds  # noqa: E402
+
 WIRE: Final = Path("mediafleet_common/wire")
 
 
@@ -49,7 +53,7 @@ def resources() -> list[str]:
 
 def main() -> int:
     """Print what drifted; exit status."""
-    drifted = protos() + resources()
+    drifted = protos() + resources() + generate.drifted()
     print("\n".join(drifted) or "everything generated is in step")
     return 1 if drifted else 0
 
