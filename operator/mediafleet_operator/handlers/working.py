@@ -63,7 +63,7 @@ class Worker:
             key = await self.queue.take()
             began = time.monotonic()
             try:
-                await self._round(key)
+                await self.round(key)
             except KubeError as error:
                 self._failed(key, error.word, error)
             except Exception as error:  # noqa: BLE001 -- it must not stop the other fleets
@@ -74,7 +74,12 @@ class Worker:
                 metrics.reconcile_seconds.labels(kind).observe(time.monotonic() - began)
                 self.queue.done(key)
 
-    async def _round(self, key: FleetKey) -> None:
+    async def round(self, key: FleetKey) -> None:
+        """Bring one fleet in order, as far as can be now.
+
+        Raises:
+            KubeError: something could not be written; the key is to be looked at again.
+        """
         resource = self.snapshots.fleets.get(key)
         if resource is None:
             self._forget(key)

@@ -1,0 +1,320 @@
+"""Whole rounds against an API server in memory: killed, refused or unheard at any write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final, cast
+
+import pytest
+from tests.unit.kube_server import KubeServer
+
+from mediafleet_common.api.names import Kind, Label, Reason
+from mediafleet_operator.core.model import FleetKey, History, Reading
+from mediafleet_operator.handlers.probing import Prober, Subject
+from mediafleet_operator.handlers.queueing import KeyedQueue
+from mediafleet_operator.handlers.working import Worker
+from mediafleet_operator.kube import digesting, paths
+from mediafleet_operator.kube.applying import Applier
+from mediafleet_operator.kube.children import Children
+from mediafleet_operator.kube.client import Api, Json, Target
+from mediafleet_operator.kube.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    GoneError,
+    KubeError,
+    RefusedError,
+    UnreachableError,
+    of_answer,
+)
+from mediafleet_operator.kube.reporting import EventWriter, StatusWriter
+from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.manifests.pods import Product
+
+KEY: Final = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
+FLEET: Final = paths.fleet(KEY).path
+PODS: Final = paths.pods("media").path
+SETTLE: Final = 2.0
+
+
+class KilledError(BaseException):
+    """SIGKILL."""
+
+
+@dataclass
+class StillProber:
+    """Holds the readings that the test says."""
+
+    histories: dict[str, History] = field(default_factory=dict)
+
+    def follow(self, key: FleetKey, subjects: dict[str, Subject]) -> None:
+        del key, subjects
+
+
+class Cluster:
+    """An API server, a kubelet, and an operator that may be killed."""
+
+    def __init__(self, replicas: int = 2) -> None:
+        self.server = KubeServer()
+        self.now = 1_800_000_000.0
+        self.jobs: dict[str, int] = {}
+        self.lives = 0
+        self.server.put(
+            FLEET,
+            {
+                "apiVersion": "mediafleet.dev/v1alpha1",
+                "kind": "OrchestratorPool",
+                "metadata": {"name": "orch", "namespace": "media"},
+                "spec": {"replicas": replicas, "drain": {"settle": f"{SETTLE:g}s"}},
+            },
+        )
+        self.prober = StillProber()
+        self.start()
+
+    def start(self) -> None:
+        """A new operator, which knows nothing but what is on the server."""
+        self.lives += 1
+        api = cast("Api", self.server)
+        self.snapshots = Snapshots(nodes_known=False)
+        self.queue: KeyedQueue[FleetKey] = KeyedQueue()
+        product = Product("ours")
+        self.worker = Worker(
+            self.snapshots,
+            self.queue,
+            Applier(api, self.snapshots, product, lambda: self.now),
+            Children(api, product),
+            StatusWriter(api),
+            EventWriter(api, "test"),
+            cast("Prober", self.prober),
+        )
+
+    @property
+    def pods(self) -> dict[str, Json]:
+        return {each["metadata"]["name"]: each for each in self.server.within(PODS)}
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {
+            name: "going"
+            if "deletionTimestamp" in pod["metadata"]
+            else pod["metadata"]["labels"][Label.STATE]
+            for name, pod in self.pods.items()
+        }
+
+    async def settle(self, seconds: float = 12.0) -> None:
+        """Let time pass: kubelet, probes, rounds."""
+        for _ in range(round(seconds)):
+            self.now += 1
+            self._kubelet()
+            self._probe()
+            try:
+                await self._round()
+            except KilledError:
+                self.queue.close()
+                self.start()
+        self.queue.close()
+
+    async def _round(self) -> None:
+        self._hear()
+        try:
+            await self.worker.round(KEY)
+        except KubeError:
+            self.queue.add(KEY)
+
+    def _hear(self) -> None:
+        for raw in self.server.within(PODS):
+            pod = digesting.pod(raw)
+            assert pod is not None
+            self.snapshots.put_pod(pod)
+        self.snapshots.keep_only_pods(each["metadata"]["uid"] for each in self.server.within(PODS))
+        resource = digesting.resource(self.server.objects[FLEET], KEY.kind)
+        self.snapshots.put_fleet(resource)
+
+    def _kubelet(self) -> None:
+        for name, pod in self.pods.items():
+            path = f"{PODS}/{name}"
+            if "deletionTimestamp" in pod["metadata"]:
+                self.server.remove(path)
+            elif "status" not in pod:
+                self.server.put(path, {"status": running(name)})
+
+    def _probe(self) -> None:
+        for name, pod in self.pods.items():
+            uid = pod["metadata"]["uid"]
+            reading = Reading(self.now, self.jobs.get(name, 0))
+            self.prober.histories[uid] = (*self.prober.histories.get(uid, ()), reading)[-2:]
+
+
+def running(name: str) -> Json:
+    return {
+        "phase": "Running",
+        "podIP": f"10.0.0.{name.rpartition('-')[2]}",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": "node", "state": {"running": {}}}],
+    }
+
+
+async def story(cluster: Cluster) -> None:
+    """Up, another template, down while one is busy, down for good."""
+    await cluster.settle(6)
+    cluster.server.put(FLEET, {"spec": {"args": ["-v=6"]}})
+    await cluster.settle(15)
+    busy = sorted(cluster.pods)[0]
+    cluster.jobs = {busy: 1}
+    cluster.server.put(FLEET, {"spec": {"replicas": 0}})
+    await cluster.settle(8)
+    assert list(cluster.pods) == [busy], "the busy pod, and only that, is waited for"
+    cluster.jobs = {}
+    cluster.server.put(FLEET, {"spec": {"replicas": 1}})
+    await cluster.settle(7)
+
+
+def end(cluster: Cluster) -> dict[str, Any]:
+    """What must come out whatever happened on the way."""
+    fleet = cluster.server.objects[FLEET]
+    templates = {pod["metadata"]["labels"][Label.TEMPLATE] for pod in cluster.pods.values()}
+    return {
+        "states": list(cluster.states.values()),
+        "templates": templates,
+        "status": {key: fleet["status"][key] for key in ("replicas", "readyReplicas", "draining")},
+        "conditions": {each["type"]: each["status"] for each in fleet["status"]["conditions"]},
+        "children": sorted(
+            each["kind"] for each in cluster.server.objects.values() if each.get("kind") in CHILDREN
+        ),
+    }
+
+
+CHILDREN: Final = {"Deployment", "Service", "Role", "RoleBinding", "PodDisruptionBudget"}
+
+
+def at(count: int, error: Callable[[], BaseException]) -> Callable[[str, Target], None]:
+    """A hook that fails the write of that number, once."""
+    left = count
+
+    def hook(verb: str, target: Target) -> None:
+        nonlocal left
+        del verb, target
+        left -= 1
+        if left == -1:
+            raise error()
+
+    return hook
+
+
+def reference() -> Cluster:
+    cluster = Cluster()
+    asyncio.run(story(cluster))
+    return cluster
+
+
+async def test_the_story_without_any_trouble() -> None:
+    cluster = Cluster()
+    await story(cluster)
+
+    assert end(cluster)["states"] == ["ready"]
+    assert end(cluster)["status"] == {"replicas": 1, "readyReplicas": 1, "draining": 0}
+    # Two, two of the new template, and in the end the draining one is taken back.
+    assert cluster.server.writes.count("create pods") == 4
+
+
+TROUBLES: Final[dict[str, Callable[[], BaseException]]] = {
+    "killed": KilledError,
+    "unreachable": lambda: UnreachableError("gone for a moment"),
+    "conflict": lambda: ConflictError("somebody was quicker"),
+}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "when"),
+    [("killed", "before"), ("killed", "after"), ("unreachable", "after"), ("conflict", "before")],
+)
+def test_trouble_at_any_write_changes_nothing_of_the_end(trouble: str, when: str) -> None:
+    undisturbed = reference()
+    for write in range(len(undisturbed.server.writes)):
+        cluster = Cluster()
+        hook = at(write, TROUBLES[trouble])
+        if when == "before":
+            cluster.server.before_write = hook
+        else:
+            cluster.server.after_write = hook
+        asyncio.run(story(cluster))
+
+        assert end(cluster) == end(undisturbed), f"{trouble} {when} write {write}"
+        assert cluster.lives == (2 if trouble == "killed" else 1)
+
+
+async def test_a_settled_fleet_is_not_written_to() -> None:
+    cluster = Cluster()
+    await cluster.settle(20)
+    before = len(cluster.server.writes)
+    await cluster.settle(30)
+
+    assert cluster.server.writes[before:] == []
+
+
+async def test_a_child_that_somebody_changed_is_put_right() -> None:
+    cluster = Cluster()
+    await cluster.settle()
+    path = "/apis/apps/v1/namespaces/media/deployments/orch-advertiser"
+    cluster.server.put(path, {"spec": {"replicas": 7}})
+    cluster.start()  # As the look that is taken every few minutes.
+    await cluster.settle()
+
+    assert cluster.server.objects[path]["spec"]["replicas"] == 2
+
+
+async def test_a_name_that_somebody_elses_pod_has_is_left_alone() -> None:
+    cluster = Cluster(replicas=1)
+    meta = {"name": "orch-0", "namespace": "media", "labels": {Label.KIND.value: "orchestrator"}}
+    stranger = {"kind": "Pod", "metadata": {**meta, "labels": {"app": "other"}}}
+    cluster.server.put(f"{PODS}/orch-0", stranger)
+    cluster._kubelet = cluster._probe = cluster._hear = lambda: None  # type: ignore[method-assign]
+    resource = digesting.resource(cluster.server.objects[FLEET], KEY.kind)
+    cluster.snapshots.put_fleet(resource)
+    await cluster.settle(3)
+
+    assert "orch-1" in cluster.pods
+
+
+async def test_a_refused_pod_is_tried_again_ever_more_slowly() -> None:
+    cluster = Cluster(replicas=1)
+    tries: list[float] = []
+
+    def refuse(verb: str, target: Target) -> None:
+        if verb == "create" and target.resource == "pods":
+            tries.append(cluster.now)
+            raise RefusedError(Reason.QUOTA_EXCEEDED, "exceeded quota: few")
+
+    cluster.server.before_write = refuse
+    await cluster.settle(120)
+    pauses = [round(later - earlier) for earlier, later in pairwise(tries)]
+
+    assert pauses[:4] == sorted(pauses[:4])
+    assert len(tries) < 12
+    conditions = cluster.server.objects[FLEET]["status"]["conditions"]
+    assert any(each["reason"] == "QuotaExceeded" for each in conditions)
+
+
+def test_errors_of_the_api_server_are_told_apart() -> None:
+    def status(reason: str, message: str = "") -> bytes:
+        return f'{{"kind":"Status","reason":"{reason}","message":"{message}"}}'.encode()
+
+    assert isinstance(of_answer(404, b""), GoneError)
+    assert isinstance(of_answer(409, status("AlreadyExists")), AlreadyExistsError)
+    assert isinstance(of_answer(409, status("Conflict")), ConflictError)
+    assert isinstance(of_answer(429, b"slow down"), UnreachableError)
+    assert isinstance(of_answer(503, b"<html>"), UnreachableError)
+    quota = of_answer(403, status("Forbidden", "pods is forbidden: exceeded quota: few"))
+    assert isinstance(quota, RefusedError)
+    assert quota.reason.value == "QuotaExceeded"
+    level = of_answer(403, status("Forbidden", "violates PodSecurity"))
+    assert isinstance(level, RefusedError)
+    assert level.reason.value == "AdmissionRefused"
+    invalid = of_answer(422, status("Invalid", "spec.containers[0].image: Required value"))
+    assert isinstance(invalid, RefusedError)
+    assert invalid.reason.value == "TemplateInvalid"
+    hook = of_answer(500, status("InternalError", "failed calling webhook x"))
+    assert isinstance(hook, RefusedError)
+    assert type(of_answer(405, b"[]")) is KubeError
