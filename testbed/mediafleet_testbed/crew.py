@@ -73,7 +73,7 @@ class Crew:
         """Start a Python module with this interpreter."""
         return await self.start(name, [sys.executable, "-m", module, *arguments])
 
-    async def says(self, member: Member, text: str, seconds: float = 20.0) -> str:
+    async def says(self, member: Member, text: str, seconds: float = 60.0) -> str:
         """Wait until the log has a line with `text`; that line.
 
         Raises:

@@ -21,6 +21,7 @@ class WorkerEntry(Model):
     """One egress worker."""
 
     name: Name
+    """Unique in its fleet."""
     cluster_id: Name
     """Its psrpc topic: `cluster_id` of its egress config."""
     metrics: str | None = None
@@ -30,16 +31,20 @@ class WorkerEntry(Model):
     memory: Annotated[int, Field(gt=0)] | None = None
     """Bytes of memory it may use."""
     state: PodState = PodState.READY
+    """draining: it gets no new work."""
 
 
 class FleetEntry(Model):
     """One fleet of egress workers."""
 
     name: Name
+    """Unique in the file."""
     placement: Placement = Placement()
+    """Which worker gets the next job."""
     accepts: list[RequestType] = Field(default_factory=list)
     """Request types it takes; empty means all."""
     workers: list[WorkerEntry] = Field(default_factory=list)
+    """Its workers."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> FleetEntry:
@@ -57,22 +62,27 @@ class WorkersFile(Model):
     """`mediafleet egress --workers FILE`."""
 
     fleets: list[FleetEntry]
+    """The fleets; the first that accepts a request and has room gets it."""
 
 
 class NodeEntry(Model):
     """One orchestrator node."""
 
     name: Name
+    """Unique in the file."""
     url: str
     """https://host:port, as a gateway reaches it. Checked by the advertiser, so that one bad URL \
 leaves the others listed."""
     metrics: str | None = None
     """URL of its Prometheus metrics; absent means that its load is unknown."""
     state: PodState = PodState.READY
+    """draining: it is not listed."""
 
 
 class NodesFile(Model):
     """`mediafleet advertise --nodes FILE`."""
 
     advertise: Advertise = Advertise()
+    """How gateways are told of the nodes."""
     nodes: list[NodeEntry]
+    """The nodes."""
