@@ -8,6 +8,7 @@ import typer
 
 from mediafleet.advertise import advertise
 from mediafleet.agent import agent
+from mediafleet.discover import discover
 from mediafleet.egress import egress
 from mediafleet.operator import operator
 from mediafleet.status import status
@@ -41,6 +42,7 @@ def _root(
 
 
 app.command()(advertise)
+app.command()(discover)
 app.command()(egress)
 app.command()(agent)
 app.command()(operator)

@@ -72,6 +72,8 @@ class NodeClient:
     def __init__(self, url: NodeUrl) -> None:
         self._url = url
         self._channel: grpc.aio.Channel | None = None
+        self.refusal = ""
+        """What the other side said when it last refused; any text."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,7 +106,7 @@ class NodeClient:
                 channel = self._channel = self._channel or await self._dial()
                 if channel is None:
                     return Answer.TLS_ONLY, None
-                answer, message = await _unary(channel, method, request)
+                answer, message = await self._unary(channel, method, request)
         except TimeoutError:
             if not self._stands():
                 await self.close()
@@ -117,6 +119,19 @@ class NodeClient:
                 # TLS has just been completed without verifying: the certificate is to blame.
                 return Answer.TLS_ONLY, None
         return answer, message
+
+    async def _unary(
+        self, channel: grpc.aio.Channel, method: str, request: bytes
+    ) -> tuple[Answer, bytes | None]:
+        try:
+            message: bytes = await channel.unary_unary(method)(request)
+        except grpc.aio.AioRpcError as error:
+            # A status over a connection that stands is the node's own word, UNAVAILABLE included.
+            if not _connected(channel):
+                return Answer.UNREACHABLE, None
+            self.refusal = error.details() or error.code().name
+            return Answer.REFUSED, None
+        return Answer.ANSWERED, message
 
     def _stands(self) -> bool:
         """Whether there is a connection: one that is only slow is not made anew, since a
@@ -140,17 +155,6 @@ class NodeClient:
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
-
-
-async def _unary(
-    channel: grpc.aio.Channel, method: str, request: bytes
-) -> tuple[Answer, bytes | None]:
-    try:
-        message: bytes = await channel.unary_unary(method)(request)
-    except grpc.aio.AioRpcError:
-        # A status over a connection that stands is the node's own word, UNAVAILABLE included.
-        return (Answer.REFUSED if _connected(channel) else Answer.UNREACHABLE), None
-    return Answer.ANSWERED, message
 
 
 def _connected(channel: grpc.aio.Channel) -> bool:

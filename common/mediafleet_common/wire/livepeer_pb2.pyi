@@ -70,6 +70,135 @@ class OrchestratorRequest(_message.Message):
 Global___OrchestratorRequest: _TypeAlias = OrchestratorRequest  # noqa: Y015
 
 @_typing.final
+class Capabilities(_message.Message):
+    """Travels as the bytes named capabilities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Constraints(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class PerCapabilityEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.int
+            @_builtins.property
+            def value(self) -> Global___Capabilities.CapabilityConstraints: ...
+            def __init__(
+                self,
+                *,
+                key: _builtins.int = ...,
+                value: Global___Capabilities.CapabilityConstraints | None = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        PER_CAPABILITY_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def per_capability(self) -> _containers.MessageMap[_builtins.int, Global___Capabilities.CapabilityConstraints]: ...
+        def __init__(
+            self,
+            *,
+            per_capability: _abc.Mapping[_builtins.int, Global___Capabilities.CapabilityConstraints] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["per_capability", b"per_capability"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class CapabilityConstraints(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class ModelsEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            @_builtins.property
+            def value(self) -> Global___Capabilities.ModelConstraint: ...
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: Global___Capabilities.ModelConstraint | None = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        MODELS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def models(self) -> _containers.MessageMap[_builtins.str, Global___Capabilities.ModelConstraint]: ...
+        def __init__(
+            self,
+            *,
+            models: _abc.Mapping[_builtins.str, Global___Capabilities.ModelConstraint] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ModelConstraint(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        WARM_FIELD_NUMBER: _builtins.int
+        CAPACITY_FIELD_NUMBER: _builtins.int
+        CAPACITY_IN_USE_FIELD_NUMBER: _builtins.int
+        warm: _builtins.bool
+        capacity: _builtins.int
+        capacity_in_use: _builtins.int
+        def __init__(
+            self,
+            *,
+            warm: _builtins.bool = ...,
+            capacity: _builtins.int = ...,
+            capacity_in_use: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "capacity_in_use", b"capacity_in_use", "warm", b"warm"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BITSTRING_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def bitstring(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """a bit for each capability, lowest word first"""
+
+    @_builtins.property
+    def constraints(self) -> Global___Capabilities.Constraints: ...
+    def __init__(
+        self,
+        *,
+        bitstring: _abc.Iterable[_builtins.int] | None = ...,
+        constraints: Global___Capabilities.Constraints | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["constraints", b"constraints"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bitstring", b"bitstring", "constraints", b"constraints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Capabilities: _TypeAlias = Capabilities  # noqa: Y015
+
+@_typing.final
 class PriceInfo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -138,6 +267,7 @@ class OrchestratorInfo(_message.Message):
     ticket_params: _builtins.bytes
     address: _builtins.bytes
     capabilities: _builtins.bytes
+    """Capabilities; absent is not the same as empty"""
     @_builtins.property
     def price_info(self) -> Global___PriceInfo: ...
     @_builtins.property
@@ -151,15 +281,17 @@ class OrchestratorInfo(_message.Message):
         ticket_params: _builtins.bytes = ...,
         price_info: Global___PriceInfo | None = ...,
         address: _builtins.bytes = ...,
-        capabilities: _builtins.bytes = ...,
+        capabilities: _builtins.bytes | None = ...,
         auth_token: Global___AuthToken | None = ...,
         nodes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auth_token", b"auth_token", "price_info", b"price_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_capabilities", b"_capabilities", "auth_token", b"auth_token", "capabilities", b"capabilities", "price_info", b"price_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "auth_token", b"auth_token", "capabilities", b"capabilities", "nodes", b"nodes", "price_info", b"price_info", "ticket_params", b"ticket_params", "transcoder", b"transcoder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capabilities", b"_capabilities", "address", b"address", "auth_token", b"auth_token", "capabilities", b"capabilities", "nodes", b"nodes", "price_info", b"price_info", "ticket_params", b"ticket_params", "transcoder", b"transcoder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__capabilities: _TypeAlias = _typing.Literal["capabilities"]  # noqa: Y015
+    _WhichOneofArgType__capabilities: _TypeAlias = _typing.Literal["_capabilities", b"_capabilities"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__capabilities) -> _WhichOneofReturnType__capabilities | None: ...
 
 Global___OrchestratorInfo: _TypeAlias = OrchestratorInfo  # noqa: Y015
 

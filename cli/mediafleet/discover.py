@@ -1,0 +1,209 @@
+"""`mediafleet discover`: what a gateway finds, and why not the others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mediafleet_scheduler.core.discovery import Found, Missed, Report, Wishes
+
+
+class Output(StrEnum):
+    """Forms of output."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def discover(
+    *,
+    orch: Annotated[
+        list[str] | None,
+        typer.Option(help="Orchestrator to begin with, as a gateway's -orchAddr; repeatable."),
+    ] = None,
+    webhook: Annotated[
+        str | None, typer.Option(help="URL of a JSON list to begin with (-orchWebhookUrl).")
+    ] = None,
+    extra_nodes: Annotated[
+        int,
+        typer.Option(
+            max=1000, help="The gateway's -extraNodes; at its default of 0 no list works."
+        ),
+    ] = 0,
+    count: Annotated[int, typer.Option(help="How many orchestrators to look for.")] = 100,
+    timeout: Annotated[str, typer.Option(help="The gateway's -discoveryTimeout.")] = "500ms",
+    capability: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only those that have it: a number, PIPELINE or PIPELINE/MODEL; repeatable."
+        ),
+    ] = None,
+    suspended: Annotated[
+        list[str] | None,
+        typer.Option(help="A transcoder that the gateway has suspended; repeatable."),
+    ] = None,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="Form of output.")
+    ] = Output.TABLE,
+) -> None:
+    """Discover orchestrators as a gateway does: who is found, how fast, and why not the others.
+
+    Exit status 1 when nobody is found. It signs nothing, so that nodes on-chain refuse it: they
+    are told as refused, with their own words.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from mediafleet_common.api.durations import seconds
+    from mediafleet_common.serving import logs
+    from mediafleet_scheduler.core.capabilities import UnknownCapabilityError, wanted
+    from mediafleet_scheduler.core.discovery import Wishes
+    from mediafleet_scheduler.discover.webhook import BadWebhookError
+
+    logs.configure("warning")
+    if bool(orch) == bool(webhook):
+        raise typer.BadParameter("give either --orch URL, or --webhook URL")
+    try:
+        wishes = Wishes(
+            extra_nodes=extra_nodes,
+            count=count,
+            timeout_seconds=seconds(timeout),
+            capabilities=tuple(wanted(each) for each in capability or ()),
+            suspended=frozenset(suspended or ()),
+        )
+    except (UnknownCapabilityError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    try:
+        report = asyncio.run(_round([_address(each) for each in orch or ()], webhook, wishes))
+    except BadWebhookError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    if output is Output.JSON:
+        import json
+
+        typer.echo(json.dumps(as_data(report), indent=2))
+    else:
+        _print(report, wishes)
+    raise typer.Exit(0 if report.found else 1)
+
+
+def _address(text: str) -> str:
+    # As -orchAddr takes it (cmd/livepeer/starter/starter.go, parseOrchAddrs).
+    return text if text.startswith("http") else f"https://{text}"
+
+
+async def _round(top: Sequence[str], webhook: str | None, wishes: Wishes) -> Report:
+    from mediafleet_scheduler.core.discovery import Failure, Offer
+    from mediafleet_scheduler.discover import asking, rounds
+    from mediafleet_scheduler.discover.webhook import addresses
+
+    if webhook is not None:
+        top = await addresses(webhook)
+    message = asking.request(wishes.capabilities)
+
+    async def ask(url: str) -> Offer | Failure:
+        return await asking.ask(url, message)
+
+    return await rounds.discover(top, wishes, ask)
+
+
+def as_data(report: Report) -> dict[str, Any]:
+    """For `-o json`."""
+    return {
+        "found": [_found(each) for each in report.found],
+        "left_out": [
+            {
+                **asdict(each.visit),
+                "why": each.why.value,
+                "detail": each.detail,
+                "latency_ms": _milliseconds(each.latency_seconds),
+            }
+            for each in report.left_out
+        ],
+        "ended": report.ended.value,
+        "answers": report.answers,
+        "places": report.places,
+    }
+
+
+def _found(each: Found) -> dict[str, Any]:
+    return {
+        **asdict(each.visit),
+        "transcoder": each.offer.transcoder,
+        "latency_ms": _milliseconds(each.latency_seconds),
+        "price_per_unit": each.offer.price_per_unit,
+        "pixels_per_unit": each.offer.pixels_per_unit,
+        "eth_address": each.offer.eth_address,
+        "capabilities": sorted(each.offer.capabilities.numbers)
+        if each.offer.capabilities
+        else None,
+        "suspended": each.suspended,
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
+
+
+def _print(report: Report, wishes: Wishes) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("TRANSCODER", "LATENCY", "PRICE", "LISTED BY", "NOTE"):
+        table.add_column(column, justify="right" if column == "LATENCY" else "left")
+    for found in report.found:
+        table.add_row(*_cells(found))
+    for missed in report.left_out:
+        table.add_row(*_missed_cells(missed), style="dim")
+    if report.found or report.left_out:
+        console.print(table)
+    console.print(
+        f"{len(report.found)} found, {len(report.left_out)} left out; "
+        f"ended: {report.ended.value.replace('_', ' ')}, "
+        f"{report.answers} of {max(0, report.places)} answers"
+    )
+    if wishes.extra_nodes <= 0:
+        console.print("extraNodes is not above 0: a gateway set so looks at no list of nodes")
+
+
+def _cells(found: Found) -> tuple[str, ...]:
+    offer = found.offer
+    price = "?"
+    if offer.price_per_unit is not None:
+        price = f"{offer.price_per_unit} wei / {offer.pixels_per_unit} px"
+    shown = (
+        offer.transcoder,
+        f"{found.latency_seconds * 1000:.0f} ms",
+        price,
+        found.visit.via or "",
+        "suspended" if found.suspended else "",
+    )
+    return tuple(_text(cell) for cell in shown)
+
+
+def _missed_cells(missed: Missed) -> tuple[str, ...]:
+    latency = missed.latency_seconds
+    shown = (
+        missed.visit.url,
+        "" if latency is None else f"{latency * 1000:.0f} ms",
+        "",
+        missed.visit.via or "",
+        missed.why.value.replace("_", " ") + (f": {missed.detail}" if missed.detail else ""),
+    )
+    return tuple(_text(cell) for cell in shown)
+
+
+def _text(foreign: str) -> str:
+    """Text of others, fit for a terminal."""
+    from rich.markup import escape
+
+    from mediafleet_common.serving.logs import printable
+
+    return escape(printable(foreign))

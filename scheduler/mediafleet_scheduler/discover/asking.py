@@ -1,0 +1,102 @@
+"""GetOrchestrator at a URL, as a gateway asks it.
+
+The latency holds one TLS handshake more than a gateway's: `probes.ping` says why.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from mediafleet_common.probes.ping import GET_ORCHESTRATOR, Answer, NodeClient
+from mediafleet_common.wire.livepeer_pb2 import (
+    Capabilities as CapabilitiesMessage,
+)
+from mediafleet_common.wire.livepeer_pb2 import (
+    OrchestratorInfo,
+    OrchestratorRequest,
+)
+from mediafleet_scheduler.core.capabilities import Capabilities, Wanted, from_bits, to_bits
+from mediafleet_scheduler.core.discovery import Failure, Offer, Why
+from mediafleet_scheduler.core.gateway_url import NotAUrlError, gateway_target
+
+TIMEOUT_SECONDS: Final = 8.0
+"""Of one call, as upstream (server/rpc.go, GRPCTimeout); a round is cut off before."""
+_WHY: Final = {
+    Answer.TIMED_OUT: f"no answer in {TIMEOUT_SECONDS:g} s",
+    Answer.UNREACHABLE: "no connection, or no TLS",
+    Answer.NOT_GRPC: "it speaks TLS but not HTTP/2",
+    Answer.TLS_ONLY: "its certificate names nobody: a gateway does not mind, our gRPC does",
+}
+
+
+def request(capabilities: Iterable[Wanted]) -> bytes:
+    """A gateway's request, without a signature: nodes on-chain refuse it, and say so."""
+    message = OrchestratorRequest(address=secrets.token_bytes(20))
+    by_number: dict[int, list[Wanted]] = {}
+    for each in capabilities:
+        by_number.setdefault(each.number, []).append(each)
+    if by_number:
+        said = CapabilitiesMessage(bitstring=to_bits(frozenset(by_number)))
+        for number, wanted in by_number.items():
+            models = said.constraints.per_capability[number].models
+            for each in wanted:
+                if each.model is not None:
+                    models[each.model].SetInParent()
+        message.capabilities = said.SerializeToString()
+    return message.SerializeToString()
+
+
+async def ask(url: str, message: bytes) -> Offer | Failure:
+    """Ask once, over a connection of its own, as upstream does. Never raises but for cancellation.
+
+    `message` is a serialised OrchestratorRequest.
+    """
+    try:
+        target = gateway_target(url)
+    except NotAUrlError as error:
+        return Failure(Why.BAD_URL, str(error))
+    if target is None:
+        return Failure(Why.UNREACHABLE, "there is no host and port in it to dial")
+    async with NodeClient(target) as client:
+        answer, info = await client.call(GET_ORCHESTRATOR, message, TIMEOUT_SECONDS)
+        if answer is Answer.REFUSED:
+            return Failure(Why.REFUSED, client.refusal)
+    if info is None:
+        return Failure(Why.UNREACHABLE, _WHY.get(answer, answer.value))
+    return offer(info)
+
+
+def offer(info: bytes) -> Offer | Failure:
+    """What a serialised OrchestratorInfo says."""
+    try:
+        told = OrchestratorInfo.FromString(info)
+        capabilities = (
+            CapabilitiesMessage.FromString(told.capabilities)
+            if told.HasField("capabilities")
+            else None
+        )
+    except DecodeError as error:
+        return Failure(Why.UNREADABLE, str(error))
+    priced = told.HasField("price_info")
+    return Offer(
+        transcoder=told.transcoder,
+        nodes=tuple(told.nodes),
+        capabilities=None if capabilities is None else _capabilities(capabilities),
+        eth_address=f"0x{told.address.hex()}" if told.address else "",
+        price_per_unit=told.price_info.price_per_unit if priced else None,
+        pixels_per_unit=told.price_info.pixels_per_unit if priced else None,
+    )
+
+
+def _capabilities(message: CapabilitiesMessage) -> Capabilities:
+    return Capabilities(
+        from_bits(message.bitstring),
+        {
+            number: frozenset(constraints.models)
+            for number, constraints in message.constraints.per_capability.items()
+        },
+    )

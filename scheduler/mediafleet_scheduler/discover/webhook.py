@@ -1,0 +1,57 @@
+"""The JSON list that -orchWebhookUrl names: `[{"address": "https://…", "score": 1}]`.
+
+Source: livepeer/go-livepeer discovery/wh_discovery.go. Entries without a usable address are left
+out; they cost the others nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Final
+
+from mediafleet_common.probes.polling import FetchError, client, fetch
+from mediafleet_common.serving.logs import printable
+
+_log: Final = logging.getLogger(__name__)
+_TIMEOUT_SECONDS: Final = 3.0
+
+
+class BadWebhookError(Exception):
+    """No list could be had; the text says why and is fit to print."""
+
+
+async def addresses(url: str) -> list[str]:
+    """The addresses that a webhook tells.
+
+    Raises:
+        BadWebhookError: with the reason.
+    """
+    async with client() as session:
+        try:
+            body = await fetch(session, url, _TIMEOUT_SECONDS)
+        except FetchError as error:
+            raise BadWebhookError(f"{printable(url)}: {printable(str(error))}") from error
+    return parse(body, url)
+
+
+def parse(body: bytes, url: str) -> list[str]:
+    """The addresses in a webhook's answer.
+
+    Raises:
+        BadWebhookError: it is no JSON list.
+    """
+    try:
+        entries = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadWebhookError(f"{printable(url)}: not JSON: {printable(str(error))}") from error
+    if not isinstance(entries, list):
+        raise BadWebhookError(f"{printable(url)}: JSON, but not a list")
+    found = []
+    for entry in entries:
+        address = entry.get("address") if isinstance(entry, dict) else None
+        if isinstance(address, str) and address:
+            found.append(address)
+        else:
+            _log.warning("the webhook lists %s, which has no address", printable(str(entry)))
+    return found

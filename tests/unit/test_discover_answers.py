@@ -1,0 +1,48 @@
+"""What `mediafleet discover` makes of answers that others wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo, OrchestratorRequest
+from mediafleet_scheduler.core.capabilities import wanted
+from mediafleet_scheduler.core.discovery import Failure, Offer, Why
+from mediafleet_scheduler.discover import asking
+from mediafleet_scheduler.discover.webhook import BadWebhookError, parse
+
+
+def test_what_is_asked_for_and_what_is_told_of_capabilities() -> None:
+    text = ("live-video-to-video/noop", "35/other", "llm")
+    sent = OrchestratorRequest.FromString(asking.request([wanted(each) for each in text]))
+    assert len(sent.address) == 20
+    said = Capabilities.FromString(sent.capabilities)
+    assert list(said.bitstring) == [1 << 35 | 1 << 33]
+    assert sorted(said.constraints.per_capability[35].models) == ["noop", "other"]
+    info = OrchestratorInfo(transcoder="t", capabilities=sent.capabilities)
+    offer = asking.offer(info.SerializeToString())
+    assert isinstance(offer, Offer)
+    assert all(wanted(each).met_by(offer.capabilities) for each in text)
+    assert offer.price_per_unit is None
+    silent = asking.offer(OrchestratorInfo(transcoder="t").SerializeToString())
+    assert isinstance(silent, Offer)
+    assert silent.capabilities is None
+
+
+@pytest.mark.parametrize(
+    "info", [b"\xff" * 20, OrchestratorInfo(capabilities=b"\xff").SerializeToString()]
+)
+def test_garbage_is_unreadable(info: bytes) -> None:
+    reply = asking.offer(info)
+    assert isinstance(reply, Failure)
+    assert reply.why is Why.UNREADABLE
+
+
+def test_a_webhook_tells_addresses_and_its_bad_entries_cost_only_themselves() -> None:
+    body = b'[{"address": "https://a:1", "score": 1}, {"score": 1}, 7, {"address": "https://b:1"}]'
+    assert parse(body, "http://w") == ["https://a:1", "https://b:1"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b"\xff"])
+def test_a_webhook_that_tells_no_list_is_an_error(body: bytes) -> None:
+    with pytest.raises(BadWebhookError, match="http://w"):
+        parse(body, "http://w")
