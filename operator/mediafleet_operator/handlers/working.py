@@ -56,6 +56,8 @@ class Worker:
     prober: Prober
     _memories: dict[FleetKey, tuple[str, Memory]] = field(default_factory=dict)
     """By fleet, with the template that the memory is of."""
+    _problems: dict[FleetKey, tuple[str, int, str | None]] = field(default_factory=dict)
+    """By fleet: uid and generation, and why no pod can be made of them."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -106,12 +108,19 @@ class Worker:
     def _plan(self, resource: Resource) -> tuple[Observation, Plan]:
         observation = self.snapshots.observe(
             resource,
-            problem(resource, self.applier.product),
+            self._problem(resource),
             self.prober.histories,
             self._memory(resource),
             self.applier.now(),
         )
         return observation, plan(observation)
+
+    def _problem(self, resource: Resource) -> str | None:
+        known = self._problems.get(resource.key)
+        if known is None or known[:2] != (resource.uid, resource.generation):
+            said = problem(resource, self.applier.product)
+            known = self._problems[resource.key] = (resource.uid, resource.generation, said)
+        return known[2]
 
     async def _report(
         self, resource: Resource, observation: Observation, planned: Plan, done: list[Action]
@@ -186,6 +195,7 @@ class Worker:
     def _forget(self, key: FleetKey) -> None:
         self.prober.follow(key, {})
         self._memories.pop(key, None)
+        self._problems.pop(key, None)
         self.children.forget(key)
         self.statuses.forget(key)
         self.events.forget(key)

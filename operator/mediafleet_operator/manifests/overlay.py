@@ -8,7 +8,6 @@ its schema.
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Final
 
 Manifest = dict[str, Any]
@@ -39,12 +38,12 @@ _WHOLE: Final = frozenset({"volumes", "env", "volumeMounts", "volumeDevices"})
 
 
 def lay_over(base: Manifest, over: Manifest, field: str = "spec.template.spec") -> Manifest:
-    """`base` with `over` laid over it; neither is changed.
+    """`base` with `over` laid over it; neither is changed, and what is equal is shared.
 
     Raises:
         InvalidTemplateError: a part of `over` is not of the shape that it has in a pod.
     """
-    result = copy.deepcopy(base)
+    result = dict(base)
     for key, value in over.items():
         here = f"{field}.{key}"
         if value is None:
@@ -56,7 +55,7 @@ def lay_over(base: Manifest, over: Manifest, field: str = "spec.template.spec") 
                 raise InvalidTemplateError(here, "is not an object", "write it as key: value pairs")
             result[key] = lay_over(result[key], value, here)
         else:
-            result[key] = copy.deepcopy(value)
+            result[key] = value
     return result
 
 
@@ -71,9 +70,9 @@ def _merge_list(base: list[Manifest], over: Any, key: str, field: str) -> list[M
             raise InvalidTemplateError(here, f"has no {name}", f"add {name}, it is merged by that")
         same = next((at for at, each in enumerate(result) if each.get(name) == item[name]), None)
         if same is None:
-            result.append(copy.deepcopy(item))
+            result.append(item)
         elif key in _WHOLE:
-            result[same] = copy.deepcopy(item)
+            result[same] = item
         else:
             result[same] = lay_over(result[same], item, here)
     return result
