@@ -21,10 +21,11 @@ def server() -> Iterator[RedisServer]:
         yield running
 
 
-@pytest.fixture(params=["memory", "redis", "faultless"])
+@pytest.fixture(params=["memory", "faultless", "redis", "redis with push messages"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
-    if request.param == "redis":
-        client = redis.Redis.from_url(request.getfixturevalue("server").url, protocol=2)
+    if request.param.startswith("redis"):
+        url = request.getfixturevalue("server").url
+        client = redis.Redis.from_url(url, protocol=2 if request.param == "redis" else 3)
         async with RedisBus(client) as over_redis:
             yield over_redis
         await client.aclose()

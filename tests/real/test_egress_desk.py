@@ -259,6 +259,21 @@ async def test_a_restarted_desk_remembers_what_runs(stage: Scene) -> None:
         assert counted(desk, "mediafleet_retries_joined_total") == 1
 
 
+async def test_a_restarted_desk_answers_for_what_runs_without_asking_its_pod(
+    stage: Scene,
+) -> None:
+    await stage.fleet("pod-0")
+    async with stage.desk():
+        first = livekit.EgressInfo.FromString((await stage.start(track("EG_x"))).payload)
+    # The pod has left; its job is known all the same.
+    stage.directory.publish(EgressView((fleet("pod-1"),)))
+    async with stage.desk():
+        again = livekit.EgressInfo.FromString((await stage.start(track("EG_x"))).payload)
+    assert (again.egress_id, again.room_name) == (first.egress_id, first.room_name)
+    assert again.status == first.status
+    assert not again.HasField("track"), "the request was not kept"
+
+
 async def test_a_desk_that_died_between_grant_and_answer_starts_nothing_twice(
     stage: Scene,
 ) -> None:

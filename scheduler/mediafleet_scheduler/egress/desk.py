@@ -28,6 +28,8 @@ from mediafleet_scheduler.psrpc.server import Method, Server
 _GLADLY: Final = 1.0
 """livekit-server's MaximumAffinity: it takes such a bid without waiting for others."""
 
+_KEPT_TRIES: Final = 20_000
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -93,7 +95,8 @@ class Desk:
             task.exception() is None
             or (isinstance(e := task.exception(), PsrpcError) and not isinstance(e, RefusedError))
         )
-        if not stands:
+        if not stands or len(self._tries) > _KEPT_TRIES:
+            # What does not stand is thought over; what does is in Redis, without the request.
             del self._tries[egress_id]
             return
         loop = asyncio.get_running_loop()

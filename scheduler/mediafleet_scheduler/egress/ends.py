@@ -58,4 +58,4 @@ class Ends:
         if self._ledger.drop(egress_id) is not None:
             self._metrics.ends.labels("heard").inc()
         # Also one that is not known here: another desk may have claimed it a moment ago.
-        self._clerk.note("end", lambda: self._store.end(egress_id))
+        self._clerk.note(self._store.ended(egress_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from mediafleet_common.api.egress_fleet import RequestType
@@ -31,7 +31,11 @@ class Record:
 
 def to_json(record: Record) -> str:
     """The text to store."""
-    data: dict[str, Any] = {k: v for k, v in asdict(record.job).items() if v is not None}
+    job = record.job
+    # What is not known is left out: Lua takes a null for true.
+    data: dict[str, Any] = {
+        name: value for name in _JOB_FIELDS if (value := getattr(job, name)) is not None
+    }
     if record.answer:
         data["answer"] = base64.b64encode(record.answer).decode()
     if record.error:

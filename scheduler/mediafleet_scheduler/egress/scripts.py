@@ -95,44 +95,47 @@ return changes('ended', redis.call('GET', KEYS[4]) or '')
 )
 """What is known of an id: KEYS jobs state log ended, ARGV epoch seen id."""
 
-START: Final = (
+WRITE: Final = (
     _PROLOGUE
     + """
-local ended, id, token, record, keep = KEYS[4], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local live = redis.call('HGET', jobs, id)
-if not live then
-  -- It ended before its start was told: what the pod answered is still wanted by a retry.
-  if redis.call('EXISTS', ended) == 1 then redis.call('SET', ended, record, 'EX', keep) end
-  return changes('gone')
+local function start(id, token, record, keep, ended)
+  local live = redis.call('HGET', jobs, id)
+  if not live then
+    -- It ended before its start was told: what the pod answered is still wanted by a retry.
+    if redis.call('EXISTS', ended) == 1 then redis.call('SET', ended, record, 'EX', keep) end
+    return
+  end
+  local before = cjson.decode(live)
+  if before['token'] ~= token or before['started_at'] then return end
+  redis.call('HSET', jobs, id, record)
+  write('start', id, before['fleet'], record)
 end
-local before = cjson.decode(live)
-if before['token'] ~= token or before['started_at'] then return changes('known', live) end
-redis.call('HSET', jobs, id, record)
-write('start', id, before['fleet'], record)
-return changes('done')
-"""
-)
-"""A pod has said that a job runs: KEYS jobs state log ended, ARGV epoch seen id token record
-seconds-to-keep."""
 
-END: Final = (
-    _PROLOGUE
-    + """
-local ended, id, token, record, keep = KEYS[4], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local live = redis.call('HGET', jobs, id)
-if not live then return changes('gone') end
-local before = cjson.decode(live)
-if token ~= '' and before['token'] ~= token then return changes('known', live) end
-redis.call('HDEL', jobs, id)
-if record == '' then record = live end
-if keep ~= '0' then redis.call('SET', ended, record, 'EX', keep) end
-write('end', id, before['fleet'], '')
+local function finish(id, token, record, keep, ended)
+  local live = redis.call('HGET', jobs, id)
+  if not live then return end
+  local before = cjson.decode(live)
+  if token ~= '' and before['token'] ~= token then return end
+  redis.call('HDEL', jobs, id)
+  if record == '' then record = live end
+  if keep ~= '0' then redis.call('SET', ended, record, 'EX', keep) end
+  write('end', id, before['fleet'], '')
+end
+
+local operations = {start = start, ['end'] = finish}
+for i = 3, #ARGV, 5 do
+  operations[ARGV[i]](ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], KEYS[4 + (i - 3) / 5])
+end
 return changes('done')
 """
 )
-"""A job is over: KEYS jobs state log ended, ARGV epoch seen id token record seconds-to-keep. An
-empty token ends whoever claimed it, an empty record keeps the one there is, and with 0 seconds the
-id may be used again at once: nothing came of the claim."""
+"""Note what became of jobs, in order: KEYS jobs state log, then ended:<id> of each; ARGV epoch
+seen, then for each operation id token record seconds-to-keep. Operations are
+
+    start   the pod has said that it runs; only for the try that has the token
+    end     it is over. An empty token ends it whoever claimed it, an empty record keeps the one
+            there is, and with 0 seconds the id may be used again at once: nothing came of it
+"""
 
 SYNC: Final = (
     _PROLOGUE

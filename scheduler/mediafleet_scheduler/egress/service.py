@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -26,11 +27,12 @@ from mediafleet_scheduler.egress.store import Store
 from mediafleet_scheduler.egress.sweeping import Sweeper
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.client import Client, log_bad_message
-from mediafleet_scheduler.psrpc.errors import BadMessageError
+from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
 from mediafleet_scheduler.psrpc.server import Server
 
 _FIRST_LOOK_SECONDS: Final = 2.0
 _WRITE_SECONDS: Final = 2.0
+_LOG_EVERY_SECONDS: Final = 10.0
 
 _log: Final = logging.getLogger(__name__)
 
@@ -57,9 +59,10 @@ class EgressService:
         self.ledger: Final = Ledger()
         self.pods: Final = Pods(self.ledger)
         self._store = Store(client, self.ledger, db)
-        self._clerk = Clerk(metrics)
+        self._clerk = Clerk(self._store, metrics)
         self._open = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._log_again_at: dict[BadMessage, float] = {}
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -136,5 +139,9 @@ class EgressService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _bad_message(self, channel: str, error: BadMessageError) -> None:
+        """Count each; log the first of a kind, and then one in a while."""
         self.metrics.bad_messages.labels(error.reason).inc()
-        log_bad_message(channel, error)
+        now = time.monotonic()
+        if now >= self._log_again_at.get(error.reason, 0.0):
+            self._log_again_at[error.reason] = now + _LOG_EVERY_SECONDS
+            log_bad_message(channel, error)

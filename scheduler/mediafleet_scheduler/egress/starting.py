@@ -133,7 +133,7 @@ class Try:
         kept = answers.without_request(answer) or answers.starting(self._request)
         now = time.time()
         record = Record(replace(job, started_at=now, server_id=server_id), kept)
-        self._tools.clerk.note("start", lambda: self._tools.store.start(record))
+        self._tools.clerk.note(self._tools.store.started(record))
         if self._place is not None:
             fleet, metrics = self._place.fleet, self._tools.metrics
             mode = fleet.placement.mode
@@ -146,7 +146,7 @@ class Try:
         """It failed for good; whoever asks for the same id again is told the same."""
         _log.warning("%s failed on %s: %s", job.egress_id, job.worker, error)
         record = Record(job, error=error)
-        self._tools.clerk.note("end", lambda: self._tools.store.end(job.egress_id, record))
+        self._tools.clerk.note(self._tools.store.ended(job.egress_id, record))
         raise error
 
     def _go_round_or_refuse(self, found: Nowhere) -> None:
@@ -166,8 +166,8 @@ class Try:
         return RefusedError(Code.UNAVAILABLE, answers.NO_BID, sentence)
 
     def _release(self) -> None:
-        egress_id, token, store = self._request.egress_id, self._token, self._tools.store
-        self._tools.clerk.note("release", lambda: store.release(egress_id, token))
+        note = self._tools.store.released(self._request.egress_id, self._token)
+        self._tools.clerk.note(note)
 
     def _left(self) -> float:
         """Seconds until the client must have an answer."""

@@ -66,6 +66,17 @@ class Claimed:
     """What stands in the way, for `LIVE` and `ENDED`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What became of a job, to be written."""
+
+    operation: str
+    egress_id: str
+    token: str
+    record: str
+    keep_seconds: int
+
+
 class Store:
     """One ledger in one Redis."""
 
@@ -80,6 +91,8 @@ class Store:
         self._versions: dict[str, str] = {}
         self._records: dict[str, Record] = {}
         self._servers: dict[str, str] = {}
+        # Jobs that are gone while Redis has not been told: token of the try, empty for any.
+        self._gone: dict[str, str] = {}
         self._opening = asyncio.Lock()
         self._shas: dict[str, str] = {}
 
@@ -140,26 +153,36 @@ class Store:
         status, record = await self._call(scripts.FIND, [egress_id], arguments)
         return Claimed(Claim(status), from_json(record)) if record else None
 
-    async def start(self, record: Record) -> None:
-        """A pod has said that a job runs."""
+    def started(self, record: Record) -> Note:
+        """To be written: a pod has said that a job runs. Counts here at once."""
         job = record.job
         self._ledger.start(job.egress_id, job.started_at or job.claimed_at, job.server_id)
-        arguments: Arguments = [job.egress_id, job.token, to_json(record), KEEP_ENDED_SECONDS]
-        await self._call(scripts.START, [job.egress_id], arguments)
+        return Note("start", job.egress_id, job.token, to_json(record), KEEP_ENDED_SECONDS)
 
-    async def end(self, egress_id: str, record: Record | None = None) -> None:
-        """A job is over; for a while a retry of its id is told what `record` says."""
-        self._forget(egress_id)
-        text = to_json(record) if record else ""
-        arguments: Arguments = [egress_id, "", text, KEEP_ENDED_SECONDS]
-        await self._call(scripts.END, [egress_id], arguments)
+    def ended(self, egress_id: str, record: Record | None = None) -> Note:
+        """To be written: a job is over; for a while a retry is told what `record` says."""
+        self._forget(egress_id, "")
+        return Note("end", egress_id, "", to_json(record) if record else "", KEEP_ENDED_SECONDS)
 
-    async def release(self, egress_id: str, token: str) -> None:
-        """Nothing came of the claim of a try: nothing was started, the id may be used again."""
-        record = self._records.get(egress_id)
-        if record is not None and record.job.token == token:
-            self._forget(egress_id)
-        await self._call(scripts.END, [egress_id], [egress_id, token, "", 0])
+    def released(self, egress_id: str, token: str) -> Note:
+        """To be written: nothing came of the claim of a try, and the id may be used again."""
+        self._forget(egress_id, token)
+        return Note("end", egress_id, token, "", 0)
+
+    async def write(self, notes: Sequence[Note]) -> None:
+        """Write notes, in order.
+
+        Raises:
+            StoreError: Redis could not be asked; writing them again does no harm.
+        """
+        arguments: list[str | int] = []
+        for note in notes:
+            arguments += [note.operation, note.egress_id, note.token]
+            arguments += [note.record, note.keep_seconds]
+        await self._call(scripts.WRITE, [note.egress_id for note in notes], arguments)
+        for note in notes:
+            if note.operation == "end":
+                self._gone.pop(note.egress_id, None)
 
     async def sync(self) -> None:
         """Take over what other desks did.
@@ -206,7 +229,8 @@ class Store:
 
     def _apply(self, operation: str, egress_id: str, fleet: str, record: str) -> None:
         if operation == "end":
-            self._forget(egress_id)
+            self._records.pop(egress_id, None)
+            self._ledger.drop(egress_id)
             return
         if operation == "put":
             self._versions[fleet] = str(int(self._versions.get(fleet, "0")) + 1)
@@ -219,6 +243,8 @@ class Store:
             _log.warning("a record in Redis makes no sense: %s", error)
             return
         job = record.job
+        if self._gone.get(job.egress_id) in ("", job.token):
+            return
         self._records[job.egress_id] = record
         self._ledger.put(job)
         if job.server_id is not None:
@@ -233,9 +259,15 @@ class Store:
         for uid in self._servers.keys() - set(worker_uids):
             del self._servers[uid]
 
-    def _forget(self, egress_id: str) -> None:
-        self._records.pop(egress_id, None)
-        self._ledger.drop(egress_id)
+    def _forget(self, egress_id: str, token: str) -> None:
+        """A job of a try (empty token: of any) is gone, whatever older news Redis still has."""
+        self._gone[egress_id] = token
+        record = self._records.get(egress_id)
+        if record is not None and token in ("", record.job.token):
+            del self._records[egress_id]
+        job = self._ledger.jobs.get(egress_id)
+        if job is not None and token in ("", job.token):
+            self._ledger.drop(egress_id)
 
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         try:

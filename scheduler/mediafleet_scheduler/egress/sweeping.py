@@ -76,7 +76,7 @@ class Sweeper:
             self._away_since.pop(job.egress_id, None)
             if job.started_at is None:
                 running = Record(replace(job, started_at=asked_at, server_id=server_id))
-                self._tools.clerk.note("start", lambda: self._tools.store.start(running))
+                self._tools.clerk.note(self._tools.store.started(running))
             return
         if job.started_at is None:
             if asked_at - job.claimed_at > settings.forget_pending_after_seconds:
@@ -96,4 +96,4 @@ class Sweeper:
         self._away_since.pop(egress_id, None)
         self._tools.metrics.ends.labels(how).inc()
         _log.warning("%s is over (%s)", egress_id, how)
-        self._tools.clerk.note("end", lambda: self._tools.store.end(egress_id))
+        self._tools.clerk.note(self._tools.store.ended(egress_id))

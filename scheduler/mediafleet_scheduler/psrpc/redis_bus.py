@@ -33,6 +33,7 @@ _FIRST_DELAY_SECONDS: Final = 0.05
 _MAX_DELAY_SECONDS: Final = 1.0
 _CONNECT_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 5.0
+_SUBSCRIBE_SECONDS: Final = 30.0
 _PING_EVERY_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 15.0
 """A listening connection that has not even answered a ping for so long is taken for dead."""
@@ -101,7 +102,7 @@ class RedisBus:
         """Listen; returns once Redis has confirmed, and after a lost connection listens again.
 
         Raises:
-            BusClosedError: the bus is not open.
+            BusClosedError: the bus is not open, or Redis has been away for too long.
         """
         if not self._tasks:
             raise BusClosedError("the bus is not open")
@@ -109,15 +110,22 @@ class RedisBus:
             confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(channel, []).append(confirmed)
             await self._ask("SUBSCRIBE", channel)
-            await confirmed
+            await self._confirmed(channel, confirmed)
         elif others := self._waiting.get(channel):
-            await asyncio.shield(others[-1])
+            await self._confirmed(channel, others[-1])
         return RedisSubscription(self, channel, receive)
 
     async def unsubscribe(self, channel: str, receive: Receiver) -> None:
         """Stop listening."""
         if self._receivers.remove(channel, receive):
             await self._ask("UNSUBSCRIBE", channel)
+
+    async def _confirmed(self, channel: str, confirmed: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                await asyncio.shield(confirmed)
+        except TimeoutError as error:
+            raise BusClosedError(f"Redis has not confirmed channel {channel}") from error
 
     async def _ask(self, command: str, channel: str) -> None:
         """Ask the listening connection, if it stands: a new one subscribes to all by itself."""
