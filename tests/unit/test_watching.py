@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.cluster.watching.changes import Change, NewTemplate, Range, Scale, draw
-from tests.cluster.watching.verdicts import Deletion, Fault, Job, judge
+from tests.cluster.watching.verdicts import Deletion, Fault, Job, judge, waited_for
 
 TIMEOUT = 60.0
 
@@ -67,6 +67,21 @@ def test_a_deletion_is_judged_by_the_jobs_of_its_own_pod(
 def test_a_job_that_never_ends_is_lost_even_when_nobody_deleted_its_pod() -> None:
     (violation,) = judge([], [job(1, None)], TIMEOUT)
     assert violation.fault is Fault.LOST
+
+
+@pytest.mark.parametrize(
+    ("mine", "waited"),
+    [
+        pytest.param(job(80, 89), False, id="idle when the drain began"),
+        pytest.param(job(80, 91), True, id="busy when the drain began"),
+        pytest.param(job(91, 92), True, id="a late job"),
+        pytest.param(job(80, 95, "other"), False, id="another pod's job"),
+    ],
+)
+def test_a_pod_was_waited_for_when_a_job_outlived_the_start_of_its_drain(
+    mine: Job, waited: bool
+) -> None:
+    assert waited_for([deletion()], [mine]) == ({"u"} if waited else set())
 
 
 def drawn(seed: int = 7, fleet: str = "rec", count: int = 40) -> list[Change]:

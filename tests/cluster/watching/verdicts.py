@@ -85,6 +85,18 @@ def judge(
     return violations
 
 
+def waited_for(deletions: Iterable[Deletion], jobs: Iterable[Job]) -> set[str]:
+    """Uids of the deleted pods that had a job when their drain began, or got one after."""
+    drains = {
+        each.pod_uid: each.drain_started for each in deletions if each.drain_started is not None
+    }
+    return {
+        job.pod_uid
+        for job in jobs
+        if job.pod_uid in drains and (job.ended_at is None or job.ended_at > drains[job.pod_uid])
+    }
+
+
 def _of_deletion(
     deletion: Deletion, jobs: Mapping[str, list[Job]], drain_timeout_seconds: float
 ) -> list[Violation]:
