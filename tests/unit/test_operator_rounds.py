@@ -88,6 +88,7 @@ class Cluster:
             StatusWriter(api),
             EventWriter(api, "test"),
             cast("Prober", self.prober),
+            clock=lambda: self.now,
         )
 
     @property
@@ -243,6 +244,32 @@ def test_trouble_at_any_write_changes_nothing_of_the_end(trouble: str, when: str
 
         assert end(cluster) == end(undisturbed), f"{trouble} {when} write {write}"
         assert cluster.lives == (2 if trouble == "killed" else 1)
+
+
+async def test_just_started_it_waits_for_the_first_word_of_load_before_it_chooses() -> None:
+    cluster = Cluster(replicas=3)
+    await cluster.settle(6)
+    cluster.jobs = {"orch-1": 1, "orch-2": 1}
+    cluster.server.put(FLEET, {"spec": {"replicas": 2}})
+    cluster.prober.histories.clear()
+    cluster.start()
+    await cluster._round()
+    assert set(cluster.states.values()) == {"ready"}, "nobody is chosen in the dark"
+    await cluster.settle(1)
+
+    assert cluster.states == {"orch-0": "draining", "orch-1": "ready", "orch-2": "ready"}
+    cluster.queue.close()
+
+
+async def test_pods_that_never_answer_do_not_hold_it_up_for_long() -> None:
+    cluster = Cluster(replicas=2)
+    await cluster.settle(6)
+    cluster.server.put(FLEET, {"spec": {"replicas": 1}})
+    cluster._probe = cluster.prober.histories.clear  # type: ignore[method-assign]
+    cluster.start()
+    await cluster.settle(3)
+
+    assert sorted(cluster.states.values()) == ["draining", "ready"]
 
 
 async def test_a_settled_fleet_is_not_written_to() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mediafleet_common.api.names import DrainReason, PodState, Reason
 from mediafleet_operator.core import ailments
 from mediafleet_operator.core.actions import Create, Delete, Drain, Undrain
-from mediafleet_operator.core.model import FleetSpec, Observation, PodView
+from mediafleet_operator.core.model import FleetSpec, Observation, PodView, Refusal
 from mediafleet_operator.core.roster import Roster, why_outdated
 from mediafleet_operator.core.victims import leaving_order, returning_order
 
@@ -24,6 +24,8 @@ class Balance:
 
     actions: tuple[Create | Delete | Drain | Undrain, ...]
     rollout_stopped: bool
+    refusal: Refusal | None
+    """Why fewer pods are made than are missing; `None`: all are."""
 
 
 def balance(observation: Observation, roster: Roster, wanted: int) -> Balance:
@@ -35,8 +37,9 @@ def balance(observation: Observation, roster: Roster, wanted: int) -> Balance:
     gone = {action.pod.uid for action in (*over, *leaving)}
     staying = [pod for pod in roster.counted if pod.uid not in gone]
     held = _held(observation.fleet, roster, len(gone) - len(back))
-    creates = _creates(observation, wanted, staying, len(back), held, rollout_stopped=stopped)
-    return Balance((*over, *leaving, *back, *creates), stopped)
+    missing = _missing(observation, wanted, staying, len(back), held, rollout_stopped=stopped)
+    creates, refusal = _creates(observation, missing)
+    return Balance((*over, *leaving, *back, *creates), stopped, refusal)
 
 
 def failures(observation: Observation, roster: Roster) -> int:
@@ -122,7 +125,7 @@ def _returning(observation: Observation, roster: Roster, wanted: int) -> list[Un
     return [Undrain(pod) for pod in returning_order(able, observation)[: max(missing, 0)]]
 
 
-def _creates(
+def _missing(
     observation: Observation,
     wanted: int,
     staying: list[PodView],
@@ -130,8 +133,8 @@ def _creates(
     held: int,
     *,
     rollout_stopped: bool,
-) -> list[Create]:
-    """Pods to make: those that are missing, then those that a rollout may have beyond."""
+) -> list[Reason]:
+    """Why each pod is to be made: those that are missing, then those that a rollout has beyond."""
     fleet = observation.fleet
     if fleet.template_problem is not None:
         return []
@@ -146,14 +149,20 @@ def _creates(
             wanted + fleet.max_surge - len(staying) - back - missing,
             wanted - len(updated) - back - missing,
         )
-    reasons = [Reason.SCALED_UP] * missing + [Reason.ROLLING_OUT] * max(surge, 0)
-    if (refusal := observation.memory.refusal) is not None:
+    return [Reason.SCALED_UP] * missing + [Reason.ROLLING_OUT] * max(surge, 0)
+
+
+def _creates(
+    observation: Observation, missing: list[Reason]
+) -> tuple[list[Create], Refusal | None]:
+    """The pods to make now, and the refusal that holds up the others."""
+    refusal = observation.memory.refusal if missing else None
+    if refusal is not None:
         # The API server said no: one try when it is time, the others when that one is in.
-        reasons = reasons[:1] if observation.now >= ailments.retry_at(refusal) else []
-    return [
-        Create(slot, reason)
-        for slot, reason in zip(free_slots(observation, len(reasons)), reasons, strict=True)
-    ]
+        missing = missing[:1] if observation.now >= ailments.retry_at(refusal) else []
+    slots = free_slots(observation, len(missing))
+    creates = [Create(slot, reason) for slot, reason in zip(slots, missing, strict=True)]
+    return creates, refusal
 
 
 def _held(fleet: FleetSpec, roster: Roster, leaving_now: int) -> int:

@@ -132,13 +132,11 @@ def _paused(observation: Observation, plan: Plan) -> Finding:
 
 
 def _template_valid(observation: Observation, plan: Plan) -> Finding:
-    del plan
     problem = observation.fleet.template_problem
     if problem is not None:
         return Finding("False", Reason.TEMPLATE_INVALID, problem)
-    refusal = observation.memory.refusal
-    if refusal is not None and refusal.reason is Reason.TEMPLATE_INVALID:
-        return Finding("False", Reason.TEMPLATE_INVALID, refusal.message)
+    if plan.refusal is not None and plan.refusal.reason is Reason.TEMPLATE_INVALID:
+        return Finding("False", Reason.TEMPLATE_INVALID, plan.refusal.message)
     return Finding("True", Reason.TEMPLATE_OK, "Pods can be made from the template.")
 
 
@@ -184,9 +182,8 @@ def _trouble(observation: Observation, plan: Plan) -> Finding | None:
     fleet = observation.fleet
     if fleet.template_problem is not None and len(plan.roster.counted) < plan.wanted:
         return Finding("True", Reason.TEMPLATE_INVALID, fleet.template_problem)
-    refusal = observation.memory.refusal
-    if refusal is not None and len(plan.roster.counted) < plan.wanted:
-        return Finding("True", refusal.reason, refusal.message)
+    if plan.refusal is not None:
+        return Finding("True", plan.refusal.reason, plan.refusal.message)
     sick: dict[Reason, list[PodView]] = {}
     for pod in plan.roster.counted + plan.roster.lost:
         ailment = ailments.diagnose(pod, observation.now)

@@ -12,7 +12,7 @@ from mediafleet_operator.core import ailments, leaving
 from mediafleet_operator.core.actions import Action, Create, SetReplicas
 from mediafleet_operator.core.balancing import balance
 from mediafleet_operator.core.marking import marks
-from mediafleet_operator.core.model import Observation, PodView
+from mediafleet_operator.core.model import Observation, PodView, Refusal
 from mediafleet_operator.core.roster import Roster, sort
 
 DEFAULT_REPLICAS = 1
@@ -27,6 +27,8 @@ class Plan:
     """How the pods stood when the plan was made."""
     wanted: int
     rollout_stopped: bool
+    refusal: Refusal | None
+    """Why fewer pods are made than are missing."""
     probe_often: frozenset[str]
     """Uids of the pods whose load decides what happens next."""
     look_again_seconds: float | None
@@ -39,7 +41,7 @@ def plan(observation: Observation) -> Plan:
     roster = sort(observation)
     wanted = DEFAULT_REPLICAS if fleet.replicas is None else fleet.replicas
     if fleet.deleting or fleet.paused:
-        return Plan((), roster, wanted, False, frozenset(), None)
+        return Plan((), roster, wanted, False, None, frozenset(), None)
     balanced = balance(observation, roster, wanted)
     actions: list[Action] = [] if fleet.replicas is not None else [SetReplicas(wanted)]
     actions += balanced.actions
@@ -56,17 +58,18 @@ def plan(observation: Observation) -> Plan:
         roster,
         wanted,
         balanced.rollout_stopped,
+        balanced.refusal,
         frozenset(pod.uid for pod in roster.draining + roster.outdated),
-        _look_again(observation, roster),
+        _look_again(observation, roster, balanced.refusal),
     )
 
 
-def _look_again(observation: Observation, roster: Roster) -> float | None:
+def _look_again(observation: Observation, roster: Roster, refusal: Refusal | None) -> float | None:
     """Seconds until time alone changes the plan or what is to be said of the fleet."""
     times = [leaving.look_again_at(pod, observation) for pod in roster.draining]
     times += [pod.created_at + ailments.RETRY_SECONDS for pod in roster.over]
     times += [_ailment_at(pod, observation) for pod in observation.pods]
-    if (refusal := observation.memory.refusal) is not None:
+    if refusal is not None:
         times.append(ailments.retry_at(refusal))
     ahead = [each - observation.now for each in times if each is not None]
     return min((each for each in ahead if each > 0), default=None)

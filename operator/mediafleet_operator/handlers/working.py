@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,6 +41,9 @@ _log: Final = logging.getLogger(__name__)
 PASSES: Final = 3
 """A round plans again after its own actions; more than this would hide a plan without end."""
 STATES: Final = ("wanted", "ready", "pending", "draining", "going", "lost")
+NEXT_ROUND_SECONDS: Final = 0.1
+FIRST_LOADS_SECONDS: Final = 1.2
+"""A little more than a probe may take."""
 RETRY_SECONDS: Final = 1.0
 """After a write that failed for no fault of the plan's."""
 
@@ -54,6 +59,9 @@ class Worker:
     statuses: StatusWriter
     events: EventWriter
     prober: Prober
+    clock: Callable[[], float] = time.monotonic
+    _met: dict[FleetKey, float] = field(default_factory=dict)
+    """When each fleet was first looked at by this process."""
     _memories: dict[FleetKey, tuple[str, Memory]] = field(default_factory=dict)
     """By fleet, with the template that the memory is of."""
     _problems: dict[FleetKey, tuple[str, int, str | None]] = field(default_factory=dict)
@@ -86,6 +94,9 @@ class Worker:
         if resource is None:
             self._forget(key)
             return
+        if self._too_early(resource):
+            self.queue.add_after(key, FIRST_LOADS_SECONDS)
+            return
         done: list[Action] = []
         for _ in range(PASSES):
             observation, planned = self._plan(resource)
@@ -100,10 +111,26 @@ class Worker:
         observation, planned = self._plan(resource)
         if resource.deleting:
             return
-        await self._report(resource, observation, planned, done)
-        await self.children.keep(resource)
+        if planned.actions:
+            self.queue.add_after(key, NEXT_ROUND_SECONDS)
         if planned.look_again_seconds is not None:
             self.queue.add_after(key, planned.look_again_seconds)
+        await self._report(resource, observation, planned, done)
+        await self.children.keep(resource)
+
+    def _too_early(self, resource: Resource) -> bool:
+        """Whether to wait for the first word of the pods' load.
+
+        Just started, we know none: a scale-down that waited for us would take a busy pod where an
+        idle one is. The first answers bring the key back; should none come, time does.
+        """
+        first = self._met.setdefault(resource.key, self.clock())
+        if self.clock() - first >= FIRST_LOADS_SECONDS:
+            return False
+        _, planned = self._plan(resource)
+        self._follow(resource, planned)
+        serving = [pod for pod in planned.roster.counted if pod.serving]
+        return any(pod.uid not in self.prober.histories for pod in serving)
 
     def _plan(self, resource: Resource) -> tuple[Observation, Plan]:
         observation = self.snapshots.observe(
@@ -137,8 +164,7 @@ class Worker:
         elif due is not None:
             answer = await self.statuses.write(resource, status)
             self.snapshots.put_fleet(digesting.resource(answer, key.kind))
-        for telling in tellings:
-            await self.events.post(resource, telling)
+        await asyncio.gather(*(self.events.post(resource, each) for each in tellings))
 
     def _learn(self, resource: Resource, outcomes: list[Outcome]) -> bool:
         """Take note of what became of the actions; whether to go on at once."""
@@ -188,12 +214,15 @@ class Worker:
         )
 
     def _failed(self, key: FleetKey, word: str, error: Exception) -> None:
-        _log.warning("%s: %s", key, error)
+        # A conflict is everyday: the resource changed meanwhile, and its event is on its way.
+        level = logging.DEBUG if isinstance(error, ConflictError) else logging.WARNING
+        _log.log(level, "%s: %s", key, error)
         metrics.reconcile_errors.labels(KIND_LABELS[key.kind], word).inc()
         self.queue.add_after(key, RETRY_SECONDS)
 
     def _forget(self, key: FleetKey) -> None:
         self.prober.follow(key, {})
+        self._met.pop(key, None)
         self._memories.pop(key, None)
         self._problems.pop(key, None)
         self.children.forget(key)

@@ -36,6 +36,7 @@ class Children:
         Raises:
             KubeError: one of them could not be read or written.
         """
+        # One after the other: a RoleBinding is refused while its Role is not there.
         for manifest in wanted(resource, self.product):
             await self._keep(resource, manifest)
 
