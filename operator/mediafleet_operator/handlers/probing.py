@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from mediafleet_common.api.names import KIND_LABELS
+from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.names import KIND_LABELS, Port
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.probes.polling import NoLoad
-from mediafleet_operator.core.model import FleetKey, History, Reading
+from mediafleet_operator.core.model import FleetKey, History, PodView, Reading
 from mediafleet_operator.handlers import metrics
+from mediafleet_operator.manifests.resource import Resource
 
 OFTEN_SECONDS: Final = 1.0
 RARELY_SECONDS: Final = 15.0
@@ -99,3 +101,14 @@ class Prober:
         except TimeoutError:
             return
         wake.clear()
+
+
+def subject(resource: Resource, pod: PodView, *, often: bool) -> Subject:
+    """Where to ask a pod of a fleet."""
+    spec = resource.spec
+    host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
+    if isinstance(spec, EgressFleetSpec):
+        url = f"http://{host}:{Port.EGRESS_METRICS}/metrics"
+        return Subject(resource.key, url, Source.EGRESS, often)
+    url = f"http://{host}:{Port.AGENT}/metrics"
+    return Subject(resource.key, url, Source(spec.load.value), often)

@@ -20,9 +20,10 @@ from mediafleet_common.probes.polling import client, poll
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.handlers import metrics
+from mediafleet_operator.handlers.listening import Listener
 from mediafleet_operator.handlers.probing import Prober
 from mediafleet_operator.handlers.queueing import KeyedQueue
-from mediafleet_operator.handlers.watching import Watcher, follow
+from mediafleet_operator.handlers.watching import follow
 from mediafleet_operator.handlers.working import Worker
 from mediafleet_operator.kube.applying import Applier
 from mediafleet_operator.kube.children import Children
@@ -130,7 +131,7 @@ async def _lead(
     """Watch and work until cancelled."""
     snapshots = Snapshots()
     queue: KeyedQueue[FleetKey] = KeyedQueue()
-    watcher = Watcher(api, snapshots, queue, settings.namespaces)
+    listener = Listener(api, snapshots, queue, settings.namespaces)
     async with client() as session:
         prober = Prober(partial(poll, session), queue.add)
         worker = Worker(
@@ -143,13 +144,13 @@ async def _lead(
             prober,
         )
         try:
-            await _first_list(watcher, health)
+            await _first_list(listener, health)
             health.reason = None
             on_ready(snapshots)
             async with asyncio.TaskGroup() as group:
-                group.create_task(follow(watcher, configuration, stop))
-                group.create_task(watcher.keep_listing())
-                group.create_task(_watch_age(watcher))
+                group.create_task(follow(listener, configuration, stop))
+                group.create_task(listener.keep_listing())
+                group.create_task(_watch_age(listener))
                 for _ in range(WORKERS):
                     group.create_task(worker.run())
         finally:
@@ -157,10 +158,10 @@ async def _lead(
             await prober.close()
 
 
-async def _first_list(watcher: Watcher, health: Health) -> None:
+async def _first_list(listener: Listener, health: Health) -> None:
     while True:
         try:
-            await watcher.list_all()
+            await listener.list_all()
         except KubeError as error:
             fix = "; are the CRDs installed?" if error.word == "gone" else ""
             health.reason = f"cannot list what is in the cluster: {error}{fix}"
@@ -171,9 +172,9 @@ async def _first_list(watcher: Watcher, health: Health) -> None:
             return
 
 
-async def _watch_age(watcher: Watcher) -> None:
+async def _watch_age(listener: Listener) -> None:
     while True:
-        metrics.watch_age.set(time.monotonic() - watcher.last_event_at)
+        metrics.watch_age.set(time.monotonic() - listener.last_event_at)
         await asyncio.sleep(1)
 
 

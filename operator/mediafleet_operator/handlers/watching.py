@@ -1,184 +1,31 @@
-"""Watches, by kopf: each event goes into the snapshots, and the fleet it concerns into the queue.
+"""Watches, by kopf: each event is handed on, nothing is decided here.
 
 Only `on.event` is used: kopf's other handlers keep their own finalizers and annotations on
-objects. A full list of everything is taken before the first plan, after each time a watch had to
-start over (what was deleted meanwhile nobody tells), and every RESYNC_SECONDS.
+objects.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import kopf
 from kubernetes.aio.client import Configuration
 
-from mediafleet_common.api.names import GROUP, KIND_LABELS, PLURALS, VERSION, Kind, Label
-from mediafleet_operator.core.model import FleetKey
+from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, Label
 from mediafleet_operator.handlers import metrics
-from mediafleet_operator.handlers.queueing import KeyedQueue
-from mediafleet_operator.kube import digesting, paths
-from mediafleet_operator.kube.client import Api
-from mediafleet_operator.kube.errors import KubeError, RefusedError
-from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.handlers.listening import RELIST_SECONDS, Listener
 
 _log: Final = logging.getLogger(__name__)
-RESYNC_SECONDS: Final = 300.0
-RELIST_SECONDS: Final = 1.0
-"""After a watch started over; its events come in a bunch."""
 TOKEN_SECONDS: Final = 300.0
 """So often kopf asks for credentials again: a service account's token is rotated."""
 
 
-@dataclass(slots=True)
-class Watcher:
-    """Fills the snapshots and the queue."""
-
-    api: Api
-    snapshots: Snapshots
-    queue: KeyedQueue[FleetKey]
-    namespaces: Sequence[str]
-    """Empty: all of them."""
-    last_event_at: float = field(default_factory=time.monotonic)
-    _relist: asyncio.Event = field(default_factory=asyncio.Event)
-
-    # Events
-
-    def on_fleet(self, kind: Kind, type_: str | None, raw: Mapping[str, Any]) -> None:
-        """An event of a resource."""
-        self._seen(type_)
-        meta = raw["metadata"]
-        key = FleetKey(kind, meta["namespace"], meta["name"])
-        if type_ == "DELETED":
-            self.snapshots.drop_fleet(key, meta["uid"])
-            self.queue.add(key)
-        else:
-            self._put_fleet(kind, raw)
-
-    def on_pod(self, type_: str | None, raw: Mapping[str, Any]) -> None:
-        """An event of a pod with our labels."""
-        self._seen(type_)
-        pod = digesting.pod(raw)
-        if pod is None:
-            return
-        if type_ == "DELETED":
-            self.snapshots.drop_pod(pod.key, pod.view.uid)
-            self.queue.add(pod.key)
-        elif self.snapshots.put_pod(pod):
-            self.queue.add(pod.key)
-
-    def on_node(self, type_: str | None, raw: Mapping[str, Any]) -> None:
-        """An event of a Kubernetes node."""
-        self._seen(type_)
-        node = digesting.node(raw)
-        if type_ == "DELETED":
-            self.snapshots.drop_node(node.name)
-        elif not self.snapshots.put_node(node):
-            return
-        for key in self.snapshots.keys_on_node(node.name):
-            self.queue.add(key)
-
-    # Lists
-
-    async def list_all(self) -> None:
-        """Bring the snapshots in step with full lists; every fleet is looked at after.
-
-        Raises:
-            KubeError: something could not be listed.
-        """
-        await self._list_nodes()
-        for kind in Kind:
-            await self._list_fleets(kind)
-        await self._list_pods()
-        for key in {*self.snapshots.fleets, *self.snapshots.pods}:
-            self.queue.add(key)
-
-    def list_soon(self) -> None:
-        """Something may have been missed."""
-        self._relist.set()
-
-    async def keep_listing(self) -> None:
-        """List everything again when it is time, until cancelled."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RESYNC_SECONDS):
-                    await self._relist.wait()
-                    await asyncio.sleep(RELIST_SECONDS)
-            self._relist.clear()
-            try:
-                await self.list_all()
-            except KubeError as error:
-                _log.warning("resync: %s", error)
-                metrics.reconcile_errors.labels("all", error.word).inc()
-                await asyncio.sleep(RELIST_SECONDS)
-                self._relist.set()
-
-    async def _list_nodes(self) -> None:
-        try:
-            nodes = await self.api.list_all(paths.nodes())
-        except RefusedError as error:
-            if self.snapshots.nodes_known:
-                _log.warning("nodes are not watched, so cordoned ones stay in use: %s", error)
-            self.snapshots.nodes_known = False
-            return
-        names = set()
-        for raw in nodes:
-            node = digesting.node(raw)
-            names.add(node.name)
-            self.snapshots.put_node(node)
-        for name in set(self.snapshots.nodes) - names:
-            self.snapshots.drop_node(name)
-
-    async def _list_fleets(self, kind: Kind) -> None:
-        there = set()
-        for namespace in self.namespaces or (None,):
-            for raw in await self.api.list_all(paths.fleets(kind, namespace)):
-                meta = raw["metadata"]
-                there.add((FleetKey(kind, meta["namespace"], meta["name"]), meta["uid"]))
-                self._put_fleet(kind, raw)
-        known = [(key, each.uid) for key, each in self.snapshots.fleets.items() if key.kind is kind]
-        for key, uid in known:
-            if (key, uid) not in there:
-                self.snapshots.drop_fleet(key, uid)
-                self.queue.add(key)
-
-    async def _list_pods(self) -> None:
-        uids = set()
-        for namespace in self.namespaces or (None,):
-            query = {"labelSelector": Label.KIND.value}
-            for raw in await self.api.list_all(paths.pods(namespace), **query):
-                uids.add(raw["metadata"]["uid"])
-                if (pod := digesting.pod(raw)) is not None:
-                    self.snapshots.put_pod(pod)
-        self.snapshots.keep_only_pods(uids)
-
-    def _put_fleet(self, kind: Kind, raw: Mapping[str, Any]) -> None:
-        try:
-            resource = digesting.resource(raw, kind)
-        except digesting.UnreadableObjectError as error:
-            meta = raw["metadata"]
-            key = FleetKey(kind, meta["namespace"], meta["name"])
-            _log.error("%s is left as it is: %s", key, error)
-            metrics.reconcile_errors.labels(KIND_LABELS[kind], "unreadable").inc()
-            return
-        if self.snapshots.put_fleet(resource):
-            self.queue.add(resource.key)
-
-    def _seen(self, type_: str | None) -> None:
-        self.last_event_at = time.monotonic()
-        if type_ is None:
-            self._relist.set()
-
-
-def registry(watcher: Watcher, configuration: Configuration) -> kopf.OperatorRegistry:
+def registry(listener: Listener, configuration: Configuration) -> kopf.OperatorRegistry:
     """The handlers: each hands its event on, and decides nothing."""
     handlers = kopf.OperatorRegistry()
 
@@ -188,21 +35,21 @@ def registry(watcher: Watcher, configuration: Configuration) -> kopf.OperatorReg
 
     @kopf.on.event(GROUP, VERSION, PLURALS[Kind.EGRESS_FLEET], registry=handlers)
     async def egress_fleet(type: str | None, body: kopf.Body, **_: object) -> None:  # noqa: A002
-        watcher.on_fleet(Kind.EGRESS_FLEET, type, body)
+        listener.on_fleet(Kind.EGRESS_FLEET, type, body)
 
     @kopf.on.event(GROUP, VERSION, PLURALS[Kind.ORCHESTRATOR_POOL], registry=handlers)
     async def orchestrator_pool(type: str | None, body: kopf.Body, **_: object) -> None:  # noqa: A002
-        watcher.on_fleet(Kind.ORCHESTRATOR_POOL, type, body)
+        listener.on_fleet(Kind.ORCHESTRATOR_POOL, type, body)
 
     @kopf.on.event("v1", "pods", registry=handlers)
     async def pod(type: str | None, body: kopf.Body, **_: object) -> None:  # noqa: A002
-        watcher.on_pod(type, body)
+        listener.on_pod(type, body)
 
-    if watcher.snapshots.nodes_known:
+    if listener.snapshots.nodes_known:
 
         @kopf.on.event("v1", "nodes", registry=handlers)
         async def node(type: str | None, body: kopf.Body, **_: object) -> None:  # noqa: A002
-            watcher.on_node(type, body)
+            listener.on_node(type, body)
 
     return handlers
 
@@ -239,7 +86,7 @@ async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
     )
 
 
-async def follow(watcher: Watcher, configuration: Configuration, stop: asyncio.Event) -> None:
+async def follow(listener: Listener, configuration: Configuration, stop: asyncio.Event) -> None:
     """Run kopf until cancelled or `stop`; should it give up, list everything and start it anew.
 
     kopf takes SIGTERM and SIGINT for itself, and returns upon them: that is then our stop.
@@ -247,18 +94,18 @@ async def follow(watcher: Watcher, configuration: Configuration, stop: asyncio.E
     while not stop.is_set():
         try:
             await kopf.operator(
-                registry=registry(watcher, configuration),
+                registry=registry(listener, configuration),
                 settings=settings(),
                 standalone=True,
-                clusterwide=not watcher.namespaces,
-                namespaces=watcher.namespaces,
+                clusterwide=not listener.namespaces,
+                namespaces=listener.namespaces,
                 stop_flag=asyncio.Event(),
             )
         except Exception as error:  # noqa: BLE001 -- whatever it was, it is started anew
             _log.exception("the watches ended")
             metrics.reconcile_errors.labels("all", type(error).__name__).inc()
             await asyncio.sleep(RELIST_SECONDS)
-            watcher.list_soon()
+            listener.list_soon()
         else:
             stop.set()
     reclaim_signals()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -11,16 +10,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
-from mediafleet_common.api.names import KIND_LABELS, PodState, Port, Reason
-from mediafleet_common.probes.load import Source
+from mediafleet_common.api.names import KIND_LABELS, PodState
 from mediafleet_operator.core import remembering
-from mediafleet_operator.core.actions import Action, Create, Delete, Undrain
-from mediafleet_operator.core.model import FleetKey, Memory, Observation, PodView
+from mediafleet_operator.core.actions import Action, Create
+from mediafleet_operator.core.model import FleetKey, Memory, Observation
 from mediafleet_operator.core.planning import Plan, plan
 from mediafleet_operator.core.reporting import report
 from mediafleet_operator.core.telling import tell
-from mediafleet_operator.handlers import metrics
-from mediafleet_operator.handlers.probing import Prober, Subject
+from mediafleet_operator.handlers import counting, metrics
+from mediafleet_operator.handlers.probing import Prober, subject
 from mediafleet_operator.handlers.queueing import KeyedQueue
 from mediafleet_operator.kube import digesting
 from mediafleet_operator.kube.applying import Applier, Outcome
@@ -40,7 +38,6 @@ from mediafleet_operator.manifests.resource import Resource, template_hash
 _log: Final = logging.getLogger(__name__)
 PASSES: Final = 3
 """A round plans again after its own actions; more than this would hide a plan without end."""
-STATES: Final = ("wanted", "ready", "pending", "draining", "going", "lost")
 NEXT_ROUND_SECONDS: Final = 0.1
 FIRST_LOADS_SECONDS: Final = 1.2
 """A little more than a probe may take."""
@@ -156,7 +153,7 @@ class Worker:
         key, spec = resource.key, resource.spec
         mode = spec.placement.mode.value if isinstance(spec, EgressFleetSpec) else None
         status = report(observation, planned, resource.status, mode=mode)
-        _count(key, planned)
+        counting.count(key, planned)
         due = self.statuses.due(resource, status)
         tellings = tell(done, f"{key.name}-", resource.status, status)
         if due:
@@ -176,7 +173,7 @@ class Worker:
         for outcome in outcomes:
             action, error = outcome.action, outcome.error
             if error is None:
-                _count_drain(kind, action, now)
+                counting.count_drain(kind, action, now)
                 if isinstance(action, Create):
                     memory = remembering.created(memory)
                 continue
@@ -207,7 +204,7 @@ class Worker:
         self.prober.follow(
             resource.key,
             {
-                pod.uid: _subject(resource, pod, pod.uid in planned.probe_often)
+                pod.uid: subject(resource, pod, often=pod.uid in planned.probe_often)
                 for pod in pods
                 if pod.ip and pod.state is not PodState.PENDING
             },
@@ -228,44 +225,4 @@ class Worker:
         self.children.forget(key)
         self.statuses.forget(key)
         self.events.forget(key)
-        for state in STATES:
-            with contextlib.suppress(KeyError):
-                metrics.fleet_replicas.remove(*_labels(key), state)
-
-
-def _subject(resource: Resource, pod: PodView, often: bool) -> Subject:
-    spec = resource.spec
-    host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
-    if isinstance(spec, EgressFleetSpec):
-        url = f"http://{host}:{Port.EGRESS_METRICS}/metrics"
-        return Subject(resource.key, url, Source.EGRESS, often)
-    url = f"http://{host}:{Port.AGENT}/metrics"
-    return Subject(resource.key, url, Source(spec.load.value), often)
-
-
-def _labels(key: FleetKey) -> tuple[str, str]:
-    return KIND_LABELS[key.kind].value, f"{key.namespace}/{key.name}"
-
-
-def _count(key: FleetKey, planned: Plan) -> None:
-    roster = planned.roster
-    serving = sum(pod.serving for pod in roster.counted)
-    counts = {
-        "wanted": planned.wanted,
-        "ready": serving,
-        "pending": len(roster.counted) - serving,
-        "draining": len(roster.draining),
-        "going": len(roster.going),
-        "lost": len(roster.lost),
-    }
-    for state, count in counts.items():
-        metrics.fleet_replicas.labels(*_labels(key), state).set(count)
-
-
-def _count_drain(kind: str, action: Action, now: float) -> None:
-    if isinstance(action, Undrain):
-        metrics.drains.labels(kind, "cancelled").inc()
-    if isinstance(action, Delete) and action.pod.drain_started is not None:
-        result = "timed_out" if action.reason is Reason.DRAIN_TIMED_OUT else "idle"
-        metrics.drains.labels(kind, result).inc()
-        metrics.drain_seconds.labels(kind).observe(max(now - action.pod.drain_started, 0.0))
+        counting.forget(key)

@@ -22,21 +22,17 @@ from mediafleet_common.api.names import (
     Kind,
     Label,
     PodState,
-    Reason,
 )
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec, OrchestratorPoolStatus
 from mediafleet_common.api.shared import FleetStatus
-from mediafleet_operator.core.ailments import of_waiting
 from mediafleet_operator.core.model import FleetKey, PodView
+from mediafleet_operator.kube import containers
 from mediafleet_operator.manifests.resource import Resource, Spec
 
 Raw = Mapping[str, Any]
 WordT = TypeVar("WordT", bound=StrEnum)
 WORK: Final = {Kind.EGRESS_FLEET: Container.EGRESS, Kind.ORCHESTRATOR_POOL: Container.NODE}
 """The container that has the jobs."""
-CRASHES: Final = 3
-"""A container that was started so often and still is not Ready is in a crash loop, whatever it
-does at this moment: between two waits kubelet shows it running."""
 _KINDS: Final = {label.value: kind for kind, label in KIND_LABELS.items()}
 _CORDON_TAINT: Final = "node.kubernetes.io/unschedulable"
 _MODELS: Final[dict[Kind, tuple[type[Spec], type[FleetStatus]]]] = {
@@ -148,10 +144,10 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
     status: Raw = raw.get("status") or {}
     annotations: Mapping[str, str] = meta.get("annotations") or {}
     ready = (_condition(raw, "Ready") or {}).get("status") == "True"
-    trouble, complaint = _trouble(status, ready=ready)
+    trouble, complaint = containers.trouble(status, ready=ready)
     scheduled = _condition(raw, "PodScheduled") or {}
     unschedulable = scheduled.get("status") == "False"
-    over = _over(status)
+    over = containers.over(status)
     return PodView(
         name=meta["name"],
         uid=meta["uid"],
@@ -173,47 +169,10 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
         drain_reason=_word(DrainReason, annotations.get(Annotation.DRAIN_REASON)),
         node=spec.get("nodeName"),
         ip=status.get("podIP"),
-        work_running=False if over else _running(status, WORK[kind]),
+        work_running=False if over else containers.running(status, WORK[kind]),
         busy_label=labels.get(Label.BUSY) == "true",
         address=annotations.get(Annotation.ADDRESS),
     )
-
-
-def _over(status: Raw) -> Reason | None:
-    phase = status.get("phase")
-    if phase not in ("Failed", "Succeeded"):
-        return None
-    disrupted = status.get("reason") in ("Evicted", "Preempting", "NodeShutdown", "Terminated")
-    return Reason.POD_EVICTED if phase == "Failed" and disrupted else Reason.POD_FAILED
-
-
-def _trouble(status: Raw, *, ready: bool) -> tuple[Reason | None, str]:
-    """What keeps a container from running, and kubelet's or the container's own words for it."""
-    for each in _containers(status):
-        state: Raw = each.get("state") or {}
-        last: Raw = (each.get("lastState") or {}).get("terminated") or {}
-        waiting: Raw = state.get("waiting") or {}
-        reason = of_waiting(waiting.get("reason") or "")
-        if reason is None and not ready and each.get("restartCount", 0) >= CRASHES:
-            reason = Reason.CRASH_LOOP
-        if reason is not None:
-            # A container's last words say more than "back-off restarting failed container".
-            words = last.get("message") if reason is Reason.CRASH_LOOP else None
-            return reason, str(words or waiting.get("message") or "").strip()[:300]
-    return None, ""
-
-
-def _containers(status: Raw) -> Iterable[Raw]:
-    yield from status.get("initContainerStatuses") or ()
-    yield from status.get("containerStatuses") or ()
-
-
-def _running(status: Raw, name: str) -> bool | None:
-    for each in status.get("containerStatuses") or ():
-        if each.get("name") == name:
-            state = each.get("state") or {}
-            return "running" in state if state else None
-    return None
 
 
 def _condition(raw: Raw, name: str) -> Raw | None:

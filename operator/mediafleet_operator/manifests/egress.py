@@ -39,8 +39,6 @@ def pod_spec(spec: EgressFleetSpec, image: str, pull_policy: str | None) -> Mani
         env=[*identity(), *_config_env(spec)],
         resources={"requests": {"cpu": "50m", "memory": "32Mi"}},
         volumeMounts=config_mounts,
-        # What it says last, that is what is wrong with the config, becomes the pod's status.
-        terminationMessagePolicy="FallbackToLogsOnError",
     )
     egress = container(
         Container.EGRESS.value,

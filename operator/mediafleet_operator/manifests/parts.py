@@ -18,6 +18,8 @@ def container(name: str, image: str, pull_policy: str | None, **more: Any) -> Ma
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
+        # What it says last, that is why it ended, becomes part of the pod's status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         **more,
     }
 
