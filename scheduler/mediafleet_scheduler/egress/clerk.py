@@ -12,8 +12,8 @@ from mediafleet_scheduler.egress.store import Note, Store, StoreError
 
 _MAX_QUEUED: Final = 20_000
 _BATCH: Final = 64
-_GATHER_SECONDS: Final = 0.005
-"""A short job's start and end are often one write."""
+_GATHER_SECONDS: Final = 0.025
+"""Notes of some moments are one write. What a crash loses here, the pods tell the next desk."""
 _ATTEMPTS: Final = 8
 _FIRST_DELAY_SECONDS: Final = 0.1
 _MAX_DELAY_SECONDS: Final = 5.0

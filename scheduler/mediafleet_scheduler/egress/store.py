@@ -35,6 +35,7 @@ KEEP_LEDGER_SECONDS: Final = 7 * 86400
 """A ledger that no desk has looked at for so long is forgotten."""
 _CALL_SECONDS: Final = 5.0
 _ATTEMPTS: Final = 3
+_MAX_OWN: Final = 1000
 _UNSEEN: Final = ("lost", "behind")
 _MOVED: Final = "moved"
 
@@ -91,6 +92,7 @@ class Store:
         self._versions: dict[str, str] = {}
         self._records: dict[str, Record] = {}
         self._servers: dict[str, str] = {}
+        self._own: dict[str, Record] = {}
         # Jobs that are gone while Redis has not been told: token of the try, empty for any.
         self._gone: dict[str, str] = {}
         self._opening = asyncio.Lock()
@@ -132,8 +134,8 @@ class Store:
         for fleet in fleets:
             arguments += [fleet, self._versions.get(fleet, "0")]
         for job, replaces in jobs:
-            record = to_json(Record(job))
-            arguments += [job.egress_id, job.fleet, job.token, replaces, record]
+            text = self._written(Record(job))
+            arguments += [job.egress_id, job.fleet, job.token, replaces, text]
         ids = [job.egress_id for job, _ in jobs]
         status, results = await self._call(scripts.CLAIM, ids, arguments)
         if status == _MOVED:
@@ -157,7 +159,7 @@ class Store:
         """To be written: a pod has said that a job runs. Counts here at once."""
         job = record.job
         self._ledger.start(job.egress_id, job.started_at or job.claimed_at, job.server_id)
-        return Note("start", job.egress_id, job.token, to_json(record), KEEP_ENDED_SECONDS)
+        return Note("start", job.egress_id, job.token, self._written(record), KEEP_ENDED_SECONDS)
 
     def ended(self, egress_id: str, record: Record | None = None) -> Note:
         """To be written: a job is over; for a while a retry is told what `record` says."""
@@ -236,9 +238,17 @@ class Store:
             self._versions[fleet] = str(int(self._versions.get(fleet, "0")) + 1)
         self._remember(record)
 
+    def _written(self, record: Record) -> str:
+        """A record as text, which will come back in the log and need not be read then."""
+        text = to_json(record)
+        self._own[text] = record
+        if len(self._own) > _MAX_OWN:
+            del self._own[next(iter(self._own))]
+        return text
+
     def _remember(self, text: str) -> None:
         try:
-            record = from_json(text)
+            record = self._own.pop(text, None) or from_json(text)
         except UnreadableRecordError as error:
             _log.warning("a record in Redis makes no sense: %s", error)
             return

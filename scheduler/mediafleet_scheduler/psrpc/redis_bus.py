@@ -158,7 +158,8 @@ class RedisBus:
                     await connection.disconnect(nowait=True)
             except _FAILURES as error:
                 self._on_trouble(Trouble.CONNECTION_LOST)
-                _log.warning("%s on Redis failed, trying again: %s", what, error)
+                why = str(error) or type(error).__name__
+                _log.warning("%s on Redis failed, trying again: %s", what, why)
             if time.monotonic() - began > _MAX_DELAY_SECONDS:
                 delay = _FIRST_DELAY_SECONDS
             await asyncio.sleep(delay * random.uniform(0.5, 1))
