@@ -24,7 +24,7 @@ from mediafleet_common.api.files import NodesFile
 from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.serving.tls import FilePair, self_signed, self_signed_credentials
-from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
+from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
 from mediafleet_scheduler.advertise.desk import Serving, Settings, serve
 from mediafleet_scheduler.directory.entries import pool_view
 from mediafleet_scheduler.directory.files import FileDirectory
@@ -260,6 +260,78 @@ async def test_the_same_list_is_told_as_json(path: Path) -> None:
                 ]
             found = await Gateway([], webhook=f"{base}/orchestrators").discover()
             assert len(found) == 2
+
+
+def loaded(name: str, node: StandInNode) -> dict[str, Any]:
+    return entry(name, node, metrics=f"http://127.0.0.1:{node.cli_port}/metrics")
+
+
+async def test_a_full_node_takes_none_of_the_first_places(path: Path) -> None:
+    async with nodes(3, "-maxSessions=1", "-monitor") as three:
+        a, b, c = three
+        a.sessions.segment("one")
+        entries = [loaded(name, node) for name, node in zip("abc", three, strict=True)]
+        write(path, *entries, max_nodes=2)
+        async with desk(path) as one:
+            await one.lists(b.url, c.url)
+            one.write(*entries)
+            await one.lists(b.url, c.url, a.url)
+            assert one.metric("node_load_probes_total", result="ok") >= 3
+
+
+async def test_least_loaded_follows_the_sessions(path: Path) -> None:
+    async with nodes(3, "-monitor") as three:
+        a, b, c = three
+        for number, node in enumerate((b, a, a)):
+            node.sessions.segment(str(number))
+        entries = [loaded(name, node) for name, node in zip("abc", three, strict=True)]
+        write(path, *entries, order="least_loaded")
+        async with desk(path) as one:
+            await one.lists(c.url, b.url, a.url)
+            for number in range(3):
+                c.sessions.segment(str(number))
+            await one.lists(b.url, a.url, c.url)
+
+
+async def test_by_gateway_each_has_a_node_of_its_own_and_keeps_it(path: Path) -> None:
+    async with nodes(3) as three:
+        write(
+            path,
+            *(entry(f"n{number}", node) for number, node in enumerate(three)),
+            order="by_gateway",
+            max_nodes=1,
+        )
+        async with desk(path) as one:
+            call = "/net.Orchestrator/GetOrchestrator"
+            found: dict[int, str] = {}
+            for number in [*range(30), *range(30)]:
+                request = OrchestratorRequest(address=bytes([number] * 20)).SerializeToString()
+                _, answer = await one.client.call(call, request, 5)
+                (url,) = OrchestratorInfo.FromString(answer or b"").nodes
+                assert found.setdefault(number, url) == url
+            assert set(found.values()) == {node.url for node in three}
+            for garbage in (b"\xff" * 100, os.urandom(1000)):
+                assert (await one.client.call(call, garbage, 5))[0] is Answer.ANSWERED
+
+
+async def test_the_json_list_has_a_tag_that_spares_sending_it_again(path: Path) -> None:
+    async with nodes(2) as (a, b):
+        write(path, entry("a", a))
+        async with desk(path) as one:
+            await one.lists(a.url)
+            url = f"http://127.0.0.1:{one.serving.http_port}/orchestrators"
+            async with aiohttp.ClientSession() as session:
+                async with session.get(url) as response:
+                    tag = response.headers["ETag"]
+                for known, status in ((tag, 304), (f'"other", {tag}', 304), ('"other"', 200)):
+                    async with session.get(url, headers={"If-None-Match": known}) as response:
+                        assert (response.status, response.headers["ETag"]) == (status, tag)
+                        assert bool(await response.read()) is (status == 200)
+                one.write(entry("a", a), entry("b", b))
+                await one.lists(a.url, b.url)
+                async with session.get(url, headers={"If-None-Match": tag}) as response:
+                    assert response.status == 200
+                    assert len(await response.json()) == 2
 
 
 async def test_it_answers_ping_and_refuses_to_end_sessions_it_has_not(path: Path) -> None:

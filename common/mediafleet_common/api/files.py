@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from mediafleet_common.api.base import Model
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import Advertise
+from mediafleet_common.api.orchestrator_pool import Advertise, LoadSource, Sessions
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 
@@ -84,5 +84,10 @@ class NodesFile(Model):
 
     advertise: Advertise = Advertise()
     """How gateways are told of the nodes."""
+    load: LoadSource = LoadSource.TRANSCODE
+    """How a node's load is read from its metrics: transcode (sessions) or docker-ai (AI \
+containers in use)."""
+    sessions: Sessions = Sessions()
+    """How many sessions a node takes, where its metrics do not say."""
     nodes: list[NodeEntry]
     """The nodes."""

@@ -32,6 +32,15 @@ class AddressType(StrEnum):
     TEMPLATE = "template"
 
 
+class Order(StrEnum):
+    """In which order a gateway is told of the nodes."""
+
+    FIXED = "fixed"
+    ROTATE = "rotate"
+    LEAST_LOADED = "least_loaded"
+    BY_GATEWAY = "by_gateway"
+
+
 class Address(Model):
     """Under which address a gateway reaches a node."""
 
@@ -64,6 +73,10 @@ class Advertise(Model):
 
     max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
     """List no more than so many. A gateway visits only the first -extraNodes (its default is 0)."""
+    order: Order = Order.FIXED
+    """Who stands first, where gateways begin. fixed: by name. rotate: each answer begins with the \
+next node. least_loaded: most free sessions first. by_gateway: each gateway has nodes of its own, \
+shared out by free sessions. Nodes known to be full are always last."""
     replicas: Annotated[int, Field(ge=0, le=20)] = 2
     """Replicas of the advertiser; 0 makes none."""
     eth_address: (

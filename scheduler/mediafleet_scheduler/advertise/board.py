@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -14,7 +13,8 @@ from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.api.orchestrator_pool import Advertise
 from mediafleet_common.serving.logs import printable
-from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
+from mediafleet_scheduler.advertise.lineup import Lineup
+from mediafleet_scheduler.advertise.loads import Loads
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.probing import Prober
 from mediafleet_scheduler.core.advertised import (
@@ -25,6 +25,7 @@ from mediafleet_scheduler.core.advertised import (
     listing,
     node_key,
 )
+from mediafleet_scheduler.core.ordering import UNKNOWN, basis
 from mediafleet_scheduler.directory.views import Node, PoolView
 
 _log: Final = logging.getLogger(__name__)
@@ -34,16 +35,17 @@ _GATHER_SECONDS: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One state of the list, serialised once for all who ask."""
+    """One state of the list, for all who ask."""
 
     listing: Listing
     advertise: Advertise
-    orchestrator_info: bytes
-    orchestrators_json: bytes
+    basis: tuple[object, ...]
+    """What of the nodes' rooms decides the order."""
+    lineup: Lineup
 
 
 class Board:
-    """Makes a notice of each view and each change in the nodes' health."""
+    """Makes a notice of each view and each change in the nodes' health and load."""
 
     def __init__(
         self,
@@ -54,6 +56,8 @@ class Board:
         self._metrics = metrics
         self._now = now
         self._prober = Prober(rules or ProbeRules(), metrics, self._update_soon)
+        self._expected: dict[NodeKey, float] = {}
+        self._loads = Loads(metrics, self._update_soon, self._forget_expected)
         self._view: PoolView | None = None
         self._notice: Notice | None = None
         self._ready = asyncio.Event()
@@ -78,6 +82,7 @@ class Board:
     async def close(self) -> None:
         """Stop asking nodes; the notice stays."""
         await self._prober.close()
+        await self._loads.close()
         if self._due is not None:
             self._due.cancel()
 
@@ -85,7 +90,11 @@ class Board:
         """Make the list anew from another view; a node that drains is off it on return."""
         self._view = view
         self._prober.follow(view.nodes)
+        self._loads.follow(view)
         self._update()
+
+    def _forget_expected(self, key: NodeKey) -> None:
+        self._expected.pop(key, None)
 
     def _update_soon(self) -> None:
         # A thousand nodes that answer for the first time make a few lists, not a thousand.
@@ -99,13 +108,29 @@ class Board:
             self._due = None
         if self._view is None or not (self._ready.is_set() or self._prober.all_asked):
             return
-        present = listing(self._view, self._prober.health)
+        rooms = self._loads.rooms
+        full = {key for key, room in rooms.items() if room.full}
+        present = listing(self._view, self._prober.health, full)
         self._account(self._view, present)
         before = self._notice.listing.nodes if self._notice else ()
-        self._notice = _notice(self._notice, present, self._view.advertise)
+        self._notice = self._next(present, self._view.advertise)
         if before != present.nodes or not self._ready.is_set():
             self._tell(self._view, before, present)
         self._ready.set()
+
+    def _next(self, present: Listing, advertise: Advertise) -> Notice:
+        known = self._loads.rooms
+        rooms = [known.get(node_key(node), UNKNOWN) for node in present.nodes]
+        state = (present, advertise, basis(advertise.order, rooms))
+        before = self._notice
+        if before is not None and (before.listing, before.advertise, before.basis) == state:
+            return before
+        self._expected = {
+            key: self._expected[key]
+            for key in map(node_key, present.nodes)
+            if key in self._expected
+        }
+        return Notice(*state, Lineup(present.nodes, rooms, advertise, self._expected))
 
     def _account(self, view: PoolView, present: Listing) -> None:
         self._metrics.list_size.labels(view.name).set(len(present.nodes))
@@ -153,20 +178,6 @@ class Board:
             elif key in old and node.state is PodState.DRAINING:
                 self._timed.discard(key)
                 self._metrics.unlisted_seconds.observe(age)
-
-
-def _notice(before: Notice | None, present: Listing, advertise: Advertise) -> Notice:
-    if before is not None and (before.listing, before.advertise) == (present, advertise):
-        return before
-    info = OrchestratorInfo(
-        price_info=PriceInfo(
-            price_per_unit=advertise.price_per_unit, pixels_per_unit=advertise.pixels_per_unit
-        ),
-        address=bytes.fromhex((advertise.eth_address or "0x")[2:]),
-        nodes=present.urls,
-    )
-    entries = [{"address": url, "score": 1} for url in present.urls]
-    return Notice(present, advertise, info.SerializeToString(), json.dumps(entries).encode())
 
 
 def _bad_url(node: Node) -> str:

@@ -40,6 +40,12 @@ class AdvertiseMetrics:
         self.probes = Counter(
             "mediafleet_node_probes", "Pings of nodes, by result.", ["result"], registry=registry
         )
+        self.load_probes = Counter(
+            "mediafleet_node_load_probes",
+            "Readings of nodes' metrics, by result; absent: they do not tell the load.",
+            ["result"],
+            registry=registry,
+        )
         self.bad_urls = Counter(
             "mediafleet_node_bad_urls",
             "Nodes that came with a URL that cannot be dialled.",

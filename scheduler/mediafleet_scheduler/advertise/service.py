@@ -1,18 +1,21 @@
 """What the desk answers: net.Orchestrator over gRPC, and the list as JSON over HTTP.
 
-Service and messages: livepeer/go-livepeer net/lp_rpc.proto. Messages are passed as bytes: the
-answer is serialised once per list, and nothing in a request changes it.
+Service and messages: livepeer/go-livepeer net/lp_rpc.proto. Messages are passed as bytes: `lineup`
+serialises an answer once, and a request is read only where it matters who asks.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import grpc
 import grpc.aio
 from aiohttp import web
+from google.protobuf.message import DecodeError
 
+from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise.board import Board
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 
@@ -29,11 +32,12 @@ def handler(board: Board, metrics: AdvertiseMetrics) -> grpc.GenericRpcHandler:
     answered = metrics.get_orchestrator.labels("ok")
     not_ready = metrics.get_orchestrator.labels("not_ready")
 
-    async def get_orchestrator(_: bytes, context: Context) -> bytes:
+    async def get_orchestrator(request: bytes, context: Context) -> bytes:
         notice = board.notice
         if notice is not None:
             answered.inc()
-            return notice.orchestrator_info
+            lineup = notice.lineup
+            return lineup.orchestrator_info(_gateway(request) if lineup.by_gateway else b"")
         not_ready.inc()
         return _refuse(context, grpc.StatusCode.UNAVAILABLE, _NOT_YET)
 
@@ -55,6 +59,15 @@ def handler(board: Board, metrics: AdvertiseMetrics) -> grpc.GenericRpcHandler:
     )
 
 
+def _gateway(request: bytes) -> bytes:
+    """The ETH address that a gateway says it has; its signature is not looked at, since nothing
+    is given away by an order."""
+    try:
+        return OrchestratorRequest.FromString(request).address
+    except DecodeError:
+        return b""
+
+
 def _refuse(context: Context, code: grpc.StatusCode, why: str) -> bytes:
     context.set_code(code)
     context.set_details(why)
@@ -62,11 +75,21 @@ def _refuse(context: Context, code: grpc.StatusCode, why: str) -> bytes:
 
 
 def orchestrators_route(board: Board) -> web.RouteDef:
-    """`GET /orchestrators`, for -orchWebhookUrl and the Python SDK; `caps` is not looked at."""
+    """`GET /orchestrators`, for -orchWebhookUrl and the Python SDK.
 
-    async def orchestrators(_: web.Request) -> web.Response:
+    In the order of GetOrchestrator; with by_gateway the caller's IP address stands for the
+    gateway. An ETag tells the same list; `caps` is not looked at.
+    """
+
+    async def orchestrators(request: web.Request) -> web.Response:
         if board.notice is None:
             return web.Response(status=503, text=_NOT_YET)
-        return web.Response(body=board.notice.orchestrators_json, content_type="application/json")
+        body = board.notice.lineup.json((request.remote or "").encode())
+        etag = hashlib.blake2b(body, digest_size=12).hexdigest()
+        headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
+        known = request.if_none_match or ()
+        if any(each.value in (etag, "*") for each in known):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
     return web.get("/orchestrators", orchestrators)

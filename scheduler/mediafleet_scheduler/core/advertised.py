@@ -1,4 +1,4 @@
-"""Which nodes a gateway is told of, in which order, and why the others are left out.
+"""Which nodes a gateway may be told of, and why the others are left out.
 
 A node is listed when it is ready, its URL can be dialled, and it has answered a ping since it was
 last thought dead. Whoever refuses, answers: being full, or refusing GetOrchestrator, is not death
@@ -7,13 +7,14 @@ last thought dead. Whoever refuses, answers: being full, or refusing GetOrchestr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_common.api.orchestrator_pool import Order
 from mediafleet_scheduler.core.views import Node, PoolView
 
 NodeKey = tuple[str, str]
@@ -36,7 +37,7 @@ class LeftOut(StrEnum):
     DUPLICATE = "duplicate"
     """Another node is listed under this address."""
     BEYOND_MAX = "beyond_max"
-    """advertise.maxNodes is reached without it."""
+    """advertise.maxNodes is reached without it; told for order fixed, where that lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,12 @@ class Listing:
     """What to tell gateways, and about whom nothing."""
 
     nodes: tuple[Node, ...]
-    """In the order of the list."""
+    """By name, those known to be full last; with order fixed this is the list."""
     left_out: tuple[tuple[Node, LeftOut], ...]
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """The list."""
+        """Their URLs."""
         return tuple(node.url for node in self.nodes)
 
 
@@ -139,13 +140,18 @@ def address(node: Node) -> NodeUrl | None:
         return None
 
 
-def listing(view: PoolView, health: Mapping[NodeKey, Health]) -> Listing:
-    """The list of a pool: its listable nodes by name, up to maxNodes, each address once."""
+def listing(
+    view: PoolView, health: Mapping[NodeKey, Health], full: Set[NodeKey] = frozenset()
+) -> Listing:
+    """The nodes of a pool that may be told of, each address once; `full` are known to be so.
+
+    With order fixed no more than maxNodes; other orders choose so many for each request.
+    """
     listed: list[Node] = []
     left_out: list[tuple[Node, LeftOut]] = []
     taken: set[NodeUrl] = set()
-    limit = view.advertise.max_nodes
-    for node in sorted(view.nodes, key=lambda node: (node.name, node.uid)):
+    limit = view.advertise.max_nodes if view.advertise.order is Order.FIXED else None
+    for node in sorted(view.nodes, key=lambda node: (node_key(node) in full, node.name, node.uid)):
         where = address(node)
         reason = _reason(node, where, health.get(node_key(node), NEVER_ASKED))
         if reason is None and where in taken:

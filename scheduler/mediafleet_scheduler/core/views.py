@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mediafleet_common.api.egress_fleet import Placement, RedisSpec, RequestType
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import Advertise
+from mediafleet_common.api.orchestrator_pool import Advertise, LoadSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +78,7 @@ class PoolView:
     advertise: Advertise
     nodes: tuple[Node, ...]
     """By name."""
+    load: LoadSource = LoadSource.TRANSCODE
+    """What the nodes' metrics are read for."""
+    sessions_max: int | None = None
+    """Sessions a node takes, where its metrics do not say."""

@@ -52,7 +52,7 @@ def pool_view(file: NodesFile, previous: PoolView | None, changed_at: float) -> 
         _node(entry, known.get(_uid(entry)), at)
         for entry in sorted(file.nodes, key=lambda entry: entry.name)
     ]
-    return PoolView("", POOL_NAME, file.advertise, tuple(nodes))
+    return PoolView("", POOL_NAME, file.advertise, tuple(nodes), file.load, file.sessions.max)
 
 
 def _uid(entry: NodeEntry) -> str:

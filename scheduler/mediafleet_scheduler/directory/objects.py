@@ -211,7 +211,8 @@ def pool_view(
         for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         if pod.fleet == name and pod.namespace == namespace
     )
-    return PoolView(namespace, name, pool.spec.advertise, nodes)
+    spec = pool.spec
+    return PoolView(namespace, name, spec.advertise, nodes, spec.load, spec.sessions.max)
 
 
 def _changed_at(pod: PodFacts, known: Node | None, now: float | None) -> float | None:

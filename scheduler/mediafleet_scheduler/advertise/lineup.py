@@ -1,0 +1,129 @@
+"""The list in the form in which it is sent, in the order that one request is told.
+
+Each node is serialised once; an order is a concatenation, since protobuf and JSON lists are. What
+was put together is kept while list, order and rooms stay as they are, within bounds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, MutableMapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from mediafleet_common.api.orchestrator_pool import Advertise, Order
+from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
+from mediafleet_scheduler.core import ordering
+from mediafleet_scheduler.core.advertised import NodeKey, node_key
+from mediafleet_scheduler.core.ordering import Room
+from mediafleet_scheduler.directory.views import Node
+
+_KEPT_BYTES: Final = 8 * 1024 * 1024
+_KEPT_ANSWERS: Final = 4096
+_ADDRESS_BYTES: Final = 20
+
+Expected = MutableMapping[NodeKey, float]
+"""Sessions that those who were told of a node since it was last read may have begun on it."""
+
+
+class Lineup:
+    """One version of the list, for all who ask."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        rooms: Sequence[Room],
+        advertise: Advertise,
+        expected: Expected | None = None,
+    ) -> None:
+        self._rooms = rooms
+        self._advertise = advertise
+        self._most = advertise.max_nodes
+        self._names = [node.url for node in nodes]
+        self._keys = [node_key(node) for node in nodes]
+        self._expected: Expected = {} if expected is None else expected
+        self._weights = ordering.weights(rooms)
+        self._turn = 0
+        self._turns = max(1, sum(not room.full for room in rooms))
+        self._head = OrchestratorInfo(
+            price_info=PriceInfo(
+                price_per_unit=advertise.price_per_unit, pixels_per_unit=advertise.pixels_per_unit
+            ),
+            address=bytes.fromhex((advertise.eth_address or "0x")[2:]),
+        ).SerializeToString()
+        self._kept: dict[Hashable, bytes] = {}
+        self._kept_bytes = 0
+
+    @property
+    def by_gateway(self) -> bool:
+        """Whether it matters who asks."""
+        return self._advertise.order is Order.BY_GATEWAY
+
+    def orchestrator_info(self, gateway: bytes = b"") -> bytes:
+        """A serialised OrchestratorInfo for a gateway, by its ETH address."""
+        key = self._key(gateway)
+        known = self._kept.get(("info", key))
+        if known is None:
+            fields = [_field(self._names[index]) for index in self._pick(key)]
+            known = self._keep(("info", key), b"".join((self._head, *fields)))
+        return known
+
+    def json(self, caller: bytes = b"") -> bytes:
+        """The list as -orchWebhookUrl wants it, for a caller known by any bytes."""
+        key = self._key(caller)
+        known = self._kept.get(("json", key))
+        if known is None:
+            entries = [_entry(self._names[index]) for index in self._pick(key)]
+            known = self._keep(("json", key), b"[" + b", ".join(entries) + b"]")
+        return known
+
+    def _key(self, gateway: bytes) -> Hashable:
+        """Requests with the same key are told the same."""
+        match self._advertise.order:
+            case Order.ROTATE:
+                self._turn += 1
+                return (self._turn - 1) % self._turns
+            case Order.BY_GATEWAY:
+                return gateway[:_ADDRESS_BYTES]
+            case Order.LEAST_LOADED if self._most is not None:
+                return self._least_loaded(self._most)
+            case _:
+                return None
+
+    def _pick(self, key: Hashable) -> Sequence[int]:
+        match key:
+            case int(turn):
+                return ordering.rotated(self._rooms, turn)[: self._most]
+            case bytes(gateway):
+                return ordering.by_gateway(gateway, self._names, self._weights, self._most)
+            case tuple(indices):
+                return indices
+        if self._advertise.order is Order.LEAST_LOADED:
+            return ordering.least_loaded(self._rooms, [0.0] * len(self._rooms), None)
+        return ordering.fixed(self._rooms)[: self._most]
+
+    def _least_loaded(self, most: int) -> tuple[int, ...]:
+        expected = [self._expected.get(key, 0.0) for key in self._keys]
+        indices = ordering.least_loaded(self._rooms, expected, most)
+        for index in indices:
+            # One session, on any of those that are told.
+            self._expected[self._keys[index]] = expected[index] + 1 / len(indices)
+        return tuple(indices)
+
+    def _keep(self, key: Hashable, answer: bytes) -> bytes:
+        self._kept_bytes += len(answer)
+        if self._kept_bytes > _KEPT_BYTES or len(self._kept) >= _KEPT_ANSWERS:
+            self._kept.clear()
+            self._kept_bytes = len(answer)
+        self._kept[key] = answer
+        return answer
+
+
+@lru_cache(maxsize=8192)
+def _field(url: str) -> bytes:
+    return OrchestratorInfo(nodes=[url]).SerializeToString()
+
+
+@lru_cache(maxsize=8192)
+def _entry(url: str) -> bytes:
+    return json.dumps({"address": url, "score": 1}).encode()

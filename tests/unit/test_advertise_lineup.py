@@ -1,0 +1,100 @@
+"""What is sent, for each order, and that it is put together once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.orchestrator_pool import Advertise, Order
+from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
+from mediafleet_scheduler.advertise import lineup as module
+from mediafleet_scheduler.advertise.lineup import Lineup
+from mediafleet_scheduler.core.ordering import UNKNOWN, Room
+from mediafleet_scheduler.directory.views import Node
+
+ADDRESS = "0x" + "ab" * 20
+
+
+def lineup(order: Order, most: int | None = None, rooms: dict[str, Room] | None = None) -> Lineup:
+    names = "abcd"
+    nodes = [Node(name, name, f"https://{name}:1", None, PodState.READY) for name in names]
+    advertise = Advertise(max_nodes=most, order=order, price_per_unit=7, eth_address=ADDRESS)
+    return Lineup(nodes, [(rooms or {}).get(name, UNKNOWN) for name in names], advertise)
+
+
+def told(answer: bytes) -> str:
+    """The nodes' letters, in order."""
+    return "".join(url[8] for url in OrchestratorInfo.FromString(answer).nodes)
+
+
+@pytest.mark.parametrize("order", Order)
+def test_every_answer_is_a_whole_one_and_the_json_agrees(order: Order) -> None:
+    info = OrchestratorInfo.FromString(lineup(order, 3).orchestrator_info(b"gateway"))
+    assert info.transcoder == ""
+    assert (info.price_info.price_per_unit, info.price_info.pixels_per_unit) == (7, 1)
+    assert info.address == b"\xab" * 20
+    entries = json.loads(lineup(order, 3).json(b"gateway"))
+    assert entries == [{"address": url, "score": 1} for url in info.nodes]
+    assert len(info.nodes) == 3
+
+
+def test_an_empty_list_is_an_answer_too() -> None:
+    for order in Order:
+        empty = Lineup([], [], Advertise(order=order, max_nodes=2))
+        assert OrchestratorInfo.FromString(empty.orchestrator_info()).nodes == []
+        assert empty.json() == b"[]"
+
+
+def test_fixed_answers_are_the_same_object_and_full_nodes_take_no_place() -> None:
+    one = lineup(Order.FIXED, 2, {"a": Room(3, 3)})
+    assert told(one.orchestrator_info(b"x")) == "bc"
+    assert one.orchestrator_info(b"x") is one.orchestrator_info(b"y")
+
+
+def test_rotate_gives_each_node_each_place_equally_often() -> None:
+    one = lineup(Order.ROTATE, 2)
+    answers = [told(one.orchestrator_info()) for _ in range(8)]
+    assert answers == ["ab", "bc", "cd", "da"] * 2
+
+
+def test_by_gateway_is_stable_for_one_and_differs_between_many() -> None:
+    one = lineup(Order.BY_GATEWAY, 1)
+    answers = {number: told(one.orchestrator_info(bytes([number] * 20))) for number in range(40)}
+    assert set(answers.values()) == set("abcd")
+    assert all(
+        told(one.orchestrator_info(bytes([number] * 20))) == answers[number] for number in answers
+    )
+
+
+def test_least_loaded_does_not_send_everybody_to_one_node_until_it_is_read_again() -> None:
+    one = lineup(Order.LEAST_LOADED, 1, {name: Room(0, 9) for name in "abcd"})
+    assert Counter(told(one.orchestrator_info()) for _ in range(8)) == dict.fromkeys("abcd", 2)
+
+
+def test_least_loaded_remembers_over_versions_whom_it_sent_where() -> None:
+    expected: dict[tuple[str, str], float] = {("a", "https://a:1"): 5.0}
+    nodes = [Node(name, name, f"https://{name}:1", None, PodState.READY) for name in "ab"]
+    one = Lineup(
+        nodes,
+        [Room(0, 9), Room(2, 9)],
+        Advertise(max_nodes=1, order=Order.LEAST_LOADED),
+        expected,
+    )
+    assert told(one.orchestrator_info()) == "b"
+    expected.clear()
+    assert told(one.orchestrator_info()) == "a"
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEPT_ANSWERS", 10)
+    one = lineup(Order.BY_GATEWAY)
+    for number in range(100):
+        one.orchestrator_info(number.to_bytes(20, "big"))
+    assert len(one._kept) <= 10
+    monkeypatch.setattr(module, "_KEPT_BYTES", 100)
+    one.orchestrator_info(b"a" * 20)
+    one.orchestrator_info(b"b" * 20)
+    assert len(one._kept) == 1
