@@ -251,7 +251,10 @@ async def test_the_same_list_is_told_as_json(path: Path) -> None:
         async with desk(path) as one, aiohttp.ClientSession() as session:
             await one.lists(a.url, b.url)
             base = f"http://127.0.0.1:{one.serving.http_port}"
-            url = f"{base}/orchestrators?caps=live-video-to-video%2Fx&caps=y"
+            async with session.get(f"{base}/orchestrators?caps=cooking") as response:
+                assert response.status == 400
+                assert "cooking" in await response.text()
+            url = f"{base}/orchestrators?caps=live-video-to-video%2Fx&caps=llm"
             async with session.get(url) as response:
                 assert response.content_type == "application/json"
                 assert await response.json() == [

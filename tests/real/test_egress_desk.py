@@ -28,7 +28,7 @@ from mediafleet_scheduler.directory.views import EgressView
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.bus import MemoryBus
 from mediafleet_scheduler.psrpc.envelope import Request, decode, encode
-from mediafleet_scheduler.psrpc.errors import Code, NoBidError
+from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, NoBidError
 
 
 @pytest.fixture
@@ -210,6 +210,20 @@ async def test_any_other_error_is_the_answer_and_stands(stage: Scene) -> None:
     assert again.error is not None
     assert again.error.message == "handler failed to start", "also by another desk"
     assert stage.started == []
+
+
+async def test_a_pod_that_starts_and_never_answers_is_found_out_and_not_doubled(
+    stage: Scene,
+) -> None:
+    await stage.standin("pod-0", silent=True)
+    await stage.standin("pod-1")
+    stage.directory.publish(EgressView((fleet("pod-0", "pod-1"),)))
+    async with stage.desk(replace(QUICK, forward_seconds=0.3)) as desk:
+        with pytest.raises(NoAnswerError):
+            await stage.start(track("EG_x"), seconds=0.3)
+        await eventually(lambda: desk.ledger.jobs["EG_x"].started_at is not None)
+        assert (await stage.start(track("EG_x"))).error is None
+    assert stage.started == ["EG_x"]
 
 
 async def test_a_retry_joins_the_try_that_runs(stage: Scene) -> None:

@@ -113,7 +113,11 @@ end
 
 local function finish(id, token, record, keep, ended)
   local live = redis.call('HGET', jobs, id)
-  if not live then return end
+  if not live then
+    -- Its end was heard before the pod's error, which a retry is to be told.
+    if record ~= '' then redis.call('SET', ended, record, 'EX', keep) end
+    return
+  end
   local before = cjson.decode(live)
   if token ~= '' and before['token'] ~= token then return end
   redis.call('HDEL', jobs, id)

@@ -21,7 +21,7 @@ import yaml
 from redis.asyncio import Redis
 
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_testbed.standins import tiny_http
+from mediafleet_testbed.standins import egress_metrics, tiny_http
 from mediafleet_testbed.standins.egress_rules import DEFAULT_COSTS, Admission
 from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
 
@@ -84,26 +84,9 @@ async def _first(*events: asyncio.Event) -> None:
 
 
 def _metrics(worker: Worker, settings: Settings) -> str:
-    """Prometheus text under the names of pkg/stats/monitor_prom.go."""
     if settings.unreadable_metrics:
         return "<html>these are not metrics</html>\n"
-    own = f'node_id="{worker.node_id}",cluster_id="{worker.cluster_id}"'
-    admission = worker.admission
-    load = min(1.0, admission.really_used() / admission.cpus)
-    lines = [
-        f"livekit_egress_available{{{own}}} {int(worker.idle)}",
-        f"livekit_egress_is_disabled{{{own}}} {int(worker.terminating)}",
-        f"livekit_egress_is_terminating{{{own}}} {int(worker.terminating)}",
-        f'livekit_node_cpu_load{{{own},node_type="EGRESS"}} {load}',
-    ]
-    by_type: dict[str, int] = {}
-    for job in worker.jobs.values():
-        by_type[job.metric_type] = by_type.get(job.metric_type, 0) + 1
-    lines += [
-        f'livekit_egress_requests{{{own},type="{kind}"}} {count}'
-        for kind, count in sorted(by_type.items())
-    ]
-    return "\n".join(lines) + "\n"
+    return egress_metrics.exposition(worker)
 
 
 def _settings(arguments: Sequence[str] | None) -> Settings:
@@ -130,6 +113,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
     flag("fails", "", "every granted start fails with this text")
     switch("upstream", "listen on the empty topic, as a stock fleet")
     switch("mute", "never bid")
+    switch("silent", "start and never answer")
     switch("unreadable-metrics", "serve metrics that are none")
     options = parser.parse_args(arguments)
     config = _config()
@@ -159,6 +143,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
             io=Io(options.io),
             mute=options.mute,
             fails=options.fails,
+            silent=options.silent,
         ),
         unreadable_metrics=options.unreadable_metrics,
     )

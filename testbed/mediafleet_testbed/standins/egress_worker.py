@@ -1,6 +1,7 @@
 """The life of an egress worker as the bus sees it: bids, starts, ends, stops.
 
-Source: livekit/egress pkg/server/server_rpc.go, server.go, pkg/service/process.go; livekit/protocol
+Source: livekit/egress pkg/server/server_rpc.go, server.go, pkg/service/process.go, pkg/info/io.go;
+livekit/protocol
 protobufs/rpc/egress.proto, io.proto.
 """
 
@@ -29,6 +30,10 @@ from mediafleet_testbed.standins.egress_rules import Admission, asked, inner
 
 IO_SERVICE: Final = "IOInfo"
 IO_TIMEOUT_SECONDS: Final = 15.0
+FIRST_BACK_OFF_SECONDS: Final = 0.5
+MAX_BACK_OFF_SECONDS: Final = 60.0
+NOT_ENOUGH_CPU: Final = "not enough CPU"
+SHUTTING_DOWN: Final = "server is shutting down"
 BID_IDLE: Final = 0.5
 BID_BUSY: Final = 1.0
 
@@ -56,7 +61,10 @@ class Conduct:
     mute: bool = False
     """Never bids."""
     fails: str = ""
-    """A start is granted and then fails with this text, as "not enough CPU" does."""
+    """A start is granted and then fails with this text: before anything was launched when it is
+    "not enough CPU" or "server is shutting down", else as a handler that could not be launched."""
+    silent: bool = False
+    """A start is granted, the job runs, and nobody is answered."""
 
 
 @dataclass(slots=True)
@@ -77,10 +85,14 @@ class Worker:
         self.node_id = f"NE_{identifiers.server_id()[4:]}"
         self.admission = admission
         self.terminating = False
+        self.io_healthy = True
+        """Whether livekit-server took the last update; the real one takes no jobs until it does."""
         self.jobs: dict[str, Job] = {}
         self.started: list[str] = []
         """Every id ever started here, in order: the truth that watchers count by."""
         self.refused = 0
+        self.metric_types: set[str] = set()
+        """Types that ever ran here: the gauge of a type stays, at 0, once it was there."""
         self._starting: set[str] = set()
         self._bus = bus
         self._conduct = conduct
@@ -113,6 +125,11 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._open.aclose()
+
+    @property
+    def disabled(self) -> bool:
+        """Whether no request is taken, however much room there is."""
+        return self.terminating or not self.io_healthy
 
     @property
     def idle(self) -> bool:
@@ -148,7 +165,7 @@ class Worker:
         )
 
     def _affinity(self, request: Request) -> float | None:
-        if self._conduct.mute or self.terminating:
+        if self._conduct.mute or self.disabled:
             return None
         try:
             wanted = StartEgressRequest.FromString(request.payload)
@@ -160,16 +177,16 @@ class Worker:
 
     async def _start_egress(self, request: Request) -> bytes:
         wanted = StartEgressRequest.FromString(request.payload)
-        if self.terminating:
-            raise PsrpcError(Code.UNAVAILABLE, "server is shutting down")
+        if self.disabled:
+            raise PsrpcError(Code.UNAVAILABLE, SHUTTING_DOWN)
         if wanted.egress_id in self.jobs or wanted.egress_id in self._starting:
             raise PsrpcError(Code.ALREADY_EXISTS, "egress already exists")
         if self._conduct.fails:
             self.refused += 1
-            raise PsrpcError(Code.UNAVAILABLE, self._conduct.fails)
+            raise await self._failure(wanted, self._conduct.fails)
         if not self.admission.can_accept(wanted, time.monotonic()):
             self.refused += 1
-            raise PsrpcError(Code.UNAVAILABLE, "not enough CPU")
+            raise PsrpcError(Code.UNAVAILABLE, NOT_ENOUGH_CPU)
         self.admission.started(wanted, time.monotonic())
         self._starting.add(wanted.egress_id)
         _tell_log("accepted", wanted.egress_id)
@@ -185,8 +202,18 @@ class Worker:
         finally:
             self._starting.discard(wanted.egress_id)
             self._note_quiet()
+        if self._conduct.silent:
+            await asyncio.Event().wait()
         answer: bytes = info.SerializeToString()
         return answer
+
+    async def _failure(self, wanted: StartEgressRequest, text: str) -> PsrpcError:
+        if text in (NOT_ENOUGH_CPU, SHUTTING_DOWN):
+            return PsrpcError(Code.UNAVAILABLE, text)
+        info = _info(wanted)
+        info.status, info.error = livekit.EgressStatus.EGRESS_FAILED, text
+        await self._tell("UpdateEgress", info)
+        return PsrpcError(Code.INTERNAL, text)
 
     async def _launching(self) -> None:
         await asyncio.sleep(self._conduct.start_seconds)
@@ -194,6 +221,7 @@ class Worker:
     async def _launched(self, wanted: StartEgressRequest, info: Any) -> None:
         job = Job(info, asked(wanted).metric_type)
         self.jobs[wanted.egress_id] = job
+        self.metric_types.add(job.metric_type)
         self.started.append(wanted.egress_id)
         _tell_log("started", wanted.egress_id)
         job.topic = await self._handlers.register(
@@ -214,6 +242,8 @@ class Worker:
     async def _run(self, egress_id: str, job: Job) -> None:
         job.info.status = livekit.EgressStatus.EGRESS_ACTIVE
         job.info.started_at = time.time_ns()
+        if self._conduct.job_seconds != 0:
+            await self._update(job.info)
         try:
             async with asyncio.timeout(self._conduct.job_seconds):
                 await job.stopped.wait()
@@ -221,10 +251,7 @@ class Worker:
             pass
         job.info.status = livekit.EgressStatus.EGRESS_COMPLETE
         job.info.ended_at = job.info.updated_at = time.time_ns()
-        try:
-            await self._tell("UpdateEgress", job.info)
-        except PsrpcError as error:
-            print(f"could not tell the end of {egress_id}: {error}", flush=True)
+        await self._update(job.info)
         self.jobs.pop(egress_id, None)
         _tell_log("ended", egress_id)
         self.admission.ended(egress_id)
@@ -245,6 +272,21 @@ class Worker:
         del request
         active = sorted(self.jobs.keys() | self._starting)
         return ListActiveEgressResponse(egress_ids=active).SerializeToString()
+
+    async def _update(self, info: Any) -> None:
+        """Tell until livekit-server has heard; no job is taken meanwhile."""
+        back_off = FIRST_BACK_OFF_SECONDS
+        while True:
+            try:
+                await self._tell("UpdateEgress", info)
+            except PsrpcError as error:
+                self.io_healthy = False
+                print(f"could not tell of {info.egress_id}: {error}", flush=True)
+                await asyncio.sleep(back_off)
+                back_off = min(2 * back_off, MAX_BACK_OFF_SECONDS)
+            else:
+                self.io_healthy = True
+                return
 
     async def _tell(self, method: str, info: Any) -> None:
         payload: bytes = info.SerializeToString()

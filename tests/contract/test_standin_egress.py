@@ -1,0 +1,361 @@
+"""The stand-in egress worker does what livekit/egress does: a lenient one would prove nothing.
+
+What is asked of it here are facts of the sources that its files name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from livekit.protocol import egress as livekit
+
+from mediafleet_common.probes.load import Source, parse
+from mediafleet_common.wire.egress_pb2 import ListActiveEgressResponse, StartEgressRequest
+from mediafleet_scheduler.psrpc import channels
+from mediafleet_scheduler.psrpc.bus import MemoryBus
+from mediafleet_scheduler.psrpc.client import Client, Selection
+from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, Response, decode, encode
+from mediafleet_scheduler.psrpc.errors import Code, NoBidError
+from mediafleet_scheduler.psrpc.server import Server
+from mediafleet_testbed.standins import egress, egress_metrics
+from mediafleet_testbed.standins.egress_rules import HOLD_SECONDS, Admission
+from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
+
+TOPIC = ("pod-0",)
+IN_VAIN = Selection(accept_first=True, affinity_timeout_seconds=0.01)
+
+
+def track(egress_id: str = "EG_1", **more: Any) -> StartEgressRequest:
+    inner = livekit.TrackEgressRequest(room_name="room").SerializeToString()
+    return StartEgressRequest(egress_id=egress_id, track=inner, **more)
+
+
+def web(egress_id: str = "EG_1", **more: Any) -> StartEgressRequest:
+    inner = livekit.WebEgressRequest(url="https://x").SerializeToString()
+    return StartEgressRequest(egress_id=egress_id, web=inner, **more)
+
+
+class LivekitServer:
+    """The part of livekit-server that egress talks to."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, livekit.EgressInfo]] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    def statuses(self, egress_id: str) -> list[str]:
+        names = livekit.EgressStatus.Name
+        return [names(info.status) for _, info in self.heard if info.egress_id == egress_id]
+
+    async def take(self, method: str, request: Request) -> bytes:
+        self.heard.append((method, livekit.EgressInfo.FromString(request.payload)))
+        await self.answers.wait()
+        return b""
+
+
+class Stage:
+    """A worker, a livekit-server and a client on one bus."""
+
+    def __init__(self, bus: MemoryBus, client: Client, server: LivekitServer) -> None:
+        self.bus, self.client, self.server = bus, client, server
+        self.bids: list[float] = []
+
+    @contextlib.asynccontextmanager
+    async def worker(self, cpus: float = 4.0, **conduct: Any) -> AsyncIterator[Worker]:
+        conduct = {"start_seconds": 0.0, **conduct}
+        async with Worker(self.bus, "pod-0", Admission(cpus), Conduct(**conduct)) as worker:
+            yield worker
+
+    async def start(self, request: StartEgressRequest, topic: tuple[str, ...] = TOPIC) -> Response:
+        return await self.client.request(
+            "StartEgress",
+            request.SerializeToString(),
+            topic,
+            timeout_seconds=5,
+            selection=IN_VAIN,
+        )
+
+    async def bid(self, request: StartEgressRequest) -> Bid | None:
+        """What is bid, without a grant."""
+        bids: list[Bid] = []
+        channel = channels.bids("EgressInternal", "CLI_x")
+        subscription = await self.bus.subscribe(
+            channel, lambda data: bids.append(decode(data, Bid))
+        )
+        now = time.time_ns()
+        envelope = Request("REQ_x", "CLI_x", now, now + 10**10, request.SerializeToString())
+        self.bus.publish(channels.request("EgressInternal", "StartEgress", TOPIC), encode(envelope))
+        await settled()
+        await subscription.close()
+        return bids[0] if bids else None
+
+    async def affinity(self, request: StartEgressRequest) -> float | None:
+        bid = await self.bid(request)
+        return bid.affinity if bid else None
+
+
+async def settled() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    bus, livekit_server = MemoryBus(), LivekitServer()
+    async with Server(bus, "IOInfo") as io, Client(bus, "EgressInternal") as client:
+        for method in ("CreateEgress", "UpdateEgress"):
+
+            async def take(request: Request, method: str = method) -> bytes:
+                return await livekit_server.take(method, request)
+
+            await io.register(method, take)
+        yield Stage(bus, client, livekit_server)
+
+
+async def test_an_idle_worker_bids_half_a_busy_one_the_most(stage: Stage) -> None:
+    async with stage.worker():
+        assert await stage.affinity(track("EG_2")) == 0.5
+        await stage.start(track())
+        assert await stage.affinity(track("EG_2")) == 1.0
+
+
+async def test_a_full_worker_does_not_bid(stage: Stage) -> None:
+    async with stage.worker(cpus=4.0):
+        assert await stage.affinity(web("EG_2")) == 0.5, "an idle one may be filled wholly"
+        await stage.start(web())
+        assert await stage.affinity(track("EG_2")) is None
+
+
+async def test_it_stands_on_its_own_topic_or_like_a_stock_one_on_the_empty(stage: Stage) -> None:
+    async with stage.worker():
+        with pytest.raises(NoBidError):
+            await stage.start(track(), ())
+    async with stage.worker(upstream=True):
+        assert (await stage.start(track(), ())).error is None
+
+
+async def test_it_admits_once_more_at_the_start(stage: Stage) -> None:
+    async with stage.worker(cpus=1.0) as worker:
+        first, second = await asyncio.gather(
+            stage.start(track("EG_1", estimated_cpu=0.9)),
+            stage.start(track("EG_2", estimated_cpu=0.9)),
+        )
+        errors = [answer.error for answer in (first, second)]
+        assert errors.count(None) == 1
+        (refused,) = [error for error in errors if error]
+        assert (refused.code, refused.message) == (Code.UNAVAILABLE, "not enough CPU")
+        assert len(worker.started) == 1
+
+
+async def test_the_same_id_is_refused(stage: Stage) -> None:
+    async with stage.worker():
+        await stage.start(track())
+        again = await stage.start(track())
+    assert again.error is not None
+    assert again.error.code is Code.ALREADY_EXISTS
+
+
+async def test_it_answers_when_livekit_server_has_noted_the_job(stage: Stage) -> None:
+    stage.server.answers.clear()
+    async with stage.worker():
+        call = asyncio.create_task(stage.start(track()))
+        await settled()
+        assert [method for method, _ in stage.server.heard] == ["CreateEgress"]
+        assert not call.done()
+        stage.server.answers.set()
+        info = livekit.EgressInfo.FromString((await call).payload)
+    assert info.egress_id == "EG_1"
+    assert info.status == livekit.EgressStatus.EGRESS_STARTING
+
+
+async def test_livekit_server_hears_of_each_step_and_the_end_frees_the_place(stage: Stage) -> None:
+    async with stage.worker(cpus=4.0) as worker:
+        await stage.start(web())
+        await settled()
+        assert stage.server.statuses("EG_1") == ["EGRESS_STARTING", "EGRESS_ACTIVE"]
+        worker.stop_all()
+        await worker.drained()
+        assert stage.server.statuses("EG_1")[2:] == ["EGRESS_COMPLETE"]
+        assert await stage.affinity(web("EG_2")) == 0.5
+
+
+async def test_a_start_fails_without_livekit_server() -> None:
+    bus = MemoryBus()
+    async with (
+        Client(bus, "EgressInternal") as client,
+        Worker(bus, "pod-0", Admission(4.0), Conduct(start_seconds=0.0)) as worker,
+    ):
+        answer = await client.request(
+            "StartEgress", track().SerializeToString(), TOPIC, timeout_seconds=5
+        )
+        assert answer.error is not None
+        assert worker.idle
+    async with (
+        Client(bus, "EgressInternal") as client,
+        Worker(bus, "pod-0", Admission(4.0), Conduct(start_seconds=0.0, io=Io.PUBLISH)),
+    ):
+        answer = await client.request(
+            "StartEgress", track().SerializeToString(), TOPIC, timeout_seconds=5
+        )
+        assert answer.error is None, "unless it is told not to care"
+
+
+async def test_a_handler_that_cannot_be_launched_is_told_to_livekit_server(stage: Stage) -> None:
+    async with stage.worker(fails="handler failed to start"):
+        answer = await stage.start(track())
+    assert answer.error is not None
+    assert answer.error.code is Code.INTERNAL
+    assert stage.server.statuses("EG_1") == ["EGRESS_FAILED"]
+
+
+async def test_active_ids_are_listed_on_the_empty_topic_by_every_worker(stage: Stage) -> None:
+    async with stage.worker(cpus=8.0) as worker:
+        await stage.start(track("EG_1"))
+        await stage.start(track("EG_2"))
+        answers = await stage.client.request_all(
+            "ListActiveEgress", b"", timeout_seconds=1, expected=1
+        )
+        (listed,) = [ListActiveEgressResponse.FromString(a.payload) for a in answers]
+        assert sorted(listed.egress_ids) == ["EG_1", "EG_2"]
+        assert sorted(worker.started) == ["EG_1", "EG_2"]
+
+
+async def test_a_job_is_stopped_on_its_own_topic(stage: Stage) -> None:
+    async with stage.worker() as worker, Client(stage.bus, "EgressHandler") as handler:
+        await stage.start(track())
+        stop = livekit.StopEgressRequest(egress_id="EG_1").SerializeToString()
+        answer = await handler.request("StopEgress", stop, ("EG_1",), timeout_seconds=5)
+        info = livekit.EgressInfo.FromString(answer.payload)
+        assert info.status == livekit.EgressStatus.EGRESS_ENDING
+        await worker.drained()
+        assert worker.idle
+
+
+async def test_a_worker_that_leaves_bids_no_more_and_waits_for_its_jobs(stage: Stage) -> None:
+    async with stage.worker() as worker:
+        await stage.start(track())
+        await worker.stop_taking()
+        assert await stage.affinity(track("EG_2")) is None
+        assert not worker.idle
+        waiting = asyncio.create_task(worker.drained())
+        await settled()
+        assert not waiting.done()
+        worker.stop_all()
+        await waiting
+
+
+async def test_a_grant_after_sigterm_is_dropped_in_silence(stage: Stage) -> None:
+    async with stage.worker() as worker:
+        bid = await stage.bid(track())
+        assert bid is not None
+        await worker.stop_taking()
+        grant = encode(Grant("REQ_x", bid.server_id))
+        stage.bus.publish(channels.grant("EgressInternal", "StartEgress", TOPIC), grant)
+        await settled()
+        assert worker.started == []
+
+
+async def test_without_an_answer_to_an_update_no_job_is_taken(stage: Stage) -> None:
+    async with stage.worker(cpus=8.0) as worker:
+        await stage.start(track())
+        await settled()
+        worker.io_healthy = False
+        assert await stage.affinity(track("EG_2")) is None
+        assert "livekit_egress_is_disabled" in egress_metrics.exposition(worker)
+
+
+def test_a_busy_worker_takes_up_to_its_share() -> None:
+    admission = Admission(10.0)
+    admission.started(web("EG_1"), 0.0)
+    assert admission.can_accept(web("EG_2"), 0.0), "8 - 4 = 4"
+    admission.started(web("EG_2"), 0.0)
+    assert not admission.can_accept(track("EG_3"), 0.0)
+
+
+def test_a_job_counts_with_its_cost_for_15_seconds_then_with_what_it_uses() -> None:
+    admission = Admission(10.0, real_share=0.5)
+    admission.started(web("EG_1"), 0.0)
+    admission.started(web("EG_2"), 0.0)
+    assert not admission.can_accept(track("EG_3"), HOLD_SECONDS - 0.1)
+    assert admission.can_accept(web("EG_3"), HOLD_SECONDS)
+
+
+def test_an_ended_job_counts_no_more_at_once() -> None:
+    admission = Admission(4.0)
+    admission.started(web("EG_1"), 0.0)
+    admission.ended("EG_1")
+    assert admission.can_accept(web("EG_2"), 1.0)
+
+
+def test_an_estimate_counts_at_admission_only() -> None:
+    admission = Admission(10.0)
+    assert not admission.can_accept(track(estimated_cpu=10.5), 0.0)
+    admission.started(web("EG_1", estimated_cpu=0.1), 0.0)
+    assert admission.used(0.0) == 4.0, "the hold is the configured cost"
+
+
+def test_pulseaudio_clients_limit_browsers_and_nothing_else() -> None:
+    admission = Admission(1000.0)
+    for number in range(12):
+        admission.started(web(f"EG_{number}"), 0.0)
+    assert not admission.can_accept(web("EG_x"), 0.0)
+    assert admission.can_accept(track("EG_x"), 0.0)
+
+
+async def test_metrics_have_upstreams_names_and_read_as_a_load(stage: Stage) -> None:
+    async with stage.worker(cpus=8.0) as worker:
+        before = egress_metrics.exposition(worker)
+        assert "livekit_egress_requests" not in before, "a gauge vector is empty at first"
+        assert parse(before, Source.EGRESS).jobs == 0
+        await stage.start(web("EG_1"))
+        await stage.start(track("EG_2"))
+        text = egress_metrics.exposition(worker)
+        for name in (
+            "livekit_egress_available",
+            "livekit_egress_can_accept_request",
+            "livekit_egress_is_disabled",
+            "livekit_egress_is_terminating",
+            "livekit_node_cpu_load",
+            "livekit_load_ratio",
+        ):
+            assert f'{name}{{node_id="NE_' in text
+        assert text.count('cluster_id="pod-0"') == len(text.splitlines())
+        load = parse(text, Source.EGRESS)
+        assert load.jobs == 2
+        assert load.jobs_by_type == {"web": 1, "track": 1}
+        assert load.cpu_load == pytest.approx((4.0 + 0.5) / 2 / 8.0)
+        worker.stop_all()
+        await worker.drained()
+        after = parse(egress_metrics.exposition(worker), Source.EGRESS)
+        assert after.jobs == 0
+        assert after.jobs_by_type == {"web": 0, "track": 0}, "a gauge stays once it was there"
+
+
+def test_it_reads_the_config_file_of_the_real_one(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        """
+redis: {address: "redis:6379", username: u, password: p, db: 3}
+cluster_id: media.rec-0.1a2b3c4d
+prometheus_port: 9091
+health_port: 9092
+cpu_cost: {max_cpu_utilization: 0.5, track_cpu_cost: 0.25}
+"""
+    )
+    monkeypatch.setenv("EGRESS_CONFIG_FILE", str(config))
+    settings = egress._settings(["--cpus", "8"])
+    assert settings.redis_url == "redis://u:p@redis:6379/3"
+    assert settings.cluster_id == "media.rec-0.1a2b3c4d"
+    assert (settings.metrics, settings.health) == (":9091", ":9092")
+    assert settings.admission.cpus == 8.0
+    assert settings.admission.max_cpu_utilization == 0.5
+    assert settings.admission.costs["track"] == 0.25
+    assert settings.admission.costs["web"] == 4.0
+    assert settings.conduct.io is Io.SERVER
