@@ -12,6 +12,7 @@ from mediafleet_common.api.orchestrator_pool import Advertise, Order
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise import lineup as module
 from mediafleet_scheduler.advertise.lineup import Lineup
+from mediafleet_scheduler.core.capabilities import Capabilities, Wanted, wanted
 from mediafleet_scheduler.core.ordering import UNKNOWN, Room
 from mediafleet_scheduler.directory.views import Node
 
@@ -98,3 +99,21 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     one.orchestrator_info(b"a" * 20)
     one.orchestrator_info(b"b" * 20)
     assert len(one._kept) == 1
+
+
+def test_who_is_known_to_lack_what_is_wanted_is_left_out_and_who_has_not_told_stays() -> None:
+    nodes = [Node(name, name, f"https://{name}:1", None, PodState.READY) for name in "abc"]
+    can = [
+        Capabilities(frozenset({33})),
+        None,
+        Capabilities(frozenset({33, 35}), {35: frozenset({"noop"})}),
+    ]
+    one = Lineup(nodes, [UNKNOWN] * 3, Advertise(), capabilities=can)
+    assert told(one.having((wanted("llm"),)).orchestrator_info()) == "abc"
+    assert told(one.having((wanted("35/noop"), wanted("llm"))).orchestrator_info()) == "bc"
+    assert told(one.having((wanted("35/other"),)).orchestrator_info()) == "b"
+    assert one.having(()) is one
+    assert one.having((wanted("llm"),)) is one.having((wanted("llm"),))
+    for number in range(100):
+        one.having((Wanted(number),))
+    assert len(one._having) <= 16

@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer
-from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
+from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.advertise.probing import Prober, advertises_only
+from mediafleet_scheduler.advertise.probing import Prober, advertises_only, capabilities
 from mediafleet_scheduler.core.advertised import Health, ProbeRules
 from mediafleet_scheduler.directory.views import Node
 
@@ -205,3 +205,14 @@ INFOS = {
 def test_what_a_node_says_of_itself(name: str) -> None:
     info, expected = INFOS[name]
     assert advertises_only(info) is expected
+
+
+@pytest.mark.looptime(False)
+def test_what_a_node_says_that_it_can_do() -> None:
+    said = Capabilities(bitstring=[1 << 35]).SerializeToString()
+    told = capabilities(OrchestratorInfo(capabilities=said).SerializeToString())
+    assert told is not None
+    assert told.numbers == {35}
+    for silent in (None, b"\xff", OrchestratorInfo(transcoder="t").SerializeToString()):
+        assert capabilities(silent) is None
+    assert capabilities(OrchestratorInfo(capabilities=b"\xff").SerializeToString()) is None

@@ -40,7 +40,7 @@ class Notice:
     listing: Listing
     advertise: Advertise
     basis: tuple[object, ...]
-    """What of the nodes' rooms decides the order."""
+    """What of the nodes' rooms decides the order, and what they can do."""
     lineup: Lineup
 
 
@@ -121,7 +121,9 @@ class Board:
     def _next(self, present: Listing, advertise: Advertise) -> Notice:
         known = self._loads.rooms
         rooms = [known.get(node_key(node), UNKNOWN) for node in present.nodes]
-        state = (present, advertise, basis(advertise.order, rooms))
+        health = self._prober.health
+        can = [health[node_key(node)].capabilities for node in present.nodes]
+        state = (present, advertise, (*basis(advertise.order, rooms), *can))
         before = self._notice
         if before is not None and (before.listing, before.advertise, before.basis) == state:
             return before
@@ -130,7 +132,7 @@ class Board:
             for key in map(node_key, present.nodes)
             if key in self._expected
         }
-        return Notice(*state, Lineup(present.nodes, rooms, advertise, self._expected))
+        return Notice(*state, Lineup(present.nodes, rooms, advertise, self._expected, can))
 
     def _account(self, view: PoolView, present: Listing) -> None:
         self._metrics.list_size.labels(view.name).set(len(present.nodes))

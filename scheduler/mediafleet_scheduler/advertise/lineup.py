@@ -15,11 +15,13 @@ from mediafleet_common.api.orchestrator_pool import Advertise, Order
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
 from mediafleet_scheduler.core import ordering
 from mediafleet_scheduler.core.advertised import NodeKey, node_key
+from mediafleet_scheduler.core.capabilities import Capabilities, Wanted
 from mediafleet_scheduler.core.ordering import Room
 from mediafleet_scheduler.directory.views import Node
 
 _KEPT_BYTES: Final = 8 * 1024 * 1024
 _KEPT_ANSWERS: Final = 4096
+_KEPT_FILTERS: Final = 16
 _ADDRESS_BYTES: Final = 20
 
 Expected = MutableMapping[NodeKey, float]
@@ -35,7 +37,11 @@ class Lineup:
         rooms: Sequence[Room],
         advertise: Advertise,
         expected: Expected | None = None,
+        capabilities: Sequence[Capabilities | None] | None = None,
     ) -> None:
+        self._nodes = nodes
+        self._capabilities = capabilities or [None] * len(nodes)
+        self._having: dict[tuple[Wanted, ...], Lineup] = {}
         self._rooms = rooms
         self._advertise = advertise
         self._most = advertise.max_nodes
@@ -58,6 +64,28 @@ class Lineup:
     def by_gateway(self) -> bool:
         """Whether it matters who asks."""
         return self._advertise.order is Order.BY_GATEWAY
+
+    def having(self, wanted: tuple[Wanted, ...]) -> Lineup:
+        """The same without the nodes that are known to lack any of what is wanted."""
+        if not wanted:
+            return self
+        known = self._having.get(wanted)
+        if known is None:
+            kept = [
+                index
+                for index, told in enumerate(self._capabilities)
+                if told is None or all(each.met_by(told) for each in wanted)
+            ]
+            known = Lineup(
+                [self._nodes[index] for index in kept],
+                [self._rooms[index] for index in kept],
+                self._advertise,
+                self._expected,
+            )
+            if len(self._having) >= _KEPT_FILTERS:
+                self._having.clear()
+            self._having[wanted] = known
+        return known
 
     def orchestrator_info(self, gateway: bytes = b"") -> bytes:
         """A serialised OrchestratorInfo for a gateway, by its ETH address."""

@@ -25,6 +25,7 @@ from mediafleet_scheduler.core.advertised import (
     node_key,
     pause_seconds,
 )
+from mediafleet_scheduler.core.capabilities import Capabilities, read
 from mediafleet_scheduler.directory.views import Node
 
 _log: Final = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Prober:
         after = before.after(answer.alive, self._rules)
         if after.alive and after.answers % _DESCRIBE_EVERY == 1:
             info = await client.orchestrator_info(self._timeout_seconds)
-            return after.described(advertises_only(info))
+            return after.described(advertises_only(info), capabilities(info))
         return after
 
 
@@ -157,9 +158,21 @@ def advertises_only(info: bytes | None) -> bool | None:
         return None
 
 
+def capabilities(info: bytes | None) -> Capabilities | None:
+    """What a node's OrchestratorInfo says that it can do; `None`: it did not say."""
+    if info is None:
+        return None
+    try:
+        told = OrchestratorInfo.FromString(info)
+        return read(told.capabilities) if told.HasField("capabilities") else None
+    except DecodeError:
+        return None
+
+
 def _matters(before: Health, after: Health) -> bool:
     return (
         before.asked != after.asked
         or before.alive != after.alive
         or before.advertises_only != after.advertises_only
+        or before.capabilities != after.capabilities
     )

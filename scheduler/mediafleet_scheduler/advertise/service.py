@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise.board import Board
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.core.capabilities import UnknownCapabilityError, wanted
 
 SERVICE: Final = "net.Orchestrator"
 _NOT_YET: Final = "the list of nodes is not known yet"
@@ -78,13 +79,18 @@ def orchestrators_route(board: Board) -> web.RouteDef:
     """`GET /orchestrators`, for -orchWebhookUrl and the Python SDK.
 
     In the order of GetOrchestrator; with by_gateway the caller's IP address stands for the
-    gateway. An ETag tells the same list; `caps` is not looked at.
+    gateway. An ETag tells the same list. `caps=PIPELINE/MODEL`, repeated, leaves out nodes that are
+    known to lack any of them (livepeer/livepeer-python-gateway capabilities.py).
     """
 
     async def orchestrators(request: web.Request) -> web.Response:
         if board.notice is None:
             return web.Response(status=503, text=_NOT_YET)
-        body = board.notice.lineup.json((request.remote or "").encode())
+        try:
+            caps = tuple(sorted({wanted(each) for each in request.query.getall("caps", ())}))
+        except UnknownCapabilityError as error:
+            return web.Response(status=400, text=f"caps {error}")
+        body = board.notice.lineup.having(caps).json((request.remote or "").encode())
         etag = hashlib.blake2b(body, digest_size=12).hexdigest()
         headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
         known = request.if_none_match or ()

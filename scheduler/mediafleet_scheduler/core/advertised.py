@@ -15,6 +15,7 @@ from typing import Final
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
 from mediafleet_common.api.orchestrator_pool import Order
+from mediafleet_scheduler.core.capabilities import Capabilities
 from mediafleet_scheduler.core.views import Node, PoolView
 
 NodeKey = tuple[str, str]
@@ -73,6 +74,8 @@ class Health:
     failures: int = 0
     """In a row, up to now."""
     advertises_only: bool = False
+    capabilities: Capabilities | None = None
+    """`None`: it has not told."""
 
     @property
     def asked(self) -> bool:
@@ -92,9 +95,13 @@ class Health:
             self, alive=alive, ever_alive=self.ever_alive or alive, answers=answers, failures=0
         )
 
-    def described(self, advertises_only: bool | None) -> Health:
+    def described(
+        self, advertises_only: bool | None, capabilities: Capabilities | None = None
+    ) -> Health:
         """The health with what the node says of itself; `None` (it refused) changes nothing."""
-        return self if advertises_only is None else replace(self, advertises_only=advertises_only)
+        if advertises_only is None:
+            return self
+        return replace(self, advertises_only=advertises_only, capabilities=capabilities)
 
 
 NEVER_ASKED: Final = Health()

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from mediafleet_common.wire.livepeer_pb2 import Capabilities as Message
+
 PIPELINES: Final = {
     "text-to-image": 27,
     "image-to-image": 28,
@@ -40,28 +42,41 @@ class Capabilities:
     """By capability."""
 
 
+def read(message: bytes) -> Capabilities:
+    """What a serialised Capabilities message tells.
+
+    Raises:
+        google.protobuf.message.DecodeError: it is none.
+    """
+    said = Message.FromString(message)
+    per_capability = said.constraints.per_capability
+    models = {number: frozenset(each.models) for number, each in per_capability.items()}
+    return Capabilities(from_bits(said.bitstring), models)
+
+
 class UnknownCapabilityError(ValueError):
     """Neither a number nor a pipeline that we know."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Wanted:
     """A capability, perhaps with a model."""
 
     number: int
-    model: str | None = None
+    model: str = ""
+    """Empty: whatever the model."""
 
     def __str__(self) -> str:
         name = _NAMES.get(self.number, str(self.number))
-        return name if self.model is None else f"{name}/{self.model}"
+        return name if not self.model else f"{name}/{self.model}"
 
     def met_by(self, offered: Capabilities | None) -> bool:
         """Whether an orchestrator has it; one that told nothing has what all have always had."""
         if offered is None:
-            return self.number in _LEGACY and self.model is None
+            return self.number in _LEGACY and not self.model
         if self.number not in offered.numbers:
             return False
-        return self.model is None or self.model in offered.models.get(self.number, frozenset())
+        return not self.model or self.model in offered.models.get(self.number, frozenset())
 
 
 def wanted(text: str) -> Wanted:
@@ -77,7 +92,7 @@ def wanted(text: str) -> Wanted:
     if number is None:
         known = ", ".join(PIPELINES)
         raise UnknownCapabilityError(f"{text!r}: give a number or one of {known}")
-    return Wanted(number, model or None)
+    return Wanted(number, model)
 
 
 def from_bits(words: Sequence[int]) -> frozenset[int]:

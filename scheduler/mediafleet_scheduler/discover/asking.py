@@ -19,7 +19,7 @@ from mediafleet_common.wire.livepeer_pb2 import (
     OrchestratorInfo,
     OrchestratorRequest,
 )
-from mediafleet_scheduler.core.capabilities import Capabilities, Wanted, from_bits, to_bits
+from mediafleet_scheduler.core.capabilities import Wanted, read, to_bits
 from mediafleet_scheduler.core.discovery import Failure, Offer, Why
 from mediafleet_scheduler.core.gateway_url import NotAUrlError, gateway_target
 
@@ -44,7 +44,7 @@ def request(capabilities: Iterable[Wanted]) -> bytes:
         for number, wanted in by_number.items():
             models = said.constraints.per_capability[number].models
             for each in wanted:
-                if each.model is not None:
+                if each.model:
                     models[each.model].SetInParent()
         message.capabilities = said.SerializeToString()
     return message.SerializeToString()
@@ -74,29 +74,15 @@ def offer(info: bytes) -> Offer | Failure:
     """What a serialised OrchestratorInfo says."""
     try:
         told = OrchestratorInfo.FromString(info)
-        capabilities = (
-            CapabilitiesMessage.FromString(told.capabilities)
-            if told.HasField("capabilities")
-            else None
-        )
+        capabilities = read(told.capabilities) if told.HasField("capabilities") else None
     except DecodeError as error:
         return Failure(Why.UNREADABLE, str(error))
     priced = told.HasField("price_info")
     return Offer(
         transcoder=told.transcoder,
         nodes=tuple(told.nodes),
-        capabilities=None if capabilities is None else _capabilities(capabilities),
+        capabilities=capabilities,
         eth_address=f"0x{told.address.hex()}" if told.address else "",
         price_per_unit=told.price_info.price_per_unit if priced else None,
         pixels_per_unit=told.price_info.pixels_per_unit if priced else None,
-    )
-
-
-def _capabilities(message: CapabilitiesMessage) -> Capabilities:
-    return Capabilities(
-        from_bits(message.bitstring),
-        {
-            number: frozenset(constraints.models)
-            for number, constraints in message.constraints.per_capability.items()
-        },
     )
