@@ -89,8 +89,8 @@ async def begun(scene: Scene, users: Recorders, count: int) -> list[Begun]:
     jobs = await asyncio.gather(*(users.begin() for _ in range(count)))
     assert users.refusals == []
     async with asyncio.timeout(LOGGED_SECONDS):
-        await asyncio.gather(*(scene.logs.seen(job.job_id).wait() for job in jobs if job))
-    return [job for job in jobs if job is not None]
+        await asyncio.gather(*(scene.logs.seen(job.job_id).wait() for job in jobs))
+    return list(jobs)
 
 
 async def end(jobs: list[Begun]) -> None:

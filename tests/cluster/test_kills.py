@@ -20,7 +20,13 @@ from rich.table import Table
 from tests.cluster.watching import changes, fleets, killing
 from tests.cluster.watching.changes import Change, NewTemplate
 from tests.cluster.watching.deploying import Product, deployed
-from tests.cluster.watching.feeding import Recorders, Users, end_for_certain
+from tests.cluster.watching.feeding import (
+    Begun,
+    Recorders,
+    Users,
+    comes_to_run,
+    end_for_certain,
+)
 from tests.cluster.watching.listing import Lister
 from tests.cluster.watching.scene import Scene, watched
 from tests.cluster.watching.verdicts import judge
@@ -130,21 +136,26 @@ class Story:
 
     async def _job(self, users: Users) -> None:
         if isinstance(users, Recorders):
-            egress_id = users.fresh_id()
-            self._told.jobs.append(egress_id)
-            begun = None
-            deadline = time.monotonic() + BEGUN_SECONDS
-            while begun is None and time.monotonic() < deadline:
-                begun = await users.record(egress_id)
+            begun: Begun | None = await self._recorded(users)
         else:
             begun = await users.begin()
-        if begun is None:
+        if begun is None or not await comes_to_run(begun, self._scene.logs):
             return
         await asyncio.sleep(self._chance.uniform(*JOB_SECONDS))
         try:
             await end_for_certain(begun)
         except WaitedInVainError as error:
             self._told.given_up.append(str(error))
+
+    async def _recorded(self, users: Recorders) -> Begun:
+        """A job whose user asks again and again, under the same id, until it is agreed to."""
+        egress_id = users.fresh_id()
+        self._told.jobs.append(egress_id)
+        deadline = time.monotonic() + BEGUN_SECONDS
+        while True:
+            begun = await users.record(egress_id)
+            if begun.agreed or time.monotonic() > deadline:
+                return begun
 
 
 async def list_is_right(scene: Scene) -> None:

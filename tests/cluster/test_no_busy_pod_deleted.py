@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -39,10 +40,10 @@ CHANGES: Final = int(os.environ.get("MEDIAFLEET_CHANGES") or 40)
 MUTANT_CHANGES: Final = 2
 REPLICAS: Final = changes.Range(3, 7)
 START: Final = 5
-REACHED_SECONDS: Final = 180.0
-"""Bound for the wanted replicas to serve; a template change of seven pods is the longest."""
+REACHED_SECONDS: Final = 420.0
+"""Bound for the wanted replicas to serve: ten times what a template change of seven pods takes."""
 HALF_BUSY_SECONDS: Final = 4.0
-DRAINED_SECONDS: Final = 60.0
+DRAINED_SECONDS: Final = 120.0
 SLOW_START: Final = {"STANDIN_START_SECONDS": "3"}
 """A job that starts for longer than the settle time is a job, though no metric counts it yet."""
 
@@ -79,12 +80,12 @@ FLEETS: Final = (
     Fleet(Kind.EGRESS_FLEET, "slow", "participant", {"update": {"maxSurge": 2}}, SLOW_START),
     Fleet(
         *(Kind.EGRESS_FLEET, "places", "track_composite"),
-        {"update": {"strategy": "in_place", "maxSurge": 2}},
+        {"update": {"strategy": "in_place", "maxSurge": 3}},
     ),
     Fleet(Kind.ORCHESTRATOR_POOL, "surging", spec={"update": {"maxSurge": 3}}),
     Fleet(
         *(Kind.ORCHESTRATOR_POOL, "replacing"),
-        spec={"update": {"strategy": "in_place", "maxSurge": 2}},
+        spec={"update": {"strategy": "in_place", "maxSurge": 3}},
     ),
 )
 
@@ -119,6 +120,8 @@ class Outcome:
     """Uids of the pods that were deleted after a wait for their jobs."""
     violations: list[Violation]
     given_up: list[str]
+    refusals: list[str]
+    """What users were told instead of yes; a fleet may be full, or have nobody at the moment."""
 
 
 async def run(product: Product, count: int) -> Outcome:
@@ -153,7 +156,8 @@ async def run(product: Product, count: int) -> Outcome:
             deletions,
             waited_for(deletions, jobs),
             judge(deletions, jobs, fleets.DRAIN_TIMEOUT_SECONDS),
-            [gone for each in crowds for gone in each.given_up],
+            [gone for crowd in crowds for gone in crowd.given_up],
+            [refusal for crowd in crowds for refusal in crowd.users.refusals],
         )
 
 
@@ -212,8 +216,10 @@ def report(outcome: Outcome) -> None:
             ),
         )
     Console(width=120).print(table)
-    for violation in outcome.violations:
-        print(f"  {violation}")
+    words = Counter(refusal.partition(": ")[2][:60] for refusal in outcome.refusals)
+    print(f"  {len(outcome.refusals)} jobs refused; most often: {words.most_common(3)}")
+    for line in (*outcome.violations, *outcome.given_up):
+        print(f"  {line}")
 
 
 @pytest.fixture

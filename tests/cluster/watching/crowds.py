@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from types import TracebackType
 from typing import Final, Self
 
-from tests.cluster.watching.feeding import Begun, Users, end_for_certain
+from tests.cluster.watching.feeding import Users, comes_to_run, end_for_certain
 from tests.cluster.watching.joblogs import JobLogs
 from tests.cluster.watching.pods import PodWatch
 
@@ -17,7 +16,6 @@ from mediafleet_testbed.waiting import WaitedInVainError
 
 JOB_SECONDS: Final = (2.0, 10.0)
 _TICK_SECONDS: Final = 0.1
-_VISIBLE_SECONDS: Final = 2.0
 
 
 class Crowd:
@@ -29,7 +27,7 @@ class Crowd:
         self.fleet = fleet
         self.given_up: list[str] = []
         """Jobs that could not be ended."""
-        self._users = users
+        self.users = users
         self._pods = pods
         self._logs = logs
         self._chance = chance
@@ -85,20 +83,17 @@ class Crowd:
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _job(self) -> None:
+        begun, runs = None, False
         try:
-            begun = await self._users.begin()
-            if begun is not None:
-                await self._seen(begun)
+            begun = await self.users.begin()
+            if begun is not None and begun.agreed:
+                runs = await comes_to_run(begun, self._logs)
         finally:
             self._unseen -= 1
-        if begun is not None:
-            await asyncio.sleep(self._chance.uniform(*JOB_SECONDS))
-            try:
-                await end_for_certain(begun)
-            except WaitedInVainError as error:
-                self.given_up.append(str(error))
-
-    async def _seen(self, begun: Begun) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_VISIBLE_SECONDS):
-                await self._logs.seen(begun.job_id).wait()
+        if begun is None or not (runs or await comes_to_run(begun, self._logs)):
+            return
+        await asyncio.sleep(self._chance.uniform(*JOB_SECONDS))
+        try:
+            await end_for_certain(begun)
+        except WaitedInVainError as error:
+            self.given_up.append(str(error))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from livekit.protocol import egress as livekit
 from tests.cluster.watching.fleets import CONTROL_PORT
+from tests.cluster.watching.joblogs import JobLogs
 
 from mediafleet_common.api.names import Port
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
@@ -25,8 +26,12 @@ START_SECONDS: Final = 10.0
 """livekit-server's first attempt; this and the next: livekit/protocol rpc/egress_client.go."""
 PAUSES_SECONDS: Final = ((1.0, 2.0), (2.0, 4.0))
 TRIED_AGAIN: Final = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
-END_SECONDS: Final = 30.0
+END_SECONDS: Final = 60.0
 """A user who cannot end a job for so long gives up; the job is then found to be lost."""
+SEEN_SECONDS: Final = 2.0
+"""A job that was agreed to is in its worker's log by then."""
+DOUBT_SECONDS: Final = 30.0
+"""For so long a job that nobody agreed to may still come to run."""
 LIST_VALID_SECONDS: Final = 1.0
 """A gateway uses a list for so long: shorter than the settle time, as it has to be."""
 _PAUSE_SECONDS: Final = 0.2
@@ -34,18 +39,24 @@ _PAUSE_SECONDS: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A job that a worker has agreed to."""
+    """A job that was asked for."""
 
     job_id: str
     end: Callable[[], Awaitable[bool]]
     """Ends it; false while nobody can be told."""
+    agreed: bool = True
+    """Whether the user was told that it runs. One who was not may still have it running."""
 
 
 class Users(Protocol):
     """Those who use one fleet."""
 
+    @property
+    def refusals(self) -> list[str]:
+        """What they were told instead of yes: whom they asked for, and why not."""
+
     async def begin(self) -> Begun | None:
-        """Begin one job; `None` when it was refused."""
+        """Ask for one job; `None` when there is nobody to ask."""
 
 
 @dataclass(slots=True)
@@ -58,9 +69,8 @@ class Recorders:
     chance: random.Random
     refusals: list[str] = field(default_factory=list)
     calls_seconds: list[float] = field(default_factory=list)
-    begun: list[str] = field(default_factory=list)
 
-    async def begin(self) -> Begun | None:
+    async def begin(self) -> Begun:
         """StartEgress as livekit-server does it, with its attempts."""
         return await self.record(self.fresh_id())
 
@@ -68,7 +78,7 @@ class Recorders:
         """An id that no other job has."""
         return f"EG_{self.chance.getrandbits(48):012x}"
 
-    async def record(self, egress_id: str) -> Begun | None:
+    async def record(self, egress_id: str) -> Begun:
         """Start the job of that id; asked again it is the same job."""
         async with Client(self.bus, "EgressInternal") as client:
             for pause in (*PAUSES_SECONDS, None):
@@ -76,13 +86,12 @@ class Recorders:
                 error = await self._start(client, egress_id)
                 if error is None:
                     self.calls_seconds.append(time.monotonic() - began)
-                    self.begun.append(egress_id)
                     return Begun(egress_id, lambda: self._stop(egress_id))
                 if error.code not in TRIED_AGAIN or pause is None:
                     self.refusals.append(f"{egress_id}: {error}")
-                    return None
+                    break
                 await asyncio.sleep(self.chance.uniform(*pause))
-        raise AssertionError("unreachable")
+        return Begun(egress_id, lambda: self._stop(egress_id), agreed=False)
 
     async def _start(self, client: Client, egress_id: str) -> PsrpcError | None:
         try:
@@ -130,7 +139,6 @@ class Gateway:
     """Address of the pool's Service."""
     chance: random.Random
     refusals: list[str] = field(default_factory=list)
-    begun: list[str] = field(default_factory=list)
     _hosts: list[str] = field(default_factory=list)
     _fetched_at: float = 0.0
     _mine: dict[str, str] = field(default_factory=dict)
@@ -146,16 +154,15 @@ class Gateway:
         host = self.chance.choice([each for each in hosts if each not in used] or hosts)
         session_id = f"S_{self.chance.getrandbits(48):012x}"
         self._mine[session_id] = host
+        agreed = False
         try:
             async with self.http.put(_session(host, session_id)) as response:
-                if response.status == 201:
-                    self.begun.append(session_id)
-                    return Begun(session_id, lambda: self._end(session_id))
-                self.refusals.append(f"{host}: {response.status}")
+                agreed = response.status == 201
+                if not agreed:
+                    self.refusals.append(f"{host}: {response.status}")
         except (aiohttp.ClientError, TimeoutError) as error:
             self.refusals.append(f"{host}: {error!r}")
-        del self._mine[session_id]
-        return None
+        return Begun(session_id, lambda: self._end(session_id, host), agreed)
 
     async def _listed(self) -> list[str]:
         if time.monotonic() - self._fetched_at > LIST_VALID_SECONDS:
@@ -170,18 +177,27 @@ class Gateway:
             self._fetched_at = time.monotonic()
         return self._hosts
 
-    async def _end(self, session_id: str) -> bool:
+    async def _end(self, session_id: str, host: str) -> bool:
+        self._mine.pop(session_id, None)
         try:
-            async with self.http.delete(_session(self._mine[session_id], session_id)):
-                pass
+            async with self.http.delete(_session(host, session_id)):
+                return True
         except (aiohttp.ClientError, TimeoutError):
             return False
-        del self._mine[session_id]
-        return True
 
 
 def _session(host: str, session_id: str) -> str:
     return f"http://{host}:{CONTROL_PORT}/sessions/{session_id}"
+
+
+async def comes_to_run(job: Begun, logs: JobLogs) -> bool:
+    """Whether a worker's log tells of a job; waits for that, longer for one in doubt."""
+    try:
+        async with asyncio.timeout(SEEN_SECONDS if job.agreed else DOUBT_SECONDS):
+            await logs.seen(job.job_id).wait()
+    except TimeoutError:
+        return job.agreed
+    return True
 
 
 async def end_for_certain(job: Begun) -> None:

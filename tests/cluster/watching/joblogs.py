@@ -24,7 +24,8 @@ ACCEPTED: Final = "accepted"
 STARTED: Final = "started"
 FAILED: Final = "failed"
 """It said yes, but the job did not come to run."""
-ENDED: Final = "ended"
+ENDED: Final = ("ended", "idle")
+"""Its user ended it, or did not come back for so long that the worker did."""
 _CONTAINERS: Final = ("egress", "node")
 
 
@@ -134,7 +135,7 @@ class JobLogs:
         if what in (ACCEPTED, STARTED):
             self._jobs.setdefault(key, Job(job_id, uid, at))
             self._seen[job_id].set()
-        elif what == ENDED and (job := self._jobs.get(key)):
+        elif what in ENDED and (job := self._jobs.get(key)):
             self._jobs[key] = Job(job_id, uid, job.started_at, at)
         elif what == FAILED:
             self._jobs.pop(key, None)
