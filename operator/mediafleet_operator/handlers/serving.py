@@ -39,7 +39,7 @@ WORKERS: Final = 8
 """Fleets worked on at a time; the calls of all of them share one bound."""
 LEASE_NAME: Final = "mediafleet-operator"
 FIRST_LIST_RETRY_SECONDS: Final = 2.0
-LAST_ROUND_SECONDS: Final = 3.0
+LAST_ROUND_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)

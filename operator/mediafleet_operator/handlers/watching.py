@@ -21,16 +21,21 @@ from mediafleet_operator.handlers import metrics
 from mediafleet_operator.handlers.listening import RELIST_SECONDS, Listener
 
 _log: Final = logging.getLogger(__name__)
+RECLAIM_SECONDS: Final = 0.5
 TOKEN_SECONDS: Final = 300.0
 """So often kopf asks for credentials again: a service account's token is rotated."""
 
 
-def registry(listener: Listener, configuration: Configuration) -> kopf.OperatorRegistry:
+def registry(
+    listener: Listener, configuration: Configuration, stop: asyncio.Event
+) -> kopf.OperatorRegistry:
     """The handlers: each hands its event on, and decides nothing."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
     async def login(**_: object) -> kopf.ConnectionInfo:
+        # When it starts, kopf takes the signals for itself, at about this time.
+        asyncio.get_running_loop().call_later(RECLAIM_SECONDS, reclaim_signals, stop)
         return await connection(configuration)
 
     @kopf.on.event(GROUP, VERSION, PLURALS[Kind.EGRESS_FLEET], registry=handlers)
@@ -87,14 +92,11 @@ async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
 
 
 async def follow(listener: Listener, configuration: Configuration, stop: asyncio.Event) -> None:
-    """Run kopf until cancelled or `stop`; should it give up, list everything and start it anew.
-
-    kopf takes SIGTERM and SIGINT for itself, and returns upon them: that is then our stop.
-    """
+    """Run kopf until `stop`; should it give up, list everything and start it anew."""
     while not stop.is_set():
         try:
             await kopf.operator(
-                registry=registry(listener, configuration),
+                registry=registry(listener, configuration, stop),
                 settings=settings(),
                 standalone=True,
                 clusterwide=not listener.namespaces,
@@ -107,11 +109,17 @@ async def follow(listener: Listener, configuration: Configuration, stop: asyncio
             await asyncio.sleep(RELIST_SECONDS)
             listener.list_soon()
         else:
+            # A signal reached kopf before we had them back.
             stop.set()
-    reclaim_signals()
 
 
-def reclaim_signals() -> None:
-    """Once we are stopping, a second signal ends the process at once."""
+def reclaim_signals(stop: asyncio.Event) -> None:
+    """The first SIGTERM or SIGINT sets `stop`, a second one ends the process at once."""
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, os._exit, 128 + number)
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
