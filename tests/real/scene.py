@@ -7,6 +7,7 @@ can be had by seed.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -166,11 +167,14 @@ def counted(service: EgressService, name: str, **labels: str) -> float:
 
 
 async def eventually(holds: Any, seconds: float = 5.0) -> None:
-    """Wait until something holds.
+    """Wait until something holds, which a function or a coroutine function says.
 
     Raises:
         TimeoutError: it did not, in time.
     """
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - whatever it is, nobody tells
+        while True:
+            held = holds()
+            if await held if inspect.isawaitable(held) else held:
+                return
             await asyncio.sleep(0.005)

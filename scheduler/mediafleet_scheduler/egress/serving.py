@@ -102,12 +102,15 @@ async def serve(
         collector = DeskCollector(lambda: branches.services)
         registry.register(collector)
         stack.callback(registry.unregister, collector)
-        async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(directory.run())
-            telling = tasks.create_task(_tell(options, directory, branches, http, on_ready))
-            await stop.wait()
-            following.cancel()
-            telling.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                following = tasks.create_task(directory.run())
+                telling = tasks.create_task(_tell(options, directory, branches, http, on_ready))
+                await stop.wait()
+                following.cancel()
+                telling.cancel()
+        except* CannotStartError as group:
+            raise group.exceptions[0] from None
 
 
 async def _tell(
