@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
@@ -24,11 +25,15 @@ from tests.real.scene import (
 from mediafleet_common.api.egress_fleet import Mode, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
+from mediafleet_scheduler.core.missing import Patience
 from mediafleet_scheduler.directory.views import EgressView
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.bus import MemoryBus
 from mediafleet_scheduler.psrpc.envelope import Request, decode, encode
 from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, NoBidError
+from mediafleet_testbed.standins.egress_rules import Admission
+from mediafleet_testbed.standins.egress_worker import Conduct, Io
+from mediafleet_testbed.standins.egress_worker import Worker as Standin
 
 
 @pytest.fixture
@@ -387,6 +392,27 @@ async def test_a_missed_end_is_found_by_asking_the_pods(stage: Scene) -> None:
         assert "EG_x" not in desk.ledger.jobs
         assert counted(desk, "mediafleet_jobs_ended_total", how="missed") == 1
         assert (await stage.start(web())).error is None
+
+
+async def test_jobs_of_a_pod_that_started_anew_are_lost_and_their_place_is_free(
+    stage: Scene,
+) -> None:
+    at_once = replace(QUICK, patience=Patience(young=0.0, suspect=0.0))
+    async with AsyncExitStack() as stack:
+        bus = stage.bus
+        conduct = Conduct(start_seconds=0.0, io=Io.PUBLISH)
+        first = await stack.enter_async_context(Standin(bus, "pod-0", Admission(4.0), conduct))
+        stage.directory.publish(EgressView((fleet("pod-0", cpus=4.0),)))
+        async with stage.desk(at_once) as desk:
+            await stage.start(web("EG_x"))
+            assert first.started == ["EG_x"]
+            await stack.aclose()
+            await stage.standin("pod-0", 4.0)
+            for _ in range(2):
+                await desk.sweeper.ask_pods()
+            assert "EG_x" not in desk.ledger.jobs
+            assert counted(desk, "mediafleet_jobs_ended_total", how="lost") == 1
+            assert (await stage.start(web())).error is None
 
 
 async def test_a_wiped_redis_is_filled_again_from_memory(stage: Scene) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from mediafleet_scheduler.core.missing import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,7 @@ class Settings:
     list_every_seconds: float = 30.0
     """How often the pods are asked which jobs they run."""
     list_wait_seconds: float = 1.0
-    gone_after_seconds: float = 30.0
-    """A job whose pod has been away for so long is lost."""
-    forget_pending_after_seconds: float = 120.0
-    """A claim that no pod ever confirmed and nobody works on ends after this."""
+    patience: Patience = field(default_factory=Patience)
+    """Before a job that no pod lists is given up."""
     close_seconds: float = 5.0
     """A desk that is stopped gives the starts under way so long; the next desk does the rest."""

@@ -91,7 +91,7 @@ class Store:
         self._seq = 0
         self._versions: dict[str, str] = {}
         self._records: dict[str, Record] = {}
-        self._servers: dict[str, str] = {}
+        self._servers: dict[str, tuple[float, str]] = {}
         self._own: dict[str, Record] = {}
         # Jobs that are gone while Redis has not been told: token of the try, empty for any.
         self._gone: dict[str, str] = {}
@@ -257,12 +257,14 @@ class Store:
             return
         self._records[job.egress_id] = record
         self._ledger.put(job)
-        if job.server_id is not None:
-            self._servers[job.worker_uid] = job.server_id
+        known = self._servers.get(job.worker_uid)
+        if job.server_id and job.started_at and (known is None or job.started_at >= known[0]):
+            self._servers[job.worker_uid] = (job.started_at, job.server_id)
 
     def server_of(self, worker_uid: str) -> str | None:
-        """The psrpc server id of a pod, once it has taken a job."""
-        return self._servers.get(worker_uid)
+        """The psrpc server id of a pod, once it has taken a job: new whenever it starts anew."""
+        known = self._servers.get(worker_uid)
+        return known[1] if known else None
 
     def keep_only(self, worker_uids: Iterable[str]) -> None:
         """Only these pods are there."""

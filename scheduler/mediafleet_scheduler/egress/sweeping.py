@@ -11,16 +11,15 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.ledger import Ledger
+from mediafleet_scheduler.core.missing import Evidence, Verdict, judge
 from mediafleet_scheduler.egress.desk import Desk
 from mediafleet_scheduler.egress.listing import Listing, list_active
 from mediafleet_scheduler.egress.records import Record
 from mediafleet_scheduler.egress.starting import Tools
 from mediafleet_scheduler.egress.store import StoreError
-
-_YOUNG_SECONDS: Final = 10.0
-"""A job as young may be missing from a listing that was under way."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ class Sweeper:
         self._tools = tools
         self._ledger = ledger
         self._desk = desk
-        self._away_since: dict[str, float] = {}
+        self._suspected: dict[str, float] = {}
         self._listed_at = 0.0
 
     async def run(self) -> None:
@@ -57,43 +56,37 @@ class Sweeper:
         """Ask the pods what they run, and put right what differs."""
         tools, settings = self._tools, self._tools.settings
         asked_at = time.time()
-        listing = await list_active(
-            tools.client, len(tools.pods.by_uid), settings.list_wait_seconds, tools.metrics
-        )
+        pods = sum(worker.state is not PodState.PENDING for _, worker in tools.pods.by_uid.values())
+        listing = await list_active(tools.client, pods, settings.list_wait_seconds, tools.metrics)
         self._listed_at = asyncio.get_running_loop().time()
+        all_answered = len(listing.by_server) >= pods
         for job in tuple(self._ledger.jobs.values()):
-            self._compare(job, listing, asked_at)
-        answered = len(listing.by_server) >= len(tools.pods.by_uid)
-        if answered and listing.ids <= self._ledger.jobs.keys():
+            if not self._desk.is_trying(job.egress_id):
+                self._put_right(job, listing, all_answered, asked_at)
+        if all_answered and listing.ids <= self._ledger.jobs.keys():
             tools.pods.complete_until = self._listed_at + 3 * settings.list_every_seconds
 
-    def _compare(self, job: Job, listing: Listing, asked_at: float) -> None:
-        settings = self._tools.settings
-        if self._desk.is_trying(job.egress_id):
+    def _put_right(self, job: Job, listing: Listing, all_answered: bool, asked_at: float) -> None:
+        tools, egress_id = self._tools, job.egress_id
+        server_id = listing.server_of(egress_id)
+        evidence = Evidence(
+            now=asked_at,
+            runs_on=server_id,
+            servers=listing.by_server.keys(),
+            all_answered=all_answered,
+            pod_is_there=job.worker_uid in tools.pods.by_uid,
+            server_of_pod=tools.store.server_of(job.worker_uid),
+            suspected_since=self._suspected.get(egress_id),
+        )
+        verdict = judge(job, evidence, tools.settings.patience)
+        if verdict is Verdict.SUSPECT:
+            self._suspected.setdefault(egress_id, asked_at)
             return
-        server_id = listing.server_of(job.egress_id)
-        if server_id is not None:
-            self._away_since.pop(job.egress_id, None)
-            if job.started_at is None:
-                running = Record(replace(job, started_at=asked_at, server_id=server_id))
-                self._tools.clerk.note(self._tools.store.started(running))
-            return
-        if job.started_at is None:
-            if asked_at - job.claimed_at > settings.forget_pending_after_seconds:
-                self._end(job.egress_id, "unconfirmed")
-            return
-        if job.server_id in listing.by_server and asked_at - job.started_at > _YOUNG_SECONDS:
-            self._end(job.egress_id, "missed")
-            return
-        if job.worker_uid in self._tools.pods.by_uid:
-            self._away_since.pop(job.egress_id, None)
-            return
-        since = self._away_since.setdefault(job.egress_id, asked_at)
-        if asked_at - since >= settings.gone_after_seconds:
-            self._end(job.egress_id, "lost")
-
-    def _end(self, egress_id: str, how: str) -> None:
-        self._away_since.pop(egress_id, None)
-        self._tools.metrics.ends.labels(how).inc()
-        _log.warning("%s is over (%s)", egress_id, how)
-        self._tools.clerk.note(self._tools.store.ended(egress_id))
+        self._suspected.pop(egress_id, None)
+        if verdict is Verdict.CONFIRM:
+            running = Record(replace(job, started_at=asked_at, server_id=server_id))
+            tools.clerk.note(tools.store.started(running))
+        elif verdict.ends:
+            tools.metrics.ends.labels(verdict).inc()
+            _log.warning("%s on %s is over: %s", egress_id, job.worker, verdict)
+            tools.clerk.note(tools.store.ended(egress_id))
