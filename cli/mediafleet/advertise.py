@@ -80,6 +80,12 @@ def advertise(
 
 
 def _directory(nodes: Path | None, pool: str | None) -> Directory[PoolView]:
+    from mediafleet_scheduler.directory.sourced import SourcedDirectory
+
+    return SourcedDirectory(_own_nodes(nodes, pool))
+
+
+def _own_nodes(nodes: Path | None, pool: str | None) -> Directory[PoolView]:
     if nodes is not None:
         from mediafleet_common.api.files import NodesFile
         from mediafleet_scheduler.directory.entries import pool_view

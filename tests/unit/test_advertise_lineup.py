@@ -116,4 +116,4 @@ def test_who_is_known_to_lack_what_is_wanted_is_left_out_and_who_has_not_told_st
     assert one.having((wanted("llm"),)) is one.having((wanted("llm"),))
     for number in range(100):
         one.having((Wanted(number),))
-    assert len(one._having) <= 16
+    assert len(one._parts) <= 16

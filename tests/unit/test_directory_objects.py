@@ -19,7 +19,7 @@ from mediafleet_scheduler.directory.objects import (
     pool_facts,
     pool_view,
 )
-from mediafleet_scheduler.directory.views import PoolView
+from mediafleet_scheduler.directory.views import PoolView, Source
 
 READY = [{"type": "Ready", "status": "True"}]
 
@@ -83,6 +83,27 @@ def test_a_pool_is_its_pods_by_name() -> None:
         ("orch-1", "https://orch-1:8935", "http://10.0.0.1:7936/metrics"),
     ]
     assert view.advertise.max_nodes == 3
+
+
+def test_what_a_pool_says_of_load_order_and_sources() -> None:
+    spec = {
+        "load": "docker-ai",
+        "sessions": {"max": 4},
+        "advertise": {
+            "order": "by_gateway",
+            "sources": [
+                {"name": "us", "listUrl": "http://us/orchestrators", "staleAfter": "30s"},
+                {"name": "eu", "urls": ["https://h:1"], "weight": 2},
+            ],
+        },
+    }
+    view = pool_view("ns", "orch", pool_facts({**pool(), "spec": spec}), [], None, 0.0)
+    assert (view.load, view.sessions_max) == ("docker-ai", 4)
+    assert view.advertise.order == "by_gateway"
+    assert view.sources == (
+        Source("eu", ("https://h:1",), None, 2.0, 300.0, None, None),
+        Source("us", (), "http://us/orchestrators", 1.0, 30.0, None, None),
+    )
 
 
 def test_pods_of_other_pools_and_namespaces_are_none_of_its_own() -> None:

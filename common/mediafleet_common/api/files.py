@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from mediafleet_common.api.base import Model
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import Advertise, LoadSource, Sessions
+from mediafleet_common.api.orchestrator_pool import Advertise, LoadSource, Sessions, Source
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 
@@ -79,10 +79,35 @@ leaves the others listed."""
     """draining: it is not listed."""
 
 
+class SourceEntry(Source):
+    """Nodes in another place; from a file, the list may also ask for a token."""
+
+    token_file: str | None = None
+    """File with a bearer token for the list; the list must be https then."""
+    ca_file: str | None = None
+    """PEM file of the authority that signed the list's certificate; absent: the system's."""
+
+    @model_validator(mode="after")
+    def _tokens_are_sent_safely(self) -> SourceEntry:
+        if self.token_file is not None and not (self.list_url or "").startswith("https://"):
+            raise ValueError(f"source {self.name}: a token is sent over https only")
+        return self
+
+
+class FileAdvertise(Advertise):
+    """How gateways are told of the nodes, and of nodes in other places."""
+
+    # A narrower entry in a list that nobody writes to.
+    sources: Annotated[list[SourceEntry], Field(max_length=50)] = Field(  # type: ignore[assignment]
+        default_factory=list
+    )
+    """Nodes in other places, merged into the list after our own."""
+
+
 class NodesFile(Model):
     """`mediafleet advertise --nodes FILE`."""
 
-    advertise: Advertise = Advertise()
+    advertise: FileAdvertise = FileAdvertise()
     """How gateways are told of the nodes."""
     load: LoadSource = LoadSource.TRANSCODE
     """How a node's load is read from its metrics: transcode (sessions) or docker-ai (AI \

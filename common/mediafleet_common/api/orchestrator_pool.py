@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from mediafleet_common.api.base import Model, rules
-from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.durations import Duration, seconds
 from mediafleet_common.api.names import Port
 from mediafleet_common.api.shared import Drain, FleetStatus, Replicas, Template, Update
 
@@ -68,6 +68,39 @@ class Address(Model):
     """URL with {slot}, {name}, {namespace} or {nodeName}."""
 
 
+class Source(Model):
+    """Nodes in another place: fixed URLs, or the list of another advertiser there."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "(has(self.urls) && size(self.urls) > 0) || has(self.listUrl)",
+                "give urls, or listUrl, or both",
+            ),
+        )
+    )
+
+    name: Annotated[str, Field(max_length=63, pattern="^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    """Unique among the sources."""
+    urls: Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=100)] = Field(
+        default_factory=list
+    )
+    """Nodes, as gateways reach them. They are asked like any other before they are listed."""
+    list_url: Annotated[str, Field(max_length=1000, pattern="^https?://[^?#]+$")] | None = None
+    """URL of a JSON list, for example http://pool.eu.example.com:8080/orchestrators. It is read \
+every second."""
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Share of each of its nodes with order by_gateway, against 1 for our own."""
+    stale_after: Duration = "5m"
+    """How long the last list stays in force when no newer one can be read."""
+
+    @model_validator(mode="after")
+    def _tells_something(self) -> Source:
+        if not self.urls and self.list_url is None:
+            raise ValueError(f"source {self.name}: give urls, or list_url, or both")
+        return self
+
+
 class Advertise(Model):
     """How gateways are told of the nodes."""
 
@@ -87,9 +120,28 @@ shared out by free sessions. Nodes known to be full are always last."""
     """Price in wei for pixelsPerUnit pixels, which gateways that look on-chain demand."""
     pixels_per_unit: Annotated[int, Field(ge=1)] = 1
     """Pixels that pricePerUnit is for."""
+    sources: Annotated[
+        list[Source],
+        Field(
+            max_length=50,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = Field(default_factory=list)
+    """Nodes in other places, merged into the list after our own."""
     tls_secret: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """Secret of type kubernetes.io/tls; without one the advertiser signs its own certificate, \
 which is what go-livepeer does too."""
+
+    @model_validator(mode="after")
+    def _sources_have_names_of_their_own(self) -> Advertise:
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are called {name}")
+        return self
 
 
 class Sessions(Model):

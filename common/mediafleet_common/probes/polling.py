@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -76,8 +78,12 @@ async def fetch(
     url: str,
     timeout_seconds: float = TIMEOUT_SECONDS,
     max_bytes: int = MAX_BYTES,
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | bool = True,
 ) -> bytes:
     """The body of a GET that answered 200; redirects are not followed.
+
+    `tls` is aiohttp's: `True` verifies by the roots of the system.
 
     Raises:
         FetchError: with the reason.
@@ -85,7 +91,7 @@ async def fetch(
     try:
         async with (
             asyncio.timeout(timeout_seconds),
-            session.get(url, allow_redirects=False) as response,
+            session.get(url, allow_redirects=False, headers=headers, ssl=tls) as response,
         ):
             if response.status != 200:
                 raise FetchError(Failure.STATUS, f"HTTP {response.status}")

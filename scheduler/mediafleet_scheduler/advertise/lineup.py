@@ -7,7 +7,7 @@ was put together is kept while list, order and rooms stay as they are, within bo
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -21,7 +21,7 @@ from mediafleet_scheduler.directory.views import Node
 
 _KEPT_BYTES: Final = 8 * 1024 * 1024
 _KEPT_ANSWERS: Final = 4096
-_KEPT_FILTERS: Final = 16
+_KEPT_PARTS: Final = 16
 _ADDRESS_BYTES: Final = 20
 
 Expected = MutableMapping[NodeKey, float]
@@ -41,14 +41,15 @@ class Lineup:
     ) -> None:
         self._nodes = nodes
         self._capabilities = capabilities or [None] * len(nodes)
-        self._having: dict[tuple[Wanted, ...], Lineup] = {}
+        self._parts: dict[Hashable, Lineup] = {}
         self._rooms = rooms
         self._advertise = advertise
         self._most = advertise.max_nodes
         self._names = [node.url for node in nodes]
         self._keys = [node_key(node) for node in nodes]
         self._expected: Expected = {} if expected is None else expected
-        self._weights = ordering.weights(rooms)
+        shares = ordering.weights(rooms)
+        self._weights = [share * node.weight for share, node in zip(shares, nodes, strict=True)]
         self._turn = 0
         self._turns = max(1, sum(not room.full for room in rooms))
         self._head = OrchestratorInfo(
@@ -67,24 +68,31 @@ class Lineup:
 
     def having(self, wanted: tuple[Wanted, ...]) -> Lineup:
         """The same without the nodes that are known to lack any of what is wanted."""
-        if not wanted:
-            return self
-        known = self._having.get(wanted)
+
+        def fits(index: int) -> bool:
+            told = self._capabilities[index]
+            return told is None or all(each.met_by(told) for each in wanted)
+
+        return self._part(wanted, fits) if wanted else self
+
+    def own(self) -> Lineup:
+        """The same without the nodes that sources told of: what other advertisers may be told."""
+        return self._part("own", lambda index: self._nodes[index].source is None)
+
+    def _part(self, key: Hashable, keep: Callable[[int], bool]) -> Lineup:
+        known = self._parts.get(key)
         if known is None:
-            kept = [
-                index
-                for index, told in enumerate(self._capabilities)
-                if told is None or all(each.met_by(told) for each in wanted)
-            ]
+            kept = [index for index in range(len(self._nodes)) if keep(index)]
             known = Lineup(
                 [self._nodes[index] for index in kept],
                 [self._rooms[index] for index in kept],
                 self._advertise,
                 self._expected,
+                [self._capabilities[index] for index in kept],
             )
-            if len(self._having) >= _KEPT_FILTERS:
-                self._having.clear()
-            self._having[wanted] = known
+            if len(self._parts) >= _KEPT_PARTS:
+                self._parts.clear()
+            self._parts[key] = known
         return known
 
     def orchestrator_info(self, gateway: bytes = b"") -> bytes:

@@ -19,6 +19,7 @@ from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise.board import Board
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.capabilities import UnknownCapabilityError, wanted
+from mediafleet_scheduler.directory.sourced import OWN
 
 SERVICE: Final = "net.Orchestrator"
 _NOT_YET: Final = "the list of nodes is not known yet"
@@ -80,7 +81,8 @@ def orchestrators_route(board: Board) -> web.RouteDef:
 
     In the order of GetOrchestrator; with by_gateway the caller's IP address stands for the
     gateway. An ETag tells the same list. `caps=PIPELINE/MODEL`, repeated, leaves out nodes that are
-    known to lack any of them (livepeer/livepeer-python-gateway capabilities.py).
+    known to lack any of them (livepeer/livepeer-python-gateway capabilities.py). `scope=own` leaves
+    out what sources told: so advertisers ask each other.
     """
 
     async def orchestrators(request: web.Request) -> web.Response:
@@ -90,7 +92,10 @@ def orchestrators_route(board: Board) -> web.RouteDef:
             caps = tuple(sorted({wanted(each) for each in request.query.getall("caps", ())}))
         except UnknownCapabilityError as error:
             return web.Response(status=400, text=f"caps {error}")
-        body = board.notice.lineup.having(caps).json((request.remote or "").encode())
+        lineup = board.notice.lineup
+        if request.query.get("scope") == OWN:
+            lineup = lineup.own()
+        body = lineup.having(caps).json((request.remote or "").encode())
         etag = hashlib.blake2b(body, digest_size=12).hexdigest()
         headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
         known = request.if_none_match or ()

@@ -125,7 +125,8 @@ class Listing:
     """What to tell gateways, and about whom nothing."""
 
     nodes: tuple[Node, ...]
-    """By name, those known to be full last; with order fixed this is the list."""
+    """By name, those of sources after our own, those known to be full last; with order fixed this
+    is the list."""
     left_out: tuple[tuple[Node, LeftOut], ...]
 
     @property
@@ -158,7 +159,7 @@ def listing(
     left_out: list[tuple[Node, LeftOut]] = []
     taken: set[NodeUrl] = set()
     limit = view.advertise.max_nodes if view.advertise.order is Order.FIXED else None
-    for node in sorted(view.nodes, key=lambda node: (node_key(node) in full, node.name, node.uid)):
+    for node in sorted(view.nodes, key=lambda node: _rank(node, full)):
         where = address(node)
         reason = _reason(node, where, health.get(node_key(node), NEVER_ASKED))
         if reason is None and where in taken:
@@ -171,6 +172,10 @@ def listing(
             taken.add(where)
             listed.append(node)
     return Listing(tuple(listed), tuple(left_out))
+
+
+def _rank(node: Node, full: Set[NodeKey]) -> tuple[bool, bool, str, str]:
+    return node_key(node) in full, node.source is not None, node.name, node.uid
 
 
 def _reason(node: Node, where: NodeUrl | None, health: Health) -> LeftOut | None:

@@ -67,6 +67,25 @@ class Node:
     changed_at: float | None = None
     """Unix time of the change that brought it to this state (pod Ready, drain started), if told;
     for the metrics that say how old news was when it took effect."""
+    source: str | None = None
+    """Who told of it; `None`: the pool itself."""
+    weight: float = 1.0
+    """Its share with order by_gateway, against others of the same room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where nodes in other places are told of."""
+
+    name: str
+    urls: tuple[str, ...]
+    """Nodes that are there in any case."""
+    list_url: str | None
+    """JSON list of another advertiser."""
+    weight: float
+    stale_after_seconds: float
+    token_file: str | None
+    ca_file: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +101,5 @@ class PoolView:
     """What the nodes' metrics are read for."""
     sessions_max: int | None = None
     """Sessions a node takes, where its metrics do not say."""
+    sources: tuple[Source, ...] = ()
+    """By name."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mediafleet_common.api.egress_fleet import RequestType
-from mediafleet_common.api.files import FleetEntry, NodeEntry, NodesFile, WorkersFile
+from mediafleet_common.api.files import (
+    FleetEntry,
+    NodeEntry,
+    NodesFile,
+    WorkersFile,
+)
+from mediafleet_scheduler.core.sources import source
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Node, PoolView, Worker
 
 POOL_NAME = "file"
@@ -52,7 +58,18 @@ def pool_view(file: NodesFile, previous: PoolView | None, changed_at: float) -> 
         _node(entry, known.get(_uid(entry)), at)
         for entry in sorted(file.nodes, key=lambda entry: entry.name)
     ]
-    return PoolView("", POOL_NAME, file.advertise, tuple(nodes), file.load, file.sessions.max)
+    return PoolView(
+        namespace="",
+        name=POOL_NAME,
+        advertise=file.advertise,
+        nodes=tuple(nodes),
+        load=file.load,
+        sessions_max=file.sessions.max,
+        sources=tuple(
+            source(entry, entry.token_file, entry.ca_file)
+            for entry in sorted(file.advertise.sources, key=lambda entry: entry.name)
+        ),
+    )
 
 
 def _uid(entry: NodeEntry) -> str:

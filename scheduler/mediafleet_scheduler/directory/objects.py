@@ -24,6 +24,7 @@ from mediafleet_common.api.names import (
 )
 from mediafleet_common.api.orchestrator_pool import Advertise, OrchestratorPoolSpec
 from mediafleet_common.api.quantities import quantity
+from mediafleet_scheduler.core.sources import source
 from mediafleet_scheduler.directory.views import (
     EgressView,
     Fleet,
@@ -212,7 +213,10 @@ def pool_view(
         if pod.fleet == name and pod.namespace == namespace
     )
     spec = pool.spec
-    return PoolView(namespace, name, spec.advertise, nodes, spec.load, spec.sessions.max)
+    sources = sorted(map(source, spec.advertise.sources), key=lambda each: each.name)
+    return PoolView(
+        namespace, name, spec.advertise, nodes, spec.load, spec.sessions.max, tuple(sources)
+    )
 
 
 def _changed_at(pod: PodFacts, known: Node | None, now: float | None) -> float | None:

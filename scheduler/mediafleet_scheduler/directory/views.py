@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from mediafleet_scheduler.core.views import EgressView, Fleet, Node, PoolView, Worker
+from mediafleet_scheduler.core.views import EgressView, Fleet, Node, PoolView, Source, Worker
 
-__all__ = ["Directory", "EgressView", "Fleet", "Node", "PoolView", "Worker"]
+__all__ = ["Directory", "EgressView", "Fleet", "Node", "PoolView", "Source", "Worker"]
 
 ViewT_co = TypeVar("ViewT_co", covariant=True)
 

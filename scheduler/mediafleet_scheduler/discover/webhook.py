@@ -6,12 +6,12 @@ out; they cost the others nothing.
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Final
 
 from mediafleet_common.probes.polling import FetchError, client, fetch
 from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.core import sources as core
 
 _log: Final = logging.getLogger(__name__)
 _TIMEOUT_SECONDS: Final = 3.0
@@ -42,16 +42,9 @@ def parse(body: bytes, url: str) -> list[str]:
         BadWebhookError: it is no JSON list.
     """
     try:
-        entries = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadWebhookError(f"{printable(url)}: not JSON: {printable(str(error))}") from error
-    if not isinstance(entries, list):
-        raise BadWebhookError(f"{printable(url)}: JSON, but not a list")
-    found = []
-    for entry in entries:
-        address = entry.get("address") if isinstance(entry, dict) else None
-        if isinstance(address, str) and address:
-            found.append(address)
-        else:
-            _log.warning("the webhook lists %s, which has no address", printable(str(entry)))
-    return found
+        found, without = core.addresses(body)
+    except core.NotAListError as error:
+        raise BadWebhookError(f"{printable(url)}: {printable(str(error))}") from error
+    if without:
+        _log.warning("%d entries of the webhook have no address", without)
+    return list(found)

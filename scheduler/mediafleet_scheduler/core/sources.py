@@ -1,0 +1,116 @@
+"""Nodes in other places: how what sources tell is merged with a pool's own nodes.
+
+Our own nodes are known at first hand, so that a source never brings back one that drains here. What
+a source told is not told on to other advertisers (`Node.source`), so that there are no loops and
+nobody's list goes further than one step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mediafleet_common.api import orchestrator_pool
+from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_scheduler.core.views import Node, PoolView, Source
+
+MAX_NODES: Final = 1000
+"""Of one source; what it tells beyond is not taken."""
+
+
+def source(
+    entry: orchestrator_pool.Source, token_file: str | None = None, ca_file: str | None = None
+) -> Source:
+    """A source as desks know it."""
+    return Source(
+        name=entry.name,
+        urls=tuple(entry.urls),
+        list_url=entry.list_url,
+        weight=entry.weight,
+        stale_after_seconds=seconds(entry.stale_after),
+        token_file=token_file,
+        ca_file=ca_file,
+    )
+
+
+class NotAListError(ValueError):
+    """A source's answer is no JSON list; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a source told when it last could be read."""
+
+    urls: tuple[str, ...]
+    at: float
+    """Seconds on the caller's clock."""
+
+
+def addresses(body: bytes) -> tuple[tuple[str, ...], int]:
+    """The addresses of `[{"address": "https://…", "score": 1}]`, and how many entries had none.
+
+    Raises:
+        NotAListError: it is something else.
+    """
+    try:
+        entries = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise NotAListError(f"not JSON: {error}") from error
+    if not isinstance(entries, list):
+        raise NotAListError("JSON, but not a list")
+    found = [each.get("address") if isinstance(each, dict) else None for each in entries]
+    urls = tuple(each for each in found if isinstance(each, str) and each)
+    return urls, len(entries) - len(urls)
+
+
+def current(source: Source, told: Told | None, now: float) -> tuple[str, ...]:
+    """What a source stands for now: its fixed URLs, and its list while that is not too old."""
+    if told is None or now - told.at > source.stale_after_seconds:
+        return source.urls
+    return (*source.urls, *told.urls)
+
+
+def merged(
+    view: PoolView,
+    told: Mapping[str, tuple[str, ...]],
+    previous: PoolView | None,
+    now: float,
+) -> PoolView:
+    """A pool with the nodes that its sources tell, by name of the source.
+
+    A node that was not there in `previous` is new as of `now` (Unix); `None`: nobody knows since
+    when those are there.
+    """
+    ours = {_where(node.url) for node in view.nodes} - {None}
+    known = {node.uid: node.changed_at for node in previous.nodes} if previous else {}
+    since = now if previous is not None else None
+    nodes = list(view.nodes)
+    for source in view.sources:
+        for url in dict.fromkeys(told.get(source.name, ())[:MAX_NODES]):
+            if _where(url) in ours:
+                continue
+            uid = f"source {source.name} {url}"
+            nodes.append(
+                Node(
+                    name=f"{source.name}/{url}",
+                    uid=uid,
+                    url=url,
+                    metrics_url=None,
+                    state=PodState.READY,
+                    changed_at=known.get(uid, since),
+                    source=source.name,
+                    weight=source.weight,
+                )
+            )
+    return replace(view, nodes=tuple(nodes))
+
+
+def _where(url: str) -> NodeUrl | None:
+    try:
+        return parse_node_url(url)
+    except BadNodeUrlError:
+        return None

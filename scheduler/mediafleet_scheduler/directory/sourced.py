@@ -1,0 +1,178 @@
+"""A directory with the nodes of its pool's sources: fixed URLs and other advertisers' lists."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from mediafleet_common.probes.polling import FetchError, client, fetch
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.core.sources import (
+    NotAListError,
+    Told,
+    addresses,
+    current,
+    merged,
+)
+from mediafleet_scheduler.directory.publishing import Publisher
+from mediafleet_scheduler.directory.views import Directory, PoolView, Source
+
+_log: Final = logging.getLogger(__name__)
+_READ_SECONDS: Final = 1.0
+_TIMEOUT_SECONDS: Final = 1.0
+_FAILED_SECONDS: Final = 2.0
+"""Until a source that could not be read is read again."""
+OWN: Final = "own"
+"""Value of query parameter `scope`: an advertiser of ours leaves out what its sources told it."""
+
+
+class SourcedDirectory(Publisher[PoolView]):
+    """The views of another directory, with what their sources tell.
+
+    A source that cannot be read keeps its last list for `staleAfter` and then drops out; why it
+    cannot be read is told once. The first view waits until each source was tried once.
+    """
+
+    def __init__(
+        self,
+        inner: Directory[PoolView],
+        registry: CollectorRegistry = REGISTRY,
+        read_seconds: float = _READ_SECONDS,
+    ) -> None:
+        super().__init__()
+        self._inner = inner
+        self._read_seconds = read_seconds
+        self._base: PoolView | None = None
+        self._told: dict[str, Told] = {}
+        self._tried: set[str] = set()
+        self._named: set[str] = set()
+        self._complaints: dict[str, str] = {}
+        self._tasks: dict[Source, asyncio.Task[None]] = {}
+        self._reads = Counter(
+            "mediafleet_source_reads",
+            "Readings of other advertisers' lists, by whether they could be used.",
+            ["source", "result"],
+            registry=registry,
+        )
+        self._nodes = Gauge(
+            "mediafleet_source_nodes",
+            "Nodes that a source stands for now, before they are asked.",
+            ["source"],
+            registry=registry,
+        )
+
+    async def run(self) -> None:
+        """Follow the pool and its sources until cancelled."""
+        self._inner.subscribe(self._take)
+        try:
+            await self._inner.run()
+        finally:
+            tasks = list(self._tasks.values())
+            self._follow(())
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _take(self, view: PoolView) -> None:
+        self._base = view
+        self._follow(view.sources)
+        self._publish()
+
+    def _follow(self, sources: tuple[Source, ...]) -> None:
+        wanted = {source for source in sources if source.list_url is not None}
+        for source in self._tasks.keys() - wanted:
+            self._tasks.pop(source).cancel()
+            for known in (self._told, self._complaints):
+                known.pop(source.name, None)
+            self._tried.discard(source.name)
+        names = {source.name for source in sources}
+        for gone in self._named - names:
+            self._nodes.remove(gone)
+        self._named &= names
+        for source in wanted - self._tasks.keys():
+            self._tasks[source] = asyncio.create_task(self._read_forever(source))
+
+    def _publish(self) -> None:
+        base = self._base
+        if base is None or any(source.name not in self._tried for source in self._tasks):
+            return
+        now = asyncio.get_running_loop().time()
+        told = {
+            source.name: current(source, self._told.get(source.name), now)
+            for source in base.sources
+        }
+        for name, urls in told.items():
+            self._nodes.labels(name).set(len(urls))
+            self._named.add(name)
+        self.publish(merged(base, told, self.view, time.time()))
+
+    async def _read_forever(self, source: Source) -> None:
+        async with client() as session:
+            while True:
+                complaint = await self._read(session, source)
+                self._tried.add(source.name)
+                self._note(source, complaint)
+                self._publish()
+                await asyncio.sleep(_FAILED_SECONDS if complaint else self._read_seconds)
+
+    async def _read(self, session: aiohttp.ClientSession, source: Source) -> str | None:
+        """Read a source once; what is wrong with it."""
+        try:
+            body = await fetch(
+                session,
+                _with_scope(source.list_url or ""),
+                _TIMEOUT_SECONDS,
+                headers=_authorization(source),
+                tls=_tls(source),
+            )
+            urls, _ = addresses(body)
+        except (FetchError, NotAListError, OSError, ValueError) as error:
+            return f"{type(error).__name__}: {error}"
+        self._told[source.name] = Told(urls, asyncio.get_running_loop().time())
+        return None
+
+    def _note(self, source: Source, complaint: str | None) -> None:
+        self._reads.labels(source.name, "failed" if complaint else "ok").inc()
+        before = self._complaints.get(source.name)
+        if complaint is None:
+            if before is not None:
+                del self._complaints[source.name]
+                _log.info("source %s can be read again", source.name)
+        elif before is None:
+            self._complaints[source.name] = complaint
+            _log.error(
+                "source %s cannot be read, its last list stays for %g s: %s",
+                source.name,
+                source.stale_after_seconds,
+                printable(complaint),
+            )
+
+
+def _with_scope(url: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}scope={OWN}"
+
+
+def _authorization(source: Source) -> dict[str, str]:
+    if source.token_file is None:
+        return {}
+    # Read each time: whoever wrote it may write another.
+    token = Path(source.token_file).read_text(encoding="ascii").strip()
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _tls(source: Source) -> ssl.SSLContext | bool:
+    if source.ca_file is None:
+        return True
+    return _context(source.ca_file, Path(source.ca_file).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=128)
+def _context(ca_file: str, _: int) -> ssl.SSLContext:
+    # The same object while the file is the same: a connection is kept for as long.
+    return ssl.create_default_context(cafile=ca_file)
