@@ -91,6 +91,8 @@ def _worker(kind: str, probe_seconds: int, **more: Any) -> dict[str, Any]:
         "command": [*_STANDIN, f"mediafleet_testbed.standins.{kind}"],
         # Nothing is known of a pod that is not Ready: look often, since that is what is timed.
         "readinessProbe": {"periodSeconds": probe_seconds},
+        # Without a request a pod gets next to nothing of a CPU that others want.
+        "resources": {"requests": {"cpu": "20m"}},
         **more,
     }
 
