@@ -6,7 +6,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.fleet_builders import fleet
 from tests.unit.fleet_world import COMMANDS, BusyPodDeletedError, Command, World, heal
@@ -36,7 +36,7 @@ def world(seed: int, strategy: Strategy = Strategy.SURGE, replicas: int = 3) -> 
     return World(replace(spec, drain_timeout_seconds=10_000.0), plan, seed)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**16),
     story=commands,
@@ -58,7 +58,7 @@ def test_no_busy_pod_is_deleted_and_the_wanted_number_is_reached(
     assert cluster.settled, [body.view for body in cluster.pods.values()]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**16), story=commands, strategy=strategies)
 def test_a_settled_fleet_is_left_alone(seed: int, story: list[Command], strategy: Strategy) -> None:
     cluster = world(seed, strategy)
@@ -74,7 +74,7 @@ def test_a_settled_fleet_is_left_alone(seed: int, story: list[Command], strategy
     assert cluster.actions == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**16), replicas=st.integers(0, 6), then=st.integers(0, 6))
 def test_a_change_of_scale_drains_each_pod_once_at_most(
     seed: int, replicas: int, then: int
@@ -89,7 +89,7 @@ def test_a_change_of_scale_drains_each_pod_once_at_most(
     assert cluster.settled
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**16), replicas=st.integers(1, 5), surge=st.integers(1, 3))
 def test_a_rollout_by_surge_never_has_fewer_ready_pods_than_wanted(
     seed: int, replicas: int, surge: int
