@@ -20,6 +20,7 @@ from mediafleet_scheduler.core.ordering import (
     fixed,
     least_loaded,
     rotated,
+    standings,
     weights,
 )
 
@@ -47,14 +48,15 @@ def test_fixed_is_the_order_given_and_full_nodes_are_last() -> None:
 
 def test_rotate_begins_with_each_that_is_not_full_equally_often() -> None:
     rooms = [UNKNOWN, FULL, Room(0, 1), UNKNOWN]
-    assert [rotated(rooms, turn) for turn in range(4)] == [
+    start = fixed(rooms)
+    assert [rotated(start, 3, turn) for turn in range(4)] == [
         [0, 2, 3, 1],
         [2, 3, 0, 1],
         [3, 0, 2, 1],
         [0, 2, 3, 1],
     ]
-    assert rotated([FULL, FULL], 7) == [0, 1]
-    assert rotated([], 7) == []
+    assert rotated([0, 1], 0, 7) == [0, 1]
+    assert rotated([], 0, 7) == []
 
 
 LEAST: dict[str, tuple[list[Room], list[float], list[int]]] = {
@@ -71,8 +73,8 @@ LEAST: dict[str, tuple[list[Room], list[float], list[int]]] = {
 @pytest.mark.parametrize("name", LEAST)
 def test_least_loaded(name: str) -> None:
     rooms, expected, order = LEAST[name]
-    assert least_loaded(rooms, expected or [0.0] * len(rooms), None) == order
-    assert least_loaded(rooms, expected or [0.0] * len(rooms), 1) == order[:1]
+    assert least_loaded(standings(rooms), expected or [0.0] * len(rooms), None) == order
+    assert least_loaded(standings(rooms), expected or [0.0] * len(rooms), 1) == order[:1]
 
 
 def trace(seed: int, *, first_listed: bool, told: int = 2, nodes: int = 12) -> int:
@@ -82,7 +84,8 @@ def trace(seed: int, *, first_listed: bool, told: int = 2, nodes: int = 12) -> i
     live: list[int] = []
     worst = 0
     for _ in range(1000):
-        order = least_loaded([Room(each, 100) for each in sessions], [0.0] * nodes, told)
+        found = standings([Room(each, 100) for each in sessions])
+        order = least_loaded(found, [0.0] * nodes, told)
         node = order[0] if first_listed else chance.choice(order)
         sessions[node] += 1
         live.append(node)
@@ -178,6 +181,10 @@ def test_shares(name: str) -> None:
     assert weights(rooms) == pytest.approx(expected)
 
 
+def turned(rooms: list[Room], turn: int) -> list[int]:
+    return rotated(fixed(rooms), sum(not room.full for room in rooms), turn)
+
+
 rooms_strategy = st.lists(
     st.builds(Room, st.none() | st.integers(0, 9), st.none() | st.integers(0, 6)), max_size=12
 )
@@ -190,8 +197,8 @@ def test_every_order_is_of_all_nodes_once_and_the_full_are_last(
     names = [str(number) for number in range(len(rooms))]
     orders = {
         Order.FIXED: fixed(rooms),
-        Order.ROTATE: rotated(rooms, turn),
-        Order.LEAST_LOADED: least_loaded(rooms, [0.5] * len(rooms), None),
+        Order.ROTATE: turned(rooms, turn),
+        Order.LEAST_LOADED: least_loaded(standings(rooms), [0.5] * len(rooms), None),
         Order.BY_GATEWAY: by_gateway(gateway, names, weights(rooms), None),
     }
     assert set(orders) == set(Order)
@@ -211,8 +218,8 @@ def test_the_same_basis_is_the_same_order(
     names = [str(number) for number in range(len(before))]
     ways = {
         Order.FIXED: lambda rooms: fixed(rooms),
-        Order.ROTATE: lambda rooms: rotated(rooms, 1),
-        Order.LEAST_LOADED: lambda rooms: least_loaded(rooms, [0.0] * len(rooms), None),
+        Order.ROTATE: lambda rooms: turned(rooms, 1),
+        Order.LEAST_LOADED: lambda rooms: least_loaded(standings(rooms), [0.0] * len(rooms), None),
         Order.BY_GATEWAY: lambda rooms: by_gateway(gateway, names, weights(rooms), None),
     }
     assert ways[order](before) == ways[order](after)

@@ -50,6 +50,8 @@ class Lineup:
         self._expected: Expected = {} if expected is None else expected
         shares = ordering.weights(rooms)
         self._weights = [share * node.weight for share, node in zip(shares, nodes, strict=True)]
+        self._standings = ordering.standings(rooms)
+        self._start = ordering.fixed(rooms)
         self._turn = 0
         self._turns = max(1, sum(not room.full for room in rooms))
         self._head = OrchestratorInfo(
@@ -129,18 +131,18 @@ class Lineup:
     def _pick(self, key: Hashable) -> Sequence[int]:
         match key:
             case int(turn):
-                return ordering.rotated(self._rooms, turn)[: self._most]
+                return ordering.rotated(self._start, self._turns, turn)[: self._most]
             case bytes(gateway):
                 return ordering.by_gateway(gateway, self._names, self._weights, self._most)
             case tuple(indices):
                 return indices
         if self._advertise.order is Order.LEAST_LOADED:
-            return ordering.least_loaded(self._rooms, [0.0] * len(self._rooms), None)
-        return ordering.fixed(self._rooms)[: self._most]
+            return ordering.least_loaded(self._standings, [0.0] * len(self._rooms), None)
+        return self._start[: self._most]
 
     def _least_loaded(self, most: int) -> tuple[int, ...]:
         expected = [self._expected.get(key, 0.0) for key in self._keys]
-        indices = ordering.least_loaded(self._rooms, expected, most)
+        indices = ordering.least_loaded(self._standings, expected, most)
         for index in indices:
             # One session, on any of those that are told.
             self._expected[self._keys[index]] = expected[index] + 1 / len(indices)

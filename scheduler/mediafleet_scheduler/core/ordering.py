@@ -60,29 +60,46 @@ def fixed(rooms: Sequence[Room]) -> list[int]:
     return sorted(range(len(rooms)), key=lambda index: (rooms[index].full, index))
 
 
-def rotated(rooms: Sequence[Room], turn: int) -> list[int]:
-    """Each turn begins with the next of those that are not full."""
-    inviting = [index for index, room in enumerate(rooms) if not room.full]
-    full = [index for index, room in enumerate(rooms) if room.full]
-    start = turn % len(inviting) if inviting else 0
-    return inviting[start:] + inviting[:start] + full
+def rotated(start: Sequence[int], inviting: int, turn: int) -> list[int]:
+    """Each turn begins with the next of the first `inviting` of `start`; the full are behind."""
+    first = turn % max(1, inviting)
+    return [*start[first:inviting], *start[:first], *start[inviting:]]
 
 
-def least_loaded(rooms: Sequence[Room], expected: Sequence[float], most: int | None) -> list[int]:
-    """The `most` nodes with most free sessions, or fewest sessions where capacities are unknown.
+Standing = tuple[bool, bool, float]
+"""Full, of unknown load, and how loaded: the least comes first."""
 
-    `expected` are sessions that those who were told of the node since it was last read may have
-    begun. Nodes whose load is unknown come after those that are known to be free.
+
+def standings(rooms: Sequence[Room]) -> list[Standing]:
+    """How nodes stand to each other: by free sessions, or sessions where a capacity is unknown.
+
+    Nodes whose load is unknown come after those that are known to have room.
     """
     capacities = [room.capacity for room in rooms if room.sessions is not None]
     known = bool(capacities) and None not in capacities
+    return [
+        (
+            room.full,
+            room.sessions is None,
+            float((room.sessions or 0) - (room.capacity or 0 if known else 0)),
+        )
+        for room in rooms
+    ]
 
-    def key(index: int) -> tuple[bool, bool, float, int]:
-        room = rooms[index]
-        load = (room.sessions or 0) + expected[index] - (room.capacity or 0 if known else 0)
-        return room.full, room.sessions is None, load, index
 
-    return heapq.nsmallest(len(rooms) if most is None else most, range(len(rooms)), key=key)
+def least_loaded(
+    found: Sequence[Standing], expected: Sequence[float], most: int | None
+) -> list[int]:
+    """The `most` least loaded nodes, the full ones last.
+
+    `expected` are sessions that those who were told of a node since it was last read may have
+    begun.
+    """
+    keys = [
+        (full, unknown, load + more, index)
+        for index, ((full, unknown, load), more) in enumerate(zip(found, expected, strict=True))
+    ]
+    return [key[-1] for key in heapq.nsmallest(len(keys) if most is None else most, keys)]
 
 
 def weights(rooms: Sequence[Room]) -> tuple[float, ...]:
