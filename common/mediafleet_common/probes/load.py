@@ -8,6 +8,7 @@ monitor/census.go.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -71,7 +72,8 @@ def _samples(text: str) -> Iterator[Sample]:
         raise UnreadableMetricsError("no line of it is a metric")
     try:
         for family in text_string_to_metric_families("\n".join(lines) + "\n"):
-            yield from family.samples
+            # NaN and infinity are legal values that say nothing: unknown, like an absent one.
+            yield from (sample for sample in family.samples if math.isfinite(sample.value))
     except ValueError as error:
         raise UnreadableMetricsError(str(error)) from error
 
