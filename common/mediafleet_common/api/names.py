@@ -133,8 +133,6 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     ADMISSION_REFUSED = "AdmissionRefused"
-    SLOT_TAKEN = "SlotTaken"
-    """A pod that is not ours has the name that a slot needs."""
     TEMPLATE_INVALID = "TemplateInvalid"
     TEMPLATE_OK = "TemplateOk"
     CPU_DECLARED = "CpuDeclared"
