@@ -57,7 +57,8 @@ def test_sessions_of_a_transcoding_node(text: str, load: Load) -> None:
 
 
 def test_containers_in_use_of_an_ai_node() -> None:
-    text = 'livepeer_ai_container_in_use{pipeline="a"} 1\nlivepeer_ai_container_in_use{pipeline="b"} 2\n'
+    name = "livepeer_ai_container_in_use"
+    text = f'{name}{{pipeline="a"}} 1\n{name}{{pipeline="b"}} 2\n'
     assert parse(text, Source.DOCKER_AI).jobs == 3
 
 
