@@ -93,9 +93,9 @@ async def begun(scene: Scene, users: Recorders, count: int) -> list[Begun]:
     return list(jobs)
 
 
-async def end(jobs: list[Begun]) -> None:
+async def end(scene: Scene, jobs: list[Begun]) -> None:
     """End jobs."""
-    await asyncio.gather(*(end_for_certain(job) for job in jobs))
+    await asyncio.gather(*(end_for_certain(job, scene.logs) for job in jobs))
 
 
 def nothing_lost(scene: Scene, jobs: list[Begun], since: float) -> None:
@@ -129,7 +129,7 @@ async def test_garbage_on_every_channel_is_counted_and_harms_nobody(product: Pro
             await until_logged(scene, "egress", "unreadable message on", reason.value)
         jobs += await begun(scene, users, 4)
         assert sum(len(scene.logs.running(pod.uid)) for pod in scene.pods.of("rec")) == 8
-        await end(jobs)
+        await end(scene, jobs)
         nothing_lost(scene, jobs, since)
 
 
@@ -147,7 +147,7 @@ async def test_a_pod_that_never_bids_gets_nothing_and_costs_no_job(product: Prod
         by_pod = {pod.name: len(scene.logs.running(pod.uid)) for pod in scene.pods.of("rec")}
         assert by_pod["rec-1"] == 0
         assert sum(by_pod.values()) == 12
-        await end(jobs)
+        await end(scene, jobs)
         nothing_lost(scene, jobs, since)
 
 
@@ -162,7 +162,7 @@ async def test_unreadable_metrics_are_unknown_and_never_idle(product: Product) -
         await until_logged(scene, "egress", "load of", "is unknown")
         name = "mediafleet_load_probes_total"
         await until_counted(scene, "operator", name, result="unreadable")
-        await end(jobs)
+        await end(scene, jobs)
         # Known-idle pods leave first; the one of unknown load is all that stays.
         await scene.change(Kind.EGRESS_FLEET, "rec", Scale(1))
         await scene.until_drained("rec", 1, SERVE_SECONDS)

@@ -143,7 +143,7 @@ class Story:
             return
         await asyncio.sleep(self._chance.uniform(*JOB_SECONDS))
         try:
-            await end_for_certain(begun)
+            await end_for_certain(begun, self._scene.logs)
         except WaitedInVainError as error:
             self._told.given_up.append(str(error))
 

@@ -94,6 +94,6 @@ class Crowd:
             return
         await asyncio.sleep(self._chance.uniform(*JOB_SECONDS))
         try:
-            await end_for_certain(begun)
+            await end_for_certain(begun, self._logs)
         except WaitedInVainError as error:
             self.given_up.append(str(error))

@@ -200,14 +200,16 @@ async def comes_to_run(job: Begun, logs: JobLogs) -> bool:
     return True
 
 
-async def end_for_certain(job: Begun) -> None:
-    """End a job, trying again for a while.
+async def end_for_certain(job: Begun, logs: JobLogs) -> None:
+    """End a job, trying again for a while; one whose end was not answered may have ended too.
 
     Raises:
         WaitedInVainError: nobody could be told.
     """
     deadline = time.monotonic() + END_SECONDS
     while not await job.end():
+        await asyncio.sleep(_PAUSE_SECONDS)
+        if logs.has_ended(job.job_id):
+            return
         if time.monotonic() > deadline:
             raise WaitedInVainError(f"{job.job_id} could not be ended in {END_SECONDS:g} s")
-        await asyncio.sleep(_PAUSE_SECONDS)

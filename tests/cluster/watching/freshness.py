@@ -122,7 +122,9 @@ class _Run:
         await self._shrink()
         if busy:
             await asyncio.sleep(SESSION_SECONDS)
-            await asyncio.gather(*(end_for_certain(each) for each in sessions if each))
+            await asyncio.gather(
+                *(end_for_certain(each, self._scene.logs) for each in sessions if each)
+            )
         await self._scene.until_drained(POOL, LOW, _SERVE_SECONDS)
 
     async def _scale(self, replicas: int) -> float:

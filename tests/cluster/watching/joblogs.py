@@ -98,9 +98,10 @@ class JobLogs:
         """The jobs that a pod has now."""
         return [job for job in self._jobs.values() if job.pod_uid == uid and job.ended_at is None]
 
-    def on(self, job_id: str) -> str | None:
-        """Uid of the pod that has a job, or had it."""
-        return next((job.pod_uid for job in self._jobs.values() if job.job_id == job_id), None)
+    def has_ended(self, job_id: str) -> bool:
+        """Whether a job came to run, and has ended wherever it did."""
+        mine = [job for job in self._jobs.values() if job.job_id == job_id]
+        return bool(mine) and all(job.ended_at is not None for job in mine)
 
     def seen(self, job_id: str) -> asyncio.Event:
         """Set once a worker's log tells of a job."""
