@@ -26,7 +26,7 @@ START_SECONDS: Final = 10.0
 """livekit-server's first attempt; this and the next: livekit/protocol rpc/egress_client.go."""
 PAUSES_SECONDS: Final = ((1.0, 2.0), (2.0, 4.0))
 TRIED_AGAIN: Final = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
-END_SECONDS: Final = 60.0
+END_SECONDS: Final = 30.0
 """A user who cannot end a job for so long gives up; the job is then found to be lost."""
 SEEN_SECONDS: Final = 2.0
 """A job that was agreed to is in its worker's log by then."""
