@@ -12,7 +12,7 @@ from mediafleet_scheduler.psrpc.bus import Bus, Faults, FaultyBus, MemoryBus, Tr
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.real import RedisServer, redis_server
 
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")

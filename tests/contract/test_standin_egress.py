@@ -18,7 +18,7 @@ from mediafleet_common.probes.load import Source, parse
 from mediafleet_common.wire.egress_pb2 import ListActiveEgressResponse, StartEgressRequest
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.bus import MemoryBus
-from mediafleet_scheduler.psrpc.client import Client, Selection
+from mediafleet_scheduler.psrpc.client import ACCEPT_FIRST, Client, Selection
 from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, Response, decode, encode
 from mediafleet_scheduler.psrpc.errors import Code, NoBidError
 from mediafleet_scheduler.psrpc.server import Server
@@ -71,13 +71,15 @@ class Stage:
         async with Worker(self.bus, "pod-0", Admission(cpus), Conduct(**conduct)) as worker:
             yield worker
 
-    async def start(self, request: StartEgressRequest, topic: tuple[str, ...] = TOPIC) -> Response:
+    async def start(
+        self,
+        request: StartEgressRequest,
+        topic: tuple[str, ...] = TOPIC,
+        selection: Selection = ACCEPT_FIRST,
+    ) -> Response:
+        payload = request.SerializeToString()
         return await self.client.request(
-            "StartEgress",
-            request.SerializeToString(),
-            topic,
-            timeout_seconds=5,
-            selection=IN_VAIN,
+            "StartEgress", payload, topic, timeout_seconds=30, selection=selection
         )
 
     async def bid(self, request: StartEgressRequest) -> Bid | None:
@@ -134,7 +136,7 @@ async def test_a_full_worker_does_not_bid(stage: Stage) -> None:
 async def test_it_stands_on_its_own_topic_or_like_a_stock_one_on_the_empty(stage: Stage) -> None:
     async with stage.worker():
         with pytest.raises(NoBidError):
-            await stage.start(track(), ())
+            await stage.start(track(), (), IN_VAIN)
     async with stage.worker(upstream=True):
         assert (await stage.start(track(), ())).error is None
 

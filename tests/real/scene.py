@@ -34,14 +34,17 @@ from mediafleet_testbed.standins.egress_worker import Conduct, Io
 from mediafleet_testbed.standins.egress_worker import Worker as Standin
 
 QUICK: Final = Settings(
-    bid_wait_seconds=0.1,
-    patient_bid_wait_seconds=1.0,
+    bid_wait_seconds=5.0,
+    patient_bid_wait_seconds=5.0,
     shun_seconds=0.2,
     sync_every_seconds=3600,
     list_wait_seconds=0.2,
     close_seconds=0.1,
 )
-"""Nothing happens by itself: a test says when the desk looks after its ledger."""
+"""Nothing happens by itself: a test says when the desk looks after its ledger, and a pod is not
+passed over because the machine is busy."""
+IMPATIENT: Final = replace(QUICK, bid_wait_seconds=0.1, patient_bid_wait_seconds=0.3)
+"""For pods that do not bid."""
 CLIENT_SECONDS: Final = 10.0
 
 _ids: Final = itertools.count(1)
@@ -166,7 +169,7 @@ def counted(service: EgressService, name: str, **labels: str) -> float:
     return service.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-async def eventually(holds: Any, seconds: float = 5.0) -> None:
+async def eventually(holds: Any, seconds: float = 20.0) -> None:
     """Wait until something holds, which a function or a coroutine function says.
 
     Raises:

@@ -103,12 +103,12 @@ async def test_the_command_places_follows_its_file_and_stops(running: Running) -
         _, text = await running.get("/metrics")
         return 'mediafleet_fleet_workers{fleet="rec",state="draining"} 1.0' in text
 
-    await eventually(followed, 1.0)
+    await eventually(followed)
     assert await running.start() is None
     assert [await running.active(worker) for worker in (0, 1)] == [4, 3]
 
     running.file.write_text("fleets: [{name: rec, workers: {")
-    await eventually(lambda: "the last good one stays" in running.desk.log_tail(), 1.0)
+    await eventually(lambda: "the last good one stays" in running.desk.log_tail())
     assert await running.start() is None
 
     _, text = await running.get("/metrics")

@@ -11,6 +11,7 @@ import pytest
 import redis.asyncio as redis
 from livekit.protocol import egress as livekit
 from tests.real.scene import (
+    IMPATIENT,
     QUICK,
     Scene,
     counted,
@@ -172,7 +173,7 @@ async def test_a_pod_that_never_bids_costs_a_moment_and_no_job(stage: Scene) -> 
     await stage.standin("pod-0", mute=True)
     await stage.standin("pod-1")
     stage.directory.publish(EgressView((fleet("pod-0", "pod-1"),)))
-    async with stage.desk() as desk:
+    async with stage.desk(IMPATIENT) as desk:
         answers = await stage.burst(*(track() for _ in range(6)))
         assert [answer.error for answer in answers] == [None] * 6
         assert stage.jobs == {"pod-0": 0, "pod-1": 6}
@@ -182,7 +183,7 @@ async def test_a_pod_that_never_bids_costs_a_moment_and_no_job(stage: Scene) -> 
 async def test_when_no_pod_bids_that_is_said(stage: Scene) -> None:
     await stage.standin("pod-0", mute=True)
     stage.directory.publish(EgressView((fleet("pod-0", "not-there"),)))
-    async with stage.desk() as desk:
+    async with stage.desk(IMPATIENT) as desk:
         answer = await stage.start(track())
         assert answer.error is not None
         assert answer.error.code is Code.UNAVAILABLE
@@ -324,7 +325,7 @@ async def test_a_claim_of_a_dead_desk_that_never_reached_its_pod_is_taken_up(
         await eventually(lambda: "EG_x" in first.ledger.jobs)
     # As if the grant could not be on its way any more, and the pod had answered a listing.
     stage.standins["pod-0"].admission.cpus = 12.0
-    async with stage.desk(replace(QUICK, forward_seconds=0.0)) as second:
+    async with stage.desk(replace(IMPATIENT, forward_seconds=0.0)) as second:
         answer = await stage.start(track("EG_x"), seconds=3.0)
         assert answer.error is not None
         assert "Undecided" in answer.error.message, "a silent pod proves nothing"

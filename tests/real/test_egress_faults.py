@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import redis.asyncio as redis
-from tests.real.scene import QUICK, Scene, fleet, scene, track
+from tests.real.scene import IMPATIENT, Scene, fleet, scene, track
 
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.directory.views import EgressView
@@ -22,7 +22,7 @@ CPUS = 24.0
 FAULTS = Faults(lose=0.05, duplicate=0.05, delay=0.3, max_delay_seconds=0.05)
 RETRIED = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
 SHORT = replace(
-    QUICK,
+    IMPATIENT,
     forward_seconds=0.6,
     grant_margin_seconds=0.1,
     list_wait_seconds=0.1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -55,12 +55,15 @@ class Connections:
     where: str
     """For people: no credentials."""
     db: int
+    sentinels: Sequence[redis.Redis] = ()
 
     async def close(self) -> None:
         """Close what is open."""
         await self.commands.aclose()
         if self.pubsub is not self.commands:
             await self.pubsub.aclose()
+        for sentinel in self.sentinels:
+            await sentinel.aclose()
 
 
 class _Credentials(CredentialProvider):
@@ -130,7 +133,7 @@ def of_spec(spec: RedisSpec, password: Password = no_password) -> Connections:
         sentinels = [_host_port(address) for address in spec.sentinel.addresses]
         keeper = Sentinel(sentinels, socket_connect_timeout=_CONNECT_SECONDS, protocol=2)  # type: ignore[no-untyped-call]
         master: redis.Redis = keeper.master_for(spec.sentinel.master_name, db=spec.db, **options)
-        return Connections(master, master, where, spec.db)
+        return Connections(master, master, where, spec.db, keeper.sentinels)
     if spec.address is None:
         raise CannotStartError("redis needs an address, a sentinel or a cluster")
     host, port = _host_port(spec.address)
