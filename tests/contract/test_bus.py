@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import redis.asyncio as redis
+import trustme
 
 from mediafleet_scheduler.psrpc.bus import Bus, Faults, FaultyBus, MemoryBus, Trouble
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_testbed.real import RedisServer, redis_server
+from mediafleet_testbed.errors import TestbedError
+from mediafleet_testbed.real import RedisServer, free_port, redis_server
 
 WAIT_SECONDS = 30.0
 
@@ -158,6 +162,51 @@ async def test_a_restart_of_redis_is_survived_and_messages_wait_for_it() -> None
                 await asyncio.sleep(0.01)
         await bus.__aexit__(None, None, None)
     await client.aclose()
+
+
+async def test_what_redis_refuses_is_counted() -> None:
+    troubles: list[Trouble] = []
+    with redis_server() as server:
+        admin = redis.Redis.from_url(server.url)
+        await admin.acl_setuser(
+            "u", enabled=True, passwords=["+p"], commands=["+@all"], channels=["mine"]
+        )
+        client = redis.Redis.from_url(server.url, username="u", password="p")
+        async with RedisBus(client, troubles.append) as bus, asyncio.timeout(WAIT_SECONDS):
+            bus.publish("yours", b"x")
+            inbox = Inbox()
+            await bus.subscribe("mine", inbox)
+            bus.publish("mine", b"x")
+            await inbox.until(1)
+        assert troubles == [Trouble.REFUSED]
+        await client.aclose()
+        await admin.aclose()
+
+
+async def test_a_bus_over_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    key, chain, root = (tmp_path / name for name in ("key.pem", "chain.pem", "root.pem"))
+    certificate.private_key_pem.write_to_path(str(key))
+    certificate.cert_chain_pems[0].write_to_path(str(chain))
+    authority.cert_pem.write_to_path(str(root))
+    port = free_port()
+    files = ("--tls-key-file", str(key), "--tls-cert-file", str(chain))
+    rest = ("--tls-ca-cert-file", str(root), "--tls-auth-clients", "no")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(redis_server(None, "--tls-port", str(port), *files, *rest))
+        except TestbedError as error:
+            pytest.skip(f"this Redis speaks no TLS: {error}")
+        client = redis.Redis.from_url(f"rediss://127.0.0.1:{port}?ssl_ca_certs={root}")
+        async with RedisBus(client) as bus:
+            inbox = Inbox()
+            await bus.subscribe("c", inbox)
+            sent = [b"x" * 100_000 for _ in range(20)]
+            for message in sent:
+                bus.publish("c", message)
+            assert await inbox.until(len(sent)) == sent
+        await client.aclose()
 
 
 async def test_a_faulty_bus_repeats_its_faults_by_seed() -> None:

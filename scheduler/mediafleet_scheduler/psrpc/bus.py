@@ -26,6 +26,8 @@ class Trouble(StrEnum):
     CONNECTION_LOST = "connection_lost"
     DROPPED = "dropped"
     """A message was thrown away: the queue was full, or Redis was away for too long."""
+    REFUSED = "refused"
+    """Redis answered with an error: of an ACL, for example."""
     RECEIVER_FAILED = "receiver_failed"
 
 

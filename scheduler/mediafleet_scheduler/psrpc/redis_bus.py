@@ -7,39 +7,32 @@ database number means nothing to pub/sub. Source: livekit/psrpc internal/bus/bus
 from __future__ import annotations
 
 import asyncio
-import collections
-import contextlib
 import logging
-import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
 import redis.asyncio as redis
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from mediafleet_scheduler.psrpc.bus import OnTrouble, Receiver, Receivers, Trouble, ignore
 from mediafleet_scheduler.psrpc.errors import BusClosedError
+from mediafleet_scheduler.psrpc.link import Link, OnReply
+from mediafleet_scheduler.psrpc.outbox import Outbox
+from mediafleet_scheduler.psrpc.resp import Refusal, Reply, command
 
-MAX_QUEUED: Final = 20_000
-"""Messages that wait for Redis; more are dropped, as pub/sub promises nothing."""
-MAX_WAIT_SECONDS: Final = 2.0
-"""A message that Redis could not be given for so long is dropped: its reader has given up."""
-_BATCH: Final = 256
 _FIRST_DELAY_SECONDS: Final = 0.05
 _MAX_DELAY_SECONDS: Final = 1.0
-_CONNECT_SECONDS: Final = 5.0
-_ANSWER_SECONDS: Final = 5.0
 _SUBSCRIBE_SECONDS: Final = 30.0
-_PING_EVERY_SECONDS: Final = 5.0
+_WATCH_EVERY_SECONDS: Final = 1.0
+_PING_AFTER_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 15.0
 """A listening connection that has not even answered a ping for so long is taken for dead."""
 
 _log: Final = logging.getLogger(__name__)
-_FAILURES: Final = (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError)
+_FAILURES: Final = (RedisError, OSError, TimeoutError)
 
 
 class RedisBus:
@@ -56,22 +49,21 @@ class RedisBus:
         self._client = client
         self._on_trouble = on_trouble
         self._receivers = Receivers(on_trouble)
-        self._queue: collections.deque[tuple[float, str, bytes]] = collections.deque()
-        self._queued = asyncio.Event()
-        self._listening: AbstractConnection | None = None
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._outbox = Outbox(on_trouble)
+        self._listening: Link | None = None
         self._heard_at = 0.0
+        self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            first = await self._connect()
-        await first.disconnect()
-        self._tasks = [
-            asyncio.create_task(self._forever("listening", self._listen), name="redis-listen"),
-            asyncio.create_task(self._forever("publishing", self._publish), name="redis-publish"),
-            asyncio.create_task(self._watch(), name="redis-watch"),
-        ]
+        first = await Link.open(self._client, lambda _: None, lambda: None)
+        await first.close()
+        work = {
+            "publishing": self._forever("publishing", self._outbox.confirmed, self._publish_on),
+            "listening": self._forever("listening", self._heard, self._listen_on),
+            "watching": self._watch(),
+        }
+        self._tasks = [asyncio.create_task(w, name=f"redis {n}") for n, w in work.items()]
         return self
 
     async def __aexit__(
@@ -91,12 +83,8 @@ class RedisBus:
         return self._listening is not None
 
     def publish(self, channel: str, data: bytes) -> None:
-        """Queue a message for Redis; dropped and counted when too many wait."""
-        if len(self._queue) >= MAX_QUEUED:
-            self._on_trouble(Trouble.DROPPED)
-            return
-        self._queue.append((time.monotonic(), channel, data))
-        self._queued.set()
+        """Send, or keep it for a moment while Redis is away; dropped and counted in the end."""
+        self._outbox.put(command("PUBLISH", channel, data))
 
     async def subscribe(self, channel: str, receive: Receiver) -> RedisSubscription:
         """Listen; returns once Redis has confirmed, and after a lost connection listens again.
@@ -106,19 +94,25 @@ class RedisBus:
         """
         if not self._tasks:
             raise BusClosedError("the bus is not open")
+        name = channel.encode()
         if self._receivers.add(channel, receive):
             confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(channel, []).append(confirmed)
-            await self._ask("SUBSCRIBE", channel)
+            self._waiting.setdefault(name, []).append(confirmed)
+            self._ask("SUBSCRIBE", channel)
             await self._confirmed(channel, confirmed)
-        elif others := self._waiting.get(channel):
+        elif others := self._waiting.get(name):
             await self._confirmed(channel, others[-1])
         return RedisSubscription(self, channel, receive)
 
-    async def unsubscribe(self, channel: str, receive: Receiver) -> None:
+    def unsubscribe(self, channel: str, receive: Receiver) -> None:
         """Stop listening."""
         if self._receivers.remove(channel, receive):
-            await self._ask("UNSUBSCRIBE", channel)
+            self._ask("UNSUBSCRIBE", channel)
+
+    def _ask(self, *words: str) -> None:
+        """Ask the listening connection, if it stands: a new one subscribes to all by itself."""
+        if self._listening is not None:
+            self._listening.write(command(*words))
 
     async def _confirmed(self, channel: str, confirmed: asyncio.Future[None]) -> None:
         try:
@@ -127,35 +121,21 @@ class RedisBus:
         except TimeoutError as error:
             raise BusClosedError(f"Redis has not confirmed channel {channel}") from error
 
-    async def _ask(self, command: str, channel: str) -> None:
-        """Ask the listening connection, if it stands: a new one subscribes to all by itself."""
-        if self._listening is not None:
-            with contextlib.suppress(*_FAILURES):
-                await self._listening.send_command(command, channel)
-
-    async def _connect(self) -> AbstractConnection:
-        connection: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                await connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        return connection
-
     async def _forever(
-        self, what: str, work: Callable[[AbstractConnection], Awaitable[None]]
+        self, what: str, on_reply: OnReply, use: Callable[[Link | None], None]
     ) -> None:
-        """Do `work` on a connection; when it is lost, on a new one, with growing pauses."""
+        """Keep a connection in use; when it is lost, a new one, with growing pauses."""
         delay = _FIRST_DELAY_SECONDS
         while True:
             began = time.monotonic()
             try:
-                connection = await self._connect()
+                link = await Link.open(self._client, on_reply, self._outbox.flush)
                 try:
-                    await work(connection)
+                    use(link)
+                    await link.lost
                 finally:
-                    await connection.disconnect(nowait=True)
+                    use(None)
+                    await link.close()
             except _FAILURES as error:
                 self._on_trouble(Trouble.CONNECTION_LOST)
                 why = str(error) or type(error).__name__
@@ -165,73 +145,40 @@ class RedisBus:
             await asyncio.sleep(delay * random.uniform(0.5, 1))
             delay = min(delay * 2, _MAX_DELAY_SECONDS)
 
-    async def _listen(self, connection: AbstractConnection) -> None:
-        if channels := tuple(self._receivers.channels):
-            await connection.send_command("SUBSCRIBE", *channels)
-        self._listening = connection
-        self._heard_at = time.monotonic()
-        try:
-            while True:
-                reply = await connection.read_response(
-                    disable_decoding=True, timeout=math.inf, push_request=True
-                )
-                self._heard_at = time.monotonic()
-                self._take(reply)
-        finally:
-            self._listening = None
+    def _publish_on(self, link: Link | None) -> None:
+        self._outbox.use(link)
 
-    def _take(self, reply: object) -> None:
+    def _listen_on(self, link: Link | None) -> None:
+        self._listening = link
+        self._heard_at = time.monotonic()
+        if link is not None and (channels := tuple(self._receivers.channels)):
+            link.write(command("SUBSCRIBE", *channels))
+
+    def _heard(self, reply: Reply) -> None:
+        self._heard_at = time.monotonic()
         match reply:
             case [b"message", bytes() as channel, bytes() as data]:
                 self._receivers.deliver(channel.decode(errors="replace"), data)
             case [b"subscribe", bytes() as channel, _]:
-                for confirmed in self._waiting.pop(channel.decode(errors="replace"), ()):
+                for confirmed in self._waiting.pop(channel, ()):
                     if not confirmed.done():
                         confirmed.set_result(None)
+            case Refusal():
+                self._on_trouble(Trouble.REFUSED)
+                _log.error("Redis refuses: %s", reply.text)
 
     async def _watch(self) -> None:
-        """Notice a connection that died without a word."""
+        """Notice connections that died without a word."""
         while True:
-            await asyncio.sleep(_PING_EVERY_SECONDS)
-            connection = self._listening
-            if connection is None:
+            await asyncio.sleep(_WATCH_EVERY_SECONDS)
+            await self._outbox.watch()
+            if (link := self._listening) is None:
                 continue
-            if time.monotonic() - self._heard_at > _SILENCE_SECONDS:
-                _log.warning("Redis has been silent for %.0f s", _SILENCE_SECONDS)
-                await connection.disconnect(nowait=True)
-                continue
-            with contextlib.suppress(*_FAILURES):
-                await connection.send_command("PING")
-
-    async def _publish(self, connection: AbstractConnection) -> None:
-        while True:
-            await self._queued.wait()
-            batch = self._batch()
-            if not batch:
-                self._queued.clear()
-                continue
-            try:
-                async with asyncio.timeout(_ANSWER_SECONDS):
-                    commands = [("PUBLISH", channel, data) for _, channel, data in batch]
-                    await connection.send_packed_command(connection.pack_commands(commands))
-                    for _ in batch:
-                        await connection.read_response(disable_decoding=True, timeout=math.inf)
-            except BaseException:
-                # Perhaps some were heard: psrpc takes a message heard twice for one.
-                self._queue.extendleft(reversed(batch))
-                raise
-
-    def _batch(self) -> list[tuple[float, str, bytes]]:
-        """The next messages to send, without those that nobody waits for any more."""
-        oldest = time.monotonic() - MAX_WAIT_SECONDS
-        batch: list[tuple[float, str, bytes]] = []
-        while self._queue and len(batch) < _BATCH:
-            message = self._queue.popleft()
-            if message[0] < oldest:
-                self._on_trouble(Trouble.DROPPED)
-            else:
-                batch.append(message)
-        return batch
+            silence = time.monotonic() - self._heard_at
+            if silence > _SILENCE_SECONDS:
+                await link.close(TimeoutError(f"Redis has been silent for {silence:.0f} s"))
+            elif silence > _PING_AFTER_SECONDS:
+                link.write(command("PING"))
 
 
 class RedisSubscription:
@@ -244,4 +191,4 @@ class RedisSubscription:
 
     async def close(self) -> None:
         """Stop receiving."""
-        await self._bus.unsubscribe(self._channel, self._receive)
+        self._bus.unsubscribe(self._channel, self._receive)

@@ -1,0 +1,99 @@
+"""A connection to Redis that is written to and heard at once, without tasks and streams between.
+
+redis-py connects and introduces itself (address, credentials, TLS, sentinels); then its transport
+is taken over, since its streams cost several times what a message itself does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Self, cast
+
+import redis.asyncio as redis
+from redis.asyncio.connection import AbstractConnection
+
+from mediafleet_scheduler.psrpc.resp import Parser, Reply
+
+CONNECT_SECONDS: Final = 5.0
+
+OnReply = Callable[[Reply], None]
+
+
+class Link(asyncio.Protocol):
+    """One connection; `lost` ends with the error that ended it."""
+
+    def __init__(self, on_reply: OnReply, on_writable: Callable[[], None]) -> None:
+        self.lost: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
+        self.writable = True
+        """Whether more may be written; else what is written waits in memory."""
+        self._on_reply = on_reply
+        self._on_writable = on_writable
+        self._parser = Parser()
+        self._transport: asyncio.Transport | None = None
+        self._connection: AbstractConnection | None = None
+
+    @classmethod
+    async def open(
+        cls, client: redis.Redis, on_reply: OnReply, on_writable: Callable[[], None]
+    ) -> Self:
+        """A connection of the client's kind.
+
+        Raises:
+            RedisError, OSError, TimeoutError: there is none to be had.
+        """
+        connection: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        link = cls(on_reply, on_writable)
+        writer = connection._writer
+        if writer is None:
+            raise ConnectionError("connected without a connection")
+        link._connection = connection
+        link._transport = cast("asyncio.Transport", writer.transport)
+        link._transport.set_protocol(link)
+        return link
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    async def close(self, error: Exception | None = None) -> None:
+        """End it."""
+        self._end(error)
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        try:
+            for reply in self._parser.feed(data):
+                self._on_reply(reply)
+        except ConnectionError as error:
+            self._end(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other side is gone."""
+        self._end(exc or ConnectionError("Redis closed the connection"))
+
+    def pause_writing(self) -> None:
+        """Redis takes less than is written."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """Redis has caught up."""
+        self.writable = True
+        self._on_writable()
+
+    def _end(self, error: Exception | None) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+        if not self.lost.done():
+            self.lost.set_exception(error or ConnectionError("closed"))
+            self.lost.exception()  # It is no news to whoever does not wait for it.

@@ -1,0 +1,73 @@
+"""What is published and not yet confirmed by Redis, so that a lost connection loses little."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import time
+from typing import Final
+
+from mediafleet_scheduler.psrpc.bus import OnTrouble, Trouble
+from mediafleet_scheduler.psrpc.link import Link
+from mediafleet_scheduler.psrpc.resp import Refusal, Reply
+
+MAX_WAITING: Final = 20_000
+"""More are dropped, as pub/sub promises nothing."""
+MAX_WAIT_SECONDS: Final = 2.0
+"""A message that Redis could not be given for so long is dropped: its reader has given up."""
+_ANSWER_SECONDS: Final = 5.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Commands in order: some sent and waiting for their replies, the rest waiting to be sent."""
+
+    def __init__(self, on_trouble: OnTrouble) -> None:
+        self._on_trouble = on_trouble
+        self._sent: collections.deque[tuple[float, bytes]] = collections.deque()
+        self._waiting: collections.deque[tuple[float, bytes]] = collections.deque()
+        self._link: Link | None = None
+
+    def put(self, data: bytes) -> None:
+        """Send a command, at once if that can be."""
+        if len(self._sent) + len(self._waiting) >= MAX_WAITING:
+            self._on_trouble(Trouble.DROPPED)
+            return
+        self._waiting.append((time.monotonic(), data))
+        self.flush()
+
+    def use(self, link: Link | None) -> None:
+        """Send on another connection from now on."""
+        self._link = link
+        # Perhaps some of these were heard: psrpc takes a message heard twice for one.
+        self._waiting.extendleft(reversed(self._sent))
+        self._sent.clear()
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as the connection takes it."""
+        oldest = time.monotonic() - MAX_WAIT_SECONDS
+        while self._waiting and self._link is not None and self._link.writable:
+            message = self._waiting.popleft()
+            if message[0] < oldest:
+                self._on_trouble(Trouble.DROPPED)
+                continue
+            self._link.write(message[1])
+            self._sent.append(message)
+
+    def confirmed(self, reply: Reply) -> None:
+        """Redis has replied to the oldest command that was sent."""
+        if self._sent:
+            self._sent.popleft()
+        if isinstance(reply, Refusal):
+            self._on_trouble(Trouble.REFUSED)
+            _log.error("Redis refuses: %s", reply.text)
+
+    async def watch(self) -> None:
+        """End a connection that does not reply any more."""
+        if self._link is None or not self._sent:
+            return
+        waited = time.monotonic() - self._sent[0][0]
+        if waited > _ANSWER_SECONDS:
+            await self._link.close(TimeoutError(f"Redis has not replied for {waited:.0f} s"))
