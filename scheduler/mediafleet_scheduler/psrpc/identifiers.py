@@ -8,7 +8,7 @@ from typing import Final
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _LENGTH: Final = 12
-_random: Final = random.SystemRandom()
+_random: Final = random.Random()  # Seeded by the system: they must be unique, not secret.
 
 
 def client_id() -> str:
