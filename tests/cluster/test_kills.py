@@ -67,6 +67,8 @@ class Told:
     jobs: list[str] = field(default_factory=list)
     """Every id that was ever asked for."""
     given_up: list[str] = field(default_factory=list)
+    refused: int = 0
+    """How often livekit-server would have given up on a job, and its user asked again."""
     replicas: dict[str, int] = field(default_factory=dict)
     story_seconds: float = 0.0
     right_seconds: float = 0.0
@@ -95,6 +97,7 @@ class Story:
         finally:
             feeding.cancel()
         await asyncio.gather(*self._tasks)
+        self._told.refused = len(self._recorders.refusals)
         self._told.story_seconds = time.monotonic() - began
         for _, name in FLEETS:
             wanted = self._told.replicas[name]
@@ -169,7 +172,15 @@ async def list_is_right(scene: Scene) -> None:
 def report(told: list[Told], scene: Scene) -> None:
     """A table for people."""
     table = Table(title=f"seeds {SEED} to {SEED + RUNS - 1}: SIGKILL in the middle of the story")
-    for name in ("seed", "kills", "jobs", "started once", "story", "then right after"):
+    for name in (
+        "seed",
+        "kills",
+        "jobs",
+        "started once",
+        "asked again",
+        "story",
+        "then right after",
+    ):
         table.add_column(name, justify="right")
     for run in told:
         once = sum(scene.logs.starts[each] == 1 for each in run.jobs)
@@ -178,6 +189,7 @@ def report(told: list[Told], scene: Scene) -> None:
             " ".join(f"{name} {count}" for name, count in sorted(run.kills.items())),
             str(len(run.jobs)),
             str(once),
+            str(run.refused),
             f"{run.story_seconds:.0f} s",
             f"{run.right_seconds:.0f} s",
         )
@@ -194,8 +206,9 @@ async def test_each_job_starts_once_whoever_is_killed(
     product: Product, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with watched(product) as scene:
-        await scene.create(fleets.egress_fleet("rec", product.redis, START))
-        await scene.create(fleets.orchestrator_pool("orch", START))
+        update = {"maxSurge": 2}
+        await scene.create(fleets.egress_fleet("rec", product.redis, START, update=update))
+        await scene.create(fleets.orchestrator_pool("orch", START, update=update))
         replicas = {}
         for _, name in FLEETS:
             await scene.until_wanted(name, START, 0, RIGHT_SECONDS)

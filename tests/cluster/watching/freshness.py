@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,7 @@ from tests.cluster.watching.scene import Scene
 
 from mediafleet_common.api.names import Kind, Port
 from mediafleet_testbed.bursts import quantile
+from mediafleet_testbed.story.waiting import until
 
 POOL: Final = "fresh"
 LOW: Final = 2
@@ -84,10 +86,11 @@ async def measure(scene: Scene, cycles: int, seed: int) -> Figures:
     address = await scene.service_address(POOL)
     gateway = await scene.gateway(POOL, random.Random(seed))
     began = time.time()
-    async with (
-        Lister(f"https://{address}:{Port.ORCHESTRATOR}") as lister,
-        ListWatch(lister) as listing,
-    ):
+    async with AsyncExitStack() as stack:
+        lister = Lister(f"https://{address}:{Port.ORCHESTRATOR}")
+        await stack.enter_async_context(lister)
+        await until("the entry answers", lister.ask, lambda seen: seen is not None)
+        listing = await stack.enter_async_context(ListWatch(lister))
         run = _Run(scene, listing, gateway)
         for number in range(cycles):
             await run.cycle(busy=number % BUSY_EVERY == 0)
