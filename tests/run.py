@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-SECONDS: Final = {"unit": 600, "contract": 600, "real": 1500, "cluster": 3600}
+SECONDS: Final = {"unit": 900, "contract": 600, "real": 1500, "cluster": 2400, "proofs": 3600}
 """A tier that takes longer hangs: it is ended and fails."""
+
+
+PROOFS: Final = ("test_no_busy_pod_deleted.py", "test_kills.py", "test_freshness.py")
+"""Of tests/cluster: hundreds of changes and kills, a tier of their own since they take long."""
 
 
 def why_not(tier: str) -> str | None:
@@ -26,7 +30,7 @@ def why_not(tier: str) -> str | None:
         from mediafleet_testbed.real import why_not as real
 
         return real()
-    if tier == "cluster":
+    if tier in ("cluster", "proofs"):
         from mediafleet_testbed.node import why_not as cluster
 
         return cluster()
@@ -35,10 +39,14 @@ def why_not(tier: str) -> str | None:
 
 def command(tier: str, extra: list[str]) -> list[str]:
     """What runs a tier."""
-    pytest = [sys.executable, "-m", "pytest", f"tests/{tier}", *extra]
+    pytest = [sys.executable, "-m", "pytest"]
+    inside = [sys.executable, "-m", "mediafleet_testbed", "exec", "--up", "--", *pytest]
+    proofs = [f"tests/cluster/{name}" for name in PROOFS]
     if tier == "cluster":
-        return [sys.executable, "-m", "mediafleet_testbed", "exec", "--up", "--", *pytest]
-    return pytest
+        return [*inside, "tests/cluster", *(f"--ignore={path}" for path in proofs), *extra]
+    if tier == "proofs":
+        return [*inside, *proofs, *extra]
+    return [*pytest, f"tests/{tier}", *extra]
 
 
 def run(tier: str, extra: list[str]) -> bool:
