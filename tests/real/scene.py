@@ -38,12 +38,14 @@ QUICK: Final = Settings(
     patient_bid_wait_seconds=5.0,
     shun_seconds=0.2,
     sync_every_seconds=3600,
-    list_wait_seconds=0.2,
+    list_wait_seconds=5.0,
     close_seconds=0.1,
 )
 """Nothing happens by itself: a test says when the desk looks after its ledger, and a pod is not
 passed over because the machine is busy."""
-IMPATIENT: Final = replace(QUICK, bid_wait_seconds=0.1, patient_bid_wait_seconds=0.3)
+IMPATIENT: Final = replace(
+    QUICK, bid_wait_seconds=0.1, patient_bid_wait_seconds=0.3, list_wait_seconds=0.2
+)
 """For pods that do not bid."""
 CLIENT_SECONDS: Final = 10.0
 
