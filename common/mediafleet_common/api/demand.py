@@ -1,0 +1,61 @@
+"""What desks say of demand and capacity: `GET /demand` on a desk's HTTP port, as JSON.
+
+Autoscaling rests on it, wherever it runs: KEDA's scaler in the desk, an adapter, or the
+operator's own engine. Unknown is said as unknown: a fleet whose ledger is not yet rebuilt, or whose
+load cannot be read, has `known: false` and the reason, and then no number of it means anything.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import Field
+
+from mediafleet_common.api.base import Model
+from mediafleet_common.api.names import Kind
+
+SESSION: Final = "session"
+"""The one type of work that a node of an OrchestratorPool takes."""
+
+
+class FleetDemand(Model):
+    """Demand and capacity of one fleet or pool at one moment. Types are request types of egress,
+    or `session`; a type that is left out is 0."""
+
+    kind: Kind
+    """Which kind of resource."""
+    namespace: str
+    """Empty for a fleet from a file."""
+    name: str
+    """Name of the fleet or pool."""
+    known: bool
+    """Whether the numbers below mean anything."""
+    reason: str | None = None
+    """Why they do not, in a sentence."""
+    at: float
+    """Unix time, in seconds, of what is said here."""
+    ready: int = 0
+    """Pods that take work now."""
+    busy: int = 0
+    """Pods of these that have work; draining pods do not count."""
+    work: int = 0
+    """Jobs or sessions that run or are being started on pods that are not draining."""
+    used: float = 0.0
+    """CPUs of those jobs by the fleet's costs; for a pool, sessions."""
+    size: float | None = None
+    """CPUs that jobs may take of one busy pod; for a pool, sessions of one node. Unknown: null."""
+    free: dict[str, int] = Field(default_factory=dict)
+    """How many more of each accepted type fit on the ready pods now, each type by itself."""
+    each: dict[str, int] = Field(default_factory=dict)
+    """How many of each accepted type one empty pod takes, each type by itself."""
+    queued: dict[str, int] = Field(default_factory=dict)
+    """Requests that wait for room, and refused ones whose place is still kept, by type."""
+    queued_cost: float = 0.0
+    """CPUs that those need; for a pool, sessions."""
+
+
+class Demand(Model):
+    """All fleets that a desk serves."""
+
+    fleets: list[FleetDemand]
+    """In the order of kind, namespace and name."""
