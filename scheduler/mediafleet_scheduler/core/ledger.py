@@ -7,6 +7,8 @@ may be told twice or late and then changes nothing. It is a copy of what lies in
     put      -> pending     the place is taken; again with another pod: it moves
     start    -> started     the pod's answer; of a job that has ended already: nothing
     drop     -> gone        its end, or nothing came of it
+
+Who waits for a place is part of it (core/queue.py).
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ from typing import Final
 from mediafleet_common.api.egress_fleet import CpuCost
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.accounts import Job, Measured, free_cores, share_out, used_cores
+from mediafleet_scheduler.core.queue import Waiting
 
 STALE_SECONDS: Final = 20.0
 """A measurement older than this says nothing any more."""
+
+_MAX_TURNS: Final = 10_000
 
 _NO_JOBS: Final[Mapping[str, Job]] = {}
 
@@ -58,6 +63,18 @@ class Ledger:
         self._by_worker: dict[str, dict[str, Job]] = {}
         self._measured: dict[str, Measured] = {}
         self._accounts: dict[str, Account] = {}
+        self._waiting: dict[str, Waiting] = {}
+        self._turns: dict[str, float] = {}
+
+    @property
+    def waiting(self) -> Mapping[str, Waiting]:
+        """Requests that wait for a place or were refused a moment ago, by egress id."""
+        return self._waiting
+
+    @property
+    def turns(self) -> Mapping[str, float]:
+        """When each flow (`Waiting.flow`) was last given a place, since somebody began to wait."""
+        return self._turns
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -93,13 +110,33 @@ class Ledger:
             self._accounts.pop(job.worker_uid, None)
         return job
 
-    def replace_all(self, jobs: Iterable[Job]) -> None:
+    def wait(self, waiting: Waiting) -> None:
+        """A request waits for a place, or its place is kept; the last word counts."""
+        self._waiting[waiting.egress_id] = waiting
+
+    def leave(self, egress_id: str) -> None:
+        """A request waits no more."""
+        self._waiting.pop(egress_id, None)
+        if not self._waiting:
+            self._turns.clear()
+
+    def took_turn(self, flow: str, at: float) -> None:
+        """A flow was given a place; it matters only while somebody waits."""
+        if self._waiting:
+            self._turns.pop(flow, None)
+            self._turns[flow] = at
+            if len(self._turns) > _MAX_TURNS:
+                del self._turns[next(iter(self._turns))]
+
+    def replace_all(self, jobs: Iterable[Job], waiting: Iterable[Waiting] = ()) -> None:
         """Redis was read anew."""
         self._jobs.clear()
         self._by_worker.clear()
         self._accounts.clear()
         for job in jobs:
             self.put(job)
+        self._waiting = {each.egress_id: each for each in waiting}
+        self._turns.clear()
 
     def measure(self, pod: Pod, load: Load, costs: CpuCost, at: float) -> None:
         """A pod has told its load."""

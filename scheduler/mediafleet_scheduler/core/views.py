@@ -40,6 +40,8 @@ class Fleet:
     """`None`: the Redis that the desk was started with."""
     workers: tuple[Worker, ...]
     """By name."""
+    pod_cores: float | None = None
+    """CPUs that a pod yet to come would have; `None`: unknown."""
 
     @property
     def key(self) -> str:

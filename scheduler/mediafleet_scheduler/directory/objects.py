@@ -164,6 +164,7 @@ def egress_view(fleets: Iterable[FleetFacts], pods: Iterable[PodFacts]) -> Egres
 
 def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts]) -> Fleet:
     placement = fleet.spec.placement
+    limits = _limits({"spec": fleet.spec.template.spec}, Container.EGRESS)
     return Fleet(
         namespace=fleet.namespace,
         name=fleet.name,
@@ -182,6 +183,7 @@ def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts]) -> Fleet:
             )
             for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         ),
+        pod_cores=placement.cpu or quantity(limits.get("cpu", "")),
     )
 
 
