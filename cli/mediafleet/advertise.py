@@ -69,7 +69,10 @@ def advertise(
         credentials = None
         if not plaintext:
             credentials = _credentials(tls_cert, tls_key, tls_host or _own_names(listen, pool))
-        settings = Settings(listen, http, credentials)
+        own = tuple(
+            f"https://{name}:{listen.rpartition(':')[2]}" for name in _own_names(listen, pool)
+        )
+        settings = Settings(listen, http, credentials, own_urls=own)
 
         def on_ready(serving: Serving) -> None:
             typer.echo(_ready_line(serving, settings.listen, settings.http, plaintext))

@@ -101,9 +101,37 @@ every second."""
         return self
 
 
+class HeadFallback(StrEnum):
+    """What gateways get while the head does not answer."""
+
+    UNAVAILABLE = "unavailable"
+    ADVERTISE = "advertise"
+
+
+class Head(Model):
+    """A real orchestrator that the advertiser speaks for: its answer with our list of nodes."""
+
+    address: Annotated[str, Field(max_length=300, pattern="^[^/@\\s]+:[0-9]{1,5}$")]
+    """HOST:PORT of its gRPC, for example head.livepeer.svc:8935. Not the address under which \
+gateways reach the advertiser."""
+    insecure: bool = False
+    """Speak plain gRPC; go-livepeer speaks TLS, whose certificate is not verified."""
+
+
 class Advertise(Model):
     """How gateways are told of the nodes."""
 
+    head: Head | None = None
+    """Pass GetOrchestrator, Ping and EndTranscodingSession on to this orchestrator and put the \
+list of nodes into its answer. Absent: the advertiser answers by itself and takes no work."""
+    head_fallback: HeadFallback = HeadFallback.UNAVAILABLE
+    """While the head does not answer: unavailable (an error that says so), or advertise (what \
+would be said without a head)."""
+    urls: Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=20)] = Field(
+        default_factory=list
+    )
+    """URLs under which gateways reach the advertiser. A head that says it takes work at one of \
+them is refused, since every job would end up at the advertiser."""
     max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
     """List no more than so many. A gateway visits only the first -extraNodes (its default is 0)."""
     order: Order = Order.FIXED

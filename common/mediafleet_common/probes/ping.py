@@ -21,7 +21,8 @@ from mediafleet_common.api.node_url import NodeUrl
 
 PING: Final = "/net.Orchestrator/Ping"
 GET_ORCHESTRATOR: Final = "/net.Orchestrator/GetOrchestrator"
-_VALUE: Final = b"\x0a\x04ping"
+END_TRANSCODING_SESSION: Final = "/net.Orchestrator/EndTranscodingSession"
+PING_VALUE: Final = b"\x0a\x04ping"
 """A PingPong with value `ping`; the node answers with its signature over it."""
 _MAX_ANSWER_BYTES: Final = 1024 * 1024
 _OPTIONS: Final = (
@@ -51,8 +52,11 @@ class Answer(StrEnum):
         return self in (Answer.ANSWERED, Answer.REFUSED, Answer.TLS_ONLY)
 
 
-class _NoTlsError(Exception):
+class NoTlsError(Exception):
+    """Nobody there completes TLS for HTTP/2."""
+
     def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.value)
         self.answer = answer
 
 
@@ -84,10 +88,10 @@ class NodeClient:
     async def ping(self, timeout_seconds: float) -> Answer:
         """Ping the node once. Never raises but for cancellation."""
         kept = self._channel is not None
-        answer, _ = await self.call(PING, _VALUE, timeout_seconds)
+        answer, _ = await self.call(PING, PING_VALUE, timeout_seconds)
         if kept and answer is Answer.UNREACHABLE:
             # The node may have been started again, with another certificate.
-            answer, _ = await self.call(PING, _VALUE, timeout_seconds)
+            answer, _ = await self.call(PING, PING_VALUE, timeout_seconds)
         return answer
 
     async def orchestrator_info(self, timeout_seconds: float, request: bytes = b"") -> bytes | None:
@@ -103,7 +107,7 @@ class NodeClient:
         fresh = self._channel is None
         try:
             async with asyncio.timeout(timeout_seconds):
-                channel = self._channel = self._channel or await self._dial()
+                channel = self._channel = self._channel or await dial(self._url)
                 if channel is None:
                     return Answer.TLS_ONLY, None
                 answer, message = await self._unary(channel, method, request)
@@ -111,7 +115,7 @@ class NodeClient:
             if not self._stands():
                 await self.close()
             return Answer.TIMED_OUT, None
-        except _NoTlsError as error:
+        except NoTlsError as error:
             return error.answer, None
         if answer is Answer.UNREACHABLE:
             await self.close()
@@ -127,7 +131,7 @@ class NodeClient:
             message: bytes = await channel.unary_unary(method)(request)
         except grpc.aio.AioRpcError as error:
             # A status over a connection that stands is the node's own word, UNAVAILABLE included.
-            if not _connected(channel):
+            if not connected(channel):
                 return Answer.UNREACHABLE, None
             self.refusal = error.details() or error.code().name
             return Answer.REFUSED, None
@@ -136,19 +140,7 @@ class NodeClient:
     def _stands(self) -> bool:
         """Whether there is a connection: one that is only slow is not made anew, since a
         handshake is the last thing that a busy node needs."""
-        return self._channel is not None and _connected(self._channel)
-
-    async def _dial(self) -> grpc.aio.Channel | None:
-        if self._url.scheme == "http":
-            return grpc.aio.insecure_channel(self._url.target, options=_OPTIONS)
-        certificate = await _peer_certificate(self._url)
-        if certificate.name is None:
-            return None
-        return grpc.aio.secure_channel(
-            self._url.target,
-            grpc.ssl_channel_credentials(root_certificates=certificate.pem),
-            options=(*_OPTIONS, ("grpc.ssl_target_name_override", certificate.name)),
-        )
+        return self._channel is not None and connected(self._channel)
 
     async def close(self) -> None:
         """Hang up; the next call dials again."""
@@ -157,8 +149,28 @@ class NodeClient:
             await channel.close()
 
 
-def _connected(channel: grpc.aio.Channel) -> bool:
+def connected(channel: grpc.aio.Channel) -> bool:
+    """Whether there is a connection now."""
     return channel.get_state() is grpc.ChannelConnectivity.READY
+
+
+async def dial(url: NodeUrl) -> grpc.aio.Channel | None:
+    """A channel to a node, over TLS that is not verified; `None`: its certificate names nobody,
+    which gRPC cannot use.
+
+    Raises:
+        NoTlsError: nobody there completes TLS for HTTP/2.
+    """
+    if url.scheme == "http":
+        return grpc.aio.insecure_channel(url.target, options=_OPTIONS)
+    certificate = await _peer_certificate(url)
+    if certificate.name is None:
+        return None
+    return grpc.aio.secure_channel(
+        url.target,
+        grpc.ssl_channel_credentials(root_certificates=certificate.pem),
+        options=(*_OPTIONS, ("grpc.ssl_target_name_override", certificate.name)),
+    )
 
 
 def _unverified() -> ssl.SSLContext:
@@ -176,16 +188,16 @@ async def _peer_certificate(url: NodeUrl) -> _Certificate:
     """The certificate that a node shows.
 
     Raises:
-        _NoTlsError: nobody there completes TLS for HTTP/2.
+        NoTlsError: nobody there completes TLS for HTTP/2.
     """
     try:
         _, writer = await asyncio.open_connection(url.host, url.port, ssl=_UNVERIFIED)
     except (OSError, ValueError) as error:
-        raise _NoTlsError(Answer.UNREACHABLE) from error
+        raise NoTlsError(Answer.UNREACHABLE) from error
     try:
         connection: ssl.SSLObject = writer.get_extra_info("ssl_object")
         if connection.selected_alpn_protocol() != "h2":
-            raise _NoTlsError(Answer.NOT_GRPC)
+            raise NoTlsError(Answer.NOT_GRPC)
         return _named(connection.getpeercert(binary_form=True) or b"")
     finally:
         writer.transport.abort()

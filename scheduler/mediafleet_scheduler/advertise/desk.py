@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from mediafleet_common.serving.grpc_server import GrpcServer
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.advertise.board import Board
+from mediafleet_scheduler.advertise.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.service import handler, orchestrators_route
 from mediafleet_scheduler.core.advertised import ProbeRules
@@ -30,6 +31,8 @@ class Settings:
     credentials: grpc.ServerCredentials | None
     """`None`: plaintext, which somebody has to have chosen."""
     rules: ProbeRules = field(default_factory=ProbeRules)
+    own_urls: tuple[str, ...] = ()
+    """Where the desk itself is reached, beside `advertise.urls`: no work can be done there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +58,25 @@ async def serve(
     """
     metrics = AdvertiseMetrics(registry)
     board = Board(metrics, settings.rules)
+    head = Head(metrics, settings.own_urls)
 
     def ready() -> str | None:
         if stop.is_set():
             return "stopping"
-        return None if board.notice is not None else "the list of nodes is not known yet"
+        if board.notice is None:
+            return "the list of nodes is not known yet"
+        return head.mistake
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(board.close)
+        stack.push_async_callback(head.close)
         http = HttpServer(
             settings.http, ready, routes=[orchestrators_route(board)], registry=registry
         )
         await stack.enter_async_context(http)
-        rpc = GrpcServer(settings.listen, [handler(board, metrics)], settings.credentials)
+        rpc = GrpcServer(settings.listen, [handler(board, head, metrics)], settings.credentials)
         await stack.enter_async_context(rpc)
+        directory.subscribe(head.take)
         directory.subscribe(board.take)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(directory.run())

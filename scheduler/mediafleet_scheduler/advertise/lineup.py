@@ -54,7 +54,7 @@ class Lineup:
         self._start = ordering.fixed(rooms)
         self._turn = 0
         self._turns = max(1, sum(not room.full for room in rooms))
-        self._head = OrchestratorInfo(
+        self._info = OrchestratorInfo(
             price_info=PriceInfo(
                 price_per_unit=advertise.price_per_unit, pixels_per_unit=advertise.pixels_per_unit
             ),
@@ -102,9 +102,17 @@ class Lineup:
         key = self._key(gateway)
         known = self._kept.get(("info", key))
         if known is None:
-            fields = [_field(self._names[index]) for index in self._pick(key)]
-            known = self._keep(("info", key), b"".join((self._head, *fields)))
+            known = self._keep(("info", key), self._info + self._fields(key))
         return known
+
+    def nodes(self, gateway: bytes = b"") -> bytes:
+        """The serialised field `nodes` of an OrchestratorInfo alone, to put into another one."""
+        key = self._key(gateway)
+        known = self._kept.get(("nodes", key))
+        return self._keep(("nodes", key), self._fields(key)) if known is None else known
+
+    def _fields(self, key: Hashable) -> bytes:
+        return b"".join(_field(self._names[index]) for index in self._pick(key))
 
     def json(self, caller: bytes = b"") -> bytes:
         """The list as -orchWebhookUrl wants it, for a caller known by any bytes."""

@@ -57,3 +57,8 @@ class AdvertiseMetrics:
             ["result"],
             registry=registry,
         )
+        self.head_up = Gauge(
+            "mediafleet_head_up",
+            "Whether the head that we speak for answers; 0 also where there is none.",
+            registry=registry,
+        )

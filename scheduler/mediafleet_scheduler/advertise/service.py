@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 import grpc
 import grpc.aio
@@ -17,6 +17,8 @@ from google.protobuf.message import DecodeError
 
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise.board import Board
+from mediafleet_scheduler.advertise.head import Head
+from mediafleet_scheduler.advertise.head_answers import Context, HeadAnswers, refuse
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.capabilities import UnknownCapabilityError, wanted
 from mediafleet_scheduler.directory.sourced import OWN
@@ -24,31 +26,37 @@ from mediafleet_scheduler.directory.sourced import OWN
 SERVICE: Final = "net.Orchestrator"
 _NOT_YET: Final = "the list of nodes is not known yet"
 _NOT_HERE: Final = "this entry only advertises nodes: end the session at the node that has it"
-Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Method = Callable[[bytes, Context], Awaitable[bytes]]
 
 
-def handler(board: Board, metrics: AdvertiseMetrics) -> grpc.GenericRpcHandler:
-    """The gRPC methods, on top of a board."""
+def handler(board: Board, head: Head, metrics: AdvertiseMetrics) -> grpc.GenericRpcHandler:
+    """The gRPC methods, on top of a board, and of a head where the pool has one."""
 
     answered = metrics.get_orchestrator.labels("ok")
     not_ready = metrics.get_orchestrator.labels("not_ready")
+    through_head = HeadAnswers(head, metrics)
 
     async def get_orchestrator(request: bytes, context: Context) -> bytes:
         notice = board.notice
-        if notice is not None:
-            answered.inc()
-            lineup = notice.lineup
-            return lineup.orchestrator_info(_gateway(request) if lineup.by_gateway else b"")
-        not_ready.inc()
-        return _refuse(context, grpc.StatusCode.UNAVAILABLE, _NOT_YET)
+        if notice is None:
+            not_ready.inc()
+            return refuse(context, grpc.StatusCode.UNAVAILABLE, _NOT_YET)
+        gateway = _gateway(request) if notice.lineup.by_gateway else b""
+        if notice.advertise.head is not None:
+            return await through_head.get_orchestrator(request, context, notice, gateway)
+        answered.inc()
+        return notice.lineup.orchestrator_info(gateway)
 
-    async def ping(request: bytes, _: Context) -> bytes:
+    async def ping(request: bytes, context: Context) -> bytes:
+        if board.notice is not None and board.notice.advertise.head is not None:
+            return await through_head.ping(request, context, board.notice)
         # A node signs the value; a desk has no key, and whoever cares about it asks a node.
         return request
 
-    async def end_transcoding_session(_: bytes, context: Context) -> bytes:
-        return _refuse(context, grpc.StatusCode.UNIMPLEMENTED, _NOT_HERE)
+    async def end_transcoding_session(request: bytes, context: Context) -> bytes:
+        if board.notice is not None and board.notice.advertise.head is not None:
+            return await through_head.end_transcoding_session(request, context)
+        return refuse(context, grpc.StatusCode.UNIMPLEMENTED, _NOT_HERE)
 
     methods: dict[str, Method] = {
         "GetOrchestrator": get_orchestrator,
@@ -68,12 +76,6 @@ def _gateway(request: bytes) -> bytes:
         return OrchestratorRequest.FromString(request).address
     except DecodeError:
         return b""
-
-
-def _refuse(context: Context, code: grpc.StatusCode, why: str) -> bytes:
-    context.set_code(code)
-    context.set_details(why)
-    return b""
 
 
 def orchestrators_route(board: Board) -> web.RouteDef:

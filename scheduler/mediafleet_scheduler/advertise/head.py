@@ -1,0 +1,261 @@
+"""The head: a real orchestrator whose answers we pass on, with our list of nodes.
+
+Requests and answers travel as bytes. Its errors are its own, with code, details and trailers; only
+that nobody is there is ours to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import grpc
+import grpc.aio
+
+from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_common.api.orchestrator_pool import Head as HeadSpec
+from mediafleet_common.probes.ping import (
+    GET_ORCHESTRATOR,
+    PING,
+    PING_VALUE,
+    NoTlsError,
+    connected,
+    dial,
+)
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.core import head as core
+from mediafleet_scheduler.directory.views import PoolView
+
+_log: Final = logging.getLogger(__name__)
+_TIMEOUT_SECONDS: Final = 5.0
+"""For an answer of the head, where the caller does not give less."""
+_LOOK_SECONDS: Final = 2.0
+"""Between two looks at the head by ourselves."""
+_LOOK_TIMEOUT_SECONDS: Final = 1.0
+_OURS: Final = frozenset({"user-agent", "te", "content-type"})
+
+Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
+Address = tuple[str, int]
+
+
+class HeadAwayError(Exception):
+    """The head cannot be asked; the text says why and is fit to print."""
+
+
+class HeadIsUsError(Exception):
+    """The head says that it takes work at our own address; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the head answered, good or bad."""
+
+    code: grpc.StatusCode
+    details: str
+    message: bytes
+    initial: Metadata = ()
+    trailing: Metadata = ()
+
+
+class Head:
+    """The head of the pool in force, over one connection that is made anew when it breaks.
+
+    `own` are addresses at which the advertiser itself is reached, beside `advertise.urls`.
+    """
+
+    def __init__(self, metrics: AdvertiseMetrics, own: tuple[str, ...] = ()) -> None:
+        self._metrics = metrics
+        self._own_urls = own
+        self._own: frozenset[Address] = frozenset()
+        self._spec: HeadSpec | None = None
+        self._dialling: asyncio.Task[grpc.aio.Channel] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._away: str | None = None
+        self.mistake: str | None = None
+        """Why its answers cannot be passed on, until it says otherwise or is another one."""
+
+    @property
+    def complaint(self) -> str | None:
+        """What is wrong with it now, as a sentence."""
+        return self.mistake or self._away
+
+    def take(self, view: PoolView) -> None:
+        """Speak for the head of this pool from now on."""
+        advertise = view.advertise
+        own = (*self._own_urls, *advertise.urls)
+        self._own = frozenset(place for place in map(_address, own) if place is not None)
+        if advertise.head == self._spec:
+            return
+        self._spec = advertise.head
+        self._away = self.mistake = None
+        self._hang_up()
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        if self._spec is not None:
+            self._watching = asyncio.create_task(self._watch(), name="head")
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        self._hang_up()
+        await asyncio.gather(*self._closing)
+
+    async def orchestrator_info(self, request: bytes, metadata: Metadata, seconds: float) -> Reply:
+        """GetOrchestrator. The answer's own nodes are still in it.
+
+        Raises:
+            HeadAwayError: nobody is there.
+            HeadIsUsError: it sends gateways to us, and so every job.
+        """
+        reply = await self.call(GET_ORCHESTRATOR, request, metadata, seconds)
+        if reply.code is grpc.StatusCode.OK:
+            self._judge(reply.message)
+        return reply
+
+    async def call(self, method: str, request: bytes, metadata: Metadata, seconds: float) -> Reply:
+        """A call with the bytes as they came.
+
+        Raises:
+            HeadAwayError: nobody is there.
+        """
+        try:
+            async with asyncio.timeout(min(seconds, _TIMEOUT_SECONDS)):
+                try:
+                    reply = await self._once(method, request, metadata)
+                except HeadAwayError:
+                    # It may have been started again, with another certificate.
+                    reply = await self._once(method, request, metadata)
+        except TimeoutError:
+            self._note_away("it does not answer in time")
+            raise HeadAwayError("it does not answer in time") from None
+        except HeadAwayError as error:
+            self._note_away(str(error))
+            raise
+        if self._away is not None:
+            _log.info("the head can be reached again")
+            self._away = None
+        self._metrics.head_up.set(1)
+        return reply
+
+    async def _once(self, method: str, request: bytes, metadata: Metadata) -> Reply:
+        channel = await self._channel()
+        call = channel.unary_unary(method)(request, metadata=_passed(metadata))
+        try:
+            message: bytes = await call
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE and not connected(channel):
+                self._hang_up()
+                raise HeadAwayError("no connection to it") from error
+            return Reply(
+                error.code(),
+                error.details() or "",
+                b"",
+                _passed(error.initial_metadata()),
+                _passed(error.trailing_metadata()),
+            )
+        return Reply(
+            grpc.StatusCode.OK,
+            await call.details() or "",
+            message,
+            _passed(await call.initial_metadata()),
+            _passed(await call.trailing_metadata()),
+        )
+
+    async def _channel(self) -> grpc.aio.Channel:
+        if self._spec is None:
+            raise HeadAwayError("there is none")
+        if self._dialling is None:
+            self._dialling = asyncio.create_task(_dial(self._spec))
+            # Whoever waits for it hears of its failure; nobody may be waiting any more.
+            self._dialling.add_done_callback(lambda task: task.cancelled() or task.exception())
+        dialling = self._dialling
+        try:
+            return await asyncio.shield(dialling)
+        except HeadAwayError:
+            if self._dialling is dialling:
+                self._dialling = None
+            raise
+
+    def _hang_up(self) -> None:
+        dialling, self._dialling = self._dialling, None
+        if dialling is not None:
+            closing = asyncio.create_task(_close(dialling))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    def _judge(self, answer: bytes) -> None:
+        try:
+            transcoder = core.read(answer).transcoder
+        except core.NotAnInfoError:
+            return
+        if _address(transcoder) not in self._own:
+            self.mistake = None
+            return
+        self.mistake = (
+            f"the head says that it takes work at {printable(transcoder)}, which is the "
+            "advertiser: every job would fail. Start it with -serviceAddr none, or with an address "
+            "of its own"
+        )
+        raise HeadIsUsError(self.mistake)
+
+    def _note_away(self, why: str) -> None:
+        self._metrics.head_up.set(0)
+        if self._away is None:
+            _log.warning("the head cannot be asked: %s", why)
+        self._away = f"the head cannot be asked: {why}"
+        # Where it takes work is said at its start: it may have been started with another address.
+        self.mistake = None
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self.call(PING, PING_VALUE, (), _LOOK_TIMEOUT_SECONDS)
+                await self.orchestrator_info(b"", (), _LOOK_TIMEOUT_SECONDS)
+            except (HeadAwayError, HeadIsUsError) as error:
+                _log.debug("a look at the head: %s", error)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _close(dialling: asyncio.Task[grpc.aio.Channel]) -> None:
+    with suppress(HeadAwayError):
+        # Calls that are still under way on it may end.
+        await (await dialling).close(_TIMEOUT_SECONDS)
+
+
+async def _dial(spec: HeadSpec) -> grpc.aio.Channel:
+    scheme = "http" if spec.insecure else "https"
+    try:
+        channel = await dial(parse_node_url(f"{scheme}://{spec.address}"))
+    except BadNodeUrlError as error:
+        raise HeadAwayError(f"advertise.head.address cannot be dialled: {error}") from error
+    except NoTlsError as error:
+        raise HeadAwayError(f"no TLS with it ({error.answer.value})") from error
+    if channel is None:
+        raise HeadAwayError("its certificate names nobody, which gRPC cannot use")
+    return channel
+
+
+def _passed(metadata: Metadata | None) -> Metadata:
+    return tuple(
+        (key, value)
+        for key, value in metadata or ()
+        if (key not in _OURS and not key.startswith((":", "grpc-")))
+        or key == "grpc-status-details-bin"
+    )
+
+
+def _address(url: str) -> Address | None:
+    """Where a URL leads, whatever its scheme: host and port."""
+    try:
+        parts: NodeUrl = parse_node_url(url)
+    except BadNodeUrlError:
+        return None
+    return parts.host, parts.port
