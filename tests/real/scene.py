@@ -39,6 +39,8 @@ QUICK: Final = Settings(
     shun_seconds=0.2,
     sync_every_seconds=3600,
     list_wait_seconds=5.0,
+    least_forward_seconds=0.01,
+    leave_alone_seconds=0.0,
     close_seconds=0.1,
 )
 """Nothing happens by itself: a test says when the desk looks after its ledger, and a pod is not

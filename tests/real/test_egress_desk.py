@@ -29,7 +29,7 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.missing import Patience
 from mediafleet_scheduler.directory.views import EgressView
 from mediafleet_scheduler.psrpc import channels
-from mediafleet_scheduler.psrpc.bus import MemoryBus
+from mediafleet_scheduler.psrpc.bus import Bus, MemoryBus, Receiver, Subscription
 from mediafleet_scheduler.psrpc.envelope import Request, decode, encode
 from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, NoBidError
 from mediafleet_testbed.standins.egress_rules import Admission
@@ -334,9 +334,7 @@ async def test_a_claim_of_a_dead_desk_that_never_reached_its_pod_is_taken_up(
     await asyncio.gather(call, return_exceptions=True)
 
 
-async def test_a_job_whose_pod_is_gone_before_it_answered_is_lost_and_not_started_again(
-    stage: Scene,
-) -> None:
+async def test_a_job_whose_pod_died_before_it_answered_goes_to_another(stage: Scene) -> None:
     await stage.standin("pod-0", mute=True)
     await stage.standin("pod-1")
     stage.directory.publish(EgressView((fleet("pod-0", "pod-1"),)))
@@ -345,12 +343,63 @@ async def test_a_job_whose_pod_is_gone_before_it_answered_is_lost_and_not_starte
         call = asyncio.create_task(stage.start(track("EG_x"), seconds=1.0))
         await eventually(lambda: "EG_x" in first.ledger.jobs)
     stage.directory.publish(EgressView((fleet("pod-1"),)))
-    async with stage.desk():
-        answer = await stage.start(track("EG_x"))
-    assert answer.error is not None
-    assert answer.error.code is Code.ABORTED
-    assert stage.started == []
+    async with stage.desk(IMPATIENT):
+        early = await stage.start(track("EG_x"), seconds=0.5)
+        assert early.error is not None
+        assert "Undecided" in early.error.message, "a grant may be on its way"
+    soon = replace(IMPATIENT, forward_seconds=0.2, grant_margin_seconds=0.0)
+    async with stage.desk(soon):
+        assert (await stage.start(track("EG_x"))).error is None
+    assert stage.jobs == {"pod-0": 0, "pod-1": 1}
     await asyncio.gather(call, return_exceptions=True)
+
+
+class Deafened:
+    """A bus on which a desk hears requests only until it is told not to."""
+
+    def __init__(self, inner: Bus) -> None:
+        self._inner = inner
+        self.hears = True
+
+    def publish(self, channel: str, data: bytes) -> None:
+        self._inner.publish(channel, data)
+
+    async def subscribe(self, channel: str, receive: Receiver) -> Subscription:
+        def heard(data: bytes) -> None:
+            if self.hears or channel != channels.request("EgressInternal", "StartEgress"):
+                receive(data)
+
+        return await self._inner.subscribe(channel, heard)
+
+
+async def test_a_claim_that_another_desk_took_over_is_moved_nowhere(stage: Scene) -> None:
+    """The first desk waits for a bid that does not come; meanwhile the job is started there."""
+    stage.directory.publish(EgressView((fleet("pod-0", "pod-1"),)))
+    waits = replace(QUICK, bid_wait_seconds=1.0, patient_bid_wait_seconds=1.0)
+    ear = Deafened(stage.bus)
+    async with stage.desk(waits, ear) as first:
+        call = asyncio.create_task(stage.start(track("EG_x")))
+        await eventually(lambda: "EG_x" in first.ledger.jobs)
+        ear.hears = False
+        for name in ("pod-0", "pod-1"):
+            await stage.standin(name)
+        async with stage.desk():
+            assert (await stage.start(track("EG_x"))).error is None
+            assert (await call).error is None
+    assert stage.started == ["EG_x"]
+
+
+async def test_nothing_is_handed_over_under_a_claim_that_is_too_old(stage: Scene) -> None:
+    """As by a desk that was paused between its claim and its word to the pod."""
+    await stage.fleet("pod-0")
+    heard: list[bytes] = []
+    channel = channels.request("EgressInternal", "StartEgress", ("pod-0",))
+    await stage.bus.subscribe(channel, heard.append)
+    async with stage.desk(replace(QUICK, forward_seconds=0.0)):
+        answer = await stage.start(track("EG_x"), seconds=1.0)
+    assert answer.error is not None
+    assert "Undecided" in answer.error.message
+    assert heard == []
 
 
 async def test_two_desks_share_the_work_and_never_a_place(stage: Scene) -> None:

@@ -24,6 +24,8 @@ RETRIED = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
 SHORT = replace(
     IMPATIENT,
     forward_seconds=0.6,
+    least_forward_seconds=0.05,
+    leave_alone_seconds=0.2,
     grant_margin_seconds=0.1,
     list_wait_seconds=0.1,
     answer_margin_seconds=0.05,

@@ -1,7 +1,9 @@
 """Hand a request to one pod, in a fresh envelope, and say what came of it.
 
-A fresh envelope: request id and client id are ours, and it lives long enough for the pod to start
-the job even if the client gives up meanwhile; payload and metadata are the client's, byte for byte.
+A fresh envelope: request id and client id are ours; payload and metadata are the client's, byte for
+byte. It lives as long as the claim that it is made under, whoever hands it over and however late:
+after that no pod takes it any more, so that a desk which was paused starts nothing stale. That is
+long enough for the pod to start the job even if the client gives up meanwhile.
 Sources: livekit/egress pkg/server/server_rpc.go, pkg/errors/errors.go.
 """
 
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.psrpc.client import Client, Selection
@@ -38,11 +41,19 @@ class Outcome(StrEnum):
     """Any other error: it is the answer, since something may have been launched."""
     NO_ANSWER = "no_answer"
     """The pod was granted the request and kept silent: nobody knows."""
+    TOO_LATE = "too_late"
+    """It was not handed over: the claim is too old, and others may have acted on it."""
 
     @property
     def not_started(self) -> bool:
         """Whether the job surely does not run there, so that another pod may have it."""
         return self in (Outcome.NO_BID, Outcome.NOT_ENOUGH_CPU, Outcome.SHUTTING_DOWN)
+
+    @property
+    def decides(self) -> bool:
+        """Whether it tells of an id that somebody else tried before whether it runs there: a full
+        pod does not bid for what it runs, so silence proves nothing."""
+        return self not in (Outcome.NO_ANSWER, Outcome.NO_BID, Outcome.TOO_LATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +90,26 @@ class Forwarder:
         self._metrics = metrics
         self._settings = settings
 
-    async def forward(self, request: Request, cluster_id: str, patient: bool = False) -> Forwarded:
-        """Hand a request to the pod with that topic, and wait for its answer."""
+    def lives_until(self, job: Job) -> float:
+        """Unix time after which no pod takes a request that is handed over under a claim."""
+        return job.claimed_at + self._settings.forward_seconds
+
+    async def forward(self, request: Request, job: Job, patient: bool = False) -> Forwarded:
+        """Hand a request to the pod that a claim names, and wait for its answer."""
         settings = self._settings
+        left = self.lives_until(job) - time.time()
+        if left < settings.least_forward_seconds:
+            return self._counted(Forwarded(Outcome.TOO_LATE))
         wait = settings.patient_bid_wait_seconds
         if not patient:
             crowd = settings.bid_wait_per_call_seconds * self._client.waiting
             wait = min(wait, settings.bid_wait_seconds + crowd)
-        left = (request.expiry_ns - time.time_ns()) / 1e9
         try:
             response = await self._client.request(
                 START_EGRESS,
                 request.payload,
-                (cluster_id,),
-                timeout_seconds=max(settings.forward_seconds, left),
+                (job.cluster_id,),
+                timeout_seconds=left,
                 selection=Selection(accept_first=True, affinity_timeout_seconds=wait),
                 metadata=request.metadata,
             )
@@ -103,5 +120,8 @@ class Forwarder:
             forwarded = Forwarded(Outcome.NO_ANSWER, server_id=error.server_id, error=error)
         except PsrpcError as error:
             forwarded = Forwarded(Outcome.REFUSED, error=error)
+        return self._counted(forwarded)
+
+    def _counted(self, forwarded: Forwarded) -> Forwarded:
         self._metrics.forward_attempts.labels(forwarded.outcome).inc()
         return forwarded

@@ -62,7 +62,6 @@ class _Wish:
     request: Request
     token: str
     excluded: Collection[str]
-    replaces: str
     found: asyncio.Future[Found]
 
     def answer(self, found: Found) -> None:
@@ -85,9 +84,7 @@ class Placer:
         self._wishes: collections.deque[_Wish] = collections.deque()
         self._working: asyncio.Task[None] | None = None
 
-    async def place(
-        self, request: Request, token: str, excluded: Collection[str] = (), replaces: str = ""
-    ) -> Found:
+    async def place(self, request: Request, token: str, excluded: Collection[str] = ()) -> Found:
         """Take a place on the best pod of the first fleet that has room.
 
         `excluded` are uids of pods that will not have it.
@@ -96,7 +93,7 @@ class Placer:
             StoreError: Redis could not be asked, or others were always faster.
         """
         found: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._wishes.append(_Wish(request, token, excluded, replaces, found))
+        self._wishes.append(_Wish(request, token, excluded, found))
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work(), name="placing")
         place = await found
@@ -104,7 +101,7 @@ class Placer:
             # Its own job may be what fills the pods.
             known = await self._store.find(request.egress_id)
             record = known.existing if known is not None else None
-            if known and record and record.job.token not in (token, replaces):
+            if known and record and record.job.token != token:
                 return Known(record, known.status is Claim.ENDED)
         return place
 
@@ -140,7 +137,7 @@ class Placer:
             if not chosen:
                 return
             try:
-                results = await self._store.claim([(p.job, w.replaces) for w, p in chosen])
+                results = await self._store.claim([(place.job, "") for _, place in chosen])
             except BaseException:
                 self._undo(chosen, before)
                 raise

@@ -64,8 +64,10 @@ for i = at, #ARGV, 5 do
     ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local live = redis.call('HGET', jobs, id)
   local over = not live and redis.call('GET', KEYS[4 + (i - at) / 5])
-  local owner = live and cjson.decode(live)['token']
-  if live and owner ~= token and owner ~= replaces then
+  local before = live and cjson.decode(live)
+  local free = live and not before['started_at']
+    and (before['token'] == token or before['token'] == replaces)
+  if live and not free then
     table.insert(results, {'live', live})
   elseif over then
     table.insert(results, {'ended', over})

@@ -17,10 +17,15 @@ class Settings:
     """So much longer for each request that is waiting for a bid: in a burst the pods have work."""
     patient_bid_wait_seconds: float = 1.0
     """When no pod bid, the best ones are asked once more with this much patience."""
-    forward_seconds: float = 20.0
-    """A forwarded request lives at least as long: the pod starts the job under this deadline."""
+    forward_seconds: float = 21.0
+    """A request lives so long from its claim on, for the pod 20 s: it starts the job under this
+    deadline."""
+    least_forward_seconds: float = 1.0
+    """With less of that left, nothing is handed over any more."""
     grant_margin_seconds: float = 5.0
     """Clocks and queues may differ by so much: then no grant can be on its way any more."""
+    leave_alone_seconds: float = 2.0
+    """A claim of another try that is younger is left to it."""
     answer_margin_seconds: float = 0.5
     """A refusal is sent this long before the client gives up."""
     shun_seconds: float = 2.0

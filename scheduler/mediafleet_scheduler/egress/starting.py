@@ -2,13 +2,15 @@
 
 A job that was handed to a pod goes to another one only when it surely does not run there: the pod
 did not bid, or said that it has not enough CPU or is shutting down. When nobody knows (no answer,
-or the try of a desk that has died), the pods are asked, and the same pod again: it refuses an id
-that it runs already.
+or the try of a desk that has died), the claim is taken over, the pods are asked, and the same pod
+again: it refuses an id that it runs already. Once no grant can be on its way any more, a pod that
+lists its jobs without this one does not have it, nor does one that is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -27,7 +29,7 @@ from mediafleet_scheduler.egress.placing import Known, Nowhere, Placed, Placer
 from mediafleet_scheduler.egress.pods import Pods, label
 from mediafleet_scheduler.egress.records import Record
 from mediafleet_scheduler.egress.settings import Settings
-from mediafleet_scheduler.egress.store import Store, StoreError
+from mediafleet_scheduler.egress.store import Claim, Store, StoreError
 from mediafleet_scheduler.psrpc import envelope
 from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
@@ -63,7 +65,6 @@ class Try:
         self._tried: set[str] = set()
         self._silent_only = True
         self._patient_tries: int | None = None
-        self._replaces = ""
         self._place: Placed | None = None
 
     async def run(self) -> bytes:
@@ -75,13 +76,15 @@ class Try:
         """
         while True:
             tries, left = self._patient_tries or 0, self._left()
+            if time.time_ns() > self._message.expiry_ns:
+                self._release()
+                sentence = "it was to be started too late for whoever asked"
+                raise RefusedError(Code.UNAVAILABLE, answers.UNDECIDED, sentence)
             if self._tried and (tries >= _PATIENT_ATTEMPTS or left < 0):
                 self._release()
                 raise self._nobody_bid()
             try:
-                found = await self._tools.placer.place(
-                    self._request, self._token, self._tried, self._replaces
-                )
+                found = await self._tools.placer.place(self._request, self._token, self._tried)
             except StoreError as error:
                 self._tools.metrics.ledger_errors.labels("claim").inc()
                 self._release()  # It may have been done all the same.
@@ -105,10 +108,8 @@ class Try:
     async def _hand_over(self, place: Placed) -> bytes | None:
         """Give the request to the pod; `None`: it runs not there and may go to another."""
         patient = self._patient_tries is not None
-        forwarded = await self._tools.forwarder.forward(
-            self._message, place.job.cluster_id, patient
-        )
-        if forwarded.outcome is Outcome.NO_ANSWER:
+        forwarded = await self._tools.forwarder.forward(self._message, place.job, patient)
+        if forwarded.outcome in (Outcome.NO_ANSWER, Outcome.TOO_LATE):
             return await self._settle(Known(Record(place.job), over=False))
         return self._concluded(place.job, forwarded)
 
@@ -176,41 +177,66 @@ class Try:
 
     async def _settle(self, known: Known) -> bytes | None:
         """The answer for an id that was used before; `None`: it does not run, start it."""
-        record = known.record
-        if record.error is not None:
-            raise record.error
-        if known.over or record.job.started_at is not None:
-            return record.answer or answers.starting(self._request)
         while True:
+            record = known.record
+            if record.error is not None:
+                raise record.error
+            if known.over or record.job.started_at is not None:
+                return record.answer or answers.starting(self._request)
             answer, sure = await self._find_out(record.job)
             if sure:
-                self._replaces = record.job.token
                 return answer
             if self._left() < _ASK_AGAIN_SECONDS:
                 sentence = f"nobody knows yet whether it runs on {record.job.worker}"
                 raise RefusedError(Code.UNAVAILABLE, answers.UNDECIDED, sentence)
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
+            now_known = await self._known()
+            if now_known is None:
+                return None
+            known = now_known
+
+    async def _known(self) -> Known | None:
+        """What Redis says of the id by now; `None`: it is free again.
+
+        Raises:
+            RefusedError: Redis does not say.
+        """
+        try:
+            claimed = await self._tools.store.find(self._request.egress_id)
+        except StoreError as error:
+            raise RefusedError(Code.UNAVAILABLE, answers.LEDGER, str(error)) from error
+        if claimed is None or claimed.existing is None:
+            return None
+        return Known(claimed.existing, claimed.status is Claim.ENDED)
 
     async def _find_out(self, job: Job) -> tuple[bytes | None, bool]:
         """Whether a job runs: its answer or `None`, and whether that is sure."""
-        tools = self._tools
-        wait = tools.settings.list_wait_seconds
+        tools, settings = self._tools, self._tools.settings
+        wait = settings.list_wait_seconds
         listing = await list_active(tools.client, len(tools.pods.by_uid), wait, tools.metrics)
         server_id = listing.server_of(job.egress_id)
         if server_id is not None:
             return self._started(job, server_id, b""), True
-        if job.worker_uid not in tools.pods.by_uid:
-            lost = PsrpcError(Code.ABORTED, f"it was lost with pod {job.worker}")
-            return self._over(job, lost), True
-        forwarded = await tools.forwarder.forward(self._message, job.cluster_id, patient=True)
-        match forwarded.outcome:
-            case Outcome.NO_ANSWER:
-                return None, False
-            case Outcome.NO_BID:
-                # A full pod does not bid for what it runs, so silence alone proves nothing.
-                lives = tools.settings.forward_seconds + tools.settings.grant_margin_seconds
-                late = time.time() > job.claimed_at + lives
-                heard = tools.store.server_of(job.worker_uid) in listing.by_server
-                if not (late and heard):
-                    return None, False
-        return self._concluded(job, forwarded), True
+        if not await self._taken_over(job):
+            return None, False
+        job = replace(job, token=self._token)
+        pod_is_there = job.worker_uid in tools.pods.by_uid
+        if pod_is_there:
+            forwarded = await tools.forwarder.forward(self._message, job, patient=True)
+            if forwarded.outcome.decides:
+                return self._concluded(job, forwarded), True
+        # It is absent if the pod itself says so, or is gone, and no grant can be on its way.
+        late = time.time() > tools.forwarder.lives_until(job) + settings.grant_margin_seconds
+        heard = tools.store.server_of(job.worker_uid) in listing.by_server
+        return None, late and (heard or not pod_is_there)
+
+    async def _taken_over(self, job: Job) -> bool:
+        """Make a claim ours, so that whoever made it moves it nowhere while we ask its pod."""
+        if job.token == self._token:
+            return True
+        if time.time() < job.claimed_at + self._tools.settings.leave_alone_seconds:
+            return False
+        with contextlib.suppress(StoreError):
+            claimed = await self._tools.store.claim([(replace(job, token=self._token), job.token)])
+            return claimed is not None and claimed[0].existing is None
+        return False

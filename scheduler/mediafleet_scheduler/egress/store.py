@@ -124,7 +124,7 @@ class Store:
     async def claim(self, jobs: Sequence[tuple[Job, str]]) -> list[Claimed] | None:
         """Take places for jobs, chosen on the present local copy; `None`: that is out of date.
 
-        Each job comes with the token of the claim that it moves from, or an empty text.
+        Each job comes with the token of the claim that it takes over, or an empty text.
 
         Raises:
             StoreError: Redis could not be asked; the places may be taken all the same.
