@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 from prometheus_client import CollectorRegistry
 
+from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import Advertise, LoadSource, Order
+from mediafleet_common.api.orchestrator_pool import LoadSource
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.probes.polling import Failure, NoLoad
 from mediafleet_scheduler.advertise.loads import Loads

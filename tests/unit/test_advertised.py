@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
-from mediafleet_common.api.orchestrator_pool import Advertise
 from mediafleet_scheduler.core.advertised import (
     NEVER_ASKED,
     Health,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.orchestrator_pool import Order
+from mediafleet_common.api.advertise import Order
 from mediafleet_scheduler.core.ordering import (
     UNKNOWN,
     Room,

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.files import NodesFile
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import Advertise
 from mediafleet_scheduler.core.sources import (
     MAX_NODES,
     NotAListError,

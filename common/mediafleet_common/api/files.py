@@ -9,10 +9,11 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from mediafleet_common.api.advertise import Advertise, Source
 from mediafleet_common.api.base import Model
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import Advertise, LoadSource, Sessions, Source
+from mediafleet_common.api.orchestrator_pool import LoadSource, Sessions
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 

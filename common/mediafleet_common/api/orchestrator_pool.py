@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
+from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.base import Model, rules
-from mediafleet_common.api.durations import Duration, seconds
+from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import Port
 from mediafleet_common.api.shared import Drain, FleetStatus, Replicas, Template, Update
 
@@ -30,15 +31,6 @@ class AddressType(StrEnum):
 
     POD_IP = "pod_ip"
     TEMPLATE = "template"
-
-
-class Order(StrEnum):
-    """In which order a gateway is told of the nodes."""
-
-    FIXED = "fixed"
-    ROTATE = "rotate"
-    LEAST_LOADED = "least_loaded"
-    BY_GATEWAY = "by_gateway"
 
 
 class Address(Model):
@@ -66,110 +58,6 @@ class Address(Model):
         None
     ) = None
     """URL with {slot}, {name}, {namespace} or {nodeName}."""
-
-
-class Source(Model):
-    """Nodes in another place: fixed URLs, or the list of another advertiser there."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "(has(self.urls) && size(self.urls) > 0) || has(self.listUrl)",
-                "give urls, or listUrl, or both",
-            ),
-        )
-    )
-
-    name: Annotated[str, Field(max_length=63, pattern="^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
-    """Unique among the sources."""
-    urls: Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=100)] = Field(
-        default_factory=list
-    )
-    """Nodes, as gateways reach them. They are asked like any other before they are listed."""
-    list_url: Annotated[str, Field(max_length=1000, pattern="^https?://[^?#]+$")] | None = None
-    """URL of a JSON list, for example http://pool.eu.example.com:8080/orchestrators. It is read \
-every second."""
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """Share of each of its nodes with order by_gateway, against 1 for our own."""
-    stale_after: Duration = "5m"
-    """How long the last list stays in force when no newer one can be read."""
-
-    @model_validator(mode="after")
-    def _tells_something(self) -> Source:
-        if not self.urls and self.list_url is None:
-            raise ValueError(f"source {self.name}: give urls, or list_url, or both")
-        return self
-
-
-class HeadFallback(StrEnum):
-    """What gateways get while the head does not answer."""
-
-    UNAVAILABLE = "unavailable"
-    ADVERTISE = "advertise"
-
-
-class Head(Model):
-    """A real orchestrator that the advertiser speaks for: its answer with our list of nodes."""
-
-    address: Annotated[str, Field(max_length=300, pattern="^[^/@\\s]+:[0-9]{1,5}$")]
-    """HOST:PORT of its gRPC, for example head.livepeer.svc:8935. Not the address under which \
-gateways reach the advertiser."""
-    insecure: bool = False
-    """Speak plain gRPC; go-livepeer speaks TLS, whose certificate is not verified."""
-
-
-class Advertise(Model):
-    """How gateways are told of the nodes."""
-
-    head: Head | None = None
-    """Pass GetOrchestrator, Ping and EndTranscodingSession on to this orchestrator and put the \
-list of nodes into its answer. Absent: the advertiser answers by itself and takes no work."""
-    head_fallback: HeadFallback = HeadFallback.UNAVAILABLE
-    """While the head does not answer: unavailable (an error that says so), or advertise (what \
-would be said without a head)."""
-    urls: Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=20)] = Field(
-        default_factory=list
-    )
-    """URLs under which gateways reach the advertiser. A head that says it takes work at one of \
-them is refused, since every job would end up at the advertiser."""
-    max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """List no more than so many. A gateway visits only the first -extraNodes (its default is 0)."""
-    order: Order = Order.FIXED
-    """Who stands first, where gateways begin. fixed: by name. rotate: each answer begins with the \
-next node. least_loaded: most free sessions first. by_gateway: each gateway has nodes of its own, \
-shared out by free sessions. Nodes known to be full are always last."""
-    replicas: Annotated[int, Field(ge=0, le=20)] = 2
-    """Replicas of the advertiser; 0 makes none."""
-    eth_address: (
-        Annotated[str, Field(json_schema_extra={"pattern": "^0x[0-9a-fA-F]{40}$"})] | None
-    ) = None
-    """ETH address of the orchestrator, which gateways that look on-chain demand."""
-    price_per_unit: Annotated[int, Field(ge=0)] = 0
-    """Price in wei for pixelsPerUnit pixels, which gateways that look on-chain demand."""
-    pixels_per_unit: Annotated[int, Field(ge=1)] = 1
-    """Pixels that pricePerUnit is for."""
-    sources: Annotated[
-        list[Source],
-        Field(
-            max_length=50,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ] = Field(default_factory=list)
-    """Nodes in other places, merged into the list after our own."""
-    tls_secret: Annotated[str, Field(min_length=1, max_length=253)] | None = None
-    """Secret of type kubernetes.io/tls; without one the advertiser signs its own certificate, \
-which is what go-livepeer does too."""
-
-    @model_validator(mode="after")
-    def _sources_have_names_of_their_own(self) -> Advertise:
-        names = [source.name for source in self.sources]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two sources are called {name}")
-        return self
 
 
 class Sessions(Model):

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
-from mediafleet_common.api.orchestrator_pool import Advertise
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.lineup import Lineup
 from mediafleet_scheduler.advertise.loads import Loads

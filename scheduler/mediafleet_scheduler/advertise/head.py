@@ -15,8 +15,8 @@ from typing import Final, TypeAlias
 import grpc
 import grpc.aio
 
+from mediafleet_common.api.advertise import Head as HeadSpec
 from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
-from mediafleet_common.api.orchestrator_pool import Head as HeadSpec
 from mediafleet_common.probes.ping import (
     GET_ORCHESTRATOR,
     PING,

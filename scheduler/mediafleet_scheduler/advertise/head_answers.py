@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import grpc
 import grpc.aio
 
-from mediafleet_common.api.orchestrator_pool import HeadFallback
+from mediafleet_common.api.advertise import HeadFallback
 from mediafleet_common.probes.ping import END_TRANSCODING_SESSION, PING
 from mediafleet_scheduler.advertise.board import Notice
 from mediafleet_scheduler.advertise.head import Head, HeadAwayError, HeadIsUsError, Metadata, Reply

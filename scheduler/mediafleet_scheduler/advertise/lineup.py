@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from mediafleet_common.api.orchestrator_pool import Advertise, Order
+from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
 from mediafleet_scheduler.core import ordering
 from mediafleet_scheduler.core.advertised import NodeKey, node_key

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
+from mediafleet_common.api.advertise import Order
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import LoadSource, Order
+from mediafleet_common.api.orchestrator_pool import LoadSource
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.probes.polling import Failure, NoLoad, client, poll
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from mediafleet_common.api.advertise import Order
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
-from mediafleet_common.api.orchestrator_pool import Order
 from mediafleet_scheduler.core.capabilities import Capabilities
 from mediafleet_scheduler.core.views import Node, PoolView
 

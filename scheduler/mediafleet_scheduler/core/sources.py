@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mediafleet_common.api import orchestrator_pool
+from mediafleet_common.api import advertise
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
@@ -23,7 +23,7 @@ MAX_NODES: Final = 1000
 
 
 def source(
-    entry: orchestrator_pool.Source, token_file: str | None = None, ca_file: str | None = None
+    entry: advertise.Source, token_file: str | None = None, ca_file: str | None = None
 ) -> Source:
     """A source as desks know it."""
     return Source(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.egress_fleet import Placement, RedisSpec, RequestType
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import Advertise, LoadSource
+from mediafleet_common.api.orchestrator_pool import LoadSource
 
 
 @dataclass(frozen=True, slots=True)

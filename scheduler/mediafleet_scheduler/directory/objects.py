@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, RequestType
 from mediafleet_common.api.names import (
     Annotation,
@@ -22,7 +23,7 @@ from mediafleet_common.api.names import (
     Port,
     cluster_id,
 )
-from mediafleet_common.api.orchestrator_pool import Advertise, OrchestratorPoolSpec
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.quantities import quantity
 from mediafleet_scheduler.core.sources import source
 from mediafleet_scheduler.directory.views import (
