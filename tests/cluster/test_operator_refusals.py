@@ -14,7 +14,34 @@ from mediafleet_testbed.workspace import Workspace
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 REDIS: Final = {"redis": {"address": "redis:6379"}}
+EVENING: Final = {"start": "0 18 * * 1-5", "end": "0 23 * * MON-FRI", "timeZone": "Europe/Berlin"}
 
+BAD_AUTOSCALING: Final[list[tuple[dict[str, Any], tuple[str, ...]]]] = [
+    ({}, ("autoscaling.max is needed",)),
+    ({"engine": "keda"}, ("autoscaling.max is needed",)),
+    ({"min": 3, "max": 2}, ("lower min or raise max",)),
+    ({"engine": "hpa", "min": 0, "max": 2}, ("set min to 1 or more",)),
+    ({"engine": "cpu", "max": 2}, ("engine", '"builtin"')),
+    ({"max": 2, "buffer": {"percent": 501}}, ("buffer.percent", "500")),
+    (
+        {"engine": "keda", "max": 2, "buffer": {"percent": 10}},
+        ("buffer.percent is for engine builtin", "utilization"),
+    ),
+    ({"engine": "keda", "max": 2, "metric": "sessions"}, ("autoscaling.target", "per pod")),
+    (
+        {"engine": "keda", "max": 2, "metric": "utilization", "target": 120},
+        ("percentage: at most 100",),
+    ),
+    ({"max": 2, "schedule": [{**EVENING, "min": 3}]}, ("each window needs min <= max",)),
+    ({"max": 2, "schedule": [{**EVENING, "min": 3, "max": 2}]}, ("lower min or raise max",)),
+    ({"max": 2, "schedule": [{**EVENING, "min": 1, "start": "6pm"}]}, ("five fields",)),
+    ({"max": 2, "schedule": [{**EVENING, "min": 1, "timeZone": "+2"}]}, ("Europe/Berlin",)),
+    (
+        {"max": 2, "schedule": [{"start": "0 1 * * *", "end": "0 1 * * *", "min": 1}]},
+        ("start and end are the same",),
+    ),
+    ({"max": 2, "behavior": {"scaleDown": {"stabilization": "5 min"}}}, ("30s",)),
+]
 BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
     ("EgressFleet", {}, ("spec.redis", "Required")),
     ("EgressFleet", {"redis": {}}, ("spec.redis", "an address (host:port), a sentinel or")),
@@ -35,6 +62,38 @@ BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
     ("OrchestratorPool", {"address": {"type": "template"}}, ("address.template", "https://")),
     ("OrchestratorPool", {"load": "guess"}, ("spec.load", '"transcode"')),
     ("OrchestratorPool", {"advertise": {"ethAddress": "0x12"}}, ("spec.advertise.ethAddress",)),
+    *(
+        ("EgressFleet", {**REDIS, "autoscaling": spec}, ("spec.autoscaling", *words))
+        for spec, words in BAD_AUTOSCALING
+    ),
+    (
+        "EgressFleet",
+        {**REDIS, "accepts": ["web"], "autoscaling": {"max": 2, "buffer": {"type": "track"}}},
+        ("buffer.type must be one of accepts",),
+    ),
+    (
+        "EgressFleet",
+        {**REDIS, "autoscaling": {"max": 2, "buffer": {"type": "session"}}},
+        ("session is for an OrchestratorPool",),
+    ),
+    (
+        "OrchestratorPool",
+        {"autoscaling": {"max": 2, "buffer": {"type": "web"}}},
+        ("buffer.type of an OrchestratorPool is session",),
+    ),
+    (
+        "OrchestratorPool",
+        {"autoscaling": {"min": 0, "max": 2}},
+        ("autoscaling.min 0 needs a schedule",),
+    ),
+]
+GOOD_AUTOSCALING: Final[list[dict[str, Any]]] = [
+    {"max": 3},
+    {"engine": "none"},
+    {"min": 0, "max": 3, "schedule": [{**EVENING, "min": 3}]},
+    {"engine": "keda", "min": 0, "max": 3, "metric": "utilization", "target": 70},
+    {"engine": "keda", "max": 3, "metric": "sessions", "target": 0.5},
+    {"engine": "hpa", "max": 3},
 ]
 
 
@@ -64,6 +123,18 @@ def test_a_bad_resource_is_refused_with_the_field_and_the_fix(workspace: Workspa
             wrong.append(f"{kind} {spec}: accepted")
 
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("spec", GOOD_AUTOSCALING, ids=str)
+def test_autoscaling_is_accepted(workspace: Workspace, spec: dict[str, Any]) -> None:
+    resource = {
+        "apiVersion": "mediafleet.dev/v1alpha1",
+        "kind": "EgressFleet",
+        "metadata": {"name": "good"},
+        "spec": {**REDIS, "autoscaling": spec},
+    }
+    arguments = ("apply", "--dry-run=server", "--validate=strict", "-f", "-")
+    workspace.kubectl(*arguments, stdin=json.dumps(resource))
 
 
 def test_the_samples_are_accepted(workspace: Workspace) -> None:

@@ -47,6 +47,12 @@ CREATE = [
     Case(
         "absent replicas are written once, as one", fleet(None), [], ["create 0", "set replicas 1"]
     ),
+    Case(
+        "with autoscaling they are written as its minimum",
+        fleet(None, first_replicas=2),
+        [],
+        ["create 0", "create 1", "set replicas 2"],
+    ),
     Case("the lowest free slot is taken", fleet(3), [pod(0), pod(3)], ["create 1"]),
     Case(
         "a slot is free only when its pod object is gone",

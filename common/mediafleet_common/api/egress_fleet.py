@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
+from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.shared import (
@@ -160,8 +161,30 @@ class EgressConfig(Model):
 class EgressFleetSpec(Model):
     """What is wanted."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                (
+                    "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
+                    "|| !has(self.autoscaling.buffer.type) || !has(self.accepts) "
+                    "|| size(self.accepts) == 0 || self.autoscaling.buffer.type in self.accepts"
+                ),
+                "autoscaling.buffer.type must be one of accepts, or left out",
+            ),
+            (
+                (
+                    "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
+                    "|| !has(self.autoscaling.buffer.type) "
+                    "|| self.autoscaling.buffer.type != 'session'"
+                ),
+                "autoscaling.buffer.type session is for an OrchestratorPool; name a request type",
+            ),
+        )
+    )
+
     replicas: Replicas | None = None
-    """How many pods. Absent, it is set to 1 once; autoscalers and kubectl scale write it."""
+    """How many pods. Absent, it is set to max(1, autoscaling.min) once; autoscalers and kubectl \
+scale write it."""
     paused: bool = False
     """Leaves all pods as they are; placing goes on."""
     image: Annotated[str, Field(min_length=1, max_length=512)] = "livekit/egress:v1.12.0"
@@ -180,6 +203,8 @@ class EgressFleetSpec(Model):
     """How a pod leaves."""
     update: Update = Update()
     """How pods are replaced when the template changes."""
+    autoscaling: Autoscaling | None = None
+    """Who writes replicas, and by what. Absent: nobody but you."""
 
     @property
     def settle_seconds(self) -> float:

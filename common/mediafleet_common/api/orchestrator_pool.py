@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field
 
 from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import Port
@@ -70,8 +71,33 @@ class Sessions(Model):
 class OrchestratorPoolSpec(Model):
     """What is wanted."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                (
+                    "!has(self.autoscaling) || self.autoscaling.min >= 1 "
+                    "|| (has(self.autoscaling.engine) && self.autoscaling.engine == 'none') "
+                    "|| (has(self.autoscaling.schedule) && size(self.autoscaling.schedule) > 0)"
+                ),
+                (
+                    "autoscaling.min 0 needs a schedule in an OrchestratorPool, since nothing else "
+                    "wakes it; set min to 1 or more, or add a schedule"
+                ),
+            ),
+            (
+                (
+                    "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
+                    "|| !has(self.autoscaling.buffer.type) "
+                    "|| self.autoscaling.buffer.type == 'session'"
+                ),
+                "autoscaling.buffer.type of an OrchestratorPool is session, or left out",
+            ),
+        )
+    )
+
     replicas: Replicas | None = None
-    """How many nodes. Absent, it is set to 1 once; autoscalers and kubectl scale write it."""
+    """How many nodes. Absent, it is set to max(1, autoscaling.min) once; autoscalers and kubectl \
+scale write it."""
     paused: bool = False
     """Leaves all pods as they are; advertising goes on."""
     image: Annotated[str, Field(min_length=1, max_length=512)] = "livepeer/go-livepeer:v0.9.2"
@@ -95,6 +121,8 @@ class OrchestratorPoolSpec(Model):
     """How a node leaves."""
     update: Update = Update()
     """How nodes are replaced when the template changes."""
+    autoscaling: Autoscaling | None = None
+    """Who writes replicas, and by what. Absent: nobody but you."""
 
     @property
     def settle_seconds(self) -> float:

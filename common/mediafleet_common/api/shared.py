@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from mediafleet_common.api.autoscaling import AutoscalingStatus
 from mediafleet_common.api.base import Model
 from mediafleet_common.api.durations import Duration
 
@@ -158,6 +159,8 @@ class FleetStatus(Model):
     """Pods made from the present template."""
     selector: str | None = None
     """Label selector of the pods that count, for autoscalers."""
+    autoscaling: AutoscalingStatus | None = None
+    """What autoscaling last decided."""
     pods: Annotated[
         list[PodStatus],
         Field(

@@ -50,6 +50,8 @@ class FleetSpec:
     max_failures: int = 3
     slots_own_things: bool = False
     """A slot has a volume or a Service of its own, so its pods are replaced in place."""
+    first_replicas: int = 1
+    """What an absent number of replicas is set to, once."""
     cpu_declared: bool | None = None
     """Whether it is known how many CPUs a pod has; `None` where nobody asks."""
 

@@ -15,8 +15,6 @@ from mediafleet_operator.core.marking import marks
 from mediafleet_operator.core.model import Observation, PodView, Refusal
 from mediafleet_operator.core.roster import Roster, sort
 
-DEFAULT_REPLICAS = 1
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -39,7 +37,7 @@ def plan(observation: Observation) -> Plan:
     """What a fleet needs now."""
     fleet = observation.fleet
     roster = sort(observation)
-    wanted = DEFAULT_REPLICAS if fleet.replicas is None else fleet.replicas
+    wanted = fleet.first_replicas if fleet.replicas is None else fleet.replicas
     if fleet.deleting or fleet.paused:
         return Plan((), roster, wanted, False, None, frozenset(), None)
     balanced = balance(observation, roster, wanted)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from mediafleet_common.api.autoscaling import first_replicas
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import API_VERSION, Container
@@ -62,6 +63,7 @@ def fleet_spec(resource: Resource, template_problem: str | None) -> FleetSpec:
         max_surge=spec.update.max_surge,
         max_failures=spec.update.max_failures,
         slots_own_things=False,
+        first_replicas=first_replicas(spec.autoscaling),
         cpu_declared=_cpu_declared(spec),
     )
 

@@ -1,0 +1,270 @@
+"""`spec.autoscaling` of a fleet or pool: who writes `spec.replicas`, and by what.
+
+No block means none. A block without an engine means `builtin`, which needs nothing installed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from mediafleet_common.api.base import Model, rules
+from mediafleet_common.api.durations import Duration
+
+MAX_PODS: Final = 5000
+CRON_PATTERN: Final = r"^[0-9*,/-]+ +[0-9*,/-]+ +[0-9*,/-]+ +[0-9A-Za-z*,/-]+ +[0-9A-Za-z*,/-]+$"
+TIME_ZONE_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
+_EXAMPLE: Final = "write five fields, for example 0 18 * * 1-5 (18:00 from Monday to Friday)"
+
+
+class Engine(StrEnum):
+    """Who writes `spec.replicas`."""
+
+    NONE = "none"
+    BUILTIN = "builtin"
+    KEDA = "keda"
+    HPA = "hpa"
+
+
+class Metric(StrEnum):
+    """By what KEDA and an HPA are told how many pods are wanted."""
+
+    UTILIZATION = "utilization"
+    SLOTS = "slots"
+    SESSIONS = "sessions"
+    QUEUE = "queue"
+
+
+class WorkType(StrEnum):
+    """What a buffer is counted in: a request type of egress, or `session` for a pool."""
+
+    ROOM_COMPOSITE = "room_composite"
+    AUDIO_ROOM_COMPOSITE = "audio_room_composite"
+    WEB = "web"
+    AUDIO_WEB = "audio_web"
+    PARTICIPANT = "participant"
+    TRACK_COMPOSITE = "track_composite"
+    TRACK = "track"
+    SESSION = "session"
+
+
+class Buffer(Model):
+    """Room that is kept free for work to come: slots or percent, whichever is more."""
+
+    slots: Annotated[int, Field(ge=0, le=100000)] = 1
+    """Room for so many more jobs of the type."""
+    percent: Annotated[int, Field(ge=0, le=500)] = 0
+    """Room for so many percent of the jobs that there are; for engine builtin."""
+    type: WorkType | None = None
+    """What a job is here. Default: the dearest type that the fleet accepts; a pool has only \
+sessions."""
+
+
+def _cron(field: str) -> dict[str, JsonValue]:
+    pattern = CRON_PATTERN.replace("\\", "\\\\")
+    return {
+        "maxLength": 100,
+        **rules((f"self.matches('{pattern}')", f"schedule {field}: {_EXAMPLE}")),
+    }
+
+
+class Window(Model):
+    """A time in which other bounds hold, from each start to the next end."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.start != self.end", "schedule: start and end are the same, so it never ends"),
+            (
+                "!has(self.max) || self.min <= self.max",
+                "schedule: min is above max; lower min or raise max",
+            ),
+        )
+    )
+
+    start: Annotated[str, Field(json_schema_extra=_cron("start"))]
+    """When it opens: minute, hour, day of month, month, day of week (0 or 7 is Sunday)."""
+    end: Annotated[str, Field(json_schema_extra=_cron("end"))]
+    """When it closes, in the same way."""
+    time_zone: Annotated[
+        str,
+        Field(
+            json_schema_extra={
+                "maxLength": 64,
+                **rules(
+                    (
+                        f"self.matches('{TIME_ZONE_PATTERN}')",
+                        "schedule timeZone: write an IANA name, for example Europe/Berlin",
+                    )
+                ),
+            }
+        ),
+    ] = "UTC"
+    """IANA name of the time zone that start and end are in; daylight saving is followed."""
+    min: Annotated[int, Field(ge=0, le=MAX_PODS)]
+    """At least so many pods meanwhile, where autoscaling.min is less."""
+    max: Annotated[int, Field(ge=1, le=MAX_PODS)] | None = None
+    """At most so many pods meanwhile, in place of autoscaling.max. Of several open windows the \
+highest counts."""
+
+
+class Pace(Model):
+    """How readily the count follows what is wanted, in one direction."""
+
+    stabilization: Duration | None = None
+    """For how long something must have been wanted before it is done. Default: 0s up, 5m down."""
+    per_minute: Annotated[int, Field(ge=1, le=MAX_PODS)] | None = None
+    """At most so many pods a minute. Absent: as many as are wanted."""
+
+
+class Behavior(Model):
+    """How readily the count follows what is wanted."""
+
+    scale_up: Pace = Pace()
+    """On the way up."""
+    scale_down: Pace = Pace()
+    """On the way down. Pods drain all the same: a busy one is never cut off."""
+
+
+class HpaSource(StrEnum):
+    """Which kind of metric an HPA reads."""
+
+    EXTERNAL = "external"
+    PODS = "pods"
+
+
+class HpaMetric(Model):
+    """The metric that your metrics adapter serves to an HPA."""
+
+    type: HpaSource = HpaSource.EXTERNAL
+    """external: one number for the fleet. pods: a number for each pod, which is averaged."""
+    name: Annotated[
+        str, Field(max_length=253, json_schema_extra={"pattern": "^[A-Za-z_:][A-Za-z0-9_:./|-]*$"})
+    ] = "mediafleet_autoscaling_demand"
+    """Its name. The default is a metric of the operator: the wanted pods times target."""
+    match_labels: dict[str, Annotated[str, Field(max_length=253)]] = Field(default_factory=dict)
+    """Labels to find it by. Default, with the default name: kind and fleet of this resource."""
+
+
+_ENGINE: Final = "(has(self.engine) ? self.engine : 'builtin')"
+
+
+class Autoscaling(Model):
+    """Who writes spec.replicas, and by what. Engines only ever write that number: who leaves is \
+for the drain to decide."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                f"{_ENGINE} == 'none' || has(self.max)",
+                "autoscaling.max is needed: at most how many pods",
+            ),
+            (
+                "!has(self.max) || self.min <= self.max",
+                "autoscaling.min is above autoscaling.max; lower min or raise max",
+            ),
+            (
+                f"{_ENGINE} != 'hpa' || self.min >= 1",
+                (
+                    "autoscaling.min 0 needs engine builtin or keda: an HPA cannot scale to zero; "
+                    "set min to 1 or more"
+                ),
+            ),
+            (
+                (
+                    f"{_ENGINE} in ['builtin', 'none'] || !has(self.buffer) "
+                    "|| !has(self.buffer.percent) || self.buffer.percent == 0"
+                ),
+                (
+                    "autoscaling.buffer.percent is for engine builtin; with keda and hpa use "
+                    "metric utilization"
+                ),
+            ),
+            (
+                (
+                    f"{_ENGINE} in ['builtin', 'none'] || self.metric != 'sessions' "
+                    "|| has(self.target)"
+                ),
+                "autoscaling.metric sessions needs autoscaling.target: jobs or sessions per pod",
+            ),
+            (
+                "self.metric != 'utilization' || !has(self.target) || self.target <= 100.0",
+                "autoscaling.target of metric utilization is a percentage: at most 100",
+            ),
+            (
+                (
+                    "!has(self.schedule) || !has(self.max) || self.schedule.all(w, "
+                    "(has(w.max) ? w.max : self.max) >= w.min "
+                    "&& (!has(w.max) || w.max >= self.min))"
+                ),
+                (
+                    "autoscaling.schedule: each window needs min <= max, with its own max or "
+                    "autoscaling.max, and a max of at least autoscaling.min"
+                ),
+            ),
+        )
+    )
+
+    engine: Engine = Engine.BUILTIN
+    """builtin: the operator, by the free room that the desks know of. keda: a ScaledObject for \
+the desk's scaler. hpa: a HorizontalPodAutoscaler on a metric that your adapter serves. none: \
+nobody."""
+    min: Annotated[int, Field(ge=0, le=MAX_PODS)] = 1
+    """At least so many pods. 0: the fleet goes to zero once idle for coolDown, and comes back \
+with the first request."""
+    max: Annotated[int, Field(ge=1, le=MAX_PODS)] | None = None
+    """At most so many pods. Needed."""
+    buffer: Buffer = Buffer()
+    """Room that is kept free for work to come. It does not keep a fleet with min 0 awake."""
+    schedule: Annotated[list[Window], Field(max_length=20)] = Field(default_factory=list)
+    """Times in which other bounds hold."""
+    behavior: Behavior = Behavior()
+    """How readily the count follows what is wanted."""
+    cool_down: Duration = "5m"
+    """With min 0: how long the fleet must have been idle, with no request waiting, before it goes \
+to zero."""
+    metric: Metric = Metric.SLOTS
+    """For keda and hpa, by what the wanted pods are told. utilization: percent of capacity in \
+use. slots: free places of buffer.type. sessions: jobs or sessions per pod. queue: waiting \
+requests that one more pod is made for."""
+    target: Annotated[float, Field(gt=0, le=100000)] | None = None
+    """For keda and hpa: what the metric shall come to. Default: utilization 80, slots as \
+buffer.slots, queue 1."""
+    hpa: HpaMetric = HpaMetric()
+    """For engine hpa: the metric that your adapter serves."""
+
+
+class ScaleChange(Model):
+    """One change of spec.replicas, as the autoscaler remembers it."""
+
+    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it was seen."""
+    before: int
+    """Pods wanted before."""
+    after: int
+    """Pods wanted since."""
+
+
+class AutoscalingStatus(Model):
+    """What autoscaling last decided, and what it has to know after a restart."""
+
+    engine: str | None = None
+    """Who writes spec.replicas."""
+    wanted: int | None = None
+    """Pods that are wanted now, before behavior holds anything back; absent while unknown."""
+    why: Annotated[str, Field(max_length=1000)] | None = None
+    """What decided it, in a sentence."""
+    replicas: int | None = None
+    """spec.replicas as last seen: a change after this is one to remember."""
+    last_scale_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When spec.replicas was last seen to change."""
+    changes: Annotated[list[ScaleChange], Field(max_length=20)] = Field(default_factory=list)
+    """Changes of the last minute, which limits per minute are counted by."""
+
+
+def first_replicas(autoscaling: Autoscaling | None) -> int:
+    """What `spec.replicas` is set to when it is absent: max(1, min)."""
+    if autoscaling is None or autoscaling.engine is Engine.NONE:
+        return 1
+    return max(1, autoscaling.min)
