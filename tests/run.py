@@ -1,13 +1,14 @@
 """Runs tiers of tests and says plainly which one this machine cannot run, and why.
 
 `python tests/run.py [--strict] TIER… [-- PYTEST ARGUMENTS]`. With `--strict` a tier that cannot
-run is a failure. The cluster tier runs inside the testbed's network namespace, since Service and
+run is a failure, and so is a test that skips itself. The cluster tier runs inside the testbed's network namespace, since Service and
 pod addresses must never leave the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -49,13 +50,17 @@ def command(tier: str, extra: list[str]) -> list[str]:
     return [*pytest, f"tests/{tier}", *extra]
 
 
-def run(tier: str, extra: list[str]) -> bool:
+def run(tier: str, extra: list[str], *, strict: bool) -> bool:
     """Run one tier; whether it passed."""
     print(f"\n=== tier {tier} ===", flush=True)
     began = time.monotonic()
     try:
         code = subprocess.run(
-            command(tier, extra), cwd=ROOT, timeout=SECONDS[tier], check=False
+            command(tier, extra),
+            cwd=ROOT,
+            env={**os.environ, "STRICT": "1" if strict else ""},
+            timeout=SECONDS[tier],
+            check=False,
         ).returncode
     except subprocess.TimeoutExpired:
         print(f"tier {tier}: no end after {SECONDS[tier]} s", flush=True)
@@ -80,7 +85,7 @@ def main() -> int:
             print("\n" + "!" * min(len(line), shutil.get_terminal_size().columns))
             print(line)
             missing.append(tier)
-        elif not run(tier, arguments[cut + 1 :]):
+        elif not run(tier, arguments[cut + 1 :], strict=options.strict):
             failed.append(tier)
     print()
     for tier in options.tiers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,8 +14,7 @@ import trustme
 
 from mediafleet_scheduler.psrpc.bus import Bus, Faults, FaultyBus, MemoryBus, Trouble
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_testbed.errors import TestbedError
-from mediafleet_testbed.real import RedisServer, free_port, redis_server
+from mediafleet_testbed.real import RedisServer, redis_server
 
 WAIT_SECONDS = 30.0
 
@@ -183,21 +183,39 @@ async def test_what_redis_refuses_is_counted() -> None:
         await admin.aclose()
 
 
-async def test_a_bus_over_tls(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    key, chain, root = (tmp_path / name for name in ("key.pem", "chain.pem", "root.pem"))
-    certificate.private_key_pem.write_to_path(str(key))
-    certificate.cert_chain_pems[0].write_to_path(str(chain))
+@contextlib.asynccontextmanager
+async def tls_before(port: int, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """A port that speaks TLS for a plain one: not every Redis is built with it."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while block := await reader.read(1 << 16):
+                writer.write(block)
+                await writer.drain()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    passing: set[asyncio.Future[tuple[None, None]]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        both = asyncio.gather(pass_on(reader, inner_writer), pass_on(inner_reader, writer))
+        passing.add(both)
+        await both
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    await asyncio.wait(passing, timeout=WAIT_SECONDS)
+
+
+async def test_a_bus_over_tls(server: RedisServer, tmp_path: Path) -> None:
+    authority, root = trustme.CA(), tmp_path / "root.pem"
     authority.cert_pem.write_to_path(str(root))
-    port = free_port()
-    files = ("--tls-key-file", str(key), "--tls-cert-file", str(chain))
-    rest = ("--tls-ca-cert-file", str(root), "--tls-auth-clients", "no")
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(redis_server(None, "--tls-port", str(port), *files, *rest))
-        except TestbedError as error:
-            pytest.skip(f"this Redis speaks no TLS: {error}")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with tls_before(server.port, context) as port:
         client = redis.Redis.from_url(f"rediss://127.0.0.1:{port}?ssl_ca_certs={root}")
         async with RedisBus(client) as bus:
             inbox = Inbox()
