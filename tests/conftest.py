@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+from collections.abc import Generator, Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 
@@ -15,6 +18,28 @@ def pytest_configure() -> None:
     closes, and its warning fails whichever test runs when it is collected.
     """
     asyncio.set_event_loop(None)
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector pass over all that was imported: it is asked after each test."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _clears_up() -> Iterator[None]:
+    """A socket or task that a test leaves open fails that test, not whichever comes later."""
+    yield
+    gc.collect()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With STRICT=1 a test that skips itself is a failure, as a tier that cannot run is."""
+    report = yield
+    if report.skipped and os.environ.get("STRICT") == "1":
+        report.outcome = "failed"
+    return report
 
 
 # A property is about what holds, not about how fast a shared machine checks it. CI draws the same

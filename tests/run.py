@@ -1,8 +1,8 @@
 """Runs tiers of tests and says plainly which one this machine cannot run, and why.
 
 `python tests/run.py [--strict] TIER… [-- PYTEST ARGUMENTS]`. With `--strict` a tier that cannot
-run is a failure, and so is a test that skips itself. The cluster tier runs inside the testbed's network namespace, since Service and
-pod addresses must never leave the machine.
+run is a failure, and so is a test that skips itself. The cluster tier runs inside the testbed's
+network namespace, since Service and pod addresses must never leave the machine.
 """
 
 from __future__ import annotations

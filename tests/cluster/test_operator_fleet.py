@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -154,13 +155,14 @@ async def test_a_rollout_replaces_every_pod_and_never_has_fewer_ready(
 
     async def follow() -> None:
         nonlocal fewest
-        async for kind, each in api.watch(path, labelSelector=NODE):
-            conditions = each["status"].get("conditions", [])
-            ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-            serving = ready and state(each) == "ready" and kind != "DELETED"
-            seen[each["metadata"]["uid"]] = serving
-            if len(seen) >= 2:
-                fewest = min(fewest, sum(seen.values()))
+        async with contextlib.aclosing(api.watch(path, labelSelector=NODE)) as events:
+            async for kind, each in events:
+                conditions = each["status"].get("conditions", [])
+                ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+                serving = ready and state(each) == "ready" and kind != "DELETED"
+                seen[each["metadata"]["uid"]] = serving
+                if len(seen) >= 2:
+                    fewest = min(fewest, sum(seen.values()))
 
     watching = asyncio.create_task(follow())
     await eventually(pool, "watching", lambda: len(seen) == 2)
@@ -175,6 +177,7 @@ async def test_a_rollout_replaces_every_pod_and_never_has_fewer_ready(
         90,
     )
     watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
 
     assert fewest == 2
 

@@ -7,7 +7,7 @@ import base64
 import json
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -82,17 +82,20 @@ class Api:
         """What `kubectl scale` does."""
         await self.patch(f"{fleet(kind, namespace, name)}/scale", {"spec": {"replicas": replicas}})
 
-    async def watch(self, path: str, **query: str) -> AsyncIterator[tuple[str, Any]]:
+    async def watch(self, path: str, **query: str) -> AsyncGenerator[tuple[str, Any], None]:
         """Every object as it is now (as ADDED), then its changes; ends when the server ends it."""
         query = {"watch": "1", "allowWatchBookmarks": "false", **query}
         no_end = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
         async with self._session.get(path, params=query, timeout=no_end) as response:
             await _check(response)
-            async for line in response.content:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise ApiRefusedError(event["object"].get("code", 0), str(event["object"]))
-                yield event["type"], event["object"]
+            try:
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise ApiRefusedError(event["object"].get("code", 0), str(event["object"]))
+                    yield event["type"], event["object"]
+            finally:
+                _cut_off(response)
 
     async def _ask(
         self,
@@ -124,6 +127,16 @@ def pods(namespace: str) -> str:
 def fleet(kind: Kind, namespace: str, name: str) -> str:
     """Path of one of our resources."""
     return f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURALS[kind]}/{name}"
+
+
+def _cut_off(response: aiohttp.ClientResponse) -> None:
+    """Close the connection of a stream that is left before its end.
+
+    aiohttp would close it politely, forget it, and leave the socket to the garbage collector when
+    the loop ends before the server has said good-bye.
+    """
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:

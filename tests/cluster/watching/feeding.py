@@ -201,15 +201,18 @@ async def comes_to_run(job: Begun, logs: JobLogs) -> bool:
 
 
 async def end_for_certain(job: Begun, logs: JobLogs) -> None:
-    """End a job, trying again for a while; one whose end was not answered may have ended too.
+    """End a job: returns once its worker's log says so, and asks again while nobody is told.
+
+    An answer is not yet an end: the worker says yes first, and its line comes to the log after.
 
     Raises:
-        WaitedInVainError: nobody could be told.
+        WaitedInVainError: nobody could be told, or the job goes on.
     """
     deadline = time.monotonic() + END_SECONDS
-    while not await job.end():
-        await asyncio.sleep(_PAUSE_SECONDS)
-        if logs.has_ended(job.job_id):
-            return
+    told = False
+    while not logs.has_ended(job.job_id):
         if time.monotonic() > deadline:
-            raise WaitedInVainError(f"{job.job_id} could not be ended in {END_SECONDS:g} s")
+            how = "was told to end and has not" if told else "could not be told to end"
+            raise WaitedInVainError(f"{job.job_id} {how}, in {END_SECONDS:g} s")
+        told = told or await job.end()
+        await asyncio.sleep(_PAUSE_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import time
 from collections.abc import Callable, Iterator
@@ -116,9 +117,10 @@ class PodWatch:
     async def _follow(self) -> None:
         while True:
             try:
-                async for kind, seen in self._server.watch(self._path):
-                    self._note(kind, seen, time.time())
-                    await self.nudge()
+                async with contextlib.aclosing(self._server.watch(self._path)) as events:
+                    async for kind, seen in events:
+                        self._note(kind, seen, time.time())
+                        await self.nudge()
             except (aiohttp.ClientError, TimeoutError, api.ApiRefusedError, OSError):
                 # The API server may be away; a new watch tells all that is there.
                 await asyncio.sleep(_AGAIN_SECONDS)
