@@ -29,6 +29,7 @@ from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.envelope import Response
+from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 from mediafleet_testbed.standins.egress_rules import Admission
 from mediafleet_testbed.standins.egress_worker import Conduct, Io
 from mediafleet_testbed.standins.egress_worker import Worker as Standin
@@ -50,6 +51,9 @@ IMPATIENT: Final = replace(
 )
 """For pods that do not bid."""
 CLIENT_SECONDS: Final = 10.0
+ATTEMPTS: Final = ((10.0, 1.0), (20.0, 2.0), (40.0, 0.0))
+"""Seconds of each attempt and of the pause after it (livekit/protocol rpc/egress_client.go)."""
+RETRIED: Final = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
 
 _ids: Final = itertools.count(1)
 
@@ -144,6 +148,22 @@ class Scene:
             timeout_seconds=seconds,
             selection=UPSTREAM_START_EGRESS,
         )
+
+    async def call(self, request: StartEgressRequest, scale: float = 1.0) -> PsrpcError | None:
+        """Call as livekit-server does, with its three attempts and its times (by `scale`).
+
+        The error that the last one ended with; `None`: it was started.
+        """
+        failure: PsrpcError | None = None
+        for seconds, pause in ATTEMPTS:
+            try:
+                failure = (await self.start(request, seconds * scale)).error
+            except PsrpcError as error:
+                failure = error
+            if failure is None or failure.code not in RETRIED:
+                return failure
+            await asyncio.sleep(pause * scale)
+        return failure
 
     async def burst(self, *requests: StartEgressRequest) -> list[Response]:
         """Call all at once."""

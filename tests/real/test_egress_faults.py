@@ -9,18 +9,18 @@ from dataclasses import replace
 
 import pytest
 import redis.asyncio as redis
-from tests.real.scene import IMPATIENT, Scene, fleet, scene, track
+from tests.real.scene import IMPATIENT, fleet, scene, track
 
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.directory.views import EgressView
 from mediafleet_scheduler.psrpc.bus import Faults, FaultyBus, MemoryBus
-from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
 NAMES = tuple(f"pod-{n}" for n in range(5))
 REQUESTS = 100
 CPUS = 24.0
 FAULTS = Faults(lose=0.05, duplicate=0.05, delay=0.3, max_delay_seconds=0.05)
-RETRIED = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
+TENTH = 0.1
+"""All times of the client, divided by ten."""
 SHORT = replace(
     IMPATIENT,
     forward_seconds=0.6,
@@ -33,20 +33,6 @@ SHORT = replace(
 )
 
 
-async def as_livekit_server(stage: Scene, request: StartEgressRequest) -> PsrpcError | None:
-    """Start as livekit-server does, with its three attempts; all its times divided by ten."""
-    failure: PsrpcError | None = None
-    for attempt in range(3):
-        try:
-            failure = (await stage.start(request, seconds=2**attempt)).error
-        except PsrpcError as error:
-            failure = error
-        if failure is None or failure.code not in RETRIED:
-            return failure
-        await asyncio.sleep(0.1 * 2**attempt)
-    return failure
-
-
 @pytest.mark.parametrize("seed", range(3))
 async def test_no_request_is_started_twice_on_a_bad_bus(commands: redis.Redis, seed: int) -> None:
     bus = FaultyBus(MemoryBus(), FAULTS, seed)
@@ -55,9 +41,7 @@ async def test_no_request_is_started_twice_on_a_bad_bus(commands: redis.Redis, s
             await stage.standin(name, start_seconds=0.02, cpus=CPUS)
         stage.directory.publish(EgressView((fleet(*NAMES, cpus=CPUS),)))
         async with stage.desk(SHORT):
-            failures = await asyncio.gather(
-                *(as_livekit_server(stage, track()) for _ in range(REQUESTS))
-            )
+            failures = await asyncio.gather(*(stage.call(track(), TENTH) for _ in range(REQUESTS)))
         started = stage.started
     assert len(started) == len(set(started)), "an id was started twice"
     succeeded = failures.count(None)
@@ -83,7 +67,7 @@ async def test_whatever_desks_that_die_left_behind_one_that_lives_sets_right(
 
     async def later(number: int, request: StartEgressRequest) -> None:
         await asyncio.sleep(number * 0.02)
-        await as_livekit_server(stage, request)
+        await stage.call(request, TENTH)
 
     async with scene(bus, commands) as stage:
         for name in NAMES:
@@ -96,7 +80,7 @@ async def test_whatever_desks_that_die_left_behind_one_that_lives_sets_right(
         assert len(stage.started) == len(set(stage.started)), "an id was started twice"
         bus.faults = Faults()
         async with stage.desk(SHORT) as desk:
-            failures = await asyncio.gather(*(as_livekit_server(stage, r) for r in requests))
+            failures = await asyncio.gather(*(stage.call(r, TENTH) for r in requests))
             assert failures == [None] * REQUESTS
             await desk.settled()
             assert len(desk.ledger.jobs) == REQUESTS

@@ -65,6 +65,13 @@ def test_operator_and_desk_take_the_same_settings_of_a_workload() -> None:
     assert VALUES["operator"].keys() <= VALUES["egress"].keys()
 
 
+def test_both_components_have_a_second_replica_and_lose_one_at_a_time() -> None:
+    for component in ("operator", "egress"):
+        assert VALUES[component]["replicas"] == 2
+        budget = VALUES[component]["podDisruptionBudget"]
+        assert (budget["enabled"], budget["maxUnavailable"]) == (True, 1)
+
+
 def test_charts_and_distribution_have_one_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for chart in ("mediafleet", "mediafleet-crds"):
