@@ -31,7 +31,7 @@ from mediafleet_scheduler.psrpc.envelope import Response
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
 JOB = Job("EG_1", "/rec", "pod-0", "uid", "pod-0", RequestType.WEB, 4.0, "token", 1.5)
-REQUEST = Request("EG_1", RequestType.WEB, True, None, "RM_1", "room")
+REQUEST = Request("EG_1", RequestType.WEB, None, "RM_1", "room")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ CASES: dict[str, tuple[str, Any, RequestType, bool]] = {
     "audio only runs without Chrome": (
         "room_composite",
         ROOM(audio_only=True),
-        R.AUDIO_ROOM_COMPOSITE,
+        R.SDK_AUDIO_ROOM_COMPOSITE,
         False,
     ),
     "web": ("web", livekit.WebEgressRequest(url="https://x"), R.WEB, True),
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[str, Any, RequestType, bool]] = {
     "v2 template audio only": (
         "egress",
         V2(template=TEMPLATE(audio_only=True)),
-        R.AUDIO_ROOM_COMPOSITE,
+        R.SDK_AUDIO_ROOM_COMPOSITE,
         False,
     ),
     "v2 template audio only with layout": (
@@ -101,6 +101,22 @@ def test_the_type_and_whether_chrome_renders_it(
     found = classify(request(field, inner, room_id="RM_1", room_name="r"))
     assert (found.kind, found.needs_chrome) == (kind, chrome)
     assert (found.egress_id, found.room_id, found.room_name) == ("EG_1", "RM_1", "r")
+
+
+@pytest.mark.parametrize(
+    ("field", "inner", "room"),
+    [
+        ("room_composite", ROOM(room_name="inside"), "inside"),
+        ("participant", livekit.ParticipantEgressRequest(room_name="inside"), "inside"),
+        ("track_composite", livekit.TrackCompositeEgressRequest(room_name="inside"), "inside"),
+        ("track", livekit.TrackEgressRequest(room_name="inside"), "inside"),
+        ("egress", V2(template=TEMPLATE(), room_name="inside"), "inside"),
+        ("web", livekit.WebEgressRequest(url="https://x"), "RM_1"),
+    ],
+)
+def test_older_servers_name_the_room_only_inside(field: str, inner: Any, room: str) -> None:
+    assert classify(request(field, inner, room_id="RM_1")).room == room
+    assert classify(request(field, inner, room_id="RM_1", room_name="beside")).room == "beside"
 
 
 def test_an_estimate_replaces_the_cost_where_it_is_admitted() -> None:

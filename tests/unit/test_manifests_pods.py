@@ -12,6 +12,7 @@ from mediafleet_common.api.names import Kind
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.manifests import pods
+from mediafleet_operator.manifests.egress import settings
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, lay_over
 from mediafleet_operator.manifests.pods import Product, make_pod
 from mediafleet_operator.manifests.resource import Resource, fleet_spec, template_hash
@@ -103,10 +104,26 @@ def test_the_init_container_is_told_what_is_ours_and_the_password_stays_in_its_s
     assert told["cpu_cost"]["web_cpu_cost"] == 3
     assert told["cpu_cost"]["track_cpu_cost"] == 0.5
     assert told["cpu_cost"]["max_cpu_utilization"] == 0.8
+    assert told["cpu_cost"]["max_pulse_clients"] == 60
+    assert "max_memory" not in told["cpu_cost"], "what the user's config says of memory stays"
     assert (told["prometheus_port"], told["health_port"]) == (9091, 9092)
     secret = {"secretKeyRef": {"name": "redis", "key": "password"}}
     assert env(pod, "config")["MEDIAFLEET_REDIS_PASSWORD"] == secret
     assert "MEDIAFLEET_REDIS_PASSWORD" not in env(pod, "egress")
+
+
+def test_the_pod_is_told_the_limits_that_the_desk_counts_with() -> None:
+    placement = {
+        "memory": {"maxGb": 8, "costGb": 0.5},
+        "cpuCost": {"sdkAudioRoomComposite": 0.3},
+        "maxPulseClients": 20,
+    }
+    spec = EgressFleetSpec.model_validate({"redis": {"address": "r:1"}, "placement": placement})
+    told = settings(spec)["cpu_cost"]
+    assert told["max_memory"] == 8
+    assert told["memory_cost"] == told["sdk_audio_room_composite_memory_cost"] == 0.5
+    assert told["sdk_audio_room_composite_cpu_cost"] == 0.3
+    assert told["max_pulse_clients"] == 20
 
 
 @pytest.mark.parametrize(

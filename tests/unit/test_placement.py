@@ -14,11 +14,13 @@ from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.ledger import Ledger, Pod
 from mediafleet_scheduler.core.placement import Refusal, WorkerView, choose, why_nowhere
+from mediafleet_scheduler.core.resources import Need
 
 CHANCE = random.Random(0)
 MAX_UTILIZATION = 0.8
 COSTS = CpuCost()
-BIG, SMALL = 4.0, 0.5
+BIG, SMALL = Need(RequestType.PARTICIPANT, 4.0), Need(RequestType.TRACK, 0.5)
+PAGE = Need(RequestType.WEB, 4.0)
 
 
 def pod(name: str, free: float | None, jobs: int = 1, cores: float | None = 10.0) -> WorkerView:
@@ -115,12 +117,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("mode", "cores", "pods", "wanted"), CASES.values(), ids=CASES.keys())
-def test_the_pod_chosen(
-    mode: Mode, cores: float, pods: list[WorkerView], wanted: str | None
-) -> None:
+@pytest.mark.parametrize(("mode", "need", "pods", "wanted"), CASES.values(), ids=CASES.keys())
+def test_the_pod_chosen(mode: Mode, need: Need, pods: list[WorkerView], wanted: str | None) -> None:
     for order in (pods, pods[::-1]):
-        chosen = choose(order, cores, needs_chrome=False, mode=mode, chance=CHANCE)
+        chosen = choose(order, need, mode, CHANCE)
         assert (chosen.name if chosen else None) == wanted
 
 
@@ -134,7 +134,7 @@ def test_the_pod_chosen(
     ids=["idle before the most free", "else the most free", "an idle one must be large enough"],
 )
 def test_type_aware_sends_pages_to_idle_pods(pods: list[WorkerView], wanted: str) -> None:
-    chosen = choose(pods, BIG, needs_chrome=True, mode=Mode.TYPE_AWARE, chance=CHANCE)
+    chosen = choose(pods, PAGE, Mode.TYPE_AWARE, CHANCE)
     assert chosen is not None
     assert chosen.name == wanted
 
@@ -142,7 +142,7 @@ def test_type_aware_sends_pages_to_idle_pods(pods: list[WorkerView], wanted: str
 def test_pods_of_unknown_load_compete_by_two_random_ones() -> None:
     pods = [replace(pod(f"p{n}", 1.0 + n / 10), known=False) for n in range(10)]
     chosen = {
-        choose(pods, SMALL, False, Mode.SPREAD, random.Random(seed)).name  # type: ignore[union-attr]
+        choose(pods, SMALL, Mode.SPREAD, random.Random(seed)).name  # type: ignore[union-attr]
         for seed in range(200)
     }
     assert "p9" in chosen
@@ -154,31 +154,28 @@ def test_a_known_pod_competes_with_two_of_unknown_load() -> None:
     pods = [replace(idle(f"p{n}"), known=False) for n in range(10)]
     best = pod("z", 9.99)
     wins = sum(
-        choose([*pods, best], SMALL, False, Mode.PACK, random.Random(seed)) == best
-        for seed in range(20)
+        choose([*pods, best], SMALL, Mode.PACK, random.Random(seed)) == best for seed in range(20)
     )
     assert wins == 20, "busy before idle in pack, whatever is drawn"
 
 
 @pytest.mark.parametrize(
-    ("states", "sizes", "wanted"),
+    ("states", "ever_fits", "wanted"),
     [
-        ([PodState.READY], [8.0], Refusal.NO_CAPACITY),
-        ([PodState.READY], [2.0], Refusal.NO_TYPE_CAPACITY),
-        ([PodState.READY, PodState.READY], [2.0, 4.0], Refusal.NO_CAPACITY),
-        ([PodState.DRAINING], [8.0], Refusal.DRAINING),
-        ([PodState.DRAINING, PodState.PENDING], [8.0, 8.0], Refusal.DRAINING),
-        ([PodState.DRAINING, PodState.READY], [8.0, 8.0], Refusal.NO_CAPACITY),
-        ([PodState.PENDING], [8.0], Refusal.NO_CAPACITY),
-        ([], [None], Refusal.NO_CAPACITY),
-        ([], [2.0], Refusal.NO_TYPE_CAPACITY),
-        ([], [], Refusal.NO_CAPACITY),
+        ([PodState.READY], True, Refusal.NO_CAPACITY),
+        ([PodState.READY], False, Refusal.NO_TYPE_CAPACITY),
+        ([PodState.DRAINING], True, Refusal.DRAINING),
+        ([PodState.DRAINING], False, Refusal.NO_TYPE_CAPACITY),
+        ([PodState.DRAINING, PodState.PENDING], True, Refusal.DRAINING),
+        ([PodState.DRAINING, PodState.READY], True, Refusal.NO_CAPACITY),
+        ([PodState.PENDING], True, Refusal.NO_CAPACITY),
+        ([], True, Refusal.NO_CAPACITY),
     ],
 )
 def test_the_reason_for_placing_nowhere(
-    states: list[PodState], sizes: list[float | None], wanted: Refusal
+    states: list[PodState], ever_fits: bool, wanted: Refusal
 ) -> None:
-    assert why_nowhere(states, sizes, BIG) is wanted
+    assert why_nowhere(states, ever_fits) is wanted
 
 
 class Simulated:
@@ -196,8 +193,7 @@ class Simulated:
             account = self.ledger.account(each, MAX_UTILIZATION, now)
             free, jobs = account.free_cores, account.jobs
             views.append(WorkerView(each.name, each.uid, each.cores, free, jobs))
-        chrome = kind in (RequestType.ROOM_COMPOSITE, RequestType.WEB)
-        chosen = choose(views, COSTS.of(kind), chrome, self.mode, CHANCE)
+        chosen = choose(views, Need(kind, COSTS.of(kind)), self.mode, CHANCE)
         if chosen is None:
             return None
         self.placed += 1

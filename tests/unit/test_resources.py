@@ -29,6 +29,7 @@ def test_every_request_type_has_a_cost_of_upstream() -> None:
     assert costs == {
         RequestType.ROOM_COMPOSITE: 4.0,
         RequestType.AUDIO_ROOM_COMPOSITE: 1.0,
+        RequestType.SDK_AUDIO_ROOM_COMPOSITE: 1.0,
         RequestType.WEB: 4.0,
         RequestType.AUDIO_WEB: 1.0,
         RequestType.PARTICIPANT: 2.0,

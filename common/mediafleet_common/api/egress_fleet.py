@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.base import Model, rules
-from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.durations import Duration, seconds
 from mediafleet_common.api.shared import (
     ConfigKey,
     Drain,
@@ -32,11 +32,28 @@ class RequestType(StrEnum):
 
     ROOM_COMPOSITE = "room_composite"
     AUDIO_ROOM_COMPOSITE = "audio_room_composite"
+    SDK_AUDIO_ROOM_COMPOSITE = "sdk_audio_room_composite"
+    """Audio-only, without layout and base URL: no page is rendered."""
     WEB = "web"
     AUDIO_WEB = "audio_web"
     PARTICIPANT = "participant"
     TRACK_COMPOSITE = "track_composite"
     TRACK = "track"
+
+    @property
+    def needs_chrome(self) -> bool:
+        """Whether a browser renders it, which takes PulseAudio clients too."""
+        return self in _CHROME
+
+
+_CHROME: Final = frozenset(
+    {
+        RequestType.ROOM_COMPOSITE,
+        RequestType.AUDIO_ROOM_COMPOSITE,
+        RequestType.WEB,
+        RequestType.AUDIO_WEB,
+    }
+)
 
 
 class Mode(StrEnum):
@@ -57,6 +74,9 @@ class CpuCost(Model):
     """Room composite, and v2 template."""
     audio_room_composite: Cost = 1.0
     """Audio-only room composite."""
+    sdk_audio_room_composite: Cost | None = None
+    """Audio-only room composite without layout and base URL, which runs without Chrome. Default: \
+as audioRoomComposite."""
     web: Cost = 4.0
     """Web."""
     audio_web: Cost = 1.0
@@ -70,7 +90,76 @@ class CpuCost(Model):
 
     def of(self, kind: RequestType) -> float:
         """CPUs of one job of a type."""
-        return float(getattr(self, kind.value))
+        cost = getattr(self, kind.value)
+        return float(self.audio_room_composite if cost is None else cost)
+
+
+Gigabytes = Annotated[float, Field(ge=0, le=65536)]
+
+
+class Memory(Model):
+    """Memory that jobs are counted with; desk and pod are told the same. GB are 2^30 bytes."""
+
+    max_gb: Annotated[float, Field(gt=1, le=65536)]
+    """GB that the jobs of a pod may use; egress keeps 1 of them free. Below limits.memory, since \
+egress kills the largest job above it."""
+    cost_gb: Gigabytes = 0.0
+    """GB that a new job is counted with for its first 15 s."""
+    sdk_audio_cost_gb: Gigabytes | None = None
+    """The same for an audio-only room composite that runs without Chrome. Default: as costGb."""
+
+    def of(self, kind: RequestType) -> float:
+        """GB of one job of a type."""
+        if kind is RequestType.SDK_AUDIO_ROOM_COMPOSITE and self.sdk_audio_cost_gb is not None:
+            return self.sdk_audio_cost_gb
+        return self.cost_gb
+
+
+Limit = Annotated[int, Field(ge=0, le=10000)]
+
+
+class Limits(Model):
+    """How many jobs of a type one pod may have at a time; absent: as many as fit."""
+
+    room_composite: Limit | None = None
+    """Room composite, and v2 template."""
+    audio_room_composite: Limit | None = None
+    """Audio-only room composite."""
+    sdk_audio_room_composite: Limit | None = None
+    """Audio-only room composite that runs without Chrome."""
+    web: Limit | None = None
+    """Web."""
+    audio_web: Limit | None = None
+    """Audio-only web."""
+    participant: Limit | None = None
+    """Participant, and v2 media that is transcoded."""
+    track_composite: Limit | None = None
+    """Track composite."""
+    track: Limit | None = None
+    """Track, and v2 media that is passed through."""
+
+    def of(self, kind: RequestType) -> int | None:
+        """How many jobs of a type; `None`: as many as fit."""
+        limit: int | None = getattr(self, kind.value)
+        return limit
+
+
+class Queue(Model):
+    """Waiting for room while pods come."""
+
+    max_wait: Duration | None = None
+    """How long a request may wait for room; 0s: it is refused at once. Wait and start together \
+end 9 s after it was sent. Default: 5s in a fleet with autoscaling, else 0s."""
+    max_length: Annotated[int, Field(ge=1, le=100000)] = 1000
+    """How many requests may wait, refused ones whose place is kept included; more are refused at \
+once."""
+
+
+class WhenFull(StrEnum):
+    """What a client hears of a request for which there is no room."""
+
+    REFUSE = "refuse"
+    SILENT = "silent"
 
 
 class Placement(Model):
@@ -87,6 +176,18 @@ by CPU and condition CpuUnknown says so."""
     max_cpu_utilization: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Share of a pod's CPUs that jobs may take once it is busy (an idle pod may be filled \
 wholly, as egress itself does)."""
+    memory: Memory | None = None
+    """Memory that jobs are counted with. Absent: only what your egress config says is looked at, \
+by the pod alone."""
+    max_pulse_clients: Annotated[int, Field(ge=1, le=10000)] = 60
+    """PulseAudio clients of a pod; a job that needs Chrome is counted with 4 for its first 15 s."""
+    limits: Limits = Limits()
+    """How many jobs of a type one pod may have at a time."""
+    queue: Queue = Queue()
+    """Waiting for room while pods come."""
+    when_full: WhenFull = WhenFull.REFUSE
+    """refuse: the client is told why. silent: no bid, so that egress workers outside of fleets on \
+the same Redis take it. While such workers are seen, every fleet is silent."""
 
 
 class RedisSentinel(Model):
@@ -158,6 +259,9 @@ class EgressConfig(Model):
     """A key of a ConfigMap."""
 
 
+RoomPattern = Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class EgressFleetSpec(Model):
     """What is wanted."""
 
@@ -195,8 +299,15 @@ scale write it."""
     """The user's egress config (api_key, api_secret, ws_url, storage)."""
     placement: Placement = Placement()
     """Which pod gets the next job."""
-    accepts: Annotated[list[RequestType], Field(max_length=7)] = Field(default_factory=list)
+    accepts: Annotated[list[RequestType], Field(max_length=8)] = Field(default_factory=list)
     """Request types that this fleet takes; empty means all."""
+    rooms: Annotated[list[RoomPattern], Field(max_length=100)] = Field(default_factory=list)
+    """Names of rooms that this fleet takes, with * for any text: vip-*. With ! before it, names \
+that it does not take: !vip-*. Empty means all; a request without a room is taken by fleets that \
+name none to take."""
+    priority: Annotated[int, Field(ge=-1000000, le=1000000)] = 0
+    """Of several fleets on one Redis that take a request, the highest is tried first, then by \
+name; a full one leaves it to the next."""
     template: Template = Template()
     """What to add to the pods."""
     drain: Drain = Drain()

@@ -44,6 +44,10 @@ class FleetEntry(Model):
     """Which worker gets the next job."""
     accepts: list[RequestType] = Field(default_factory=list)
     """Request types it takes; empty means all."""
+    rooms: list[str] = Field(default_factory=list)
+    """Names of rooms it takes, with * for any text and ! before those it does not take."""
+    priority: int = 0
+    """The highest is tried first, then by name."""
     workers: list[WorkerEntry] = Field(default_factory=list)
     """Its workers."""
 
@@ -63,7 +67,7 @@ class WorkersFile(Model):
     """`mediafleet egress --workers FILE`."""
 
     fleets: list[FleetEntry]
-    """The fleets; the first that accepts a request and has room gets it."""
+    """The fleets; the first by priority that accepts a request and has room gets it."""
 
 
 class NodeEntry(Model):

@@ -43,6 +43,10 @@ class Load:
     cpu_load: float | None = None
     """Busy share of all its CPUs, 0 to 1."""
     terminating: bool | None = None
+    memory_share: float | None = None
+    """Memory that its jobs use, as a share of what they may; absent unless that is limited."""
+    pulse_share: float | None = None
+    """PulseAudio clients, as a share of those it may have."""
     jobs_by_type: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -95,6 +99,8 @@ def _egress(samples: list[Sample]) -> Load:
         jobs=jobs,
         cpu_load=_total(samples, "livekit_node_cpu_load"),
         terminating=None if terminating is None else terminating > 0,
+        memory_share=_ratio(samples, "memory"),
+        pulse_share=_ratio(samples, "pulse"),
         jobs_by_type=by_type,
     )
 
@@ -102,6 +108,12 @@ def _egress(samples: list[Sample]) -> Load:
 def _total(samples: list[Sample], name: str) -> float | None:
     values = [sample.value for sample in samples if sample.name == name]
     return sum(values) if values else None
+
+
+def _ratio(samples: list[Sample], resource: str) -> float | None:
+    """livekit/egress pkg/stats/monitor.go, updateLoadRatios."""
+    name = "livekit_load_ratio"
+    return _total([each for each in samples if each.labels.get("type") == resource], name)
 
 
 def _whole(value: float | None) -> int | None:

@@ -70,12 +70,26 @@ def pod_spec(spec: EgressFleetSpec, image: str, pull_policy: str | None) -> Mani
 
 def settings(spec: EgressFleetSpec) -> dict[str, Any]:
     """The part of the egress config that is mediafleet's; the desk reckons with the same."""
-    costs = {f"{kind.value}_cpu_cost": spec.placement.cpu_cost.of(kind) for kind in RequestType}
+    placement = spec.placement
+    costs = {f"{kind.value}_cpu_cost": placement.cpu_cost.of(kind) for kind in RequestType}
+    memory: dict[str, float] = {}
+    if placement.memory is not None:
+        sdk_audio = placement.memory.of(RequestType.SDK_AUDIO_ROOM_COMPOSITE)
+        memory = {
+            "max_memory": placement.memory.max_gb,
+            "memory_cost": placement.memory.cost_gb,
+            "sdk_audio_room_composite_memory_cost": sdk_audio,
+        }
     return {
         "redis": _redis(spec.redis),
         "health_port": Port.EGRESS_HEALTH,
         "prometheus_port": Port.EGRESS_METRICS,
-        "cpu_cost": {**costs, "max_cpu_utilization": spec.placement.max_cpu_utilization},
+        "cpu_cost": {
+            **costs,
+            **memory,
+            "max_cpu_utilization": placement.max_cpu_utilization,
+            "max_pulse_clients": placement.max_pulse_clients,
+        },
     }
 
 

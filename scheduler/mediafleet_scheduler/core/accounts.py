@@ -51,6 +51,8 @@ class Job:
     started_at: float | None = None
     server_id: str | None = None
     """psrpc server id of the pod, known once it has answered."""
+    room: str = ""
+    """Its room; empty when it has none."""
 
     def held_until(self) -> float | None:
         """When it stops counting with its whole cost; `None` while that is not known."""
@@ -72,6 +74,9 @@ class Measured:
     """What those use."""
     excess: int = 0
     """Jobs that the pod has and the ledger has not, in this measurement alone."""
+    memory_gb: float | None = None
+    """What all its jobs use."""
+    pulse_clients: float | None = None
 
 
 def share_out(

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.accounts import free_cores
-from mediafleet_scheduler.core.ledger import Account, Ledger, Pod
+from mediafleet_scheduler.core.ledger import Ledger, Pod
+from mediafleet_scheduler.core.resources import Need, Rest, need_of, rest, rules_of
 from mediafleet_scheduler.core.views import Fleet
 
 Counts = Mapping[RequestType, int]
@@ -31,21 +32,61 @@ class Capacity:
 
 def capacity(fleet: Fleet, ledger: Ledger, now: float) -> Capacity:
     """What a fleet takes at this moment; `now` is Unix time."""
-    placement, kinds = fleet.placement, sorted(fleet.accepts)
-    size = pod_cores(fleet)
-    each = None if size is None else _fitting(fleet.placement, kinds, size, size, idle=True)
-    free: dict[RequestType, int] = dict.fromkeys(kinds, 0)
+    placement, rules = fleet.placement, rules_of(fleet.placement)
+    needs = [need_of(kind, placement) for kind in sorted(fleet.accepts)]
+    free: dict[RequestType, int] | None = {need.kind: 0 for need in needs}
     for worker in fleet.workers:
-        if worker.state is not PodState.READY:
+        if worker.state is not PodState.READY or free is None:
             continue
-        pod = Pod(worker.name, worker.uid, worker.cpu_cores)
+        pod = Pod(worker.name, worker.uid, worker.cpu_cores, rules)
         account = ledger.account(pod, placement.max_cpu_utilization, now)
-        counts = _of_pod(placement, kinds, account)
-        if counts is None:
-            return Capacity(None, each)
-        for kind, count in counts.items():
-            free[kind] += count
-    return Capacity(free, each)
+        if pod.cores is None or account.free_cores is None:
+            free = None
+            continue
+        room = _Room(placement, pod.cores, account.free_cores, account.rest, account.jobs == 0)
+        for need in needs:
+            free[need.kind] += room.times(need)
+    return Capacity(free, _of_empty(fleet, needs))
+
+
+def _of_empty(fleet: Fleet, needs: list[Need]) -> Counts | None:
+    size = pod_cores(fleet)
+    if size is None:
+        return None
+    left = rest(rules_of(fleet.placement), (), None, 0.0)
+    room = _Room(fleet.placement, size, size, left, idle=True)
+    return {need.kind: room.times(need) for need in needs}
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What a pod has for jobs to come."""
+
+    placement: Placement
+    cores: float
+    free_cores: float
+    rest: Rest
+    idle: bool
+
+    def times(self, need: Need) -> int:
+        """How many such jobs fit."""
+        left, first = self.free_cores, 0
+        if self.idle:
+            # The first job alone may fill the whole pod; from then on it is a busy one.
+            first = int(need.cores <= self.cores)
+            utilization = self.placement.max_cpu_utilization
+            left = free_cores(self.cores, utilization, 1, need.cores) if first else 0.0
+        by_cores = first + max(0, math.floor(left / need.cores))
+        return int(min(by_cores, self.rest.times(need)))
+
+
+def ever_fits(fleet: Fleet, need: Need) -> bool:
+    """Whether a job fits some pod of a fleet, or one yet to come, as far as is known."""
+    sizes = {worker.cpu_cores for worker in fleet.workers}
+    if fleet.pod_cores is not None or not sizes:
+        sizes.add(fleet.pod_cores)
+    large_enough = any(size is None or size >= need.cores for size in sizes)
+    return large_enough and rest(rules_of(fleet.placement), (), None, 0.0).fits(need)
 
 
 def pod_cores(fleet: Fleet) -> float | None:
@@ -57,26 +98,3 @@ def pod_cores(fleet: Fleet) -> float | None:
     sizes = [worker.cpu_cores for worker in fleet.workers]
     known = [size for size in sizes if size is not None]
     return min(known) if known and len(known) == len(sizes) else None
-
-
-def _of_pod(placement: Placement, kinds: list[RequestType], account: Account) -> Counts | None:
-    cores, free = account.of[0].cores, account.free_cores
-    if cores is None or free is None:
-        return None
-    return _fitting(placement, kinds, cores, free, idle=account.jobs == 0)
-
-
-def _fitting(
-    placement: Placement, kinds: list[RequestType], cores: float, free: float, *, idle: bool
-) -> Counts:
-    """How many of each type fit on a pod that has so much free."""
-    counts: dict[RequestType, int] = {}
-    for kind in kinds:
-        cost = placement.cpu_cost.of(kind)
-        left, first = free, 0
-        if idle:
-            # The first job alone may fill the whole pod; from then on it is a busy one.
-            first = int(cost <= cores)
-            left = free_cores(cores, placement.max_cpu_utilization, 1, cost) if first else 0.0
-        counts[kind] = first + max(0, math.floor(left / cost))
-    return counts

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import CpuCost
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.accounts import Job, Measured, free_cores, share_out, used_cores
 from mediafleet_scheduler.core.queue import Waiting
+from mediafleet_scheduler.core.resources import Rest, Rules, rest
 
 STALE_SECONDS: Final = 20.0
 """A measurement older than this says nothing any more."""
@@ -33,12 +34,13 @@ _NO_JOBS: Final[Mapping[str, Job]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod, as far as its CPUs go."""
+    """A pod, as far as what jobs take of it goes."""
 
     name: str
     uid: str
     cores: float | None
     """`None`: unknown."""
+    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Account:
     """Whether the pod has lately said what it runs."""
     valid_until: float
     """Unix time from when the same jobs count otherwise."""
+    rest: Rest = field(default_factory=Rest)
+    """What is left beside the CPUs."""
 
 
 class Ledger:
@@ -144,7 +148,12 @@ class Ledger:
         if before is not None and at - before.at > STALE_SECONDS:
             before = None
         jobs = self.on(pod.uid).values()
-        self._measured[pod.uid] = share_out(load, jobs, pod.cores, costs, before, at)
+        rules = pod.rules
+        self._measured[pod.uid] = replace(
+            share_out(load, jobs, pod.cores, costs, before, at),
+            memory_gb=_part(load.memory_share, rules.memory.max_gb if rules.memory else None),
+            pulse_clients=_part(load.pulse_share, rules.max_pulse_clients),
+        )
         self._accounts.pop(pod.uid, None)
 
     def keep_only(self, uids: Iterable[str]) -> None:
@@ -182,4 +191,9 @@ class Ledger:
             free_cores=free,
             measured=measured is not None,
             valid_until=min(changes, default=math.inf),
+            rest=rest(pod.rules, jobs, measured, now),
         )
+
+
+def _part(share: float | None, of: float | None) -> float | None:
+    return None if share is None or of is None else share * of

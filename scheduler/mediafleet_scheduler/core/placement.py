@@ -15,6 +15,9 @@ from typing import Final
 
 from mediafleet_common.api.egress_fleet import Mode
 from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.resources import Need, Rest
+
+NOTHING_TAKEN: Final = Rest()
 
 _CHOICES: Final = 2
 """Of pods whose load is unknown, the better of so many random ones: the best of all by stale news
@@ -36,15 +39,18 @@ class WorkerView:
     """Whether all that runs there is known; else only what was placed from here."""
     shunned: bool = False
     """Whether it lately would not bid: it is tried when nobody else is left."""
+    rest: Rest = NOTHING_TAKEN
+    """What is left of it beside its CPUs."""
 
     @property
     def idle(self) -> bool:
         """Whether it runs nothing."""
         return self.jobs == 0
 
-    def fits(self, cores: float) -> bool:
-        """Whether it will take a job that needs so many CPUs, as far as is known."""
-        return self.free_cores is None or self.free_cores >= cores
+    def fits(self, need: Need) -> bool:
+        """Whether it will take a job that needs so much, as far as is known."""
+        enough = self.free_cores is None or self.free_cores >= need.cores
+        return enough and self.rest.fits(need)
 
     @property
     def free_share(self) -> float:
@@ -79,20 +85,17 @@ _KEYS: Final[Mapping[Mode, Callable[[WorkerView, bool], Key]]] = {
 
 
 def choose(
-    pods: Iterable[WorkerView],
-    cores: float,
-    needs_chrome: bool,
-    mode: Mode,
-    chance: random.Random,
+    pods: Iterable[WorkerView], need: Need, mode: Mode, chance: random.Random
 ) -> WorkerView | None:
-    """The pod that gets a job which needs so many CPUs; `None` when it fits nowhere."""
-    fitting = [pod for pod in pods if pod.fits(cores)]
+    """The pod that gets a job which needs so much; `None` when it fits nowhere."""
+    fitting = [pod for pod in pods if pod.fits(need)]
     known = [pod for pod in fitting if pod.known]
     unknown = sorted((pod for pod in fitting if not pod.known), key=lambda pod: pod.name)
     if len(unknown) > _CHOICES:
         unknown = chance.sample(unknown, _CHOICES)
     key = _KEYS[mode]
-    return min(known + unknown, key=lambda pod: key(pod, needs_chrome), default=None)
+    chrome = need.kind.needs_chrome
+    return min(known + unknown, key=lambda pod: key(pod, chrome), default=None)
 
 
 class Refusal(StrEnum):
@@ -103,14 +106,13 @@ class Refusal(StrEnum):
     DRAINING = "Draining"
 
 
-def why_nowhere(states: Iterable[PodState], sizes: Iterable[float | None], cores: float) -> Refusal:
-    """Why a job that needs so many CPUs fits nowhere.
+def why_nowhere(states: Iterable[PodState], ever_fits: bool) -> Refusal:
+    """Why a job fits nowhere.
 
-    Takes the states of all pods that could take its type, and their CPUs (for a fleet without
-    pods, what a pod of it would have).
+    Takes the states of all pods that could take its type, and whether it would fit any of them, or
+    one yet to come, with nothing on it.
     """
-    sizes = tuple(sizes)
-    if sizes and all(size is not None and size < cores for size in sizes):
+    if not ever_fits:
         return Refusal.NO_TYPE_CAPACITY
     present = set(states)
     if PodState.DRAINING in present and PodState.READY not in present:

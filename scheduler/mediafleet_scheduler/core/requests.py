@@ -36,12 +36,20 @@ class Request:
 
     egress_id: str
     kind: RequestType
-    needs_chrome: bool
-    """Whether a browser renders it; an audio-only room composite may do without."""
     estimated_cores: float | None
     """What the request says it needs; replaces the cost where a pod decides on admission."""
     room_id: str = ""
     room_name: str = ""
+
+    @property
+    def needs_chrome(self) -> bool:
+        """Whether a browser renders it."""
+        return self.kind.needs_chrome
+
+    @property
+    def room(self) -> str:
+        """The room by whatever name there is; empty when it is of none."""
+        return self.room_name or self.room_id
 
     def needed_cores(self, costs: CpuCost) -> float:
         """CPUs that a pod must have free to take it."""
@@ -49,9 +57,9 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _Asked:
     kind: RequestType
-    needs_chrome: bool = False
+    room_name: str = ""
 
 
 class _Page(Protocol):
@@ -72,50 +80,66 @@ def classify(payload: bytes) -> Request:
         field = message.WhichOneof("request")
         if field is None:
             raise UnknownRequestTypeError("it names no source to record")
-        kind = _READERS[field](getattr(message, field))
+        asked = _READERS[field](getattr(message, field))
     except DecodeError as error:
         raise UnreadableRequestError("not a StartEgressRequest") from error
     if not 0 < len(message.egress_id) <= MAX_ID_LENGTH:
         raise UnreadableRequestError(f"its egress id has {len(message.egress_id)} characters")
     return Request(
         egress_id=message.egress_id,
-        kind=kind.kind,
-        needs_chrome=kind.needs_chrome,
+        kind=asked.kind,
         estimated_cores=message.estimated_cpu if message.estimated_cpu > 0 else None,
         room_id=message.room_id[:MAX_ID_LENGTH],
-        room_name=message.room_name[:MAX_ID_LENGTH],
+        # Older servers name the room only inside.
+        room_name=(message.room_name or asked.room_name)[:MAX_ID_LENGTH],
     )
 
 
-def _room_composite(data: bytes) -> _Kind:
-    return _page(livekit.RoomCompositeEgressRequest.FromString(data))
+def _room_composite(data: bytes) -> _Asked:
+    request = livekit.RoomCompositeEgressRequest.FromString(data)
+    return _Asked(_page(request), request.room_name)
 
 
-def _page(page: _Page) -> _Kind:
+def _page(page: _Page) -> RequestType:
     if not page.audio_only:
-        return _Kind(RequestType.ROOM_COMPOSITE, needs_chrome=True)
-    needs_chrome = bool(page.layout or page.custom_base_url)
-    return _Kind(RequestType.AUDIO_ROOM_COMPOSITE, needs_chrome)
+        return RequestType.ROOM_COMPOSITE
+    if page.layout or page.custom_base_url:
+        return RequestType.AUDIO_ROOM_COMPOSITE
+    return RequestType.SDK_AUDIO_ROOM_COMPOSITE
 
 
-def _web(data: bytes) -> _Kind:
-    return _site(livekit.WebEgressRequest.FromString(data).audio_only)
+def _web(data: bytes) -> _Asked:
+    return _Asked(_site(livekit.WebEgressRequest.FromString(data).audio_only))
 
 
-def _site(audio_only: bool) -> _Kind:
-    kind = RequestType.AUDIO_WEB if audio_only else RequestType.WEB
-    return _Kind(kind, needs_chrome=True)
+def _site(audio_only: bool) -> RequestType:
+    return RequestType.AUDIO_WEB if audio_only else RequestType.WEB
 
 
-def _v2(data: bytes) -> _Kind:
-    return _source(livekit.StartEgressRequest.FromString(data))
+def _participant(data: bytes) -> _Asked:
+    request = livekit.ParticipantEgressRequest.FromString(data)
+    return _Asked(RequestType.PARTICIPANT, request.room_name)
 
 
-def _replay(data: bytes) -> _Kind:
-    return _source(livekit.ExportReplayRequest.FromString(data))
+def _track_composite(data: bytes) -> _Asked:
+    request = livekit.TrackCompositeEgressRequest.FromString(data)
+    return _Asked(RequestType.TRACK_COMPOSITE, request.room_name)
 
 
-def _source(request: livekit.StartEgressRequest | livekit.ExportReplayRequest) -> _Kind:
+def _track(data: bytes) -> _Asked:
+    return _Asked(RequestType.TRACK, livekit.TrackEgressRequest.FromString(data).room_name)
+
+
+def _v2(data: bytes) -> _Asked:
+    request = livekit.StartEgressRequest.FromString(data)
+    return _Asked(_source(request), request.room_name)
+
+
+def _replay(data: bytes) -> _Asked:
+    return _Asked(_source(livekit.ExportReplayRequest.FromString(data)))
+
+
+def _source(request: livekit.StartEgressRequest | livekit.ExportReplayRequest) -> RequestType:
     match request.WhichOneof("source"):
         case "template":
             return _page(request.template)
@@ -123,21 +147,17 @@ def _source(request: livekit.StartEgressRequest | livekit.ExportReplayRequest) -
             return _site(request.web.audio_only)
         case "media":
             passed_on = request.preset == livekit.EncodingOptionsPreset.PASSTHROUGH
-            return _Kind(RequestType.TRACK if passed_on else RequestType.PARTICIPANT)
+            return RequestType.TRACK if passed_on else RequestType.PARTICIPANT
         case _:
             raise UnknownRequestTypeError("its source is neither template, web nor media")
 
 
-def _always(kind: RequestType) -> Callable[[bytes], _Kind]:
-    return lambda _: _Kind(kind)
-
-
-_READERS: Final[Mapping[str, Callable[[bytes], _Kind]]] = {
+_READERS: Final[Mapping[str, Callable[[bytes], _Asked]]] = {
     "room_composite": _room_composite,
     "web": _web,
-    "participant": _always(RequestType.PARTICIPANT),
-    "track_composite": _always(RequestType.TRACK_COMPOSITE),
-    "track": _always(RequestType.TRACK),
+    "participant": _participant,
+    "track_composite": _track_composite,
+    "track": _track,
     "egress": _v2,
     "replay": _replay,
 }

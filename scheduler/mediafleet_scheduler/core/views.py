@@ -8,6 +8,7 @@ from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.egress_fleet import Placement, RedisSpec, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_scheduler.core.rooms import ALL_ROOMS, RoomNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,23 @@ class Fleet:
     """By name."""
     pod_cores: float | None = None
     """CPUs that a pod yet to come would have; `None`: unknown."""
+    rooms: RoomNames = ALL_ROOMS
+    priority: int = 0
+    """The highest is tried first."""
 
     @property
     def key(self) -> str:
         """`namespace/name`, unique among the fleets of a desk."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def rank(self) -> tuple[int, str, str]:
+        """Of fleets that take a request, the order in which they are tried."""
+        return (-self.priority, self.name, self.namespace)
+
+    def takes(self, kind: RequestType, room: str) -> bool:
+        """Whether requests of a type for a room (empty: none) are this fleet's."""
+        return kind in self.accepts and self.rooms.take(room)
 
 
 @dataclass(frozen=True, slots=True)

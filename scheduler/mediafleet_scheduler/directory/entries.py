@@ -11,6 +11,7 @@ from mediafleet_common.api.files import (
     NodesFile,
     WorkersFile,
 )
+from mediafleet_scheduler.core.rooms import room_names
 from mediafleet_scheduler.core.sources import source
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Node, PoolView, Worker
 
@@ -44,6 +45,9 @@ def _fleet(entry: FleetEntry) -> Fleet:
             )
             for worker in sorted(entry.workers, key=lambda worker: worker.name)
         ),
+        pod_cores=entry.placement.cpu,
+        rooms=room_names(entry.rooms),
+        priority=entry.priority,
     )
 
 

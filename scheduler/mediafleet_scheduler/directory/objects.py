@@ -25,6 +25,7 @@ from mediafleet_common.api.names import (
 )
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.quantities import quantity
+from mediafleet_scheduler.core.rooms import room_names
 from mediafleet_scheduler.core.sources import source
 from mediafleet_scheduler.directory.views import (
     EgressView,
@@ -185,6 +186,8 @@ def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts]) -> Fleet:
             for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         ),
         pod_cores=placement.cpu or quantity(limits.get("cpu", "")),
+        rooms=room_names(fleet.spec.rooms),
+        priority=fleet.spec.priority,
     )
 
 

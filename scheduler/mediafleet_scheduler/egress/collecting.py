@@ -57,7 +57,7 @@ class DeskCollector(Collector):
 def _sums(fleet: Fleet, ledger: Ledger) -> tuple[int, float]:
     now, jobs, cores = time.time(), 0, 0.0
     for worker in fleet.workers:
-        account = ledger.account(pod_of(worker), fleet.placement.max_cpu_utilization, now)
+        account = ledger.account(pod_of(fleet, worker), fleet.placement.max_cpu_utilization, now)
         jobs += account.jobs
         if worker.state is PodState.READY:
             cores += max(0.0, account.free_cores or 0.0)

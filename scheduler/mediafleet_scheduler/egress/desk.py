@@ -67,7 +67,8 @@ class Desk:
 
     def _affinity(self, message: envelope.Request) -> float | None:
         request = _read(message)
-        return _GLADLY if self._tools.pods.accepting(request.kind) else None
+        accepting = self._tools.pods.accepting(request.kind, request.room)
+        return _GLADLY if accepting else None
 
     async def _answer(self, message: envelope.Request) -> bytes:
         request = _read(message)
@@ -82,7 +83,7 @@ class Desk:
         try:
             return await asyncio.shield(task)
         except RefusedError as error:
-            fleets = self._tools.pods.accepting(request.kind)
+            fleets = self._tools.pods.accepting(request.kind, request.room)
             fleet = label(fleets[0]) if fleets else ""
             self._tools.metrics.rejections.labels(fleet, error.reason).inc()
             _log.warning("refused %s: %s", printable(request.egress_id), error.message)

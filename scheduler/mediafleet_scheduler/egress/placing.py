@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.capacity import ever_fits
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.core.placement import Refusal, choose, why_nowhere
 from mediafleet_scheduler.core.requests import Request
+from mediafleet_scheduler.core.resources import need_of
 from mediafleet_scheduler.directory.views import Fleet
-from mediafleet_scheduler.egress.pods import Pods, states_and_sizes
+from mediafleet_scheduler.egress.pods import Pods
 from mediafleet_scheduler.egress.records import Record
 from mediafleet_scheduler.egress.store import Claim, Claimed, Store, StoreError
 
@@ -173,18 +175,17 @@ class Placer:
     def _choose(self, wish: _Wish) -> Found:
         """The best place on the local copy."""
         request, now = wish.request, time.time()
-        fleets = self._pods.accepting(request.kind)
-        cores = 0.0
-        for fleet in fleets:
-            cores = request.needed_cores(fleet.placement.cpu_cost)
+        fleets = self._pods.accepting(request.kind, request.room)
+        needs = [need_of(request.kind, each.placement, request.estimated_cores) for each in fleets]
+        for fleet, need in zip(fleets, needs, strict=True):
             pods = self._pods.candidates(fleet, now, wish.excluded)
-            mode = fleet.placement.mode
-            pod = choose(pods, cores, request.needs_chrome, mode, self._chance)
+            pod = choose(pods, need, fleet.placement.mode, self._chance)
             if pod is not None:
                 return Placed(self._job(fleet, pod.uid, wish, now), fleet)
-        if not fleets:
-            return Nowhere(Refusal.NO_TYPE_CAPACITY, cores)
-        return Nowhere(why_nowhere(*states_and_sizes(fleets), cores), cores)
+        states = [worker.state for fleet in fleets for worker in fleet.workers]
+        fits = any(ever_fits(*each) for each in zip(fleets, needs, strict=True))
+        cores = min((need.cores for need in needs), default=0.0)
+        return Nowhere(why_nowhere(states, fits), cores)
 
     def _job(self, fleet: Fleet, uid: str, wish: _Wish, now: float) -> Job:
         worker = self._pods.by_uid[uid][1]
@@ -198,4 +199,5 @@ class Placer:
             cores=fleet.placement.cpu_cost.of(wish.request.kind),
             token=wish.token,
             claimed_at=now,
+            room=wish.request.room,
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.ledger import Ledger, Pod
 from mediafleet_scheduler.core.placement import WorkerView
+from mediafleet_scheduler.core.resources import rules_of
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Worker
 
 
@@ -19,13 +20,14 @@ class Pods:
         self._ledger = ledger
         self._fleets: tuple[Fleet, ...] = ()
         self._by_uid: dict[str, tuple[Fleet, Worker]] = {}
+        self._sizes: dict[str, Pod] = {}
         self._shunned: dict[str, float] = {}
         self.complete_until = 0.0
         """Until when (loop time) the ledger is known to hold every job of every pod."""
 
     @property
     def fleets(self) -> tuple[Fleet, ...]:
-        """All fleets."""
+        """All fleets, in the order in which they are tried."""
         return self._fleets
 
     @property
@@ -35,14 +37,15 @@ class Pods:
 
     def follow(self, view: EgressView) -> None:
         """The directory has a new view."""
-        self._fleets = view.fleets
+        self._fleets = tuple(sorted(view.fleets, key=lambda fleet: fleet.rank))
         self._by_uid = {w.uid: (fleet, w) for fleet in view.fleets for w in fleet.workers}
+        self._sizes = {w.uid: pod_of(fleet, w) for fleet, w in self._by_uid.values()}
         self._shunned = {uid: at for uid, at in self._shunned.items() if uid in self._by_uid}
         self._ledger.keep_only(self._by_uid)
 
-    def accepting(self, kind: RequestType) -> list[Fleet]:
-        """The fleets that take a type, in order."""
-        return [fleet for fleet in self._fleets if kind in fleet.accepts]
+    def accepting(self, kind: RequestType, room: str) -> list[Fleet]:
+        """The fleets that take a type for a room (empty: none), in order."""
+        return [fleet for fleet in self._fleets if fleet.takes(kind, room)]
 
     def candidates(self, fleet: Fleet, now: float, excluded: Collection[str]) -> list[WorkerView]:
         """The pods of a fleet that may be given work; `now` is Unix time."""
@@ -65,7 +68,8 @@ class Pods:
     def _seen(
         self, fleet: Fleet, worker: Worker, now: float, loop_now: float, complete: bool
     ) -> WorkerView:
-        account = self._ledger.account(pod_of(worker), fleet.placement.max_cpu_utilization, now)
+        size = self._sizes[worker.uid]
+        account = self._ledger.account(size, fleet.placement.max_cpu_utilization, now)
         return WorkerView(
             name=worker.name,
             uid=worker.uid,
@@ -74,21 +78,13 @@ class Pods:
             jobs=account.jobs,
             known=account.measured or complete,
             shunned=self._shunned.get(worker.uid, 0.0) > loop_now,
+            rest=account.rest,
         )
 
 
-def pod_of(worker: Worker) -> Pod:
-    """A worker, as far as its CPUs go."""
-    return Pod(worker.name, worker.uid, worker.cpu_cores)
-
-
-def states_and_sizes(fleets: Iterable[Fleet]) -> tuple[list[PodState], list[float | None]]:
-    """The states of all pods of fleets, and how many CPUs they have or would have."""
-    states = [worker.state for fleet in fleets for worker in fleet.workers]
-    sizes: list[float | None] = []
-    for fleet in fleets:
-        sizes += [worker.cpu_cores for worker in fleet.workers] or [fleet.placement.cpu]
-    return states, sizes
+def pod_of(fleet: Fleet, worker: Worker) -> Pod:
+    """A worker of a fleet, as far as what jobs take of it goes."""
+    return Pod(worker.name, worker.uid, worker.cpu_cores, rules_of(fleet.placement))
 
 
 def label(fleet: Fleet) -> str:

@@ -115,4 +115,4 @@ class Scraper:
         if known is None:
             return
         fleet, worker = known
-        self._ledger.measure(pod_of(worker), load, fleet.placement.cpu_cost, time.time())
+        self._ledger.measure(pod_of(fleet, worker), load, fleet.placement.cpu_cost, time.time())
