@@ -42,6 +42,7 @@ class WorkType(StrEnum):
 
     ROOM_COMPOSITE = "room_composite"
     AUDIO_ROOM_COMPOSITE = "audio_room_composite"
+    SDK_AUDIO_ROOM_COMPOSITE = "sdk_audio_room_composite"
     WEB = "web"
     AUDIO_WEB = "audio_web"
     PARTICIPANT = "participant"
