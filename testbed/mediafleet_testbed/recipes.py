@@ -13,6 +13,7 @@ from pathlib import Path
 from .errors import ToolError
 from .paths import TOOLCHAIN
 
+KEDA_MODULE = "github.com/kedacore/keda/v2"
 _KUBE_VERSION_PACKAGES = ("k8s.io/client-go/pkg/version", "k8s.io/component-base/version")
 
 
@@ -52,12 +53,18 @@ class GoTool:
             for package in ("pkg/chartutil", "pkg/lint/rules"):
                 flags.append(f"-X {self.module}/{package}.k8sVersionMajor=1")
                 flags.append(f"-X {self.module}/{package}.k8sVersionMinor={minor}")
+        if self.folder == "keda":
+            flags.append(f"-X {self.module}/version.Version={self.version.removeprefix('v')}")
         return " ".join(flags)
 
 
 def _kube(name: str, usual_seconds: int) -> GoTool:
     package = f"k8s.io/kubernetes/cmd/{name}"
     return GoTool(name, "kubernetes", package, "k8s.io/kubernetes", usual_seconds)
+
+
+def _keda(name: str, usual_seconds: int) -> GoTool:
+    return GoTool(f"keda-{name}", "keda", f"{KEDA_MODULE}/cmd/{name}", KEDA_MODULE, usual_seconds)
 
 
 TOOLS: dict[str, GoTool] = {
@@ -86,6 +93,8 @@ TOOLS: dict[str, GoTool] = {
             ("version", "--short"),
         ),
         GoTool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", 80),
+        _keda("operator", 420),
+        _keda("adapter", 15),
     )
 }
 
@@ -104,6 +113,9 @@ NODE_TOOLS = (
     "coredns",
     KUBECTL,
 )
+
+KEDA_TOOLS = ("keda-operator", "keda-adapter")
+"""What autoscaling is tested against; built only for the tests that need it."""
 
 DEBIAN_PROGRAMS: dict[str, str] = {
     "containerd": "containerd",
