@@ -1,0 +1,197 @@
+"""Demand of a fleet or pool, and how many pods that asks for. Pure.
+
+Two steps: what the desk knows -> `FleetDemand` (common.api.demand), and that with a trigger
+(core/trigger.py) -> a number of pods. What is not known raises; it is never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from mediafleet_common.api.demand import SESSION, FleetDemand
+from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.names import Kind, PodState
+from mediafleet_scheduler.core.advertised import NodeKey, node_key
+from mediafleet_scheduler.core.capacity import Counts, capacity, pod_cores
+from mediafleet_scheduler.core.ledger import Ledger, Pod
+from mediafleet_scheduler.core.ordering import Room
+from mediafleet_scheduler.core.queue import of_fleet
+from mediafleet_scheduler.core.trigger import Metric, Trigger, TriggerError
+from mediafleet_scheduler.core.views import Fleet, Node, PoolView, Worker
+
+_ROUNDING: Final = 1e-9
+"""Sums of costs are off by less; without it a pod too many would be wanted now and then."""
+
+
+class UnknownDemandError(Exception):
+    """What a trigger asks for is not known at this moment; the text says why."""
+
+
+def unknown(kind: Kind, namespace: str, name: str, reason: str, now: float) -> FleetDemand:
+    """A fleet of which nothing is known."""
+    return FleetDemand(
+        kind=kind, namespace=namespace, name=name, known=False, reason=reason, at=now
+    )
+
+
+def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> FleetDemand:
+    """The demand of an egress fleet by the ledger; `now` is Unix time.
+
+    `complete` says that the ledger surely holds every job of every pod. Else each ready pod must
+    have told its load lately.
+    """
+    ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
+    utilization = fleet.placement.max_cpu_utilization
+    accounts = {w.uid: ledger.account(_pod(w), utilization, now) for w in ready}
+    silent = [w.name for w in ready if not (complete or accounts[w.uid].measured)]
+    if silent:
+        reason = _silent(silent, "has not told its load lately")
+        return unknown(Kind.EGRESS_FLEET, fleet.namespace, fleet.name, reason, now)
+    fits, cores = capacity(fleet, ledger, now), pod_cores(fleet)
+    size = None if cores is None or fits.free is None else cores * utilization
+    most = math.inf if size is None else size
+    waiting = of_fleet(ledger.waiting.values(), fleet.key, now)
+    return FleetDemand(
+        kind=Kind.EGRESS_FLEET,
+        namespace=fleet.namespace,
+        name=fleet.name,
+        known=True,
+        at=now,
+        ready=len(ready),
+        busy=sum(account.jobs > 0 for account in accounts.values()),
+        work=sum(account.jobs for account in accounts.values()),
+        used=sum(min(most, _used(fleet, ledger, w, accounts[w.uid].jobs)) for w in ready),
+        size=size,
+        free={} if size is None else _counts(fits.free),
+        each={} if size is None else _counts(fits.each),
+        queued=_counts(Counter(each.kind for each in waiting)),
+        queued_cost=float(sum(min(most, each.cores) for each in waiting)),
+    )
+
+
+def _pod(worker: Worker) -> Pod:
+    return Pod(worker.name, worker.uid, worker.cpu_cores)
+
+
+def _used(fleet: Fleet, ledger: Ledger, worker: Worker, jobs: int) -> float:
+    """CPUs that the jobs of a pod cost; one that the ledger does not have costs the most."""
+    own = ledger.on(worker.uid).values()
+    dearest = max(fleet.placement.cpu_cost.of(kind) for kind in RequestType)
+    return sum(job.cores for job in own) + max(0, jobs - len(own)) * dearest
+
+
+def _counts(counts: Counts | None) -> dict[str, int]:
+    return {kind.value: counts[kind] for kind in sorted(counts)} if counts else {}
+
+
+def _silent(names: list[str], what: str) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{min(names)}{more} {what}"
+
+
+def pool_demand(pool: PoolView, rooms: Mapping[NodeKey, Room], now: float) -> FleetDemand:
+    """The demand of a pool by the loads of its ready nodes; `rooms` has those that are known."""
+    ready = [node for node in pool.nodes if node.source is None and node.state is PodState.READY]
+    known = [(node, rooms[node_key(node)]) for node in ready if node_key(node) in rooms]
+    told = [(node, room, room.sessions) for node, room in known if room.sessions is not None]
+    if len(told) < len(ready):
+        silent = _silent_nodes(ready, (node for node, _, _ in told))
+        reason = _silent(silent, "does not tell its sessions")
+        return unknown(Kind.ORCHESTRATOR_POOL, pool.namespace, pool.name, reason, now)
+    work = sum(sessions for _, _, sessions in told)
+    sizes = [room.capacity for _, room, _ in told] or [pool.sessions_max]
+    capacities = [size for size in sizes if size]
+    sized = len(capacities) == len(sizes)
+    return FleetDemand(
+        kind=Kind.ORCHESTRATOR_POOL,
+        namespace=pool.namespace,
+        name=pool.name,
+        known=True,
+        at=now,
+        ready=len(ready),
+        busy=sum(sessions > 0 for _, _, sessions in told),
+        work=work,
+        used=float(work),
+        size=sum(capacities) / len(capacities) if sized else None,
+        free={SESSION: sum(room.free or 0 for _, room, _ in told)} if sized else {},
+        each={SESSION: min(capacities)} if sized else {},
+    )
+
+
+def _silent_nodes(ready: Iterable[Node], told: Iterable[Node]) -> list[str]:
+    return sorted({node.name for node in ready} - {node.name for node in told})
+
+
+def wanted(demand: FleetDemand, trigger: Trigger) -> int:
+    """How many pods a trigger asks for.
+
+    Raises:
+        UnknownDemandError: that is not known.
+        TriggerError: this fleet can never answer the trigger.
+    """
+    if not demand.known:
+        raise UnknownDemandError(demand.reason or "the demand is not known")
+    _check(demand, trigger)
+    queued = sum(demand.queued.values())
+    match trigger.metric:
+        case Metric.UTILIZATION:
+            used = demand.used + demand.queued_cost
+            return _up(used / (_size(demand) * trigger.target))
+        case Metric.SESSIONS:
+            return _up((demand.work + queued) / trigger.target)
+        case Metric.QUEUE:
+            if trigger.type is not None:
+                queued = demand.queued.get(trigger.type, 0)
+            return demand.busy + _up(queued / trigger.target)
+        case Metric.SLOTS:
+            return _for_slots(demand, trigger)
+
+
+def active(demand: FleetDemand, trigger: Trigger) -> bool:
+    """Whether there is something to do: more than `activation` jobs or sessions run or wait.
+
+    Raises:
+        UnknownDemandError: that is not known.
+        TriggerError: this fleet can never answer the trigger.
+    """
+    if not demand.known:
+        raise UnknownDemandError(demand.reason or "the demand is not known")
+    _check(demand, trigger)
+    return demand.work + sum(demand.queued.values()) > trigger.activation
+
+
+def _check(demand: FleetDemand, trigger: Trigger) -> None:
+    is_pool = demand.kind is not Kind.EGRESS_FLEET
+    if trigger.metric is Metric.QUEUE and is_pool:
+        raise TriggerError("metric queue: nothing queues for a pool; use sessions or slots")
+    kind = trigger.type
+    if kind is None or (not demand.each and is_pool == (kind == SESSION)):
+        return
+    takes = [SESSION] if is_pool else sorted(demand.each)
+    if kind not in takes:
+        raise TriggerError(f"type {kind}: {demand.name} takes {', '.join(takes)}")
+
+
+def _size(demand: FleetDemand) -> float:
+    if not demand.size:
+        raise UnknownDemandError(f"the size of a pod of {demand.name} is not known")
+    return demand.size
+
+
+def _for_slots(demand: FleetDemand, trigger: Trigger) -> int:
+    """Pods for `target` free places, beyond what waits; never fewer than have work."""
+    size = _size(demand)
+    kind = trigger.type or min(demand.each, key=lambda kind: (demand.each[kind], kind))
+    each = demand.each[kind]
+    if not each:
+        raise TriggerError(f"type {kind}: not even one fits on a pod of {demand.name}")
+    taken = _up(demand.queued_cost / size * each)
+    missing = math.ceil(trigger.target) + taken - demand.free.get(kind, 0)
+    return max(demand.busy, demand.ready + math.ceil(missing / each))
+
+
+def _up(pods: float) -> int:
+    return math.ceil(pods - _ROUNDING)
