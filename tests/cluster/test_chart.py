@@ -179,7 +179,8 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
         service("locked-redis", 6379, 6379),
     )
     redis = [{"address": LOCKED_REDIS, "passwordSecret": PASSWORD}]
-    with deployed(node, workspace, {"rbac": {"nodes": False}, "egress": {"redis": redis}}) as it:
+    values = {"rbac": {"nodes": False}, "egress": {"replicas": 2, "redis": redis}}
+    with deployed(node, workspace, values) as it:
         yield it
 
 

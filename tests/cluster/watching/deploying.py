@@ -26,8 +26,10 @@ Values = Mapping[str, Any]
 ONE_NAMESPACE: Final[Values] = {
     "rbac": {"scope": "namespace"},
     "logs": {"json": False},
-    # The Lease's second candidate would only wait, and there are two cores for all.
+    # The Lease's second candidate would only wait, and there are two cores for all. A second desk
+    # would hide what the death of the first one does.
     "operator": {"replicas": 1},
+    "egress": {"replicas": 1},
 }
 
 
