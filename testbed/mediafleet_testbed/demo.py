@@ -128,7 +128,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]{STAND_INS}[/bold]\n")
+    console.print(f"[bold]{STAND_INS}[/bold]\n", soft_wrap=not console.is_terminal)
     target = TARGETS[options.cluster]()
     sys.exit(0 if _run(target, console, keep=options.keep) else 1)
 

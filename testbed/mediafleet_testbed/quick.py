@@ -169,7 +169,8 @@ async def run(console: Console) -> Claims:
     claims = Claims()
     console.print(
         "[bold]Stand-ins: the egress workers and orchestrator nodes (processes that record and "
-        "transcode nothing). Real: Redis, both desks, every message between them.[/bold]"
+        "transcode nothing). Real: Redis, both desks, every message between them.[/bold]",
+        soft_wrap=not console.is_terminal,
     )
     with tempfile.TemporaryDirectory(prefix="mediafleet-quick-") as scratch:
         directory = Path(scratch)
