@@ -12,6 +12,10 @@ def main() -> None:
         from mediafleet.egress_config import main as egress_config
 
         sys.exit(egress_config(sys.argv[2:]))
+    if sys.argv[1:2] == ["wait-address"]:
+        from mediafleet.wait_address import main as wait_address
+
+        sys.exit(wait_address(sys.argv[2:]))
     from mediafleet.commands import app
 
     app()

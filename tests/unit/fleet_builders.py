@@ -13,6 +13,7 @@ from mediafleet_operator.core.actions import (
     Delete,
     Drain,
     Mark,
+    SetDoor,
     SetReplicas,
     Undrain,
 )
@@ -111,6 +112,8 @@ def _words(action: Action) -> str:
         case Delete(view, reason, grace):
             tail = f" grace {grace}" if grace is not None else ""
             return f"delete {view.slot} {reason.value}{tail}"
+        case SetDoor(view, is_open):
+            return f"{'open' if is_open else 'shut'} {view.slot}"
         case Mark(view, state, address, busy):
             parts = [state.value if state else "", address or ""]
             parts.append({None: "", True: "busy", False: "idle"}[busy])

@@ -19,6 +19,8 @@ from mediafleet_operator.core.actions import (
     Delete,
     Drain,
     Mark,
+    OnPod,
+    SetDoor,
     SetReplicas,
     Undrain,
 )
@@ -29,6 +31,8 @@ STEP: Final = 0.5
 ON_ITS_WAY_SECONDS: Final = 1.8
 """Work given to a pod while it was listed may arrive so much later; less than the settle time."""
 START_SECONDS: Final = 3.0
+DOOR_SECONDS: Final = 1.9
+"""A shut door still lets connections in for so long."""
 BAD: Final = "bad"
 """A template whose pods crash."""
 
@@ -66,6 +70,10 @@ class World:
         self.stale_chance = 0.0
         self.new_jobs = 0.3
         """Chance that a serving pod gets a job in a step."""
+        self.old_friends = 0.0
+        """Chance that a pod which drains, and whose door is open, gets one all the same."""
+        self.doors = False
+        """Whether pods have a door (a Service of their own, and a readiness gate)."""
         self._plan = plan
         self._random = random.Random(seed)
         self._uids = 0
@@ -126,7 +134,8 @@ class World:
                 self.loads.pop(uid, None)
             return
         starts = body.ready_at is not None and self.now >= body.ready_at
-        if starts and not view.ready and not view.over and view.node_lost_since is None:
+        shut = view.door_open is False
+        if starts and not (shut or view.ready or view.over or view.node_lost_since is not None):
             body.ready_at = None
             self.change(uid, ready=True, work_running=True)
 
@@ -140,6 +149,15 @@ class World:
                 if view.serving and self._random.random() < self.new_jobs:
                     delay = self._random.uniform(0, ON_ITS_WAY_SECONDS)
                     body.on_their_way.append(self.now + delay)
+            drains = view.state is PodState.DRAINING and view.work_running and not view.deleting
+            if drains and self._lets_in(view) and self._random.random() < self.old_friends:
+                body.jobs.append(self.now + self._random.uniform(1, 10))
+
+    def _lets_in(self, view: PodView) -> bool:
+        shut_at = view.door_shut_at
+        return bool(view.door_open) or (
+            shut_at is not None and self.now < shut_at + DOOR_SECONDS and not view.over
+        )
 
     def _probe(self) -> None:
         for uid, body in self.pods.items():
@@ -174,8 +192,9 @@ class World:
             self._create(action.slot)
         else:
             body = self.pods.get(action.pod.uid)
-            # Everything done to a pod is conditional on its resourceVersion.
-            if body and body.view.resource_version == action.pod.resource_version:
+            # Everything done to a pod is conditional on its resourceVersion, but for its door.
+            same = body and body.view.resource_version == action.pod.resource_version
+            if body and (same or isinstance(action, SetDoor)):
                 self._change(body, action)
 
     def _create(self, slot: int) -> None:
@@ -193,11 +212,12 @@ class World:
             state=PodState.PENDING,
             created_at=self.now,
             trouble=Reason.CRASH_LOOP if template == BAD else None,
+            door_open=False if self.doors else None,
         )
         starts = None if template == BAD else self.now + self._random.uniform(0.5, START_SECONDS)
         self.pods[view.uid] = Body(view, starts)
 
-    def _change(self, body: Body, action: Mark | Drain | Undrain | Delete) -> None:
+    def _change(self, body: Body, action: OnPod) -> None:
         uid = body.view.uid
         match action:
             case Drain(_, reason):
@@ -211,8 +231,18 @@ class World:
             case Mark(_, state, _, busy):
                 marks = {"state": state, "busy_label": busy}
                 self.change(uid, **{key: each for key, each in marks.items() if each is not None})
+            case SetDoor():
+                self._set_door(body, is_open=action.open)
             case Delete():
                 self._delete(body, action)
+
+    def _set_door(self, body: Body, *, is_open: bool) -> None:
+        if is_open and body.ready_at is None and body.view.work_running:
+            body.ready_at = self.now
+        ready = body.view.ready and is_open
+        # Kubernetes' times are whole seconds.
+        shut_at = None if is_open else float(int(self.now))
+        self.change(body.view.uid, door_open=is_open, door_shut_at=shut_at, ready=ready)
 
     def _delete(self, body: Body, action: Delete) -> None:
         view = body.view
@@ -223,6 +253,8 @@ class World:
         work = len(body.jobs) + len(body.on_their_way if view.ready else ())
         if work and not view.over and not (late and action.reason is Reason.DRAIN_TIMED_OUT):
             raise BusyPodDeletedError(f"{view.name} with {work} jobs: {action.reason}")
+        if action.reason is Reason.DRAIN_FINISHED and view.work_running and self._lets_in(view):
+            raise BusyPodDeletedError(f"{view.name}: its door still lets connections in")
         self.change(view.uid, deleting=True)
 
 

@@ -50,6 +50,14 @@ class KubeServer:
         path = target.path.removesuffix("/status")
         return self._write("patch", target, lambda: self._patch(path, body))
 
+    async def merge_lists(self, target: Target, body: Json) -> Json:
+        """Conditions by type, as a strategic merge does it."""
+        path = target.path.removesuffix("/status")
+        conditions = body["status"]["conditions"]
+        there = self._there(path).get("status", {}).get("conditions", [])
+        new = {each["type"]: each for each in [*there, *conditions]}
+        return await self.patch(target, {**body, "status": {"conditions": list(new.values())}})
+
     async def replace(self, target: Target, body: Json) -> Json:
         return self._write("update", target, lambda: self._patch(target.path, body))
 

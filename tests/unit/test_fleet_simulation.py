@@ -58,6 +58,30 @@ def test_no_busy_pod_is_deleted_and_the_wanted_number_is_reached(
     assert cluster.settled, [body.view for body in cluster.pods.values()]
 
 
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**16),
+    story=commands,
+    crash=st.sampled_from([0.0, 0.3]),
+    stale=st.sampled_from([0.0, 0.3]),
+)
+def test_behind_a_door_no_work_is_cut_although_gateways_go_on_calling(
+    seed: int, story: list[Command], crash: float, stale: float
+) -> None:
+    cluster = world(seed, replicas=3)
+    cluster.spec = replace(cluster.spec, slots_own_things=True)
+    cluster.doors, cluster.old_friends = True, 0.2
+    cluster.crash_chance, cluster.stale_chance = crash, stale
+    cluster.run(10)
+    for command in story:
+        command.do(cluster)  # A busy pod deleted raises here.
+    cluster.old_friends = 0.0
+    heal(cluster)
+    cluster.run(LONG)
+
+    assert cluster.settled, [body.view for body in cluster.pods.values()]
+
+
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**16), story=commands, strategy=strategies)
 def test_a_settled_fleet_is_left_alone(seed: int, story: list[Command], strategy: Strategy) -> None:

@@ -16,13 +16,21 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, patch, delete]
+# The readiness gate of pods that have a Service of their own.
+- apiGroups: [""]
+  resources: [pods/status]
+  verbs: [patch]
 # Per pool: the advertiser, its Service, and what lets it watch. Nobody can grant by a Role what
-# they may not do themselves, so this grants no more than the rules here say.
+# they may not do themselves, so this grants no more than the rules here say. Services of slots
+# (address node_port, load_balancer) are also watched for their addresses, and go with the slot.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, create, patch]
 - apiGroups: [""]
-  resources: [services, serviceaccounts]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [serviceaccounts]
   verbs: [get, create, patch]
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]

@@ -68,12 +68,18 @@ class Annotation(StrEnum):
 
     ADDRESS = f"{GROUP}/address"
     """URL under which a gateway reaches the node."""
+    SERVICE_ADDR = f"{GROUP}/service-addr"
+    """The same as go-livepeer's -serviceAddr wants it, for nodes that learn it when scheduled."""
     DRAIN_STARTED = f"{GROUP}/drain-started"
     """RFC 3339 with milliseconds, UTC: when the pod was marked draining."""
     DRAIN_REASON = f"{GROUP}/drain-reason"
     """Why it drains: a value of `DrainReason`."""
     CORDONED = f"{GROUP}/cordoned"
     """`"true"`: a person wants no new work on this pod; it is drained and replaced."""
+
+
+SERVING_GATE: Final = f"{GROUP}/serving"
+"""Readiness gate of pods behind a Service of their own: false shuts it to new connections."""
 
 
 class PodState(StrEnum):
@@ -139,6 +145,10 @@ class Reason(StrEnum):
     CPU_NOT_DECLARED = "CpuNotDeclared"
     ADDRESS_KNOWN = "AddressKnown"
     ADDRESS_UNKNOWN = "AddressUnknown"
+    ADDRESS_REFUSED = "AddressRefused"
+    """It is one that gateways cannot reach."""
+    HOST_PORT_REFUSED = "HostPortRefused"
+    """The namespace's Pod Security level refuses host ports."""
     SCALED_UP = "ScaledUp"
     SCALED_DOWN = "ScaledDown"
     DRAIN_STARTED = "DrainStarted"
@@ -154,6 +164,8 @@ class Container(StrEnum):
     NODE = "node"
     CONFIG = "config"
     AGENT = "agent"
+    ADDRESS = "address"
+    """Waits until the node's address is known."""
 
 
 class Port:

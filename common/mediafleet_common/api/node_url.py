@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -57,3 +58,26 @@ def parse_node_url(url: str) -> NodeUrl:
     if port == 0:
         raise BadNodeUrlError("port 0 cannot be dialled")
     return NodeUrl(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+
+
+def unreachable(url: NodeUrl, *, allow_private: bool) -> str | None:
+    """Why gateways elsewhere cannot reach a URL, as far as its host alone tells; `None`: they may.
+
+    Names are not looked up.
+    """
+    if url.host == "localhost" or url.host.endswith(".localhost"):
+        return "is this machine itself"
+    try:
+        ip = ipaddress.ip_address(url.host)
+    except ValueError:
+        return None
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback:
+        return "is a loopback address"
+    if ip.is_unspecified:
+        return "is the unspecified address"
+    if ip.is_link_local or ip.is_multicast:
+        return "is a link-local or multicast address"
+    if not ip.is_global and not allow_private:
+        return "is not a public address"
+    return None

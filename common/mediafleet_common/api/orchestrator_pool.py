@@ -7,11 +7,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
+from mediafleet_common.api.address import OF_A_SERVICE, Address
 from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import seconds
-from mediafleet_common.api.names import Port
 from mediafleet_common.api.shared import Drain, FleetStatus, Replicas, Template, Update
 
 LIVE_VIDEO_SETTLE_SECONDS: Final = 7 * 60.0
@@ -25,40 +25,6 @@ class LoadSource(StrEnum):
 
     TRANSCODE = "transcode"
     DOCKER_AI = "docker-ai"
-
-
-class AddressType(StrEnum):
-    """How a gateway reaches a node."""
-
-    POD_IP = "pod_ip"
-    TEMPLATE = "template"
-
-
-class Address(Model):
-    """Under which address a gateway reaches a node."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "!has(self.type) || self.type != 'template' || has(self.template)",
-                (
-                    "address.type template needs address.template, for example "
-                    "https://{slot}.orch.example.com:8935"
-                ),
-            ),
-        )
-    )
-
-    type: AddressType = AddressType.POD_IP
-    """pod_ip: https://<pod IP>:<port>. template: as address.template says."""
-    port: Annotated[int, Field(ge=1, le=65535)] = Port.ORCHESTRATOR
-    """Port that the node listens on."""
-    scheme: Literal["https", "http"] = "https"
-    """What gateways speak; http is for tests, since go-livepeer nodes always speak TLS."""
-    template: Annotated[str, Field(max_length=300, json_schema_extra={"pattern": "^https?://"})] | (
-        None
-    ) = None
-    """URL with {slot}, {name}, {namespace} or {nodeName}."""
 
 
 class Sessions(Model):
@@ -92,6 +58,15 @@ class OrchestratorPoolSpec(Model):
                 ),
                 "autoscaling.buffer.type of an OrchestratorPool is session, or left out",
             ),
+            (
+                (
+                    "!has(self.replicas) || !has(self.address) || !has(self.address.portRange) || "
+                    "!has(self.address.type) || self.address.type != 'node_port' || "
+                    "self.replicas <= "
+                    "self.address.portRange.last - self.address.portRange.first + 1"
+                ),
+                "replicas is more than address.portRange has ports: make the range longer",
+            ),
         )
     )
 
@@ -123,6 +98,11 @@ scale write it."""
     """How nodes are replaced when the template changes."""
     autoscaling: Autoscaling | None = None
     """Who writes replicas, and by what. Absent: nobody but you."""
+
+    @property
+    def slots_own_things(self) -> bool:
+        """Whether a slot has something that outlives its pod, so that it is replaced in place."""
+        return self.address.type in OF_A_SERVICE
 
     @property
     def settle_seconds(self) -> float:

@@ -31,6 +31,7 @@ class Mark:
     pod: PodView
     state: PodState | None = None
     address: str | None = None
+    """Empty: take it away."""
     busy: bool | None = None
 
 
@@ -61,6 +62,14 @@ class Delete:
     """`None`: as the pod says."""
 
 
-OnPod = Mark | Drain | Undrain | Delete
+@dataclass(frozen=True, slots=True)
+class SetDoor:
+    """Let new connections in at the pod's Service, or no more, by its readiness gate."""
+
+    pod: PodView
+    open: bool
+
+
+OnPod = Mark | Drain | Undrain | Delete | SetDoor
 """What is done to a pod that was seen; conditional on that it is as it was."""
 Action = SetReplicas | Create | OnPod

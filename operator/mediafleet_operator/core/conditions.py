@@ -158,11 +158,30 @@ def _cpu_unknown(observation: Observation, plan: Plan) -> Finding | None:
 def _address_ready(observation: Observation, plan: Plan) -> Finding | None:
     if observation.fleet.key.kind is not Kind.ORCHESTRATOR_POOL:
         return None
+    if plan.refusal is not None and "hostPort" in plan.refusal.message:
+        return Finding("False", Reason.HOST_PORT_REFUSED, _HOST_PORTS)
+    problems = [pod for pod in plan.roster.counted if pod.address_problem]
+    if problems:
+        return _unaddressed(problems)
     unknown = [pod for pod in plan.roster.counted if pod.serving and not pod.address]
     if unknown:
         message = f"No address is known of {_names(unknown)}, so they are not listed."
         return Finding("False", Reason.ADDRESS_UNKNOWN, message)
     return Finding("True", Reason.ADDRESS_KNOWN, "Every Ready pod has its address.")
+
+
+_HOST_PORTS: Final = (
+    "The namespace refuses host ports. Label it pod-security.kubernetes.io/enforce: privileged, "
+    "or choose another address.type."
+)
+
+
+def _unaddressed(pods: Sequence[PodView]) -> Finding:
+    """The gravest of the problems, and how many pods have one."""
+    problems = [pod.address_problem for pod in pods if pod.address_problem]
+    problem = min(problems, key=lambda each: each.reason is not Reason.ADDRESS_REFUSED)
+    message = f"Not listed: {_names(pods)}; {problem.message}."
+    return Finding("False", problem.reason, message)
 
 
 _FINDERS: Final[dict[Condition, Callable[[Observation, Plan], Finding | None]]] = {

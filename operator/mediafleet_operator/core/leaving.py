@@ -1,4 +1,9 @@
-"""How a draining pod leaves: settle, two idle readings in a row, delete; or its time-out."""
+"""How a draining pod leaves: settle, two idle readings in a row, delete; or its time-out.
+
+A pod behind a Service of its own is shut to new connections at the first idle reading, and the two
+that count come after that: nothing can begin between the last reading and the deletion. Not
+sooner, since a session that is under way may open another connection.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from typing import Final
 
 from mediafleet_common.api.names import DrainReason, Reason
 from mediafleet_common.api.shared import OnTimeout
-from mediafleet_operator.core.actions import Action, Delete, Drain
+from mediafleet_operator.core.actions import Action, Delete, Drain, SetDoor
 from mediafleet_operator.core.model import FleetSpec, Observation, PodView
 from mediafleet_operator.core.roster import why_outdated
 
@@ -16,6 +21,9 @@ PROOF_VALID_SECONDS: Final = 10.0
 """The last of them must not be older, or nobody has looked for a while."""
 KILL_GRACE_SECONDS: Final = 1
 """Not 0: that would drop the object while the process may live, and give its slot away."""
+DOOR_SECONDS: Final = 3.0
+"""From shutting the door until no new connection comes in: a second that Kubernetes' times are
+too coarse by, and two for kube-proxy to hear of it."""
 
 
 def settled_at(pod: PodView, fleet: FleetSpec) -> float:
@@ -39,6 +47,10 @@ def proved_idle(pod: PodView, observation: Observation) -> bool:
         return False
     if pod.work_running is False:
         return True
+    if pod.door_open is not None:
+        if pod.door_open or pod.door_shut_at is None:
+            return False
+        since = max(since, pod.door_shut_at + DOOR_SECONDS)
     readings = observation.loads.get(pod.uid, ())[-IDLE_READINGS:]
     return (
         len(readings) == IDLE_READINGS
@@ -57,9 +69,21 @@ def step(pod: PodView, observation: Observation) -> Action | None:
     if proved_idle(pod, observation):
         return Delete(pod, Reason.DRAIN_FINISHED)
     if observation.now < times_out_at(pod, fleet) or fleet.on_timeout is OnTimeout.WAIT:
-        return None
+        return _door(pod, observation)
     grace = KILL_GRACE_SECONDS if fleet.on_timeout is OnTimeout.KILL else None
     return Delete(pod, Reason.DRAIN_TIMED_OUT, grace)
+
+
+def _door(pod: PodView, observation: Observation) -> SetDoor | None:
+    """Shut it when a settled pod is idle, and open it again when it is not after all."""
+    if pod.door_open is None or observation.now < settled_at(pod, observation.fleet):
+        return None
+    history = observation.loads.get(pod.uid, ())
+    if not history or history[-1].jobs is None:
+        return None
+    latest = history[-1]
+    idle = latest.jobs == 0 and latest.began_at >= settled_at(pod, observation.fleet)
+    return SetDoor(pod, not idle) if idle is pod.door_open else None
 
 
 def look_again_at(pod: PodView, observation: Observation) -> float | None:
@@ -68,4 +92,6 @@ def look_again_at(pod: PodView, observation: Observation) -> float | None:
         return None
     fleet = observation.fleet
     times = [settled_at(pod, fleet), times_out_at(pod, fleet)]
+    if pod.door_shut_at is not None:
+        times.append(pod.door_shut_at + DOOR_SECONDS)
     return min((each for each in times if each > observation.now), default=None)

@@ -62,6 +62,16 @@ class FleetSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressProblem:
+    """Why gateways cannot be told of a pod."""
+
+    reason: Reason
+    """ADDRESS_UNKNOWN, or ADDRESS_REFUSED: then an address that it has is taken away."""
+    message: str
+    """Begins in lower case: it follows others in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class PodView:
     """One pod that has the fleet's labels, facts digested at the edge."""
 
@@ -96,6 +106,8 @@ class PodView:
     node: str | None = None
     """Name of its Kubernetes node."""
     ip: str | None = None
+    host_ip: str | None = None
+    """Of its Kubernetes node, as kubelet says."""
     work_running: bool | None = None
     """Whether the process that has the jobs exists; `None` while nobody can tell."""
     busy_label: bool = False
@@ -103,6 +115,10 @@ class PodView:
     """Its annotation."""
     address_wanted: str | None = None
     """What its annotation ought to say; `None` while not known, or never."""
+    address_problem: AddressProblem | None = None
+    door_open: bool | None = None
+    """Whether its readiness gate lets new connections in; `None`: it has no gate."""
+    door_shut_at: float | None = None
 
     @property
     def serving(self) -> bool:

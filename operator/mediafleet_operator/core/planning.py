@@ -32,6 +32,13 @@ class Plan:
     look_again_seconds: float | None
     """`None`: not before something changes."""
 
+    @property
+    def slots_in_use(self) -> frozenset[int]:
+        """Slots that keep what is theirs: those below the wanted number, and those with a pod."""
+        roster = self.roster
+        pods = (*roster.counted, *roster.draining, *roster.going, *roster.lost)
+        return frozenset(range(self.wanted)) | {pod.slot for pod in pods}
+
 
 def plan(observation: Observation) -> Plan:
     """What a fleet needs now."""

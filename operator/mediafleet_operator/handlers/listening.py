@@ -67,6 +67,18 @@ class Listener:
         elif self.snapshots.put_pod(pod):
             self.queue.add(pod.key)
 
+    def on_service(self, type_: str | None, raw: Mapping[str, Any]) -> None:
+        """An event of a slot's Service."""
+        self._seen(type_)
+        service = digesting.slot_service(raw)
+        if service is None:
+            return
+        if type_ == "DELETED":
+            self.snapshots.drop_service(service)
+            self.queue.add(service.key)
+        elif self.snapshots.put_service(service):
+            self.queue.add(service.key)
+
     def on_node(self, type_: str | None, raw: Mapping[str, Any]) -> None:
         """An event of a Kubernetes node."""
         self._seen(type_)
@@ -90,6 +102,7 @@ class Listener:
         for kind in Kind:
             await self._list_fleets(kind)
         await self._list_pods()
+        await self._list_services()
         for key in {*self.snapshots.fleets, *self.snapshots.pods}:
             self.queue.add(key)
 
@@ -151,6 +164,16 @@ class Listener:
                 if (pod := digesting.pod(raw)) is not None:
                     self.snapshots.put_pod(pod)
         self.snapshots.keep_only_pods(uids)
+
+    async def _list_services(self) -> None:
+        uids = set()
+        for namespace in self.namespaces or (None,):
+            query = {"labelSelector": Label.SLOT.value}
+            for raw in await self.api.list_all(paths.services(namespace), **query):
+                uids.add(raw["metadata"]["uid"])
+                if (service := digesting.slot_service(raw)) is not None:
+                    self.snapshots.put_service(service)
+        self.snapshots.keep_only_services(uids)
 
     def _put_fleet(self, kind: Kind, raw: Mapping[str, Any]) -> None:
         try:

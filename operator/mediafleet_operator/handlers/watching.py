@@ -50,6 +50,10 @@ def registry(
     async def pod(type: str | None, body: kopf.Body, **_: object) -> None:  # noqa: A002
         listener.on_pod(type, body)
 
+    @kopf.on.event("v1", "services", registry=handlers)
+    async def service(type: str | None, body: kopf.Body, **_: object) -> None:  # noqa: A002
+        listener.on_service(type, body)
+
     if listener.snapshots.nodes_known:
 
         @kopf.on.event("v1", "nodes", registry=handlers)
@@ -66,6 +70,7 @@ def settings() -> kopf.OperatorSettings:
     # Which resources and namespaces there are is known: no watching of all CRDs.
     chosen.scanning.disabled = True
     chosen.watching.label_selectors["pods"] = Label.KIND.value
+    chosen.watching.label_selectors["services"] = Label.SLOT.value
     chosen.watching.chunk_size = 500
     chosen.watching.connect_timeout = 10.0
     chosen.networking.request_timeout = 30.0

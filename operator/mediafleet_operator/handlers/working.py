@@ -113,7 +113,8 @@ class Worker:
         if planned.look_again_seconds is not None:
             self.queue.add_after(key, planned.look_again_seconds)
         await self._report(resource, observation, planned, done)
-        await self.children.keep(resource)
+        services = self.snapshots.services.get(key, {}).values()
+        await self.children.keep(resource, planned.slots_in_use, list(services))
 
     def _too_early(self, resource: Resource) -> bool:
         """Whether to wait for the first word of the pods' load.

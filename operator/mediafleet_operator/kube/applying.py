@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from mediafleet_common.api.names import Annotation, Label, PodState
+from mediafleet_common.api.names import SERVING_GATE, Annotation, Label, PodState
 from mediafleet_operator.core.actions import (
     Action,
     Create,
@@ -17,14 +17,17 @@ from mediafleet_operator.core.actions import (
     Drain,
     Mark,
     OnPod,
+    SetDoor,
     SetReplicas,
     Undrain,
 )
 from mediafleet_operator.core.model import PodView
+from mediafleet_operator.core.reporting import rfc3339
 from mediafleet_operator.kube import digesting, paths
 from mediafleet_operator.kube.client import Api, Json, Target
 from mediafleet_operator.kube.errors import AlreadyExistsError, ConflictError, GoneError, KubeError
 from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.manifests.address import service_addr
 from mediafleet_operator.manifests.pods import Product, make_pod, pod_name
 from mediafleet_operator.manifests.resource import Resource
 
@@ -63,6 +66,8 @@ class Applier:
                     return await self._create(resource, action, slot)
                 case Delete(pod):
                     await self._delete(resource, pod, action.grace_seconds)
+                case SetDoor(pod):
+                    await self._set_door(resource, pod, open=action.open)
                 case _:
                     await self._patch(resource, action.pod, marks(action, self.now()))
         except KubeError as error:
@@ -121,6 +126,15 @@ class Applier:
         body: Json = {"metadata": {**precondition, **metadata}}
         self._note(await self.api.patch(self._target(resource, pod), body))
 
+    async def _set_door(self, resource: Resource, pod: PodView, *, open: bool) -> None:  # noqa: A002
+        # Conditional on the pod alone: kubelet writes the same status all the time.
+        target = paths.item(paths.pods(resource.key.namespace), pod.name, "status")
+        body: Json = {
+            "metadata": {"uid": pod.uid},
+            "status": {"conditions": [door(open=open, now=self.now())]},
+        }
+        self._note(await self.api.merge_lists(target, body))
+
     def _target(self, resource: Resource, pod: PodView) -> Target:
         return paths.item(paths.pods(resource.key.namespace), pod.name)
 
@@ -148,9 +162,21 @@ def marks(action: Mark | Drain | Undrain, now: float) -> Json:
             if busy is not None:
                 labels[Label.BUSY.value] = "true" if busy else None
             if address is not None:
-                annotations[Annotation.ADDRESS.value] = address
+                annotations[Annotation.ADDRESS.value] = address or None
+                annotations[Annotation.SERVICE_ADDR.value] = service_addr(address) or None
     parts = {"labels": labels, "annotations": annotations}
     return {key: value for key, value in parts.items() if value}
+
+
+def door(*, open: bool, now: float) -> Json:  # noqa: A002
+    """The condition behind a pod's readiness gate."""
+    return {
+        "type": SERVING_GATE,
+        "status": "True" if open else "False",
+        "lastTransitionTime": rfc3339(now),
+        "reason": "Serving" if open else "Draining",
+        "message": "" if open else "It drains and is idle: no new connections.",
+    }
 
 
 def rfc3339_ms(at: float) -> str:

@@ -1,9 +1,11 @@
-"""Keeps what belongs to a fleet beside its pods: disruption budget, advertiser, Services."""
+"""Keeps what belongs to a fleet beside its pods: disruption budget, advertiser, and the Services
+of slots."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,8 +13,9 @@ from mediafleet_common.api.names import FIELD_MANAGER, Kind
 from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.client import Api, Json
-from mediafleet_operator.kube.errors import GoneError
-from mediafleet_operator.manifests import advertiser, disruption
+from mediafleet_operator.kube.digesting import SlotService
+from mediafleet_operator.kube.errors import ConflictError, GoneError
+from mediafleet_operator.manifests import advertiser, disruption, slots
 from mediafleet_operator.manifests.pods import Product
 from mediafleet_operator.manifests.resource import Resource
 
@@ -30,15 +33,35 @@ class Children:
     _right: dict[tuple[FleetKey, str, str], tuple[Json, float]] = field(default_factory=dict)
     """What each was last seen or made to be, and when."""
 
-    async def keep(self, resource: Resource) -> None:
+    async def keep(
+        self,
+        resource: Resource,
+        slots_in_use: Iterable[int] = (),
+        services: Iterable[SlotService] = (),
+    ) -> None:
         """Bring all children of a fleet to what they ought to be.
+
+        `services`: those of slots as they now are; of slots no longer in use they are deleted.
 
         Raises:
             KubeError: one of them could not be read or written.
         """
         # One after the other: a RoleBinding is refused while its Role is not there.
-        for manifest in wanted(resource, self.product):
+        of_slots = slots.services(resource, slots_in_use)
+        for manifest in [*of_slots, *wanted(resource, self.product)]:
             await self._keep(resource, manifest)
+        kept = {manifest["metadata"]["name"] for manifest in of_slots}
+        for service in services:
+            if service.name not in kept and service.owner_uid == resource.uid:
+                await self._delete(service)
+
+    async def _delete(self, service: SlotService) -> None:
+        self._right.pop((service.key, "Service", service.name), None)
+        if service.deleting:
+            return
+        target = paths.item(paths.services(service.key.namespace), service.name)
+        with contextlib.suppress(GoneError, ConflictError):
+            await self.api.delete(target, service.uid, service.resource_version)
 
     async def _keep(self, resource: Resource, manifest: Json) -> None:
         name = str(manifest["metadata"]["name"])

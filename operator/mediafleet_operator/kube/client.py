@@ -27,6 +27,7 @@ PAGE: Final = 500
 
 Json = dict[str, Any]
 MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 """JSON is YAML."""
 
@@ -131,6 +132,12 @@ class Api:
         """JSON merge patch; a resourceVersion in it makes it conditional."""
         return await self._write(
             "patch", lambda: self._call("PATCH", target, {}, body, MERGE_PATCH), target
+        )
+
+    async def merge_lists(self, target: Target, body: Json) -> Json:
+        """Strategic merge patch: conditions and their like are merged by type, not replaced."""
+        return await self._write(
+            "patch", lambda: self._call("PATCH", target, {}, body, STRATEGIC_PATCH), target
         )
 
     async def replace(self, target: Target, body: Json) -> Json:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, EgressFleetStatus
 from mediafleet_common.api.names import (
     KIND_LABELS,
+    SERVING_GATE,
     Annotation,
     Container,
     DrainReason,
@@ -64,6 +65,25 @@ class Node:
     cordoned: bool
     silent_since: float | None
     """Since when its condition Ready is not true."""
+    external_ip: str | None = None
+    internal_ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotService:
+    """The Service of a slot."""
+
+    key: FleetKey
+    """The pool that its labels name."""
+    slot: int
+    name: str
+    uid: str
+    resource_version: str
+    owner_uid: str | None
+    deleting: bool
+    node_port: int | None
+    ingress: str | None
+    """Address or name of its load balancer."""
 
 
 def resource(raw: Raw, kind: Kind) -> Resource:
@@ -106,6 +126,37 @@ def node(raw: Raw) -> Node:
         name=raw["metadata"]["name"],
         cordoned=bool((raw.get("spec") or {}).get("unschedulable")),
         silent_since=silent,
+        external_ip=_node_address(raw, "ExternalIP"),
+        internal_ip=_node_address(raw, "InternalIP"),
+    )
+
+
+def _node_address(raw: Raw, kind: str) -> str | None:
+    addresses: Iterable[Raw] = (raw.get("status") or {}).get("addresses") or ()
+    return next((each.get("address") for each in addresses if each.get("type") == kind), None)
+
+
+def slot_service(raw: Raw) -> SlotService | None:
+    """A Service that has our labels; `None` when they do not name a slot of a fleet."""
+    meta = raw["metadata"]
+    labels: Mapping[str, str] = meta.get("labels") or {}
+    kind, fleet = _KINDS.get(labels.get(Label.KIND, "")), labels.get(Label.FLEET)
+    slot = labels.get(Label.SLOT, "")
+    if kind is None or not fleet or not (slot.isascii() and slot.isdigit()):
+        return None
+    ports: Iterable[Raw] = (raw.get("spec") or {}).get("ports") or ()
+    balancer: Raw = (raw.get("status") or {}).get("loadBalancer") or {}
+    ingress: Raw = next(iter(balancer.get("ingress") or ()), {})
+    return SlotService(
+        key=FleetKey(kind, meta["namespace"], fleet),
+        slot=int(slot),
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        owner_uid=_owner(meta),
+        deleting="deletionTimestamp" in meta,
+        node_port=next((each.get("nodePort") for each in ports), None),
+        ingress=ingress.get("ip") or ingress.get("hostname"),
     )
 
 
@@ -118,14 +169,17 @@ def pod(raw: Raw) -> Pod | None:
     slot = _slot(labels.get(Label.SLOT), meta["name"])
     if kind is None or not fleet or slot is None:
         return None
-    owners = (each for each in meta.get("ownerReferences") or () if each.get("controller"))
-    owner = next(owners, None)
     return Pod(
         key=FleetKey(kind, meta["namespace"], fleet),
-        owner_uid=owner["uid"] if owner else None,
+        owner_uid=_owner(meta),
         tolerates_cordon=_tolerates_cordon((raw.get("spec") or {}).get("tolerations") or ()),
         view=_view(raw, kind, slot, labels),
     )
+
+
+def _owner(meta: Raw) -> str | None:
+    owners: Iterable[Raw] = meta.get("ownerReferences") or ()
+    return next((each["uid"] for each in owners if each.get("controller")), None)
 
 
 def unix(text: object) -> float | None:
@@ -148,6 +202,10 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
     scheduled = _condition(raw, "PodScheduled") or {}
     unschedulable = scheduled.get("status") == "False"
     over = containers.over(status)
+    gates: Iterable[Raw] = spec.get("readinessGates") or ()
+    door: Raw | None = None
+    if any(each.get("conditionType") == SERVING_GATE for each in gates):
+        door = _condition(raw, SERVING_GATE) or {}
     return PodView(
         name=meta["name"],
         uid=meta["uid"],
@@ -169,9 +227,14 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
         drain_reason=_word(DrainReason, annotations.get(Annotation.DRAIN_REASON)),
         node=spec.get("nodeName"),
         ip=status.get("podIP"),
+        host_ip=status.get("hostIP"),
         work_running=False if over else containers.running(status, WORK[kind]),
         busy_label=labels.get(Label.BUSY) == "true",
         address=annotations.get(Annotation.ADDRESS),
+        door_open=None if door is None else door.get("status") == "True",
+        door_shut_at=unix(door.get("lastTransitionTime"))
+        if door and door.get("status") == "False"
+        else None,
     )
 
 

@@ -36,6 +36,11 @@ def pods(namespace: str | None) -> Target:
     return collection("v1", "pods", namespace)
 
 
+def services(namespace: str | None) -> Target:
+    """All Services of a namespace, or of all."""
+    return collection("v1", "services", namespace)
+
+
 def nodes() -> Target:
     """All nodes."""
     return collection("v1", "nodes", None)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.model import FleetKey, History, Memory, Observation, PodView
-from mediafleet_operator.kube.digesting import Node, Pod
-from mediafleet_operator.manifests import address
+from mediafleet_operator.kube.digesting import Node, Pod, SlotService
+from mediafleet_operator.manifests.address import Located, Place, locate
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
 from mediafleet_operator.manifests.resource import Resource, fleet_spec
 
@@ -27,6 +27,8 @@ class Snapshots:
     pods: dict[FleetKey, dict[str, Pod]] = field(default_factory=dict)
     """By fleet, then by uid."""
     nodes: dict[str, Node] = field(default_factory=dict)
+    services: dict[FleetKey, dict[int, SlotService]] = field(default_factory=dict)
+    """Of slots, by pool and slot."""
     missing_nodes: dict[str, float] = field(default_factory=dict)
     """Nodes that pods are on and nobody has told us of, and when that was first noticed."""
 
@@ -73,6 +75,29 @@ class Snapshots:
         """The node is gone."""
         self.nodes.pop(name, None)
 
+    def put_service(self, service: SlotService) -> bool:
+        """Take note of a slot's Service; whether that was news."""
+        of_pool = self.services.setdefault(service.key, {})
+        known = of_pool.get(service.slot)
+        if known and known.uid == service.uid and not _newer(service, known):
+            return False
+        of_pool[service.slot] = service
+        return True
+
+    def drop_service(self, service: SlotService) -> None:
+        """The Service is gone."""
+        of_pool = self.services.get(service.key, {})
+        known = of_pool.get(service.slot)
+        if known and known.uid == service.uid:
+            del of_pool[service.slot]
+
+    def keep_only_services(self, uids: Iterable[str]) -> None:
+        """Forget the Services that a full list does not have."""
+        there = set(uids)
+        for service in [each for all_ in self.services.values() for each in all_.values()]:
+            if service.uid not in there:
+                self.drop_service(service)
+
     def keep_only_pods(self, uids: Iterable[str]) -> set[FleetKey]:
         """Forget the pods that a full list does not have; the fleets that had them."""
         there = set(uids)
@@ -110,6 +135,7 @@ class Snapshots:
 
     def _view(self, pod: Pod, resource: Resource, now: float) -> PodView:
         view = pod.view
+        located = self._locate(view, resource)
         cordoned, lost_since = self._node(view.node, now)
         return replace(
             view,
@@ -118,8 +144,32 @@ class Snapshots:
             node_lost_since=lost_since,
             # What kubelet last said of a container is no news once kubelet itself is silent.
             work_running=None if lost_since is not None and not view.over else view.work_running,
-            address_wanted=_address(view, resource),
+            address_wanted=located.url,
+            address_problem=located.problem,
         )
+
+    def _locate(self, view: PodView, resource: Resource) -> Located:
+        spec = resource.spec
+        if not isinstance(spec, OrchestratorPoolSpec):
+            return Located()
+        node = self.nodes.get(view.node or "")
+        service = self.services.get(resource.key, {}).get(view.slot)
+        place = Place(
+            namespace=resource.key.namespace,
+            name=view.name,
+            slot=view.slot,
+            pod_ip=view.ip,
+            node=view.node,
+            node_external=node.external_ip if node else None,
+            node_internal=node.internal_ip if node else view.host_ip,
+            nodes_known=self.nodes_known,
+            node_port=service.node_port if service else None,
+            ingress=service.ingress if service else None,
+        )
+        try:
+            return locate(spec.address, place)
+        except InvalidTemplateError:
+            return Located()
 
     def _node(self, name: str | None, now: float) -> tuple[bool, float | None]:
         if name is None or not self.nodes_known:
@@ -131,19 +181,6 @@ class Snapshots:
         return node.cordoned, node.silent_since
 
 
-def _address(view: PodView, resource: Resource) -> str | None:
-    spec = resource.spec
-    if not isinstance(spec, OrchestratorPoolSpec):
-        return None
-    key = resource.key
-    try:
-        return address.url(
-            spec.address, key.namespace, view.name, view.slot, host=view.ip, node=view.node
-        )
-    except InvalidTemplateError:
-        return None
-
-
-def _newer(one: PodView | Resource, other: PodView | Resource) -> bool:
+def _newer(one: PodView | Resource | SlotService, other: PodView | Resource | SlotService) -> bool:
     # Since Kubernetes 1.35 resource versions are documented to be comparable as numbers.
     return int(one.resource_version) > int(other.resource_version)

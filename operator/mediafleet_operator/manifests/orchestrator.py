@@ -6,46 +6,50 @@ Flags: livepeer/go-livepeer cmd/livepeer/starter/flags.go.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from mediafleet_common.api.names import Container, Port
-from mediafleet_common.api.orchestrator_pool import AddressType, OrchestratorPoolSpec
-from mediafleet_operator.manifests import address
+from mediafleet_common.api.address import OF_A_SERVICE, AddressType
+from mediafleet_common.api.names import SERVING_GATE, Annotation, Container, Port
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_operator.manifests.address import Place, fill_in, host_port, service_addr
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.parts import container, from_field, identity, mount
 
 HOME: Final = "/mediafleet/home"
 """$HOME of the node: its datadir is .lpData below it."""
+POD: Final = "/mediafleet/pod"
+"""What Kubernetes tells of the pod, as files."""
+_ANNOTATION: Final = f"metadata.annotations['{Annotation.SERVICE_ADDR}']"
 OUR_FLAGS: Final = frozenset({"serviceAddr", "httpAddr", "cliAddr", "monitor", "maxSessions"})
 
 
 def pod_spec(
-    spec: OrchestratorPoolSpec,
-    namespace: str,
-    name: str,
-    slot: int,
-    image: str,
-    pull_policy: str | None,
+    spec: OrchestratorPoolSpec, place: Place, image: str, pull_policy: str | None
 ) -> Manifest:
-    """Our part of the pod's spec. `image` is the product's.
+    """Our part of the pod's spec for a slot. `image` is the product's.
 
     Raises:
         InvalidTemplateError: spec.args has a flag that is ours to set.
     """
     _refuse_our_flags(spec)
     port = spec.address.port
+    on_node = {}
+    if spec.address.type is AddressType.HOST_PORT:
+        on_node = {"hostPort": host_port(spec.address, place.slot)}
     node = container(
         Container.NODE.value,
         spec.image,
         None,
-        args=[*_flags(spec, namespace, name, slot), *spec.args],
+        args=[*_flags(spec, place), *spec.args],
         env=[
             {"name": "HOME", "value": HOME},
             from_field("POD_IP", "status.podIP"),
             from_field("NODE_NAME", "spec.nodeName"),
+            *([from_field("SERVICE_ADDR", _ANNOTATION)] if spec.address.late else []),
             *identity(),
         ],
-        ports=[{"name": "orchestrator", "containerPort": port, "protocol": "TCP"}],
+        ports=[{"name": "orchestrator", "containerPort": port, "protocol": "TCP", **on_node}],
         readinessProbe={
             "tcpSocket": {"port": port},
             "periodSeconds": 2,
@@ -63,22 +67,51 @@ def pod_spec(
         ports=[{"name": "agent", "containerPort": Port.AGENT, "protocol": "TCP"}],
         resources={"requests": {"cpu": "10m", "memory": "48Mi"}, "limits": {"memory": "128Mi"}},
     )
-    return {
+    made: Manifest = {
         "containers": [node, agent],
         "volumes": [
             {"name": "mediafleet-home", "emptyDir": {}},
             {"name": "mediafleet-tmp", "emptyDir": {}},
         ],
     }
+    if spec.address.late:
+        made["initContainers"] = [_waits_for_address(image, pull_policy)]
+        item = {"path": "service-addr", "fieldRef": {"fieldPath": _ANNOTATION}}
+        made["volumes"].append({"name": "mediafleet-pod", "downwardAPI": {"items": [item]}})
+    if spec.address.type in OF_A_SERVICE:
+        made["readinessGates"] = [{"conditionType": SERVING_GATE}]
+    return made
 
 
-def _flags(spec: OrchestratorPoolSpec, namespace: str, name: str, slot: int) -> list[str]:
-    # Kubernetes fills in $(…) when it starts the container: neither is known before.
-    host = "$(POD_IP)" if spec.address.type is AddressType.POD_IP else None
-    url = address.url(spec.address, namespace, name, slot, host=host, node="$(NODE_NAME)")
+def _waits_for_address(image: str, pull_policy: str | None) -> Manifest:
+    """Holds the node back until the operator has written its address on the pod.
+
+    An environment variable is filled in when its container starts, and never again.
+    """
+    return container(
+        Container.ADDRESS.value,
+        image,
+        pull_policy,
+        args=["wait-address", "--file", f"{POD}/service-addr"],
+        resources={"requests": {"cpu": "10m", "memory": "16Mi"}},
+        volumeMounts=[mount("mediafleet-pod", POD, read_only=True)],
+    )
+
+
+def _service_addr(spec: OrchestratorPoolSpec, place: Place) -> str:
+    """-serviceAddr, where Kubernetes fills in $(…) when it starts the container."""
+    address = spec.address
+    if address.type is AddressType.TEMPLATE:
+        url = fill_in(address, replace(place, node="$(NODE_NAME)", node_external="$(NODE)"))
+        return "$(SERVICE_ADDR)" if address.late else service_addr(url)
+    if address.late:
+        return "$(SERVICE_ADDR)"
+    return service_addr(f"{address.scheme}://$(POD_IP):{address.port}")
+
+
+def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
     flags = [
-        # Releases up to 0.8 put https:// before it by themselves and know nothing else.
-        f"-serviceAddr={(url or '').removeprefix('https://')}",
+        f"-serviceAddr={_service_addr(spec, place)}",
         f"-httpAddr=0.0.0.0:{spec.address.port}",
         f"-cliAddr=127.0.0.1:{Port.NODE_CLI}",
         "-monitor=true",

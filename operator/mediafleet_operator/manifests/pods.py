@@ -8,6 +8,7 @@ from typing import Any, Final
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
 from mediafleet_operator.manifests import egress, orchestrator
+from mediafleet_operator.manifests.address import Place
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
 from mediafleet_operator.manifests.resource import Resource, grace_seconds, template_hash
 
@@ -46,9 +47,8 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     if isinstance(spec, EgressFleetSpec):
         base = egress.pod_spec(spec, product.image, product.pull_policy)
     else:
-        base = orchestrator.pod_spec(
-            spec, key.namespace, name, slot, product.image, product.pull_policy
-        )
+        place = Place(key.namespace, name, slot)
+        base = orchestrator.pod_spec(spec, place, product.image, product.pull_policy)
     base |= _common(grace_seconds(spec))
     template = spec.template
     merged = lay_over(base, template.spec)

@@ -62,7 +62,7 @@ def fleet_spec(resource: Resource, template_problem: str | None) -> FleetSpec:
         strategy=spec.update.strategy,
         max_surge=spec.update.max_surge,
         max_failures=spec.update.max_failures,
-        slots_own_things=False,
+        slots_own_things=isinstance(spec, OrchestratorPoolSpec) and spec.slots_own_things,
         first_replicas=first_replicas(spec.autoscaling),
         cpu_declared=_cpu_declared(spec),
     )
@@ -81,7 +81,10 @@ def template_hash(spec: Spec) -> str:
         parts |= spec.placement.model_dump(include=placement, mode="json", exclude_defaults=True)
     else:
         fields = {"args", "address", "sessions", "template"}
-        parts = spec.model_dump(include=fields, mode="json", exclude_defaults=True)
+        # These concern Services and the list alone.
+        beside = {"address": {"allow_private", "service"}}
+        parts = spec.model_dump(include=fields, exclude=beside, mode="json", exclude_defaults=True)
+        parts = {key: value for key, value in parts.items() if value != {}}
     # A default that a later release changes must not look like a change of the user's.
     parts["image"] = spec.image
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
