@@ -155,6 +155,13 @@ class Reason(StrEnum):
     DRAIN_CANCELLED = "DrainCancelled"
     DRAIN_FINISHED = "DrainFinished"
     DRAIN_TIMED_OUT = "DrainTimedOut"
+    AUTOSCALING = "Autoscaling"
+    DEMAND_UNKNOWN = "DemandUnknown"
+    DESK_UNREACHABLE = "DeskUnreachable"
+    SCHEDULE_INVALID = "ScheduleInvalid"
+    KEDA_MISSING = "KedaMissing"
+    SCALER_NOT_READY = "ScalerNotReady"
+    """KEDA or the HPA says that it cannot scale."""
 
 
 class Container(StrEnum):

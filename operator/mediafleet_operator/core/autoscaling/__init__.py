@@ -1,0 +1,1 @@
+"""How many pods are wanted: from demand, a schedule, the past and the time, to a number. Pure."""

@@ -1,0 +1,125 @@
+"""What the built-in policy decides from, and what it says.
+
+Times are Unix seconds. Unknown is `None`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mediafleet_common.api.autoscaling import Autoscaling, Engine, Pace, Window
+from mediafleet_common.api.demand import FleetDemand
+from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.names import Reason
+
+UP_SECONDS: Final = 0.0
+DOWN_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How readily the count follows, in one direction."""
+
+    window_seconds: float
+    per_minute: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the resource asks for, digested."""
+
+    engine: Engine
+    min: int
+    max: int
+    slots: int
+    percent: int
+    type: str | None
+    up: Limits
+    down: Limits
+    cool_down_seconds: float
+    windows: tuple[Window, ...] = ()
+
+
+def policy(autoscaling: Autoscaling) -> Policy:
+    """The policy that a resource asks for."""
+    behavior = autoscaling.behavior
+    return Policy(
+        engine=autoscaling.engine,
+        min=autoscaling.min,
+        # The API server has refused a block without max, unless the engine is none.
+        max=autoscaling.max if autoscaling.max is not None else autoscaling.min,
+        slots=autoscaling.buffer.slots,
+        percent=autoscaling.buffer.percent,
+        type=autoscaling.buffer.type,
+        up=_limits(behavior.scale_up, UP_SECONDS),
+        down=_limits(behavior.scale_down, DOWN_SECONDS),
+        cool_down_seconds=seconds(autoscaling.cool_down),
+        windows=tuple(autoscaling.schedule),
+    )
+
+
+def _limits(pace: Pace, default_seconds: float) -> Limits:
+    window = default_seconds if pace.stabilization is None else seconds(pace.stabilization)
+    return Limits(window, pace.per_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The count of pods asked for changed, whoever did it."""
+
+    at: float
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is remembered of earlier decisions.
+
+    `replicas` and `changes` lie in the status. The others are lost with the process, and then
+    nothing is taken away before they are there again: stabilisation and cool-down begin anew.
+    """
+
+    replicas: int | None = None
+    """The count as last seen."""
+    changes: tuple[Change, ...] = ()
+    """Of the last minute, oldest first."""
+    advice: tuple[tuple[float, int], ...] = ()
+    """Since when how many were wanted, oldest first; each held until the next."""
+    idle_since: float | None = None
+    """Since when nothing has run or waited; `None` while something does, or nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that one decision is made from."""
+
+    policy: Policy
+    replicas: int
+    """`spec.replicas` as it is."""
+    demand: FleetDemand | None
+    """`None`: nobody has said anything that holds now."""
+    past: Past
+    now: float
+    paused: bool = False
+    silence: str = ""
+    """Why there is no demand, for people."""
+    silence_reason: Reason = Reason.DEMAND_UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be done, and why."""
+
+    replicas: int
+    """What `spec.replicas` is to be; as it is, when nothing is to be done."""
+    wanted: int | None
+    """Before behaviour holds anything back."""
+    active: bool
+    """Whether demand is followed at this moment."""
+    reason: Reason
+    why: str
+    past: Past
+    busy: bool
+    """Whether something scales or may soon, so that demand is to be asked for often."""

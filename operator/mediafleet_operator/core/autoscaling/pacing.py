@@ -1,0 +1,68 @@
+"""How readily the count follows what is wanted: stabilisation, and so many a minute.
+
+As an HPA does it (kubernetes pkg/controller/podautoscaler/horizontal.go): on the way up the least
+that was wanted within the window, on the way down the most.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mediafleet_operator.core.autoscaling.model import Change, Past, Policy
+
+MINUTE: Final = 60.0
+MAX_ADVICE: Final = 512
+"""Pieces of advice that are kept; older ones are then merged into the higher of two."""
+MERGE_SECONDS: Final = 5.0
+"""Changes so near each other are kept as one."""
+Advice = tuple[tuple[float, int], ...]
+
+
+def seen(past: Past, replicas: int, now: float) -> tuple[Change, ...]:
+    """The changes of the last minute, with that which happened since the last look, if any."""
+    changes = [each for each in past.changes if now - MINUTE < each.at <= now]
+    if past.replicas is None or past.replicas == replicas:
+        return tuple(changes)
+    change = Change(now, past.replicas, replicas)
+    if changes and now - changes[-1].at < MERGE_SECONDS:
+        # It counts from the later time on: a limit is kept too long rather than too short.
+        change = Change(now, changes.pop().before, replicas)
+    return (*changes, change)
+
+
+def advised(advice: Advice, wanted: int, now: float, keep_seconds: float) -> Advice:
+    """The advice with what is wanted now; what no window reaches any more is left out."""
+    if not advice or advice[-1][1] != wanted:
+        advice = (*advice, (now, wanted))
+    ended = [until for until, _ in advice[1:]]
+    fresh = sum(1 for until in ended if until <= now - keep_seconds)
+    advice = advice[fresh:]
+    if len(advice) > MAX_ADVICE:
+        (first, one), (_, other), *rest = advice
+        advice = ((first, max(one, other)), *rest)
+    return advice
+
+
+def within(advice: Advice, window_seconds: float, now: float) -> list[int]:
+    """What was wanted at any time in the window; what is wanted now is part of it."""
+    ends = [at for at, _ in advice[1:]] + [now + 1.0]
+    return [
+        wanted for (_, wanted), end in zip(advice, ends, strict=True) if end > now - window_seconds
+    ]
+
+
+def stabilised(policy: Policy, replicas: int, advice: Advice, now: float) -> int:
+    """The count after stabilisation."""
+    least = min(within(advice, policy.up.window_seconds, now))
+    most = max(within(advice, policy.down.window_seconds, now))
+    return max(least, min(replicas, most))
+
+
+def limited(policy: Policy, replicas: int, target: int, changes: tuple[Change, ...]) -> int:
+    """The target as far as the limits per minute let it be reached now."""
+    minute_ago = replicas - sum(each.after - each.before for each in changes)
+    if target > replicas and policy.up.per_minute is not None:
+        return max(replicas, min(target, minute_ago + policy.up.per_minute))
+    if target < replicas and policy.down.per_minute is not None:
+        return min(replicas, max(target, minute_ago - policy.down.per_minute))
+    return target
