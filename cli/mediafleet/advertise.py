@@ -38,6 +38,10 @@ def advertise(
     plaintext: Annotated[
         bool, typer.Option("--plaintext", help="No TLS: gateways must be given an http:// URL.")
     ] = False,
+    probe_key: Annotated[
+        Path | None,
+        typer.Option(help="Private key (hexadecimal) with which to ask nodes what they are."),
+    ] = None,
     http: Annotated[
         str,
         typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics, /orchestrators."),
@@ -65,6 +69,7 @@ def advertise(
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_scheduler.advertise.desk import Settings, serve
+        from mediafleet_scheduler.advertise.probing import Manner
 
         credentials = None
         if not plaintext:
@@ -72,7 +77,8 @@ def advertise(
         own = tuple(
             f"https://{name}:{listen.rpartition(':')[2]}" for name in _own_names(listen, pool)
         )
-        settings = Settings(listen, http, credentials, own_urls=own)
+        manner = Manner(request=_signed_request(probe_key))
+        settings = Settings(listen, http, credentials, manner, own)
 
         def on_ready(serving: Serving) -> None:
             typer.echo(_ready_line(serving, settings.listen, settings.http, plaintext))
@@ -114,6 +120,21 @@ def _credentials(
         logging.getLogger(__name__).error("%s; the certificate in force stays", why)
 
     return FilePair(certificate, key, on_error).load()
+
+
+def _signed_request(key: Path | None) -> bytes:
+    """With what to ask nodes; empty without a key."""
+    from mediafleet_common.serving.run import CannotStartError
+    from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
+    from mediafleet_scheduler.core import eth
+
+    if key is None:
+        return b""
+    try:
+        address, signature = eth.sign(eth.private_key(key.read_text(encoding="ascii")))
+    except (OSError, ValueError) as error:
+        raise CannotStartError(f"--probe-key {key}: {error}") from error
+    return OrchestratorRequest(address=address, sig=signature).SerializeToString()
 
 
 def _own_names(listen: str, pool: str | None) -> list[str]:

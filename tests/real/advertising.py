@@ -19,6 +19,7 @@ from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise.desk import Serving, Settings, serve
+from mediafleet_scheduler.advertise.probing import Manner
 from mediafleet_scheduler.directory.entries import pool_view
 from mediafleet_scheduler.directory.files import FileDirectory
 from mediafleet_scheduler.directory.views import PoolView
@@ -81,13 +82,15 @@ def write_text(path: Path, text: str) -> None:
 
 @asynccontextmanager
 async def desk(
-    path: Path, credentials: grpc.ServerCredentials | None = None
+    path: Path,
+    credentials: grpc.ServerCredentials | None = None,
+    manner: Manner | None = None,
 ) -> AsyncIterator[Desk]:
     registry = CollectorRegistry()
     stop = asyncio.Event()
     ready: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
     directory = FileDirectory[NodesFile, PoolView](path, NodesFile, pool_view, registry)
-    settings = Settings("127.0.0.1:0", "127.0.0.1:0", credentials)
+    settings = Settings("127.0.0.1:0", "127.0.0.1:0", credentials, manner or Manner())
     task = asyncio.create_task(serve(settings, directory, stop, ready.set_result, registry))
     try:
         serving = await asyncio.wait_for(ready, DEADLINE_SECONDS)

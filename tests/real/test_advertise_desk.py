@@ -117,7 +117,7 @@ async def test_a_full_node_and_one_that_refuses_the_unsigned_stay_listed(path: P
         full.sessions.segment("one")
         write(path, entry("full", full), entry("refusing", refusing))
         async with desk(path) as one:
-            await one.lists(full.url, refusing.url)
+            await one.lists(refusing.url, full.url)
 
 
 async def test_a_node_that_only_advertises_is_not_listed(path: Path) -> None:

@@ -117,3 +117,12 @@ def test_who_is_known_to_lack_what_is_wanted_is_left_out_and_who_has_not_told_st
     for number in range(100):
         one.having((Wanted(number),))
     assert len(one._parts) <= 16
+
+
+def test_a_url_is_told_in_one_form_whoever_wrote_it() -> None:
+    forms = ["https://A.example", "https://a.example:443/", "HTTPS://a.example:0443"]
+    nodes = [Node(form, form, form, None, PodState.READY) for form in forms]
+    told = [Lineup([one], [UNKNOWN], Advertise()).orchestrator_info() for one in nodes]
+    assert {tuple(OrchestratorInfo.FromString(each).nodes) for each in told} == {
+        ("https://a.example:443",)
+    }

@@ -11,14 +11,15 @@ from itertools import pairwise
 import pytest
 from prometheus_client import CollectorRegistry
 
+from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer
 from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.advertise.probing import Prober, advertises_only, capabilities
-from mediafleet_scheduler.core.advertised import Health, ProbeRules
-from mediafleet_scheduler.directory.views import Node
+from mediafleet_scheduler.advertise.probing import Manner, Prober, advertises_only, capabilities
+from mediafleet_scheduler.core.advertised import Health, to_ask
+from mediafleet_scheduler.directory.views import Node, PoolView
 
 pytestmark = pytest.mark.looptime
 
@@ -29,6 +30,7 @@ class FakeNodes:
 
     answers: dict[str, Answer | Exception] = field(default_factory=dict)
     seconds: float = 0.0
+    refusals: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[float, str]] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -45,6 +47,7 @@ class FakeNodes:
 class FakeNode:
     all: FakeNodes
     host: str
+    refusal: str = ""
 
     async def ping(self, timeout_seconds: float) -> Answer:
         self.all.asked.append((asyncio.get_running_loop().time(), self.host))
@@ -57,7 +60,11 @@ class FakeNode:
             raise answer
         return answer
 
-    async def orchestrator_info(self, timeout_seconds: float) -> bytes | None:
+    async def orchestrator_info(self, timeout_seconds: float, request: bytes = b"") -> bytes | None:
+        assert request == b"who are you?"
+        self.refusal = self.all.refusals.get(self.host, "")
+        if self.refusal:
+            return None
         return OrchestratorInfo(transcoder=f"https://{self.host}:1").SerializeToString()
 
 
@@ -69,19 +76,22 @@ class Scene:
         self.registry = CollectorRegistry()
         self.changes = 0
         metrics = AdvertiseMetrics(self.registry)
-        self.prober = Prober(ProbeRules(), metrics, self._changed, 0.5, self.nodes.dial)
+        manner = Manner(request=b"who are you?", dial=self.nodes.dial)
+        self.prober = Prober(manner, metrics, self._changed)
 
     def _changed(self) -> None:
         self.changes += 1
 
     def follow(self, *names: str, state: PodState = PodState.READY) -> None:
-        self.prober.follow([node(name, state) for name in names])
+        nodes = tuple(node(name, state) for name in names)
+        outside, _ = to_ask(PoolView("", "pool", Advertise(), nodes))
+        self.prober.follow(outside)
 
     def health(self, name: str) -> Health:
         return self.prober.health[(name, f"https://{name}:1")]
 
     def results(self, result: str) -> float:
-        labels = {"result": result}
+        labels = {"result": result, "place": "address"}
         return self.registry.get_sample_value("mediafleet_node_probes_total", labels) or 0.0
 
 
@@ -216,3 +226,21 @@ def test_what_a_node_says_that_it_can_do() -> None:
     for silent in (None, b"\xff", OrchestratorInfo(transcoder="t").SerializeToString()):
         assert capabilities(silent) is None
     assert capabilities(OrchestratorInfo(capabilities=b"\xff").SerializeToString()) is None
+
+
+async def test_a_node_that_says_it_is_full_is_alive_and_asked_again_soon(scene: Scene) -> None:
+    scene.nodes.refusals["a"] = "Invalid orchestrator request: OrchestratorCapped"
+    scene.follow("a")
+    await asyncio.sleep(0.1)
+    assert (scene.health("a").alive, scene.health("a").full) == (True, True)
+    changes = scene.changes
+    del scene.nodes.refusals["a"]
+    await asyncio.sleep(1.5)
+    assert (scene.health("a").full, scene.changes) == (False, changes + 1)
+
+
+async def test_a_refusal_of_another_kind_says_nothing_of_being_full(scene: Scene) -> None:
+    scene.nodes.refusals["a"] = "Invalid orchestrator request: orchestrator req sig check failed"
+    scene.follow("a")
+    await asyncio.sleep(0.1)
+    assert (scene.health("a").alive, scene.health("a").full) == (True, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,9 +17,11 @@ from mediafleet_scheduler.core.advertised import (
     Health,
     LeftOut,
     ProbeRules,
+    either,
     listing,
     node_key,
     pause_seconds,
+    to_ask,
 )
 from mediafleet_scheduler.directory.views import Node, PoolView
 
@@ -31,8 +34,8 @@ def node(name: str, **changes: object) -> Node:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def view(*nodes: Node, max_nodes: int | None = None) -> PoolView:
-    return PoolView("ns", "pool", Advertise(max_nodes=max_nodes), nodes)
+def view(*nodes: Node, **advertise: Any) -> PoolView:
+    return PoolView("ns", "pool", Advertise(**advertise), nodes)
 
 
 def alive(*nodes: Node) -> dict[tuple[str, str], Health]:
@@ -69,6 +72,7 @@ CASES = {
     "dead": Case(LeftOut.DEAD, node("x"), DEAD),
     "dead, and answering again once": Case(LeftOut.DEAD, node("x"), DEAD.after(True, RULES)),
     "advertises only": Case(LeftOut.ADVERTISES_ONLY, node("x"), ALIVE.described(True)),
+    "its pod alone answers": Case(LeftOut.UNVERIFIED, node("x"), replace(ALIVE, verified=False)),
     "the address of another": Case(LeftOut.DUPLICATE, node("x", url="https://a:8935/")),
     "one too many": Case(LeftOut.BEYOND_MAX, node("x")),
 }
@@ -80,9 +84,37 @@ def test_a_node_is_left_out_for_one_reason_that_is_told(name: str) -> None:
     others = [node("a"), node("b")]
     limit = 2 if case.why is LeftOut.BEYOND_MAX else 3
     health = {**alive(*others), node_key(case.node): case.health}
-    found = listing(view(*others, case.node, max_nodes=limit), health)
+    found = listing(view(*others, case.node, max_nodes=limit, list_unverified=False), health)
     assert found.nodes == tuple(others)
     assert found.left_out == ((case.node, case.why),)
+
+
+def test_a_pods_answer_alone_lists_its_node_unless_the_pool_says_otherwise() -> None:
+    one = node("a")
+    inside = either(NEVER_ASKED.after(False, RULES), ALIVE)
+    assert (inside.alive, inside.verified) == (True, False)
+    assert listing(view(one), {node_key(one): inside}).nodes == (one,)
+    assert either(ALIVE, DEAD) is ALIVE
+    assert either(DEAD, NEVER_ASKED) is DEAD
+
+
+def test_where_nobody_is_asked_everybody_ready_with_a_url_is_listed() -> None:
+    nodes = (node("a"), node("b", url=""), node("c", state=PodState.DRAINING))
+    assert listing(view(*nodes, probe="none"), {}).nodes == nodes[:1]
+
+
+def test_the_ready_are_asked_at_their_addresses_and_at_their_pods_if_so_wanted() -> None:
+    nodes = [
+        node("a", pod_url="https://10.0.0.1:8935"),
+        node("b", pod_url=None),
+        node("c", state=PodState.DRAINING, pod_url="https://10.0.0.3:8935"),
+        node("d", url="not a url", pod_url="https://10.0.0.4:8935"),
+    ]
+    outside = {node_key(one): parse_node_url(one.url) for one in nodes[:2]}
+    inside = {node_key(nodes[0]): NodeUrl("https", "10.0.0.1", 8935)}
+    assert to_ask(view(*nodes)) == (outside, {})
+    assert to_ask(view(*nodes, probe="pod")) == (outside, inside)
+    assert to_ask(view(*nodes, probe="none")) == ({}, {})
 
 
 def test_a_node_under_another_address_must_answer_there_first() -> None:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import Duration
+from mediafleet_common.api.shared import SecretKey
 
 
 class Order(StrEnum):
@@ -70,6 +71,14 @@ gateways reach the advertiser."""
     """Speak plain gRPC; go-livepeer speaks TLS, whose certificate is not verified."""
 
 
+class Probe(StrEnum):
+    """Where a node must answer before it is listed."""
+
+    ADDRESS = "address"
+    POD = "pod"
+    NONE = "none"
+
+
 class Advertise(Model):
     """How gateways are told of the nodes."""
 
@@ -84,6 +93,18 @@ would be said without a head)."""
     )
     """URLs under which gateways reach the advertiser. A head that says it takes work at one of \
 them is refused, since every job would end up at the advertiser."""
+    probe: Probe = Probe.ADDRESS
+    """Where a node must answer before it is listed. address: under its URL, as gateways reach it. \
+pod: there or at its pod, for clusters that cannot reach their own outside addresses; \
+listUnverified says what the pod's answer alone is worth. none: nobody is asked, and the dead are \
+listed too."""
+    list_unverified: bool = True
+    """With probe pod: list a node whose pod answers while its URL does not. Otherwise it is left \
+out as unverified."""
+    probe_key_secret: SecretKey | None = None
+    """Private key (64 hexadecimal digits) with which nodes are asked what they are. Nodes \
+on-chain refuse whoever does not sign, and a priced one whoever has no deposit: without a key it \
+is not known whether they are full, and what they can do."""
     max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
     """List no more than so many. A gateway visits only the first -extraNodes (its default is 0)."""
     order: Order = Order.FIXED

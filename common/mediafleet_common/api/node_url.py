@@ -30,6 +30,10 @@ class NodeUrl:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    def __str__(self) -> str:
+        """The one form in which it is told; gateways compare URLs as text."""
+        return f"{self.scheme}://{self.target}"
+
 
 def parse_node_url(url: str) -> NodeUrl:
     """The parts of a node's URL.

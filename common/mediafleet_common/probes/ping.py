@@ -77,7 +77,7 @@ class NodeClient:
         self._url = url
         self._channel: grpc.aio.Channel | None = None
         self.refusal = ""
-        """What the other side said when it last refused; any text."""
+        """What the other side said in the last call, if it refused; any text."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,6 +105,7 @@ class NodeClient:
     ) -> tuple[Answer, bytes | None]:
         """One unary call of serialised messages; the answer is there when it succeeded."""
         fresh = self._channel is None
+        self.refusal = ""
         try:
             async with asyncio.timeout(timeout_seconds):
                 channel = self._channel = self._channel or await dial(self._url)

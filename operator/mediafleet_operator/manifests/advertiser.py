@@ -12,6 +12,7 @@ from mediafleet_operator.manifests.pods import Product, app_labels, pod_security
 from mediafleet_operator.manifests.resource import Resource
 
 TLS: Final = "/mediafleet/tls"
+PROBE_KEY: Final = "/mediafleet/probe-key"
 COMPONENT: Final = "advertiser"
 
 
@@ -109,6 +110,11 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
         args += ["--tls-cert", f"{TLS}/tls.crt", "--tls-key", f"{TLS}/tls.key"]
         volumes.append({"name": "tls", "secret": {"secretName": spec.advertise.tls_secret}})
         mounts.append(mount("tls", TLS, read_only=True))
+    if (key := spec.advertise.probe_key_secret) is not None:
+        args += ["--probe-key", f"{PROBE_KEY}/key"]
+        items = [{"key": key.key, "path": "key"}]
+        volumes.append({"name": "probe-key", "secret": {"secretName": key.name, "items": items}})
+        mounts.append(mount("probe-key", PROBE_KEY, read_only=True))
 
     def probe(path: str, period: int) -> Manifest:
         return {

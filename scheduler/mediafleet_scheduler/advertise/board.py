@@ -5,27 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.api.advertise import Advertise, Probe
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.lineup import Lineup
 from mediafleet_scheduler.advertise.loads import Loads
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.advertise.probing import Prober
+from mediafleet_scheduler.advertise.probing import Manner, Prober
 from mediafleet_scheduler.core.advertised import (
+    NEVER_ASKED,
+    Health,
     LeftOut,
     Listing,
     NodeKey,
-    ProbeRules,
+    either,
     listing,
     node_key,
+    to_ask,
 )
-from mediafleet_scheduler.core.ordering import UNKNOWN, basis
+from mediafleet_scheduler.core.ordering import FULL, UNKNOWN, basis
 from mediafleet_scheduler.directory.views import Node, PoolView
 
 _log: Final = logging.getLogger(__name__)
@@ -50,12 +53,14 @@ class Board:
     def __init__(
         self,
         metrics: AdvertiseMetrics,
-        rules: ProbeRules | None = None,
+        manner: Manner | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = metrics
         self._now = now
-        self._prober = Prober(rules or ProbeRules(), metrics, self._update_soon)
+        manner = manner or Manner()
+        self._outside = Prober(manner, metrics, self._update_soon)
+        self._inside = Prober(manner, metrics, self._update_soon, Probe.POD)
         self._expected: dict[NodeKey, float] = {}
         self._loads = Loads(metrics, self._update_soon, self._forget_expected)
         self._view: PoolView | None = None
@@ -81,7 +86,8 @@ class Board:
 
     async def close(self) -> None:
         """Stop asking nodes; the notice stays."""
-        await self._prober.close()
+        await self._outside.close()
+        await self._inside.close()
         await self._loads.close()
         if self._due is not None:
             self._due.cancel()
@@ -89,7 +95,9 @@ class Board:
     def take(self, view: PoolView) -> None:
         """Make the list anew from another view; a node that drains is off it on return."""
         self._view = view
-        self._prober.follow(view.nodes)
+        outside, inside = to_ask(view)
+        self._outside.follow(outside)
+        self._inside.follow(inside)
         self._loads.follow(view)
         self._update()
 
@@ -106,23 +114,39 @@ class Board:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        if self._view is None or not (self._ready.is_set() or self._prober.all_asked):
+        asked = self._outside.all_asked and self._inside.all_asked
+        if self._view is None or not (self._ready.is_set() or asked):
             return
-        rooms = self._loads.rooms
-        full = {key for key, room in rooms.items() if room.full}
-        present = listing(self._view, self._prober.health, full)
+        health = self._health()
+        full = {key for key, room in self._loads.rooms.items() if room.full}
+        full |= {key for key, each in health.items() if each.full}
+        present = listing(self._view, health, full)
+        self._metrics.unverified.labels(self._view.name).set(
+            sum(each.alive and not each.verified for each in health.values())
+        )
         self._account(self._view, present)
         before = self._notice.listing.nodes if self._notice else ()
-        self._notice = self._next(present, self._view.advertise)
+        self._notice = self._next(present, self._view.advertise, health)
         if before != present.nodes or not self._ready.is_set():
             self._tell(self._view, before, present)
         self._ready.set()
 
-    def _next(self, present: Listing, advertise: Advertise) -> Notice:
+    def _health(self) -> Mapping[NodeKey, Health]:
+        outside, inside = self._outside.health, self._inside.health
+        if not inside:
+            return outside
+        return {key: either(each, inside.get(key, NEVER_ASKED)) for key, each in outside.items()}
+
+    def _next(
+        self, present: Listing, advertise: Advertise, health: Mapping[NodeKey, Health]
+    ) -> Notice:
         known = self._loads.rooms
-        rooms = [known.get(node_key(node), UNKNOWN) for node in present.nodes]
-        health = self._prober.health
-        can = [health[node_key(node)].capabilities for node in present.nodes]
+        said = [health.get(node_key(node), NEVER_ASKED) for node in present.nodes]
+        rooms = [
+            FULL if each.full else known.get(node_key(node), UNKNOWN)
+            for node, each in zip(present.nodes, said, strict=True)
+        ]
+        can = [each.capabilities for each in said]
         state = (present, advertise, (*basis(advertise.order, rooms), *can))
         before = self._notice
         if before is not None and (before.listing, before.advertise, before.basis) == state:

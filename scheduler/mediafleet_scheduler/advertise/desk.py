@@ -15,8 +15,8 @@ from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.advertise.board import Board
 from mediafleet_scheduler.advertise.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.advertise.probing import Manner
 from mediafleet_scheduler.advertise.service import handler, orchestrators_route
-from mediafleet_scheduler.core.advertised import ProbeRules
 from mediafleet_scheduler.directory.views import Directory, PoolView
 
 
@@ -30,7 +30,8 @@ class Settings:
     """HOST:PORT of health, metrics and `/orchestrators`."""
     credentials: grpc.ServerCredentials | None
     """`None`: plaintext, which somebody has to have chosen."""
-    rules: ProbeRules = field(default_factory=ProbeRules)
+    manner: Manner = field(default_factory=Manner)
+    """How nodes are asked."""
     own_urls: tuple[str, ...] = ()
     """Where the desk itself is reached, beside `advertise.urls`: no work can be done there."""
 
@@ -57,7 +58,7 @@ async def serve(
         CannotStartError: a port cannot be listened on.
     """
     metrics = AdvertiseMetrics(registry)
-    board = Board(metrics, settings.rules)
+    board = Board(metrics, settings.manner)
     head = Head(metrics, settings.own_urls)
 
     def ready() -> str | None:

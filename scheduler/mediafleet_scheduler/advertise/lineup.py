@@ -14,7 +14,7 @@ from typing import Final
 from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
 from mediafleet_scheduler.core import ordering
-from mediafleet_scheduler.core.advertised import NodeKey, node_key
+from mediafleet_scheduler.core.advertised import NodeKey, address, node_key
 from mediafleet_scheduler.core.capabilities import Capabilities, Wanted
 from mediafleet_scheduler.core.ordering import Room
 from mediafleet_scheduler.directory.views import Node
@@ -45,7 +45,7 @@ class Lineup:
         self._rooms = rooms
         self._advertise = advertise
         self._most = advertise.max_nodes
-        self._names = [node.url for node in nodes]
+        self._names = [str(address(node)) for node in nodes]
         self._keys = [node_key(node) for node in nodes]
         self._expected: Expected = {} if expected is None else expected
         shares = ordering.weights(rooms)

@@ -38,7 +38,16 @@ class AdvertiseMetrics:
             buckets=_FRESHNESS,
         )
         self.probes = Counter(
-            "mediafleet_node_probes", "Pings of nodes, by result.", ["result"], registry=registry
+            "mediafleet_node_probes",
+            "Pings of nodes, by result and by where: at their address or at their pod.",
+            ["result", "place"],
+            registry=registry,
+        )
+        self.unverified = Gauge(
+            "mediafleet_nodes_unverified",
+            "Nodes whose pod answers and whose address does not, listed or not.",
+            ["pool"],
+            registry=registry,
         )
         self.load_probes = Counter(
             "mediafleet_node_load_probes",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
-from mediafleet_common.api.names import PodState
+from mediafleet_common.api.advertise import Probe
 from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
@@ -21,30 +22,38 @@ from mediafleet_scheduler.core.advertised import (
     Health,
     NodeKey,
     ProbeRules,
-    address,
-    node_key,
     pause_seconds,
 )
 from mediafleet_scheduler.core.capabilities import Capabilities, read
-from mediafleet_scheduler.directory.views import Node
 
 _log: Final = logging.getLogger(__name__)
-_TIMEOUT_SECONDS: Final = 0.5
 _AT_ONCE: Final = 64
 _LATE_SECONDS: Final = 0.15
 _RESTART_SECONDS: Final = 1.0
-_DESCRIBE_EVERY: Final = 60
-"""Pings between two looks at what a node says it is."""
 
 
 class Asked(Protocol):
     """A node that can be asked; `NodeClient` is the real one."""
 
+    refusal: str
+    """What it said in the last call, if it refused."""
+
     async def ping(self, timeout_seconds: float) -> Answer:
         """Ping it once."""
 
-    async def orchestrator_info(self, timeout_seconds: float) -> bytes | None:
+    async def orchestrator_info(self, timeout_seconds: float, request: bytes = b"") -> bytes | None:
         """What it says of itself, if it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How nodes are asked."""
+
+    rules: ProbeRules = field(default_factory=ProbeRules)
+    timeout_seconds: float = 0.5
+    request: bytes = b""
+    """The OrchestratorRequest with which they are asked what they are."""
+    dial: Callable[[NodeUrl], AbstractAsyncContextManager[Asked]] = NodeClient
 
 
 class Prober:
@@ -56,18 +65,17 @@ class Prober:
 
     def __init__(
         self,
-        rules: ProbeRules,
+        manner: Manner,
         metrics: AdvertiseMetrics,
         on_change: Callable[[], None],
-        timeout_seconds: float = _TIMEOUT_SECONDS,
-        dial: Callable[[NodeUrl], AbstractAsyncContextManager[Asked]] = NodeClient,
+        place: Probe = Probe.ADDRESS,
     ) -> None:
-        self._rules = rules
+        self._manner = manner
+        self._rules = manner.rules
         self._metrics = metrics
+        self._place = place.value
         self._on_change = on_change
-        self._dial = dial
-        self._timeout_seconds = timeout_seconds
-        self._too_late = timeout_seconds + _LATE_SECONDS
+        self._too_late = manner.timeout_seconds + _LATE_SECONDS
         self._health: dict[NodeKey, Health] = {}
         self._tasks: dict[NodeKey, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -82,13 +90,8 @@ class Prober:
         """Whether every node that is followed has been asked at least once."""
         return all(health.asked for health in self._health.values())
 
-    def follow(self, nodes: Iterable[Node]) -> None:
-        """Ask the ready ones of `nodes` from now on, new ones at once, and nobody else."""
-        wanted: dict[NodeKey, NodeUrl] = {}
-        for node in nodes:
-            where = address(node) if node.state is PodState.READY else None
-            if where is not None:
-                wanted[node_key(node)] = where
+    def follow(self, wanted: Mapping[NodeKey, NodeUrl]) -> None:
+        """Ask these from now on, new ones at once, and nobody else."""
         for key in self._tasks.keys() - wanted.keys():
             self._tasks.pop(key).cancel()
             self._health.pop(key, None)
@@ -100,7 +103,7 @@ class Prober:
     async def close(self) -> None:
         """Stop asking and wait until every task has ended."""
         tasks = list(self._tasks.values())
-        self.follow(())
+        self.follow({})
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, key: NodeKey, where: NodeUrl) -> None:
@@ -110,7 +113,7 @@ class Prober:
         def ended(done: asyncio.Task[None]) -> None:
             if done.cancelled() or (error := done.exception()) is None:
                 return
-            self._metrics.probes.labels("error").inc()
+            self._count("error")
             _log.error("probing %s failed", where.target, exc_info=error)
             asyncio.get_running_loop().call_later(_RESTART_SECONDS, again)
 
@@ -121,7 +124,7 @@ class Prober:
         task.add_done_callback(ended)
 
     async def _ask_forever(self, key: NodeKey, where: NodeUrl) -> None:
-        async with self._dial(where) as client:
+        async with self._manner.dial(where) as client:
             while True:
                 before = self._health[key]
                 async with self._turns:
@@ -135,17 +138,23 @@ class Prober:
     async def _ask(self, client: Asked, before: Health) -> Health:
         clock = asyncio.get_running_loop().time
         began = clock()
-        answer = await client.ping(self._timeout_seconds)
+        answer = await client.ping(self._manner.timeout_seconds)
         if answer is Answer.TIMED_OUT and clock() - began > self._too_late:
             # This process was held up, so that the answer may have been there in time.
-            self._metrics.probes.labels("held_up").inc()
+            self._count("held_up")
             return before
-        self._metrics.probes.labels(answer.value).inc()
+        self._count(answer.value)
         after = before.after(answer.alive, self._rules)
-        if after.alive and after.answers % _DESCRIBE_EVERY == 1:
-            info = await client.orchestrator_info(self._timeout_seconds)
+        if after.alive and after.answers % after.describe_every == 1:
+            request = self._manner.request
+            info = await client.orchestrator_info(self._manner.timeout_seconds, request)
+            if info is None and client.refusal:
+                return after.refused(client.refusal)
             return after.described(advertises_only(info), capabilities(info))
         return after
+
+    def _count(self, result: str) -> None:
+        self._metrics.probes.labels(result, self._place).inc()
 
 
 def advertises_only(info: bytes | None) -> bool | None:
@@ -175,4 +184,5 @@ def _matters(before: Health, after: Health) -> bool:
         or before.alive != after.alive
         or before.advertises_only != after.advertises_only
         or before.capabilities != after.capabilities
+        or before.full != after.full
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from mediafleet_common.api.advertise import Order
+from mediafleet_common.api.advertise import Advertise, Order, Probe
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
 from mediafleet_scheduler.core.capabilities import Capabilities
@@ -35,6 +35,8 @@ class LeftOut(StrEnum):
     """It answered once, and stopped."""
     ADVERTISES_ONLY = "advertises_only"
     """It takes no work itself, and gateways do not look at the nodes of a node."""
+    UNVERIFIED = "unverified"
+    """Its pod answers and its address does not, and advertise.listUnverified is false."""
     DUPLICATE = "duplicate"
     """Another node is listed under this address."""
     BEYOND_MAX = "beyond_max"
@@ -76,6 +78,10 @@ class Health:
     advertises_only: bool = False
     capabilities: Capabilities | None = None
     """`None`: it has not told."""
+    full: bool | None = None
+    """Whether it said that it takes no more; `None`: it has not told."""
+    verified: bool = True
+    """Whether it was its address that answered, and not only its pod."""
 
     @property
     def asked(self) -> bool:
@@ -101,10 +107,34 @@ class Health:
         """The health with what the node says of itself; `None` (it refused) changes nothing."""
         if advertises_only is None:
             return self
-        return replace(self, advertises_only=advertises_only, capabilities=capabilities)
+        return replace(self, advertises_only=advertises_only, capabilities=capabilities, full=False)
+
+    def refused(self, words: str) -> Health:
+        """The health with what it says instead: that it is full, or nothing of itself."""
+        return replace(self, full=True if CAPPED in words else None)
+
+    @property
+    def describe_every(self) -> int:
+        """Pings between two looks at what it says it is."""
+        if self.full:
+            return _DESCRIBE_FULL
+        return _DESCRIBE_SILENT if self.full is None else _DESCRIBE
 
 
+CAPPED: Final = "OrchestratorCapped"
+"""What a node says that takes no more (livepeer/go-livepeer core/orchestrator.go, errOrchCap)."""
+_DESCRIBE: Final = 10
+_DESCRIBE_FULL: Final = 2
+_DESCRIBE_SILENT: Final = 60
+"""It does not speak with us: on-chain, and we have no key."""
 NEVER_ASKED: Final = Health()
+
+
+def either(at_address: Health, at_pod: Health) -> Health:
+    """The health of a node that is asked in two places: at its address where that answers."""
+    if at_address.alive or not at_pod.alive:
+        return at_address
+    return replace(at_pod, verified=False)
 
 
 def pause_seconds(health: Health, nodes: int, rules: ProbeRules, jitter: float) -> float:
@@ -142,10 +172,30 @@ def node_key(node: Node) -> NodeKey:
 
 def address(node: Node) -> NodeUrl | None:
     """Where to ask a node, or `None` when it cannot be asked."""
+    return _where(node.url)
+
+
+def _where(url: str) -> NodeUrl | None:
     try:
-        return parse_node_url(node.url)
+        return parse_node_url(url)
     except BadNodeUrlError:
         return None
+
+
+def to_ask(view: PoolView) -> tuple[dict[NodeKey, NodeUrl], dict[NodeKey, NodeUrl]]:
+    """Which nodes are asked at their addresses, and which at their pods as well."""
+    ready = [node for node in view.nodes if node.state is PodState.READY]
+    if view.advertise.probe is Probe.NONE:
+        return {}, {}
+    outside = {node_key(node): where for node in ready if (where := address(node))}
+    if view.advertise.probe is Probe.ADDRESS:
+        return outside, {}
+    inside = {
+        node_key(node): where
+        for node in ready
+        if node_key(node) in outside and (where := _where(node.pod_url or ""))
+    }
+    return outside, inside
 
 
 def listing(
@@ -161,7 +211,7 @@ def listing(
     limit = view.advertise.max_nodes if view.advertise.order is Order.FIXED else None
     for node in sorted(view.nodes, key=lambda node: _rank(node, full)):
         where = address(node)
-        reason = _reason(node, where, health.get(node_key(node), NEVER_ASKED))
+        reason = _reason(node, where, health.get(node_key(node), NEVER_ASKED), view.advertise)
         if reason is None and where in taken:
             reason = LeftOut.DUPLICATE
         if reason is None and limit is not None and len(listed) >= limit:
@@ -178,11 +228,17 @@ def _rank(node: Node, full: Set[NodeKey]) -> tuple[bool, bool, str, str]:
     return node_key(node) in full, node.source is not None, node.name, node.uid
 
 
-def _reason(node: Node, where: NodeUrl | None, health: Health) -> LeftOut | None:
+def _reason(
+    node: Node, where: NodeUrl | None, health: Health, advertise: Advertise
+) -> LeftOut | None:
     if node.state is not PodState.READY:
         return LeftOut.DRAINING if node.state is PodState.DRAINING else LeftOut.PENDING
     if where is None:
         return LeftOut.BAD_URL if node.url else LeftOut.NO_ADDRESS
+    if advertise.probe is Probe.NONE:
+        return None
+    if health.alive and not health.verified and not advertise.list_unverified:
+        return LeftOut.UNVERIFIED
     if not health.alive:
         return LeftOut.DEAD if health.ever_alive else LeftOut.UNPROBED
     return LeftOut.ADVERTISES_ONLY if health.advertises_only else None

@@ -44,6 +44,8 @@ class Room:
 
 
 UNKNOWN: Final = Room()
+FULL: Final = Room(0, 0)
+"""It said so itself, and how many sessions that are is not known."""
 
 
 def basis(order: Order, rooms: Sequence[Room]) -> tuple[object, ...]:

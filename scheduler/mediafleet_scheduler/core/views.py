@@ -87,6 +87,8 @@ class Node:
     """Who told of it; `None`: the pool itself."""
     weight: float = 1.0
     """Its share with order by_gateway, against others of the same room."""
+    pod_url: str | None = None
+    """Where it answers inside the cluster, if that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,13 @@ def _uid(entry: NodeEntry) -> str:
 
 def _node(entry: NodeEntry, known: Node | None, changed_at: float | None) -> Node:
     node = Node(
-        entry.name, _uid(entry), entry.url, entry.metrics, entry.state, changed_at=changed_at
+        name=entry.name,
+        uid=_uid(entry),
+        url=entry.url,
+        metrics_url=entry.metrics,
+        state=entry.state,
+        changed_at=changed_at,
+        pod_url=entry.pod_url,
     )
     same = known is not None and known.state is node.state
     return replace(node, changed_at=known.changed_at) if known and same else node

@@ -206,6 +206,7 @@ def pool_view(
     if pool is None or pool.deleting:
         return PoolView(namespace, name, Advertise(), ())
     known = {node.uid: node for node in previous.nodes} if previous else {}
+    spec = pool.spec
     nodes = tuple(
         Node(
             name=pod.name,
@@ -214,11 +215,11 @@ def pool_view(
             metrics_url=_metrics(pod, Port.AGENT),
             state=pod.state,
             changed_at=_changed_at(pod, known.get(pod.uid), now if previous else None),
+            pod_url=_pod_url(pod, spec.address.scheme, spec.address.port),
         )
         for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         if pod.fleet == name and pod.namespace == namespace
     )
-    spec = pool.spec
     sources = sorted(map(source, spec.advertise.sources), key=lambda each: each.name)
     return PoolView(
         namespace, name, spec.advertise, nodes, spec.load, spec.sessions.max, tuple(sources)
@@ -235,10 +236,14 @@ def _changed_at(pod: PodFacts, known: Node | None, now: float | None) -> float |
 
 
 def _metrics(pod: PodFacts, port: int) -> str | None:
+    url = _pod_url(pod, "http", port)
+    return None if url is None else f"{url}/metrics"
+
+
+def _pod_url(pod: PodFacts, scheme: str, port: int) -> str | None:
     if pod.ip is None:
         return None
-    host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-    return f"http://{host}:{port}/metrics"
+    return f"{scheme}://{f'[{pod.ip}]' if ':' in pod.ip else pod.ip}:{port}"
 
 
 def _limits(raw: Raw, container: str) -> Raw:
