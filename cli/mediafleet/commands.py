@@ -11,6 +11,7 @@ from mediafleet.agent import agent
 from mediafleet.discover import discover
 from mediafleet.egress import egress
 from mediafleet.operator import operator
+from mediafleet.simulate import simulate
 from mediafleet.status import status
 
 app = typer.Typer(
@@ -47,3 +48,4 @@ app.command()(egress)
 app.command()(agent)
 app.command()(operator)
 app.command()(status)
+app.command()(simulate)

@@ -1,0 +1,214 @@
+"""`mediafleet simulate`: what each way of placing makes of a trace of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mediafleet_common.api.egress_fleet import CpuCost
+    from mediafleet_scheduler.simulate.figures import Figures
+    from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
+
+_MOST_PODS = 2000
+
+
+class Output(StrEnum):
+    """Forms of output."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class Way(StrEnum):
+    """Who places, in words of the command line."""
+
+    ALL = "all"
+    PACK = "pack"
+    SPREAD = "spread"
+    TYPE_AWARE = "type_aware"
+    UPSTREAM = "upstream"
+    NATIVE_SPREAD = "native_spread"
+    NATIVE_TYPE_AWARE = "native_type_aware"
+
+
+def simulate(
+    trace: Annotated[
+        str,
+        typer.Argument(help="CSV or JSON file with time, type, duration; or burst, day, mixed."),
+    ],
+    *,
+    mode: Annotated[
+        list[Way] | None,
+        typer.Option(
+            help="Who places: the desk in a mode, upstream's auction, or stock pods with the patch "
+            "of engine native (native_…); repeatable. Default: all."
+        ),
+    ] = None,
+    pods: Annotated[int, typer.Option(min=1, max=_MOST_PODS, help="Pods of the fleet.")] = 10,
+    cpu: Annotated[float, typer.Option(min=0.1, max=1024, help="CPUs of a pod.")] = 16,
+    max_cpu_utilization: Annotated[
+        float, typer.Option(min=0.05, max=1, help="As spec.placement.maxCpuUtilization.")
+    ] = 0.8,
+    cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="CPUs of a type instead of its default; repeatable.", metavar="TYPE=CPUS"
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Write a picture: FILE.svg, or FILE.png with mediafleet[plot]."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of what is left to chance.")] = 0,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="Form of output.")
+    ] = Output.TABLE,
+) -> None:
+    """Run a trace of jobs against a fleet on a virtual clock, and compare the ways of placing.
+
+    It uses the desk's own rules. PODS NEEDED is the fewest pods with which nothing is refused;
+    EMPTIED is how many pods had no job, on average: a scale-down could have had those at once.
+    """
+    from mediafleet_scheduler.simulate.figures import figures, pods_needed
+    from mediafleet_scheduler.simulate.running import run
+    from mediafleet_scheduler.simulate.setup import Setup
+    from mediafleet_scheduler.simulate.traces import BadTraceError, load
+
+    if plot is not None and plot.suffix not in (".svg", ".png"):
+        raise typer.BadParameter(f"--plot {plot}: the name ends in .svg or .png")
+    setup = Setup(
+        pods=pods,
+        cpu=cpu,
+        max_cpu_utilization=max_cpu_utilization,
+        costs=_costs(cost or []),
+        seed=seed,
+    )
+    try:
+        jobs = load(trace)
+    except BadTraceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    runs = {placing: run(jobs, setup, placing) for placing in _placings(mode or [Way.ALL])}
+
+    def needed(placing: Placing) -> int | None:
+        def refused_with(count: int) -> int:
+            other = Setup(count, cpu, max_cpu_utilization, setup.costs, seed=seed)
+            outcomes = runs[placing] if count == pods else run(jobs, other, placing)
+            return sum(each.pod is None for each in outcomes)
+
+        return pods_needed(refused_with, pods, _MOST_PODS)
+
+    rows = {each: (figures(outcomes, setup), needed(each)) for each, outcomes in runs.items()}
+    if output is Output.JSON:
+        import json
+
+        typer.echo(json.dumps(as_data(trace, setup, rows), indent=2))
+    else:
+        _print(trace, setup, rows)
+    if plot is not None:
+        _plot(plot, trace, setup, runs)
+
+
+def _placings(ways: Sequence[Way]) -> list[Placing]:
+    from mediafleet_scheduler.simulate.setup import Placing
+
+    if Way.ALL in ways:
+        return list(Placing)
+    return [Placing(each.value) for each in dict.fromkeys(ways)]
+
+
+def _costs(pairs: Sequence[str]) -> CpuCost:
+    from pydantic import ValidationError
+
+    from mediafleet_common.api.egress_fleet import CpuCost
+
+    costs: dict[str, str] = {}
+    for pair in pairs:
+        kind, equals, value = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--cost {pair}: write TYPE=CPUS")
+        costs[kind] = value
+    try:
+        return CpuCost.model_validate(costs)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise typer.BadParameter(f"--cost {where}: {first['msg']}") from error
+
+
+Rows = Mapping["Placing", tuple["Figures", int | None]]
+
+
+def as_data(trace: str, setup: Setup, rows: Rows) -> dict[str, Any]:
+    """For `-o json`."""
+    return {
+        "trace": trace,
+        "pods": setup.pods,
+        "cpu": setup.cpu,
+        "max_cpu_utilization": setup.max_cpu_utilization,
+        "cpu_cost": setup.costs.model_dump(by_alias=False),
+        "modes": {
+            each.value: {**asdict(figures), "pods_needed": needed}
+            for each, (figures, needed) in rows.items()
+        },
+    }
+
+
+def _print(trace: str, setup: Setup, rows: Rows) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    jobs = next(iter(rows.values()))[0].jobs
+    console.print(f"[bold]{trace}[/bold]: {jobs} jobs, {setup.pods} pods of {setup.cpu:g} CPUs")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("MODE", "PLACED", "REFUSED", "ASKED AGAIN", "WAIT P50", "P99", "MAX"):
+        table.add_column(column, justify="left" if column == "MODE" else "right")
+    for column in ("JOBS A POD", "SKEW", "BUSY PODS", "EMPTIED", "PODS NEEDED"):
+        table.add_column(column, justify="right")
+    for placing, (each, needed) in rows.items():
+        refused = f"[red]{each.refused}[/red]" if each.refused else "0"
+        table.add_row(
+            placing.value,
+            str(each.placed),
+            refused,
+            str(each.asked_again),
+            *(_seconds(wait) for wait in (each.wait_p50, each.wait_p99, each.wait_max)),
+            f"{min(each.jobs_per_pod)}-{max(each.jobs_per_pod)}",
+            str(each.skew),
+            f"{each.busy_mean:.1f}, most {each.busy_most}",
+            f"{each.emptied_mean:.1f}",
+            "never" if needed is None else str(needed),
+        )
+    console.print(table)
+    for placing, (each, _) in rows.items():
+        if each.refused:
+            kinds = ", ".join(
+                f"{count} {kind.value}" for kind, count in each.refused_by_type.items()
+            )
+            console.print(f"[dim]{placing.value} refused {kinds}[/dim]")
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def _plot(path: Path, trace: str, setup: Setup, runs: Mapping[Placing, Sequence[Outcome]]) -> None:
+    from mediafleet_scheduler.simulate import canvases, plotting
+
+    kind = canvases.PngCanvas if path.suffix == ".png" else canvases.SvgCanvas
+    try:
+        canvas = kind(*plotting.size(runs, setup))
+        title = f"{Path(trace).name}: {setup.pods} pods of {setup.cpu:g} CPUs"
+        plotting.draw(canvas, runs, setup, title)
+        path.write_bytes(canvas.picture())
+    except (canvases.NoPillowError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"wrote {path}")

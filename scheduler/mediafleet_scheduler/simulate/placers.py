@@ -1,0 +1,185 @@
+"""Who gives a job to a pod: our desk, or upstream's auction. Pure, chance comes in.
+
+Both answer with the pods to try, in order, and after how long. The desk tries the next pod when
+one refuses; the auction's client has to ask again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from mediafleet_common.api.names import PodState
+from mediafleet_common.probes.load import Load
+from mediafleet_scheduler.core import affinity
+from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.ledger import Ledger, Pod
+from mediafleet_scheduler.core.placement import Refusal, WorkerView, choose, why_nowhere
+from mediafleet_scheduler.core.resources import Need
+from mediafleet_scheduler.simulate.pods import SimulatedPod
+from mediafleet_scheduler.simulate.setup import Placing, Setup
+from mediafleet_scheduler.simulate.traces import TraceJob
+
+HOP_SECONDS: Final = 0.001
+"""A message between two processes through Redis."""
+_REPLY_STEP_SECONDS: Final = 0.0002
+_REPLY_SPREAD_SECONDS: Final = 0.0001
+"""Redis tells subscribers one after the other, always in the same order, so the bids of idle pods
+come in nearly that order too: one of 25 overtakes. So drawn, a burst on idle pods ends as it was
+measured upstream: 49 of 51 jobs are sent to one pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Where a job is to be tried."""
+
+    pod: str | None
+    """`None`: nowhere."""
+    after_seconds: float
+    """From the request."""
+    final: bool = False
+    """Whether asking again is no use."""
+
+
+class Placer(Protocol):
+    """Decides where jobs go, and hears what becomes of them."""
+
+    tries_others: bool
+    """Whether a pod that refuses is followed by another without the client's asking again."""
+
+    reads_metrics: bool
+    """Whether it goes by the pods' metrics."""
+
+    def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
+        """Where a job that is asked for now is to be tried."""
+
+    def claimed(self, job: Job) -> None:
+        """It was given to a pod."""
+
+    def started(self, egress_id: str, at: float) -> None:
+        """The pod has answered that it runs."""
+
+    def gone(self, egress_id: str) -> None:
+        """It has ended, or the pod refused it."""
+
+    def measured(self, pod: Pod, load: Load, now: float) -> None:
+        """A pod's metrics were read."""
+
+
+class DeskPlacer:
+    """The egress desk: its ledger and its order over pods, as in `core/`."""
+
+    tries_others = True
+    reads_metrics = True
+
+    def __init__(
+        self, pods: Sequence[SimulatedPod], setup: Setup, placing: Placing, chance: random.Random
+    ) -> None:
+        self._pods = pods
+        self._setup = setup
+        self._mode = placing.mode
+        self._chance = chance
+        self.ledger: Final = Ledger()
+
+    def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
+        """The pod that the desk would choose."""
+        cores = self._setup.costs.of(job.kind)
+        views = [self._view(each, now) for each in self._pods if each.pod.uid not in refused_by]
+        chosen = choose(views, Need(job.kind, cores), self._mode, self._chance)
+        if chosen is not None:
+            return Offer(chosen.uid, 2 * HOP_SECONDS)
+        ever_fits = any(each.cores >= cores for each in self._pods)
+        why = why_nowhere([PodState.READY], ever_fits)
+        return Offer(None, HOP_SECONDS, final=why is Refusal.NO_TYPE_CAPACITY)
+
+    def claimed(self, job: Job) -> None:
+        """The place is taken."""
+        self.ledger.put(job)
+
+    def started(self, egress_id: str, at: float) -> None:
+        """The claim is confirmed."""
+        self.ledger.start(egress_id, at, None)
+
+    def gone(self, egress_id: str) -> None:
+        """The place is free."""
+        self.ledger.drop(egress_id)
+
+    def measured(self, pod: Pod, load: Load, now: float) -> None:
+        """The load is shared out among the jobs known."""
+        self.ledger.measure(pod, load, self._setup.costs, now)
+
+    def _view(self, each: SimulatedPod, now: float) -> WorkerView:
+        account = self.ledger.account(each.pod, self._setup.max_cpu_utilization, now)
+        return WorkerView(
+            name=each.pod.name,
+            uid=each.pod.uid,
+            cores=each.cores,
+            free_cores=account.free_cores,
+            jobs=account.jobs,
+        )
+
+
+class AuctionPlacer:
+    """Stock pods that bid, and a client that waits for the best bid."""
+
+    tries_others = False
+    reads_metrics = False
+
+    def __init__(
+        self, pods: Sequence[SimulatedPod], setup: Setup, placing: Placing, chance: random.Random
+    ) -> None:
+        self._pods = pods
+        self._setup = setup
+        self._mode = placing.mode
+        self._patched = placing is not Placing.UPSTREAM
+        self._chance = chance
+        self._order = list(range(len(pods)))
+        chance.shuffle(self._order)
+
+    def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
+        """The pod whose bid the client takes."""
+        del refused_by  # The client asks all of them again.
+        bids = [
+            self._bid(each, rank, job, now)
+            for rank, each in zip(self._order, self._pods, strict=True)
+        ]
+        chosen = affinity.select(bids)
+        if chosen is None:
+            return Offer(None, affinity.AFFINITY_TIMEOUT_SECONDS)
+        return Offer(chosen.pod, chosen.after_seconds + HOP_SECONDS)
+
+    def _bid(self, each: SimulatedPod, rank: int, job: TraceJob, now: float) -> affinity.Bid:
+        score = affinity.bid(
+            each.bidder(now),
+            self._setup.costs.of(job.kind),
+            job.kind.needs_chrome,
+            self._mode,
+            track_cores=self._setup.costs.track,
+            jitter=self._chance.random(),
+        )
+        if self._patched and score >= 0:
+            each.pending = each.pending.made(now)
+        late = rank * _REPLY_STEP_SECONDS + self._chance.expovariate(1 / _REPLY_SPREAD_SECONDS)
+        return affinity.Bid(each.pod.uid, score, 2 * HOP_SECONDS + late)
+
+    def claimed(self, job: Job) -> None:
+        """Nobody keeps a book."""
+
+    def started(self, egress_id: str, at: float) -> None:
+        """Nobody keeps a book."""
+
+    def gone(self, egress_id: str) -> None:
+        """Nobody keeps a book."""
+
+    def measured(self, pod: Pod, load: Load, now: float) -> None:
+        """Nobody reads metrics."""
+
+
+def placer(
+    pods: Sequence[SimulatedPod], setup: Setup, placing: Placing, chance: random.Random
+) -> Placer:
+    """The placer that a name stands for."""
+    kind = DeskPlacer if placing.by_desk else AuctionPlacer
+    return kind(pods, setup, placing, chance)

@@ -1,0 +1,173 @@
+"""Run a trace against a fleet on a virtual clock. Pure: the same seed, the same outcome.
+
+A client asks three times, as livekit-server's does, with 1-2 s and 2-4 s between.
+
+Source: livekit/protocol rpc/egress_client.go.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final
+
+from mediafleet_scheduler.simulate.placers import Offer, Placer, placer
+from mediafleet_scheduler.simulate.pods import SimulatedPod, entry, fleet, real_cores
+from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
+from mediafleet_scheduler.simulate.traces import TraceJob
+
+_PAUSES: Final = ((1.0, 2.0), (2.0, 4.0))
+
+
+class _First(IntEnum):
+    """What happens first of what happens at the same moment."""
+
+    END = 0
+    STARTED = 1
+    MEASURED = 2
+    GIVEN = 3
+    ASKED = 4
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A job that is being asked for."""
+
+    number: int
+    job: TraceJob
+    attempts: int = 1
+    turned_down: int = 0
+    refused_by: frozenset[str] = frozenset()
+
+
+Make = Callable[[Sequence[SimulatedPod], Setup, random.Random], Placer]
+"""Makes a placer for the pods of a run."""
+
+
+def run(jobs: Sequence[TraceJob], setup: Setup, placing: Placing) -> tuple[Outcome, ...]:
+    """What becomes of each job, in the order of the trace."""
+    return run_with(jobs, setup, lambda pods, setup, chance: placer(pods, setup, placing, chance))
+
+
+def run_with(jobs: Sequence[TraceJob], setup: Setup, make: Make) -> tuple[Outcome, ...]:
+    """The same with any placer."""
+    chance = random.Random(setup.seed)
+    pods = fleet(setup)
+    return _World(jobs, setup, pods, make(pods, setup, chance), chance).run()
+
+
+class _World:
+    """The clock, and what is due when."""
+
+    def __init__(
+        self,
+        jobs: Sequence[TraceJob],
+        setup: Setup,
+        pods: Sequence[SimulatedPod],
+        placer: Placer,
+        chance: random.Random,
+    ) -> None:
+        self._jobs = jobs
+        self._setup = setup
+        self._numbers = {each.pod.uid: number for number, each in enumerate(pods)}
+        self._pods = pods
+        self._placer = placer
+        self._chance = chance
+        self._due: list[tuple[float, _First, int, Callable[[float], None]]] = []
+        self._turn = itertools.count()
+        self._outcomes: dict[int, Outcome] = {}
+        self._read: set[str] = set()
+        """Pods whose metrics are being read."""
+        self._open = len(jobs)
+        """Jobs that are neither over nor refused."""
+
+    def run(self) -> tuple[Outcome, ...]:
+        for number, job in enumerate(self._jobs):
+            ask = functools.partial(self._ask, _Asked(number, job))
+            self._at(job.at, _First.ASKED, ask)
+        while self._due and self._open:
+            now, _, _, happen = heapq.heappop(self._due)
+            happen(now)
+        return tuple(self._outcomes[number] for number in range(len(self._jobs)))
+
+    def _at(self, when: float, first: _First, happen: Callable[[float], None]) -> None:
+        heapq.heappush(self._due, (when, first, next(self._turn), happen))
+
+    def _ask(self, asked: _Asked, now: float) -> None:
+        offer = self._placer.offer(asked.job, now, asked.refused_by)
+        if offer.pod is None:
+            self._refuse(asked, offer, now)
+            return
+        pod = self._pods[self._numbers[offer.pod]]
+        self._placer.claimed(entry(asked.number, asked.job, pod.pod, self._setup.costs, now))
+        due = now + offer.after_seconds
+        self._at(due, _First.GIVEN, lambda now: self._give(asked, pod, now))
+
+    def _refuse(self, asked: _Asked, offer: Offer, now: float) -> None:
+        knows_at = now + offer.after_seconds
+        if offer.final or asked.attempts > len(_PAUSES):
+            self._outcomes[asked.number] = Outcome(
+                asked.job, None, None, asked.attempts, asked.turned_down, knows_at
+            )
+            self._open -= 1
+            return
+        self._ask_again(asked, knows_at)
+
+    def _ask_again(self, asked: _Asked, now: float) -> None:
+        pause = self._chance.uniform(*_PAUSES[asked.attempts - 1])
+        asked.attempts += 1
+        asked.refused_by = frozenset()
+        self._at(now + pause, _First.ASKED, lambda now: self._ask(asked, now))
+
+    def _give(self, asked: _Asked, pod: SimulatedPod, now: float) -> None:
+        costs = self._setup.costs
+        job = entry(asked.number, asked.job, pod.pod, costs, now)
+        if not pod.admits(job.cores, now):
+            asked.turned_down += 1
+            self._placer.gone(job.egress_id)
+            if self._placer.tries_others:
+                asked.refused_by |= {pod.pod.uid}
+                self._ask(asked, now)
+            else:
+                self._refuse(asked, Offer(None, 0.0), now)
+            return
+        pod.pending = pod.pending.consumed(now)
+        if pod.pod.uid not in self._read and self._placer.reads_metrics:
+            self._read.add(pod.pod.uid)
+            first = now + self._chance.uniform(0, self._setup.scrape_seconds)
+            self._at(first, _First.MEASURED, functools.partial(self._read_metrics, pod))
+        # The pod holds the cost from now on; the desk, from the answer.
+        pod.take(replace(job, started_at=now), real_cores(asked.job, costs))
+        self._outcomes[asked.number] = Outcome(
+            asked.job, self._numbers[pod.pod.uid], now, asked.attempts, asked.turned_down
+        )
+        answered = now + self._setup.start_seconds
+        if self._setup.start_seconds < asked.job.seconds:
+            self._at(answered, _First.STARTED, lambda now: self._placer.started(job.egress_id, now))
+        self._at(now + asked.job.seconds, _First.END, lambda _: self._end(pod, job.egress_id))
+
+    def _end(self, pod: SimulatedPod, egress_id: str) -> None:
+        pod.end(egress_id)
+        self._placer.gone(egress_id)
+        self._open -= 1
+
+    def _read_metrics(self, pod: SimulatedPod, now: float) -> None:
+        """The desk reads what is so now; with `late_seconds` it gets to hear of it later.
+
+        Of a pod that runs nothing one reading is as good as many.
+        """
+        if self._chance.random() >= self._setup.missing_share:
+            load = pod.load()
+            heard = now + self._chance.uniform(0, self._setup.late_seconds)
+            hear = functools.partial(self._placer.measured, pod.pod, load)
+            self._at(heard, _First.MEASURED, hear)
+        if pod.running:
+            again = now + self._setup.scrape_seconds
+            self._at(again, _First.MEASURED, functools.partial(self._read_metrics, pod))
+        else:
+            self._read.discard(pod.pod.uid)
