@@ -38,6 +38,11 @@ class DeskCollector(Collector):
         workers = GaugeMetricFamily(
             "mediafleet_fleet_workers", "Pods by state.", labels=["fleet", "state"]
         )
+        out = GaugeMetricFamily(
+            "mediafleet_pods_quarantined",
+            "Pods that get no jobs for a while, since they failed what they were given.",
+            labels=["fleet"],
+        )
         for service in self._services():
             waiting = Counter(
                 job.fleet for job in service.ledger.jobs.values() if job.started_at is None
@@ -48,10 +53,12 @@ class DeskCollector(Collector):
                 count, cores = _sums(fleet, service.ledger)
                 jobs.add_metric([name], count)
                 free.add_metric([name], cores)
+                uids = [worker.uid for worker in fleet.workers]
+                out.add_metric([name], len(service.pods.trust.left_out(uids, ())))
                 states = Counter(worker.state for worker in fleet.workers)
                 for state in PodState:
                     workers.add_metric([name, state], states[state])
-        return [pending, jobs, free, workers]
+        return [pending, jobs, free, workers, out]
 
 
 def _sums(fleet: Fleet, ledger: Ledger) -> tuple[int, float]:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.quarantine import Fault
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.psrpc.client import Client, Selection
@@ -80,6 +81,30 @@ def outcome_of(response: Response) -> Forwarded:
     elif error.code is Code.UNAVAILABLE and "shutting down" in said:
         outcome = Outcome.SHUTTING_DOWN
     return Forwarded(outcome, server_id=response.server_id, error=error)
+
+
+_POD_FAILED: Final = frozenset(
+    {Code.INTERNAL, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNKNOWN}
+)
+"""Any other error is about the request."""
+
+
+def fault_of(forwarded: Forwarded, had_room: bool) -> Fault | None:
+    """What a pod did wrong, given whether it had room to spare; `None`: nothing."""
+    match forwarded.outcome:
+        case Outcome.NO_BID:
+            return Fault.NO_BID if had_room else None
+        case Outcome.NOT_ENOUGH_CPU:
+            return Fault.REFUSED if had_room else None
+        case Outcome.SHUTTING_DOWN:
+            return Fault.REFUSED
+        case Outcome.NO_ANSWER:
+            return Fault.NO_ANSWER
+        case Outcome.REFUSED:
+            code = forwarded.error.code if forwarded.error else Code.UNKNOWN
+            return Fault.FAILED if code in _POD_FAILED else None
+        case Outcome.STARTED | Outcome.ALREADY_RUNS | Outcome.TOO_LATE:
+            return None
 
 
 class Forwarder:

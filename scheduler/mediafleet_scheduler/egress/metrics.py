@@ -51,6 +51,19 @@ class EgressMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.faults: Final = Counter(
+            "mediafleet_pod_faults",
+            "Jobs that a pod did not start by its own fault: no bid or a refusal with room to "
+            "spare, a failed start, no answer.",
+            ["fault"],
+            registry=registry,
+        )
+        self.quarantines: Final = Counter(
+            "mediafleet_pod_quarantines",
+            "Times that a pod was given no more jobs for a while, by its last fault.",
+            ["fault"],
+            registry=registry,
+        )
         self.ends: Final = Counter(
             "mediafleet_jobs_ended",
             "Ends of jobs, by how they were learnt: heard on the bus, missed and found by asking "

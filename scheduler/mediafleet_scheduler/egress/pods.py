@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.ledger import Ledger, Pod
 from mediafleet_scheduler.core.placement import WorkerView
+from mediafleet_scheduler.core.quarantine import room_to_spare
 from mediafleet_scheduler.core.resources import rules_of
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.egress.trusting import Trust
 
 
 class Pods:
     """The fleets of one Redis."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, trust: Trust) -> None:
         self._ledger = ledger
+        self.trust: Final = trust
         self._fleets: tuple[Fleet, ...] = ()
         self._by_uid: dict[str, tuple[Fleet, Worker]] = {}
         self._sizes: dict[str, Pod] = {}
-        self._shunned: dict[str, float] = {}
         self.complete_until = 0.0
         """Until when (loop time) the ledger is known to hold every job of every pod."""
 
@@ -40,7 +44,7 @@ class Pods:
         self._fleets = tuple(sorted(view.fleets, key=lambda fleet: fleet.rank))
         self._by_uid = {w.uid: (fleet, w) for fleet in view.fleets for w in fleet.workers}
         self._sizes = {w.uid: pod_of(fleet, w) for fleet, w in self._by_uid.values()}
-        self._shunned = {uid: at for uid, at in self._shunned.items() if uid in self._by_uid}
+        self.trust.keep_only(self._by_uid)
         self._ledger.keep_only(self._by_uid)
 
     def accepting(self, kind: RequestType, room: str) -> list[Fleet]:
@@ -49,27 +53,39 @@ class Pods:
 
     def candidates(self, fleet: Fleet, now: float, excluded: Collection[str]) -> list[WorkerView]:
         """The pods of a fleet that may be given work; `now` is Unix time."""
-        loop_now = asyncio.get_running_loop().time()
-        complete = loop_now < self.complete_until
+        complete = self._complete()
+        ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
+        left_out = self._left_out(ready)
         return [
-            self._seen(fleet, worker, now, loop_now, complete)
-            for worker in fleet.workers
-            if worker.state is PodState.READY and worker.uid not in excluded
+            self._seen(fleet, worker, now, complete)
+            for worker in ready
+            if worker.uid not in excluded and worker.uid not in left_out
         ]
 
-    def shun(self, uid: str, seconds: float) -> None:
-        """Ask a pod last for a while: it would not bid."""
-        self._shunned[uid] = asyncio.get_running_loop().time() + seconds
+    def had_room(self, job: Job, now: float) -> bool:
+        """Whether a job's pod has room to spare beside it, as far as is known."""
+        known = self._by_uid.get(job.worker_uid)
+        if known is None:
+            return False
+        pod = self._seen(*known, now, self._complete())
+        return room_to_spare(pod.jobs - 1, pod.free_cores, job.cores, pod.known)
 
-    def trust(self, uid: str) -> None:
-        """A pod has bid again."""
-        self._shunned.pop(uid, None)
+    def _complete(self) -> bool:
+        return asyncio.get_running_loop().time() < self.complete_until
 
-    def _seen(
-        self, fleet: Fleet, worker: Worker, now: float, loop_now: float, complete: bool
-    ) -> WorkerView:
-        size = self._sizes[worker.uid]
-        account = self._ledger.account(size, fleet.placement.max_cpu_utilization, now)
+    def _left_out(self, ready: Sequence[Worker]) -> Collection[str]:
+        if not self.trust.cases:
+            return ()
+        uids = [worker.uid for worker in ready]
+        waiting = [
+            uid for uid in uids if any(j.started_at is None for j in self._ledger.on(uid).values())
+        ]
+        return self.trust.left_out(uids, waiting)
+
+    def _seen(self, fleet: Fleet, worker: Worker, now: float, complete: bool) -> WorkerView:
+        account = self._ledger.account(
+            self._sizes[worker.uid], fleet.placement.max_cpu_utilization, now
+        )
         return WorkerView(
             name=worker.name,
             uid=worker.uid,
@@ -77,7 +93,7 @@ class Pods:
             free_cores=account.free_cores,
             jobs=account.jobs,
             known=account.measured or complete,
-            shunned=self._shunned.get(worker.uid, 0.0) > loop_now,
+            shunned=self.trust.shunned(worker.uid),
             rest=account.rest,
         )
 

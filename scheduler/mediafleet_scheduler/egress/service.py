@@ -25,6 +25,7 @@ from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.egress.starting import Tools
 from mediafleet_scheduler.egress.store import Store
 from mediafleet_scheduler.egress.sweeping import Sweeper
+from mediafleet_scheduler.egress.trusting import Trust
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.client import Client, log_bad_message
 from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
@@ -57,7 +58,7 @@ class EgressService:
         self.metrics: Final = metrics
         self._settings = settings or Settings()
         self.ledger: Final = Ledger()
-        self.pods: Final = Pods(self.ledger)
+        self.pods: Final = Pods(self.ledger, Trust(metrics, self._settings.quarantine))
         self._store = Store(client, self.ledger, db)
         self._clerk = Clerk(self._store, metrics)
         self._open = AsyncExitStack()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mediafleet_scheduler.core.missing import Patience
+from mediafleet_scheduler.core.quarantine import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,9 @@ class Settings:
     answer_margin_seconds: float = 0.5
     """A refusal is sent this long before the client gives up."""
     shun_seconds: float = 2.0
-    """A pod that did not bid is asked last for so long."""
+    """A pod that did not take a job is asked last for so long."""
+    quarantine: Rules = field(default_factory=Rules)
+    """When a pod that fails gets no jobs, and for how long."""
     keep_try_seconds: float = 120.0
     """An answer is remembered for so long, for a client that asks for the same id again."""
     scrape_every_seconds: float = 5.0

@@ -22,7 +22,7 @@ from mediafleet_scheduler.core.requests import Request
 from mediafleet_scheduler.egress import answers
 from mediafleet_scheduler.egress.answers import RefusedError
 from mediafleet_scheduler.egress.clerk import Clerk
-from mediafleet_scheduler.egress.forwarding import Forwarded, Forwarder, Outcome
+from mediafleet_scheduler.egress.forwarding import Forwarded, Forwarder, Outcome, fault_of
 from mediafleet_scheduler.egress.listing import list_active
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.placing import Known, Nowhere, Placed, Placer
@@ -108,20 +108,31 @@ class Try:
     async def _hand_over(self, place: Placed) -> bytes | None:
         """Give the request to the pod; `None`: it runs not there and may go to another."""
         patient = self._patient_tries is not None
-        forwarded = await self._tools.forwarder.forward(self._message, place.job, patient)
+        forwarded = await self._forwarded(place.job, patient)
         if forwarded.outcome in (Outcome.NO_ANSWER, Outcome.TOO_LATE):
             return await self._settle(Known(Record(place.job), over=False))
         return self._concluded(place.job, forwarded)
+
+    async def _forwarded(self, job: Job, patient: bool) -> Forwarded:
+        """Give the request to a pod, and judge the pod by what it made of it."""
+        pods = self._tools.pods
+        forwarded = await self._tools.forwarder.forward(self._message, job, patient)
+        fault = fault_of(forwarded, pods.had_room(job, time.time()))
+        if fault is not None:
+            pods.trust.failed(job.worker_uid, job.worker, fault)
+        elif forwarded.outcome is Outcome.STARTED:
+            pods.trust.started(job.worker_uid, job.worker)
+        return forwarded
 
     def _concluded(self, job: Job, forwarded: Forwarded) -> bytes | None:
         """What a pod's answer comes to; `None`: it runs not there and may go to another."""
         outcome = forwarded.outcome
         if outcome in (Outcome.STARTED, Outcome.ALREADY_RUNS):
-            self._tools.pods.trust(job.worker_uid)
             return self._started(job, forwarded.server_id, forwarded.answer)
         if outcome.not_started:
             _log.info("%s did not take %s: %s", job.worker, job.egress_id, outcome)
-            self._tools.pods.shun(job.worker_uid, self._tools.settings.shun_seconds)
+            seconds = self._tools.settings.shun_seconds
+            self._tools.pods.trust.turned_down(job.worker_uid, seconds)
             self._tried.add(job.worker_uid)
             self._silent_only &= outcome is Outcome.NO_BID
             if self._patient_tries is not None:
@@ -222,7 +233,7 @@ class Try:
         job = replace(job, token=self._token)
         pod_is_there = job.worker_uid in tools.pods.by_uid
         if pod_is_there:
-            forwarded = await tools.forwarder.forward(self._message, job, patient=True)
+            forwarded = await self._forwarded(job, patient=True)
             if forwarded.outcome.decides:
                 return self._concluded(job, forwarded), True
         # It is absent if the pod itself says so, or is gone, and no grant can be on its way.

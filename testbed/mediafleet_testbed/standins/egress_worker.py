@@ -95,7 +95,8 @@ class Worker:
         """Types that ever ran here: the gauge of a type stays, at 0, once it was there."""
         self._starting: set[str] = set()
         self._bus = bus
-        self._conduct = conduct
+        self.conduct = conduct
+        """May be changed while it runs."""
         self._server = Server(bus, "EgressInternal")
         self._handlers = Server(bus, "EgressHandler")
         self._io = Client(bus, IO_SERVICE)
@@ -109,7 +110,7 @@ class Worker:
         for part in (self._io, self._handlers, self._server):
             await self._open.enter_async_context(part)
         await self._server.register("ListActiveEgress", self._list_active)
-        topic = () if self._conduct.upstream else (self.cluster_id,)
+        topic = () if self.conduct.upstream else (self.cluster_id,)
         self._start = await self._server.register(
             "StartEgress", self._start_egress, topic, self._affinity
         )
@@ -165,7 +166,7 @@ class Worker:
         )
 
     def _affinity(self, request: Request) -> float | None:
-        if self._conduct.mute or self.disabled:
+        if self.conduct.mute or self.disabled:
             return None
         try:
             wanted = StartEgressRequest.FromString(request.payload)
@@ -181,9 +182,9 @@ class Worker:
             raise PsrpcError(Code.UNAVAILABLE, SHUTTING_DOWN)
         if wanted.egress_id in self.jobs or wanted.egress_id in self._starting:
             raise PsrpcError(Code.ALREADY_EXISTS, "egress already exists")
-        if self._conduct.fails:
+        if self.conduct.fails:
             self.refused += 1
-            raise await self._failure(wanted, self._conduct.fails)
+            raise await self._failure(wanted, self.conduct.fails)
         if not self.admission.can_accept(wanted, time.monotonic()):
             self.refused += 1
             raise PsrpcError(Code.UNAVAILABLE, NOT_ENOUGH_CPU)
@@ -202,7 +203,7 @@ class Worker:
         finally:
             self._starting.discard(wanted.egress_id)
             self._note_quiet()
-        if self._conduct.silent:
+        if self.conduct.silent:
             await asyncio.Event().wait()
         answer: bytes = info.SerializeToString()
         return answer
@@ -216,7 +217,7 @@ class Worker:
         return PsrpcError(Code.INTERNAL, text)
 
     async def _launching(self) -> None:
-        await asyncio.sleep(self._conduct.start_seconds)
+        await asyncio.sleep(self.conduct.start_seconds)
 
     async def _launched(self, wanted: StartEgressRequest, info: Any) -> None:
         job = Job(info, asked(wanted).metric_type)
@@ -242,10 +243,10 @@ class Worker:
     async def _run(self, egress_id: str, job: Job) -> None:
         job.info.status = livekit.EgressStatus.EGRESS_ACTIVE
         job.info.started_at = time.time_ns()
-        if self._conduct.job_seconds != 0:
+        if self.conduct.job_seconds != 0:
             await self._update(job.info)
         try:
-            async with asyncio.timeout(self._conduct.job_seconds):
+            async with asyncio.timeout(self.conduct.job_seconds):
                 await job.stopped.wait()
         except TimeoutError:
             pass
@@ -290,7 +291,7 @@ class Worker:
 
     async def _tell(self, method: str, info: Any) -> None:
         payload: bytes = info.SerializeToString()
-        if self._conduct.io is Io.SERVER:
+        if self.conduct.io is Io.SERVER:
             answer = await self._io.request(method, payload, timeout_seconds=IO_TIMEOUT_SECONDS)
             if answer.error:
                 raise answer.error
