@@ -20,6 +20,7 @@ from mediafleet import egress_config
 from mediafleet.commands import app
 from mediafleet_common.api import crds
 from mediafleet_common.api.files import NodesFile, WorkersFile
+from mediafleet_scheduler.core import trigger
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CHART: Final = ROOT / "charts/mediafleet"
@@ -30,6 +31,7 @@ OWNERS: Final = {
     "egress": "Egress desk",
     "advertise": "Advertiser desk",
     "directory": "Both desks",
+    "scaler": "Both desks",
 }
 """Folder of a module -> the process that has its metrics."""
 KINDS: Final = ("counter", "gauge", "histogram", "summary")
@@ -175,6 +177,34 @@ def declared(source: str) -> Iterator[tuple[str, str, str, str]]:
         yield (code(full), kind, code(", ".join(labels)), meaning)
 
 
+def triggers() -> str:
+    """Keys and metrics of a KEDA trigger."""
+    parts = [
+        GENERATED,
+        "# Metadata of a KEDA trigger\n",
+        "Trigger type `external-push`, answered by the desks on port 9090. Beside KEDA's own keys",
+        f"({', '.join(code(key) for key in trigger.OF_KEDA)}) it takes these; any other is refused",
+        "by name.\n",
+        table(
+            ("key", "default", "meaning"),
+            ((code(name), key.default, key.means) for name, key in trigger.KEYS.items()),
+        ),
+        "\n## Metrics\n",
+        table(
+            ("metric", "asks for this many pods", "`target`", "its default"),
+            (
+                (code(name.value), rule.wants, rule.means, rule.default or "must be given")
+                for name, rule in trigger.RULES.items()
+            ),
+        ),
+        "\nThe value is the number of pods wanted times `target`, so that the HPA, which divides",
+        "by `target`, comes to that very number. Types are the request types of egress and, for a",
+        "pool, `session`. What is not known (a ledger not yet read, a pod that does not tell its",
+        "load) is an error, never 0: KEDA and the HPA then leave the replicas as they are.",
+    ]
+    return "\n".join(parts) + "\n"
+
+
 def chart() -> str:
     """The chart's README: as it is written by hand, with the table of values at its end."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
@@ -226,6 +256,7 @@ def render() -> dict[str, str]:
     return {
         "docs/settings.md": settings(),
         "docs/metrics.md": metrics(),
+        "docs/autoscaling/triggers.md": triggers(),
         "charts/mediafleet/README.md": chart(),
     }
 

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mediafleet.scaler_options import (
+    ScalerCert,
+    ScalerClientCa,
+    ScalerKey,
+    ScalerListen,
+    ScalerPlaintext,
+    scaler_part,
+)
+
 if TYPE_CHECKING:
     import grpc
 
@@ -44,8 +53,13 @@ def advertise(
     ] = None,
     http: Annotated[
         str,
-        typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics, /orchestrators."),
+        typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics, /orchestrators, /demand."),
     ] = "127.0.0.1:8080",
+    scaler: ScalerListen = None,
+    scaler_cert: ScalerCert = None,
+    scaler_key: ScalerKey = None,
+    scaler_client_ca: ScalerClientCa = None,
+    scaler_plaintext: ScalerPlaintext = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
 ) -> None:
@@ -70,6 +84,7 @@ def advertise(
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_scheduler.advertise.desk import Settings, serve
         from mediafleet_scheduler.advertise.probing import Manner
+        from mediafleet_scheduler.scaler import serving as keda
 
         credentials = None
         if not plaintext:
@@ -78,10 +93,14 @@ def advertise(
             f"https://{name}:{listen.rpartition(':')[2]}" for name in _own_names(listen, pool)
         )
         manner = Manner(request=_signed_request(probe_key))
-        settings = Settings(listen, http, credentials, manner, own)
+        chosen = keda.options(
+            scaler, scaler_cert, scaler_key, scaler_client_ca, plaintext=scaler_plaintext
+        )
+        settings = Settings(listen, http, credentials, manner, own, scaler=chosen)
 
         def on_ready(serving: Serving) -> None:
-            typer.echo(_ready_line(serving, settings.listen, settings.http, plaintext))
+            said = scaler_part(scaler, serving.scaler_port, scaler_plaintext)
+            typer.echo(_ready_line(serving, settings.listen, settings.http, plaintext) + said)
 
         await serve(settings, _directory(nodes, pool), stop, on_ready)
 

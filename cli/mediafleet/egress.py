@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mediafleet.scaler_options import (
+    ScalerCert,
+    ScalerClientCa,
+    ScalerKey,
+    ScalerListen,
+    ScalerPlaintext,
+    scaler_part,
+)
+
 if TYPE_CHECKING:
     from mediafleet_scheduler.directory.views import Directory, EgressView
     from mediafleet_scheduler.egress.serving import Serving
@@ -42,8 +51,13 @@ def egress(
         typer.Option(help="Namespace to look at; repeatable. Default: all we may see."),
     ] = None,
     http: Annotated[
-        str, typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics.")
+        str, typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics, /demand.")
     ] = "127.0.0.1:8080",
+    scaler: ScalerListen = None,
+    scaler_cert: ScalerCert = None,
+    scaler_key: ScalerKey = None,
+    scaler_client_ca: ScalerClientCa = None,
+    scaler_plaintext: ScalerPlaintext = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
 ) -> None:
@@ -65,12 +79,18 @@ def egress(
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_scheduler.egress.serving import Options, serve
+        from mediafleet_scheduler.scaler import serving as keda
 
         def on_ready(serving: Serving) -> None:
-            typer.echo(_ready_line(serving, http))
+            said = scaler_part(scaler, serving.scaler_port, scaler_plaintext)
+            typer.echo(_ready_line(serving, http) + said)
 
         directory = _directory(workers, namespace or [])
-        await serve(Options(http, redis, password, passwords), directory, stop, on_ready)
+        chosen = keda.options(
+            scaler, scaler_cert, scaler_key, scaler_client_ca, plaintext=scaler_plaintext
+        )
+        options = Options(http, redis, password, passwords, scaler=chosen)
+        await serve(options, directory, stop, on_ready)
 
     raise typer.Exit(run(main))
 

@@ -84,7 +84,7 @@ def test_pods_that_take_no_work_count_neither_as_demand_nor_as_capacity(state: P
 def test_a_full_pod_counts_as_one_pod_however_dear_its_job() -> None:
     told = demand_of(fleet(worker("p0"), worker("p1")), ledger(a=("p0", WEB), b=("p1", TRACK)))
     assert (told.work, told.busy, told.size) == (2, 2, 3.2)
-    assert told.used == pytest.approx(3.2 + 0.5)
+    assert told.used == pytest.approx(3.2 + 3.2 / 6)
 
 
 def test_a_job_that_only_the_pod_knows_of_counts_as_the_dearest() -> None:
@@ -92,7 +92,17 @@ def test_a_job_that_only_the_pod_knows_of_counts_as_the_dearest() -> None:
     for at in (NOW - 5, NOW - 1):
         jobs.measure(Pod("p0", "uid-p0", 16.0), Load(jobs=1), COSTS, at)
     view = replace(fleet(worker("p0", cores=16.0)), placement=Placement(cpu=16))
-    assert (demand_of(view, jobs).work, demand_of(view, jobs).used) == (1, 4.0)
+    told = demand_of(view, jobs)
+    assert (told.work, told.used) == (1, told.size and told.size / told.each["web"])
+
+
+def test_as_many_jobs_as_fit_on_a_pod_ask_for_one_pod_whatever_it_is_that_limits_them() -> None:
+    placement = Placement(cpu=16, limits={WEB: 2})
+    view = replace(fleet(worker("p0", cores=16.0)), placement=placement)
+    jobs = ledger(a=("p0", WEB), b=("p0", WEB))
+    assert wanted(demand_of(view, jobs), trigger(Metric.UTILIZATION, 1.0)) == 1
+    jobs.wait(waiting("c"))
+    assert wanted(demand_of(view, jobs), trigger(Metric.UTILIZATION, 1.0)) == 2
 
 
 def test_who_waits_for_this_fleet_is_its_demand() -> None:
@@ -101,7 +111,7 @@ def test_who_waits_for_this_fleet_is_its_demand() -> None:
         jobs.wait(each)
     told = demand_of(fleet(), jobs)
     assert told.queued == {"track": 1, "web": 1}
-    assert told.queued_cost == pytest.approx(3.2 + 0.5)
+    assert told.queued_cost == pytest.approx(3.2 + 3.2 / 6)
 
 
 def test_a_pod_of_unknown_size_makes_size_unknown_and_not_zero() -> None:

@@ -41,8 +41,8 @@ class FleetDemand(Model):
     work: int = 0
     """Jobs or sessions that run or are being started on pods that are not draining."""
     used: float = 0.0
-    """CPUs of those jobs by the fleet's costs, of one pod at most `size`: a pod that is full counts
-    as one pod, however dear its job. For a pool, sessions."""
+    """What those jobs take of pods, in CPUs: `size` over how many of a type fit on an empty pod, so
+    that limits and memory count too; of one pod at most `size`. For a pool, sessions."""
     size: float | None = None
     """CPUs that jobs may take of one busy pod; for a pool, sessions of one node. Unknown: null, and
     then `free` and `each` mean nothing either."""
@@ -53,7 +53,7 @@ class FleetDemand(Model):
     queued: dict[str, int] = Field(default_factory=dict)
     """Requests that wait for room, and refused ones whose place is still kept, by type."""
     queued_cost: float = 0.0
-    """CPUs that those need, each at most `size`; for a pool, sessions."""
+    """What those would take of pods, counted like `used`."""
 
 
 class Demand(Model):

@@ -11,7 +11,9 @@ import grpc.aio
 from mediafleet_common.serving.addresses import split_host_port
 from mediafleet_common.serving.run import CannotStartError
 
-LIMITS: Final = (
+Limits = tuple[tuple[str, int], ...]
+
+LIMITS: Final[Limits] = (
     ("grpc.max_receive_message_length", 64 * 1024),
     ("grpc.max_send_message_length", 4 * 1024 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -26,15 +28,21 @@ LIMITS: Final = (
     ("grpc.max_connection_age_grace_ms", 30_000),
     ("grpc.so_reuseport", 0),
 )
-_CALLS_AT_ONCE: Final = 2000
+CALLS_AT_ONCE: Final = 2000
 """More are refused with RESOURCE_EXHAUSTED."""
 _GRACE_SECONDS: Final = 2.0
+
+
+def with_limits(**others: int) -> Limits:
+    """The limits, some of them others; names without `grpc.`."""
+    return tuple({**dict(LIMITS), **{f"grpc.{k}": v for k, v in others.items()}}.items())
 
 
 class GrpcServer:
     """Serves `handlers` on `listen` (`HOST:PORT`; port 0 takes a free one, told by `port`).
 
-    Without `credentials` it speaks plaintext. Leaving waits two seconds for calls under way.
+    Without `credentials` it speaks plaintext. More than
+    `calls_at_once` calls are refused. Leaving waits two seconds for calls under way.
 
     Raises:
         CannotStartError: on entering, when the address cannot be listened on.
@@ -45,17 +53,21 @@ class GrpcServer:
         listen: str,
         handlers: Iterable[grpc.GenericRpcHandler],
         credentials: grpc.ServerCredentials | None,
+        limits: Limits = LIMITS,
+        calls_at_once: int = CALLS_AT_ONCE,
     ) -> None:
         self._listen = listen
         self._handlers = tuple(handlers)
         self._credentials = credentials
+        self._limits = limits
+        self._calls_at_once = calls_at_once
         self._server: grpc.aio.Server | None = None
         self.port = 0
 
     async def __aenter__(self) -> Self:
         host, port = split_host_port(self._listen)
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        server = grpc.aio.server(options=LIMITS, maximum_concurrent_rpcs=_CALLS_AT_ONCE)
+        server = grpc.aio.server(options=self._limits, maximum_concurrent_rpcs=self._calls_at_once)
         server.add_generic_rpc_handlers(self._handlers)
         try:
             if self._credentials is None:

@@ -75,32 +75,55 @@ class FilePair:
     key: Path
     on_error: Callable[[str], None]
     """Told when a replacement cannot be used; the pair in force stays."""
+    client_ca: Path | None = None
+    """Certificates (PEM) of who signs those of clients; with it a client without one is refused."""
     _stamp: tuple[int, ...] = ()
 
     def load(self) -> grpc.ServerCredentials:
         """gRPC server credentials; later handshakes use what the files hold by then."""
-        first = grpc.ssl_server_certificate_configuration([self._read()])
-        return grpc.dynamic_ssl_server_credentials(first, self._newer, False)
+        return grpc.dynamic_ssl_server_credentials(
+            self._read(), self._newer, self.client_ca is not None
+        )
 
-    def _read(self) -> tuple[bytes, bytes]:
+    @property
+    def _paths(self) -> tuple[Path, ...]:
+        return (self.certificate, self.key, *([self.client_ca] if self.client_ca else ()))
+
+    def _stamps(self) -> tuple[int, ...]:
+        return tuple(path.stat().st_mtime_ns for path in self._paths)
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
         try:
-            stamp = tuple(path.stat().st_mtime_ns for path in (self.certificate, self.key))
-            certificate, key = self.certificate.read_bytes(), self.key.read_bytes()
+            stamp = self._stamps()
+            certificate, key, *roots = (path.read_bytes() for path in self._paths)
         except OSError as error:
             raise CannotStartError(f"cannot read the TLS pair: {error}") from error
         check_pair(certificate, key)
+        for each in roots:
+            check_certificates(each)
         self._stamp = stamp
-        return key, certificate
+        return grpc.ssl_server_certificate_configuration(
+            [(key, certificate)], roots[0] if roots else None
+        )
 
     def _newer(self) -> grpc.ServerCertificateConfiguration | None:
         try:
-            paths = (self.certificate, self.key)
-            if tuple(path.stat().st_mtime_ns for path in paths) == self._stamp:
-                return None
-            return grpc.ssl_server_certificate_configuration([self._read()])
+            return None if self._stamps() == self._stamp else self._read()
         except (OSError, CannotStartError) as error:
             self.on_error(str(error))
             return None
+
+
+def check_certificates(pem: bytes) -> None:
+    """Refuse what holds no certificates (PEM).
+
+    Raises:
+        CannotStartError: with the reason; gRPC itself would fail each handshake without a word.
+    """
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise CannotStartError(f"the CA of the clients is not PEM: {error}") from error
 
 
 def check_pair(certificate: bytes, key: bytes) -> None:

@@ -28,7 +28,7 @@ from mediafleet_scheduler.core.advertised import (
     node_key,
     to_ask,
 )
-from mediafleet_scheduler.core.ordering import FULL, UNKNOWN, basis
+from mediafleet_scheduler.core.ordering import FULL, UNKNOWN, Room, basis
 from mediafleet_scheduler.directory.views import Node, PoolView
 
 _log: Final = logging.getLogger(__name__)
@@ -79,6 +79,11 @@ class Board:
     def view(self) -> PoolView | None:
         """What the list is made of."""
         return self._view
+
+    @property
+    def rooms(self) -> Mapping[NodeKey, Room]:
+        """The loads of nodes, as far as they are known."""
+        return self._loads.rooms
 
     async def ready(self) -> None:
         """Wait for the first notice."""

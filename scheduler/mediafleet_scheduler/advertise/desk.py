@@ -13,11 +13,14 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from mediafleet_common.serving.grpc_server import GrpcServer
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.advertise.board import Board
+from mediafleet_scheduler.advertise.demanding import read
 from mediafleet_scheduler.advertise.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.probing import Manner
 from mediafleet_scheduler.advertise.service import handler, orchestrators_route
 from mediafleet_scheduler.directory.views import Directory, PoolView
+from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.serving import ScalerOptions, demand_route, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Settings:
     """How nodes are asked."""
     own_urls: tuple[str, ...] = ()
     """Where the desk itself is reached, beside `advertise.urls`: no work can be done there."""
+    scaler: ScalerOptions | None = None
+    """`None`: KEDA is not answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Serving:
     board: Board
     grpc_port: int
     http_port: int
+    scaler_port: int | None = None
 
 
 async def serve(
@@ -71,24 +77,24 @@ async def serve(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(board.close)
         stack.push_async_callback(head.close)
-        http = HttpServer(
-            settings.http, ready, routes=[orchestrators_route(board)], registry=registry
-        )
+        outlook = Outlook(lambda: read(board))
+        routes = [orchestrators_route(board), demand_route(outlook)]
+        http = HttpServer(settings.http, ready, routes=routes, registry=registry)
         await stack.enter_async_context(http)
         rpc = GrpcServer(settings.listen, [handler(board, head, metrics)], settings.credentials)
         await stack.enter_async_context(rpc)
+        scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry))
         directory.subscribe(head.take)
         directory.subscribe(board.take)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(directory.run())
-            telling = tasks.create_task(_tell(board, rpc.port, http.port, on_ready))
+            told = Serving(board, rpc.port, http.port, scaler)
+            telling = tasks.create_task(_tell(told, on_ready))
             await stop.wait()
             following.cancel()
             telling.cancel()
 
 
-async def _tell(
-    board: Board, grpc_port: int, http_port: int, on_ready: Callable[[Serving], None]
-) -> None:
-    await board.ready()
-    on_ready(Serving(board, grpc_port, http_port))
+async def _tell(serving: Serving, on_ready: Callable[[Serving], None]) -> None:
+    await serving.board.ready()
+    on_ready(serving)

@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_common.api.demand import SESSION, FleetDemand
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.names import Kind, PodState
+from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.advertised import NodeKey, node_key
 from mediafleet_scheduler.core.capacity import Counts, capacity, pod_cores
 from mediafleet_scheduler.core.ledger import Ledger, Pod
 from mediafleet_scheduler.core.ordering import Room
 from mediafleet_scheduler.core.queue import of_fleet
+from mediafleet_scheduler.core.resources import rules_of
 from mediafleet_scheduler.core.trigger import Metric, Trigger, TriggerError
-from mediafleet_scheduler.core.views import Fleet, Node, PoolView, Worker
+from mediafleet_scheduler.core.views import Fleet, Node, PoolView
 
 _ROUNDING: Final = 1e-9
 """Sums of costs are off by less; without it a pod too many would be wanted now and then."""
@@ -44,16 +47,18 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
     have told its load lately.
     """
     ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
-    utilization = fleet.placement.max_cpu_utilization
-    accounts = {w.uid: ledger.account(_pod(w), utilization, now) for w in ready}
-    silent = [w.name for w in ready if not (complete or accounts[w.uid].measured)]
+    rules, utilization = rules_of(fleet.placement), fleet.placement.max_cpu_utilization
+    pods = [Pod(each.name, each.uid, each.cpu_cores, rules) for each in ready]
+    accounts = {pod.uid: ledger.account(pod, utilization, now) for pod in pods}
+    silent = [pod.name for pod in pods if not (complete or accounts[pod.uid].measured)]
     if silent:
         reason = _silent(silent, "has not told its load lately")
         return unknown(Kind.EGRESS_FLEET, fleet.namespace, fleet.name, reason, now)
     fits, cores = capacity(fleet, ledger, now), pod_cores(fleet)
     size = None if cores is None or fits.free is None else cores * utilization
-    most = math.inf if size is None else size
+    costs = _Costs(fleet, size, fits.each or {})
     waiting = of_fleet(ledger.waiting.values(), fleet.key, now)
+    jobs = {uid: account.jobs for uid, account in accounts.items()}
     return FleetDemand(
         kind=Kind.EGRESS_FLEET,
         namespace=fleet.namespace,
@@ -61,26 +66,39 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
         known=True,
         at=now,
         ready=len(ready),
-        busy=sum(account.jobs > 0 for account in accounts.values()),
-        work=sum(account.jobs for account in accounts.values()),
-        used=sum(min(most, _used(fleet, ledger, w, accounts[w.uid].jobs)) for w in ready),
+        busy=sum(count > 0 for count in jobs.values()),
+        work=sum(jobs.values()),
+        used=float(sum(costs.on(ledger.on(uid), count) for uid, count in jobs.items())),
         size=size,
         free={} if size is None else _counts(fits.free),
         each={} if size is None else _counts(fits.each),
         queued=_counts(Counter(each.kind for each in waiting)),
-        queued_cost=float(sum(min(most, each.cores) for each in waiting)),
+        queued_cost=float(sum(costs.of(each.kind) for each in waiting)),
     )
 
 
-def _pod(worker: Worker) -> Pod:
-    return Pod(worker.name, worker.uid, worker.cpu_cores)
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    """What jobs take of a pod, in CPUs: a type of which three fit takes a third of a pod, be it
+    for its CPU, its memory or a limit of the fleet."""
 
+    fleet: Fleet
+    size: float | None
+    each: Counts
 
-def _used(fleet: Fleet, ledger: Ledger, worker: Worker, jobs: int) -> float:
-    """CPUs that the jobs of a pod cost; one that the ledger does not have costs the most."""
-    own = ledger.on(worker.uid).values()
-    dearest = max(fleet.placement.cpu_cost.of(kind) for kind in RequestType)
-    return sum(job.cores for job in own) + max(0, jobs - len(own)) * dearest
+    def of(self, kind: RequestType) -> float:
+        """One job of a type."""
+        if self.size is None:
+            return self.fleet.placement.cpu_cost.of(kind)
+        return self.size / max(1, self.each.get(kind, 1))
+
+    def on(self, jobs: Mapping[str, Job], count: int) -> float:
+        """A pod's jobs: those of the ledger, and up to `count` that it does not have, which cost
+        the most. A pod that is full is one pod."""
+        unseen = max(0, count - len(jobs))
+        dearest = max(self.of(kind) for kind in self.fleet.accepts or RequestType)
+        used = sum(self.of(job.kind) for job in jobs.values()) + unseen * dearest
+        return used if self.size is None else min(used, self.size)
 
 
 def _counts(counts: Counts | None) -> dict[str, int]:

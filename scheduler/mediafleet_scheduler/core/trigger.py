@@ -141,7 +141,7 @@ def parse(metadata: Mapping[str, str], namespace: str) -> Trigger:
     except ValueError:
         raise TriggerError(f"metric: one of {', '.join(Metric)}") from None
     return Trigger(
-        namespace=metadata.get("namespace") or namespace,
+        namespace=metadata.get("namespace", namespace),
         fleet=fleet,
         metric=metric,
         target=_target(metadata.get("target"), metric),

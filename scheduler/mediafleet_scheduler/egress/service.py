@@ -31,6 +31,7 @@ from mediafleet_scheduler.psrpc.client import Client, log_bad_message
 from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
 from mediafleet_scheduler.psrpc.server import Server
 
+_STALE_SYNCS: Final = 3
 _FIRST_LOOK_SECONDS: Final = 2.0
 _WRITE_SECONDS: Final = 2.0
 _LOG_EVERY_SECONDS: Final = 10.0
@@ -78,6 +79,14 @@ class EgressService:
         trace: TracebackType | None,
     ) -> None:
         await self._open.aclose()
+
+    @property
+    def complaint(self) -> str | None:
+        """Why the ledger here may not be the one in Redis; `None`: it is."""
+        age = asyncio.get_running_loop().time() - self.sweeper.synced_at
+        if age < _STALE_SYNCS * self._settings.sync_every_seconds:
+            return None
+        return f"it was last seen {age:.0f} s ago"
 
     async def settled(self) -> None:
         """Wait until all that is known is written to Redis."""

@@ -25,8 +25,11 @@ from mediafleet_scheduler.egress.connecting import (
     password_in,
     where_of,
 )
+from mediafleet_scheduler.egress.demanding import read
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.settings import Settings
+from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.serving import ScalerOptions, demand_route, serving
 
 _PATIENCE_SECONDS: Final = 30.0
 """A Redis may take so long to start beside us."""
@@ -45,6 +48,8 @@ class Options:
     password_files: Mapping[str, Path] = field(default_factory=dict)
     """Files with the passwords of Redises that fleets name, by address."""
     settings: Settings = field(default_factory=Settings)
+    scaler: ScalerOptions | None = None
+    """`None`: KEDA is not answered."""
 
     def connections(self, spec: RedisSpec | None) -> Connections:
         """How the Redis that a fleet names is reached.
@@ -70,6 +75,13 @@ class Serving:
     redis: tuple[str, ...]
     """Where its Redises are, without credentials."""
     http_port: int
+    scaler_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    http: int
+    scaler: int | None
 
 
 async def serve(
@@ -96,16 +108,20 @@ async def serve(
         return complaints[0] if complaints and all(complaints) else None
 
     async with AsyncExitStack() as stack:
-        http = HttpServer(options.http, ready, registry=registry)
+        outlook = Outlook(lambda: read(directory, branches))
+        routes = [demand_route(outlook)]
+        http = HttpServer(options.http, ready, routes=routes, registry=registry)
         await stack.enter_async_context(http)
         await stack.enter_async_context(branches)
+        scaler = await stack.enter_async_context(serving(outlook, options.scaler, registry))
+        ports = _Ports(http.port, scaler)
         collector = DeskCollector(lambda: branches.services)
         registry.register(collector)
         stack.callback(registry.unregister, collector)
         try:
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(directory.run())
-                telling = tasks.create_task(_tell(options, directory, branches, http, on_ready))
+                telling = tasks.create_task(_tell(options, directory, branches, ports, on_ready))
                 await stop.wait()
                 following.cancel()
                 telling.cancel()
@@ -117,7 +133,7 @@ async def _tell(
     options: Options,
     directory: Directory[EgressView],
     branches: Branches,
-    http: HttpServer,
+    ports: _Ports,
     on_ready: Callable[[Serving], None],
 ) -> None:
     """Follow the directory, and say once that requests are taken."""
@@ -138,4 +154,4 @@ async def _tell(
     if view is not None:
         specs = [branch.spec for branch in branches.all]
         where = tuple(options.connections(None).where if s is None else where_of(s) for s in specs)
-        on_ready(Serving(view, where, http.port))
+        on_ready(Serving(view, where, ports.http, ports.scaler))

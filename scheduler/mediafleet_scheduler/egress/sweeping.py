@@ -33,6 +33,8 @@ class Sweeper:
         self._desk = desk
         self._suspected: dict[str, float] = {}
         self._listed_at = 0.0
+        self.synced_at = asyncio.get_running_loop().time()
+        """When (loop time) the ledger was last seen in Redis."""
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -51,6 +53,8 @@ class Sweeper:
         except StoreError as error:
             self._tools.metrics.ledger_errors.labels("sync").inc()
             _log.warning("%s", error)
+        else:
+            self.synced_at = asyncio.get_running_loop().time()
 
     async def ask_pods(self) -> None:
         """Ask the pods what they run, and put right what differs."""

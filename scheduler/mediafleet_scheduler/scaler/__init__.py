@@ -1,0 +1,1 @@
+"""KEDA's external scaler and `GET /demand`: one servicer for all desks."""

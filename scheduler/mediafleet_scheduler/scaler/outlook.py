@@ -1,0 +1,98 @@
+"""The newest snapshot of a desk's demand, and who waits for news of a fleet.
+
+Level-triggered: the desk is looked at again and again, whatever it was that changed. All that is
+answered at one moment comes from one snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from mediafleet_common.api.demand import Demand, FleetDemand
+
+Key = tuple[str, str]
+"""Namespace and name."""
+Read = Callable[[], Iterable[FleetDemand] | None]
+"""What the desk knows now; `None`: it does not know its fleets yet. Never blocks."""
+
+LOOK_SECONDS: Final = 0.1
+"""Between looks; a change is told within two of them."""
+_SHARE: Final = 20
+"""Looking takes at most one part in so many of the time."""
+
+
+class Outlook:
+    """Looks at a desk, and wakes those who wait for news of a fleet."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._fleets: Mapping[Key, FleetDemand] | None = None
+        self._news: dict[Key, asyncio.Event] = {}
+        self._over = False
+
+    @property
+    def known(self) -> bool:
+        """Whether the desk knows its fleets."""
+        return self._fleets is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether there will be no further snapshot."""
+        return self._over
+
+    def get(self, key: Key) -> FleetDemand | None:
+        """The newest demand of a fleet; `None`: there is no such fleet."""
+        return (self._fleets or {}).get(key)
+
+    def demand(self) -> Demand:
+        """The newest demand of all."""
+        fleets = (self._fleets or {}).values()
+        return Demand(fleets=sorted(fleets, key=lambda f: (f.kind, f.namespace, f.name)))
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        try:
+            while True:
+                began = time.perf_counter()
+                self.look()
+                cost = time.perf_counter() - began
+                await asyncio.sleep(max(LOOK_SECONDS, cost * _SHARE))
+        finally:
+            # Nobody looks any more, so that nothing is known.
+            self._fleets = None
+
+    def look(self) -> None:
+        """Look once."""
+        fleets = self._read()
+        before, after = self._fleets or {}, {(f.namespace, f.name): f for f in fleets or ()}
+        self._fleets = None if fleets is None else after
+        for key in tuple(self._news):
+            if not _same(before.get(key), after.get(key)):
+                self._news.pop(key).set()
+
+    def close(self) -> None:
+        """Send those who wait home: the desk ends."""
+        self._over = True
+        for event in self._news.values():
+            event.set()
+
+    async def news(self, key: Key, timeout_seconds: float | None = None) -> None:
+        """Wait until a fleet's demand is another one, for the end, or so long."""
+        if self._over:
+            return
+        event = self._news.setdefault(key, asyncio.Event())
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await event.wait()
+        except TimeoutError:
+            return
+
+
+def _same(one: FleetDemand | None, other: FleetDemand | None) -> bool:
+    """Whether they say the same, though maybe at other times."""
+    if one is None or other is None:
+        return one is other
+    return one == other.model_copy(update={"at": one.at})

@@ -1,0 +1,140 @@
+"""Serve the scaler beside a desk, and `GET /demand` on the desk's HTTP port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+from aiohttp import web
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from mediafleet_common.serving.grpc_server import GrpcServer, with_limits
+from mediafleet_common.serving.run import CannotStartError
+from mediafleet_common.serving.tls import FilePair
+from mediafleet_scheduler.scaler.metrics import ScalerMetrics
+from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.service import handler
+
+_STREAMS: Final = 20_000
+"""KEDA holds two for each ScaledObject, all on one connection."""
+_LIMITS: Final = with_limits(
+    max_concurrent_streams=_STREAMS,
+    # A stream that is cut makes KEDA wait ever longer before it opens the next one.
+    max_connection_age_ms=2**31 - 1,
+)
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ScalerOptions:
+    """How the scaler is served."""
+
+    listen: str
+    """HOST:PORT."""
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+    """Who signs the certificates of clients. Without these three: plaintext, which somebody has
+    to have chosen."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether it takes mutual TLS only."""
+        return self.certificate is not None
+
+    def credentials(self) -> grpc.ServerCredentials | None:
+        """What the server needs; replaced files count for the next handshake.
+
+        Raises:
+            CannotStartError: the files cannot be used.
+        """
+        if self.certificate is None or self.key is None or self.client_ca is None:
+            return None
+
+        def on_error(why: str) -> None:
+            _log.error("%s; the scaler's certificate in force stays", why)
+
+        return FilePair(self.certificate, self.key, on_error, self.client_ca).load()
+
+
+def options(
+    listen: str | None,
+    certificate: Path | None,
+    key: Path | None,
+    client_ca: Path | None,
+    *,
+    plaintext: bool,
+) -> ScalerOptions | None:
+    """The options that a command line comes to; `None`: no scaler.
+
+    Raises:
+        CannotStartError: they do not go together.
+    """
+    files = (certificate, key, client_ca)
+    if listen is None:
+        if plaintext or any(files):
+            raise CannotStartError("--scaler-… options need --scaler HOST:PORT")
+        return None
+    if plaintext == any(files) or (any(files) and not all(files)):
+        raise CannotStartError(
+            "--scaler needs --scaler-cert, --scaler-key and --scaler-client-ca, all three, "
+            "or --scaler-plaintext"
+        )
+    return ScalerOptions(listen, certificate, key, client_ca)
+
+
+@asynccontextmanager
+async def serving(
+    outlook: Outlook, chosen: ScalerOptions | None, registry: CollectorRegistry = REGISTRY
+) -> AsyncIterator[int | None]:
+    """Look at the desk, and serve the scaler if that is chosen; its port.
+
+    Raises:
+        CannotStartError: its certificate cannot be used, or its address not be listened on.
+    """
+    looking = asyncio.create_task(outlook.run(), name="outlook")
+    looking.add_done_callback(_tell)
+    try:
+        if chosen is None:
+            yield None
+            return
+        handlers = [handler(outlook, ScalerMetrics(registry))]
+        credentials = chosen.credentials()
+        async with GrpcServer(chosen.listen, handlers, credentials, _LIMITS, _STREAMS) as server:
+            _log.info("KEDA scaler on port %d (%s)", server.port, _said(chosen))
+            try:
+                yield server.port
+            finally:
+                # Streams that end by themselves are opened again at once, elsewhere.
+                outlook.close()
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+def _tell(looking: asyncio.Task[None]) -> None:
+    if not looking.cancelled() and (error := looking.exception()) is not None:
+        _log.critical("the demand cannot be told any more", exc_info=error)
+
+
+def _said(chosen: ScalerOptions) -> str:
+    return "mutual TLS" if chosen.secure else "plaintext"
+
+
+def demand_route(outlook: Outlook) -> web.RouteDef:
+    """`GET /demand`: what the desk's fleets ask for, as JSON of common.api.demand.Demand."""
+
+    async def demand(_: web.Request) -> web.Response:
+        if not outlook.known:
+            return web.Response(status=503, text="the fleets are not known yet")
+        body = outlook.demand().model_dump_json()
+        return web.Response(text=body, content_type="application/json")
+
+    return web.get("/demand", demand)
