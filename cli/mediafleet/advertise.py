@@ -51,6 +51,10 @@ def advertise(
         Path | None,
         typer.Option(help="Private key (hexadecimal) with which to ask nodes what they are."),
     ] = None,
+    region_database: Annotated[
+        Path | None,
+        typer.Option(help="Database of countries by IP address (.mmdb), for advertise.regions."),
+    ] = None,
     http: Annotated[
         str,
         typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics, /orchestrators, /demand."),
@@ -96,7 +100,15 @@ def advertise(
         chosen = keda.options(
             scaler, scaler_cert, scaler_key, scaler_client_ca, plaintext=scaler_plaintext
         )
-        settings = Settings(listen, http, credentials, manner, own, scaler=chosen)
+        settings = Settings(
+            listen,
+            http,
+            credentials,
+            manner,
+            own_urls=own,
+            scaler=chosen,
+            region_database=region_database,
+        )
 
         def on_ready(serving: Serving) -> None:
             said = scaler_part(scaler, serving.scaler_port, scaler_plaintext)

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from tests.real.advertising import desk, entry, nodes, until, write
 
-from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
+from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
 from mediafleet_scheduler.advertise.probing import Manner
+from mediafleet_scheduler.core import eth
 from mediafleet_testbed.real import free_port
+from mediafleet_testbed.standins.gateway import Gateway
 from mediafleet_testbed.standins.node_service import standin_signature
 
 
@@ -77,3 +79,34 @@ async def test_nodes_on_chain_say_it_to_whoever_signs(path: Path) -> None:
                 return (await one.info()).nodes == [a.url]
 
             await until(both_have_room)
+
+
+async def test_a_gateway_is_told_of_its_own_region_first(path: Path) -> None:
+    async with nodes(3) as (a, b, c):
+        three = [entry("a", a, region="us"), entry("b", b, region="eu"), entry("c", c)]
+        write(path, *three, region="eu", regions=[{"name": "eu", "cidrs": ["127.0.0.0/8"]}])
+        async with desk(path) as one:
+            await one.lists(b.url, c.url, a.url)
+            address = f"http://127.0.0.1:{one.serving.http_port}/orchestrators"
+            found = await Gateway([], webhook=address).discover()
+            assert len(found) == 3
+            one.write(*three, region="eu", regions=[{"name": "us", "cidrs": ["127.0.0.1/32"]}])
+            await one.lists(a.url, b.url, c.url)
+
+
+async def test_only_gateways_on_the_list_are_answered_and_only_with_their_signature(
+    path: Path,
+) -> None:
+    address, signature = eth.sign(eth.private_key("46" * 32))
+    async with nodes(1) as (a,):
+        write(path, entry("a", a), gateways=["0x" + address.hex()])
+        async with desk(path) as one:
+            for forged in (b"", standin_signature(address)):
+                request = OrchestratorRequest(address=address, sig=forged).SerializeToString()
+                assert await one.client.orchestrator_info(5.0, request) is None
+                assert "advertise.gateways" in one.client.refusal
+            request = OrchestratorRequest(address=address, sig=signature).SerializeToString()
+            answer = await one.client.orchestrator_info(5.0, request)
+            assert OrchestratorInfo.FromString(answer or b"").nodes == [a.url]
+            assert one.metric("get_orchestrator_total", result="not_allowed") == 2
+            assert one.metric("gateways") == 1

@@ -8,9 +8,11 @@ import pytest
 
 from mediafleet_common.api.egress_fleet import Mode, RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.quantities import quantity
 from mediafleet_scheduler.directory.objects import (
     PodFacts,
+    PoolFacts,
     UnreadableObjectError,
     egress_view,
     fleet_facts,
@@ -104,6 +106,31 @@ def test_what_a_pool_says_of_load_order_and_sources() -> None:
         Source("eu", ("https://h:1",), None, 2.0, 300.0, None, None),
         Source("us", (), "http://us/orchestrators", 1.0, 30.0, None, None),
     )
+
+
+def test_a_nodes_region_is_its_pods_label_and_else_the_pools() -> None:
+    def regions(**advertise: str) -> list[str | None]:
+        spec = OrchestratorPoolSpec.model_validate({"advertise": advertise})
+        facts = PoolFacts("ns", "orch", "uid", False, spec)
+        raws = [pod("a"), pod("b")]
+        raws[0]["metadata"]["labels"]["topology.kubernetes.io/region"] = "eu"
+        raws[0]["metadata"]["labels"]["where"] = "north"
+        view = pool_view("ns", "orch", facts, map(pod_facts, raws), None, 0.0)
+        return [node.region for node in view.nodes]
+
+    assert regions() == ["eu", None]
+    assert regions(region="us") == ["eu", "us"]
+    assert regions(region="us", regionLabel="where") == ["north", "us"]
+
+
+def test_a_sources_secrets_are_files_where_the_operator_mounts_them() -> None:
+    secret = {"name": "s", "key": "k"}
+    told = {"name": "eu", "listUrl": "https://h/l", "tokenSecret": secret, "caSecret": secret}
+    spec = OrchestratorPoolSpec.model_validate({"advertise": {"sources": [told]}})
+    view = pool_view("ns", "orch", PoolFacts("ns", "orch", "u", False, spec), [], None, 0.0)
+    (source,) = view.sources
+    assert source.token_file == "/mediafleet/sources/eu/token"
+    assert source.ca_file == "/mediafleet/sources/eu/ca"
 
 
 def test_pods_of_other_pools_and_namespaces_are_none_of_its_own() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -19,8 +19,10 @@ from mediafleet_scheduler.core.ordering import (
     by_gateway,
     fixed,
     least_loaded,
+    ranks,
     rotated,
     standings,
+    turns,
     weights,
 )
 
@@ -42,21 +44,47 @@ def test_free_is_known_only_when_sessions_and_capacity_are() -> None:
 
 
 def test_fixed_is_the_order_given_and_full_nodes_are_last() -> None:
-    assert fixed([FULL, UNKNOWN, FULL, Room(0, 1)]) == [1, 3, 0, 2]
+    assert fixed(ranks([FULL, UNKNOWN, FULL, Room(0, 1)])) == [1, 3, 0, 2]
     assert fixed([]) == []
 
 
 def test_rotate_begins_with_each_that_is_not_full_equally_often() -> None:
-    rooms = [UNKNOWN, FULL, Room(0, 1), UNKNOWN]
-    start = fixed(rooms)
-    assert [rotated(start, 3, turn) for turn in range(4)] == [
+    groups = ranks([UNKNOWN, FULL, Room(0, 1), UNKNOWN])
+    assert turns(groups) == 3
+    assert [rotated(groups, turn) for turn in range(4)] == [
         [0, 2, 3, 1],
         [2, 3, 0, 1],
         [3, 0, 2, 1],
         [0, 2, 3, 1],
     ]
-    assert rotated([0, 1], 0, 7) == [0, 1]
-    assert rotated([], 0, 7) == []
+    assert rotated([], 7) == []
+
+
+ROOMS = [Room(0, 4), Room(0, 4), FULL, Room(2, 4), FULL]
+ABROAD = [True, False, False, True, True]
+
+
+def test_the_own_region_comes_first_and_full_nodes_of_it_do_not() -> None:
+    groups = ranks(ROOMS, ABROAD)
+    assert fixed(groups) == [1, 0, 3, 2, 4]
+    assert [rotated(groups, turn) for turn in range(turns(groups))] == [
+        [1, 0, 3, 2, 4],
+        [1, 3, 0, 2, 4],
+    ]
+    assert least_loaded(groups, standings(ROOMS), [9.0, 9.0, 0.0, 0.0, 0.0], 3) == [1, 3, 0]
+    names = NAMES[: len(ROOMS)]
+    for gateway in gateways(20):
+        order = by_gateway(gateway, names, weights(ROOMS), None, groups)
+        assert (order[0], set(order[1:3])) == (1, {0, 3})
+
+
+def test_a_region_changes_nothing_among_its_own_nodes() -> None:
+    away = [number % 2 == 0 for number in range(12)]
+    near = [name for name, far in zip(NAMES, away, strict=True) if not far]
+    for gateway in gateways(20):
+        order = by_gateway(gateway, NAMES, [1.0] * 12, 6, ranks([UNKNOWN] * 12, away))
+        alone = by_gateway(gateway, near, [1.0] * 6, None)
+        assert [NAMES[index] for index in order] == [near[index] for index in alone]
 
 
 LEAST: dict[str, tuple[list[Room], list[float], list[int]]] = {
@@ -73,8 +101,12 @@ LEAST: dict[str, tuple[list[Room], list[float], list[int]]] = {
 @pytest.mark.parametrize("name", LEAST)
 def test_least_loaded(name: str) -> None:
     rooms, expected, order = LEAST[name]
-    assert least_loaded(standings(rooms), expected or [0.0] * len(rooms), None) == order
-    assert least_loaded(standings(rooms), expected or [0.0] * len(rooms), 1) == order[:1]
+    assert (
+        least_loaded(ranks(rooms), standings(rooms), expected or [0.0] * len(rooms), None) == order
+    )
+    assert (
+        least_loaded(ranks(rooms), standings(rooms), expected or [0.0] * len(rooms), 1) == order[:1]
+    )
 
 
 def trace(seed: int, *, first_listed: bool, told: int = 2, nodes: int = 12) -> int:
@@ -84,8 +116,8 @@ def trace(seed: int, *, first_listed: bool, told: int = 2, nodes: int = 12) -> i
     live: list[int] = []
     worst = 0
     for _ in range(1000):
-        found = standings([Room(each, 100) for each in sessions])
-        order = least_loaded(found, [0.0] * nodes, told)
+        rooms = [Room(each, 100) for each in sessions]
+        order = least_loaded(ranks(rooms), standings(rooms), [0.0] * nodes, told)
         node = order[0] if first_listed else chance.choice(order)
         sessions[node] += 1
         live.append(node)
@@ -182,7 +214,11 @@ def test_shares(name: str) -> None:
 
 
 def turned(rooms: list[Room], turn: int) -> list[int]:
-    return rotated(fixed(rooms), sum(not room.full for room in rooms), turn)
+    return rotated(ranks(rooms), turn)
+
+
+def by_load(rooms: list[Room]) -> list[int]:
+    return least_loaded(ranks(rooms), standings(rooms), [0.0] * len(rooms), None)
 
 
 rooms_strategy = st.lists(
@@ -196,9 +232,9 @@ def test_every_order_is_of_all_nodes_once_and_the_full_are_last(
 ) -> None:
     names = [str(number) for number in range(len(rooms))]
     orders = {
-        Order.FIXED: fixed(rooms),
+        Order.FIXED: fixed(ranks(rooms)),
         Order.ROTATE: turned(rooms, turn),
-        Order.LEAST_LOADED: least_loaded(standings(rooms), [0.5] * len(rooms), None),
+        Order.LEAST_LOADED: by_load(rooms),
         Order.BY_GATEWAY: by_gateway(gateway, names, weights(rooms), None),
     }
     assert set(orders) == set(Order)
@@ -216,10 +252,10 @@ def test_the_same_basis_is_the_same_order(
     if basis(order, before) != basis(order, after):
         return
     names = [str(number) for number in range(len(before))]
-    ways = {
-        Order.FIXED: lambda rooms: fixed(rooms),
+    ways: dict[Order, Callable[[list[Room]], list[int]]] = {
+        Order.FIXED: lambda rooms: fixed(ranks(rooms)),
         Order.ROTATE: lambda rooms: turned(rooms, 1),
-        Order.LEAST_LOADED: lambda rooms: least_loaded(standings(rooms), [0.0] * len(rooms), None),
+        Order.LEAST_LOADED: by_load,
         Order.BY_GATEWAY: lambda rooms: by_gateway(gateway, names, weights(rooms), None),
     }
     assert ways[order](before) == ways[order](after)

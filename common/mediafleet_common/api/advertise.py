@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import Duration
@@ -30,6 +31,13 @@ class Source(Model):
                 "(has(self.urls) && size(self.urls) > 0) || has(self.listUrl)",
                 "give urls, or listUrl, or both",
             ),
+            (
+                (
+                    "!has(self.tokenSecret) || "
+                    "(has(self.listUrl) && self.listUrl.startsWith('https://'))"
+                ),
+                "a token is sent over https only: give an https listUrl",
+            ),
         )
     )
 
@@ -42,15 +50,23 @@ class Source(Model):
     list_url: Annotated[str, Field(max_length=1000, pattern="^https?://[^?#]+$")] | None = None
     """URL of a JSON list, for example http://pool.eu.example.com:8080/orchestrators. It is read \
 every second."""
+    region: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Region of its nodes."""
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Share of each of its nodes with order by_gateway, against 1 for our own."""
     stale_after: Duration = "5m"
     """How long the last list stays in force when no newer one can be read."""
+    token_secret: SecretKey | None = None
+    """Bearer token for the list, which must be https then."""
+    ca_secret: SecretKey | None = None
+    """Certificate (PEM) of the authority that signed the list's; absent: the system's."""
 
     @model_validator(mode="after")
     def _tells_something(self) -> Source:
         if not self.urls and self.list_url is None:
             raise ValueError(f"source {self.name}: give urls, or list_url, or both")
+        if self.token_secret is not None and not (self.list_url or "").startswith("https://"):
+            raise ValueError(f"source {self.name}: a token is sent over https only")
         return self
 
 
@@ -69,6 +85,52 @@ class Head(Model):
 gateways reach the advertiser."""
     insecure: bool = False
     """Speak plain gRPC; go-livepeer speaks TLS, whose certificate is not verified."""
+
+
+def secret_file(source: str, what: str) -> str:
+    """Where the advertiser of a pool finds a source's `token` or `ca`."""
+    return f"/mediafleet/sources/{source}/{what}"
+
+
+class GatewayRegion(Model):
+    """Which gateways are in a region: by their addresses, or by a database of countries."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    """The region, as the nodes' label says it."""
+    cidrs: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=200)] = Field(
+        default_factory=list
+    )
+    """Networks of its gateways, for example 203.0.113.0/24. The narrowest that fits counts, and \
+before any country."""
+    countries: Annotated[
+        list[Annotated[str, Field(pattern="^[A-Z]{2}$")]], Field(max_length=250)
+    ] = Field(default_factory=list)
+    """Countries (ISO 3166, two letters), looked up in regionDatabase."""
+    continents: Annotated[
+        list[Annotated[str, Field(pattern="^(AF|AN|AS|EU|NA|OC|SA)$")]], Field(max_length=7)
+    ] = Field(default_factory=list)
+    """Continents, for countries that no region names."""
+
+    @field_validator("cidrs")
+    @classmethod
+    def _are_networks(cls, cidrs: list[str]) -> list[str]:
+        for cidr in cidrs:
+            try:
+                ip_network(cidr)
+            except ValueError as error:
+                raise ValueError(f"{cidr} is no network such as 203.0.113.0/24: {error}") from error
+        return cidrs
+
+
+class RegionDatabase(Model):
+    """A database of countries by IP address, in MaxMind's format (.mmdb)."""
+
+    claim: Annotated[str, Field(min_length=1, max_length=253)]
+    """PersistentVolumeClaim that holds it; it is mounted read-only."""
+    file: Annotated[str, Field(min_length=1, max_length=253, pattern="^[^/].*\\.mmdb$")] = (
+        "GeoLite2-Country.mmdb"
+    )
+    """Path of the file in the volume."""
 
 
 class Probe(StrEnum):
@@ -105,6 +167,32 @@ out as unverified."""
     """Private key (64 hexadecimal digits) with which nodes are asked what they are. Nodes \
 on-chain refuse whoever does not sign, and a priced one whoever has no deposit: without a key it \
 is not known whether they are full, and what they can do."""
+    gateways: Annotated[
+        list[Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")]], Field(max_length=1000)
+    ] = Field(default_factory=list)
+    """ETH addresses of the gateways that are answered; empty: all. A filter and no \
+authentication: a gateway's signature is over its address alone, so that whoever has seen it can \
+send it again. The JSON list is not filtered."""
+    region_label: Annotated[str, Field(min_length=1, max_length=317)] = (
+        "topology.kubernetes.io/region"
+    )
+    """Label of a node's pod that says its region; Kubernetes copies this one from the node."""
+    region: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Region of our own nodes whose pods have no such label."""
+    regions: Annotated[
+        list[GatewayRegion],
+        Field(
+            max_length=100,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = Field(default_factory=list)
+    """Where gateways are. A gateway is told of the nodes in its own region first, in each order, \
+and of the full ones last as ever."""
+    region_database: RegionDatabase | None = None
+    """For the countries and continents in regions."""
     max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
     """List no more than so many. A gateway visits only the first -extraNodes (its default is 0)."""
     order: Order = Order.FIXED

@@ -80,6 +80,8 @@ class NodeEntry(Model):
 leaves the others listed."""
     metrics: str | None = None
     """URL of its Prometheus metrics; absent means that its load is unknown."""
+    region: str | None = None
+    """Where it is; absent: advertise.region."""
     pod_url: str | None = None
     """Where it answers inside, for advertise.probe pod."""
     state: PodState = PodState.READY

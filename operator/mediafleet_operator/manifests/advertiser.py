@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mediafleet_common.api.advertise import Advertise, secret_file
 from mediafleet_common.api.names import GROUP, PLURALS, Kind, Port
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.parts import container, mount
 from mediafleet_operator.manifests.pods import Product, app_labels, pod_security
 from mediafleet_operator.manifests.resource import Resource
 
 TLS: Final = "/mediafleet/tls"
+REGIONS: Final = "/mediafleet/regions"
 PROBE_KEY: Final = "/mediafleet/probe-key"
 COMPONENT: Final = "advertiser"
 
@@ -104,17 +108,8 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
         "--http",
         f"0.0.0.0:{Port.DESK_HTTP}",
     ]
-    volumes: list[Manifest] = [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
-    mounts = [mount("tmp", "/tmp")]
-    if spec.advertise.tls_secret:
-        args += ["--tls-cert", f"{TLS}/tls.crt", "--tls-key", f"{TLS}/tls.key"]
-        volumes.append({"name": "tls", "secret": {"secretName": spec.advertise.tls_secret}})
-        mounts.append(mount("tls", TLS, read_only=True))
-    if (key := spec.advertise.probe_key_secret) is not None:
-        args += ["--probe-key", f"{PROBE_KEY}/key"]
-        items = [{"key": key.key, "path": "key"}]
-        volumes.append({"name": "probe-key", "secret": {"secretName": key.name, "items": items}})
-        mounts.append(mount("probe-key", PROBE_KEY, read_only=True))
+    more = _extras(spec.advertise)
+    args += more.args
 
     def probe(path: str, period: int) -> Manifest:
         return {
@@ -137,7 +132,7 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
         livenessProbe=probe("/healthz", 10),
         readinessProbe=probe("/readyz", 2),
         resources={"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}},
-        volumeMounts=mounts,
+        volumeMounts=[mount("tmp", "/tmp"), *more.mounts],
     )
     return {
         "replicas": spec.advertise.replicas,
@@ -158,7 +153,53 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
                     }
                 ],
                 "containers": [desk],
-                "volumes": volumes,
+                "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}, *more.volumes],
             },
         },
+    }
+
+
+@dataclass(slots=True)
+class _Extras:
+    """What parts of the resource need in the pod: Secrets and volumes by reference only."""
+
+    args: list[str] = field(default_factory=list)
+    volumes: list[Manifest] = field(default_factory=list)
+    mounts: list[Manifest] = field(default_factory=list)
+
+    def add(self, name: str, path: str, source: Manifest) -> None:
+        self.volumes.append({"name": name, **source})
+        self.mounts.append(mount(name, path, read_only=True))
+
+
+def _extras(advertise: Advertise) -> _Extras:
+    more = _Extras()
+    if advertise.tls_secret:
+        more.args += ["--tls-cert", f"{TLS}/tls.crt", "--tls-key", f"{TLS}/tls.key"]
+        more.add("tls", TLS, {"secret": {"secretName": advertise.tls_secret}})
+    if advertise.probe_key_secret is not None:
+        more.args += ["--probe-key", f"{PROBE_KEY}/key"]
+        more.add("probe-key", PROBE_KEY, _projected((advertise.probe_key_secret, "key")))
+    if (database := advertise.region_database) is not None:
+        more.args += ["--region-database", f"{REGIONS}/{database.file}"]
+        claim = {"claimName": database.claim, "readOnly": True}
+        more.add("regions", REGIONS, {"persistentVolumeClaim": claim})
+    for source in advertise.sources:
+        secrets = [(source.token_secret, "token"), (source.ca_secret, "ca")]
+        given = [(secret, path) for secret, path in secrets if secret is not None]
+        if given:
+            folder = secret_file(source.name, "").rstrip("/")
+            more.add(f"source-{source.name}"[:63].rstrip("-"), folder, _projected(*given))
+    return more
+
+
+def _projected(*secrets: tuple[SecretKey, str]) -> Manifest:
+    """A volume of single keys, each under the path that is given with it."""
+    return {
+        "projected": {
+            "sources": [
+                {"secret": {"name": each.name, "items": [{"key": each.key, "path": path}]}}
+                for each, path in secrets
+            ]
+        }
     }

@@ -69,6 +69,8 @@ class Board:
         self._due: asyncio.TimerHandle | None = None
         self._complained: set[NodeKey] = set()
         self._timed: set[NodeKey] = set()
+        self._made_at: float | None = None
+        metrics.list_age.set_function(self._age_seconds)
 
     @property
     def notice(self) -> Notice | None:
@@ -131,6 +133,7 @@ class Board:
         )
         self._account(self._view, present)
         before = self._notice.listing.nodes if self._notice else ()
+        self._made_at = self._now()
         self._notice = self._next(present, self._view.advertise, health)
         if before != present.nodes or not self._ready.is_set():
             self._tell(self._view, before, present)
@@ -162,6 +165,9 @@ class Board:
             if key in self._expected
         }
         return Notice(*state, Lineup(present.nodes, rooms, advertise, self._expected, can))
+
+    def _age_seconds(self) -> float:
+        return 0.0 if self._made_at is None else max(0.0, self._now() - self._made_at)
 
     def _account(self, view: PoolView, present: Listing) -> None:
         self._metrics.list_size.labels(view.name).set(len(present.nodes))

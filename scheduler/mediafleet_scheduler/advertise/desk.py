@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -14,10 +15,12 @@ from mediafleet_common.serving.grpc_server import GrpcServer
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.advertise.board import Board
 from mediafleet_scheduler.advertise.demanding import read
+from mediafleet_scheduler.advertise.gateways import Gateways
+from mediafleet_scheduler.advertise.geography import Geography
 from mediafleet_scheduler.advertise.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.probing import Manner
-from mediafleet_scheduler.advertise.service import handler, orchestrators_route
+from mediafleet_scheduler.advertise.service import Desk, handler, orchestrators_route
 from mediafleet_scheduler.directory.views import Directory, PoolView
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.serving import ScalerOptions, demand_route, serving
@@ -39,6 +42,8 @@ class Settings:
     """Where the desk itself is reached, beside `advertise.urls`: no work can be done there."""
     scaler: ScalerOptions | None = None
     """`None`: KEDA is not answered."""
+    region_database: Path | None = None
+    """In MaxMind's format, for `advertise.regions` by country."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ async def serve(
     metrics = AdvertiseMetrics(registry)
     board = Board(metrics, settings.manner)
     head = Head(metrics, settings.own_urls)
+    gateways, geography = Gateways(metrics), Geography(settings.region_database)
+    desk = Desk(board, head, gateways, geography, metrics)
 
     def ready() -> str | None:
         if stop.is_set():
@@ -78,14 +85,14 @@ async def serve(
         stack.push_async_callback(board.close)
         stack.push_async_callback(head.close)
         outlook = Outlook(lambda: read(board))
-        routes = [orchestrators_route(board), demand_route(outlook)]
+        routes = [orchestrators_route(board, geography), demand_route(outlook)]
         http = HttpServer(settings.http, ready, routes=routes, registry=registry)
         await stack.enter_async_context(http)
-        rpc = GrpcServer(settings.listen, [handler(board, head, metrics)], settings.credentials)
+        rpc = GrpcServer(settings.listen, [handler(desk)], settings.credentials)
         await stack.enter_async_context(rpc)
         scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry))
-        directory.subscribe(head.take)
-        directory.subscribe(board.take)
+        for take in (gateways.take, geography.take, head.take, board.take):
+            directory.subscribe(take)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(directory.run())
             told = Serving(board, rpc.port, http.port, scaler)

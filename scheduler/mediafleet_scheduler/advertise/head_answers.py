@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import grpc
@@ -18,6 +19,15 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 _NO_LIMIT_SECONDS: Final = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who is told a list."""
+
+    gateway: bytes
+    """ETH address."""
+    region: str | None
+
+
 class HeadAnswers:
     """The methods of net.Orchestrator where the pool has a head."""
 
@@ -26,17 +36,17 @@ class HeadAnswers:
         self._count = metrics.get_orchestrator.labels
 
     async def get_orchestrator(
-        self, request: bytes, context: Context, notice: Notice, gateway: bytes
+        self, request: bytes, context: Context, notice: Notice, asker: Asker
     ) -> bytes:
         """The head's answer with our nodes; its refusal; or what `headFallback` says."""
         try:
             reply = await self._head.orchestrator_info(request, *_terms(context))
         except HeadAwayError as error:
-            return self._without(context, notice, gateway, f"the head cannot be asked: {error}")
+            return self._without(context, notice, asker, f"the head cannot be asked: {error}")
         except HeadIsUsError as error:
             self._count("head_is_us").inc()
             if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
-                return notice.lineup.orchestrator_info(gateway)
+                return notice.lineup.orchestrator_info(asker.gateway, asker.region)
             return refuse(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
         if reply.code is not grpc.StatusCode.OK:
             self._count("head_refused").inc()
@@ -49,7 +59,7 @@ class HeadAnswers:
             return refuse(context, grpc.StatusCode.INTERNAL, why)
         self._count("ok").inc()
         await _pass_on(reply, context)
-        return answer.with_nodes(notice.lineup.nodes(gateway))
+        return answer.with_nodes(notice.lineup.nodes(asker.gateway, asker.region))
 
     async def ping(self, request: bytes, context: Context, notice: Notice) -> bytes:
         """The head's signature over the value."""
@@ -73,10 +83,10 @@ class HeadAnswers:
             )
         return await _pass_on(reply, context)
 
-    def _without(self, context: Context, notice: Notice, gateway: bytes, why: str) -> bytes:
+    def _without(self, context: Context, notice: Notice, asker: Asker, why: str) -> bytes:
         if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
             self._count("head_fallback").inc()
-            return notice.lineup.orchestrator_info(gateway)
+            return notice.lineup.orchestrator_info(asker.gateway, asker.region)
         self._count("head_away").inc()
         return refuse(context, grpc.StatusCode.UNAVAILABLE, why)
 

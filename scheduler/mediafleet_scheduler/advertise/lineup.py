@@ -26,6 +26,8 @@ _ADDRESS_BYTES: Final = 20
 
 Expected = MutableMapping[NodeKey, float]
 """Sessions that those who were told of a node since it was last read may have begun on it."""
+_Key = tuple[str | None, int | bytes | tuple[int, ...] | None]
+"""The region whose nodes come first, and what else decides the order."""
 
 
 class Lineup:
@@ -51,9 +53,9 @@ class Lineup:
         shares = ordering.weights(rooms)
         self._weights = [share * node.weight for share, node in zip(shares, nodes, strict=True)]
         self._standings = ordering.standings(rooms)
-        self._start = ordering.fixed(rooms)
         self._turn = 0
-        self._turns = max(1, sum(not room.full for room in rooms))
+        self._regions = {node.region for node in nodes} - {None}
+        self._groups: dict[str | None, list[int]] = {}
         self._info = OrchestratorInfo(
             price_info=PriceInfo(
                 price_per_unit=advertise.price_per_unit, pixels_per_unit=advertise.pixels_per_unit
@@ -97,60 +99,72 @@ class Lineup:
             self._parts[key] = known
         return known
 
-    def orchestrator_info(self, gateway: bytes = b"") -> bytes:
-        """A serialised OrchestratorInfo for a gateway, by its ETH address."""
-        key = self._key(gateway)
+    def orchestrator_info(self, gateway: bytes = b"", region: str | None = None) -> bytes:
+        """A serialised OrchestratorInfo for a gateway, by its ETH address and where it is."""
+        key = self._key(gateway, region)
         known = self._kept.get(("info", key))
         if known is None:
             known = self._keep(("info", key), self._info + self._fields(key))
         return known
 
-    def nodes(self, gateway: bytes = b"") -> bytes:
+    def nodes(self, gateway: bytes = b"", region: str | None = None) -> bytes:
         """The serialised field `nodes` of an OrchestratorInfo alone, to put into another one."""
-        key = self._key(gateway)
+        key = self._key(gateway, region)
         known = self._kept.get(("nodes", key))
         return self._keep(("nodes", key), self._fields(key)) if known is None else known
 
-    def _fields(self, key: Hashable) -> bytes:
+    def _fields(self, key: _Key) -> bytes:
         return b"".join(_field(self._names[index]) for index in self._pick(key))
 
-    def json(self, caller: bytes = b"") -> bytes:
+    def json(self, caller: bytes = b"", region: str | None = None) -> bytes:
         """The list as -orchWebhookUrl wants it, for a caller known by any bytes."""
-        key = self._key(caller)
+        key = self._key(caller, region)
         known = self._kept.get(("json", key))
         if known is None:
             entries = [_entry(self._names[index]) for index in self._pick(key)]
             known = self._keep(("json", key), b"[" + b", ".join(entries) + b"]")
         return known
 
-    def _key(self, gateway: bytes) -> Hashable:
+    def _key(self, gateway: bytes, region: str | None) -> _Key:
         """Requests with the same key are told the same."""
+        near = region if region in self._regions else None
         match self._advertise.order:
             case Order.ROTATE:
                 self._turn += 1
-                return (self._turn - 1) % self._turns
+                return near, (self._turn - 1) % ordering.turns(self._ranks(near))
             case Order.BY_GATEWAY:
-                return gateway[:_ADDRESS_BYTES]
+                return near, gateway[:_ADDRESS_BYTES]
             case Order.LEAST_LOADED if self._most is not None:
-                return self._least_loaded(self._most)
+                return near, self._least_loaded(near, self._most)
             case _:
-                return None
+                return near, None
 
-    def _pick(self, key: Hashable) -> Sequence[int]:
-        match key:
+    def _ranks(self, region: str | None) -> list[int]:
+        known = self._groups.get(region)
+        if known is None:
+            away = [node.region != region for node in self._nodes] if region else None
+            known = self._groups[region] = ordering.ranks(self._rooms, away)
+        return known
+
+    def _pick(self, key: _Key) -> Sequence[int]:
+        region, told = key
+        groups = self._ranks(region)
+        match told:
             case int(turn):
-                return ordering.rotated(self._start, self._turns, turn)[: self._most]
+                return ordering.rotated(groups, turn)[: self._most]
             case bytes(gateway):
-                return ordering.by_gateway(gateway, self._names, self._weights, self._most)
+                return ordering.by_gateway(gateway, self._names, self._weights, self._most, groups)
             case tuple(indices):
                 return indices
         if self._advertise.order is Order.LEAST_LOADED:
-            return ordering.least_loaded(self._standings, [0.0] * len(self._rooms), None)
-        return self._start[: self._most]
+            still = [0.0] * len(self._rooms)
+            return ordering.least_loaded(groups, self._standings, still, None)
+        return ordering.fixed(groups)[: self._most]
 
-    def _least_loaded(self, most: int) -> tuple[int, ...]:
+    def _least_loaded(self, region: str | None, most: int) -> tuple[int, ...]:
         expected = [self._expected.get(key, 0.0) for key in self._keys]
-        indices = ordering.least_loaded(self._standings, expected, most)
+        groups = self._ranks(region)
+        indices = ordering.least_loaded(groups, self._standings, expected, most)
         for index in indices:
             # One session, on any of those that are told.
             self._expected[self._keys[index]] = expected[index] + 1 / len(indices)

@@ -66,6 +66,16 @@ class AdvertiseMetrics:
             ["result"],
             registry=registry,
         )
+        self.gateways = Gauge(
+            "mediafleet_gateways",
+            "Gateways that have asked in the last ten minutes, by the addresses that they say.",
+            registry=registry,
+        )
+        self.list_age = Gauge(
+            "mediafleet_nodes_list_age_seconds",
+            "Since the list was last made anew, as any news of a node does; 0 before the first.",
+            registry=registry,
+        )
         self.head_up = Gauge(
             "mediafleet_head_up",
             "Whether the head that we speak for answers; 0 also where there is none.",

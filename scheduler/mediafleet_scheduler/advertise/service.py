@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import grpc
 import grpc.aio
 from aiohttp import web
-from google.protobuf.message import DecodeError
 
-from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise.board import Board
+from mediafleet_scheduler.advertise.gateways import NOT_ALLOWED, Gateways
+from mediafleet_scheduler.advertise.geography import Geography
 from mediafleet_scheduler.advertise.head import Head
-from mediafleet_scheduler.advertise.head_answers import Context, HeadAnswers, refuse
+from mediafleet_scheduler.advertise.head_answers import Asker, Context, HeadAnswers, refuse
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.capabilities import UnknownCapabilityError, wanted
 from mediafleet_scheduler.directory.sourced import OWN
@@ -29,23 +30,40 @@ _NOT_HERE: Final = "this entry only advertises nodes: end the session at the nod
 Method = Callable[[bytes, Context], Awaitable[bytes]]
 
 
-def handler(board: Board, head: Head, metrics: AdvertiseMetrics) -> grpc.GenericRpcHandler:
-    """The gRPC methods, on top of a board, and of a head where the pool has one."""
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What answers are made of."""
 
-    answered = metrics.get_orchestrator.labels("ok")
-    not_ready = metrics.get_orchestrator.labels("not_ready")
-    through_head = HeadAnswers(head, metrics)
+    board: Board
+    head: Head
+    gateways: Gateways
+    geography: Geography
+    metrics: AdvertiseMetrics
+
+
+def handler(desk: Desk) -> grpc.GenericRpcHandler:
+    """The gRPC methods: by the board, and through the head where the pool has one."""
+
+    board, gateways, geography = desk.board, desk.gateways, desk.geography
+    count = desk.metrics.get_orchestrator.labels
+    answered, not_ready, not_allowed = count("ok"), count("not_ready"), count("not_allowed")
+    through_head = HeadAnswers(desk.head, desk.metrics)
 
     async def get_orchestrator(request: bytes, context: Context) -> bytes:
         notice = board.notice
         if notice is None:
             not_ready.inc()
             return refuse(context, grpc.StatusCode.UNAVAILABLE, _NOT_YET)
-        gateway = _gateway(request) if notice.lineup.by_gateway else b""
+        gateway = gateways.admit(request)
+        if gateway is None:
+            not_allowed.inc()
+            return refuse(context, grpc.StatusCode.PERMISSION_DENIED, NOT_ALLOWED)
+        region = geography.of_peer(context.peer()) if geography.matters else None
         if notice.advertise.head is not None:
-            return await through_head.get_orchestrator(request, context, notice, gateway)
+            asker = Asker(gateway, region)
+            return await through_head.get_orchestrator(request, context, notice, asker)
         answered.inc()
-        return notice.lineup.orchestrator_info(gateway)
+        return notice.lineup.orchestrator_info(gateway, region)
 
     async def ping(request: bytes, context: Context) -> bytes:
         if board.notice is not None and board.notice.advertise.head is not None:
@@ -69,22 +87,13 @@ def handler(board: Board, head: Head, metrics: AdvertiseMetrics) -> grpc.Generic
     )
 
 
-def _gateway(request: bytes) -> bytes:
-    """The ETH address that a gateway says it has; its signature is not looked at, since nothing
-    is given away by an order."""
-    try:
-        return OrchestratorRequest.FromString(request).address
-    except DecodeError:
-        return b""
-
-
-def orchestrators_route(board: Board) -> web.RouteDef:
+def orchestrators_route(board: Board, geography: Geography) -> web.RouteDef:
     """`GET /orchestrators`, for -orchWebhookUrl and the Python SDK.
 
-    In the order of GetOrchestrator; with by_gateway the caller's IP address stands for the
-    gateway. An ETag tells the same list. `caps=PIPELINE/MODEL`, repeated, leaves out nodes that are
-    known to lack any of them (livepeer/livepeer-python-gateway capabilities.py). `scope=own` leaves
-    out what sources told: so advertisers ask each other.
+    Whoever asks is told, in the order of GetOrchestrator; with by_gateway the caller's IP address
+    stands for the gateway. An ETag tells the same list. `caps=PIPELINE/MODEL`, repeated, leaves out
+    nodes that are known to lack any of them (livepeer/livepeer-python-gateway capabilities.py).
+    `scope=own` leaves out what sources told: so advertisers ask each other.
     """
 
     async def orchestrators(request: web.Request) -> web.Response:
@@ -97,7 +106,8 @@ def orchestrators_route(board: Board) -> web.RouteDef:
         lineup = board.notice.lineup
         if request.query.get("scope") == OWN:
             lineup = lineup.own()
-        body = lineup.having(caps).json((request.remote or "").encode())
+        caller = request.remote or ""
+        body = lineup.having(caps).json(caller.encode(), geography.of(caller))
         etag = hashlib.blake2b(body, digest_size=12).hexdigest()
         headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
         known = request.if_none_match or ()

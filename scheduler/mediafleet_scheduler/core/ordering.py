@@ -1,8 +1,9 @@
 """In which order one request is told of the nodes: whoever stands first gets the work.
 
 A gateway visits only the first -extraNodes entries, so that the order is what places work. All
-orders put nodes that are known to be full last; whoever is dead, draining or a duplicate is not
-here any more (`advertised`). What is not known is no reason to prefer or to avoid a node.
+orders put nodes in the gateway's own region first, and nodes that are known to be full last;
+whoever is dead, draining or a duplicate is not here any more (`advertised`). What is not known is
+no reason to prefer or to avoid a node.
 """
 
 from __future__ import annotations
@@ -57,19 +58,42 @@ def basis(order: Order, rooms: Sequence[Room]) -> tuple[object, ...]:
     return tuple(room.full for room in rooms)
 
 
-def fixed(rooms: Sequence[Room]) -> list[int]:
-    """The order given, the full ones last."""
-    return sorted(range(len(rooms)), key=lambda index: (rooms[index].full, index))
+NEAR, AWAY, LAST = range(3)
+"""In the gateway's own region or in no matter which, in another region, and full."""
 
 
-def rotated(start: Sequence[int], inviting: int, turn: int) -> list[int]:
-    """Each turn begins with the next of the first `inviting` of `start`; the full are behind."""
-    first = turn % max(1, inviting)
-    return [*start[first:inviting], *start[:first], *start[inviting:]]
+def ranks(rooms: Sequence[Room], away: Sequence[bool] | None = None) -> list[int]:
+    """The group in which each node stands whatever the order, the first one first; `away` are
+    those in another region than the gateway."""
+    far = away or [False] * len(rooms)
+    return [
+        LAST if room.full else AWAY if is_far else NEAR
+        for room, is_far in zip(rooms, far, strict=True)
+    ]
 
 
-Standing = tuple[bool, bool, float]
-"""Full, of unknown load, and how loaded: the least comes first."""
+def fixed(groups: Sequence[int]) -> list[int]:
+    """The order given, in each group."""
+    return sorted(range(len(groups)), key=lambda index: (groups[index], index))
+
+
+def turns(groups: Sequence[int]) -> int:
+    """After how many turns `rotated` is back where it began."""
+    return math.lcm(*(max(1, groups.count(group)) for group in (NEAR, AWAY)))
+
+
+def rotated(groups: Sequence[int], turn: int) -> list[int]:
+    """Each turn begins with the next node of each group; the full are behind."""
+    order: list[int] = []
+    for group in (NEAR, AWAY):
+        members = [index for index, each in enumerate(groups) if each == group]
+        first = turn % max(1, len(members))
+        order += [*members[first:], *members[:first]]
+    return order + [index for index, each in enumerate(groups) if each == LAST]
+
+
+Standing = tuple[bool, float]
+"""Of unknown load, and how loaded: the least comes first."""
 
 
 def standings(rooms: Sequence[Room]) -> list[Standing]:
@@ -81,7 +105,6 @@ def standings(rooms: Sequence[Room]) -> list[Standing]:
     known = bool(capacities) and None not in capacities
     return [
         (
-            room.full,
             room.sessions is None,
             float((room.sessions or 0) - (room.capacity or 0 if known else 0)),
         )
@@ -90,16 +113,21 @@ def standings(rooms: Sequence[Room]) -> list[Standing]:
 
 
 def least_loaded(
-    found: Sequence[Standing], expected: Sequence[float], most: int | None
+    groups: Sequence[int],
+    found: Sequence[Standing],
+    expected: Sequence[float],
+    most: int | None,
 ) -> list[int]:
-    """The `most` least loaded nodes, the full ones last.
+    """The `most` least loaded nodes, in each group.
 
     `expected` are sessions that those who were told of a node since it was last read may have
     begun.
     """
     keys = [
-        (full, unknown, load + more, index)
-        for index, ((full, unknown, load), more) in enumerate(zip(found, expected, strict=True))
+        (group, unknown, load + more, index)
+        for index, (group, (unknown, load), more) in enumerate(
+            zip(groups, found, expected, strict=True)
+        )
     ]
     return [key[-1] for key in heapq.nsmallest(len(keys) if most is None else most, keys)]
 
@@ -122,7 +150,11 @@ def _weight(room: Room) -> float | None:
 
 
 def by_gateway(
-    gateway: bytes, names: Sequence[str], shares: Sequence[float], most: int | None
+    gateway: bytes,
+    names: Sequence[str],
+    shares: Sequence[float],
+    most: int | None,
+    groups: Sequence[int] | None = None,
 ) -> list[int]:
     """The `most` nodes of one gateway, always the same while they are there.
 
@@ -131,9 +163,11 @@ def by_gateway(
     first for gateways in proportion to its share, and one that leaves moves only its own gateways.
     """
 
-    def key(index: int) -> tuple[float, int]:
+    ranked = groups or [NEAR] * len(names)
+
+    def key(index: int) -> tuple[int, float, int]:
         draw = _draw(gateway, names[index])
-        return (draw / shares[index] if shares[index] > 0 else math.inf), index
+        return ranked[index], (draw / shares[index] if shares[index] > 0 else math.inf), index
 
     return heapq.nsmallest(len(names) if most is None else most, range(len(names)), key=key)
 

@@ -34,6 +34,7 @@ def source(
         stale_after_seconds=seconds(entry.stale_after),
         token_file=token_file,
         ca_file=ca_file,
+        region=entry.region,
     )
 
 
@@ -104,6 +105,7 @@ def merged(
                     changed_at=known.get(uid, since),
                     source=source.name,
                     weight=source.weight,
+                    region=source.region,
                 )
             )
     return replace(view, nodes=tuple(nodes))

@@ -89,6 +89,8 @@ class Node:
     """Its share with order by_gateway, against others of the same room."""
     pod_url: str | None = None
     """Where it answers inside the cluster, if that is known."""
+    region: str | None = None
+    """As its label says, or whoever told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Source:
     stale_after_seconds: float
     token_file: str | None
     ca_file: str | None
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def pool_view(file: NodesFile, previous: PoolView | None, changed_at: float) -> 
     known = {node.uid: node for node in previous.nodes} if previous else {}
     at = changed_at if previous else None
     nodes = [
-        _node(entry, known.get(_uid(entry)), at)
+        _node(entry, known.get(_uid(entry)), at, file.advertise.region)
         for entry in sorted(file.nodes, key=lambda entry: entry.name)
     ]
     return PoolView(
@@ -80,7 +80,9 @@ def _uid(entry: NodeEntry) -> str:
     return f"{entry.name} {entry.url}"
 
 
-def _node(entry: NodeEntry, known: Node | None, changed_at: float | None) -> Node:
+def _node(
+    entry: NodeEntry, known: Node | None, changed_at: float | None, region: str | None
+) -> Node:
     node = Node(
         name=entry.name,
         uid=_uid(entry),
@@ -89,6 +91,7 @@ def _node(entry: NodeEntry, known: Node | None, changed_at: float | None) -> Nod
         state=entry.state,
         changed_at=changed_at,
         pod_url=entry.pod_url,
+        region=entry.region or region,
     )
     same = known is not None and known.state is node.state
     return replace(node, changed_at=known.changed_at) if known and same else node

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.api import advertise
+from mediafleet_common.api.advertise import Advertise, secret_file
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, RequestType
 from mediafleet_common.api.names import (
     Annotation,
@@ -32,6 +33,7 @@ from mediafleet_scheduler.directory.views import (
     Fleet,
     Node,
     PoolView,
+    Source,
     Worker,
 )
 
@@ -60,6 +62,7 @@ class PodFacts:
     """limits.cpu of container egress."""
     memory_bytes: int | None
     """limits.memory of container egress."""
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def pod_facts(raw: Raw) -> PodFacts:
         address=annotations.get(Annotation.ADDRESS) or None,
         cpu_cores=quantity(limits.get("cpu", "")),
         memory_bytes=None if memory is None else int(memory),
+        labels=dict(labels),
     )
 
 
@@ -215,14 +219,23 @@ def pool_view(
             metrics_url=_metrics(pod, Port.AGENT),
             state=pod.state,
             changed_at=_changed_at(pod, known.get(pod.uid), now if previous else None),
+            region=pod.labels.get(spec.advertise.region_label) or spec.advertise.region,
             pod_url=_pod_url(pod, spec.address.scheme, spec.address.port),
         )
         for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         if pod.fleet == name and pod.namespace == namespace
     )
-    sources = sorted(map(source, spec.advertise.sources), key=lambda each: each.name)
+    sources = sorted(map(_source, spec.advertise.sources), key=lambda each: each.name)
     return PoolView(
         namespace, name, spec.advertise, nodes, spec.load, spec.sessions.max, tuple(sources)
+    )
+
+
+def _source(entry: advertise.Source) -> Source:
+    return source(
+        entry,
+        secret_file(entry.name, "token") if entry.token_secret else None,
+        secret_file(entry.name, "ca") if entry.ca_secret else None,
     )
 
 
