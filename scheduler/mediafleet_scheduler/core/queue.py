@@ -17,13 +17,37 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.egress_fleet import Queue, RequestType
 
 KEEP_SECONDS: Final = 6.0
 """How long the place of a refused request is kept. livekit-server's client asks again after 1-2 s,
 then after 2-4 s: livekit/protocol rpc/egress_client.go."""
 _LONGEST_SECONDS: Final = 15.0
 """No entry counts longer than this without news: a desk may have died with it."""
+
+
+DEFAULT_MAX_WAIT_SECONDS: Final = 5.0
+"""In a fleet that autoscales."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRule:
+    """Whether requests wait for room in a fleet."""
+
+    max_wait_seconds: float = 0.0
+    """0: there is no queue, and what finds no room is refused at once."""
+    max_length: int = 1000
+
+
+NO_QUEUE: Final = QueueRule()
+
+
+def queue_rule(queue: Queue, autoscales: bool) -> QueueRule:
+    """What a fleet's `placement.queue` says."""
+    default = DEFAULT_MAX_WAIT_SECONDS if autoscales else 0.0
+    wait = default if queue.max_wait is None else seconds(queue.max_wait)
+    return QueueRule(wait, queue.max_length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.egress_fleet import Placement, RedisSpec, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_scheduler.core.queue import NO_QUEUE, QueueRule
 from mediafleet_scheduler.core.rooms import ALL_ROOMS, RoomNames
 
 
@@ -47,6 +48,7 @@ class Fleet:
     rooms: RoomNames = ALL_ROOMS
     priority: int = 0
     """The highest is tried first."""
+    queue: QueueRule = NO_QUEUE
 
     @property
     def key(self) -> str:

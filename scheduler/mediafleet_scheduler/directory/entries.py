@@ -11,6 +11,7 @@ from mediafleet_common.api.files import (
     NodesFile,
     WorkersFile,
 )
+from mediafleet_scheduler.core.queue import queue_rule
 from mediafleet_scheduler.core.rooms import room_names
 from mediafleet_scheduler.core.sources import source
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Node, PoolView, Worker
@@ -48,6 +49,7 @@ def _fleet(entry: FleetEntry) -> Fleet:
         pod_cores=entry.placement.cpu,
         rooms=room_names(entry.rooms),
         priority=entry.priority,
+        queue=queue_rule(entry.placement.queue, autoscales=False),
     )
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from mediafleet_common.api import advertise
 from mediafleet_common.api.advertise import Advertise, secret_file
+from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, RequestType
 from mediafleet_common.api.names import (
     Annotation,
@@ -26,6 +27,7 @@ from mediafleet_common.api.names import (
 )
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.quantities import quantity
+from mediafleet_scheduler.core.queue import queue_rule
 from mediafleet_scheduler.core.rooms import room_names
 from mediafleet_scheduler.core.sources import source
 from mediafleet_scheduler.directory.views import (
@@ -192,7 +194,12 @@ def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts]) -> Fleet:
         pod_cores=placement.cpu or quantity(limits.get("cpu", "")),
         rooms=room_names(fleet.spec.rooms),
         priority=fleet.spec.priority,
+        queue=queue_rule(placement.queue, _autoscales(fleet.spec.autoscaling)),
     )
+
+
+def _autoscales(autoscaling: Autoscaling | None) -> bool:
+    return autoscaling is not None and autoscaling.engine is not Engine.NONE
 
 
 def pool_view(

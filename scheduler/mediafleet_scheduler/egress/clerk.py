@@ -25,8 +25,8 @@ class Clerk:
     """Writes notes in the order they came, several at a time."""
 
     def __init__(self, store: Store, metrics: EgressMetrics) -> None:
-        self._store = store
-        self._metrics = metrics
+        self.store: Final = store
+        self.metrics: Final = metrics
         self._notes: collections.deque[Note] = collections.deque()
         self._wanted = asyncio.Event()
         self._written = asyncio.Event()
@@ -35,7 +35,7 @@ class Clerk:
     def note(self, note: Note) -> None:
         """Have something written; what is lost here is found again by asking the pods."""
         if len(self._notes) >= _MAX_QUEUED:
-            self._metrics.ledger_errors.labels("write").inc()
+            self.metrics.ledger_errors.labels("write").inc()
             return
         self._notes.append(note)
         self._wanted.set()
@@ -60,9 +60,9 @@ class Clerk:
         delay = _FIRST_DELAY_SECONDS
         for _ in range(_ATTEMPTS):
             try:
-                await self._store.write(notes)
+                await self.store.write(notes)
             except StoreError as error:
-                self._metrics.ledger_errors.labels("write").inc()
+                self.metrics.ledger_errors.labels("write").inc()
                 _log.warning("the ledger cannot be written, trying again: %s", error)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _MAX_DELAY_SECONDS)

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.ledger import Ledger
+from mediafleet_scheduler.core.queue import of_fleet
 from mediafleet_scheduler.directory.views import Fleet
 from mediafleet_scheduler.egress.pods import label, pod_of
 from mediafleet_scheduler.egress.service import EgressService
@@ -35,6 +36,11 @@ class DeskCollector(Collector):
         free = GaugeMetricFamily(
             "mediafleet_fleet_free_cores", "CPUs that jobs may still take.", labels=["fleet"]
         )
+        queue = GaugeMetricFamily(
+            "mediafleet_queue_length",
+            "Requests that wait for room, and refused ones whose place is kept for a retry.",
+            labels=["fleet"],
+        )
         workers = GaugeMetricFamily(
             "mediafleet_fleet_workers", "Pods by state.", labels=["fleet", "state"]
         )
@@ -50,6 +56,8 @@ class DeskCollector(Collector):
             for fleet in service.pods.fleets:
                 name = label(fleet)
                 pending.add_metric([name], waiting[fleet.key])
+                line = of_fleet(service.ledger.waiting.values(), fleet.key, time.time())
+                queue.add_metric([name], len(line))
                 count, cores = _sums(fleet, service.ledger)
                 jobs.add_metric([name], count)
                 free.add_metric([name], cores)
@@ -58,7 +66,7 @@ class DeskCollector(Collector):
                 states = Counter(worker.state for worker in fleet.workers)
                 for state in PodState:
                     workers.add_metric([name, state], states[state])
-        return [pending, jobs, free, workers, out]
+        return [pending, jobs, free, queue, workers, out]
 
 
 def _sums(fleet: Fleet, ledger: Ledger) -> tuple[int, float]:

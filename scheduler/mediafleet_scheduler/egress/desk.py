@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Final
 
 from mediafleet_common.serving.logs import printable
@@ -17,12 +18,14 @@ from mediafleet_scheduler.core.requests import (
     UnreadableRequestError,
     classify,
 )
+from mediafleet_scheduler.directory.views import Fleet
+from mediafleet_scheduler.egress import answers
 from mediafleet_scheduler.egress.answers import RefusedError
 from mediafleet_scheduler.egress.forwarding import START_EGRESS
 from mediafleet_scheduler.egress.pods import label
 from mediafleet_scheduler.egress.starting import Tools, Try
 from mediafleet_scheduler.psrpc import envelope
-from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError, PsrpcError
+from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError, Code, PsrpcError
 from mediafleet_scheduler.psrpc.server import Method, Server
 
 _GLADLY: Final = 1.0
@@ -52,6 +55,7 @@ class Desk:
         """Take no more, and give those that run a while to end."""
         if self._method is not None:
             await self._method.close()
+        self._tools.queue.close()
         running = [task for task in self._tries.values() if not task.done()]
         if running:
             await asyncio.wait(running, timeout=self._tools.settings.close_seconds)
@@ -80,14 +84,28 @@ class Desk:
             task.add_done_callback(lambda _: self._keep(request.egress_id))
         else:
             self._tools.metrics.joins.inc()
+        fleets = self._tools.pods.accepting(request.kind, request.room)
         try:
-            return await asyncio.shield(task)
+            return await self._in_time(task, message, fleets)
         except RefusedError as error:
-            fleets = self._tools.pods.accepting(request.kind, request.room)
             fleet = label(fleets[0]) if fleets else ""
             self._tools.metrics.rejections.labels(fleet, error.reason).inc()
             _log.warning("refused %s: %s", printable(request.egress_id), error.message)
             raise
+
+    async def _in_time(
+        self, task: asyncio.Task[bytes], message: envelope.Request, fleets: list[Fleet]
+    ) -> bytes:
+        """The answer of a try; where requests may wait, no later than clients are patient."""
+        if not any(fleet.queue.max_wait_seconds for fleet in fleets):
+            return await asyncio.shield(task)
+        until = message.sent_at_ns / 1e9 + self._tools.settings.answer_within_seconds
+        try:
+            async with asyncio.timeout(max(0.0, until - time.time())):
+                return await asyncio.shield(task)
+        except TimeoutError as error:
+            sentence = "it is still being started"
+            raise RefusedError(Code.UNAVAILABLE, answers.UNDECIDED, sentence) from error
 
     def _keep(self, egress_id: str) -> None:
         """Remember what stands for a while; a refusal is thought over at the next request."""

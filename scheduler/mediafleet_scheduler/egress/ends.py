@@ -5,6 +5,7 @@ The desk only listens: it never claims these requests. Source: livekit/egress pk
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -12,8 +13,6 @@ from google.protobuf.message import DecodeError
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.egress import answers
 from mediafleet_scheduler.egress.clerk import Clerk
-from mediafleet_scheduler.egress.metrics import EgressMetrics
-from mediafleet_scheduler.egress.store import Store
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.client import OnBadMessage
@@ -24,20 +23,18 @@ UPDATES: Final = channels.request("IOInfo", "UpdateEgress")
 
 
 class Ends:
-    """Takes jobs out of the ledger when their pods say that they are over."""
+    """Takes jobs out of the ledger when their pods say that they are over; calls `on_end` then."""
 
     def __init__(
         self,
         ledger: Ledger,
-        store: Store,
         clerk: Clerk,
-        metrics: EgressMetrics,
+        on_end: Callable[[], None],
         on_bad_message: OnBadMessage,
     ) -> None:
         self._ledger = ledger
-        self._store = store
         self._clerk = clerk
-        self._metrics = metrics
+        self._on_end = on_end
         self._on_bad_message = on_bad_message
 
     async def listen(self, bus: Bus) -> None:
@@ -56,6 +53,7 @@ class Ends:
         if egress_id is None:
             return
         if self._ledger.drop(egress_id) is not None:
-            self._metrics.ends.labels("heard").inc()
+            self._clerk.metrics.ends.labels("heard").inc()
         # Also one that is not known here: another desk may have claimed it a moment ago.
-        self._clerk.note(self._store.ended(egress_id))
+        self._clerk.note(self._clerk.store.ended(egress_id))
+        self._on_end()

@@ -33,6 +33,13 @@ class EgressMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.queue_seconds: Final = Histogram(
+            "mediafleet_queue_seconds",
+            "How long requests waited for room, those that were refused in the end included.",
+            ["fleet"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.rejections: Final = Counter(
             "mediafleet_rejections",
             "StartEgress refused, by the reason in the answer; fleet is the first that takes "

@@ -1,4 +1,6 @@
-"""The records of jobs as they lie in Redis: JSON <-> values. No secret is ever part of one."""
+"""The records of jobs and of those who wait, as they lie in Redis: JSON <-> values. No secret is
+ever part of one.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,11 @@ from typing import Any, Final
 
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.queue import Waiting
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
 _JOB_FIELDS: Final = frozenset(field.name for field in fields(Job))
+_WAITING_FIELDS: Final = frozenset(field.name for field in fields(Waiting))
 
 
 class UnreadableRecordError(ValueError):
@@ -56,5 +60,27 @@ def from_json(text: bytes | str) -> Record:
         job["kind"] = RequestType(job["kind"])
         error = PsrpcError(Code.of(data["code"]), data["error"]) if "code" in data else None
         return Record(Job(**job), base64.b64decode(data.get("answer", "")), error)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnreadableRecordError(f"{type(error).__name__}: {error}") from error
+
+
+def waiting_to_json(waiting: Waiting) -> str:
+    """The text to store."""
+    values = ((name, getattr(waiting, name)) for name in sorted(_WAITING_FIELDS))
+    known = {name: value for name, value in values if value is not None}
+    return json.dumps(known, separators=(",", ":"))
+
+
+def waiting_from_json(text: bytes | str) -> Waiting:
+    """The entry in a text.
+
+    Raises:
+        UnreadableRecordError: there is none.
+    """
+    try:
+        data = json.loads(text)
+        known = {name: value for name, value in data.items() if name in _WAITING_FIELDS}
+        known["kind"] = RequestType(known["kind"])
+        return Waiting(**known)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableRecordError(f"{type(error).__name__}: {error}") from error

@@ -6,6 +6,8 @@ The keys of one ledger:
     state   hash: epoch (new whenever the ledger had to be made anew), seq (of the last change),
             v:<fleet> (how many places of the fleet were ever claimed)
     log     stream: the last changes, with ids 0-<seq>
+    waiting hash: egress id -> record (JSON) of each request that waits for room, or was refused and
+            has its place kept
     ended:<egress id>   record of a job that is over, for a while
 
 Every script is given the epoch and the seq that its desk has seen and returns
@@ -24,7 +26,7 @@ from typing import Final
 KEPT_CHANGES: Final = 2000
 
 _PROLOGUE: Final = f"""
-local jobs, state, log = KEYS[1], KEYS[2], KEYS[3]
+local jobs, state, log, waiting = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local epoch, seen = ARGV[1], tonumber(ARGV[2])
 
 local function changes(status, record)
@@ -63,7 +65,7 @@ for i = at, #ARGV, 5 do
   local id, fleet, token, replaces, record =
     ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local live = redis.call('HGET', jobs, id)
-  local over = not live and redis.call('GET', KEYS[4 + (i - at) / 5])
+  local over = not live and redis.call('GET', KEYS[5 + (i - at) / 5])
   local before = live and cjson.decode(live)
   local free = live and not before['started_at']
     and (before['token'] == token or before['token'] == replaces)
@@ -74,6 +76,7 @@ for i = at, #ARGV, 5 do
   else
     redis.call('HSET', jobs, id, record)
     redis.call('HINCRBY', state, 'v:' .. fleet, 1)
+    redis.call('HDEL', waiting, id)
     write('put', id, fleet, record)
     table.insert(results, {'claimed', ''})
   end
@@ -81,21 +84,37 @@ end
 return changes('done', results)
 """
 )
-"""Claim places for jobs, all or none: KEYS jobs state log, then ended:<id> of each job; ARGV
+"""Claim places for jobs, all or none: KEYS jobs state log waiting, then ended:<id> of each; ARGV
 epoch seen, how many fleets, each fleet and the version of it that was seen, then for each job id
 fleet token replaces record. `moved` says that somebody else has claimed a place of a fleet
 meanwhile. Else the record is a result for each job, where `live` and `ended` give the record of
-the same id that stands in the way."""
+the same id that stands in the way. Who has a place waits no more."""
 
 FIND: Final = (
     _PROLOGUE
     + """
 local live = redis.call('HGET', jobs, ARGV[3])
 if live then return changes('live', live) end
-return changes('ended', redis.call('GET', KEYS[4]) or '')
+return changes('ended', redis.call('GET', KEYS[5]) or '')
 """
 )
-"""What is known of an id: KEYS jobs state log ended, ARGV epoch seen id."""
+"""What is known of an id: KEYS jobs state log waiting ended, ARGV epoch seen id."""
+
+WAIT: Final = (
+    _PROLOGUE
+    + """
+local id, fleet, record = ARGV[3], ARGV[4], ARGV[5]
+local live = redis.call('HGET', jobs, id)
+if live then return changes('live', live) end
+local over = redis.call('GET', KEYS[5])
+if over then return changes('ended', over) end
+redis.call('HSET', waiting, id, record)
+write('wait', id, fleet, record)
+return changes('done')
+"""
+)
+"""Let a request wait for room, unless something is known of its id: KEYS jobs state log waiting
+ended, ARGV epoch seen id fleet record."""
 
 WRITE: Final = (
     _PROLOGUE
@@ -128,41 +147,58 @@ local function finish(id, token, record, keep, ended)
   write('end', id, before['fleet'], '')
 end
 
-local operations = {start = start, ['end'] = finish}
+local function keep(id, token, record)
+  if redis.call('HEXISTS', jobs, id) == 1 then return end
+  redis.call('HSET', waiting, id, record)
+  write('wait', id, '', record)
+end
+
+local function leave(id, token, record)
+  if redis.call('HGET', waiting, id) ~= record then return end
+  redis.call('HDEL', waiting, id)
+  write('leave', id, '', '')
+end
+
+local operations = {start = start, ['end'] = finish, keep = keep, leave = leave}
 for i = 3, #ARGV, 5 do
-  operations[ARGV[i]](ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], KEYS[4 + (i - 3) / 5])
+  operations[ARGV[i]](ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], KEYS[5 + (i - 3) / 5])
 end
 return changes('done')
 """
 )
-"""Note what became of jobs, in order: KEYS jobs state log, then ended:<id> of each; ARGV epoch
-seen, then for each operation id token record seconds-to-keep. Operations are
+"""Note what became of jobs, in order: KEYS jobs state log waiting, then ended:<id> of each; ARGV
+epoch seen, then for each operation id token record seconds-to-keep. Operations are
 
     start   the pod has said that it runs; only for the try that has the token
     end     it is over. An empty token ends it whoever claimed it, an empty record keeps the one
             there is, and with 0 seconds the id may be used again at once: nothing came of it
+    keep    it was refused, and its place is kept as the record says
+    leave   it waits no more; only while the record is what lies there
 """
 
 SYNC: Final = (
     _PROLOGUE
     + """
-for _, key in ipairs({jobs, state, log}) do redis.call('EXPIRE', key, ARGV[3]) end
+for _, key in ipairs({jobs, state, log, waiting}) do redis.call('EXPIRE', key, ARGV[3]) end
 return changes('done')
 """
 )
-"""Tell what was missed and keep the ledger alive: KEYS jobs state log, ARGV epoch seen seconds."""
+"""Tell what was missed and keep the ledger alive: KEYS jobs state log waiting, ARGV epoch seen
+seconds."""
 
 OPEN: Final = """
-local jobs, state, log = KEYS[1], KEYS[2], KEYS[3]
-local lost, fresh = ARGV[1], ARGV[2]
+local jobs, state, log, waiting = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local lost, fresh, jobs_end = ARGV[1], ARGV[2], 3 + 2 * tonumber(ARGV[3])
 local epoch = redis.call('HGET', state, 'epoch')
 if not epoch or epoch == lost then
   redis.call('HSET', state, 'epoch', fresh)
   redis.call('DEL', log)
-  for i = 3, #ARGV, 2 do redis.call('HSETNX', jobs, ARGV[i], ARGV[i + 1]) end
+  for i = 4, jobs_end, 2 do redis.call('HSETNX', jobs, ARGV[i], ARGV[i + 1]) end
+  for i = jobs_end + 1, #ARGV, 2 do redis.call('HSETNX', waiting, ARGV[i], ARGV[i + 1]) end
 end
-return {redis.call('HGETALL', state), redis.call('HVALS', jobs)}
+return {redis.call('HGETALL', state), redis.call('HVALS', jobs), redis.call('HVALS', waiting)}
 """
 """Read the whole ledger. Where there is none, or one that has lost its newest part, make it anew
-with what the desk remembers: KEYS jobs state log, ARGV lost-epoch fresh-epoch, then egress ids and
-records by turns. Others that come later find the fresh epoch and read."""
+with what the desk remembers: KEYS jobs state log waiting, ARGV lost-epoch fresh-epoch, how many
+jobs, then egress ids and records by turns, of jobs and then of those who wait. Others that come
+later find the fresh epoch and read."""

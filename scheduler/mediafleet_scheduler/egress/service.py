@@ -20,6 +20,7 @@ from mediafleet_scheduler.egress.forwarding import SERVICE, Forwarder
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.placing import Placer
 from mediafleet_scheduler.egress.pods import Pods
+from mediafleet_scheduler.egress.queueing import Queue
 from mediafleet_scheduler.egress.scraping import Scraper
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.egress.starting import Tools
@@ -99,10 +100,14 @@ class EgressService:
         await stack.enter_async_context(rpc)
         scraper = Scraper(self.pods, self.ledger, metrics, settings)
         await stack.enter_async_context(scraper)
+        placer = Placer(self.pods, self.ledger, self._store, random.Random())
+        queue = Queue(self.ledger, placer, self._clerk, settings)
+        stack.callback(queue.close)
         tools = Tools(
             pods=self.pods,
             store=self._store,
-            placer=Placer(self.pods, self.ledger, self._store, random.Random()),
+            placer=placer,
+            queue=queue,
             forwarder=Forwarder(rpc, metrics, settings),
             client=rpc,
             clerk=self._clerk,
@@ -114,11 +119,12 @@ class EgressService:
             self.pods.follow(view)
             self._store.keep_only(self.pods.by_uid)
             scraper.follow(view.fleets)
+            placer.wake()
 
         self._directory.subscribe(follow)
         stack.push_async_callback(self._stop)
         self._tasks.append(asyncio.create_task(self._clerk.run(), name="clerk"))
-        ends = Ends(self.ledger, self._store, self._clerk, metrics, self._bad_message)
+        ends = Ends(self.ledger, self._clerk, placer.wake, self._bad_message)
         await ends.listen(self._bus)
         server = Server(self._bus, SERVICE, on_bad_message=self._bad_message)
         desk = Desk(server, tools)

@@ -29,6 +29,13 @@ class Settings:
     """A claim of another try that is younger is left to it."""
     answer_margin_seconds: float = 0.5
     """A refusal is sent this long before the client gives up."""
+    answer_within_seconds: float = 9.0
+    """Where requests may wait, each is answered so long after it was sent: some clients give up
+    after 10."""
+    start_allowance_seconds: float = 2.0
+    """What of that is left to the pod that starts the job; no wait is longer."""
+    queue_look_seconds: float = 0.1
+    """How often the line is looked at while somebody waits and nothing happens."""
     shun_seconds: float = 2.0
     """A pod that did not take a job is asked last for so long."""
     quarantine: Rules = field(default_factory=Rules)
@@ -38,8 +45,9 @@ class Settings:
     scrape_every_seconds: float = 5.0
     scrape_timeout_seconds: float = 2.0
     scrape_max_back_off_seconds: float = 60.0
-    sync_every_seconds: float = 5.0
-    """How often the ledger in Redis is looked at when nothing happens."""
+    sync_every_seconds: float = 1.0
+    """How often the ledger in Redis is looked at when nothing happens: what another desk knows of
+    demand is known here by then."""
     list_every_seconds: float = 30.0
     """How often the pods are asked which jobs they run."""
     list_wait_seconds: float = 1.0

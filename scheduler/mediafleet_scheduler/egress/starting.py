@@ -25,8 +25,9 @@ from mediafleet_scheduler.egress.clerk import Clerk
 from mediafleet_scheduler.egress.forwarding import Forwarded, Forwarder, Outcome, fault_of
 from mediafleet_scheduler.egress.listing import list_active
 from mediafleet_scheduler.egress.metrics import EgressMetrics
-from mediafleet_scheduler.egress.placing import Known, Nowhere, Placed, Placer
+from mediafleet_scheduler.egress.placing import Known, Nowhere, Placed, Placer, Wish
 from mediafleet_scheduler.egress.pods import Pods, label
+from mediafleet_scheduler.egress.queueing import Queue
 from mediafleet_scheduler.egress.records import Record
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.egress.store import Claim, Store, StoreError
@@ -46,6 +47,7 @@ class Tools:
     pods: Pods
     store: Store
     placer: Placer
+    queue: Queue
     forwarder: Forwarder
     client: Client
     clerk: Clerk
@@ -62,6 +64,8 @@ class Try:
         self._request = request
         self._token = secrets.token_hex(8)
         self._began = time.monotonic()
+        self._came = time.time()
+        self._since = tools.queue.since(request.egress_id, self._came)
         self._tried: set[str] = set()
         self._silent_only = True
         self._patient_tries: int | None = None
@@ -84,7 +88,7 @@ class Try:
                 self._release()
                 raise self._nobody_bid()
             try:
-                found = await self._tools.placer.place(self._request, self._token, self._tried)
+                found = await self._tools.queue.place(self._wish())
             except StoreError as error:
                 self._tools.metrics.ledger_errors.labels("claim").inc()
                 self._release()  # It may have been done all the same.
@@ -104,6 +108,15 @@ class Try:
                     continue
             if answer is not None:
                 return answer
+
+    def _wish(self) -> Wish:
+        """A place on a pod that was not tried, now or, if there is a queue, later."""
+        settings = self._tools.settings
+        sent_at = self._message.sent_at_ns / 1e9
+        until = sent_at + settings.answer_within_seconds - settings.start_allowance_seconds
+        if self._tried and self._silent_only:
+            until = 0.0  # There is room, but nobody bids: that is no queue's business.
+        return Wish(self._request, self._token, self._came, self._since, until, self._tried)
 
     async def _hand_over(self, place: Placed) -> bytes | None:
         """Give the request to the pod; `None`: it runs not there and may go to another."""

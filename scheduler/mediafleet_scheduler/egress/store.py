@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.ledger import Ledger
+from mediafleet_scheduler.core.queue import Waiting
 from mediafleet_scheduler.egress import scripts
 from mediafleet_scheduler.egress.connecting import Commands
 from mediafleet_scheduler.egress.records import (
@@ -27,6 +28,8 @@ from mediafleet_scheduler.egress.records import (
     UnreadableRecordError,
     from_json,
     to_json,
+    waiting_from_json,
+    waiting_to_json,
 )
 
 KEEP_ENDED_SECONDS: Final = 120
@@ -86,7 +89,7 @@ class Store:
         self._ledger = ledger
         # One hash tag, so that a Redis cluster keeps all keys of a script in one place.
         self._prefix = f"mediafleet:{{egress/{db}}}:"
-        self._keys = [self._prefix + name for name in ("jobs", "state", "log")]
+        self._keys = [self._prefix + name for name in ("jobs", "state", "log", "waiting")]
         self._epoch = ""
         self._seq = 0
         self._versions: dict[str, str] = {}
@@ -109,9 +112,12 @@ class Store:
         Raises:
             StoreError: Redis could not be asked.
         """
-        remembered = [part for i, r in self._records.items() for part in (i, to_json(r))]
-        arguments = [self._epoch if lost else "", secrets.token_hex(8), *remembered]
-        state, values = await self._run(scripts.OPEN, self._keys, arguments)
+        waiting = self._ledger.waiting
+        arguments: list[str | int] = [self._epoch if lost else "", secrets.token_hex(8)]
+        arguments.append(len(self._records))
+        arguments += [part for i, r in self._records.items() for part in (i, to_json(r))]
+        arguments += [part for i, w in waiting.items() for part in (i, waiting_to_json(w))]
+        state, values, entries = await self._run(scripts.OPEN, self._keys, arguments)
         told = {str(key): str(value) for key, value in _pairs(state)}
         self._epoch = told.pop("epoch")
         self._seq = int(told.pop("seq", "0"))
@@ -119,7 +125,10 @@ class Store:
         self._records = {}
         for value in values:
             self._remember(value)
-        self._ledger.replace_all(record.job for record in self._records.values())
+        self._ledger.replace_all(
+            (record.job for record in self._records.values()),
+            (entry for text in entries if (entry := _waiting(text)) is not None),
+        )
 
     async def claim(self, jobs: Sequence[tuple[Job, str]]) -> list[Claimed] | None:
         """Take places for jobs, chosen on the present local copy; `None`: that is out of date.
@@ -154,6 +163,27 @@ class Store:
         arguments: Arguments = [egress_id]
         status, record = await self._call(scripts.FIND, [egress_id], arguments)
         return Claimed(Claim(status), from_json(record)) if record else None
+
+    async def wait(self, entry: Waiting) -> Claimed | None:
+        """Let a request wait for room; `None`: it waits, else what is known of its id.
+
+        Raises:
+            StoreError: Redis could not be asked; it may wait there all the same.
+        """
+        arguments: Arguments = [entry.egress_id, entry.fleet, waiting_to_json(entry)]
+        status, record = await self._call(scripts.WAIT, [entry.egress_id], arguments)
+        return Claimed(Claim(status), from_json(record)) if record else None
+
+    def kept(self, entry: Waiting) -> Note:
+        """To be written: a request was refused, and its place is kept. Counts here at once."""
+        self._ledger.wait(entry)
+        return Note("keep", entry.egress_id, "", waiting_to_json(entry), 0)
+
+    def left(self, entry: Waiting) -> Note:
+        """To be written: nobody came for a place that was kept. Counts here at once."""
+        if self._ledger.waiting.get(entry.egress_id) == entry:
+            self._ledger.leave(entry.egress_id)
+        return Note("leave", entry.egress_id, "", waiting_to_json(entry), 0)
 
     def started(self, record: Record) -> Note:
         """To be written: a pod has said that a job runs. Counts here at once."""
@@ -234,9 +264,25 @@ class Store:
             self._records.pop(egress_id, None)
             self._ledger.drop(egress_id)
             return
+        if operation == "leave":
+            self._ledger.leave(egress_id)
+            return
+        if operation == "wait":
+            entry = _waiting(record)
+            if entry is not None:
+                self._ledger.wait(entry)
+            return
         if operation == "put":
             self._versions[fleet] = str(int(self._versions.get(fleet, "0")) + 1)
         self._remember(record)
+        if operation == "put" and self._ledger.waiting:
+            self._took_turn(egress_id)
+
+    def _took_turn(self, egress_id: str) -> None:
+        job, entry = self._ledger.jobs.get(egress_id), self._ledger.waiting.get(egress_id)
+        if job is not None:
+            self._ledger.took_turn(entry.flow if entry else job.room or egress_id, job.claimed_at)
+        self._ledger.leave(egress_id)
 
     def _written(self, record: Record) -> str:
         """A record as text, which will come back in the log and need not be read then."""
@@ -294,6 +340,14 @@ class Store:
                 return await self._client.evalsha(self._shas[script], len(keys), *keys, *arguments)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreError(f"the ledger in Redis cannot be asked: {error}") from error
+
+
+def _waiting(text: str) -> Waiting | None:
+    try:
+        return waiting_from_json(text)
+    except UnreadableRecordError as error:
+        _log.warning("a record in Redis makes no sense: %s", error)
+        return None
 
 
 def _pairs(flat: Sequence[Any]) -> list[tuple[Any, Any]]:

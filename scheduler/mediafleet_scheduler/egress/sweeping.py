@@ -55,6 +55,7 @@ class Sweeper:
             _log.warning("%s", error)
         else:
             self.synced_at = asyncio.get_running_loop().time()
+        self._tools.queue.drop_overdue(time.time())
 
     async def ask_pods(self) -> None:
         """Ask the pods what they run, and put right what differs."""
