@@ -32,7 +32,7 @@ from mediafleet_scheduler.psrpc.client import Client, log_bad_message
 from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
 from mediafleet_scheduler.psrpc.server import Server
 
-_STALE_SYNCS: Final = 3
+_STALE_SYNCS: Final = 15
 _FIRST_LOOK_SECONDS: Final = 2.0
 _WRITE_SECONDS: Final = 2.0
 _LOG_EVERY_SECONDS: Final = 10.0
