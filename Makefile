@@ -88,8 +88,7 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 50 stories with ten SIGKILLs ea
 
 .PHONY: check
 check: lint types drift ## What CI runs: lint, types, drift, and the tests with STRICT=1
-	@# The proofs run by `make test`: CI gets them once their time on a busy machine is known.
-	$(MAKE) test STRICT=1 TIERS="unit contract real cluster"
+	$(MAKE) test STRICT=1
 
 .PHONY: bench
 bench: $(STAMP) ## Print the figures beside their baseline, measured in the same run

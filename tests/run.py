@@ -8,6 +8,8 @@ network namespace, since Service and pod addresses must never leave the machine.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -16,13 +18,16 @@ import time
 from pathlib import Path
 from typing import Final
 
+from mediafleet_testbed.errors import TestbedError
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 SECONDS: Final = {"unit": 900, "contract": 600, "real": 1500, "cluster": 2400, "proofs": 3600}
 """A tier that takes longer hangs: it is ended and fails."""
 
-
 PROOFS: Final = ("test_no_busy_pod_deleted.py", "test_kills.py", "test_freshness.py")
 """Of tests/cluster: hundreds of changes and kills, a tier of their own since they take long."""
+
+ON_NODE: Final = ("cluster", "proofs")
 
 
 def why_not(tier: str) -> str | None:
@@ -31,11 +36,19 @@ def why_not(tier: str) -> str | None:
         from mediafleet_testbed.real import why_not as real
 
         return real()
-    if tier in ("cluster", "proofs"):
+    if tier in ON_NODE:
         from mediafleet_testbed.node import why_not as cluster
 
         return cluster()
     return None
+
+
+@functools.cache
+def node() -> contextlib.AbstractContextManager[object]:
+    """The node that all tiers share which need one; one that ran before stays up."""
+    from mediafleet_testbed.node import Node
+
+    return Node.up()
 
 
 def command(tier: str, extra: list[str]) -> list[str]:
@@ -79,14 +92,23 @@ def main() -> int:
     options = parser.parse_args(arguments[:cut])
     failed: list[str] = []
     missing: list[str] = []
-    for tier in options.tiers:
-        if reason := why_not(tier):
-            line = f"  TIER {tier.upper()} NOT RUN: {reason}  "
-            print("\n" + "!" * min(len(line), shutil.get_terminal_size().columns))
-            print(line)
-            missing.append(tier)
-        elif not run(tier, arguments[cut + 1 :], strict=options.strict):
-            failed.append(tier)
+    with contextlib.ExitStack() as stack:
+        for tier in options.tiers:
+            if reason := why_not(tier):
+                line = f"  TIER {tier.upper()} NOT RUN: {reason}  "
+                print("\n" + "!" * min(len(line), shutil.get_terminal_size().columns))
+                print(line, flush=True)
+                missing.append(tier)
+                continue
+            try:
+                if tier in ON_NODE:
+                    stack.enter_context(node())
+            except TestbedError as error:
+                print(f"tier {tier}: no node to run it on: {error}", flush=True)
+                failed.append(tier)
+                continue
+            if not run(tier, arguments[cut + 1 :], strict=options.strict):
+                failed.append(tier)
     print()
     for tier in options.tiers:
         verdict = "NOT RUN" if tier in missing else "FAILED" if tier in failed else "passed"
