@@ -221,7 +221,7 @@ def report(outcome: Outcome) -> None:
             ),
         )
     Console(width=120).print(table)
-    words = Counter(refusal.partition(": ")[2][:60] for refusal in outcome.refusals)
+    words = Counter(refusal.rpartition(": ")[2][:60] for refusal in outcome.refusals)
     print(f"  {len(outcome.refusals)} jobs refused; most often: {words.most_common(3)}")
     for line in (*outcome.violations, *outcome.given_up):
         print(f"  {line}")
