@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,6 +91,10 @@ def egress(
             scaler, scaler_cert, scaler_key, scaler_client_ca, plaintext=scaler_plaintext
         )
         options = Options(http, redis, password, passwords, scaler=chosen)
+        if kube:
+            from mediafleet_scheduler.directory.kube_events import post
+
+            options = replace(options, tell=post)
         await serve(options, directory, stop, on_ready)
 
     raise typer.Exit(run(main))

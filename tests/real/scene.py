@@ -23,6 +23,7 @@ from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.directory.publishing import Publisher
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.egress.losing import Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.service import EgressService
 from mediafleet_scheduler.egress.settings import Settings
@@ -132,11 +133,13 @@ class Scene:
 
     @asynccontextmanager
     async def desk(
-        self, settings: Settings = QUICK, bus: Bus | None = None
+        self, settings: Settings = QUICK, bus: Bus | None = None, tell: Tell = tell_nobody
     ) -> AsyncIterator[EgressService]:
         """A desk that serves what the directory tells."""
         metrics = EgressMetrics(CollectorRegistry())
-        service = EgressService(bus or self.bus, self.commands, self.directory, metrics, settings)
+        service = EgressService(
+            bus or self.bus, self.commands, self.directory, metrics, settings, tell=tell
+        )
         async with service:
             yield service
 

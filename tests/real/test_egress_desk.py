@@ -447,7 +447,7 @@ async def test_a_missed_end_is_found_by_asking_the_pods(stage: Scene) -> None:
 async def test_jobs_of_a_pod_that_started_anew_are_lost_and_their_place_is_free(
     stage: Scene,
 ) -> None:
-    at_once = replace(QUICK, patience=Patience(young=0.0, suspect=0.0))
+    at_once = replace(QUICK, patience=Patience(young=0.0, suspect=0.0, gone=0.0))
     async with AsyncExitStack() as stack:
         bus = stage.bus
         conduct = Conduct(start_seconds=0.0, io=Io.PUBLISH)
@@ -460,6 +460,7 @@ async def test_jobs_of_a_pod_that_started_anew_are_lost_and_their_place_is_free(
             await stage.standin("pod-0", 4.0)
             for _ in range(2):
                 await desk.sweeper.ask_pods()
+            await desk.losses.done()
             assert "EG_x" not in desk.ledger.jobs
             assert counted(desk, "mediafleet_jobs_ended_total", how="lost") == 1
             assert (await stage.start(web())).error is None

@@ -14,7 +14,7 @@ NOW = 1_000_000.0
 PENDING = Job("EG_1", "/rec", "pod-0", "uid", "pod-0", RequestType.TRACK, 0.5, "t", NOW - 60)
 RUNS = replace(PENDING, started_at=NOW - 60, server_id="SRV_1")
 YOUNG = replace(RUNS, started_at=NOW - 5)
-SILENCE = Evidence(NOW, None, (), False, True, None, None)
+SILENCE = Evidence(NOW, None, (), False, True, True, None, None)
 
 CASES = {
     "it runs": (RUNS, replace(SILENCE, runs_on="SRV_1"), Verdict.LEAVE),
@@ -43,22 +43,43 @@ CASES = {
     "its pod is gone": (RUNS, replace(SILENCE, pod_is_there=False), Verdict.SUSPECT),
     "its pod has been gone for a while": (
         RUNS,
-        replace(SILENCE, pod_is_there=False, suspected_since=NOW - 30),
+        replace(SILENCE, pod_is_there=False, pod_serves=False, suspected_since=NOW - 8),
         Verdict.LOST,
     ),
     "its pod is gone since a moment": (
         RUNS,
-        replace(SILENCE, pod_is_there=False, suspected_since=NOW - 29),
+        replace(SILENCE, pod_is_there=False, pod_serves=False, suspected_since=NOW - 7),
         Verdict.SUSPECT,
     ),
     "its pod has started anew": (
         RUNS,
-        replace(SILENCE, server_of_pod="SRV_9", suspected_since=NOW - 30),
+        replace(SILENCE, server_of_pod="SRV_9", suspected_since=NOW - 8),
         Verdict.LOST,
     ),
     "its pod is the same": (
         RUNS,
         replace(SILENCE, server_of_pod="SRV_1", suspected_since=NOW - 30),
+        Verdict.LEAVE,
+    ),
+    "all answered without it for a moment": (
+        RUNS,
+        replace(SILENCE, servers=("SRV_9",), all_answered=True, suspected_since=NOW - 29),
+        Verdict.SUSPECT,
+    ),
+    "all answered without it, and its pod is not Ready": (
+        RUNS,
+        replace(
+            SILENCE,
+            servers=("SRV_9",),
+            all_answered=True,
+            pod_serves=False,
+            suspected_since=NOW - 8,
+        ),
+        Verdict.LOST,
+    ),
+    "its pod is not Ready, and silent among others": (
+        RUNS,
+        replace(SILENCE, servers=("SRV_9",), pod_serves=False, suspected_since=NOW - 60),
         Verdict.LEAVE,
     ),
     "all answered and none has it": (

@@ -76,8 +76,8 @@ def test_a_status_in_which_only_loads_changed_waits_its_turn() -> None:
 
 
 async def test_too_many_events_of_one_fleet_are_dropped() -> None:
+    from mediafleet_common.api.events import Telling
     from mediafleet_common.api.names import Reason
-    from mediafleet_operator.core.telling import Telling
 
     server, now = KubeServer(), 100.0
     writer = EventWriter(cast("Api", server), "me", clock=lambda: now)

@@ -51,6 +51,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# Of recordings that were lost with their pod.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
 {{- end }}
 
 {{/*

@@ -173,6 +173,9 @@ room composite and web to idle pods, everything else spread."""
 by CPU and condition CpuUnknown says so."""
     cpu_cost: CpuCost = CpuCost()
     """CPUs that a job of each type is counted with."""
+    report_lost: bool = False
+    """Whether to tell livekit-server of recordings that were lost with their pod: status FAILED, \
+the error and the time, unless it knows of an end. Otherwise it goes on taking them for active."""
     max_cpu_utilization: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Share of a pod's CPUs that jobs may take once it is busy (an idle pod may be filled \
 wholly, as egress itself does)."""

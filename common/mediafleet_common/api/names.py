@@ -155,6 +155,8 @@ class Reason(StrEnum):
     DRAIN_CANCELLED = "DrainCancelled"
     DRAIN_FINISHED = "DrainFinished"
     DRAIN_TIMED_OUT = "DrainTimedOut"
+    JOBS_LOST = "JobsLost"
+    """A pod is gone with what it was recording."""
     AUTOSCALING = "Autoscaling"
     DEMAND_UNKNOWN = "DemandUnknown"
     DESK_UNREACHABLE = "DeskUnreachable"

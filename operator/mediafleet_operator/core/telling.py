@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from mediafleet_common.api.events import Telling
 from mediafleet_common.api.names import Condition, Reason
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_operator.core.actions import Action, Create, Delete, Drain, SetReplicas, Undrain
@@ -19,15 +19,6 @@ _WARNINGS = (
     (Condition.TEMPLATE_VALID, "False"),
     (Condition.CPU_UNKNOWN, "True"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """One Event about a fleet."""
-
-    type: Literal["Normal", "Warning"]
-    reason: Reason
-    note: str
 
 
 def tell(

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mediafleet_common.api.names import API_VERSION, GROUP
+from mediafleet_common.api.events import EVENTS_API, Regarding, Reporter, Telling, event
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_operator.core.model import FleetKey
-from mediafleet_operator.core.telling import Telling
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.client import Api, Json
 from mediafleet_operator.kube.errors import KubeError
@@ -94,29 +93,14 @@ class EventWriter:
         if not self._may(resource.key):
             return
         key = resource.key
-        collection = paths.collection("events.k8s.io/v1", "events", key.namespace)
-        body: Json = {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {
-                "name": f"{key.name[:200]}.{uuid.uuid4().hex[:16]}",
-                "namespace": key.namespace,
-            },
-            "eventTime": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "reportingController": f"{GROUP}/operator",
-            "reportingInstance": self.instance[:128],
-            "action": "Reconcile",
-            "reason": telling.reason.value,
-            "type": telling.type,
-            "note": telling.note[:1000],
-            "regarding": {
-                "apiVersion": API_VERSION,
-                "kind": key.kind.value,
-                "namespace": key.namespace,
-                "name": key.name,
-                "uid": resource.uid,
-            },
-        }
+        collection = paths.collection(EVENTS_API, "events", key.namespace)
+        body = event(
+            Regarding(key.kind, key.namespace, key.name, resource.uid),
+            telling,
+            Reporter("operator", self.instance),
+            datetime.now(UTC),
+            uuid.uuid4().hex[:16],
+        )
         try:
             await self.api.create(collection, body)
         except KubeError as error:

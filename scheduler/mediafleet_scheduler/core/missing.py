@@ -43,6 +43,9 @@ class Patience:
     """A job as young may be missing from a listing that was under way."""
     unconfirmed: float = 120.0
     suspect: float = 30.0
+    """There is evidence against it for so long: a pod may be silent for a while."""
+    gone: float = 8.0
+    """The same, when its pod is gone, not Ready, or another than it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Evidence:
     all_answered: bool
     """Whether no pod was silent."""
     pod_is_there: bool
+    pod_serves: bool
+    """Whether it is there and Ready, or draining."""
     server_of_pod: str | None
     """The server id that its pod answered with last, to any request."""
     suspected_since: float | None
@@ -78,6 +83,7 @@ def judge(job: Job, evidence: Evidence, patience: Patience) -> Verdict:
     if evidence.pod_is_there and not evidence.all_answered and not restarted:
         return Verdict.LEAVE
     since = evidence.suspected_since
-    if since is not None and evidence.now - since >= patience.suspect:
+    wait = patience.suspect if evidence.pod_serves and not restarted else patience.gone
+    if since is not None and evidence.now - since >= wait:
         return Verdict.LOST
     return Verdict.SUSPECT

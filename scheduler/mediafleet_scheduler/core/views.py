@@ -45,6 +45,8 @@ class Fleet:
     """By name."""
     pod_cores: float | None = None
     """CPUs that a pod yet to come would have; `None`: unknown."""
+    uid: str = ""
+    """Of its resource; empty for a fleet from a file."""
     rooms: RoomNames = ALL_ROOMS
     priority: int = 0
     """The highest is tried first."""

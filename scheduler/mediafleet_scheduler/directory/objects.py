@@ -179,6 +179,7 @@ def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts]) -> Fleet:
         placement=placement,
         accepts=frozenset(fleet.spec.accepts or RequestType),
         redis=fleet.spec.redis,
+        uid=fleet.uid,
         workers=tuple(
             Worker(
                 name=pod.name,

@@ -21,6 +21,7 @@ from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.directory.publishing import Publisher
 from mediafleet_scheduler.directory.views import EgressView, Fleet
 from mediafleet_scheduler.egress.connecting import Connections, until_it_answers
+from mediafleet_scheduler.egress.losing import Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.service import EgressService
 from mediafleet_scheduler.egress.settings import Settings
@@ -69,12 +70,18 @@ class Branches:
     """The branches that the fleets of a view need, as an async context manager."""
 
     def __init__(
-        self, connect: Connect, metrics: EgressMetrics, settings: Settings, patience_seconds: float
+        self,
+        connect: Connect,
+        metrics: EgressMetrics,
+        settings: Settings,
+        patience_seconds: float,
+        tell: Tell = tell_nobody,
     ) -> None:
         self._connect = connect
         self._metrics = metrics
         self._settings = settings
         self._patience_seconds = patience_seconds
+        self._tell = tell
         self._branches: dict[str, Branch] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -155,6 +162,7 @@ class Branches:
                 self._metrics,
                 self._settings,
                 connections.db,
+                self._tell,
             )
             await stack.enter_async_context(service)
             branch.bus, branch.service, branch.trouble = bus, service, None

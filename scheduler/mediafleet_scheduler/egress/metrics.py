@@ -78,6 +78,19 @@ class EgressMetrics:
             ["how"],
             registry=registry,
         )
+        self.jobs_lost: Final = Counter(
+            "mediafleet_jobs_lost",
+            "Jobs that were lost with their pod.",
+            ["fleet"],
+            registry=registry,
+        )
+        self.lost_reports: Final = Counter(
+            "mediafleet_lost_job_reports",
+            "Attempts to tell livekit-server of a lost job (placement.reportLost): written, "
+            "not_needed since its record says that it is over, or failed.",
+            ["outcome"],
+            registry=registry,
+        )
         self.bad_messages: Final = Counter(
             "mediafleet_psrpc_bad_messages",
             "Messages on the bus that could not be read.",

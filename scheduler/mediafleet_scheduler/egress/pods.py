@@ -26,6 +26,8 @@ class Pods:
         self._fleets: tuple[Fleet, ...] = ()
         self._by_uid: dict[str, tuple[Fleet, Worker]] = {}
         self._sizes: dict[str, Pod] = {}
+        self.left: Final = asyncio.Event()
+        """Set when a pod with jobs is gone or not Ready any more: it may have died."""
         self.complete_until = 0.0
         """Until when (loop time) the ledger is known to hold every job of every pod."""
 
@@ -41,11 +43,14 @@ class Pods:
 
     def follow(self, view: EgressView) -> None:
         """The directory has a new view."""
+        before = self._serving()
         self._fleets = tuple(sorted(view.fleets, key=lambda fleet: fleet.rank))
         self._by_uid = {w.uid: (fleet, w) for fleet in view.fleets for w in fleet.workers}
         self._sizes = {w.uid: pod_of(fleet, w) for fleet, w in self._by_uid.values()}
         self.trust.keep_only(self._by_uid)
         self._ledger.keep_only(self._by_uid)
+        if any(self._ledger.on(uid) for uid in before - self._serving()):
+            self.left.set()
 
     def accepting(self, kind: RequestType, room: str) -> list[Fleet]:
         """The fleets that take a type for a room (empty: none), in order."""
@@ -69,6 +74,9 @@ class Pods:
             return False
         pod = self._seen(*known, now, self._complete())
         return room_to_spare(pod.jobs - 1, pod.free_cores, job.cores, pod.known)
+
+    def _serving(self) -> set[str]:
+        return {uid for uid, (_, w) in self._by_uid.items() if w.state is not PodState.PENDING}
 
     def _complete(self) -> bool:
         return asyncio.get_running_loop().time() < self.complete_until

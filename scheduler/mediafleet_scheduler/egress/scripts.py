@@ -9,6 +9,7 @@ The keys of one ledger:
     waiting hash: egress id -> record (JSON) of each request that waits for room, or was refused and
             has its place kept
     ended:<egress id>   record of a job that is over, for a while
+    lost:<egress id>    a desk sees to this job, whose pod is gone
 
 Every script is given the epoch and the seq that its desk has seen and returns
 

@@ -17,6 +17,8 @@ from mediafleet_scheduler.egress.connecting import Commands
 from mediafleet_scheduler.egress.desk import Desk
 from mediafleet_scheduler.egress.ends import Ends
 from mediafleet_scheduler.egress.forwarding import SERVICE, Forwarder
+from mediafleet_scheduler.egress.io_info import IO_SERVICE, IoInfo
+from mediafleet_scheduler.egress.losing import LostJobs, Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.placing import Placer
 from mediafleet_scheduler.egress.pods import Pods
@@ -54,9 +56,11 @@ class EgressService:
         metrics: EgressMetrics,
         settings: Settings | None = None,
         db: int = 0,
+        tell: Tell = tell_nobody,
     ) -> None:
         self._bus = bus
         self._directory = directory
+        self._tell = tell
         self.metrics: Final = metrics
         self._settings = settings or Settings()
         self.ledger: Final = Ledger()
@@ -96,8 +100,7 @@ class EgressService:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, metrics = self._settings, self.metrics
         await self._store.open()
-        rpc = Client(self._bus, SERVICE, on_bad_message=self._bad_message)
-        await stack.enter_async_context(rpc)
+        rpc = await stack.enter_async_context(self._client(SERVICE))
         scraper = Scraper(self.pods, self.ledger, metrics, settings)
         await stack.enter_async_context(scraper)
         placer = Placer(self.pods, self.ledger, self._store, random.Random())
@@ -128,12 +131,18 @@ class EgressService:
         await ends.listen(self._bus)
         server = Server(self._bus, SERVICE, on_bad_message=self._bad_message)
         desk = Desk(server, tools)
-        self.sweeper = sweeper = Sweeper(tools, self.ledger, desk)
+        io = IoInfo(await stack.enter_async_context(self._client(IO_SERVICE)))
+        self.losses = LostJobs(self.pods, self._store, self._clerk, io, self._tell, metrics)
+        stack.push_async_callback(self.losses.close)
+        self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)
         await self._look_first(scraper, sweeper)
         await stack.enter_async_context(server)
         stack.push_async_callback(desk.close)
         await desk.open()
         self._tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
+
+    def _client(self, service: str) -> Client:
+        return Client(self._bus, service, on_bad_message=self._bad_message)
 
     async def _look_first(self, scraper: Scraper, sweeper: Sweeper) -> None:
         """Ask the pods before the first job is placed, within reason."""

@@ -26,6 +26,7 @@ from mediafleet_scheduler.egress.connecting import (
     where_of,
 )
 from mediafleet_scheduler.egress.demanding import read
+from mediafleet_scheduler.egress.losing import Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.scaler.outlook import Outlook
@@ -50,6 +51,8 @@ class Options:
     settings: Settings = field(default_factory=Settings)
     scaler: ScalerOptions | None = None
     """`None`: KEDA is not answered."""
+    tell: Tell = tell_nobody
+    """Says what people should know of a fleet."""
 
     def connections(self, spec: RedisSpec | None) -> Connections:
         """How the Redis that a fleet names is reached.
@@ -97,7 +100,9 @@ async def serve(
         CannotStartError: the port cannot be listened on, or the one Redis does not answer.
     """
     metrics = EgressMetrics(registry)
-    branches = Branches(options.connections, metrics, options.settings, _PATIENCE_SECONDS)
+    branches = Branches(
+        options.connections, metrics, options.settings, _PATIENCE_SECONDS, options.tell
+    )
 
     def ready() -> str | None:
         if stop.is_set():

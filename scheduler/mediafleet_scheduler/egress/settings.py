@@ -48,7 +48,7 @@ class Settings:
     sync_every_seconds: float = 1.0
     """How often the ledger in Redis is looked at when nothing happens: what another desk knows of
     demand is known here by then."""
-    list_every_seconds: float = 30.0
+    list_every_seconds: float = 10.0
     """How often the pods are asked which jobs they run."""
     list_wait_seconds: float = 1.0
     patience: Patience = field(default_factory=Patience)

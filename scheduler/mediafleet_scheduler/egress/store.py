@@ -216,6 +216,19 @@ class Store:
             if note.operation == "end":
                 self._gone.pop(note.egress_id, None)
 
+    async def take(self, what: str, egress_id: str, seconds: int) -> bool:
+        """Take on something that is to be done once, for a while; whether nobody else has.
+
+        Raises:
+            StoreError: Redis could not be asked; it may be taken all the same.
+        """
+        key = f"{self._prefix}{what}:{egress_id}"
+        try:
+            async with asyncio.timeout(_CALL_SECONDS):
+                return bool(await self._client.set(key, "taken", nx=True, ex=seconds))
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreError(f"the ledger in Redis cannot be asked: {error}") from error
+
     async def sync(self) -> None:
         """Take over what other desks did.
 

@@ -6,6 +6,7 @@ Pub/sub tells each thing at most once, so now and then the pods themselves are a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.core.missing import Evidence, Verdict, judge
 from mediafleet_scheduler.egress.desk import Desk
 from mediafleet_scheduler.egress.listing import Listing, list_active
+from mediafleet_scheduler.egress.losing import LostJobs
 from mediafleet_scheduler.egress.records import Record
 from mediafleet_scheduler.egress.starting import Tools
 from mediafleet_scheduler.egress.store import StoreError
@@ -27,11 +29,13 @@ _log: Final = logging.getLogger(__name__)
 class Sweeper:
     """Compares the ledger with what other desks and the pods say."""
 
-    def __init__(self, tools: Tools, ledger: Ledger, desk: Desk) -> None:
+    def __init__(self, tools: Tools, ledger: Ledger, desk: Desk, losses: LostJobs) -> None:
         self._tools = tools
         self._ledger = ledger
         self._desk = desk
-        self._suspected: dict[str, float] = {}
+        self._losses = losses
+        self.suspected: dict[str, float] = {}
+        """Jobs that there is evidence against, and since when (Unix time)."""
         self._listed_at = 0.0
         self.synced_at = asyncio.get_running_loop().time()
         """When (loop time) the ledger was last seen in Redis."""
@@ -40,10 +44,14 @@ class Sweeper:
         """Sweep until cancelled."""
         settings = self._tools.settings
         while True:
-            await asyncio.sleep(settings.sync_every_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(settings.sync_every_seconds):
+                    await self._tools.pods.left.wait()
             await self.sync()
-            loop_now = asyncio.get_running_loop().time()
-            if loop_now - self._listed_at >= settings.list_every_seconds:
+            wait = settings.patience.gone if self.suspected else settings.list_every_seconds
+            due = self._listed_at + wait
+            if self._tools.pods.left.is_set() or asyncio.get_running_loop().time() >= due:
+                self._tools.pods.left.clear()
                 await self.ask_pods()
 
     async def sync(self) -> None:
@@ -65,29 +73,42 @@ class Sweeper:
         listing = await list_active(tools.client, pods, settings.list_wait_seconds, tools.metrics)
         self._listed_at = asyncio.get_running_loop().time()
         all_answered = len(listing.by_server) >= pods
+        lost: list[Job] = []
         for job in tuple(self._ledger.jobs.values()):
             if not self._desk.is_trying(job.egress_id):
-                self._put_right(job, listing, all_answered, asked_at)
+                verdict = self._put_right(job, listing, all_answered, asked_at)
+                if verdict is Verdict.LOST:
+                    lost.append(job)
+        self._losses.see_to(lost)
+        for egress_id in self.suspected.keys() - self._ledger.jobs.keys():
+            del self.suspected[egress_id]
         if all_answered and listing.ids <= self._ledger.jobs.keys():
             tools.pods.complete_until = self._listed_at + 3 * settings.list_every_seconds
 
-    def _put_right(self, job: Job, listing: Listing, all_answered: bool, asked_at: float) -> None:
+    def _put_right(
+        self, job: Job, listing: Listing, all_answered: bool, asked_at: float
+    ) -> Verdict:
+        """Judge a job and see to it, unless it is lost: that takes a while."""
         tools, egress_id = self._tools, job.egress_id
         server_id = listing.server_of(egress_id)
+        _, worker = tools.pods.by_uid.get(job.worker_uid, (None, None))
         evidence = Evidence(
             now=asked_at,
             runs_on=server_id,
             servers=listing.by_server.keys(),
             all_answered=all_answered,
-            pod_is_there=job.worker_uid in tools.pods.by_uid,
+            pod_is_there=worker is not None,
+            pod_serves=worker is not None and worker.state is not PodState.PENDING,
             server_of_pod=tools.store.server_of(job.worker_uid),
-            suspected_since=self._suspected.get(egress_id),
+            suspected_since=self.suspected.get(egress_id),
         )
         verdict = judge(job, evidence, tools.settings.patience)
         if verdict is Verdict.SUSPECT:
-            self._suspected.setdefault(egress_id, asked_at)
-            return
-        self._suspected.pop(egress_id, None)
+            self.suspected.setdefault(egress_id, asked_at)
+            return verdict
+        if verdict is Verdict.LOST:
+            return verdict
+        self.suspected.pop(egress_id, None)
         if verdict is Verdict.CONFIRM:
             running = Record(replace(job, started_at=asked_at, server_id=server_id))
             tools.clerk.note(tools.store.started(running))
@@ -95,3 +116,4 @@ class Sweeper:
             tools.metrics.ends.labels(verdict).inc()
             _log.warning("%s on %s is over: %s", egress_id, job.worker, verdict)
             tools.clerk.note(tools.store.ended(egress_id))
+        return verdict

@@ -1,0 +1,70 @@
+"""Kubernetes Events about our resources: what operator and desks post. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from mediafleet_common.api.names import API_VERSION, GROUP, Kind, Reason
+
+EVENTS_API: Final = "events.k8s.io/v1"
+_NAME: Final = 200
+_NOTE: Final = 1000
+_INSTANCE: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Regarding:
+    """The resource that an Event is about."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Who posts it."""
+
+    component: Literal["operator", "egress"]
+    instance: str
+    """Which of its processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What an Event says."""
+
+    type: Literal["Normal", "Warning"]
+    reason: Reason
+    note: str
+
+
+def event(
+    regarding: Regarding, telling: Telling, reporter: Reporter, at: datetime, suffix: str
+) -> dict[str, Any]:
+    """The object to create; `suffix` makes its name unique. Source: Kubernetes events.k8s.io/v1."""
+    return {
+        "apiVersion": EVENTS_API,
+        "kind": "Event",
+        "metadata": {
+            "name": f"{regarding.name[:_NAME]}.{suffix}",
+            "namespace": regarding.namespace,
+        },
+        "eventTime": at.isoformat(timespec="microseconds"),
+        "reportingController": f"{GROUP}/{reporter.component}",
+        "reportingInstance": reporter.instance[:_INSTANCE],
+        "action": "Reconcile",
+        "reason": telling.reason.value,
+        "type": telling.type,
+        "note": telling.note[:_NOTE],
+        "regarding": {
+            "apiVersion": API_VERSION,
+            "kind": regarding.kind.value,
+            "namespace": regarding.namespace,
+            "name": regarding.name,
+            "uid": regarding.uid,
+        },
+    }

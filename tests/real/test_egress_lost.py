@@ -1,0 +1,233 @@
+"""A pod that dies with what it was recording."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+import redis.asyncio as redis
+from livekit import api
+from livekit.protocol import egress as livekit
+from tests.real.scene import QUICK, Scene, counted, eventually, fleet, scene, track
+
+from mediafleet_common.api.events import Telling
+from mediafleet_common.wire.egress_pb2 import GetEgressRequest
+from mediafleet_scheduler.core.missing import Patience
+from mediafleet_scheduler.directory.views import EgressView, Fleet
+from mediafleet_scheduler.egress import losing
+from mediafleet_scheduler.psrpc.bus import Bus, MemoryBus
+from mediafleet_scheduler.psrpc.envelope import Request
+from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
+from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+from mediafleet_scheduler.psrpc.server import Server
+from mediafleet_testbed.real import LIVEKIT_KEY, LIVEKIT_SECRET, LivekitServer
+from mediafleet_testbed.standins.egress_worker import Io
+
+AT_ONCE = replace(QUICK, list_wait_seconds=0.2, patience=Patience(young=0.0, gone=0.0))
+UNKNOWN_FIELD = b"\x9a\x3f\x03abc"
+"""Field 1011, which no LiveKit of today has."""
+
+
+@pytest.fixture
+async def stage(commands: redis.Redis) -> AsyncIterator[Scene]:
+    async with scene(MemoryBus(), commands) as made:
+        yield made
+
+
+@dataclass
+class Records:
+    """livekit-server's part of `IOInfo`: records by egress id."""
+
+    infos: dict[str, bytes] = field(default_factory=dict)
+    away: int = 0
+    """So many calls fail."""
+    updates: list[str] = field(default_factory=list)
+
+    async def get(self, request: Request) -> bytes:
+        if self.away:
+            self.away -= 1
+            raise PsrpcError(Code.UNAVAILABLE, "away")
+        egress_id = GetEgressRequest.FromString(request.payload).egress_id
+        if egress_id not in self.infos:
+            raise PsrpcError(Code.NOT_FOUND, "egress does not exist")
+        return self.infos[egress_id]
+
+    async def update(self, request: Request) -> bytes:
+        egress_id = livekit.EgressInfo.FromString(request.payload).egress_id
+        self.infos[egress_id] = request.payload
+        self.updates.append(egress_id)
+        return b""
+
+    def put(self, egress_id: str, status: livekit.EgressStatus) -> bytes:
+        info = livekit.EgressInfo(egress_id=egress_id, room_name="room", status=status)
+        self.infos[egress_id] = bytes(info.SerializeToString()) + UNKNOWN_FIELD
+        return self.infos[egress_id]
+
+
+@asynccontextmanager
+async def livekit_io(bus: Bus) -> AsyncIterator[Records]:
+    """A stand-in of livekit-server's IOInfo."""
+    records = Records()
+    async with Server(bus, "IOInfo") as server:
+        await server.register("GetEgress", records.get)
+        await server.register("UpdateEgress", records.update)
+        yield records
+
+
+def reporting(*names: str) -> Fleet:
+    """A fleet that wants it written."""
+    made = fleet(*names)
+    return replace(made, placement=made.placement.model_copy(update={"report_lost": True}))
+
+
+@asynccontextmanager
+async def pod_with_jobs(stage: Scene, *ids: str) -> AsyncIterator[AsyncExitStack]:
+    """A pod that dies when the stack is closed; what runs on it is started by a desk."""
+    async with AsyncExitStack() as life:
+        kept, stage.stack = stage.stack, life
+        await stage.standin("pod-0")
+        stage.stack = kept
+        stage.directory.publish(EgressView((reporting("pod-0"),)))
+        yield life
+
+
+async def dies(stage: Scene, life: AsyncExitStack) -> None:
+    """The pod is away, and the directory says so."""
+    await life.aclose()
+    stage.directory.publish(EgressView((reporting(),)))
+
+
+async def test_the_jobs_of_a_pod_that_died_are_counted_told_and_written_once(
+    stage: Scene,
+) -> None:
+    told: list[Telling] = []
+
+    async def tell(fleet: Fleet, telling: Telling) -> None:
+        told.append(telling)
+
+    async with (
+        livekit_io(stage.bus) as records,
+        pod_with_jobs(stage) as life,
+        stage.desk(AT_ONCE, tell=tell) as one,
+        stage.desk(AT_ONCE, tell=tell) as two,
+    ):
+        for egress_id in ("EG_a", "EG_b"):
+            assert (await stage.start(track(egress_id))).error is None
+            records.put(egress_id, livekit.EgressStatus.EGRESS_ACTIVE)
+        await asyncio.gather(one.settled(), two.settled())
+        await dies(stage, life)
+        for _ in range(3):
+            for desk in (one, two):
+                await desk.sweeper.sync()
+                await desk.sweeper.ask_pods()
+                await desk.losses.done()
+                await desk.settled()
+        assert sorted(records.updates) == ["EG_a", "EG_b"]
+        info = livekit.EgressInfo.FromString(records.infos["EG_a"])
+        assert info.status == livekit.EgressStatus.EGRESS_FAILED
+        assert info.error == "its pod pod-0 is gone"
+        assert info.ended_at > 0
+        assert info.room_name == "room"
+        assert UNKNOWN_FIELD in records.infos["EG_a"]
+        assert [telling.reason for telling in told] == ["JobsLost"]
+        assert "2 jobs with pod pod-0" in told[0].note
+        lost = [counted(desk, "mediafleet_jobs_lost_total", fleet="rec") for desk in (one, two)]
+        assert sum(lost) == 2
+        assert not one.ledger.jobs
+        assert not two.ledger.jobs
+
+
+async def test_a_record_that_has_ended_is_left_alone_and_its_job_not_lost(stage: Scene) -> None:
+    async with (
+        livekit_io(stage.bus) as records,
+        pod_with_jobs(stage) as life,
+        stage.desk(AT_ONCE) as desk,
+    ):
+        assert (await stage.start(track("EG_a"))).error is None
+        before = records.put("EG_a", livekit.EgressStatus.EGRESS_COMPLETE)
+        await dies(stage, life)
+        for _ in range(2):
+            await desk.sweeper.ask_pods()
+            await desk.losses.done()
+        assert records.infos["EG_a"] == before
+        assert records.updates == []
+        assert counted(desk, "mediafleet_jobs_lost_total", fleet="rec") == 0
+        assert counted(desk, "mediafleet_jobs_ended_total", how="missed") == 1
+
+
+async def test_livekit_server_is_told_once_it_is_back(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losing, "_FIRST_PAUSE_SECONDS", 0.01)
+    async with (
+        livekit_io(stage.bus) as records,
+        pod_with_jobs(stage) as life,
+        stage.desk(AT_ONCE) as desk,
+    ):
+        assert (await stage.start(track("EG_a"))).error is None
+        records.put("EG_a", livekit.EgressStatus.EGRESS_ACTIVE)
+        await dies(stage, life)
+        records.away = 4
+        for _ in range(2):
+            await desk.sweeper.ask_pods()
+        await eventually(lambda: records.updates == ["EG_a"])
+        assert counted(desk, "mediafleet_lost_job_reports_total", outcome="failed") >= 3
+
+
+async def test_nothing_is_written_for_a_fleet_that_does_not_ask_for_it(stage: Scene) -> None:
+    async with (
+        livekit_io(stage.bus) as records,
+        pod_with_jobs(stage) as life,
+        stage.desk(AT_ONCE) as desk,
+    ):
+        assert (await stage.start(track("EG_a"))).error is None
+        records.put("EG_a", livekit.EgressStatus.EGRESS_ACTIVE)
+        await life.aclose()
+        stage.directory.publish(EgressView((fleet(),)))
+        for _ in range(2):
+            await desk.sweeper.ask_pods()
+            await desk.losses.done()
+        assert counted(desk, "mediafleet_jobs_lost_total", fleet="rec") == 1
+        assert records.updates == []
+
+
+async def test_a_pod_that_left_is_asked_after_at_once(stage: Scene) -> None:
+    """The sweeper waits for hours; what wakes it is the pod that is not there any more."""
+    async with pod_with_jobs(stage) as life, stage.desk(AT_ONCE) as desk:
+        assert (await stage.start(track("EG_a"))).error is None
+        await dies(stage, life)
+        await eventually(lambda: "EG_a" in desk.sweeper.suspected)
+
+
+async def test_livekit_server_lists_a_lost_recording_as_failed(
+    commands: redis.Redis, livekit: LivekitServer
+) -> None:
+    async with (
+        RedisBus(commands) as bus,
+        scene(bus, commands) as stage,
+        api.LiveKitAPI(livekit.url, LIVEKIT_KEY, LIVEKIT_SECRET) as client,
+    ):
+        await client.room.create_room(api.CreateRoomRequest(name="room"))
+        async with AsyncExitStack() as life:
+            kept, stage.stack = stage.stack, life
+            await stage.standin("pod-0", io=Io.SERVER)
+            stage.stack = kept
+            stage.directory.publish(EgressView((reporting("pod-0"),)))
+            async with stage.desk(AT_ONCE) as desk:
+                request = api.TrackEgressRequest(
+                    room_name="room", track_id="TR_1", websocket_url="ws://x"
+                )
+                started = await client.egress.start_track_egress(request)
+                await dies(stage, life)
+                for _ in range(2):
+                    await desk.sweeper.ask_pods()
+                    await desk.losses.done()
+        listed = await client.egress.list_egress(api.ListEgressRequest(egress_id=started.egress_id))
+        (info,) = listed.items
+        assert info.status == api.EgressStatus.EGRESS_FAILED
+        assert info.error == "its pod pod-0 is gone"
+        assert info.ended_at > 0
+        assert info.track.track_id == "TR_1"
