@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -11,9 +12,16 @@ from hypothesis import strategies as st
 
 from mediafleet_common.api.egress_fleet import CpuCost, Mode, RequestType
 from mediafleet_common.api.names import PodState
-from mediafleet_scheduler.core.accounts import Job
-from mediafleet_scheduler.core.ledger import Ledger, Pod
-from mediafleet_scheduler.core.placement import Refusal, WorkerView, choose, why_nowhere
+from mediafleet_scheduler.core.accounts import Job, free_cores
+from mediafleet_scheduler.core.ledger import Account, Ledger, Pod
+from mediafleet_scheduler.core.placement import (
+    Refusal,
+    WorkerView,
+    choose,
+    page_cores,
+    spare_for_pages,
+    why_nowhere,
+)
 from mediafleet_scheduler.core.resources import Need
 
 CHANCE = random.Random(0)
@@ -74,6 +82,24 @@ CASES = {
         SMALL,
         [pod("a", 2.0), pod("b", 7.0)],
         "b",
+    ),
+    "type_aware: not where it would take the room of the last page": (
+        Mode.TYPE_AWARE,
+        SMALL,
+        [replace(pod("a", 4.4), spare_cores=0.4), pod("b", 2.0)],
+        "b",
+    ),
+    "type_aware: unless there is no other": (
+        Mode.TYPE_AWARE,
+        SMALL,
+        [replace(pod("a", 4.4), spare_cores=0.4), pod("b", 0.4)],
+        "a",
+    ),
+    "type_aware: a page takes the last room": (
+        Mode.TYPE_AWARE,
+        PAGE,
+        [replace(pod("a", 4.4), spare_cores=0.4), pod("b", 4.2)],
+        "a",
     ),
     "a pod that fits nothing more is no candidate": (Mode.SPREAD, BIG, [pod("a", 3.9)], None),
     "exactly enough is enough": (Mode.SPREAD, BIG, [pod("a", 4.0)], "a"),
@@ -176,6 +202,27 @@ def test_the_reason_for_placing_nowhere(
     states: list[PodState], ever_fits: bool, wanted: Refusal
 ) -> None:
     assert why_nowhere(states, ever_fits) is wanted
+
+
+SPARES = {
+    # CPUs, jobs, CPUs they take -> CPUs to spare beside a page of 4
+    "an idle pod": (16.0, 0, 0.0, 8.8),
+    "an idle pod that a page would fill": (4.0, 0, 0.0, 0.0),
+    "an idle pod too small for a page": (2.0, 0, 0.0, None),
+    "a busy pod": (16.0, 2, 8.0, 0.8),
+    "a busy pod without room": (16.0, 2, 9.0, None),
+    "a pod of unknown size": (None, 1, 2.0, None),
+}
+
+
+@pytest.mark.parametrize(("cores", "jobs", "used", "wanted"), SPARES.values(), ids=SPARES)
+def test_what_a_pod_may_take_beside_a_page(
+    cores: float | None, jobs: int, used: float, wanted: float | None
+) -> None:
+    free = None if cores is None else free_cores(cores, MAX_UTILIZATION, jobs, used)
+    account = Account((Pod("a", "u", cores), MAX_UTILIZATION), jobs, free, True, math.inf)
+    spare = spare_for_pages(account, page_cores(COSTS))
+    assert spare == (None if wanted is None else pytest.approx(wanted))
 
 
 class Simulated:

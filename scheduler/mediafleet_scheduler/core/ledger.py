@@ -57,6 +57,8 @@ class Account:
     """Unix time from when the same jobs count otherwise."""
     rest: Rest = field(default_factory=Rest)
     """What is left beside the CPUs."""
+    pages: bool = False
+    """Whether one of its jobs needs Chrome."""
 
 
 class Ledger:
@@ -192,6 +194,7 @@ class Ledger:
             measured=measured is not None,
             valid_until=min(changes, default=math.inf),
             rest=rest(pod.rules, jobs, measured, now),
+            pages=any(job.kind.needs_chrome for job in jobs),
         )
 
 

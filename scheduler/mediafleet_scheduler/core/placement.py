@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import Mode
+from mediafleet_common.api.egress_fleet import CpuCost, Mode, RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.ledger import Account
 from mediafleet_scheduler.core.resources import Need, Rest
 
 NOTHING_TAKEN: Final = Rest()
@@ -41,6 +42,9 @@ class WorkerView:
     """Whether it lately would not bid: it is tried when nobody else is left."""
     rest: Rest = NOTHING_TAKEN
     """What is left of it beside its CPUs."""
+    spare_cores: float | None = None
+    """CPUs that other jobs may take before it has no room for a page any more; `None`: it has none
+    now, or none is kept."""
 
     @property
     def idle(self) -> bool:
@@ -61,27 +65,46 @@ class WorkerView:
 Key = tuple[bool | float | str, ...]
 
 
-def _pack(pod: WorkerView, needs_chrome: bool) -> Key:
-    del needs_chrome
+def page_cores(costs: CpuCost) -> float:
+    """CPUs that a page is to find: the dearest of those that need Chrome."""
+    return max(costs.of(kind) for kind in RequestType if kind.needs_chrome)
+
+
+def spare_for_pages(account: Account, page_cores: float) -> float | None:
+    """CPUs of a pod that jobs may take while it keeps room for one page; `None`: it has none."""
+    (pod, max_utilization), free = account.of, account.free_cores
+    if pod.cores is None or free is None or free < page_cores:
+        return None
+    # With any job on it, an idle pod is a busy one: a page that needs all its CPUs fits no more.
+    left = free if account.jobs else pod.cores * max_utilization
+    return max(0.0, left - page_cores)
+
+
+def _pack(pod: WorkerView, need: Need) -> Key:
+    del need
     free = pod.free_cores if pod.free_cores is not None else 0.0
     return (pod.shunned, pod.free_cores is None, pod.idle, free, -pod.jobs, pod.name)
 
 
-def _spread(pod: WorkerView, needs_chrome: bool) -> Key:
-    del needs_chrome
+def _spread(pod: WorkerView, need: Need) -> Key:
+    del need
     return (pod.shunned, pod.free_cores is None, -pod.free_share, pod.jobs, pod.name)
 
 
-def _type_aware(pod: WorkerView, needs_chrome: bool) -> Key:
+def _type_aware(pod: WorkerView, need: Need) -> Key:
+    # A small job goes last where it would take the room of the last page.
+    page = need.kind.needs_chrome
+    takes_last = not page and pod.spare_cores is not None and need.cores > pod.spare_cores
     rest = (-pod.free_share, pod.jobs, pod.name)
-    return (pod.shunned, pod.free_cores is None, needs_chrome and not pod.idle, *rest)
+    return (pod.shunned, pod.free_cores is None, takes_last, page and not pod.idle, *rest)
 
 
-_KEYS: Final[Mapping[Mode, Callable[[WorkerView, bool], Key]]] = {
+KEYS: Final[Mapping[Mode, Callable[[WorkerView, Need], Key]]] = {
     Mode.PACK: _pack,
     Mode.SPREAD: _spread,
     Mode.TYPE_AWARE: _type_aware,
 }
+"""The order of each mode: the smallest key gets the job."""
 
 
 def choose(
@@ -93,9 +116,8 @@ def choose(
     unknown = sorted((pod for pod in fitting if not pod.known), key=lambda pod: pod.name)
     if len(unknown) > _CHOICES:
         unknown = chance.sample(unknown, _CHOICES)
-    key = _KEYS[mode]
-    chrome = need.kind.needs_chrome
-    return min(known + unknown, key=lambda pod: key(pod, chrome), default=None)
+    key = KEYS[mode]
+    return min(known + unknown, key=lambda pod: key(pod, need), default=None)
 
 
 class Refusal(StrEnum):

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress_fleet import Mode, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.accounts import Job
-from mediafleet_scheduler.core.ledger import Ledger, Pod
-from mediafleet_scheduler.core.placement import WorkerView
+from mediafleet_scheduler.core.ledger import Account, Ledger, Pod
+from mediafleet_scheduler.core.placement import WorkerView, page_cores, spare_for_pages
 from mediafleet_scheduler.core.quarantine import room_to_spare
 from mediafleet_scheduler.core.resources import rules_of
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Worker
@@ -61,8 +61,9 @@ class Pods:
         complete = self._complete()
         ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
         left_out = self._left_out(ready)
+        page = self._page_cores(fleet, now)
         return [
-            self._seen(fleet, worker, now, complete)
+            self._seen(fleet, worker, now, complete, page)
             for worker in ready
             if worker.uid not in excluded and worker.uid not in left_out
         ]
@@ -90,10 +91,25 @@ class Pods:
         ]
         return self.trust.left_out(uids, waiting)
 
-    def _seen(self, fleet: Fleet, worker: Worker, now: float, complete: bool) -> WorkerView:
-        account = self._ledger.account(
-            self._sizes[worker.uid], fleet.placement.max_cpu_utilization, now
-        )
+    def _account(self, fleet: Fleet, worker: Worker, now: float) -> Account:
+        utilization = fleet.placement.max_cpu_utilization
+        return self._ledger.account(self._sizes[worker.uid], utilization, now)
+
+    def _page_cores(self, fleet: Fleet, now: float) -> float | None:
+        """CPUs of the page that room is kept for; `None`: for none.
+
+        Room is kept while there are pages: a fleet of tracks alone is filled evenly.
+        """
+        if fleet.placement.mode is not Mode.TYPE_AWARE:
+            return None
+        if not any(self._account(fleet, worker, now).pages for worker in fleet.workers):
+            return None
+        return page_cores(fleet.placement.cpu_cost)
+
+    def _seen(
+        self, fleet: Fleet, worker: Worker, now: float, complete: bool, page: float | None = None
+    ) -> WorkerView:
+        account = self._account(fleet, worker, now)
         return WorkerView(
             name=worker.name,
             uid=worker.uid,
@@ -103,6 +119,7 @@ class Pods:
             known=account.measured or complete,
             shunned=self.trust.shunned(worker.uid),
             rest=account.rest,
+            spare_cores=page and spare_for_pages(account, page),
         )
 
 

@@ -11,12 +11,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from mediafleet_common.api.egress_fleet import Mode
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core import affinity
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.ledger import Ledger, Pod
-from mediafleet_scheduler.core.placement import Refusal, WorkerView, choose, why_nowhere
+from mediafleet_scheduler.core.placement import (
+    Refusal,
+    WorkerView,
+    choose,
+    page_cores,
+    spare_for_pages,
+    why_nowhere,
+)
 from mediafleet_scheduler.core.resources import Need
 from mediafleet_scheduler.simulate.pods import SimulatedPod
 from mediafleet_scheduler.simulate.setup import Placing, Setup
@@ -86,7 +94,7 @@ class DeskPlacer:
     def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
         """The pod that the desk would choose."""
         cores = self._setup.costs.of(job.kind)
-        views = [self._view(each, now) for each in self._pods if each.pod.uid not in refused_by]
+        views = self._views(now, refused_by)
         chosen = choose(views, Need(job.kind, cores), self._mode, self._chance)
         if chosen is not None:
             return Offer(chosen.uid, 2 * HOP_SECONDS)
@@ -110,15 +118,25 @@ class DeskPlacer:
         """The load is shared out among the jobs known."""
         self.ledger.measure(pod, load, self._setup.costs, now)
 
-    def _view(self, each: SimulatedPod, now: float) -> WorkerView:
-        account = self.ledger.account(each.pod, self._setup.max_cpu_utilization, now)
-        return WorkerView(
-            name=each.pod.name,
-            uid=each.pod.uid,
-            cores=each.cores,
-            free_cores=account.free_cores,
-            jobs=account.jobs,
-        )
+    def _views(self, now: float, refused_by: Collection[str]) -> list[WorkerView]:
+        """As egress/pods.py sees them."""
+        utilization = self._setup.max_cpu_utilization
+        accounts = [self.ledger.account(each.pod, utilization, now) for each in self._pods]
+        page = None
+        if self._mode is Mode.TYPE_AWARE and any(each.pages for each in accounts):
+            page = page_cores(self._setup.costs)
+        return [
+            WorkerView(
+                name=account.of[0].name,
+                uid=account.of[0].uid,
+                cores=account.of[0].cores,
+                free_cores=account.free_cores,
+                jobs=account.jobs,
+                spare_cores=page and spare_for_pages(account, page),
+            )
+            for account in accounts
+            if account.of[0].uid not in refused_by
+        ]
 
 
 class AuctionPlacer:
