@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.ledger import Pod
+from mediafleet_scheduler.core.placement import WorkerView, choose
+from mediafleet_scheduler.core.resources import Need
 from mediafleet_scheduler.simulate.placers import Offer
 from mediafleet_scheduler.simulate.pods import SimulatedPod
-from mediafleet_scheduler.simulate.setup import Outcome, Setup
+from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
 
 
@@ -113,22 +116,36 @@ def _all_fit(wanted: Sequence[Outcome], pods: Sequence[_Booked], setup: Setup) -
 
 
 class GreedyOracle:
-    """Sees what each pod really runs at this moment, and uses any pod that would take the job."""
+    """The order of a mode over what each pod really runs at this moment: no pod refuses it, and it
+    refuses nothing that a pod would take."""
 
     tries_others = True
     reads_metrics = False
 
-    def __init__(self, pods: Sequence[SimulatedPod], setup: Setup) -> None:
+    def __init__(
+        self, pods: Sequence[SimulatedPod], setup: Setup, placing: Placing, chance: random.Random
+    ) -> None:
         self._pods = pods
         self._setup = setup
+        self._mode = placing.mode
+        self._chance = chance
 
     def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
-        """The fullest pod that takes it."""
+        """The first pod of the order that takes it."""
         del refused_by
-        cores = self._setup.costs.of(job.kind)
-        free = [(each.available(now), not each.running, each.pod.uid) for each in self._pods]
-        fitting = [(idle, room, uid) for room, idle, uid in free if room >= cores]
-        return Offer(min(fitting)[2] if fitting else None, 0.0)
+        views = [
+            WorkerView(
+                name=each.pod.name,
+                uid=each.pod.uid,
+                cores=each.cores,
+                free_cores=each.available(now),
+                jobs=len(each.running),
+            )
+            for each in self._pods
+        ]
+        need = Need(job.kind, self._setup.costs.of(job.kind))
+        chosen = choose(views, need, self._mode, self._chance)
+        return Offer(chosen.uid if chosen else None, 0.0)
 
     def claimed(self, job: Job) -> None:
         """Nothing to note."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_scheduler.simulate.setup import Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
 
 _MIX: Final[Mapping[RequestType, float]] = {
@@ -48,6 +49,15 @@ def mixed(
 ) -> tuple[TraceJob, ...]:
     """Jobs of all types, arriving by chance at an even rate; times of long tail."""
     return _drawn(chance, lambda _: per_second, per_second, span, mean)
+
+
+def loading(
+    chance: random.Random, setup: Setup, load: float, span: float = 3600.0, mean: float = 600.0
+) -> tuple[TraceJob, ...]:
+    """A mixed trace that takes such a share of what the pods of a fleet may be filled to."""
+    cost = sum(share * setup.costs.of(kind) for kind, share in _MIX.items())
+    room = setup.pods * setup.cpu * setup.max_cpu_utilization
+    return mixed(chance, per_second=load * room / (cost * mean), span=span, mean=mean)
 
 
 def day(chance: random.Random, peak: float = 0.012, mean: float = 2400.0) -> tuple[TraceJob, ...]:
