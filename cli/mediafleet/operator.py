@@ -39,6 +39,27 @@ def operator(
         str | None,
         typer.Option(help="Namespace of the Lease; default: this pod's, else `default`."),
     ] = None,
+    egress_desk: Annotated[
+        str | None,
+        typer.Option(
+            help="URL of the egress desk's HTTP port, asked for the demand of egress fleets that "
+            "are scaled automatically."
+        ),
+    ] = None,
+    keda_scaler: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT under which KEDA reaches the egress desk's scaler.", metavar="HOST:PORT"
+        ),
+    ] = None,
+    keda_auth: Annotated[
+        str | None,
+        typer.Option(
+            help="TriggerAuthentication/NAME or ClusterTriggerAuthentication/NAME that holds "
+            "KEDA's certificate; without one the scalers speak plaintext.",
+            metavar="KIND/NAME",
+        ),
+    ] = None,
     kubeconfig: Annotated[
         str | None, typer.Option(help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.")
     ] = None,
@@ -53,6 +74,7 @@ def operator(
     from mediafleet_common.serving.run import run
     from mediafleet_operator.handlers.serving import Settings, serve, summary
     from mediafleet_operator.manifests.pods import Product
+    from mediafleet_operator.manifests.scaling import Keda
 
     logs.configure(log_level, log_json)
     logging.getLogger("kopf").setLevel(logging.WARNING)
@@ -63,6 +85,8 @@ def operator(
         lease_namespace=(lease_namespace or _own_namespace()) if leader_election else None,
         kubeconfig=kubeconfig,
         context=context,
+        egress_desk=egress_desk,
+        keda=Keda(keda_scaler, _authentication(keda_auth)),
     )
 
     async def main(stop: asyncio.Event) -> None:
@@ -77,6 +101,18 @@ def operator(
         await serve(settings, stop, on_ready)
 
     raise typer.Exit(run(main))
+
+
+def _authentication(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    kind, _, name = text.partition("/")
+    if kind not in ("TriggerAuthentication", "ClusterTriggerAuthentication") or not name:
+        raise typer.BadParameter(
+            "write TriggerAuthentication/NAME or ClusterTriggerAuthentication/NAME",
+            param_hint="--keda-auth",
+        )
+    return kind, name
 
 
 def _own_namespace() -> str:

@@ -25,13 +25,14 @@ BAD_AUTOSCALING: Final[list[tuple[dict[str, Any], tuple[str, ...]]]] = [
     ({"max": 2, "buffer": {"percent": 501}}, ("buffer.percent", "500")),
     (
         {"engine": "keda", "max": 2, "buffer": {"percent": 10}},
-        ("buffer.percent is for engine builtin", "utilization"),
+        ("buffer.percent is not for engine keda", "utilization"),
     ),
     ({"engine": "keda", "max": 2, "metric": "sessions"}, ("autoscaling.target", "per pod")),
     (
         {"engine": "keda", "max": 2, "metric": "utilization", "target": 120},
-        ("percentage: at most 100",),
+        ("from 0.01 to 1",),
     ),
+    ({"engine": "keda", "max": 2, "target": 0.5}, ("at least 1",)),
     ({"max": 2, "schedule": [{**EVENING, "min": 3}]}, ("each window needs min <= max",)),
     ({"max": 2, "schedule": [{**EVENING, "min": 3, "max": 2}]}, ("lower min or raise max",)),
     ({"max": 2, "schedule": [{**EVENING, "min": 1, "start": "6pm"}]}, ("five fields",)),
@@ -86,12 +87,17 @@ BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
         {"autoscaling": {"min": 0, "max": 2}},
         ("autoscaling.min 0 needs a schedule",),
     ),
+    (
+        "OrchestratorPool",
+        {"autoscaling": {"engine": "keda", "max": 2, "metric": "queue"}},
+        ("use sessions or slots",),
+    ),
 ]
 GOOD_AUTOSCALING: Final[list[dict[str, Any]]] = [
     {"max": 3},
     {"engine": "none"},
     {"min": 0, "max": 3, "schedule": [{**EVENING, "min": 3}]},
-    {"engine": "keda", "min": 0, "max": 3, "metric": "utilization", "target": 70},
+    {"engine": "keda", "min": 0, "max": 3, "metric": "utilization", "target": 0.7},
     {"engine": "keda", "max": 3, "metric": "sessions", "target": 0.5},
     {"engine": "hpa", "max": 3},
 ]

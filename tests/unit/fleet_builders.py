@@ -13,6 +13,7 @@ from mediafleet_operator.core.actions import (
     Delete,
     Drain,
     Mark,
+    Rescale,
     SetDoor,
     SetReplicas,
     Undrain,
@@ -103,6 +104,8 @@ def _words(action: Action) -> str:
     match action:
         case SetReplicas(replicas):
             return f"set replicas {replicas}"
+        case Rescale(before, after):
+            return f"rescale {before} {after}"
         case Create(slot):
             return f"create {slot}"
         case Drain(view, reason):

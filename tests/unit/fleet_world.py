@@ -20,6 +20,7 @@ from mediafleet_operator.core.actions import (
     Drain,
     Mark,
     OnPod,
+    Rescale,
     SetDoor,
     SetReplicas,
     Undrain,
@@ -188,6 +189,8 @@ class World:
         self.actions += 1
         if isinstance(action, SetReplicas):
             self.spec = replace(self.spec, replicas=action.replicas)
+        elif isinstance(action, Rescale):
+            self.spec = replace(self.spec, replicas=action.after)
         elif isinstance(action, Create):
             self._create(action.slot)
         else:

@@ -104,6 +104,13 @@ CASES = [
     Case("an empty fleet sleeps on", 0, demand([]), 0, {"min": 0}),
     Case("a request wakes it", 0, demand([], queued=1), 1, {"min": 0}),
     Case("as many as waiting requests need", 0, demand([], queued=8), 3, {"min": 0}),
+    Case(
+        "a request wakes it also while nobody knows how much a pod takes",
+        0,
+        demand([], queued=3).model_copy(update={"each": {}, "free": {}}),
+        1,
+        {"min": 0},
+    ),
     Case("one idle pod waits for the cool-down", 1, demand([0]), 1, {"min": 0}),
     Case(
         "no buffer is no reason to sleep before it",

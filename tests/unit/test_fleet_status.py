@@ -226,7 +226,7 @@ def test_a_transition_time_moves_only_with_the_status() -> None:
 
 def test_conditions_of_others_are_kept() -> None:
     other = ConditionStatus(
-        type="ScalingActive",
+        type="example.com/Billed",
         status="True",
         last_transition_time="2026-01-01T00:00:00Z",
         reason="Theirs",

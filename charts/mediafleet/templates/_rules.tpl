@@ -8,6 +8,10 @@
 - apiGroups: [mediafleet.dev]
   resources: [egressfleets/status, orchestratorpools/status]
   verbs: [patch]
+# Engine builtin of spec.autoscaling writes the number of pods here, and nothing else.
+- apiGroups: [mediafleet.dev]
+  resources: [egressfleets/scale, orchestratorpools/scale]
+  verbs: [patch]
 # Lets our resources own objects where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [mediafleet.dev]
   resources: [egressfleets/finalizers, orchestratorpools/finalizers]
@@ -39,6 +43,13 @@
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, create, patch]
+# Per fleet with engine hpa or keda; deleted when another engine takes over.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, create, patch, delete]
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

@@ -29,7 +29,7 @@ class Engine(StrEnum):
 
 
 class Metric(StrEnum):
-    """By what KEDA and an HPA are told how many pods are wanted."""
+    """By what KEDA is told how many pods are wanted."""
 
     UTILIZATION = "utilization"
     SLOTS = "slots"
@@ -57,7 +57,7 @@ class Buffer(Model):
     slots: Annotated[int, Field(ge=0, le=100000)] = 1
     """Room for so many more jobs of the type."""
     percent: Annotated[int, Field(ge=0, le=500)] = 0
-    """Room for so many percent of the jobs that there are; for engine builtin."""
+    """Room for so many percent of the jobs that there are; for engines builtin and hpa."""
     type: WorkType | None = None
     """What a job is here. Default: the dearest type that the fleet accepts; a pool has only \
 sessions."""
@@ -143,7 +143,8 @@ class HpaMetric(Model):
     name: Annotated[
         str, Field(max_length=253, json_schema_extra={"pattern": "^[A-Za-z_:][A-Za-z0-9_:./|-]*$"})
     ] = "mediafleet_autoscaling_demand"
-    """Its name. The default is a metric of the operator: the wanted pods times target."""
+    """Its name. The default is a metric of the operator: the pods that the buffer wants, times \
+target."""
     match_labels: dict[str, Annotated[str, Field(max_length=253)]] = Field(default_factory=dict)
     """Labels to find it by. Default, with the default name: kind and fleet of this resource."""
 
@@ -174,24 +175,31 @@ for the drain to decide."""
             ),
             (
                 (
-                    f"{_ENGINE} in ['builtin', 'none'] || !has(self.buffer) "
+                    f"{_ENGINE} != 'keda' || !has(self.buffer) "
                     "|| !has(self.buffer.percent) || self.buffer.percent == 0"
                 ),
-                (
-                    "autoscaling.buffer.percent is for engine builtin; with keda and hpa use "
-                    "metric utilization"
-                ),
+                ("autoscaling.buffer.percent is not for engine keda; use metric utilization there"),
             ),
             (
-                (
-                    f"{_ENGINE} in ['builtin', 'none'] || self.metric != 'sessions' "
-                    "|| has(self.target)"
-                ),
+                f"{_ENGINE} != 'keda' || self.metric != 'sessions' || has(self.target)",
                 "autoscaling.metric sessions needs autoscaling.target: jobs or sessions per pod",
             ),
             (
-                "self.metric != 'utilization' || !has(self.target) || self.target <= 100.0",
-                "autoscaling.target of metric utilization is a percentage: at most 100",
+                (
+                    f"{_ENGINE} != 'keda' || self.metric != 'utilization' "
+                    "|| !has(self.target) || (self.target >= 0.01 && self.target <= 1.0)"
+                ),
+                (
+                    "autoscaling.target of metric utilization is a share of a pod: from 0.01 to 1, "
+                    "for example 0.7"
+                ),
+            ),
+            (
+                (
+                    f"{_ENGINE} != 'keda' || self.metric != 'slots' "
+                    "|| !has(self.target) || self.target >= 1.0"
+                ),
+                "autoscaling.target of metric slots is a number of free places: at least 1",
             ),
             (
                 (
@@ -226,12 +234,12 @@ with the first request."""
     """With min 0: how long the fleet must have been idle, with no request waiting, before it goes \
 to zero."""
     metric: Metric = Metric.SLOTS
-    """For keda and hpa, by what the wanted pods are told. utilization: percent of capacity in \
-use. slots: free places of buffer.type. sessions: jobs or sessions per pod. queue: waiting \
-requests that one more pod is made for."""
+    """For keda, by what the wanted pods are reckoned. utilization: share of the pods in use. \
+slots: free places of buffer.type. sessions: jobs or sessions per pod. queue: waiting requests \
+that one more pod is made for."""
     target: Annotated[float, Field(gt=0, le=100000)] | None = None
-    """For keda and hpa: what the metric shall come to. Default: utilization 80, slots as \
-buffer.slots, queue 1."""
+    """For keda, what the metric shall come to; default: utilization 0.7, slots as buffer.slots, \
+queue 1. For hpa, the AverageValue; default: 1."""
     hpa: HpaMetric = HpaMetric()
     """For engine hpa: the metric that your adapter serves."""
 

@@ -60,6 +60,13 @@ class OrchestratorPoolSpec(Model):
             ),
             (
                 (
+                    "!has(self.autoscaling) || self.autoscaling.engine != 'keda' "
+                    "|| self.autoscaling.metric != 'queue'"
+                ),
+                "autoscaling.metric queue: nothing waits for a pool; use sessions or slots",
+            ),
+            (
+                (
                     "!has(self.replicas) || !has(self.address) || !has(self.address.portRange) || "
                     "!has(self.address.type) || self.address.type != 'node_port' || "
                     "self.replicas <= "

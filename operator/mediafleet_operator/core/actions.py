@@ -16,6 +16,15 @@ class SetReplicas:
 
 
 @dataclass(frozen=True, slots=True)
+class Rescale:
+    """Write another `spec.replicas`, as demand wants."""
+
+    before: int
+    after: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Make the pod of a slot; its name is the slot's, so that a repeated create is refused."""
 
@@ -72,4 +81,4 @@ class SetDoor:
 
 OnPod = Mark | Drain | Undrain | Delete | SetDoor
 """What is done to a pod that was seen; conditional on that it is as it was."""
-Action = SetReplicas | Create | OnPod
+Action = SetReplicas | Rescale | Create | OnPod

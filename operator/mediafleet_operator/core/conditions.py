@@ -184,6 +184,18 @@ def _unaddressed(pods: Sequence[PodView]) -> Finding:
     return Finding("False", problem.reason, message)
 
 
+def _scaling_active(observation: Observation, plan: Plan) -> Finding | None:
+    del plan
+    scaling = observation.scaling
+    if scaling is None:
+        return None
+    if scaling.active:
+        # The reckoning moves with every job: it stands in status.autoscaling.why.
+        message = f"The number of pods follows demand, by engine {scaling.engine.value}."
+        return Finding("True", scaling.reason, message)
+    return Finding("False", scaling.reason, scaling.why)
+
+
 _FINDERS: Final[dict[Condition, Callable[[Observation, Plan], Finding | None]]] = {
     Condition.READY: _ready,
     Condition.PROGRESSING: _progressing,
@@ -193,6 +205,7 @@ _FINDERS: Final[dict[Condition, Callable[[Observation, Plan], Finding | None]]] 
     Condition.TEMPLATE_VALID: _template_valid,
     Condition.CPU_UNKNOWN: _cpu_unknown,
     Condition.ADDRESS_READY: _address_ready,
+    Condition.SCALING_ACTIVE: _scaling_active,
 }
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from mediafleet_common.api.names import DrainReason, Kind, PodState, Reason
 from mediafleet_common.api.shared import OnTimeout, Strategy
+from mediafleet_operator.core.autoscaling.model import Scaling
 
 LOAD_VALID_SECONDS: Final = 60.0
 """A reading older than this says nothing of now: three of the slow probes may fail."""
@@ -168,6 +169,8 @@ class Observation:
     """By uid."""
     now: float
     memory: Memory = Memory()
+    scaling: Scaling | None = None
+    """What is to be said of autoscaling; `None`: nobody scales the fleet."""
 
     def jobs(self, pod: PodView) -> int | None:
         """Jobs of a pod as far as is known now.

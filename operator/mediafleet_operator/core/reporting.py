@@ -14,6 +14,7 @@ from mediafleet_common.api.names import KIND_LABELS, Kind, Label, PodState
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolStatus
 from mediafleet_common.api.shared import FleetStatus, PodStatus
 from mediafleet_operator.core import ailments, conditions
+from mediafleet_operator.core.autoscaling.remembering import status_of
 from mediafleet_operator.core.model import FleetKey, Observation, PodView
 from mediafleet_operator.core.planning import Plan
 from mediafleet_operator.core.roster import by_slot
@@ -37,6 +38,7 @@ def report(
         draining=len(roster.draining),
         updated_replicas=sum(pod.template == fleet.template_hash for pod in roster.counted),
         selector=selector(fleet.key),
+        autoscaling=status_of(observation.scaling) if observation.scaling else None,
         pods=_pods(observation, plan),
         conditions=conditions.conditions(observation, plan, previous),
     )

@@ -8,7 +8,15 @@ from typing import Literal, TypeVar
 from mediafleet_common.api.events import Telling
 from mediafleet_common.api.names import Condition, Reason
 from mediafleet_common.api.shared import FleetStatus
-from mediafleet_operator.core.actions import Action, Create, Delete, Drain, SetReplicas, Undrain
+from mediafleet_operator.core.actions import (
+    Action,
+    Create,
+    Delete,
+    Drain,
+    Rescale,
+    SetReplicas,
+    Undrain,
+)
 from mediafleet_operator.core.conditions import names_of
 
 ActionT = TypeVar("ActionT")
@@ -18,6 +26,7 @@ _WARNINGS = (
     (Condition.DEGRADED, "True"),
     (Condition.TEMPLATE_VALID, "False"),
     (Condition.CPU_UNKNOWN, "True"),
+    (Condition.SCALING_ACTIVE, "False"),
 )
 
 
@@ -32,6 +41,10 @@ def _steps(done: Sequence[Action], prefix: str) -> Iterable[Telling]:
     for replicas in (each.replicas for each in _only(done, SetReplicas)):
         note = f"spec.replicas was absent; set to {replicas}."
         yield Telling("Normal", Reason.SCALED_UP, note)
+    for each in _only(done, Rescale):
+        up = each.after > each.before
+        note = f"spec.replicas {each.before} -> {each.after}: {each.why}"
+        yield Telling("Normal", Reason.SCALED_UP if up else Reason.SCALED_DOWN, note)
     created = _grouped((each.reason, f"{prefix}{each.slot}") for each in _only(done, Create))
     for made_for, pods in created.items():
         yield Telling("Normal", made_for, f"Created {names_of(pods)}.")
@@ -73,7 +86,7 @@ _BAD_ENDS = (Reason.DRAIN_TIMED_OUT, Reason.POD_FAILED, Reason.POD_EVICTED)
 def _warnings(before: FleetStatus | None, after: FleetStatus) -> Iterable[Telling]:
     known = {each.type: (each.status, each.reason) for each in before.conditions} if before else {}
     for each in after.conditions:
-        bad = (each.type, each.status) in _WARNINGS
+        bad = (each.type, each.status) in _WARNINGS and each.reason != Reason.PAUSED
         stopped = each.reason == Reason.ROLLOUT_STOPPED
         late = each.reason == Reason.DRAIN_TIMED_OUT
         if (bad or stopped or late) and known.get(each.type) != (each.status, each.reason):

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -20,9 +20,12 @@ from mediafleet_common.probes.polling import client, poll
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.handlers import metrics
+from mediafleet_operator.handlers.autoscaling import Autoscaler
+from mediafleet_operator.handlers.demanding import DemandPoller, ask
 from mediafleet_operator.handlers.listening import Listener
 from mediafleet_operator.handlers.probing import Prober
 from mediafleet_operator.handlers.queueing import KeyedQueue
+from mediafleet_operator.handlers.scale_counting import ScaleCounts
 from mediafleet_operator.handlers.watching import follow
 from mediafleet_operator.handlers.working import Worker
 from mediafleet_operator.kube.applying import Applier
@@ -31,8 +34,10 @@ from mediafleet_operator.kube.client import Api, configure
 from mediafleet_operator.kube.errors import KubeError
 from mediafleet_operator.kube.lease import Lease, LostLeaseError
 from mediafleet_operator.kube.reporting import EventWriter, StatusWriter
+from mediafleet_operator.kube.scalers import Scalers
 from mediafleet_operator.kube.snapshots import Snapshots
 from mediafleet_operator.manifests.pods import Product
+from mediafleet_operator.manifests.scaling import Keda
 
 _log: Final = logging.getLogger(__name__)
 WORKERS: Final = 8
@@ -54,6 +59,9 @@ class Settings:
     """Where the Lease lies; `None`: no election, this is the only operator."""
     kubeconfig: str | None = None
     context: str | None = None
+    egress_desk: str | None = None
+    """URL of the egress desk's HTTP port."""
+    keda: Keda = field(default_factory=Keda)
 
 
 class Health:
@@ -134,6 +142,7 @@ async def _lead(
     listener = Listener(api, snapshots, queue, settings.namespaces)
     async with client() as session:
         prober = Prober(partial(poll, session), queue.add)
+        poller = DemandPoller(partial(ask, session), queue.add)
         worker = Worker(
             snapshots,
             queue,
@@ -142,6 +151,12 @@ async def _lead(
             StatusWriter(api),
             EventWriter(api, identity()),
             prober,
+            Autoscaler(
+                poller,
+                Scalers(api, settings.keda),
+                ScaleCounts(time.monotonic),
+                settings.egress_desk,
+            ),
         )
         try:
             await _first_list(listener, health)
@@ -156,6 +171,7 @@ async def _lead(
         finally:
             queue.close()
             await prober.close()
+            await poller.close()
 
 
 async def _first_list(listener: Listener, health: Health) -> None:

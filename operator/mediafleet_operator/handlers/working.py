@@ -6,18 +6,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, PodState
 from mediafleet_operator.core import remembering
 from mediafleet_operator.core.actions import Action, Create
+from mediafleet_operator.core.autoscaling.model import Scaling
 from mediafleet_operator.core.model import FleetKey, Memory, Observation
 from mediafleet_operator.core.planning import Plan, plan
 from mediafleet_operator.core.reporting import report
 from mediafleet_operator.core.telling import tell
 from mediafleet_operator.handlers import counting, metrics
+from mediafleet_operator.handlers.autoscaling import Autoscaler
 from mediafleet_operator.handlers.probing import Prober, subject
 from mediafleet_operator.handlers.queueing import KeyedQueue
 from mediafleet_operator.kube import digesting
@@ -56,11 +58,14 @@ class Worker:
     statuses: StatusWriter
     events: EventWriter
     prober: Prober
+    autoscaler: Autoscaler
     clock: Callable[[], float] = time.monotonic
     _met: dict[FleetKey, float] = field(default_factory=dict)
     """When each fleet was first looked at by this process."""
     _memories: dict[FleetKey, tuple[str, Memory]] = field(default_factory=dict)
     """By fleet, with the template that the memory is of."""
+    _scalings: dict[FleetKey, Scaling | None] = field(default_factory=dict)
+    """What is to be said of autoscaling, by fleet."""
     _problems: dict[FleetKey, tuple[str, int, str | None]] = field(default_factory=dict)
     """By fleet: uid and generation, and why no pod can be made of them."""
 
@@ -94,7 +99,7 @@ class Worker:
         if self._too_early(resource):
             self.queue.add_after(key, FIRST_LOADS_SECONDS)
             return
-        done: list[Action] = []
+        resource, done = await self._scale(resource)
         for _ in range(PASSES):
             observation, planned = self._plan(resource)
             self._follow(resource, planned)
@@ -115,6 +120,24 @@ class Worker:
         await self._report(resource, observation, planned, done)
         services = self.snapshots.services.get(key, {}).values()
         await self.children.keep(resource, planned.slots_in_use, list(services))
+
+    async def _scale(self, resource: Resource) -> tuple[Resource, list[Action]]:
+        """Let autoscaling have its say first, so that the plan is made for the count it wants."""
+        key = resource.key
+        observation, _ = self._plan(resource)
+        step = await self.autoscaler.look(resource, observation)
+        self._scalings[key] = step.scaling if step else None
+        if step is None:
+            return resource, []
+        self.queue.add_after(key, step.look_again_seconds)
+        if step.rescale is None:
+            return resource, []
+        (outcome,) = await self.applier.apply(resource, [step.rescale])
+        if outcome.error is not None:
+            self._failed(key, outcome.error.word, outcome.error)
+            return self.snapshots.fleets.get(key, resource), []
+        self.autoscaler.counts.changed(key, step.rescale)
+        return self.snapshots.fleets.get(key, resource), [step.rescale]
 
     def _too_early(self, resource: Resource) -> bool:
         """Whether to wait for the first word of the pods' load.
@@ -138,6 +161,7 @@ class Worker:
             self._memory(resource),
             self.applier.now(),
         )
+        observation = replace(observation, scaling=self._scalings.get(resource.key))
         return observation, plan(observation)
 
     def _problem(self, resource: Resource) -> str | None:
@@ -223,6 +247,8 @@ class Worker:
         self._met.pop(key, None)
         self._memories.pop(key, None)
         self._problems.pop(key, None)
+        self._scalings.pop(key, None)
+        self.autoscaler.forget(key)
         self.children.forget(key)
         self.statuses.forget(key)
         self.events.forget(key)

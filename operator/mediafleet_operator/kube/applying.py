@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from mediafleet_common.api.names import SERVING_GATE, Annotation, Label, PodState
+from mediafleet_common.api.names import FIELD_MANAGER, SERVING_GATE, Annotation, Label, PodState
 from mediafleet_operator.core.actions import (
     Action,
     Create,
@@ -17,6 +17,7 @@ from mediafleet_operator.core.actions import (
     Drain,
     Mark,
     OnPod,
+    Rescale,
     SetDoor,
     SetReplicas,
     Undrain,
@@ -62,6 +63,8 @@ class Applier:
             match action:
                 case SetReplicas(replicas):
                     await self._set_replicas(resource, replicas)
+                case Rescale(_, after):
+                    await self._rescale(resource, after)
                 case Create(slot):
                     return await self._create(resource, action, slot)
                 case Delete(pod):
@@ -97,6 +100,17 @@ class Applier:
         }
         answer = await self.api.patch(paths.fleet(resource.key), body)
         self.snapshots.put_fleet(digesting.resource(answer, resource.key.kind))
+
+    async def _rescale(self, resource: Resource, replicas: int) -> None:
+        """Write the scale subresource, if the resource still is as it was seen."""
+        body: Json = {
+            "metadata": {"uid": resource.uid, "resourceVersion": resource.resource_version},
+            "spec": {"replicas": replicas},
+        }
+        await self.api.patch(paths.fleet(resource.key, "scale"), body, FIELD_MANAGER)
+        # What was answered is a Scale; the next decision needs the resource with its version.
+        there = await self.api.get(paths.fleet(resource.key))
+        self.snapshots.put_fleet(digesting.resource(there, resource.key.kind))
 
     async def _create(self, resource: Resource, action: Create, slot: int) -> Outcome:
         body = make_pod(resource, slot, self.product)

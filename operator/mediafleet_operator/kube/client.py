@@ -128,10 +128,11 @@ class Api:
         """POST; AlreadyExistsError when there is one of that name."""
         return await self._write("create", lambda: self._call("POST", target, {}, body), target)
 
-    async def patch(self, target: Target, body: Json) -> Json:
+    async def patch(self, target: Target, body: Json, manager: str | None = None) -> Json:
         """JSON merge patch; a resourceVersion in it makes it conditional."""
+        query = {"fieldManager": manager} if manager else {}
         return await self._write(
-            "patch", lambda: self._call("PATCH", target, {}, body, MERGE_PATCH), target
+            "patch", lambda: self._call("PATCH", target, query, body, MERGE_PATCH), target
         )
 
     async def merge_lists(self, target: Target, body: Json) -> Json:

@@ -28,6 +28,9 @@ EVENT_REFILL_SECONDS: Final = 10.0
 def significant(status: Mapping[str, Any]) -> Json:
     """A status without what moves with every job."""
     kept = {key: value for key, value in status.items() if key not in ("jobs", "sessions")}
+    if isinstance(scaling := kept.get("autoscaling"), dict):
+        moving = ("wanted", "why")
+        kept["autoscaling"] = {key: each for key, each in scaling.items() if key not in moving}
     kept["pods"] = [
         {key: value for key, value in pod.items() if key != "load"}
         for pod in status.get("pods") or ()
@@ -40,6 +43,16 @@ def rendered(status: FleetStatus | None) -> Json:
     if status is None:
         return {}
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def without(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
+    """The merge patch that makes a status of an older one: what is gone has to be said."""
+    patch: Json = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        both = isinstance(before, dict) and isinstance(value, dict)
+        patch[key] = without(before, value) if both and before else value
+    return patch
 
 
 @dataclass(slots=True)
@@ -67,9 +80,9 @@ class StatusWriter:
             KubeError: it could not be written.
         """
         new = rendered(status)
-        gone = {key: None for key in rendered(resource.status) if key not in new}
         precondition = {"uid": resource.uid, "resourceVersion": resource.resource_version}
-        body: Json = {"metadata": precondition, "status": {**new, **gone}}
+        patch = without(rendered(resource.status), new)
+        body: Json = {"metadata": precondition, "status": patch}
         answer = await self.api.patch(paths.fleet(resource.key, "status"), body)
         self._written[resource.key] = self.clock()
         return answer

@@ -36,7 +36,7 @@ def decide(situation: Situation) -> Verdict:
         reason = situation.silence_reason if demand is None else Reason.DEMAND_UNKNOWN
         why = f"Demand is unknown ({said}), so no pod is taken away."
         return _held(situation, past, reason, why, floor)
-    needed = need(situation.policy, demand)
+    needed = need(situation.policy, demand) or _wake(situation, demand)
     if needed is None:
         kind = situation.policy.type or "accepted type"
         why = (
@@ -49,9 +49,15 @@ def decide(situation: Situation) -> Verdict:
 
 def _looked(situation: Situation) -> Past:
     """The past with what has happened since the last look."""
-    changes = pacing.seen(situation.past, situation.replicas, situation.now)
-    advice = situation.past.advice or ((situation.now, situation.replicas),)
-    return replace(situation.past, replicas=situation.replicas, changes=changes, advice=advice)
+    past = pacing.looked(situation.past, situation.replicas, situation.now)
+    return replace(past, advice=past.advice or ((situation.now, situation.replicas),))
+
+
+def _wake(situation: Situation, demand: FleetDemand) -> Need | None:
+    """One pod for what waits, where it takes a pod to know how much one takes."""
+    if situation.replicas == 0 and any(demand.queued.values()):
+        return Need(1, f"{sum(demand.queued.values())} waiting, and no pod to measure")
+    return None
 
 
 def _held(situation: Situation, past: Past, reason: Reason, why: str, replicas: int) -> Verdict:

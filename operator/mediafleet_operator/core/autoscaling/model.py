@@ -77,8 +77,9 @@ class Change:
 class Past:
     """What is remembered of earlier decisions.
 
-    `replicas` and `changes` lie in the status. The others are lost with the process, and then
-    nothing is taken away before they are there again: stabilisation and cool-down begin anew.
+    `replicas`, `changes` and `last_change` lie in the status. The others are lost with the
+    process, and then nothing is taken away before they are there again: stabilisation and
+    cool-down begin anew.
     """
 
     replicas: int | None = None
@@ -87,6 +88,8 @@ class Past:
     """Of the last minute, oldest first."""
     advice: tuple[tuple[float, int], ...] = ()
     """Since when how many were wanted, oldest first; each held until the next."""
+    last_change: float | None = None
+    """When the count was last seen to change."""
     idle_since: float | None = None
     """Since when nothing has run or waited; `None` while something does, or nobody can tell."""
 
@@ -123,3 +126,17 @@ class Verdict:
     past: Past
     busy: bool
     """Whether something scales or may soon, so that demand is to be asked for often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What is to be said of a fleet's autoscaling, whichever the engine."""
+
+    engine: Engine
+    active: bool
+    """Whether demand is followed at this moment."""
+    reason: Reason
+    why: str
+    past: Past
+    wanted: int | None = None
+    """`None`: unknown, or known to somebody else alone."""

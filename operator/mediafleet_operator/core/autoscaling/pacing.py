@@ -6,6 +6,7 @@ that was wanted within the window, on the way down the most.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from mediafleet_operator.core.autoscaling.model import Change, Past, Policy
@@ -18,16 +19,16 @@ MERGE_SECONDS: Final = 5.0
 Advice = tuple[tuple[float, int], ...]
 
 
-def seen(past: Past, replicas: int, now: float) -> tuple[Change, ...]:
-    """The changes of the last minute, with that which happened since the last look, if any."""
+def looked(past: Past, replicas: int, now: float) -> Past:
+    """The past with the change that happened since the last look, if any did."""
     changes = [each for each in past.changes if now - MINUTE < each.at <= now]
     if past.replicas is None or past.replicas == replicas:
-        return tuple(changes)
+        return replace(past, replicas=replicas, changes=tuple(changes))
     change = Change(now, past.replicas, replicas)
     if changes and now - changes[-1].at < MERGE_SECONDS:
         # It counts from the later time on: a limit is kept too long rather than too short.
         change = Change(now, changes.pop().before, replicas)
-    return (*changes, change)
+    return replace(past, replicas=replicas, changes=(*changes, change), last_change=now)
 
 
 def advised(advice: Advice, wanted: int, now: float, keep_seconds: float) -> Advice:

@@ -1,0 +1,47 @@
+"""The demand of a pool as its nodes tell it, for pools that have no advertiser to ask."""
+
+from __future__ import annotations
+
+from mediafleet_common.api.demand import SESSION, FleetDemand
+from mediafleet_operator.core.model import Observation
+from mediafleet_operator.core.roster import sort
+
+
+def of_pool(observation: Observation, sessions_max: int | None) -> FleetDemand:
+    """Demand from the probes; unknown as soon as one node's load or the size of a node is.
+
+    Nothing waits for a pool: gateways go elsewhere.
+    """
+    key = observation.fleet.key
+    serving = [pod for pod in sort(observation).counted if pod.serving]
+    loads = [observation.jobs(pod) for pod in serving]
+    known = [load for load in loads if load is not None]
+    silent = sorted(pod.name for pod, load in zip(serving, loads, strict=True) if load is None)
+    reason = None
+    if sessions_max is None:
+        reason = "spec.sessions.max does not say how many sessions a node takes"
+    elif silent:
+        reason = f"{silent[0]} does not tell its sessions"
+    if reason is not None or sessions_max is None:
+        return FleetDemand(
+            kind=key.kind,
+            namespace=key.namespace,
+            name=key.name,
+            known=False,
+            reason=reason,
+            at=observation.now,
+        )
+    return FleetDemand(
+        kind=key.kind,
+        namespace=key.namespace,
+        name=key.name,
+        known=True,
+        at=observation.now,
+        ready=len(serving),
+        busy=sum(load > 0 for load in known),
+        work=sum(known),
+        used=float(sum(known)),
+        size=float(sessions_max),
+        free={SESSION: sum(max(sessions_max - load, 0) for load in known)},
+        each={SESSION: sessions_max},
+    )

@@ -1,0 +1,181 @@
+"""What autoscaling has to say of a fleet in one round, and the one write it may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mediafleet_common.api.autoscaling import Autoscaling, Engine
+from mediafleet_common.api.demand import FleetDemand
+from mediafleet_common.api.names import Port, Reason
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_operator.core.actions import Rescale
+from mediafleet_operator.core.autoscaling import pacing, reckoning, remembering
+from mediafleet_operator.core.autoscaling.deciding import decide
+from mediafleet_operator.core.autoscaling.model import Past, Scaling, Situation, Verdict, policy
+from mediafleet_operator.core.model import FleetKey, Observation
+from mediafleet_operator.core.roster import sort
+from mediafleet_operator.handlers.demanding import DemandPoller, Silence
+from mediafleet_operator.handlers.scale_counting import ScaleCounts
+from mediafleet_operator.kube.errors import KubeError
+from mediafleet_operator.kube.scalers import Found, Scalers
+from mediafleet_operator.manifests.resource import Resource
+
+OFTEN_SECONDS = 1.0
+RARELY_SECONDS = 5.0
+"""Time alone changes what is wanted: stabilisation, cool-down, the schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one look came to."""
+
+    scaling: Scaling
+    rescale: Rescale | None
+    look_again_seconds: float
+
+
+@dataclass(slots=True)
+class Autoscaler:
+    """Looks at fleets; what it remembers of them beyond their status is lost without harm."""
+
+    poller: DemandPoller
+    scalers: Scalers
+    counts: ScaleCounts
+    egress_desk: str | None = None
+    """URL of the egress desk's HTTP port; `None`: nobody knows of egress demand."""
+    _pasts: dict[FleetKey, tuple[str, Past]] = field(default_factory=dict)
+    """By fleet, with the uid of the resource that it is the past of."""
+
+    async def look(self, resource: Resource, observation: Observation) -> Step | None:
+        """What is wanted of a fleet now; `None`: nobody scales it.
+
+        What KEDA or an HPA cannot be given is said in the condition; the pods go on.
+        """
+        asked = resource.spec.autoscaling
+        replicas = resource.spec.replicas
+        if resource.deleting or replicas is None:
+            return None
+        engine = Engine.NONE if asked is None else asked.engine
+        was = remembering.engine_of(resource.status.autoscaling if resource.status else None)
+        if was is not engine:
+            # Before anybody else writes replicas, the one who did has to be gone.
+            try:
+                await self.scalers.remove(resource, was)
+            except KubeError as error:
+                return self._stuck(resource, was, replicas, observation.now, error)
+        if asked is None or engine is Engine.NONE:
+            self.forget(resource.key)
+            return None
+        if engine is Engine.KEDA:
+            self.poller.forget(resource.key)
+            step = await self._left_to_others(resource, asked, replicas, observation.now)
+        else:
+            verdict = self._decide(resource, asked, replicas, observation)
+            step = (
+                self._own(replicas, verdict)
+                if engine is Engine.BUILTIN
+                else await self._left_to_others(resource, asked, replicas, observation.now, verdict)
+            )
+        self._pasts[resource.key] = (resource.uid, step.scaling.past)
+        ready = sum(pod.serving for pod in sort(observation).counted)
+        self.counts.count(resource.key, step.scaling, asked.target or 1.0, ready)
+        return step
+
+    def forget(self, key: FleetKey) -> None:
+        """Nobody scales the fleet any more, or it is gone."""
+        if self._pasts.pop(key, None) is not None:
+            self.counts.forget(key)
+        self.poller.forget(key)
+        self.scalers.forget(key)
+
+    def _own(self, replicas: int, verdict: Verdict) -> Step:
+        scaling = Scaling(
+            Engine.BUILTIN,
+            verdict.active,
+            verdict.reason,
+            verdict.why,
+            verdict.past,
+            verdict.wanted,
+        )
+        rescale = None
+        if verdict.replicas != replicas:
+            rescale = Rescale(replicas, verdict.replicas, verdict.why)
+        return Step(scaling, rescale, OFTEN_SECONDS if verdict.busy else RARELY_SECONDS)
+
+    async def _left_to_others(
+        self,
+        resource: Resource,
+        asked: Autoscaling,
+        replicas: int,
+        now: float,
+        verdict: Verdict | None = None,
+    ) -> Step:
+        """KEDA or an HPA writes the number; `verdict` is what our metric tells an HPA."""
+        try:
+            found = await self.scalers.keep(resource, asked, now)
+        except KubeError as error:
+            found = Found(False, Reason.SCALER_NOT_READY, f"It could not be applied: {error}")
+        past = pacing.looked(verdict.past if verdict else self._past(resource), replicas, now)
+        active, reason, why = found.active, found.reason, found.why
+        if verdict is not None and not verdict.active:
+            reason = verdict.reason if active else reason
+            active, why = False, f"{verdict.why} {'' if active else why}".strip()
+        wanted = verdict.wanted if verdict else None
+        scaling = Scaling(asked.engine, active, reason, why, past, wanted)
+        return Step(scaling, None, OFTEN_SECONDS if verdict and verdict.busy else RARELY_SECONDS)
+
+    def _stuck(
+        self, resource: Resource, engine: Engine, replicas: int, now: float, error: KubeError
+    ) -> Step:
+        """The engine before cannot be taken away yet: two must not write the same number."""
+        past = pacing.looked(self._past(resource), replicas, now)
+        why = f"What engine {engine.value} worked by could not be deleted: {error}"
+        scaling = Scaling(engine, False, Reason.SCALER_NOT_READY, why, past)
+        return Step(scaling, None, RARELY_SECONDS)
+
+    def _decide(
+        self, resource: Resource, asked: Autoscaling, replicas: int, observation: Observation
+    ) -> Verdict:
+        said = self._demand(resource, observation)
+        situation = Situation(
+            policy=policy(asked),
+            replicas=replicas,
+            demand=None if isinstance(said, Silence) else said,
+            past=self._past(resource),
+            now=observation.now,
+            paused=resource.spec.paused,
+            silence=said.why if isinstance(said, Silence) else "",
+            silence_reason=said.reason if isinstance(said, Silence) else Reason.DEMAND_UNKNOWN,
+        )
+        verdict = decide(situation)
+        url = self._url(resource)
+        if url is not None:
+            self.poller.follow(resource.key, url, often=verdict.busy)
+        return verdict
+
+    def _demand(self, resource: Resource, observation: Observation) -> FleetDemand | Silence:
+        url = self._url(resource)
+        spec = resource.spec
+        if url is not None:
+            return self.poller.heard(resource.key)
+        if isinstance(spec, OrchestratorPoolSpec):
+            return reckoning.of_pool(observation, spec.sessions.max)
+        return Silence(
+            Reason.DESK_UNREACHABLE,
+            "the operator has not been told where the egress desk is: option --egress-desk",
+        )
+
+    def _url(self, resource: Resource) -> str | None:
+        """Where the demand of a fleet is asked for."""
+        spec, key = resource.spec, resource.key
+        if not isinstance(spec, OrchestratorPoolSpec):
+            return f"{self.egress_desk.rstrip('/')}/demand" if self.egress_desk else None
+        if spec.advertise.replicas == 0:
+            return None
+        return f"http://{key.name}.{key.namespace}.svc:{Port.DESK_HTTP}/demand"
+
+    def _past(self, resource: Resource) -> Past:
+        known = self._pasts.get(resource.key)
+        if known is not None and known[0] == resource.uid:
+            return known[1]
+        return remembering.past_of(resource.status.autoscaling if resource.status else None)

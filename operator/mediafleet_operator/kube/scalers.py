@@ -1,0 +1,185 @@
+"""Keeps the ScaledObject or HPA of a fleet, and reads what they say of themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mediafleet_common.api.autoscaling import Autoscaling, Engine
+from mediafleet_common.api.names import FIELD_MANAGER, Reason
+from mediafleet_operator.core.autoscaling.cron import BadScheduleError
+from mediafleet_operator.core.autoscaling.model import policy
+from mediafleet_operator.core.autoscaling.schedule import bounds
+from mediafleet_operator.core.model import FleetKey
+from mediafleet_operator.kube import paths
+from mediafleet_operator.kube.children import contains
+from mediafleet_operator.kube.client import Api, Json, Target
+from mediafleet_operator.kube.errors import ConflictError, GoneError, KubeError
+from mediafleet_operator.manifests import scaling
+from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.manifests.scaling import KINDS, Keda
+
+_log: Final = logging.getLogger(__name__)
+LOOK_SECONDS: Final = 15.0
+"""So often it is looked what KEDA or the HPA says, and whether somebody has changed the object."""
+DISCOVER_SECONDS: Final = 30.0
+"""So often it is looked whether the cluster knows ScaledObjects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What KEDA or the HPA say of themselves."""
+
+    active: bool
+    reason: Reason
+    why: str
+
+
+@dataclass(slots=True)
+class Scalers:
+    """Applies the scalers of fleets when they differ from what they ought to be."""
+
+    api: Api
+    keda: Keda
+    clock: Callable[[], float] = time.monotonic
+    _seen: dict[FleetKey, tuple[Json, float, Found]] = field(default_factory=dict)
+    """What each was last made to be, when it was last looked at, and what it said."""
+    _known: tuple[float, bool] | None = None
+    """When it was last looked whether there is KEDA, and whether there was."""
+    _tolerance: bool = True
+    """Whether the cluster has taken `tolerance` so far."""
+
+    async def keep(self, resource: Resource, asked: Autoscaling, now: float) -> Found:
+        """Bring a fleet's scaler to what it ought to be; what it says. `now`: Unix time.
+
+        Raises:
+            KubeError: it could not be read or written.
+        """
+        try:
+            limits = bounds(policy(asked), now)
+        except BadScheduleError as error:
+            return Found(False, Reason.SCHEDULE_INVALID, f"{error}. Nothing is changed.")
+        if asked.engine is Engine.KEDA:
+            if self.keda.address(resource) is None:
+                why = "The egress desk has no scaler: set chart value egress.scaler.enabled."
+                return Found(False, Reason.DESK_UNREACHABLE, why)
+            if not await self._knows_keda():
+                why = (
+                    "The cluster does not know ScaledObjects, so replicas stay as they are. "
+                    "Install KEDA, or set spec.autoscaling.engine to builtin."
+                )
+                return Found(False, Reason.KEDA_MISSING, why)
+            manifest = scaling.scaled_object(
+                resource, asked, limits, self.keda, tolerance=self._tolerance
+            )
+        else:
+            manifest = scaling.hpa(resource, asked, limits, tolerance=self._tolerance)
+        return await self._keep(resource, manifest, asked.engine)
+
+    async def remove(self, resource: Resource, engine: Engine) -> None:
+        """Delete what an engine worked by, if it is there and ours.
+
+        Raises:
+            KubeError: it could not be read or deleted.
+        """
+        if engine not in KINDS:
+            return
+        self.forget(resource.key)
+        target = self._target(resource, engine)
+        with contextlib.suppress(GoneError, ConflictError):
+            meta = (await self.api.get(target))["metadata"]
+            owners = [each.get("uid") for each in meta.get("ownerReferences") or ()]
+            if resource.uid in owners and "deletionTimestamp" not in meta:
+                await self.api.delete(target, meta["uid"], meta["resourceVersion"])
+
+    def forget(self, key: FleetKey) -> None:
+        """The fleet is gone, or has no scaler any more."""
+        self._seen.pop(key, None)
+
+    async def _keep(self, resource: Resource, manifest: Json, engine: Engine) -> Found:
+        seen = self._seen.get(resource.key)
+        now = self.clock()
+        if seen and seen[0] == manifest and now - seen[1] < LOOK_SECONDS:
+            return seen[2]
+        target = self._target(resource, engine)
+        try:
+            live = await self.api.get(target)
+        except GoneError:
+            live = {}
+        if not contains(live, manifest):
+            live = await self._apply(target, manifest)
+        found = said(engine, live)
+        self._seen[resource.key] = (manifest, now, found)
+        return found
+
+    async def _apply(self, target: Target, manifest: Json) -> Json:
+        try:
+            return await self.api.apply(target, manifest, FIELD_MANAGER)
+        except KubeError as error:
+            if not self._tolerance or "tolerance" not in str(error):
+                raise
+            # A cluster or KEDA from before the field: then 10 % it is, as the docs say.
+            _log.warning("tolerance is not known here, so the default of 10 %% holds: %s", error)
+            self._tolerance = False
+            return await self.api.apply(target, _without_tolerance(manifest), FIELD_MANAGER)
+
+    async def _knows_keda(self) -> bool:
+        now = self.clock()
+        if self._known is None or now - self._known[0] >= DISCOVER_SECONDS:
+            group = Target(f"/apis/{scaling.KEDA_API}", "discovery")
+            try:
+                listed = await self.api.get(group)
+            except GoneError:
+                listed = {}
+            names = {each.get("name") for each in listed.get("resources") or ()}
+            self._known = (now, "scaledobjects" in names)
+        return self._known[1]
+
+    def _target(self, resource: Resource, engine: Engine) -> Target:
+        version, kind = KINDS[engine]
+        manifest: dict[str, object] = {"apiVersion": version, "kind": kind}
+        return paths.of_manifest(manifest, resource.key.namespace, scaling.scaler_name(resource))
+
+
+def said(engine: Engine, live: Json) -> Found:
+    """What a ScaledObject or an HPA says in its conditions.
+
+    Types: kedacore/keda apis/keda/v1alpha1/condition_types.go, kubernetes autoscaling/v2.
+    """
+    conditions: Iterable[Any] = (live.get("status") or {}).get("conditions") or ()
+    by_type = {each.get("type"): each for each in conditions}
+    name = "KEDA" if engine is Engine.KEDA else "The HPA"
+    if engine is Engine.KEDA:
+        if _is(by_type, "Paused", "True"):
+            why = "KEDA is paused by an annotation autoscaling.keda.sh/paused on the ScaledObject."
+            return Found(False, Reason.PAUSED, why)
+        if _is(by_type, "Fallback", "True"):
+            why = "KEDA cannot learn the demand, so its fallback keeps the pods that there are."
+            return Found(False, Reason.DEMAND_UNKNOWN, why)
+    ready = by_type.get("Ready" if engine is Engine.KEDA else "ScalingActive")
+    if ready is None:
+        return Found(False, Reason.SCALER_NOT_READY, f"{name} has not looked at it yet.")
+    if ready.get("status") != "True":
+        if ready.get("reason") == "ScalingDisabled":
+            why = "The HPA does nothing while replicas is 0; scale it to 1 or more."
+            return Found(False, Reason.SCALER_NOT_READY, why)
+        return Found(False, Reason.SCALER_NOT_READY, f"{name} says: {ready.get('message') or ''}")
+    return Found(True, Reason.AUTOSCALING, f"{name} follows demand.")
+
+
+def _is(by_type: dict[Any, Any], name: str, status: str) -> bool:
+    return (by_type.get(name) or {}).get("status") == status
+
+
+def _without_tolerance(manifest: Any) -> Any:
+    if isinstance(manifest, dict):
+        return {
+            key: _without_tolerance(each) for key, each in manifest.items() if key != "tolerance"
+        }
+    return (
+        [_without_tolerance(each) for each in manifest] if isinstance(manifest, list) else manifest
+    )
