@@ -50,6 +50,15 @@ def nowhere(reason: Refusal, request: Request, cores: float) -> RefusedError:
             return RefusedError(Code.UNAVAILABLE, reason, sentence)
 
 
+def told(info: bytes) -> tuple[str, bytes]:
+    """The egress id in an `EgressInfo`, and that without what may hold secrets.
+
+    Raises:
+        DecodeError: it is no `EgressInfo`.
+    """
+    return livekit.EgressInfo.FromString(info).egress_id, without_request(info)
+
+
 def without_request(answer: bytes) -> bytes:
     """An `EgressInfo` without what may hold secrets: fit to be kept in Redis."""
     try:

@@ -11,6 +11,7 @@ import logging
 import time
 from typing import Final
 
+from mediafleet_common.api.egress_fleet import WhenFull
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.requests import (
     Request,
@@ -71,8 +72,21 @@ class Desk:
 
     def _affinity(self, message: envelope.Request) -> float | None:
         request = _read(message)
-        accepting = self._tools.pods.accepting(request.kind, request.room)
-        return _GLADLY if accepting else None
+        fleets = self._tools.pods.accepting(request.kind, request.room)
+        return _GLADLY if fleets and not self._leaves_to_others(request, fleets) else None
+
+    def _leaves_to_others(self, request: Request, fleets: list[Fleet]) -> bool:
+        """Whether egress workers outside of fleets are to have it: there is no room here."""
+        tools = self._tools
+        silent = all(fleet.placement.when_full is WhenFull.SILENT for fleet in fleets)
+        if not silent and not tools.strangers.are_there:
+            return False
+        # Whoever asks again for what was started here must not have it started elsewhere.
+        known = request.egress_id in self._tries or tools.store.knows(request.egress_id)
+        if known or tools.placer.could(request):
+            return False
+        tools.metrics.silences.labels(label(fleets[0])).inc()
+        return True
 
     async def _answer(self, message: envelope.Request) -> bytes:
         request = _read(message)

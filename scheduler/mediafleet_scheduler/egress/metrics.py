@@ -33,6 +33,17 @@ class EgressMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.silences: Final = Counter(
+            "mediafleet_silences",
+            "StartEgress that a full fleet left to egress workers outside of fleets.",
+            ["fleet"],
+            registry=registry,
+        )
+        self.strangers: Final = Counter(
+            "mediafleet_strangers_grants",
+            "StartEgress that was given to egress workers outside of fleets.",
+            registry=registry,
+        )
         self.queue_seconds: Final = Histogram(
             "mediafleet_queue_seconds",
             "How long requests waited for room, those that were refused in the end included.",

@@ -77,6 +77,8 @@ class Wish:
     excluded: Collection[str] = ()
     """Uids of pods that will not have it."""
     found: asyncio.Future[Found] = field(init=False)
+    waited: bool = False
+    """Whether it did not find room at once."""
     claiming: bool = False
     """Whether Redis is being asked for its place."""
 
@@ -141,6 +143,7 @@ class Placer:
             StoreError: Redis could not be asked, or others were always faster.
         """
         wish.again()
+        wish.waited = True
         self._patient[wish.request.egress_id] = wish
         self.wake()
         try:

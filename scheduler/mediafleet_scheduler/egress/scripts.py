@@ -145,7 +145,7 @@ local function finish(id, token, record, keep, ended)
   redis.call('HDEL', jobs, id)
   if record == '' then record = live end
   if keep ~= '0' then redis.call('SET', ended, record, 'EX', keep) end
-  write('end', id, before['fleet'], '')
+  write('end', id, before['fleet'], keep ~= '0' and 'over' or '')
 end
 
 local function keep(id, token, record)

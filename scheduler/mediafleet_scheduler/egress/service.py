@@ -17,6 +17,7 @@ from mediafleet_scheduler.egress.connecting import Commands
 from mediafleet_scheduler.egress.desk import Desk
 from mediafleet_scheduler.egress.ends import Ends
 from mediafleet_scheduler.egress.forwarding import SERVICE, Forwarder
+from mediafleet_scheduler.egress.infos import Infos
 from mediafleet_scheduler.egress.io_info import IO_SERVICE, IoInfo
 from mediafleet_scheduler.egress.losing import LostJobs, Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
@@ -27,6 +28,7 @@ from mediafleet_scheduler.egress.scraping import Scraper
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.egress.starting import Tools
 from mediafleet_scheduler.egress.store import Store
+from mediafleet_scheduler.egress.strangers import FAMILY, Strangers
 from mediafleet_scheduler.egress.sweeping import Sweeper
 from mediafleet_scheduler.egress.trusting import Trust
 from mediafleet_scheduler.psrpc.bus import Bus
@@ -103,6 +105,9 @@ class EgressService:
         rpc = await stack.enter_async_context(self._client(SERVICE))
         scraper = Scraper(self.pods, self.ledger, metrics, settings)
         await stack.enter_async_context(scraper)
+        io = IoInfo(await stack.enter_async_context(self._client(IO_SERVICE)))
+        infos = Infos(io, settings.info_wait_seconds, self._bad_message)
+        strangers = Strangers(metrics, settings.strangers_seconds)
         placer = Placer(self.pods, self.ledger, self._store, random.Random())
         queue = Queue(self.ledger, placer, self._clerk, settings)
         stack.callback(queue.close)
@@ -113,6 +118,8 @@ class EgressService:
             queue=queue,
             forwarder=Forwarder(rpc, metrics, settings),
             client=rpc,
+            infos=infos,
+            strangers=strangers,
             clerk=self._clerk,
             metrics=metrics,
             settings=settings,
@@ -129,9 +136,10 @@ class EgressService:
         self._tasks.append(asyncio.create_task(self._clerk.run(), name="clerk"))
         ends = Ends(self.ledger, self._clerk, placer.wake, self._bad_message)
         await ends.listen(self._bus)
-        server = Server(self._bus, SERVICE, on_bad_message=self._bad_message)
+        await infos.listen(self._bus)
+        await strangers.listen(self._bus)
+        server = Server(self._bus, SERVICE, on_bad_message=self._bad_message, family=FAMILY)
         desk = Desk(server, tools)
-        io = IoInfo(await stack.enter_async_context(self._client(IO_SERVICE)))
         self.losses = LostJobs(self.pods, self._store, self._clerk, io, self._tell, metrics)
         stack.push_async_callback(self.losses.close)
         self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)

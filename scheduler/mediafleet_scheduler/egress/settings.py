@@ -34,6 +34,10 @@ class Settings:
     after 10."""
     start_allowance_seconds: float = 2.0
     """What of that is left to the pod that starts the job; no wait is longer."""
+    strangers_seconds: float = 300.0
+    """Egress workers outside of fleets count as there for so long after one took a request."""
+    info_wait_seconds: float = 1.0
+    """How long livekit-server is asked what it knows of a job."""
     queue_look_seconds: float = 0.1
     """How often the line is looked at while somebody waits and nothing happens."""
     shun_seconds: float = 2.0

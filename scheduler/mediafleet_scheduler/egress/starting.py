@@ -23,6 +23,7 @@ from mediafleet_scheduler.egress import answers
 from mediafleet_scheduler.egress.answers import RefusedError
 from mediafleet_scheduler.egress.clerk import Clerk
 from mediafleet_scheduler.egress.forwarding import Forwarded, Forwarder, Outcome, fault_of
+from mediafleet_scheduler.egress.infos import Infos
 from mediafleet_scheduler.egress.listing import list_active
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.placing import Known, Nowhere, Placed, Placer, Wish
@@ -31,6 +32,7 @@ from mediafleet_scheduler.egress.queueing import Queue
 from mediafleet_scheduler.egress.records import Record
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.egress.store import Claim, Store, StoreError
+from mediafleet_scheduler.egress.strangers import Strangers
 from mediafleet_scheduler.psrpc import envelope
 from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
@@ -48,6 +50,8 @@ class Tools:
     store: Store
     placer: Placer
     queue: Queue
+    infos: Infos
+    strangers: Strangers
     forwarder: Forwarder
     client: Client
     clerk: Clerk
@@ -87,13 +91,14 @@ class Try:
             if self._tried and (tries >= _PATIENT_ATTEMPTS or left < 0):
                 self._release()
                 raise self._nobody_bid()
+            wish = self._wish()
             try:
-                found = await self._tools.queue.place(self._wish())
+                found = await self._tools.queue.place(wish)
             except StoreError as error:
                 self._tools.metrics.ledger_errors.labels("claim").inc()
                 self._release()  # It may have been done all the same.
                 raise RefusedError(Code.UNAVAILABLE, answers.LEDGER, str(error)) from error
-            if self._place is None and not self._tried:
+            if self._place is None and not self._tried and not wish.waited:
                 waited = time.monotonic() - self._began
                 self._tools.metrics.decision_seconds.observe(waited)
             match found:
@@ -107,7 +112,7 @@ class Try:
                     self._go_round_or_refuse(found)
                     continue
             if answer is not None:
-                return answer
+                return answer or await self._told()
 
     def _wish(self) -> Wish:
         """A place on a pod that was not tried, now or, if there is a queue, later."""
@@ -119,7 +124,10 @@ class Try:
         return Wish(self._request, self._token, self._came, self._since, until, self._tried)
 
     async def _hand_over(self, place: Placed) -> bytes | None:
-        """Give the request to the pod; `None`: it runs not there and may go to another."""
+        """Give the request to the pod; `None`: it runs not there and may go to another.
+
+        An empty answer: it runs, and the pod's own words are not known.
+        """
         patient = self._patient_tries is not None
         forwarded = await self._forwarded(place.job, patient)
         if forwarded.outcome in (Outcome.NO_ANSWER, Outcome.TOO_LATE):
@@ -155,7 +163,7 @@ class Try:
         return self._over(job, error)
 
     def _started(self, job: Job, server_id: str | None, answer: bytes) -> bytes:
-        kept = answers.without_request(answer) or answers.starting(self._request)
+        kept = answers.without_request(answer) or self._tools.infos.heard(job.egress_id)
         now = time.time()
         record = Record(replace(job, started_at=now, server_id=server_id), kept)
         self._tools.clerk.note(self._tools.store.started(record))
@@ -166,6 +174,11 @@ class Try:
             seconds = time.monotonic() - self._began
             metrics.placement_seconds.labels(label(fleet)).observe(seconds)
         return answer or kept
+
+    async def _told(self) -> bytes:
+        """What others know of a job that runs or ran, whose answer is not known here."""
+        told = await self._tools.infos.of(self._request.egress_id)
+        return told or answers.starting(self._request)
 
     def _over(self, job: Job, error: PsrpcError) -> bytes:
         """It failed for good; whoever asks for the same id again is told the same."""
@@ -206,7 +219,7 @@ class Try:
             if record.error is not None:
                 raise record.error
             if known.over or record.job.started_at is not None:
-                return record.answer or answers.starting(self._request)
+                return record.answer
             answer, sure = await self._find_out(record.job)
             if sure:
                 return answer

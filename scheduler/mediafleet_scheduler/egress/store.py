@@ -39,6 +39,7 @@ KEEP_LEDGER_SECONDS: Final = 7 * 86400
 _CALL_SECONDS: Final = 5.0
 _ATTEMPTS: Final = 3
 _MAX_OWN: Final = 1000
+_MAX_OVER: Final = 20_000
 _UNSEEN: Final = ("lost", "behind")
 _MOVED: Final = "moved"
 
@@ -96,6 +97,7 @@ class Store:
         self._records: dict[str, Record] = {}
         self._servers: dict[str, tuple[float, str]] = {}
         self._own: dict[str, Record] = {}
+        self._over: dict[str, None] = {}
         # Jobs that are gone while Redis has not been told: token of the try, empty for any.
         self._gone: dict[str, str] = {}
         self._opening = asyncio.Lock()
@@ -105,6 +107,10 @@ class Store:
     def records(self) -> dict[str, Record]:
         """The record of every job that is pending or started, by egress id."""
         return self._records
+
+    def knows(self, egress_id: str) -> bool:
+        """Whether an id was used lately, as far as this desk has seen."""
+        return egress_id in self._records or egress_id in self._over
 
     async def open(self, lost: bool = False) -> None:
         """Read the whole ledger; where there is none or it is `lost`, make it of what is known.
@@ -276,6 +282,10 @@ class Store:
         if operation == "end":
             self._records.pop(egress_id, None)
             self._ledger.drop(egress_id)
+            if record:
+                self._over[egress_id] = None
+                if len(self._over) > _MAX_OVER:
+                    del self._over[next(iter(self._over))]
             return
         if operation == "leave":
             self._ledger.leave(egress_id)

@@ -110,7 +110,8 @@ class Sweeper:
             return verdict
         self.suspected.pop(egress_id, None)
         if verdict is Verdict.CONFIRM:
-            running = Record(replace(job, started_at=asked_at, server_id=server_id))
+            started = replace(job, started_at=asked_at, server_id=server_id)
+            running = Record(started, tools.infos.heard(egress_id))
             tools.clerk.note(tools.store.started(running))
         elif verdict.ends:
             tools.metrics.ends.labels(verdict).inc()

@@ -1,4 +1,7 @@
-"""Identifiers as psrpc makes them: a prefix and twelve letters and digits."""
+"""Identifiers as psrpc makes them: a prefix and twelve letters and digits.
+
+Peers compare them and read nothing in them.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,14 @@ def client_id() -> str:
     return _made("CLI_")
 
 
-def server_id() -> str:
-    """A new server's."""
-    return _made("SRV_")
+def server_id(family: str = "") -> str:
+    """A new server's; one of a family can be told from others by its id (`is_of_family`)."""
+    return _made(f"SRV_{family}_" if family else "SRV_")
+
+
+def is_of_family(server: str, family: str) -> bool:
+    """Whether a server id was made for a family."""
+    return server.startswith(f"SRV_{family}_")
 
 
 def request_id() -> str:

@@ -52,8 +52,9 @@ class Server:
         *,
         on_bad_message: OnBadMessage = log_bad_message,
         now_ns: Callable[[], int] = time.time_ns,
+        family: str = "",
     ) -> None:
-        self.server_id: Final = identifiers.server_id()
+        self.server_id: Final = identifiers.server_id(family)
         self.bus: Final = bus
         self.service: Final = service
         self.on_bad_message: Final = on_bad_message

@@ -1,0 +1,173 @@
+"""What a client hears when a fleet is full, or when it asks again for what runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import redis.asyncio as redis
+from livekit.protocol import egress as livekit
+from tests.real.scene import QUICK, Scene, counted, eventually, fleet, scene, track, web
+
+from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType, WhenFull
+from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.ledger import Ledger
+from mediafleet_scheduler.core.rooms import room_names
+from mediafleet_scheduler.directory.views import EgressView, Fleet
+from mediafleet_scheduler.egress.records import Record
+from mediafleet_scheduler.egress.store import Store
+from mediafleet_scheduler.egress.strangers import GRANTS
+from mediafleet_scheduler.psrpc.bus import MemoryBus
+from mediafleet_scheduler.psrpc.envelope import Grant, Request, encode
+from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, NoBidError
+from mediafleet_scheduler.psrpc.server import Server
+
+
+@pytest.fixture
+async def stage(commands: redis.Redis) -> AsyncIterator[Scene]:
+    async with scene(MemoryBus(), commands) as made:
+        yield made
+
+
+def that(when_full: WhenFull, *names: str) -> Fleet:
+    return replace(fleet(*names, cpus=4.0), placement=Placement(when_full=when_full))
+
+
+async def full_beside_stock(stage: Scene, when_full: WhenFull = WhenFull.REFUSE) -> None:
+    """A fleet of one pod, and a stock worker on the topic where the desk stands."""
+    await stage.standin("pod-0", 4.0)
+    await stage.standin("stock", 4.0, upstream=True)
+    stage.directory.publish(EgressView((that(when_full, "pod-0"),)))
+
+
+async def test_a_silent_fleet_leaves_what_it_has_no_room_for_to_others(stage: Scene) -> None:
+    await full_beside_stock(stage, WhenFull.SILENT)
+    async with stage.desk() as desk:
+        for _ in range(2):
+            assert (await stage.start(web())).error is None
+        assert stage.jobs == {"pod-0": 1, "stock": 1}
+        assert counted(desk, "mediafleet_silences_total", fleet="rec") == 1
+        with pytest.raises(NoBidError):
+            await stage.start(web())
+
+
+async def test_a_fleet_that_refuses_is_silent_while_strangers_take_requests(stage: Scene) -> None:
+    await full_beside_stock(stage)
+    async with stage.desk() as desk:
+        await stage.start(web())
+        refused = await stage.start(web())
+        assert refused.error is not None
+        assert refused.error.code is Code.RESOURCE_EXHAUSTED
+        stage.bus.publish(GRANTS, encode(Grant("REQ_1", "SRV_abcdefghijkl")))
+        assert (await stage.start(web())).error is None
+        assert stage.jobs == {"pod-0": 1, "stock": 1}
+        assert counted(desk, "mediafleet_strangers_grants_total") >= 1
+
+
+async def test_the_grants_of_other_desks_are_no_strangers(stage: Scene) -> None:
+    await stage.fleet("pod-0")
+    async with stage.desk() as one, stage.desk() as two:
+        await stage.burst(*(track() for _ in range(10)))
+        for desk in (one, two):
+            assert counted(desk, "mediafleet_strangers_grants_total") == 0
+
+
+async def test_what_runs_here_is_never_left_to_others(stage: Scene) -> None:
+    await full_beside_stock(stage, WhenFull.SILENT)
+    async with stage.desk():
+        await stage.start(web("EG_x"))
+    async with stage.desk() as desk:
+        assert (await stage.start(web("EG_x"))).error is None
+        stage.standins["pod-0"].stop_all()
+        await eventually(lambda: not desk.ledger.jobs)
+        assert (await stage.start(web())).error is None, "the pod is full again"
+        await desk.settled()
+        again = await stage.start(web("EG_x"))
+        assert again.error is None
+    assert stage.started.count("EG_x") == 1
+    assert stage.jobs["stock"] == 0
+
+
+async def test_rooms_and_priority_say_which_fleet_takes_what(stage: Scene) -> None:
+    for name in ("a", "b", "vip"):
+        await stage.standin(name, 4.0)
+    first = replace(fleet("b", cpus=4.0, name="b"), priority=1)
+    vip = replace(fleet("vip", cpus=4.0, name="vip"), priority=2, rooms=room_names(["vip-*"]))
+    stage.directory.publish(EgressView((fleet("a", cpus=4.0, name="a"), first, vip)))
+    async with stage.desk():
+        request = web()
+        request.room_name = "vip-1"
+        await stage.start(request)
+        await stage.start(web())
+        assert stage.jobs == {"a": 0, "b": 1, "vip": 1}
+        request = web()
+        request.room_name = "vip-2"
+        await stage.start(request)
+        assert stage.jobs == {"a": 1, "b": 1, "vip": 1}, "a full fleet leaves it to the next"
+
+
+async def test_a_room_that_no_fleet_takes_gets_no_bid(stage: Scene) -> None:
+    await stage.standin("pod-0")
+    only = replace(fleet("pod-0"), rooms=room_names(["vip-*"]))
+    stage.directory.publish(EgressView((only,)))
+    async with stage.desk():
+        with pytest.raises(NoBidError):
+            await stage.start(track())
+
+
+async def test_a_retry_is_told_what_the_pod_told_livekit_server(stage: Scene) -> None:
+    await stage.standin("pod-0", silent=True)
+    stage.directory.publish(EgressView((fleet("pod-0"),)))
+    async with stage.desk(replace(QUICK, forward_seconds=0.3, least_forward_seconds=0.0)) as desk:
+        with pytest.raises(NoAnswerError):
+            await stage.start(track("EG_x"), seconds=0.3)
+        await eventually(lambda: desk.ledger.jobs["EG_x"].started_at is not None)
+        answer = await stage.start(track("EG_x"))
+    info = livekit.EgressInfo.FromString(answer.payload)
+    assert (info.egress_id, info.room_name) == ("EG_x", "room")
+    assert not info.HasField("track"), "without the request, which may hold secrets"
+
+
+async def test_a_retry_is_told_what_livekit_server_knows_when_nothing_was_heard(
+    stage: Scene,
+) -> None:
+    await stage.standin("pod-0")
+    stage.directory.publish(EgressView((fleet("pod-0"),)))
+    store = Store(stage.commands, Ledger())
+    await store.open()
+    job = Job("EG_x", "/rec", "pod-0", "pod-0", "pod-0", RequestType.TRACK, 0.5, "t", 1.0)
+    await store.claim([(job, "")])
+    await store.write([store.started(Record(replace(job, started_at=2.0)))])
+
+    async def tell(request: Request) -> bytes:
+        info = livekit.EgressInfo(egress_id="EG_x", room_name="from the server", started_at=7)
+        answer: bytes = info.SerializeToString()
+        return answer
+
+    async with Server(stage.bus, "IOInfo") as server, stage.desk():
+        await server.register("GetEgress", tell)
+        answer = await stage.start(track("EG_x"))
+    assert livekit.EgressInfo.FromString(answer.payload).room_name == "from the server"
+
+
+async def test_the_mode_changes_under_load_and_no_request_is_lost(stage: Scene) -> None:
+    names = [f"pod-{n}" for n in range(8)]
+    made = await stage.fleet(*names, mode=Mode.SPREAD)
+    packed = replace(made, placement=made.placement.model_copy(update={"mode": Mode.PACK}))
+    async with stage.desk() as one, stage.desk() as two:
+        first = await stage.burst(*(track() for _ in range(40)))
+        assert set(stage.jobs.values()) == {5}
+        stage.directory.publish(EgressView((packed,)))
+        second = await stage.burst(*(track() for _ in range(40)))
+        assert [answer.error for answer in first + second] == [None] * 80
+        placed = {
+            mode: sum(
+                counted(desk, "mediafleet_placements_total", fleet="rec", mode=mode, type="track")
+                for desk in (one, two)
+            )
+            for mode in Mode
+        }
+        assert placed == {Mode.SPREAD: 40, Mode.PACK: 40, Mode.TYPE_AWARE: 0}
+    assert len(set(stage.started)) == 80
+    assert sorted(stage.jobs.values()) == [5, 5, 5, 5, 5, 17, 19, 19]
