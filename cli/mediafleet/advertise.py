@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import grpc
 
     from mediafleet_scheduler.advertise.desk import Serving
+    from mediafleet_scheduler.directory.kube_conditions import PoolConditions
     from mediafleet_scheduler.directory.views import Directory, PoolView
 
 
@@ -88,6 +89,7 @@ def advertise(
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_scheduler.advertise.desk import Settings, serve
         from mediafleet_scheduler.advertise.probing import Manner
+        from mediafleet_scheduler.directory.sourced import SourcedDirectory
         from mediafleet_scheduler.scaler import serving as keda
 
         credentials = None
@@ -100,6 +102,7 @@ def advertise(
         chosen = keda.options(
             scaler, scaler_cert, scaler_key, scaler_client_ca, plaintext=scaler_plaintext
         )
+        directory = SourcedDirectory(_own_nodes(nodes, pool))
         settings = Settings(
             listen,
             http,
@@ -108,21 +111,27 @@ def advertise(
             own_urls=own,
             scaler=chosen,
             region_database=region_database,
+            sources=directory.states,
+            writer=_writer(pool),
         )
 
         def on_ready(serving: Serving) -> None:
             said = scaler_part(scaler, serving.scaler_port, scaler_plaintext)
             typer.echo(_ready_line(serving, settings.listen, settings.http, plaintext) + said)
 
-        await serve(settings, _directory(nodes, pool), stop, on_ready)
+        await serve(settings, directory, stop, on_ready)
 
     raise typer.Exit(run(main))
 
 
-def _directory(nodes: Path | None, pool: str | None) -> Directory[PoolView]:
-    from mediafleet_scheduler.directory.sourced import SourcedDirectory
+def _writer(pool: str | None) -> PoolConditions | None:
+    """Who puts our conditions on the pool, where there is one."""
+    if pool is None:
+        return None
+    from mediafleet_scheduler.directory.kube_conditions import PoolConditions
 
-    return SourcedDirectory(_own_nodes(nodes, pool))
+    namespace, _, name = pool.partition("/")
+    return PoolConditions(namespace, name)
 
 
 def _own_nodes(nodes: Path | None, pool: str | None) -> Directory[PoolView]:

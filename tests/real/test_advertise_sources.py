@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 from aiohttp import web
@@ -65,6 +66,12 @@ class Desk:
         await until(told)
         return time.monotonic() - began
 
+    async def condition(self, name: str) -> tuple[str, str]:
+        url = self.list_url.replace("/orchestrators", "/conditions")
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            found = {each["type"]: each for each in await response.json()}[name]
+        return found["status"], found["reason"]
+
     def metric(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"mediafleet_{name}", labels)
 
@@ -95,7 +102,7 @@ async def desk(
     ready: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
     file = FileDirectory[NodesFile, PoolView](path, NodesFile, pool_view, registry)
     directory = SourcedDirectory(file, registry, READ_SECONDS)
-    settings = Settings("127.0.0.1:0", f"127.0.0.1:{port}", None)
+    settings = Settings("127.0.0.1:0", f"127.0.0.1:{port}", None, sources=directory.states)
     task = asyncio.create_task(serve(settings, directory, stop, ready.set_result, registry))
     try:
         serving = await asyncio.wait_for(ready, DEADLINE_SECONDS)
@@ -163,9 +170,12 @@ async def test_a_source_that_dies_is_kept_and_then_dropped_and_comes_back(
 
         await until(noticed)
         assert await all_.nodes() == both
+        assert await all_.condition("SourcesReady") == ("False", "SourceAway")
         assert await all_.lists(fixed) > 0.5
+        assert await all_.condition("SourcesReady") == ("False", "SourceDropped")
         async with desk(tmp_path / "one", a, port=port):
             await all_.lists(*both)
+            assert await all_.condition("SourcesReady") == ("True", "SourcesRead")
     assert len([text for text in caplog.messages if "source one cannot be read" in text]) == 1
 
 

@@ -77,6 +77,22 @@ def test_a_pool_says_how_many_may_be_listed_and_when_the_list_changes() -> None:
     assert first.list_hash != second.list_hash
 
 
+def test_addresses_that_the_advertiser_finds_silent_make_address_ready_unknown() -> None:
+    told = ConditionStatus(
+        type="AddressVerified",
+        status="False",
+        last_transition_time="2026-01-01T00:00:00Z",
+        reason="AddressUnverified",
+        message="The pod of rec-0 answers and its address does not.",
+    )
+    addressed = observe(fleet(1, key=POOL), [pod(0, address="https://a:1")])
+    found = condition(status_of(addressed, FleetStatus(conditions=[told])), Condition.ADDRESS_READY)
+    assert (found.status, found.reason, found.message) == ("Unknown", told.reason, told.message)
+    nameless = observe(fleet(1, key=POOL), [pod(0, address=None)])
+    status = status_of(nameless, FleetStatus(conditions=[told]))
+    assert condition(status, Condition.ADDRESS_READY).status == "False"
+
+
 def test_a_status_stays_small() -> None:
     pods = [pod(slot) for slot in range(MAX_PODS + 50)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -38,6 +38,8 @@ def conditions(
         finding = find(observation, plan)
         if finding is None:
             continue
+        if name is Condition.ADDRESS_READY:
+            finding = _as_verified(finding, known)
         before = known.get(name.value)
         moved = before is None or before.status != finding.status
         result.append(
@@ -55,6 +57,14 @@ def conditions(
     # What others say of the fleet (the desks, an autoscaler) is theirs to change.
     ours = {name.value for name in _FINDERS}
     return result + [each for each in known.values() if each.type not in ours]
+
+
+def _as_verified(finding: Finding, known: Mapping[str, ConditionStatus]) -> Finding:
+    """That every address is known is not yet that it answers: the advertiser asks."""
+    said = known.get(Condition.ADDRESS_VERIFIED.value)
+    if finding.status != "True" or said is None or said.status != "False":
+        return finding
+    return Finding("Unknown", Reason.ADDRESS_UNVERIFIED, said.message)
 
 
 def _ready(observation: Observation, plan: Plan) -> Finding:

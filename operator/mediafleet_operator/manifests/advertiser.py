@@ -34,6 +34,12 @@ def manifests(resource: Resource, product: Product) -> list[Manifest]:
             "resources": [PLURALS[Kind.ORCHESTRATOR_POOL]],
             "verbs": ["get", "list", "watch"],
         },
+        {
+            "apiGroups": [GROUP],
+            "resources": [f"{PLURALS[Kind.ORCHESTRATOR_POOL]}/status"],
+            "resourceNames": [resource.key.name],
+            "verbs": ["patch"],
+        },
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     ]
     rbac = "rbac.authorization.k8s.io"

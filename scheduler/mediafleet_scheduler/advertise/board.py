@@ -87,6 +87,16 @@ class Board:
         """The loads of nodes, as far as they are known."""
         return self._loads.rooms
 
+    @property
+    def unverified(self) -> list[str]:
+        """Names of nodes whose pods answer and whose addresses do not."""
+        health = self._health()
+        return [
+            node.name
+            for node in (self._view.nodes if self._view else ())
+            if (each := health.get(node_key(node))) and each.alive and not each.verified
+        ]
+
     async def ready(self) -> None:
         """Wait for the first notice."""
         await self._ready.wait()

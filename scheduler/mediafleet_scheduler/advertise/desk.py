@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from mediafleet_common.serving.grpc_server import GrpcServer
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.advertise.board import Board
+from mediafleet_scheduler.advertise.conditions import Conditions, Sources, Writer, keep_writing
 from mediafleet_scheduler.advertise.demanding import read
 from mediafleet_scheduler.advertise.gateways import Gateways
 from mediafleet_scheduler.advertise.geography import Geography
@@ -42,6 +43,10 @@ class Settings:
     """Where the desk itself is reached, beside `advertise.urls`: no work can be done there."""
     scaler: ScalerOptions | None = None
     """`None`: KEDA is not answered."""
+    sources: Sources = dict
+    """How the reading of the pool's sources goes."""
+    writer: Writer | None = None
+    """Puts conditions on the resource; `None`: there is none."""
     region_database: Path | None = None
     """In MaxMind's format, for `advertise.regions` by country."""
 
@@ -85,7 +90,12 @@ async def serve(
         stack.push_async_callback(board.close)
         stack.push_async_callback(head.close)
         outlook = Outlook(lambda: read(board))
-        routes = [orchestrators_route(board, geography), demand_route(outlook)]
+        conditions = Conditions(board, head, settings.sources)
+        routes = [
+            orchestrators_route(board, geography),
+            demand_route(outlook),
+            conditions.route(),
+        ]
         http = HttpServer(settings.http, ready, routes=routes, registry=registry)
         await stack.enter_async_context(http)
         rpc = GrpcServer(settings.listen, [handler(desk)], settings.credentials)
@@ -97,9 +107,17 @@ async def serve(
             following = tasks.create_task(directory.run())
             told = Serving(board, rpc.port, http.port, scaler)
             telling = tasks.create_task(_tell(told, on_ready))
+            writing = tasks.create_task(_write(conditions, settings.writer, metrics))
             await stop.wait()
+            writing.cancel()
             following.cancel()
             telling.cancel()
+
+
+async def _write(conditions: Conditions, writer: Writer | None, metrics: AdvertiseMetrics) -> None:
+    if writer is not None:
+        await conditions.board.ready()
+        await keep_writing(conditions, writer, metrics)
 
 
 async def _tell(serving: Serving, on_ready: Callable[[Serving], None]) -> None:

@@ -80,9 +80,9 @@ class Head:
         """Why its answers cannot be passed on, until it says otherwise or is another one."""
 
     @property
-    def complaint(self) -> str | None:
-        """What is wrong with it now, as a sentence."""
-        return self.mistake or self._away
+    def away(self) -> str | None:
+        """Why it cannot be asked, if so."""
+        return self._away
 
     def take(self, view: PoolView) -> None:
         """Speak for the head of this pool from now on."""

@@ -76,6 +76,12 @@ class AdvertiseMetrics:
             "Since the list was last made anew, as any news of a node does; 0 before the first.",
             registry=registry,
         )
+        self.condition_writes = Counter(
+            "mediafleet_condition_writes",
+            "Times that conditions were written to the resource, by result.",
+            ["result"],
+            registry=registry,
+        )
         self.head_up = Gauge(
             "mediafleet_head_up",
             "Whether the head that we speak for answers; 0 also where there is none.",

@@ -70,9 +70,14 @@ def addresses(body: bytes) -> tuple[tuple[str, ...], int]:
 
 def current(source: Source, told: Told | None, now: float) -> tuple[str, ...]:
     """What a source stands for now: its fixed URLs, and its list while that is not too old."""
-    if told is None or now - told.at > source.stale_after_seconds:
+    if told is None or is_stale(source, told, now):
         return source.urls
     return (*source.urls, *told.urls)
+
+
+def is_stale(source: Source, told: Told, now: float) -> bool:
+    """Whether a list is too old to count."""
+    return now - told.at > source.stale_after_seconds
 
 
 def merged(

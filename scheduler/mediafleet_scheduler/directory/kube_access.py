@@ -87,6 +87,33 @@ async def list_all(
     return min(version for version, _ in lists), [raw for _, raws in lists for raw in raws]
 
 
+async def apply_status(
+    collection: Collection, namespace: str, name: str, manager: str, body: Mapping[str, Any]
+) -> None:
+    """Server-side apply to the status of one object: only the fields in `body` become ours.
+
+    Raises:
+        ApiAwayError: with the reason.
+    """
+    try:
+        info = login(kopf.OperatorSettings())
+        connector = aiohttp.TCPConnector(ssl=info.as_ssl_context())
+        headers = {**info.as_http_headers(), "Content-Type": "application/apply-patch+yaml"}
+        path = f"{collection.path(namespace)}/{name}/status"
+        query = {"fieldManager": manager, "force": "true"}
+        async with (
+            aiohttp.ClientSession(
+                info.server, connector=connector, headers=headers, timeout=_TIMEOUT
+            ) as session,
+            session.patch(path, params=query, data=json.dumps(body)) as response,
+        ):
+            if response.status not in (200, 201):
+                text = await response.text()
+                raise ApiAwayError(f"PATCH {path}: HTTP {response.status}: {text[:200]}")
+    except (TimeoutError, aiohttp.ClientError, OSError, kopf.LoginError) as error:
+        raise ApiAwayError(str(error) or type(error).__name__) from error
+
+
 async def _pages(session: aiohttp.ClientSession, path: str, selector: str) -> tuple[int, list[Raw]]:
     items: list[Raw] = []
     query = {"limit": _PAGE, **({"labelSelector": selector} if selector else {})}

@@ -15,11 +15,13 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from mediafleet_common.probes.polling import FetchError, client, fetch
 from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.core.findings import SourceState
 from mediafleet_scheduler.core.sources import (
     NotAListError,
     Told,
     addresses,
     current,
+    is_stale,
     merged,
 )
 from mediafleet_scheduler.directory.publishing import Publisher
@@ -68,6 +70,16 @@ class SourcedDirectory(Publisher[PoolView]):
             ["source"],
             registry=registry,
         )
+
+    def states(self) -> dict[str, SourceState]:
+        """How the reading of each list goes, by name of the source."""
+        return {source.name: self._state(source) for source in self._tasks}
+
+    def _state(self, source: Source) -> SourceState:
+        told = self._told.get(source.name)
+        now = asyncio.get_running_loop().time()
+        dropped = told is None or is_stale(source, told, now)
+        return SourceState(self._complaints.get(source.name), dropped)
 
     async def run(self) -> None:
         """Follow the pool and its sources until cancelled."""

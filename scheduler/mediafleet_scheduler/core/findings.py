@@ -1,0 +1,114 @@
+"""What an advertiser finds wrong with its pool that nobody else can see. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from mediafleet_common.api.advertise import Advertise, HeadFallback, Probe
+from mediafleet_common.api.names import Condition, Reason
+
+_NAMED: Final = 5
+"""So many names a message holds; it has to stay readable."""
+_CHARACTERS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How the reading of one source's list goes."""
+
+    complaint: str | None = None
+    """Why it cannot be read."""
+    dropped: bool = False
+    """Whether its last list is too old to count."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadState:
+    """How the head is."""
+
+    away: str | None = None
+    mistake: str | None = None
+    """Why its answers cannot be passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One condition; the message moves only when there is something else to say."""
+
+    type: Condition
+    status: Literal["True", "False"]
+    reason: Reason
+    message: str
+
+
+def findings(
+    advertise: Advertise,
+    sources: Mapping[str, SourceState],
+    head: HeadState,
+    unverified: Sequence[str],
+) -> tuple[Finding, ...]:
+    """The conditions of those parts of `advertise` that are in use."""
+    found = []
+    if any(source.list_url is not None for source in advertise.sources):
+        found.append(_sources(advertise, sources))
+    if advertise.head is not None:
+        found.append(_head(advertise, head))
+    if advertise.probe is Probe.POD:
+        found.append(_addresses(advertise, unverified))
+    return tuple(found)
+
+
+def unused(type_: Condition) -> Finding:
+    """What to say of a part that was in use and is not any more."""
+    return Finding(type_, "True", Reason.NOT_USED, "Not in use.")
+
+
+def _sources(advertise: Advertise, states: Mapping[str, SourceState]) -> Finding:
+    def say(name: str) -> str:
+        state = states[name]
+        kept = "its nodes are off the list" if state.dropped else "its last list stays for now"
+        return f"{name} cannot be read ({state.complaint}): {kept}."
+
+    away = sorted(name for name, state in states.items() if state.complaint is not None)
+    if not away:
+        return Finding(
+            Condition.SOURCES_READY, "True", Reason.SOURCES_READ, "Every list can be read."
+        )
+    dropped = any(states[name].dropped for name in away)
+    more = [f"And {len(away) - _NAMED} more."] if len(away) > _NAMED else []
+    message = " ".join([*map(say, away[:_NAMED]), *more])
+    return Finding(
+        Condition.SOURCES_READY,
+        "False",
+        Reason.SOURCE_DROPPED if dropped else Reason.SOURCE_AWAY,
+        message[:_CHARACTERS],
+    )
+
+
+def _head(advertise: Advertise, state: HeadState) -> Finding:
+    if state.mistake is not None:
+        return Finding(
+            Condition.HEAD_READY, "False", Reason.HEAD_IS_ADVERTISER, state.mistake[:_CHARACTERS]
+        )
+    if state.away is not None:
+        stand_in = advertise.head_fallback is HeadFallback.ADVERTISE
+        said = "the list alone" if stand_in else "UNAVAILABLE"
+        message = f"{state.away}; gateways get {said}."
+        return Finding(Condition.HEAD_READY, "False", Reason.HEAD_AWAY, message[:_CHARACTERS])
+    return Finding(Condition.HEAD_READY, "True", Reason.HEAD_ANSWERS, "The head answers.")
+
+
+def _addresses(advertise: Advertise, unverified: Sequence[str]) -> Finding:
+    if not unverified:
+        message = "Every node that answers does so under its address."
+        return Finding(Condition.ADDRESS_VERIFIED, "True", Reason.ADDRESS_ANSWERS, message)
+    names = ", ".join(sorted(unverified)[:_NAMED])
+    more = f" and {len(unverified) - _NAMED} more" if len(unverified) > _NAMED else ""
+    listed = "listed" if advertise.list_unverified else "not listed"
+    message = (
+        f"The pods of {names}{more} answer and their addresses do not, seen from here: they are "
+        f"{listed}, as advertise.listUnverified says."
+    )
+    return Finding(Condition.ADDRESS_VERIFIED, "False", Reason.ADDRESS_UNVERIFIED, message)

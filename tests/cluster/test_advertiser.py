@@ -1,0 +1,68 @@
+"""A pool's advertiser as a pod: what it finds is on the resource, beside what the operator says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.cluster.operating import Operator, operating
+from tests.cluster.watching.fleets import orchestrator_pool
+
+from mediafleet_testbed.node import Node
+from mediafleet_testbed.story.waiting import until
+from mediafleet_testbed.workspace import Workspace
+
+pytestmark = pytest.mark.timeout(300)
+POOL: Final = "opool/orch"
+SECONDS: Final = 90.0
+
+
+@pytest.fixture
+def operator(node: Node, workspace: Workspace, tmp_path: Path) -> Iterator[Operator]:
+    with operating(node, workspace, tmp_path / "operator.log") as running:
+        yield running
+
+
+def conditions(workspace: Workspace) -> dict[str, tuple[str, str]]:
+    found = workspace.get(POOL).get("status", {}).get("conditions", [])
+    return {each["type"]: (each["status"], each["reason"]) for each in found}
+
+
+async def say(workspace: Workspace, **expected: tuple[str, str]) -> None:
+    async def told() -> dict[str, tuple[str, str]]:
+        return conditions(workspace)
+
+    await until("conditions", told, lambda said: expected.items() <= said.items(), SECONDS)
+
+
+def apply(workspace: Workspace, **advertise: Any) -> None:
+    workspace.apply(orchestrator_pool("orch", 1, advertise={"replicas": 1, **advertise}))
+
+
+async def test_what_the_advertiser_finds_is_on_the_resource_and_the_operator_leaves_it(
+    operator: Operator, workspace: Workspace
+) -> None:
+    nowhere = "http://127.0.0.1:9/orchestrators"
+    apply(
+        workspace,
+        sources=[{"name": "gone", "listUrl": nowhere}],
+        head={"address": "127.0.0.1:9"},
+        probe="pod",
+    )
+    await say(
+        workspace,
+        SourcesReady=("False", "SourceDropped"),
+        HeadReady=("False", "HeadAway"),
+        AddressVerified=("True", "AddressAnswers"),
+        AddressReady=("True", "AddressKnown"),
+        Ready=("True", "AsWanted"),
+    )
+    apply(workspace)
+    await say(
+        workspace,
+        SourcesReady=("True", "NotUsed"),
+        HeadReady=("True", "NotUsed"),
+        Ready=("True", "AsWanted"),
+    )
