@@ -50,6 +50,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "two_namespaces": ("--set", "rbac.scope=namespace", "--set", "watchNamespaces={default,other}"),
     "own_namespace_alone": ("--set", "rbac.scope=namespace", "--set", "rbac.nodes=false"),
     "without_desk": ("--set", "egress.enabled=false"),
+    "scaler_in_plaintext": ("--set", "egress.scaler.tls.mode=none"),
 }
 
 

@@ -1,6 +1,7 @@
 {{/*
 A component's ServiceAccount, Service, Deployment and PodDisruptionBudget.
-Takes (dict "root" $ "component" NAME "args" LIST "volumes" LIST "mounts" LIST "env" LIST).
+Takes (dict "root" $ "component" NAME "args" LIST "volumes" LIST "mounts" LIST), and "ports", a LIST
+of (dict "name" NAME "port" NUMBER) beside http.
 */}}
 {{- define "mediafleet.workload" -}}
 {{- $root := .root }}
@@ -30,6 +31,9 @@ spec:
   selector: {{- include "mediafleet.selector" $here | nindent 4 }}
   ports:
     - {name: http, port: 8080, targetPort: http, protocol: TCP}
+    {{- range .ports }}
+    - {name: {{ .name }}, port: {{ .port }}, targetPort: {{ .name }}, protocol: TCP}
+    {{- end }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -97,6 +101,9 @@ spec:
           {{- end }}
           ports:
             - {name: http, containerPort: 8080, protocol: TCP}
+            {{- range .ports }}
+            - {name: {{ .name }}, containerPort: {{ .port }}, protocol: TCP}
+            {{- end }}
           startupProbe:
             httpGet: {path: /healthz, port: http}
             periodSeconds: 2

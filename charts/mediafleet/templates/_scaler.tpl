@@ -1,0 +1,57 @@
+{{/* KEDA's scaler in the egress desk: names, certificates. */}}
+
+{{- define "mediafleet.scalerName" -}}
+{{ include "mediafleet.fullname" . }}-scaler
+{{- end }}
+
+{{/* Host names of the desk's Service, as a JSON list. */}}
+{{- define "mediafleet.scalerHosts" -}}
+{{- $service := include "mediafleet.componentName" (dict "root" . "component" "egress") -}}
+{{- $here := printf "%s.%s" $service .Release.Namespace -}}
+{{ list (printf "%s.svc" $here) (printf "%s.svc.cluster.local" $here) $here $service | toJson }}
+{{- end }}
+
+{{/* Secret with the desk's certificate, its key, and who signs KEDA's. */}}
+{{- define "mediafleet.scalerServerSecret" -}}
+{{- with .Values.egress.scaler.tls -}}
+{{ ternary .serverSecret (include "mediafleet.scalerName" $) (eq .mode "secret") }}
+{{- end -}}
+{{- end }}
+
+{{/* Secret with KEDA's certificate, its key, and who signs the desk's. */}}
+{{- define "mediafleet.scalerClientSecret" -}}
+{{- with .Values.egress.scaler.tls -}}
+{{ ternary .clientSecret (printf "%s-client" (include "mediafleet.scalerName" $)) (eq .mode "secret") }}
+{{- end -}}
+{{- end }}
+
+{{/*
+The data of both Secrets, as JSON: what an earlier release made, as long as both are there, else new
+ones under a new authority, whose key is kept nowhere.
+*/}}
+{{- define "mediafleet.scalerCertificates" -}}
+{{- $server := lookup "v1" "Secret" .Release.Namespace (include "mediafleet.scalerServerSecret" .) -}}
+{{- $client := lookup "v1" "Secret" .Release.Namespace (include "mediafleet.scalerClientSecret" .) -}}
+{{- if and $server $client -}}
+{{ dict "server" $server.data "client" $client.data | toJson }}
+{{- else -}}
+{{- $ca := genCA (include "mediafleet.scalerName" .) 3650 -}}
+{{- $hosts := include "mediafleet.scalerHosts" . | fromJsonArray -}}
+{{- $made := genSignedCert (first $hosts) nil $hosts 3650 $ca -}}
+{{- $keda := genSignedCert "keda" nil (list "keda") 3650 $ca -}}
+{{- $authority := b64enc $ca.Cert -}}
+{{- $ofServer := dict "ca.crt" $authority "tls.crt" (b64enc $made.Cert) "tls.key" (b64enc $made.Key) -}}
+{{- $ofClient := dict "ca.crt" $authority "tls.crt" (b64enc $keda.Cert) "tls.key" (b64enc $keda.Key) -}}
+{{ dict "server" $ofServer "client" $ofClient | toJson }}
+{{- end -}}
+{{- end }}
+
+{{/* Namespaces that hold KEDA's certificate, as a JSON list: ours, and KEDA's own where it is told. */}}
+{{- define "mediafleet.scalerClientNamespaces" -}}
+{{ list .Release.Namespace .Values.keda.namespace | compact | uniq | toJson }}
+{{- end }}
+
+{{/* What a ScaledObject names for its certificate: KIND/NAME. */}}
+{{- define "mediafleet.scalerAuthentication" -}}
+{{ ternary "Cluster" "" (ne .Values.keda.namespace "") }}TriggerAuthentication/{{ include "mediafleet.fullname" . }}
+{{- end }}
