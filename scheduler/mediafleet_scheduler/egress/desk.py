@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import WhenFull
@@ -40,9 +41,11 @@ _log: Final = logging.getLogger(__name__)
 class Desk:
     """Answers StartEgress."""
 
-    def __init__(self, server: Server, tools: Tools) -> None:
+    def __init__(self, server: Server, tools: Tools, heard: Callable[[], None]) -> None:
         self._server = server
         self._tools = tools
+        self._heard = heard
+        """Told of every request that is heard, also of those that another desk will be granted."""
         self._tries: dict[str, asyncio.Task[bytes]] = {}
         self._method: Method | None = None
 
@@ -73,6 +76,8 @@ class Desk:
     def _affinity(self, message: envelope.Request) -> float | None:
         request = _read(message)
         fleets = self._tools.pods.accepting(request.kind, request.room)
+        if fleets:
+            self._heard()
         return _GLADLY if fleets and not self._leaves_to_others(request, fleets) else None
 
     def _leaves_to_others(self, request: Request, fleets: list[Fleet]) -> bool:

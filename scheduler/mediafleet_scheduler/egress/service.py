@@ -91,7 +91,7 @@ class EgressService:
     def complaint(self) -> str | None:
         """Why the ledger here may not be the one in Redis; `None`: it is."""
         age = asyncio.get_running_loop().time() - self.sweeper.synced_at
-        if age < _STALE_SYNCS * self._settings.sync_every_seconds:
+        if age < self._settings.stale_seconds:
             return None
         return f"it was last seen {age:.0f} s ago"
 
@@ -139,10 +139,11 @@ class EgressService:
         await infos.listen(self._bus)
         await strangers.listen(self._bus)
         server = Server(self._bus, SERVICE, on_bad_message=self._bad_message, family=FAMILY)
-        desk = Desk(server, tools)
+        desk = Desk(server, tools, lambda: self.sweeper.heard())
         self.losses = LostJobs(self.pods, self._store, self._clerk, io, self._tell, metrics)
         stack.push_async_callback(self.losses.close)
         self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)
+        stack.push_async_callback(sweeper.close)
         await self._look_first(scraper, sweeper)
         await stack.enter_async_context(server)
         stack.push_async_callback(desk.close)

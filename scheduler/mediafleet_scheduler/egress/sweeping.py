@@ -37,6 +37,8 @@ class Sweeper:
         self.suspected: dict[str, float] = {}
         """Jobs that there is evidence against, and since when (Unix time)."""
         self._listed_at = 0.0
+        self._due: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
         self.synced_at = asyncio.get_running_loop().time()
         """When (loop time) the ledger was last seen in Redis."""
 
@@ -53,6 +55,29 @@ class Sweeper:
             if self._tools.pods.left.is_set() or asyncio.get_running_loop().time() >= due:
                 self._tools.pods.left.clear()
                 await self.ask_pods()
+
+    def heard(self) -> None:
+        """A request came to all desks: soon see what became of it, whichever took it."""
+        if self._due is None:
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_later(self._tools.settings.heard_look_seconds, self._look)
+
+    def _look(self) -> None:
+        self._looking = asyncio.create_task(self._look_once(), name="look")
+
+    async def _look_once(self) -> None:
+        try:
+            await self.sync()
+        finally:
+            self._due = None
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._due is not None:
+            self._due.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
 
     async def sync(self) -> None:
         """Take over what other desks did."""
