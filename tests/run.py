@@ -47,7 +47,11 @@ def why_not(tier: str) -> str | None:
 def node() -> contextlib.AbstractContextManager[object]:
     """The node that all tiers share which need one; one that ran before stays up."""
     from mediafleet_testbed.node import Node
+    from mediafleet_testbed.recipes import KEDA_TOOLS
+    from mediafleet_testbed.toolchain import ensure
 
+    # Built here, since it takes longer than a test may.
+    ensure(*KEDA_TOOLS)
     return Node.up()
 
 
