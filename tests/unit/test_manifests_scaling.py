@@ -14,6 +14,7 @@ from mediafleet_operator.core.autoscaling.schedule import Bounds
 from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.manifests.scaling import Keda, hpa, quantity, scaled_object
+from mediafleet_scheduler.core.trigger import parse
 
 SECURE: Final = Keda("desk.mediafleet.svc:9090", ("ClusterTriggerAuthentication", "mediafleet"))
 TWO_TO_30: Final = Bounds(2, 30)
@@ -133,6 +134,24 @@ def test_a_target_is_a_string_and_left_to_the_scaler_where_it_has_a_default(
 def test_a_type_goes_only_with_metrics_that_look_at_one() -> None:
     (trigger,) = scaled(metric="utilization", buffer={"type": "web"})["triggers"]
     assert "type" not in trigger["metadata"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"metric": "utilization", "target": 0.85},
+        {"metric": "sessions", "target": 2},
+        {"metric": "slots", "buffer": {"slots": 3, "type": "web"}},
+        {"metric": "queue", "buffer": {"type": "track"}},
+    ],
+    ids=lambda more: str(more["metric"]),
+)
+def test_the_desks_scaler_understands_what_the_operator_writes(more: dict[str, Any]) -> None:
+    (trigger,) = scaled(**more)["triggers"]
+    read = parse(trigger["metadata"], "elsewhere")
+    assert (read.namespace, read.fleet, read.metric.value) == ("media", "rec", more["metric"])
+    assert read.target == more.get("target", {"slots": 3.0, "queue": 1.0}.get(more["metric"]))
+    assert read.type == more.get("buffer", {}).get("type")
 
 
 def test_plaintext_is_what_remains_when_there_is_no_certificate() -> None:

@@ -1,0 +1,134 @@
+"""Engine `builtin` on a real node, installed by the chart: demand to pods, to zero and back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import pytest
+from tests.cluster.watching import api, fleets
+from tests.cluster.watching.deploying import Product, deployed
+from tests.cluster.watching.feeding import Begun, Recorders, end_for_certain
+from tests.cluster.watching.scene import Scene, watched
+from tests.cluster.watching.verdicts import judge
+
+from mediafleet_common.api.names import Kind
+from mediafleet_testbed.node import Node
+from mediafleet_testbed.story.waiting import until
+from mediafleet_testbed.workspace import Workspace
+
+SECONDS: Final = 90.0
+TRACKS_PER_POD: Final = 3
+"""A pod of 2 CPUs takes tracks of 0.5 CPU up to 80 %, and always its first."""
+POLICY: Final = {
+    "max": 4,
+    "buffer": {"slots": 1, "type": "track"},
+    "coolDown": "8s",
+    "behavior": {"scaleDown": {"stabilization": "5s"}},
+}
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture
+def product(node: Node, workspace: Workspace) -> Iterator[Product]:
+    with deployed(node, workspace) as product:
+        yield product
+
+
+@pytest.fixture
+async def scene(product: Product) -> AsyncIterator[Scene]:
+    async with watched(product) as scene:
+        yield scene
+
+
+def fleet(redis: str, **autoscaling: Any) -> dict[str, Any]:
+    made = fleets.egress_fleet(
+        *("rec", redis, 1),
+        env={"STANDIN_CPUS": "2"},
+        placement={"mode": "pack", "cpu": 2},
+        accepts=["track"],
+        autoscaling={**POLICY, **autoscaling},
+    )
+    del made["spec"]["replicas"]
+    return made
+
+
+async def until_count(scene: Scene, count: int, seconds: float = SECONDS) -> None:
+    """Wait until the resource asks for so many pods."""
+    await until(
+        f"spec.replicas is {count}",
+        lambda: scene.api.get(api.fleet(Kind.EGRESS_FLEET, scene.namespace, "rec")),
+        lambda resource: resource["spec"].get("replicas") == count,
+        seconds=seconds,
+    )
+
+
+async def begun(users: Recorders, count: int) -> list[Begun]:
+    jobs = await asyncio.gather(*(users.begin() for _ in range(count)))
+    assert users.refusals == []
+    return list(jobs)
+
+
+async def condition(scene: Scene) -> dict[str, Any]:
+    status = await scene.status(Kind.EGRESS_FLEET, "rec")
+    found = {each["type"]: each for each in status.get("conditions", [])}
+    return dict(found.get("ScalingActive", {}))
+
+
+async def test_pods_follow_jobs_up_and_down_and_no_busy_one_is_deleted(scene: Scene) -> None:
+    await scene.create(fleet(scene.product.redis))
+    await scene.until_wanted("rec", 1, 0, SECONDS)
+    users = scene.recorders("track", random.Random(5))
+    jobs = await begun(users, TRACKS_PER_POD - 1)
+    await until_count(scene, 1)
+    jobs += await begun(users, 1)
+    await until_count(scene, 2)
+    await scene.until_wanted("rec", 2, 0, SECONDS)
+    assert (await condition(scene))["status"] == "True"
+    status = await scene.status(Kind.EGRESS_FLEET, "rec")
+    assert status["autoscaling"]["replicas"] == 2
+    assert "3 running" in status["autoscaling"]["why"]
+
+    for job in jobs:
+        await end_for_certain(job, scene.logs)
+    await until_count(scene, 1)
+    await scene.until_drained("rec", 1, SECONDS)
+    scene.logs.read()
+    assert judge(scene.deletions(0.0), scene.logs.jobs, fleets.DRAIN_TIMEOUT_SECONDS) == []
+
+
+async def test_a_fleet_sleeps_and_the_first_request_wakes_it_and_is_served(scene: Scene) -> None:
+    await scene.create(fleet(scene.product.redis, min=0))
+    await until_count(scene, 0)
+    await scene.until_drained("rec", 0, SECONDS)
+    users = scene.recorders("track", random.Random(6))
+    job = await users.begin()
+    await until_count(scene, 1)
+    assert users.refusals == []
+    await end_for_certain(job, scene.logs)
+    await until_count(scene, 0)
+
+
+async def test_while_the_desk_is_away_the_pods_stay(scene: Scene) -> None:
+    await scene.create(fleet(scene.product.redis))
+    await scene.until_wanted("rec", 1, 0, SECONDS)
+    users = scene.recorders("track", random.Random(7))
+    jobs = await begun(users, TRACKS_PER_POD)
+    await scene.until_wanted("rec", 2, 0, SECONDS)
+    desk = f"/apis/apps/v1/namespaces/{scene.namespace}/deployments/mediafleet-egress/scale"
+    await scene.api.patch(desk, {"spec": {"replicas": 0}})
+    await until(
+        "the condition says that the desk is away",
+        lambda: condition(scene),
+        lambda found: found.get("reason") == "DeskUnreachable",
+        seconds=SECONDS,
+    )
+    for job in jobs:
+        await end_for_certain(job, scene.logs)
+    with pytest.raises(Exception, match="not within"):
+        await until_count(scene, 1, seconds=15)
+    await scene.api.patch(desk, {"spec": {"replicas": 1}})
+    await until_count(scene, 1)
