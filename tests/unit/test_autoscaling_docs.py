@@ -23,7 +23,7 @@ PAGES: Final = {
     "keda": Engine.KEDA,
     "hpa": Engine.HPA,
 }
-MODELS: Final = {
+MODELS: Final[dict[str, type[EgressFleetSpec] | type[OrchestratorPoolSpec]]] = {
     Kind.EGRESS_FLEET.value: EgressFleetSpec,
     Kind.ORCHESTRATOR_POOL.value: OrchestratorPoolSpec,
 }
