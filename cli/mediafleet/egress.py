@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mediafleet.explain import Output
+from mediafleet.explain import explain as ask
 from mediafleet.scaler_options import (
     ScalerCert,
     ScalerClientCa,
@@ -52,8 +54,26 @@ def egress(
         typer.Option(help="Namespace to look at; repeatable. Default: all we may see."),
     ] = None,
     http: Annotated[
-        str, typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics, /demand.")
+        str, typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics, /demand, /explain.")
     ] = "127.0.0.1:8080",
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            help="Start nothing; ask the desk that runs there why the next job of --type would go "
+            "where.",
+            metavar="http://HOST:PORT",
+        ),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--type", help="With --explain: a request type, as in spec.accepts.")
+    ] = "track",
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="With --explain: this mode only; repeatable. Default: all."),
+    ] = None,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="With --explain: form of output.")
+    ] = Output.TABLE,
     scaler: ScalerListen = None,
     scaler_cert: ScalerCert = None,
     scaler_key: ScalerKey = None,
@@ -67,6 +87,9 @@ def egress(
     Workers must have a cluster_id of their own, which is where their jobs are sent; livekit-server
     stays as it is.
     """
+    if explain is not None:
+        ask(explain, kind, mode or [], output)
+        return
     from mediafleet_common.serving import logs
     from mediafleet_common.serving.run import run
 

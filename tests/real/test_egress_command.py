@@ -14,6 +14,8 @@ import pytest
 import redis.asyncio as redis
 from tests.real.scene import eventually, track
 
+from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.explanation import Explanation
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.errors import Code
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
@@ -133,3 +135,22 @@ async def test_a_desk_that_is_killed_is_followed_by_one_that_knows(running: Runn
     for _ in range(5):
         assert await running.start() is None
     assert [await running.active(worker) for worker in (0, 1)] == [3, 3]
+
+
+async def test_a_running_desk_explains_where_the_next_job_would_go(running: Running) -> None:
+    assert await running.start() is None
+    status, text = await running.get("/explain?type=track")
+    told = Explanation.model_validate_json(text)
+    assert status == 200
+    (fleet,) = told.fleets
+    (spread,) = [each for each in fleet.modes if each.in_force]
+    before = [await running.active(0), await running.active(1)]
+    assert await running.start() is None
+    after = [await running.active(0), await running.active(1)]
+    assert spread.order[0].name == f"pod-{next(n for n in (0, 1) if after[n] > before[n])}"
+    assert await running.get("/explain?type=film") == (
+        400,
+        f"type: one of {', '.join(RequestType)}\n",
+    )
+    status, text = await running.get("/explain?type=web&mode=pack")
+    assert Explanation.model_validate_json(text).fleets[0].why_not is not None

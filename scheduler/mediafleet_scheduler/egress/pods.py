@@ -9,6 +9,7 @@ from typing import Final
 from mediafleet_common.api.egress_fleet import Mode, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.explaining import Seen
 from mediafleet_scheduler.core.ledger import Account, Ledger, Pod
 from mediafleet_scheduler.core.placement import WorkerView, page_cores, spare_for_pages
 from mediafleet_scheduler.core.quarantine import room_to_spare
@@ -66,6 +67,15 @@ class Pods:
             self._seen(fleet, worker, now, complete, page)
             for worker in ready
             if worker.uid not in excluded and worker.uid not in left_out
+        ]
+
+    def seen(self, fleet: Fleet, now: float) -> list[Seen]:
+        """All pods of a fleet, also those that may not be given work; for people who ask why."""
+        complete, page = self._complete(), self._page_cores(fleet, now)
+        left_out = self._left_out([w for w in fleet.workers if w.state is PodState.READY])
+        return [
+            Seen(worker, self._seen(fleet, worker, now, complete, page), worker.uid in left_out)
+            for worker in fleet.workers
         ]
 
     def had_room(self, job: Job, now: float) -> bool:

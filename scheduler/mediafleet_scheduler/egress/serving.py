@@ -26,6 +26,7 @@ from mediafleet_scheduler.egress.connecting import (
     where_of,
 )
 from mediafleet_scheduler.egress.demanding import read
+from mediafleet_scheduler.egress.explaining import explain_route
 from mediafleet_scheduler.egress.losing import Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.settings import Settings
@@ -114,7 +115,7 @@ async def serve(
 
     async with AsyncExitStack() as stack:
         outlook = Outlook(lambda: read(directory, branches))
-        routes = [demand_route(outlook)]
+        routes = [demand_route(outlook), explain_route(branches)]
         http = HttpServer(options.http, ready, routes=routes, registry=registry)
         await stack.enter_async_context(http)
         await stack.enter_async_context(branches)
