@@ -36,10 +36,31 @@ def egress(
             metavar="redis://HOST:PORT",
         ),
     ] = None,
+    redis_config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --redis: YAML file with LiveKit's own block `redis` (address, "
+            "username, password, db, tls, sentinel_*, cluster_addresses), or a config that has it.",
+        ),
+    ] = None,
     redis_password: Annotated[
         list[str] | None,
         typer.Option(
             help="File with the password of a Redis that fleets name; repeatable.",
+            metavar="ADDRESS=FILE",
+        ),
+    ] = None,
+    redis_sentinel_password: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="File with the password of the sentinels of a Redis that fleets name; repeatable.",
+            metavar="ADDRESS=FILE",
+        ),
+    ] = None,
+    redis_ca: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="PEM file of the authority of a Redis that fleets name with tls; repeatable.",
             metavar="ADDRESS=FILE",
         ),
     ] = None,
@@ -96,12 +117,17 @@ def egress(
     logs.configure(log_level, log_json)
     if (workers is None) != kube:
         raise typer.BadParameter("give either --workers FILE or --kube")
-    if workers is not None and redis is None:
-        raise typer.BadParameter("--workers needs --redis")
-    passwords = _password_files(redis_password or [])
+    if workers is not None and (redis is None) == (redis_config is None):
+        raise typer.BadParameter("--workers needs either --redis or --redis-config")
+    files = [
+        _files("--redis-password", redis_password),
+        _files("--redis-sentinel-password", redis_sentinel_password),
+        _files("--redis-ca", redis_ca),
+    ]
     password = os.environ.pop("MEDIAFLEET_REDIS_PASSWORD", None)
 
     async def main(stop: asyncio.Event) -> None:
+        from mediafleet_scheduler.egress.connecting import access_to
         from mediafleet_scheduler.egress.serving import Options, serve
         from mediafleet_scheduler.scaler import serving as keda
 
@@ -113,7 +139,14 @@ def egress(
         chosen = keda.options(
             scaler, scaler_cert, scaler_key, scaler_client_ca, plaintext=scaler_plaintext
         )
-        options = Options(http, redis, password, passwords, scaler=chosen)
+        options = Options(
+            http,
+            redis,
+            password,
+            redis_config=redis_config,
+            access=access_to(*files),
+            scaler=chosen,
+        )
         if kube:
             from mediafleet_scheduler.directory.kube_events import post
 
@@ -135,12 +168,12 @@ def _directory(workers: Path | None, namespaces: list[str]) -> Directory[EgressV
     return KubeEgressDirectory(namespaces)
 
 
-def _password_files(pairs: list[str]) -> dict[str, Path]:
+def _files(option: str, pairs: list[str] | None) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for pair in pairs:
+    for pair in pairs or []:
         address, equals, path = pair.partition("=")
         if not equals:
-            raise typer.BadParameter(f"--redis-password {pair}: write ADDRESS=FILE")
+            raise typer.BadParameter(f"{option} {pair}: write ADDRESS=FILE")
         files[address] = Path(path)
     return files
 

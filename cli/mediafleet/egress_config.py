@@ -22,6 +22,11 @@ OPTIONS = ("--in", "--out")
 _REDIS_WHERE = ("address", "sentinel_master_name", "sentinel_addresses", "cluster_addresses")
 """How Redis is found: of several ways the worker would follow another than the desk."""
 
+_REDIS_SECRETS = {
+    "password": "MEDIAFLEET_REDIS_PASSWORD",
+    "sentinel_password": "MEDIAFLEET_REDIS_SENTINEL_PASSWORD",
+}
+
 
 class ConfigError(Exception):
     """The config cannot be made; the text says what to correct."""
@@ -63,9 +68,9 @@ def ours(environment: Mapping[str, str]) -> dict[str, Any]:
     except (KeyError, ValueError) as error:
         raise ConfigError(f"this runs in the pods of an EgressFleet: {error} is missing") from error
     config["cluster_id"] = cluster_id(*pod)
-    password = environment.get("MEDIAFLEET_REDIS_PASSWORD")
-    if password:
-        config["redis"]["password"] = password
+    for key, name in _REDIS_SECRETS.items():
+        if secret := environment.get(name):
+            config["redis"][key] = secret
     return config
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import trustme
 from mediafleet_scheduler.psrpc.bus import Bus, Faults, FaultyBus, MemoryBus, Trouble
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.real import RedisServer, redis_server
+from mediafleet_testbed.tls_front import tls_before
 
 WAIT_SECONDS = 30.0
 
@@ -181,33 +181,6 @@ async def test_what_redis_refuses_is_counted() -> None:
         assert troubles == [Trouble.REFUSED]
         await client.aclose()
         await admin.aclose()
-
-
-@contextlib.asynccontextmanager
-async def tls_before(port: int, context: ssl.SSLContext) -> AsyncIterator[int]:
-    """A port that speaks TLS for a plain one: not every Redis is built with it."""
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while block := await reader.read(1 << 16):
-                writer.write(block)
-                await writer.drain()
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-    passing: set[asyncio.Future[tuple[None, None]]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        both = asyncio.gather(pass_on(reader, inner_writer), pass_on(inner_reader, writer))
-        passing.add(both)
-        await both
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-    await asyncio.wait(passing, timeout=WAIT_SECONDS)
 
 
 async def test_a_bus_over_tls(server: RedisServer, tmp_path: Path) -> None:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio as redis
+import trustme
 from prometheus_client import CollectorRegistry
+from redis.asyncio.sentinel import Sentinel
 from tests.real.scene import QUICK, Told, eventually, fleet, track
 
 from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.directory.views import EgressView, Fleet
+from mediafleet_scheduler.egress.connecting import access_to
 from mediafleet_scheduler.egress.serving import Options, Serving, serve
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.envelope import Response
@@ -25,9 +35,11 @@ from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.real import RedisServer, free_port, redis_binary, redis_server
 from mediafleet_testbed.standins.egress_rules import Admission
 from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
+from mediafleet_testbed.tls_front import tls_before
 
 CONDUCT = Conduct(start_seconds=0.0, io=Io.PUBLISH)
 WAIT_SECONDS = 10.0
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @asynccontextmanager
@@ -113,7 +125,10 @@ async def test_a_password_is_taken_from_its_file(tmp_path: Path) -> None:
         secured = on("a", address=address, password_secret={"name": "s", "key": "k"})
         files = {address: tmp_path / "password"}
         client = redis.Redis(port=server.port, password="open sesame")
-        async with desk(told(secured), password_files=files), pod(client, "a") as (_, caller):
+        async with (
+            desk(told(secured), access=access_to(files, {}, {})),
+            pod(client, "a") as (_, caller),
+        ):
             assert (await start(caller)).error is None
 
 
@@ -133,12 +148,130 @@ async def test_a_cluster_is_served() -> None:
             assert (await start(caller)).error is None
 
 
+USER = "mediafleet"
+ACL = (
+    f"user {USER} on >open-sesame ~mediafleet:* resetchannels &EgressInternal|* &IOInfo|* "
+    "-@all +@connection +@pubsub +@read +@write +@scripting"
+)
+"""As docs/egress.md tells it."""
+
+
+async def test_tls_with_an_acl_user_by_livekits_own_block(tmp_path: Path) -> None:
+    assert ACL.partition(">")[2].partition(" ")[2] in (ROOT / "docs/egress.md").read_text()
+    authority, root = trustme.CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(root))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    acl = tmp_path / "users.acl"
+    acl.write_text(f"user default on nopass ~* &* +@all\n{ACL}\n")
+    file = tmp_path / "redis.yaml"
+    with redis_server(None, "--aclfile", str(acl)) as server:
+        async with tls_before(server.port, context) as port:
+            tls = f"{{enabled: true, ca_cert_file: {root}}}"
+            user = f"username: {USER}, password: open-sesame"
+            file.write_text(f"redis: {{address: '127.0.0.1:{port}', {user}, db: 2, tls: {tls}}}")
+            async with (
+                desk(told(fleet("a")), redis_config=file),
+                pod(redis.Redis(port=server.port), "a") as (worker, caller),
+            ):
+                assert (await start(caller)).error is None
+                worker.stop_all()
+                await eventually(lambda: not worker.jobs)
+                assert (await start(caller)).error is None
+            kept = redis.Redis(port=server.port, db=2)
+            assert await kept.hlen("mediafleet:{egress/2}:jobs") == 1, "its end was heard too"
+            await kept.aclose()
+
+
+async def test_a_three_node_cluster_is_served_and_one_node_may_be_away() -> None:
+    async with AsyncExitStack() as stack:
+        nodes = [stack.enter_context(cluster_node()) for _ in range(3)]
+        await form(nodes)
+        addresses = [f"127.0.0.1:{node.port}" for node in nodes]
+        await stack.enter_async_context(desk(told(on("a", cluster={"addresses": addresses}))))
+        client = redis.Redis(port=nodes[1].port)
+        worker, caller = await stack.enter_async_context(pod(client, "a"))
+        assert (await start(caller)).error is None
+        nodes[0].process.kill()
+        await eventually(lambda: answered(caller))
+        assert len(worker.started) == len(set(worker.started))
+
+
+def cluster_node() -> AbstractContextManager[RedisServer]:
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    return redis_server(None, *options, "--cluster-require-full-coverage", "no")
+
+
+async def form(nodes: Sequence[RedisServer]) -> None:
+    """Make a cluster of nodes; the ledger's keys are on the last one."""
+    clients = [redis.Redis(port=node.port, decode_responses=True) for node in nodes]
+    slot = await clients[0].cluster("KEYSLOT", "mediafleet:{egress/0}:jobs")
+    others = [number for number in range(16384) if number != slot]
+    half = len(others) // 2
+    for client, slots in zip(clients, (others[:half], others[half:], [slot]), strict=True):
+        await client.execute_command("CLUSTER ADDSLOTS", *slots)  # type: ignore[no-untyped-call]
+    bus_ports = [(await client.config_get("cluster-port"))["cluster-port"] for client in clients]
+    for node, bus_port in zip(nodes[1:], bus_ports[1:], strict=True):
+        await clients[0].execute_command("CLUSTER MEET", "127.0.0.1", node.port, bus_port)  # type: ignore[no-untyped-call]
+
+    async def formed() -> bool:
+        told = [await client.execute_command("CLUSTER INFO") for client in clients]  # type: ignore[no-untyped-call]
+        return all(
+            one["cluster_state"] == "ok" and one["cluster_slots_assigned"] == "16384"
+            for one in told
+        )
+
+    await eventually(formed, WAIT_SECONDS)
+    for client in clients:
+        await client.aclose()
+
+
+async def answered(client: Client) -> bool:
+    """Whether a start succeeds now."""
+    try:
+        return (await start(client)).error is None
+    except PsrpcError:
+        return False
+
+
+async def test_a_failover_by_the_sentinel_is_followed(tmp_path: Path) -> None:
+    with (
+        redis_server() as master,
+        redis_server(None, "--replicaof", "127.0.0.1", str(master.port)) as replica,
+        sentinel(tmp_path, master.port) as port,
+    ):
+        guarded = on("a", sentinel={"master_name": "main", "addresses": [f"127.0.0.1:{port}"]})
+        keeper = Sentinel([("127.0.0.1", port)])  # type: ignore[no-untyped-call]
+        client = keeper.master_for("main", protocol=2)
+        watcher = redis.Redis(port=port, decode_responses=True)
+
+        async def watched() -> bool:
+            told: dict[str, Any] = await watcher.execute_command("SENTINEL MASTER", "main")  # type: ignore[no-untyped-call]
+            return int(told["num-slaves"]) == 1
+
+        await eventually(watched)
+        async with desk(told(guarded)), pod(client, "a") as (worker, caller):
+            assert (await start(caller)).error is None
+            master.process.kill()
+            await eventually(lambda: answered(caller), 40.0)
+            assert len(worker.started) == len(set(worker.started)) >= 2
+            kept = redis.Redis(port=replica.port)
+            assert await kept.hlen("mediafleet:{egress/0}:jobs") >= 2
+            await kept.aclose()
+        await watcher.aclose()
+        for each in keeper.sentinels:
+            await each.aclose()
+
+
 @contextmanager
 def sentinel(folder: Path, master: int) -> Iterator[int]:
     """A sentinel of the Redis on a port; its own port."""
     port = free_port()
     config = folder / "sentinel.conf"
-    config.write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {master} 1\n")
+    config.write_text(
+        f"port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {master} 1\n"
+        "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n"
+    )
     command = [str(redis_binary()), str(config), "--sentinel"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:

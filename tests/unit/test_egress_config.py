@@ -56,6 +56,8 @@ def test_the_topic_is_the_pods_own() -> None:
 def test_the_password_comes_from_the_environment() -> None:
     assert ours({**ENV, "MEDIAFLEET_REDIS_PASSWORD": "s3"})["redis"]["password"] == "s3"
     assert "password" not in ours(ENV)["redis"]
+    guarded = ours({**ENV, "MEDIAFLEET_REDIS_SENTINEL_PASSWORD": "s4"})
+    assert guarded["redis"]["sentinel_password"] == "s4"
 
 
 @pytest.mark.parametrize("missing", sorted(ENV))

@@ -18,7 +18,7 @@ from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.placement import Refusal
 from mediafleet_scheduler.core.requests import Request
 from mediafleet_scheduler.egress import answers
-from mediafleet_scheduler.egress.connecting import of_spec, of_url, where_of
+from mediafleet_scheduler.egress.connecting import access_to, of_spec, of_url, where_of
 from mediafleet_scheduler.egress.forwarding import Outcome, outcome_of
 from mediafleet_scheduler.egress.records import (
     Record,
@@ -180,7 +180,7 @@ async def test_a_password_comes_from_its_file_at_each_connection(tmp_path: Path)
     file = tmp_path / "password"
     file.write_text("first\n")
     asks = spec(address="r:1", username="u", password_secret={"name": "s", "key": "k"})
-    connections = Options("h:1", password_files={"r:1": file}).connections(asks)
+    connections = Options("h:1", access=access_to({"r:1": file}, {}, {})).connections(asks)
     provider = connections.pubsub.connection_pool.connection_kwargs["credential_provider"]
     assert provider.get_credentials() == ("u", "first")
     file.write_text("second")

@@ -200,6 +200,11 @@ class RedisSentinel(Model):
     """Name of the master."""
     addresses: Annotated[list[str], Field(min_length=1, max_length=32)]
     """host:port of each sentinel."""
+    username: str | None = None
+    """ACL user of the sentinels themselves."""
+    password_secret: SecretKey | None = None
+    """Where the sentinels' own password lies; the egress desk mounts it by chart value \
+egress.redis[]."""
 
 
 class RedisCluster(Model):
@@ -237,7 +242,8 @@ class RedisSpec(Model):
     db: Annotated[int, Field(ge=0, le=1024)] = 0
     """Number of the database."""
     tls: bool = False
-    """Whether to speak TLS."""
+    """Whether to speak TLS, also to sentinels. An authority of your own: chart value \
+egress.redis[].caSecret for the desk, redis.tls.ca_cert_file of the egress config for the pods."""
     sentinel: RedisSentinel | None = None
     """Found through sentinels instead of by address."""
     cluster: RedisCluster | None = None

@@ -105,6 +105,8 @@ def _redis(redis: RedisSpec) -> dict[str, Any]:
     if redis.sentinel:
         block["sentinel_master_name"] = redis.sentinel.master_name
         block["sentinel_addresses"] = redis.sentinel.addresses
+        if redis.sentinel.username:
+            block["sentinel_username"] = redis.sentinel.username
     if redis.cluster:
         block["cluster_addresses"] = redis.cluster.addresses
     return block
@@ -115,10 +117,15 @@ def _config_env(spec: EgressFleetSpec) -> list[Manifest]:
         {"name": "MEDIAFLEET_EGRESS_CONFIG", "value": json.dumps(settings(spec), sort_keys=True)},
         {"name": "MEDIAFLEET_EGRESS_HOME", "value": HOME},
     ]
-    secret = spec.redis.password_secret
-    if secret is not None:
-        reference = {"name": secret.name, "key": secret.key}
-        env.append({"name": "MEDIAFLEET_REDIS_PASSWORD", "valueFrom": {"secretKeyRef": reference}})
+    sentinel = spec.redis.sentinel
+    secrets = {
+        "MEDIAFLEET_REDIS_PASSWORD": spec.redis.password_secret,
+        "MEDIAFLEET_REDIS_SENTINEL_PASSWORD": sentinel.password_secret if sentinel else None,
+    }
+    for name, secret in secrets.items():
+        if secret is not None:
+            reference = {"name": secret.name, "key": secret.key}
+            env.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
     return env
 
 

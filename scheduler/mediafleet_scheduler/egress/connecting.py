@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import redis.asyncio as redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ConstantBackoff
@@ -43,6 +45,74 @@ def no_password() -> str | None:
 def password_in(path: Path) -> Password:
     """The password that a file holds."""
     return lambda: path.read_text(encoding="utf-8").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How far a Redis that speaks TLS is trusted, and who we are to it."""
+
+    ca_file: Path | None = None
+    """PEM file of the authority that signed its certificate; `None`: the system's."""
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    insecure: bool = False
+    """Take any certificate."""
+
+    def options(self) -> dict[str, Any]:
+        """As redis-py takes it."""
+        files = {
+            "ssl_ca_certs": self.ca_file,
+            "ssl_certfile": self.cert_file,
+            "ssl_keyfile": self.key_file,
+        }
+        given: dict[str, Any] = {name: str(path) for name, path in files.items() if path}
+        checks = {"ssl_cert_reqs": "none" if self.insecure else "required"}
+        return {"ssl": True, "ssl_check_hostname": not self.insecure, **checks, **given}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a Redis asks for that no resource says: it lies in files."""
+
+    password: Password = no_password
+    sentinel_password: Password = no_password
+    tls: Tls = field(default_factory=Tls)
+
+
+NOTHING_ASKED: Final = Access()
+
+
+class _AnyNode(redis.ConnectionPool):
+    """Connections to the nodes of a cluster by turns, so that one that is away is passed over."""
+
+    def __init__(self, addresses: Sequence[tuple[str, int]], **options: Any) -> None:
+        if options.pop("ssl", False):
+            options["connection_class"] = redis.SSLConnection
+        super().__init__(**options)
+        self._turns = itertools.cycle(addresses)
+
+    def make_connection(self) -> AbstractConnection:
+        """A connection to the next node."""
+        host, port = next(self._turns)
+        self.connection_kwargs |= {"host": host, "port": port}
+        made: AbstractConnection = super().make_connection()  # type: ignore[no-untyped-call]
+        return made
+
+
+def access_to(
+    passwords: Mapping[str, Path], sentinel_passwords: Mapping[str, Path], cas: Mapping[str, Path]
+) -> dict[str, Access]:
+    """What each Redis asks for, from files by its address."""
+
+    def of(files: Mapping[str, Path], address: str) -> Password:
+        return password_in(files[address]) if address in files else no_password
+
+    return {
+        address: Access(
+            of(passwords, address), of(sentinel_passwords, address), Tls(cas.get(address))
+        )
+        for address in passwords.keys() | sentinel_passwords.keys() | cas.keys()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,27 +181,29 @@ def of_url(url: str, password: str | None = None) -> Connections:
     return Connections(client, client, str(where), int(settings.get("db") or 0))
 
 
-def of_spec(spec: RedisSpec, password: Password = no_password) -> Connections:
+def of_spec(spec: RedisSpec, access: Access = NOTHING_ASKED) -> Connections:
     """The Redis that a fleet names.
 
     Raises:
         CannotStartError: it names none.
     """
     options = _options()
-    if spec.username or password is not no_password:
-        options["credential_provider"] = _Credentials(spec.username, password)
-    if spec.tls:
-        options["ssl"] = True
+    options |= _credentials(spec.username, access.password)
+    tls = access.tls.options() if spec.tls else {}
+    options |= tls
     where = where_of(spec)
     if spec.cluster is not None:
-        nodes = [ClusterNode(*_host_port(address)) for address in spec.cluster.addresses]
-        any_node = redis.Redis(host=nodes[0].host, port=int(nodes[0].port), **options)
+        addresses = [_host_port(address) for address in spec.cluster.addresses]
+        nodes = [ClusterNode(*address) for address in addresses]
+        any_node = redis.Redis.from_pool(_AnyNode(addresses, **options))
         # A cluster client tries again by itself, on the node that has the keys by then.
         del options["retry"]
         return Connections(RedisCluster(startup_nodes=nodes, **options), any_node, where, 0)
     if spec.sentinel is not None:
         sentinels = [_host_port(address) for address in spec.sentinel.addresses]
-        keeper = Sentinel(sentinels, socket_connect_timeout=_CONNECT_SECONDS, protocol=2)  # type: ignore[no-untyped-call]
+        of_theirs = _credentials(spec.sentinel.username, access.sentinel_password)
+        theirs = {"socket_connect_timeout": _CONNECT_SECONDS, "protocol": 2, **tls, **of_theirs}
+        keeper = Sentinel(sentinels, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]
         master: redis.Redis = keeper.master_for(spec.sentinel.master_name, db=spec.db, **options)
         return Connections(master, master, where, spec.db, keeper.sentinels)
     if spec.address is None:
@@ -139,6 +211,12 @@ def of_spec(spec: RedisSpec, password: Password = no_password) -> Connections:
     host, port = _host_port(spec.address)
     client = redis.Redis(host=host, port=port, db=spec.db, **options)
     return Connections(client, client, where, spec.db)
+
+
+def _credentials(username: str | None, password: Password) -> dict[str, Any]:
+    if not username and password is no_password:
+        return {}
+    return {"credential_provider": _Credentials(username, password)}
 
 
 def where_of(spec: RedisSpec) -> str:

@@ -18,17 +18,19 @@ from mediafleet_scheduler.directory.views import Directory, EgressView
 from mediafleet_scheduler.egress.branches import Branches
 from mediafleet_scheduler.egress.collecting import DeskCollector
 from mediafleet_scheduler.egress.connecting import (
+    NOTHING_ASKED,
+    Access,
     Connections,
     no_password,
     of_spec,
     of_url,
-    password_in,
     where_of,
 )
 from mediafleet_scheduler.egress.demanding import read
 from mediafleet_scheduler.egress.explaining import explain_route
 from mediafleet_scheduler.egress.losing import Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
+from mediafleet_scheduler.egress.redis_block import read_block
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.serving import ScalerOptions, demand_route, serving
@@ -47,8 +49,10 @@ class Options:
     """URL of the Redis of fleets that name none."""
     password: str | None = field(default=None, repr=False)
     """For that Redis, when the URL has none."""
-    password_files: Mapping[str, Path] = field(default_factory=dict)
-    """Files with the passwords of Redises that fleets name, by address."""
+    redis_config: Path | None = None
+    """File with LiveKit's block `redis`, instead of a URL."""
+    access: Mapping[str, Access] = field(default_factory=dict)
+    """What Redises that fleets name ask for, by address."""
     settings: Settings = field(default_factory=Settings)
     scaler: ScalerOptions | None = None
     """`None`: KEDA is not answered."""
@@ -62,13 +66,24 @@ class Options:
             CannotStartError: it cannot be.
         """
         if spec is None:
-            if self.redis is None:
-                raise CannotStartError("a fleet names no Redis, and no --redis was given")
-            return of_url(self.redis, self.password)
-        file = self.password_files.get(where_of(spec))
-        if file is None and spec.password_secret is not None:
+            return self._own()
+        access = self.access.get(where_of(spec), NOTHING_ASKED)
+        if spec.password_secret is not None and access.password is no_password:
             raise CannotStartError(f"no --redis-password for {where_of(spec)}, which asks for one")
-        return of_spec(spec, password_in(file) if file else no_password)
+        asks = spec.sentinel is not None and spec.sentinel.password_secret is not None
+        if asks and access.sentinel_password is no_password:
+            option = "--redis-sentinel-password"
+            raise CannotStartError(f"no {option} for {where_of(spec)}, which asks for one")
+        return of_spec(spec, access)
+
+    def _own(self) -> Connections:
+        if self.redis_config is not None:
+            return of_spec(*read_block(self.redis_config))
+        if self.redis is None:
+            raise CannotStartError(
+                "a fleet names no Redis, and neither --redis nor --redis-config was given"
+            )
+        return of_url(self.redis, self.password)
 
 
 @dataclass(frozen=True, slots=True)
