@@ -88,16 +88,51 @@ async def fetch(
     Raises:
         FetchError: with the reason.
     """
+    body, _ = await _get(session, url, timeout_seconds, max_bytes, headers=headers, tls=tls)
+    if body is None:
+        raise FetchError(Failure.STATUS, "HTTP 304")
+    return body
+
+
+async def fetch_newer(
+    session: aiohttp.ClientSession,
+    url: str,
+    etag: str | None,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | bool = True,
+) -> tuple[bytes | None, str | None]:
+    """The body, `None` where it is the one that `etag` tells, and the etag to ask with next.
+
+    Raises:
+        FetchError: as `fetch`.
+    """
+    more = {**(headers or {}), **({} if etag is None else {"If-None-Match": etag})}
+    return await _get(session, url, timeout_seconds, MAX_BYTES, headers=more, tls=tls)
+
+
+async def _get(
+    session: aiohttp.ClientSession,
+    url: str,
+    timeout_seconds: float,
+    max_bytes: int,
+    *,
+    headers: Mapping[str, str] | None,
+    tls: ssl.SSLContext | bool,
+) -> tuple[bytes | None, str | None]:
     try:
         async with (
             asyncio.timeout(timeout_seconds),
             session.get(url, allow_redirects=False, headers=headers, ssl=tls) as response,
         ):
+            etag = response.headers.get("ETag")
+            if response.status == 304:
+                return None, etag
             if response.status != 200:
                 raise FetchError(Failure.STATUS, f"HTTP {response.status}")
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise FetchError(Failure.UNREADABLE, "compressed")
-            return await _body(response, max_bytes)
+            return await _body(response, max_bytes), etag
     except TimeoutError:
         raise FetchError(Failure.TIMED_OUT, f"no answer in {timeout_seconds:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -49,6 +49,8 @@ class Told:
     urls: tuple[str, ...]
     at: float
     """Seconds on the caller's clock."""
+    etag: str | None = None
+    """What tells this list from others, in its teller's words."""
 
 
 def addresses(body: bytes) -> tuple[tuple[str, ...], int]:

@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from mediafleet_common.probes.polling import FetchError, client, fetch
+from mediafleet_common.probes.polling import FetchError, client, fetch_newer
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.findings import SourceState
 from mediafleet_scheduler.core.sources import (
@@ -28,7 +28,8 @@ from mediafleet_scheduler.directory.publishing import Publisher
 from mediafleet_scheduler.directory.views import Directory, PoolView, Source
 
 _log: Final = logging.getLogger(__name__)
-_READ_SECONDS: Final = 1.0
+_READ_SECONDS: Final = 0.3
+"""Between two readings of a list; where it is the same nothing but its tag is sent."""
 _TIMEOUT_SECONDS: Final = 1.0
 _FAILED_SECONDS: Final = 2.0
 """Until a source that could not be read is read again."""
@@ -135,18 +136,23 @@ class SourcedDirectory(Publisher[PoolView]):
 
     async def _read(self, session: aiohttp.ClientSession, source: Source) -> str | None:
         """Read a source once; what is wrong with it."""
+        before = self._told.get(source.name)
         try:
-            body = await fetch(
+            body, etag = await fetch_newer(
                 session,
                 _with_scope(source.list_url or ""),
+                None if before is None else before.etag,
                 _TIMEOUT_SECONDS,
                 headers=_authorization(source),
                 tls=_tls(source),
             )
-            urls, _ = addresses(body)
+            if body is None and before is not None:
+                urls = before.urls
+            else:
+                urls, _ = addresses(body or b"")
         except (FetchError, NotAListError, OSError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
-        self._told[source.name] = Told(urls, asyncio.get_running_loop().time())
+        self._told[source.name] = Told(urls, asyncio.get_running_loop().time(), etag)
         return None
 
     def _note(self, source: Source, complaint: str | None) -> None:
