@@ -43,7 +43,7 @@ def nowhere(reason: Refusal, request: Request, cores: float) -> RefusedError:
         case Refusal.NO_CAPACITY:
             return RefusedError(Code.RESOURCE_EXHAUSTED, reason, f"no pod has room for {job}")
         case Refusal.NO_TYPE_CAPACITY:
-            sentence = f"no pod of any fleet is large enough for {job}"
+            sentence = f"no pod of any fleet could take {job}, even with nothing else on it"
             return RefusedError(Code.FAILED_PRECONDITION, reason, sentence)
         case Refusal.DRAINING:
             sentence = f"all pods that could take {job} are leaving"

@@ -15,8 +15,9 @@ from typing import Final
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.core.queue import KEEP_SECONDS, Waiting, of_fleet
 from mediafleet_scheduler.directory.views import Fleet
+from mediafleet_scheduler.egress.choosing import Found, Known, Nowhere, Wish
 from mediafleet_scheduler.egress.clerk import Clerk
-from mediafleet_scheduler.egress.placing import Found, Known, Nowhere, Placer, Wish
+from mediafleet_scheduler.egress.placing import Placer
 from mediafleet_scheduler.egress.pods import label
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.egress.store import Claim, StoreError

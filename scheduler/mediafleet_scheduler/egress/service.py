@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.directory.views import Directory, EgressView
+from mediafleet_scheduler.egress.choosing import Chooser
 from mediafleet_scheduler.egress.clerk import Clerk
 from mediafleet_scheduler.egress.connecting import Commands
 from mediafleet_scheduler.egress.desk import Desk
@@ -108,7 +109,7 @@ class EgressService:
         io = IoInfo(await stack.enter_async_context(self._client(IO_SERVICE)))
         infos = Infos(io, settings.info_wait_seconds, self._bad_message)
         strangers = Strangers(metrics, settings.strangers_seconds)
-        placer = Placer(self.pods, self.ledger, self._store, random.Random())
+        placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store)
         queue = Queue(self.ledger, placer, self._clerk, settings)
         stack.callback(queue.close)
         tools = Tools(

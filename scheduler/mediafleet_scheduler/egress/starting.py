@@ -21,12 +21,13 @@ from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.requests import Request
 from mediafleet_scheduler.egress import answers
 from mediafleet_scheduler.egress.answers import RefusedError
+from mediafleet_scheduler.egress.choosing import Known, Nowhere, Placed, Wish
 from mediafleet_scheduler.egress.clerk import Clerk
 from mediafleet_scheduler.egress.forwarding import Forwarded, Forwarder, Outcome, fault_of
 from mediafleet_scheduler.egress.infos import Infos
 from mediafleet_scheduler.egress.listing import list_active
 from mediafleet_scheduler.egress.metrics import EgressMetrics
-from mediafleet_scheduler.egress.placing import Known, Nowhere, Placed, Placer, Wish
+from mediafleet_scheduler.egress.placing import Placer
 from mediafleet_scheduler.egress.pods import Pods, label
 from mediafleet_scheduler.egress.queueing import Queue
 from mediafleet_scheduler.egress.records import Record
