@@ -32,6 +32,7 @@ OWNERS: Final = {
     "advertise": "Advertiser desk",
     "directory": "Both desks",
     "scaler": "Both desks",
+    "serving": "Node agent",
 }
 """Folder of a module -> the process that has its metrics."""
 KINDS: Final = ("counter", "gauge", "histogram", "summary")

@@ -13,7 +13,7 @@ from mediafleet_common.api.orchestrator_pool import OrchestratorPoolStatus
 from mediafleet_common.api.shared import ConditionStatus, FleetStatus, OnTimeout
 from mediafleet_operator.core.actions import Action, Create, Delete, Drain, Undrain
 from mediafleet_operator.core.conditions import NAMED_PODS, names_of
-from mediafleet_operator.core.model import FleetKey, Memory, Observation, PodView, Refusal
+from mediafleet_operator.core.model import FleetKey, Memory, Observation, PodView, Reading, Refusal
 from mediafleet_operator.core.planning import plan
 from mediafleet_operator.core.reporting import MAX_PODS, report
 from mediafleet_operator.core.telling import tell
@@ -91,6 +91,32 @@ def test_addresses_that_the_advertiser_finds_silent_make_address_ready_unknown()
     nameless = observe(fleet(1, key=POOL), [pod(0, address=None)])
     status = status_of(nameless, FleetStatus(conditions=[told]))
     assert condition(status, Condition.ADDRESS_READY).status == "False"
+
+
+def test_the_room_of_a_pool_is_what_its_ready_nodes_say_and_unknown_as_soon_as_one_does_not() -> (
+    None
+):
+    def room(*capacities: int | None) -> int | None:
+        spec = fleet(len(capacities), key=POOL)
+        history = {slot: (Reading(NOW, 1, each),) for slot, each in enumerate(capacities)}
+        status = status_of(observe(spec, [pod(slot) for slot in history], loads=history))
+        assert isinstance(status, OrchestratorPoolStatus)
+        return status.max_sessions
+
+    assert room(10, 20) == 30
+    assert room(10, None) is None
+    assert room() == 0
+
+
+def test_a_money_port_that_can_be_reached_is_graver_than_any_pod_that_fails() -> None:
+    broken = pending(1, trouble=Reason.IMAGE_PULL)
+    found = said(
+        Condition.DEGRADED, pod(0), broken, loads={0: (Reading(NOW, 0, None, True),)}, key=POOL
+    )
+
+    assert found[:2] == ("True", "CliExposed")
+    assert "rec-0" in found[2]
+    assert "LP_CLIADDR" in found[2]
 
 
 def test_a_status_stays_small() -> None:

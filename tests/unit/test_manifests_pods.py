@@ -193,7 +193,27 @@ def test_a_node_is_told_its_own_address_and_shows_its_money_port_to_nobody() -> 
     ]
     assert env(pod, "node")["POD_IP"] == {"fieldRef": {"fieldPath": "status.podIP"}}
     assert container(pod, "agent")["image"] == "ours:1"
-    assert container(pod, "agent")["args"][-1] == "0.0.0.0:7936"
+    assert container(pod, "agent")["args"] == [
+        *("agent", "--metrics", "http://127.0.0.1:7935/metrics", "--listen", "0.0.0.0:7936"),
+        *("--load", "transcode", "--node-port", "8935", "--grace", "3600s"),
+    ]
+
+
+def test_a_node_is_ended_only_when_its_agent_says_so_and_so_is_the_agent() -> None:
+    load: dict[str, Any] = {
+        "load": "url",
+        "loadUrl": {"url": "http://127.0.0.1:9000/load", "metric": "jobs"},
+    }
+    pod = make_pod(
+        pool(**load, template={"spec": {"terminationGracePeriodSeconds": 77}}), 0, PRODUCT
+    )
+    hold = {"preStop": {"httpGet": {"path": "/hold", "port": 7936}}}
+
+    assert [each["lifecycle"] for each in pod["spec"]["containers"]] == [hold, hold]
+    assert container(pod, "agent")["args"][-6:] == [
+        *("--grace", "77s"),
+        *("--load-url", "http://127.0.0.1:9000/load", "--load-metric", "jobs"),
+    ]
 
 
 def test_an_address_template_is_filled_in() -> None:
@@ -269,6 +289,14 @@ def test_null_takes_a_field_away() -> None:
         (egress("r" * 62), ("metadata.name", "shorter")),
         (pool(args=["--serviceAddr", "x"]), ("spec.args[0]", "spec.address")),
         (pool(args=["-v=6", "-cliAddr=0.0.0.0:7935"]), ("spec.args[1]", "leave it out")),
+        (
+            pool(**over({"name": "node", "args": ["-cliAddr", ":7935"]})),
+            ("containers[node].args", "-cliAddr :7935", "moves money"),
+        ),
+        (
+            pool(**over({"name": "node", "env": [{"name": "LP_CLIADDR", "value": ":1"}]})),
+            ("containers[node].env", "LP_CLIADDR"),
+        ),
         (
             pool(address={"type": "template", "template": "https://{pod}:1"}),
             ("spec.address.template", "{slot}"),

@@ -42,6 +42,7 @@ COLUMNS: Final[dict[Kind, tuple[tuple[Any, ...], ...]]] = {
         *_COUNTS,
         ("Listed", "integer", ".status.listed"),
         ("Sessions", "integer", ".status.sessions"),
+        ("MaxSessions", "integer", ".status.maxSessions"),
         ("OK", *_READY[1:]),
         _AGE,
         ("List", "string", ".status.listHash", 1),

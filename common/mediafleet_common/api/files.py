@@ -119,8 +119,8 @@ class NodesFile(Model):
     advertise: FileAdvertise = FileAdvertise()
     """How gateways are told of the nodes."""
     load: LoadSource = LoadSource.TRANSCODE
-    """How a node's load is read from its metrics: transcode (sessions) or docker-ai (AI \
-containers in use)."""
+    """How a node's load is read from its metrics: transcode (sessions), docker-ai (AI containers \
+in use), connections or url (both as `mediafleet agent` beside the node tells them)."""
     sessions: Sessions = Sessions()
     """How many sessions a node takes, where its metrics do not say."""
     nodes: list[NodeEntry]

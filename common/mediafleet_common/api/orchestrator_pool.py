@@ -25,6 +25,21 @@ class LoadSource(StrEnum):
 
     TRANSCODE = "transcode"
     DOCKER_AI = "docker-ai"
+    CONNECTIONS = "connections"
+    URL = "url"
+
+
+class LoadUrl(Model):
+    """Where load is read with source url: by the agent in the pod, so 127.0.0.1 is the pod."""
+
+    url: Annotated[str, Field(max_length=1000, pattern="^http://[^@\\s]+$")]
+    """For example http://127.0.0.1:9000/load. Whatever is not a number is unknown, and a pod of \
+unknown load is not deleted."""
+    metric: Annotated[str, Field(max_length=200, pattern="^[a-zA-Z_:][a-zA-Z0-9_:]*$")] | None = (
+        None
+    )
+    """Name of a Prometheus metric there, whose series are added up. Absent: the answer is a JSON \
+number."""
 
 
 class Sessions(Model):
@@ -39,6 +54,10 @@ class OrchestratorPoolSpec(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            (
+                "!has(self.load) || self.load != 'url' || has(self.loadUrl)",
+                "load url needs loadUrl, for example {url: 'http://127.0.0.1:9000/load'}",
+            ),
             (
                 (
                     "!has(self.autoscaling) || self.autoscaling.min >= 1 "
@@ -84,13 +103,29 @@ scale write it."""
     """Leaves all pods as they are; advertising goes on."""
     image: Annotated[str, Field(min_length=1, max_length=512)] = "livepeer/go-livepeer:v0.9.2"
     """Image of the node."""
-    args: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=200)] = Field(
-        default_factory=list
-    )
+    args: Annotated[
+        list[Annotated[str, Field(max_length=1024)]],
+        Field(
+            max_length=200,
+            json_schema_extra=rules(
+                (
+                    "!self.exists(a, a.matches('^--?cliAddr($|=)'))",
+                    (
+                        "args: leave -cliAddr out; mediafleet keeps that port on loopback, since "
+                        "it moves money"
+                    ),
+                )
+            ),
+        ),
+    ] = Field(default_factory=list)
     """Flags for go-livepeer beside those that mediafleet sets (-serviceAddr, -httpAddr, -cliAddr, \
 -monitor, -maxSessions)."""
     load: LoadSource = LoadSource.TRANSCODE
-    """Where a node's load is read: transcode (sessions) or docker-ai (AI containers in use)."""
+    """Where a node's load is read: transcode (sessions), docker-ai (AI containers in use), \
+connections (open ones to the node's port, for BYOC and live runners, which are counted nowhere \
+else) or url (see loadUrl)."""
+    load_url: LoadUrl | None = None
+    """Where load is read with load url."""
     address: Address = Address()
     """Under which address a gateway reaches a node."""
     advertise: Advertise = Advertise()
@@ -132,6 +167,8 @@ class OrchestratorPoolStatus(FleetStatus):
     """Changes whenever the set of nodes that may be advertised does."""
     sessions: int | None = None
     """Sessions on all nodes; absent while the load of a node is unknown."""
+    max_sessions: int | None = None
+    """Sessions that the Ready nodes take at most; absent while that of a node is unknown."""
 
 
 class OrchestratorPool(Model):

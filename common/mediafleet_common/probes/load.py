@@ -17,7 +17,7 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-_PREFIXES: Final = ("livekit_", "livepeer_")
+_PREFIXES: Final = ("livekit_", "livepeer_", "mediafleet_agent_")
 
 
 class Source(StrEnum):
@@ -26,6 +26,19 @@ class Source(StrEnum):
     EGRESS = "egress"
     TRANSCODE = "transcode"
     DOCKER_AI = "docker-ai"
+    CONNECTIONS = "connections"
+    """Open connections, as the agent beside a node counts them."""
+    URL = "url"
+    """What the agent reads at a URL of the user's."""
+
+
+_NAMES: Final = {
+    Source.TRANSCODE: ("livepeer_current_sessions_total", "livepeer_max_sessions_total"),
+    Source.DOCKER_AI: ("livepeer_ai_container_in_use", None),
+    Source.CONNECTIONS: ("mediafleet_agent_connections", None),
+    Source.URL: ("mediafleet_agent_url_load", None),
+}
+"""By source: the metric that is the load, and the one that is the capacity, if any is."""
 
 
 class UnreadableMetricsError(ValueError):
@@ -48,6 +61,8 @@ class Load:
     pulse_share: float | None = None
     """PulseAudio clients, as a share of those it may have."""
     jobs_by_type: Mapping[str, int] = field(default_factory=dict)
+    cli_exposed: bool | None = None
+    """Whether the node's CLI port, which moves money, listens on more than loopback."""
 
 
 def parse(text: str, source: Source) -> Load:
@@ -59,19 +74,27 @@ def parse(text: str, source: Source) -> Load:
     samples = list(_samples(text))
     if source is Source.EGRESS:
         return _egress(samples)
-    names = {
-        Source.TRANSCODE: ("livepeer_current_sessions_total", "livepeer_max_sessions_total"),
-        Source.DOCKER_AI: ("livepeer_ai_container_in_use", None),
-    }[source]
+    jobs, capacity = _NAMES[source]
+    exposed = _total(samples, "mediafleet_agent_cli_exposed")
     return Load(
-        jobs=_whole(_total(samples, names[0])),
-        capacity=_whole(_total(samples, names[1])) if names[1] else None,
+        jobs=_whole(_total(samples, jobs)),
+        capacity=_whole(_total(samples, capacity)) if capacity else None,
+        cli_exposed=None if exposed is None else exposed > 0,
     )
 
 
-def _samples(text: str) -> Iterator[Sample]:
+def named(text: str, name: str) -> float | None:
+    """The sum of all series of one metric, whoever exports it; `None`: there is none.
+
+    Raises:
+        UnreadableMetricsError: the text is not Prometheus exposition.
+    """
+    return _total(list(_samples(text, (name,))), name)
+
+
+def _samples(text: str, prefixes: tuple[str, ...] = _PREFIXES) -> Iterator[Sample]:
     # Go and process metrics are most of an exposition and none of our business.
-    lines = [line for line in text.splitlines() if line.startswith(_PREFIXES)]
+    lines = [line for line in text.splitlines() if line.startswith(prefixes)]
     if not lines and text.strip() and not text.lstrip().startswith("#"):
         raise UnreadableMetricsError("no line of it is a metric")
     try:

@@ -16,6 +16,8 @@ from mediafleet_common.probes.load import Load, Source, UnreadableMetricsError, 
 TIMEOUT_SECONDS: Final = 1.0
 MAX_BYTES: Final = 1024 * 1024
 _CONNECTIONS: Final = 128
+PROBER: Final = "mediafleet-prober"
+"""User-Agent of ours: an agent does not count its sender's connections as a gateway's."""
 
 
 class Failure(StrEnum):
@@ -53,7 +55,7 @@ def client() -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=_CONNECTIONS, limit_per_host=4),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        headers={"Accept": "text/plain", "Accept-Encoding": "identity"},
+        headers={"Accept": "text/plain", "Accept-Encoding": "identity", "User-Agent": PROBER},
     )
 
 

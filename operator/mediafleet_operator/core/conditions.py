@@ -101,7 +101,7 @@ def _progressing(observation: Observation, plan: Plan) -> Finding:
 
 
 def _degraded(observation: Observation, plan: Plan) -> Finding:
-    trouble = _trouble(observation, plan)
+    trouble = _exposed(observation, plan) or _trouble(observation, plan)
     return trouble or Finding("False", Reason.AS_WANTED, "No pod is in trouble.")
 
 
@@ -217,6 +217,23 @@ _FINDERS: Final[dict[Condition, Callable[[Observation, Plan], Finding | None]]] 
     Condition.ADDRESS_READY: _address_ready,
     Condition.SCALING_ACTIVE: _scaling_active,
 }
+
+
+def _exposed(observation: Observation, plan: Plan) -> Finding | None:
+    """Nodes whose port that moves money can be reached: graver than any pod that fails."""
+    roster = plan.roster
+    found = [
+        pod
+        for pod in roster.counted + roster.draining
+        if (latest := observation.latest(pod)) and latest.cli_exposed
+    ]
+    if not found:
+        return None
+    message = (
+        f"CliExposed: the CLI port of {_names(found)} moves money and listens on more than "
+        "loopback. Take -cliAddr and LP_CLIADDR out of spec.template and the image."
+    )
+    return Finding("True", Reason.CLI_EXPOSED, message)
 
 
 def _trouble(observation: Observation, plan: Plan) -> Finding | None:

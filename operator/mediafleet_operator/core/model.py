@@ -134,6 +134,10 @@ class Reading:
     began_at: float
     """When the question was sent, so that no older state can hide behind a slow answer."""
     jobs: int | None
+    capacity: int | None = None
+    """Jobs that it takes at most, as it says itself."""
+    cli_exposed: bool | None = None
+    """Whether its port that moves money can be reached from elsewhere."""
 
 
 History = tuple[Reading, ...]
@@ -179,7 +183,12 @@ class Observation:
         """
         if pod.work_running is False:
             return 0
+        reading = self.latest(pod)
+        return reading.jobs if reading else None
+
+    def latest(self, pod: PodView) -> Reading | None:
+        """The last answer of a pod, unless it is too old to say anything of now."""
         history = self.loads.get(pod.uid, ())
         if not history or self.now - history[-1].began_at > LOAD_VALID_SECONDS:
             return None
-        return history[-1].jobs
+        return history[-1]

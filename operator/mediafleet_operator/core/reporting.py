@@ -49,7 +49,13 @@ def report(
     listed = sorted(pod.address for pod in roster.counted if pod.serving and pod.address)
     digest = hashlib.sha256("\n".join(listed).encode()).hexdigest()[:10]
     return OrchestratorPoolStatus.model_validate(
-        {**fields, "listed": len(listed), "list_hash": digest, "sessions": jobs}
+        {
+            **fields,
+            "listed": len(listed),
+            "list_hash": digest,
+            "sessions": jobs,
+            "max_sessions": capacity(observation, plan),
+        }
     )
 
 
@@ -69,6 +75,14 @@ def total_jobs(observation: Observation, plan: Plan) -> int | None:
     loads = [observation.jobs(pod) for pod in working]
     known = [load for load in loads if load is not None]
     return sum(known) if len(known) == len(loads) else None
+
+
+def capacity(observation: Observation, plan: Plan) -> int | None:
+    """Sessions that the serving pods take at most, by their own word; unknown as soon as that of
+    one is. What the resource asks for is not proof of what a node does."""
+    latest = [observation.latest(pod) for pod in plan.roster.counted if pod.serving]
+    known = [each.capacity for each in latest if each and each.capacity is not None]
+    return sum(known) if len(known) == len(latest) else None
 
 
 def rfc3339(at: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
@@ -80,14 +80,16 @@ class Prober:
             subject = self._subjects[uid]
             began = time.time()
             answer = await self._ask(subject.url, subject.source)
-            jobs = answer.jobs if isinstance(answer, Load) else None
+            load = answer if isinstance(answer, Load) else Load()
+            jobs = load.jobs
             result = answer.why.value if isinstance(answer, NoLoad) else "ok"
             if isinstance(answer, Load) and jobs is None:
                 result = "absent"
             metrics.probes.labels(KIND_LABELS[subject.key.kind], result).inc()
             before = self.histories.get(uid, ())
-            self.histories[uid] = (*before, Reading(began, jobs))[-KEPT_READINGS:]
-            news = not before or before[-1].jobs != jobs
+            reading = Reading(began, jobs, load.capacity, load.cli_exposed)
+            self.histories[uid] = (*before, reading)[-KEPT_READINGS:]
+            news = not before or replace(before[-1], began_at=began) != reading
             if news or self._subjects[uid].often:
                 self._on_news(subject.key)
             await self._pause(uid)

@@ -27,7 +27,11 @@ EVENT_REFILL_SECONDS: Final = 10.0
 
 def significant(status: Mapping[str, Any]) -> Json:
     """A status without what moves with every job."""
-    kept = {key: value for key, value in status.items() if key not in ("jobs", "sessions")}
+    kept = {
+        key: value
+        for key, value in status.items()
+        if key not in ("jobs", "sessions", "maxSessions")
+    }
     if isinstance(scaling := kept.get("autoscaling"), dict):
         moving = ("wanted", "why")
         kept["autoscaling"] = {key: each for key, each in scaling.items() if key not in moving}

@@ -10,7 +10,7 @@ from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
 from mediafleet_operator.manifests import egress, orchestrator
 from mediafleet_operator.manifests.address import Place
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
-from mediafleet_operator.manifests.resource import Resource, grace_seconds, template_hash
+from mediafleet_operator.manifests.resource import Resource, Spec, grace_seconds, template_hash
 
 MAX_POD_NAME_CHARACTERS: Final = 63
 """A pod's name is its host name and a label's value."""
@@ -48,7 +48,8 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
         base = egress.pod_spec(spec, product.image, product.pull_policy)
     else:
         place = Place(key.namespace, name, slot)
-        base = orchestrator.pod_spec(spec, place, product.image, product.pull_policy)
+        grace = template_grace(spec)
+        base = orchestrator.pod_spec(spec, place, product.image, product.pull_policy, grace)
     base |= _common(grace_seconds(spec))
     template = spec.template
     merged = lay_over(base, template.spec)
@@ -66,6 +67,12 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
         },
         "spec": merged,
     }
+
+
+def template_grace(spec: Spec) -> int:
+    """The grace period of a pod in seconds: the template's, or ours."""
+    given = spec.template.spec.get("terminationGracePeriodSeconds")
+    return given if isinstance(given, int) else grace_seconds(spec)
 
 
 def problem(resource: Resource, product: Product) -> str | None:
@@ -134,6 +141,8 @@ def _refuse_what_breaks_us(spec: Manifest) -> None:
             "use nodeSelector or affinity",
         )
     for container in [*spec["containers"], *spec.get("initContainers", [])]:
+        if container["name"] == Container.NODE:
+            orchestrator.refuse_open_cli(container)
         names = {each["name"] for each in container.get("env") or []}
         if container["name"] == Container.EGRESS and "EGRESS_CONFIG_BODY" in names:
             raise InvalidTemplateError(

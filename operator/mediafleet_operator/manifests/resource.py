@@ -80,7 +80,7 @@ def template_hash(spec: Spec) -> str:
         placement = {"cpu_cost", "max_cpu_utilization"}
         parts |= spec.placement.model_dump(include=placement, mode="json", exclude_defaults=True)
     else:
-        fields = {"args", "address", "sessions", "template"}
+        fields = {"args", "address", "load_url", "sessions", "template"}
         # These concern Services and the list alone.
         beside = {"address": {"allow_private", "service"}}
         parts = spec.model_dump(include=fields, exclude=beside, mode="json", exclude_defaults=True)

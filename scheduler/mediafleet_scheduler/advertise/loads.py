@@ -26,10 +26,7 @@ _PER_SECOND: Final = 100.0
 """Readings of all nodes together; where that is not enough each is read less often."""
 _KEPT_READINGS: Final = 3
 """A load that could not be read anew for so many intervals is unknown."""
-_SOURCES: Final = {
-    LoadSource.TRANSCODE: Source.TRANSCODE,
-    LoadSource.DOCKER_AI: Source.DOCKER_AI,
-}
+_SOURCES: Final = {each: Source(each.value) for each in LoadSource}
 
 Read = Callable[[str, Source], Awaitable[Load | NoLoad]]
 """The load that the metrics at a URL tell; never raises but for cancellation."""
