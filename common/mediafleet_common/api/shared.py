@@ -144,6 +144,33 @@ class PodStatus(Model):
     """Why it drains, or why it is not Ready."""
 
 
+class DrainResult(StrEnum):
+    """How a drain ended."""
+
+    IDLE = "idle"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+
+
+class DrainStatus(Model):
+    """A drain that has ended."""
+
+    pod: str
+    """Name of the pod."""
+    reason: str | None = None
+    """Why it drained."""
+    since: str
+    """When it was taken off the list."""
+    ended: str
+    """When it was deleted, or taken back."""
+    result: DrainResult
+    """idle: deleted without work. timed_out: deleted at the end of drain.timeout. cancelled: \
+taken back."""
+    left: int | None = None
+    """Jobs or sessions that it still had when it was deleted; absent while unknown, and when it \
+was taken back."""
+
+
 class FleetStatus(Model):
     """What the operator last saw and decided."""
 
@@ -171,6 +198,8 @@ class FleetStatus(Model):
         ),
     ] = Field(default_factory=list)
     """The pods, at most the first 100 by slot."""
+    drains: list[DrainStatus] = Field(default_factory=list)
+    """The last ten drains that ended, newest first."""
     conditions: Annotated[
         list[ConditionStatus],
         Field(

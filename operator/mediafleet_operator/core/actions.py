@@ -69,6 +69,10 @@ class Delete:
     had ended by itself."""
     grace_seconds: int | None = None
     """`None`: as the pod says."""
+    jobs: int | None = None
+    """What it was last known to have."""
+    waited_seconds: float | None = None
+    """Since it was taken off the list, if it was."""
 
 
 @dataclass(frozen=True, slots=True)

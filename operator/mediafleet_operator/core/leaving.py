@@ -67,11 +67,19 @@ def step(pod: PodView, observation: Observation) -> Action | None:
         reason = pod.drain_reason or why_outdated(pod, fleet) or DrainReason.SCALE_DOWN
         return Drain(pod, reason)
     if proved_idle(pod, observation):
-        return Delete(pod, Reason.DRAIN_FINISHED)
+        return _delete(pod, observation, Reason.DRAIN_FINISHED)
     if observation.now < times_out_at(pod, fleet) or fleet.on_timeout is OnTimeout.WAIT:
         return _door(pod, observation)
     grace = KILL_GRACE_SECONDS if fleet.on_timeout is OnTimeout.KILL else None
-    return Delete(pod, Reason.DRAIN_TIMED_OUT, grace)
+    return _delete(pod, observation, Reason.DRAIN_TIMED_OUT, grace)
+
+
+def _delete(
+    pod: PodView, observation: Observation, reason: Reason, grace: int | None = None
+) -> Delete:
+    assert pod.drain_started is not None
+    waited = max(observation.now - pod.drain_started, 0.0)
+    return Delete(pod, reason, grace, observation.jobs(pod), waited)
 
 
 def _door(pod: PodView, observation: Observation) -> SetDoor | None:

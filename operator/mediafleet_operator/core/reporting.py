@@ -6,27 +6,34 @@ Counts speak of the moment before the plan's actions: what they do is seen in th
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import EgressFleetStatus
 from mediafleet_common.api.names import KIND_LABELS, Kind, Label, PodState
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolStatus
-from mediafleet_common.api.shared import FleetStatus, PodStatus
-from mediafleet_operator.core import ailments, conditions
+from mediafleet_common.api.shared import DrainStatus, FleetStatus, PodStatus
+from mediafleet_operator.core import ailments, conditions, drains
 from mediafleet_operator.core.autoscaling.remembering import status_of
 from mediafleet_operator.core.model import FleetKey, Observation, PodView
 from mediafleet_operator.core.planning import Plan
 from mediafleet_operator.core.roster import by_slot
+from mediafleet_operator.core.times import rfc3339
 
 MAX_PODS: Final = 100
 """So many pods are named in a status; an object has to stay small."""
 
 
 def report(
-    observation: Observation, plan: Plan, previous: FleetStatus | None, *, mode: str | None = None
+    observation: Observation,
+    plan: Plan,
+    previous: FleetStatus | None,
+    *,
+    mode: str | None = None,
+    ended: Sequence[DrainStatus] = (),
 ) -> FleetStatus:
-    """The status to write. `mode` is an egress fleet's placement mode."""
+    """The status to write. `mode` is an egress fleet's placement mode; `ended` are drains, oldest
+    first, of which the previous status may not tell yet."""
     fleet, roster = observation.fleet, plan.roster
     # While a rollout goes on there are more pods than wanted. An autoscaler inside its tolerance
     # writes this number back as the wanted one, so it must not see them.
@@ -40,6 +47,7 @@ def report(
         selector=selector(fleet.key),
         autoscaling=status_of(observation.scaling) if observation.scaling else None,
         pods=_pods(observation, plan),
+        drains=drains.newest(previous, ended),
         conditions=conditions.conditions(observation, plan, previous),
     )
     fields = common.model_dump()
@@ -83,11 +91,6 @@ def capacity(observation: Observation, plan: Plan) -> int | None:
     latest = [observation.latest(pod) for pod in plan.roster.counted if pod.serving]
     known = [each.capacity for each in latest if each and each.capacity is not None]
     return sum(known) if len(known) == len(latest) else None
-
-
-def rfc3339(at: float) -> str:
-    """Unix time as Kubernetes writes times in conditions: UTC, whole seconds."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _pods(observation: Observation, plan: Plan) -> list[PodStatus]:

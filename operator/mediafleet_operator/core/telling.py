@@ -55,10 +55,19 @@ def _steps(done: Sequence[Action], prefix: str) -> Iterable[Telling]:
     for why, pods in drained.items():
         note = f"Draining {names_of(pods)} ({why.value}): no new work, deleted once idle."
         yield Telling("Normal", Reason.DRAIN_STARTED, note)
-    deleted = _grouped((each.reason, each.pod.name) for each in _only(done, Delete))
+    deleted = _grouped((each.reason, _left(each)) for each in _only(done, Delete))
     for ended, pods in deleted.items():
         kind: Literal["Normal", "Warning"] = "Warning" if ended in _BAD_ENDS else "Normal"
         yield Telling(kind, ended, f"Deleted {names_of(pods)}{_ENDS.get(ended, '')}.")
+
+
+def _left(action: Delete) -> str:
+    """A pod that was deleted, and what there is to tell of its drain."""
+    if action.waited_seconds is None:
+        return action.pod.name
+    left = f", {action.jobs} left" if action.jobs else ""
+    unknown = ", load unknown" if action.jobs is None else ""
+    return f"{action.pod.name} (drained {action.waited_seconds:.0f} s{left}{unknown})"
 
 
 def _only(done: Sequence[Action], kind: type[ActionT]) -> Iterable[ActionT]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from mediafleet_common.api.names import KIND_LABELS, Reason
 from mediafleet_operator.core.actions import Action, Delete, Undrain
-from mediafleet_operator.core.model import FleetKey
+from mediafleet_operator.core.model import FleetKey, Observation
 from mediafleet_operator.core.planning import Plan
 from mediafleet_operator.handlers import metrics
 
@@ -42,6 +42,32 @@ def count_drain(kind: str, action: Action, now: float) -> None:
         result = "timed_out" if action.reason is Reason.DRAIN_TIMED_OUT else "idle"
         metrics.drains.labels(kind, result).inc()
         metrics.drain_seconds.labels(kind).observe(max(now - action.pod.drain_started, 0.0))
+
+
+class Latecomers:
+    """Counts pods that were deleted as idle and then had a session after all.
+
+    Between the last idle reading and the deletion a gateway may still call a node that it knows.
+    The node's preStop hook waits for such a session.
+    """
+
+    def __init__(self) -> None:
+        self._idle: dict[FleetKey, set[str]] = {}
+
+    def note(self, key: FleetKey, action: Action) -> None:
+        """An action was carried out."""
+        if isinstance(action, Delete) and action.reason is Reason.DRAIN_FINISHED:
+            self._idle.setdefault(key, set()).add(action.pod.uid)
+
+    def look(self, observation: Observation, planned: Plan) -> None:
+        """See whether one of them has a session now; each is counted once."""
+        key = observation.fleet.key
+        going = {pod.uid: pod for pod in planned.roster.going}
+        waiting = self._idle.pop(key, set()) & going.keys()
+        late = {uid for uid in waiting if observation.jobs(going[uid])}
+        metrics.drain_latecomers.labels(KIND_LABELS[key.kind].value).inc(len(late))
+        if waiting - late:
+            self._idle[key] = waiting - late
 
 
 def forget(key: FleetKey) -> None:

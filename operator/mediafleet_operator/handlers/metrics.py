@@ -36,6 +36,11 @@ drains: Final = Counter(
     "Drains that ended: idle, timed_out, cancelled.",
     ["kind", "result"],
 )
+drain_latecomers: Final = Counter(
+    "mediafleet_drain_latecomers_total",
+    "Pods deleted as idle that had work again after the last idle reading; their preStop waits.",
+    ["kind"],
+)
 probes: Final = Counter(
     "mediafleet_load_probes_total",
     "Pods asked for their load: ok, absent (no such metric), or why they did not answer.",

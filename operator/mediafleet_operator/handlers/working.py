@@ -11,7 +11,8 @@ from typing import Final
 
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, PodState
-from mediafleet_operator.core import remembering
+from mediafleet_common.api.shared import DrainStatus
+from mediafleet_operator.core import drains, remembering
 from mediafleet_operator.core.actions import Action, Create
 from mediafleet_operator.core.autoscaling.model import Scaling
 from mediafleet_operator.core.model import FleetKey, Memory, Observation
@@ -66,6 +67,9 @@ class Worker:
     """By fleet, with the template that the memory is of."""
     _scalings: dict[FleetKey, Scaling | None] = field(default_factory=dict)
     """What is to be said of autoscaling, by fleet."""
+    _ended: dict[FleetKey, list[DrainStatus]] = field(default_factory=dict)
+    """Drains of which no status tells yet."""
+    latecomers: counting.Latecomers = field(default_factory=counting.Latecomers)
     _problems: dict[FleetKey, tuple[str, int, str | None]] = field(default_factory=dict)
     """By fleet: uid and generation, and why no pod can be made of them."""
 
@@ -177,8 +181,10 @@ class Worker:
         """Status, Events and metrics, all from the snapshot after the actions."""
         key, spec = resource.key, resource.spec
         mode = spec.placement.mode.value if isinstance(spec, EgressFleetSpec) else None
-        status = report(observation, planned, resource.status, mode=mode)
+        ended = self._ended.get(key, [])
+        status = report(observation, planned, resource.status, mode=mode, ended=ended)
         counting.count(key, planned)
+        self.latecomers.look(observation, planned)
         due = self.statuses.due(resource, status)
         tellings = tell(done, f"{key.name}-", resource.status, status)
         if due:
@@ -186,6 +192,7 @@ class Worker:
         elif due is not None:
             answer = await self.statuses.write(resource, status)
             self.snapshots.put_fleet(digesting.resource(answer, key.kind))
+            self._ended.pop(key, None)
         await asyncio.gather(*(self.events.post(resource, each) for each in tellings))
 
     def _learn(self, resource: Resource, outcomes: list[Outcome]) -> bool:
@@ -199,6 +206,9 @@ class Worker:
             action, error = outcome.action, outcome.error
             if error is None:
                 counting.count_drain(kind, action, now)
+                if (drain := drains.ended(action, now)) is not None:
+                    self._ended.setdefault(key, []).append(drain)
+                self.latecomers.note(key, action)
                 if isinstance(action, Create):
                     memory = remembering.created(memory)
                 continue
@@ -225,11 +235,13 @@ class Worker:
 
     def _follow(self, resource: Resource, planned: Plan) -> None:
         roster = planned.roster
-        pods = (*roster.current, *roster.outdated, *roster.draining)
+        # Those that go are still asked: a session may have come after the last idle reading.
+        pods = (*roster.current, *roster.outdated, *roster.draining, *roster.going)
+        often = planned.probe_often | {pod.uid for pod in roster.going}
         self.prober.follow(
             resource.key,
             {
-                pod.uid: subject(resource, pod, often=pod.uid in planned.probe_often)
+                pod.uid: subject(resource, pod, often=pod.uid in often)
                 for pod in pods
                 if pod.ip and pod.state is not PodState.PENDING
             },
@@ -249,6 +261,7 @@ class Worker:
         self._problems.pop(key, None)
         self._scalings.pop(key, None)
         self.autoscaler.forget(key)
+        self._ended.pop(key, None)
         self.children.forget(key)
         self.statuses.forget(key)
         self.events.forget(key)

@@ -23,7 +23,7 @@ from mediafleet_operator.core.actions import (
     Undrain,
 )
 from mediafleet_operator.core.model import PodView
-from mediafleet_operator.core.reporting import rfc3339
+from mediafleet_operator.core.times import rfc3339
 from mediafleet_operator.kube import digesting, paths
 from mediafleet_operator.kube.client import Api, Json, Target
 from mediafleet_operator.kube.errors import AlreadyExistsError, ConflictError, GoneError, KubeError
