@@ -191,6 +191,32 @@ async def test_a_refused_pod_is_tried_again_ever_more_slowly() -> None:
     assert any(each["reason"] == "QuotaExceeded" for each in conditions)
 
 
+async def test_a_part_that_is_refused_is_told_and_keeps_no_other_from_being_made() -> None:
+    cluster = Cluster(replicas=1)
+    cluster.server.put(FLEET, {"spec": {"address": {"type": "load_balancer"}}})
+    forbidden = True
+
+    def refuse(verb: str, target: Target) -> None:
+        if forbidden and verb == "apply" and target.resource == "services":
+            raise RefusedError(Reason.QUOTA_EXCEEDED, "exceeded quota: services.loadbalancers")
+
+    cluster.server.before_write = refuse
+    await cluster.settle(3)
+
+    def degraded() -> Json:
+        conditions = cluster.server.objects[FLEET]["status"]["conditions"]
+        return next(each for each in conditions if each["type"] == "Degraded")
+
+    assert degraded()["reason"] == "PartRefused"
+    assert "Service orch-slot-0: exceeded quota" in degraded()["message"]
+    assert "/apis/apps/v1/namespaces/media/deployments/orch-advertiser" in cluster.server.objects
+    forbidden = False
+    await cluster.settle(3)
+
+    assert degraded()["status"] == "False"
+    assert "/api/v1/namespaces/media/services/orch-slot-0" in cluster.server.objects
+
+
 def test_errors_of_the_api_server_are_told_apart() -> None:
     def status(reason: str, message: str = "") -> bytes:
         return f'{{"kind":"Status","reason":"{reason}","message":"{message}"}}'.encode()

@@ -39,6 +39,10 @@
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, create, patch]
+# The claims of slots that own a volume; they are never deleted, since tickets may wait in them.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, create, patch]
 # Per fleet and per advertiser.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]

@@ -164,6 +164,8 @@ class Reason(StrEnum):
     """The namespace's Pod Security level refuses host ports."""
     SCALED_UP = "ScaledUp"
     SCALED_DOWN = "ScaledDown"
+    PART_REFUSED = "PartRefused"
+    """The API server refuses what the fleet has beside its pods: a Service, a claim, …"""
     CLI_EXPOSED = "CliExposed"
     """A node's CLI port, which moves money, listens on more than loopback."""
     DRAIN_STARTED = "DrainStarted"

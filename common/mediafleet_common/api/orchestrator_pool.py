@@ -12,6 +12,7 @@ from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.on_chain import OnChain, Rewards
 from mediafleet_common.api.shared import Drain, FleetStatus, Replicas, Template, Update
 
 LIVE_VIDEO_SETTLE_SECONDS: Final = 7 * 60.0
@@ -126,6 +127,8 @@ connections (open ones to the node's port, for BYOC and live runners, which are 
 else) or url (see loadUrl)."""
     load_url: LoadUrl | None = None
     """Where load is read with load url."""
+    on_chain: OnChain | None = None
+    """Nodes that are paid. Absent: put -network=offchain into args."""
     address: Address = Address()
     """Under which address a gateway reaches a node."""
     advertise: Advertise = Advertise()
@@ -144,7 +147,10 @@ else) or url (see loadUrl)."""
     @property
     def slots_own_things(self) -> bool:
         """Whether a slot has something that outlives its pod, so that it is replaced in place."""
-        return self.address.type in OF_A_SERVICE
+        chain = self.on_chain
+        # The node that calls reward stays in slot 0.
+        kept = chain is not None and (chain.volume is not None or chain.rewards is Rewards.SLOT_0)
+        return kept or self.address.type in OF_A_SERVICE
 
     @property
     def settle_seconds(self) -> float:

@@ -101,7 +101,7 @@ def _progressing(observation: Observation, plan: Plan) -> Finding:
 
 
 def _degraded(observation: Observation, plan: Plan) -> Finding:
-    trouble = _exposed(observation, plan) or _trouble(observation, plan)
+    trouble = _exposed(observation, plan) or _trouble(observation, plan) or _unmade(observation)
     return trouble or Finding("False", Reason.AS_WANTED, "No pod is in trouble.")
 
 
@@ -234,6 +234,11 @@ def _exposed(observation: Observation, plan: Plan) -> Finding | None:
         "loopback. Take -cliAddr and LP_CLIADDR out of spec.template and the image."
     )
     return Finding("True", Reason.CLI_EXPOSED, message)
+
+
+def _unmade(observation: Observation) -> Finding | None:
+    why = observation.memory.unmade
+    return Finding("True", Reason.PART_REFUSED, f"PartRefused: {why}") if why else None
 
 
 def _trouble(observation: Observation, plan: Plan) -> Finding | None:

@@ -53,6 +53,8 @@ class FleetSpec:
     """A slot has a volume or a Service of its own, so its pods are replaced in place."""
     first_replicas: int = 1
     """What an absent number of replicas is set to, once."""
+    last_to_leave: int | None = None
+    """The slot whose pod does what one pod of the fleet must do; `None`: all are alike."""
     cpu_declared: bool | None = None
     """Whether it is known how many CPUs a pod has; `None` where nobody asks."""
 
@@ -161,6 +163,8 @@ class Memory:
     refusal: Refusal | None = None
     taken: Mapping[int, float] = field(default_factory=dict)
     """Slots whose name a pod has that is not ours, and until when not to try again."""
+    unmade: str | None = None
+    """Why something that the fleet has beside its pods could not be made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,25 @@ from mediafleet_operator.core.model import Observation, PodView
 
 
 def leaving_order(pods: Iterable[PodView], observation: Observation) -> list[PodView]:
-    """Never Ready first, then no longer Ready, then idle, then fewest jobs, then highest slot."""
+    """Never Ready first, then no longer Ready, then idle, then fewest jobs, then highest slot;
+    but who does what one pod must do goes last."""
+    last = observation.fleet.last_to_leave
 
-    def key(pod: PodView) -> tuple[bool, bool, bool, float, int, str]:
+    def key(pod: PodView) -> tuple[bool, bool, bool, bool, float, int, str]:
         jobs = observation.jobs(pod)
         busiest = float("inf")
         # A pod of unknown load sorts as the busiest of all: it may be just that.
         load = busiest if jobs is None else float(jobs)
         was_ready = pod.state is not PodState.PENDING
-        return (was_ready, pod.serving, jobs != 0, load, -pod.slot, pod.name)
+        return (
+            pod.slot == last,
+            was_ready,
+            pod.serving,
+            jobs != 0,
+            load,
+            -pod.slot,
+            pod.name,
+        )
 
     return sorted(pods, key=key)
 

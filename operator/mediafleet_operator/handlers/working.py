@@ -44,6 +44,8 @@ PASSES: Final = 3
 NEXT_ROUND_SECONDS: Final = 0.1
 FIRST_LOADS_SECONDS: Final = 1.2
 """A little more than a probe may take."""
+REFUSED_SECONDS: Final = 10.0
+"""After a Service, a claim or the like was refused."""
 RETRY_SECONDS: Final = 1.0
 """After a write that failed for no fault of the plan's."""
 
@@ -122,8 +124,22 @@ class Worker:
         if planned.look_again_seconds is not None:
             self.queue.add_after(key, planned.look_again_seconds)
         await self._report(resource, observation, planned, done)
-        services = self.snapshots.services.get(key, {}).values()
-        await self.children.keep(resource, planned.slots_in_use, list(services))
+        await self._keep_children(resource, planned)
+
+    async def _keep_children(self, resource: Resource, planned: Plan) -> None:
+        services = list(self.snapshots.services.get(resource.key, {}).values())
+        why = None
+        try:
+            await self.children.keep(resource, planned.slots_in_use, services)
+        except RefusedError as error:
+            metrics.reconcile_errors.labels(KIND_LABELS[resource.key.kind], error.word).inc()
+            why = str(error)
+            self.queue.add_after(resource.key, REFUSED_SECONDS)
+        memory = self._memory(resource)
+        if memory.unmade != why:
+            memory = remembering.unmade(memory, why)
+            self._memories[resource.key] = (template_hash(resource.spec), memory)
+            self.queue.add_after(resource.key, NEXT_ROUND_SECONDS)
 
     async def _scale(self, resource: Resource) -> tuple[Resource, list[Action]]:
         """Let autoscaling have its say first, so that the plan is made for the count it wants."""

@@ -14,7 +14,7 @@ from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.client import Api, Json
 from mediafleet_operator.kube.digesting import SlotService
-from mediafleet_operator.kube.errors import ConflictError, GoneError
+from mediafleet_operator.kube.errors import ConflictError, GoneError, RefusedError
 from mediafleet_operator.manifests import advertiser, disruption, slots
 from mediafleet_operator.manifests.pods import Product
 from mediafleet_operator.manifests.resource import Resource
@@ -47,13 +47,23 @@ class Children:
             KubeError: one of them could not be read or written.
         """
         # One after the other: a RoleBinding is refused while its Role is not there.
-        of_slots = slots.services(resource, slots_in_use)
-        for manifest in [*of_slots, *wanted(resource, self.product)]:
-            await self._keep(resource, manifest)
+        in_use = set(slots_in_use)
+        of_slots = slots.services(resource, in_use)
+        refused: RefusedError | None = None
+        claims = slots.claims(resource, in_use)
+        for manifest in [*of_slots, *claims, *wanted(resource, self.product)]:
+            try:
+                await self._keep(resource, manifest)
+            except RefusedError as error:
+                # It must not keep the others from being made.
+                name = f"{manifest['kind']} {manifest['metadata']['name']}"
+                refused = refused or RefusedError(error.reason, f"{name}: {error}")
         kept = {manifest["metadata"]["name"] for manifest in of_slots}
         for service in services:
             if service.name not in kept and service.owner_uid == resource.uid:
                 await self._delete(service)
+        if refused is not None:
+            raise refused
 
     async def _delete(self, service: SlotService) -> None:
         self._right.pop((service.key, "Service", service.name), None)

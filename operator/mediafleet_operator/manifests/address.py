@@ -18,6 +18,7 @@ class Place:
     namespace: str
     name: str
     slot: int
+    pool: str = ""
     pod_ip: str | None = None
     node: str | None = None
     node_external: str | None = None

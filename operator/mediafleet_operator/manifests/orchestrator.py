@@ -12,6 +12,7 @@ from typing import Final
 from mediafleet_common.api.address import OF_A_SERVICE, AddressType
 from mediafleet_common.api.names import SERVING_GATE, Annotation, Container, Port
 from mediafleet_common.api.orchestrator_pool import LoadSource, OrchestratorPoolSpec
+from mediafleet_operator.manifests import on_chain
 from mediafleet_operator.manifests.address import Place, fill_in, host_port, service_addr
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.parts import container, from_field, identity, mount
@@ -36,7 +37,7 @@ def pod_spec(
         InvalidTemplateError: spec.args has a flag that is ours to set.
     """
     _refuse_our_flags(spec)
-    port = spec.address.port
+    port, chain = spec.address.port, spec.on_chain
     on_node = {}
     if spec.address.type is AddressType.HOST_PORT:
         on_node = {"hostPort": host_port(spec.address, place.slot)}
@@ -50,6 +51,7 @@ def pod_spec(
             from_field("POD_IP", "status.podIP"),
             from_field("NODE_NAME", "spec.nodeName"),
             *([from_field("SERVICE_ADDR", _ANNOTATION)] if spec.address.late else []),
+            *(on_chain.environment(chain) if chain else []),
             *identity(),
         ],
         ports=[{"name": "orchestrator", "containerPort": port, "protocol": "TCP", **on_node}],
@@ -59,7 +61,11 @@ def pod_spec(
             "timeoutSeconds": 2,
             "failureThreshold": 3,
         },
-        volumeMounts=[mount("mediafleet-home", HOME), mount("mediafleet-tmp", "/tmp")],
+        volumeMounts=[
+            mount("mediafleet-home", HOME),
+            mount("mediafleet-tmp", "/tmp"),
+            *(on_chain.mounts() if chain else []),
+        ],
         lifecycle=_HOLD,
     )
     agent = container(
@@ -74,8 +80,9 @@ def pod_spec(
     made: Manifest = {
         "containers": [node, agent],
         "volumes": [
-            {"name": "mediafleet-home", "emptyDir": {}},
+            _home(spec, place),
             {"name": "mediafleet-tmp", "emptyDir": {}},
+            *(on_chain.volumes(chain) if chain else []),
         ],
     }
     if spec.address.late:
@@ -85,6 +92,14 @@ def pod_spec(
     if spec.address.type in OF_A_SERVICE:
         made["readinessGates"] = [{"conditionType": SERVING_GATE}]
     return made
+
+
+def _home(spec: OrchestratorPoolSpec, place: Place) -> Manifest:
+    """The volume with the node's datadir, where winning tickets wait for redemption."""
+    if spec.on_chain is None or spec.on_chain.volume is None:
+        return {"name": "mediafleet-home", "emptyDir": {}}
+    claim = {"claimName": on_chain.claim_name(place.pool, place.slot)}
+    return {"name": "mediafleet-home", "persistentVolumeClaim": claim}
 
 
 def _agent_args(spec: OrchestratorPoolSpec, grace: int) -> list[str]:
@@ -156,6 +171,8 @@ def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
         f"-cliAddr=127.0.0.1:{Port.NODE_CLI}",
         "-monitor=true",
     ]
+    if spec.on_chain is not None:
+        flags += on_chain.flags(spec.on_chain, place.slot)
     if spec.sessions.max is not None:
         flags.append(f"-maxSessions={spec.sessions.max}")
     return flags
@@ -164,12 +181,14 @@ def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
 def _refuse_our_flags(spec: OrchestratorPoolSpec) -> None:
     for index, flag in enumerate(spec.args):
         name = flag.lstrip("-").split("=", 1)[0]
-        if flag.startswith("-") and name in OUR_FLAGS:
+        chain = on_chain.FLAGS.get(name) if spec.on_chain is not None else None
+        if flag.startswith("-") and (name in OUR_FLAGS or chain):
             fix = {
+                name: f"set spec.onChain.{chain} instead" if chain else "leave it out",
                 "serviceAddr": "set spec.address instead",
                 "httpAddr": "set spec.address.port instead",
                 "maxSessions": "set spec.sessions.max instead",
-            }.get(name, "leave it out")
+            }[name]
             raise InvalidTemplateError(
                 f"spec.args[{index}]", f"is -{name}, which mediafleet sets", fix
             )

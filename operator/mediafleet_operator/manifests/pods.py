@@ -47,7 +47,7 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     if isinstance(spec, EgressFleetSpec):
         base = egress.pod_spec(spec, product.image, product.pull_policy)
     else:
-        place = Place(key.namespace, name, slot)
+        place = Place(key.namespace, name, slot, key.name)
         grace = template_grace(spec)
         base = orchestrator.pod_spec(spec, place, product.image, product.pull_policy, grace)
     base |= _common(grace_seconds(spec))

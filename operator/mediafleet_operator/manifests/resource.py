@@ -12,6 +12,7 @@ from mediafleet_common.api.autoscaling import first_replicas
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import API_VERSION, Container
+from mediafleet_common.api.on_chain import Rewards
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_operator.core.model import FleetKey, FleetSpec
@@ -64,6 +65,7 @@ def fleet_spec(resource: Resource, template_problem: str | None) -> FleetSpec:
         max_failures=spec.update.max_failures,
         slots_own_things=isinstance(spec, OrchestratorPoolSpec) and spec.slots_own_things,
         first_replicas=first_replicas(spec.autoscaling),
+        last_to_leave=_last_to_leave(spec),
         cpu_declared=_cpu_declared(spec),
     )
 
@@ -80,9 +82,12 @@ def template_hash(spec: Spec) -> str:
         placement = {"cpu_cost", "max_cpu_utilization"}
         parts |= spec.placement.model_dump(include=placement, mode="json", exclude_defaults=True)
     else:
-        fields = {"args", "address", "load_url", "sessions", "template"}
-        # These concern Services and the list alone.
-        beside = {"address": {"allow_private", "service"}}
+        fields = {"args", "address", "load_url", "on_chain", "sessions", "template"}
+        # These concern Services, claims and the list alone.
+        beside: dict[str, Any] = {
+            "address": {"allow_private", "service"},
+            "on_chain": {"volume": {"size"}},
+        }
         parts = spec.model_dump(include=fields, exclude=beside, mode="json", exclude_defaults=True)
         parts = {key: value for key, value in parts.items() if value != {}}
     # A default that a later release changes must not look like a change of the user's.
@@ -94,6 +99,11 @@ def template_hash(spec: Spec) -> str:
 def grace_seconds(spec: Spec) -> int:
     """How long a pod may go on after SIGTERM: egress waits for its jobs under it."""
     return max(math.ceil(seconds(spec.drain.timeout)), 30)
+
+
+def _last_to_leave(spec: Spec) -> int | None:
+    chain = spec.on_chain if isinstance(spec, OrchestratorPoolSpec) else None
+    return 0 if chain is not None and chain.rewards is Rewards.SLOT_0 else None
 
 
 def _cpu_declared(spec: Spec) -> bool | None:

@@ -1,4 +1,5 @@
-"""What a slot of a pool has beside its pod, and keeps while pods come and go: its Service."""
+"""What a slot of a pool has beside its pod, and keeps while pods come and go: its Service, and its
+claim of a volume."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ from collections.abc import Iterable
 
 from mediafleet_common.api.address import OF_A_SERVICE, AddressType
 from mediafleet_common.api.names import KIND_LABELS, Label
+from mediafleet_common.api.on_chain import OnChainVolume
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_operator.manifests.on_chain import claim_name
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.pods import app_labels
 from mediafleet_operator.manifests.resource import Resource
@@ -15,6 +18,42 @@ from mediafleet_operator.manifests.resource import Resource
 def service_name(pool: str, slot: int) -> str:
     """Name of a slot's Service; the pool's own name is its advertiser's."""
     return f"{pool}-slot-{slot}"
+
+
+def claims(resource: Resource, slots: Iterable[int]) -> list[Manifest]:
+    """The claims of the slots, none where the pool has no volumes.
+
+    They have no owner, so that they outlive the pool: there may be money in them.
+    """
+    spec = resource.spec
+    chain = spec.on_chain if isinstance(spec, OrchestratorPoolSpec) else None
+    if chain is None or chain.volume is None:
+        return []
+    return [_claim(resource, chain.volume, slot) for slot in sorted(slots)]
+
+
+def _claim(resource: Resource, volume: OnChainVolume, slot: int) -> Manifest:
+    kind = KIND_LABELS[resource.key.kind].value
+    spec: Manifest = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": volume.size}},
+    }
+    if volume.storage_class is not None:
+        spec["storageClassName"] = volume.storage_class
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": claim_name(resource.key.name, slot),
+            "namespace": resource.key.namespace,
+            "labels": {
+                **app_labels(resource, kind),
+                Label.FLEET.value: resource.key.name,
+                Label.SLOT.value: str(slot),
+            },
+        },
+        "spec": spec,
+    }
 
 
 def services(resource: Resource, slots: Iterable[int]) -> list[Manifest]:

@@ -16,6 +16,7 @@ _IGNORED = (
     *("ethAcctAddr", "ethKeystorePath", "ethPassword", "ethUrl", "ethController", "datadir"),
     *("dataDir", "nvidia", "v", "orchSecret", "aiModels", "aiModelsDir", "maxGasPrice"),
     *("ticketEV", "redeemerAddr", "reward", "region"),
+    *("initializeRound", "pricePerGateway"),
 )
 """Flags that change nothing here."""
 
