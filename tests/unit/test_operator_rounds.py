@@ -12,7 +12,7 @@ from tests.unit.operator_cluster import FLEET, KEY, PODS, Cluster, KilledError
 
 from mediafleet_common.api.names import Label, Reason
 from mediafleet_operator.kube import digesting
-from mediafleet_operator.kube.client import Target
+from mediafleet_operator.kube.client import Json, Target
 from mediafleet_operator.kube.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -205,7 +205,8 @@ async def test_a_part_that_is_refused_is_told_and_keeps_no_other_from_being_made
 
     def degraded() -> Json:
         conditions = cluster.server.objects[FLEET]["status"]["conditions"]
-        return next(each for each in conditions if each["type"] == "Degraded")
+        found: Json = next(each for each in conditions if each["type"] == "Degraded")
+        return found
 
     assert degraded()["reason"] == "PartRefused"
     assert "Service orch-slot-0: exceeded quota" in degraded()["message"]
