@@ -14,6 +14,7 @@ BENCHES: Final = {
     "egress_latency": "StartEgress through the desk, beside upstream's auction",
     "advertise": "GetOrchestrator calls a second, and how soon a file's change is listed",
     "placing": "how good the places are: bounds, foresight, late metrics",
+    "autoscaling": "the engines through the same scenarios, on virtual time",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }
 NEEDS_NODE: Final = {"freshness"}

@@ -1,0 +1,1 @@
+"""Autoscalers on virtual time: one world, one scenario file, several engines."""

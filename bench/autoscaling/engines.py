@@ -1,0 +1,95 @@
+"""What turns demand into `replicas`: the built-in engine, and an HPA with or without KEDA."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bench.autoscaling.hpa import SYNC_SECONDS, Behavior, Hpa
+from bench.autoscaling.world import World
+
+from mediafleet_common.api.autoscaling import Autoscaling
+from mediafleet_common.api.demand import FleetDemand
+from mediafleet_operator.core.autoscaling.deciding import decide
+from mediafleet_operator.core.autoscaling.model import Past, Situation, policy
+from mediafleet_operator.core.autoscaling.needing import idle, need
+
+
+class Engine(Protocol):
+    """Looks at the world once a second, and writes its replicas."""
+
+    def step(self, world: World) -> None:
+        """One second has gone by."""
+
+
+@dataclass(slots=True)
+class Builtin:
+    """The product's own policy, asked every second."""
+
+    asked: Autoscaling
+    past: Past = field(default_factory=Past)
+
+    def step(self, world: World) -> None:
+        """Decide."""
+        verdict = decide(
+            Situation(policy(self.asked), world.replicas, world.demand(), self.past, world.now)
+        )
+        self.past, world.replicas = verdict.past, verdict.replicas
+
+
+@dataclass(slots=True)
+class ByHpa:
+    """An HPA on `wanted`, which it gets to see `late_seconds` late: scrape and adapter."""
+
+    asked: Autoscaling
+    late_seconds: int = 15
+    tolerance: float = 0.0
+    _hpa: Hpa | None = None
+    _told: deque[float] = field(default_factory=deque)
+
+    def step(self, world: World) -> None:
+        """Note the metric, and sync when it is time."""
+        self._told.append(float(self.wanted(world.demand())))
+        if len(self._told) > self.late_seconds + 1:
+            self._told.popleft()
+        if world.now % SYNC_SECONDS == 0:
+            self._sync(world)
+
+    def wanted(self, demand: FleetDemand) -> int:
+        """Pods that the buffer wants, as the metric says."""
+        needed = need(policy(self.asked), demand)
+        return needed.pods if needed else demand.ready
+
+    def _sync(self, world: World) -> None:
+        asked = policy(self.asked)
+        if self._hpa is None:
+            behavior = Behavior(
+                down_window_seconds=asked.down.window_seconds, tolerance=self.tolerance
+            )
+            self._hpa = Hpa(max(asked.min, 1), asked.max, behavior)
+        status = len(world.counted)
+        world.replicas = self._hpa.sync(self._told[0], 1.0, world.replicas, status, world.now)
+
+
+@dataclass(slots=True)
+class ByKeda:
+    """KEDA: demand is pushed while replicas are 0, above that its HPA asks the desk itself."""
+
+    asked: Autoscaling
+    _hpa: ByHpa | None = None
+    _active_at: float | None = None
+
+    def step(self, world: World) -> None:
+        """Wake, sleep, or leave it to the HPA."""
+        if self._hpa is None:
+            self._hpa = ByHpa(self.asked, late_seconds=0)
+        asked, busy = policy(self.asked), not idle(world.demand())
+        if busy or self._active_at is None:
+            self._active_at = world.now
+        if world.replicas == 0:
+            world.replicas = 1 if busy else 0
+        elif asked.min == 0 and world.now - self._active_at >= asked.cool_down_seconds:
+            world.replicas = 0
+        else:
+            self._hpa.step(world)
