@@ -15,6 +15,7 @@ BENCHES: Final = {
     "advertise": "GetOrchestrator calls a second, and how soon a file's change is listed",
     "placing": "how good the places are: bounds, foresight, late metrics",
     "autoscaling": "the engines through the same scenarios, on virtual time",
+    "scaler": "KEDA's polls and pushes for 200 ScaledObjects",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }
 NEEDS_NODE: Final = {"freshness"}

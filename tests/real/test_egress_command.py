@@ -14,6 +14,7 @@ import pytest
 import redis.asyncio as redis
 from tests.real.scene import eventually, track
 
+from mediafleet_common.api.demand import Demand
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.explanation import Explanation
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
@@ -154,3 +155,15 @@ async def test_a_running_desk_explains_where_the_next_job_would_go(running: Runn
     )
     status, text = await running.get("/explain?type=web&mode=pack")
     assert Explanation.model_validate_json(text).fleets[0].why_not is not None
+
+
+async def test_the_command_tells_what_it_has_placed_as_demand(running: Running) -> None:
+    await asyncio.gather(*(running.start() for _ in range(6)))
+
+    async def told() -> bool:
+        status, text = await running.get("/demand")
+        assert status == 200
+        (fleet,) = Demand.model_validate_json(text).fleets
+        return (fleet.known, fleet.ready, fleet.busy, fleet.work) == (True, 2, 2, 6)
+
+    await eventually(told)

@@ -13,6 +13,7 @@ from mediafleet_common.api.egress_fleet import CpuCost, RequestType
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.accounts import HOLD_SECONDS, Job
 from mediafleet_scheduler.core.ledger import STALE_SECONDS, Account, Ledger, Pod
+from mediafleet_scheduler.core.queue import Waiting
 
 POD = Pod("pod-0", "uid-0", 10.0)
 OTHER = Pod("pod-1", "uid-1", 10.0)
@@ -224,3 +225,19 @@ def _counts(account: Account) -> tuple[int, float]:
 
 
 TestLedgerMachine = LedgerMachine.TestCase
+
+
+def test_what_was_told_is_touched_once_and_all_of_it_at_first() -> None:
+    ledger = ledger_with(job("a"))
+    assert ledger.take_touched() is None
+    assert ledger.take_touched() == set()
+    ledger.start("a", NOW, "SRV_1")
+    ledger.measure(OTHER, Load(jobs=0), COSTS, NOW)
+    assert ledger.take_touched() == {POD.uid, OTHER.uid}
+    ledger.wait(Waiting("w", "/rec", RequestType.WEB, 4.0, "", NOW))
+    assert ledger.take_touched() == {"/rec"}
+    ledger.leave("w")
+    ledger.drop("a")
+    assert ledger.take_touched() == {"/rec", POD.uid}
+    ledger.replace_all([])
+    assert ledger.take_touched() is None

@@ -70,6 +70,8 @@ class Ledger:
         self._measured: dict[str, Measured] = {}
         self._accounts: dict[str, Account] = {}
         self._waiting: dict[str, Waiting] = {}
+        self._touched: set[str] = set()
+        self._all_touched = True
         self._turns: dict[str, float] = {}
 
     @property
@@ -96,7 +98,7 @@ class Ledger:
         self.drop(job.egress_id)
         self._jobs[job.egress_id] = job
         self._by_worker.setdefault(job.worker_uid, {})[job.egress_id] = job
-        self._accounts.pop(job.worker_uid, None)
+        self._touch_pod(job.worker_uid)
 
     def start(self, egress_id: str, started_at: float, server_id: str | None) -> None:
         """A job's pod has said that it runs; the first word counts."""
@@ -113,16 +115,18 @@ class Ledger:
             del on_worker[egress_id]
             if not on_worker:
                 del self._by_worker[job.worker_uid]
-            self._accounts.pop(job.worker_uid, None)
+            self._touch_pod(job.worker_uid)
         return job
 
     def wait(self, waiting: Waiting) -> None:
         """A request waits for a place, or its place is kept; the last word counts."""
         self._waiting[waiting.egress_id] = waiting
+        self._touched.add(waiting.fleet)
 
     def leave(self, egress_id: str) -> None:
         """A request waits no more."""
-        self._waiting.pop(egress_id, None)
+        if waiting := self._waiting.pop(egress_id, None):
+            self._touched.add(waiting.fleet)
         if not self._waiting:
             self._turns.clear()
 
@@ -142,6 +146,7 @@ class Ledger:
         for job in jobs:
             self.put(job)
         self._waiting = {each.egress_id: each for each in waiting}
+        self._all_touched = True
         self._turns.clear()
 
     def measure(self, pod: Pod, load: Load, costs: CpuCost, at: float) -> None:
@@ -156,7 +161,7 @@ class Ledger:
             memory_gb=_part(load.memory_share, rules.memory.max_gb if rules.memory else None),
             pulse_clients=_part(load.pulse_share, rules.max_pulse_clients),
         )
-        self._accounts.pop(pod.uid, None)
+        self._touch_pod(pod.uid)
 
     def keep_only(self, uids: Iterable[str]) -> None:
         """Only the pods with these uids are there; what others said of themselves is forgotten."""
@@ -173,6 +178,17 @@ class Ledger:
             account = self._counted(pod, max_utilization, now)
             self._accounts[pod.uid] = account
         return account
+
+    def take_touched(self) -> set[str] | None:
+        """Uids of the pods and keys of the fleets (for those that wait) of which something was
+        told since this was last asked; `None`: of any. What time alone changes is not in it."""
+        touched = None if self._all_touched else self._touched
+        self._touched, self._all_touched = set(), False
+        return touched
+
+    def _touch_pod(self, uid: str) -> None:
+        self._accounts.pop(uid, None)
+        self._touched.add(uid)
 
     def _counted(self, pod: Pod, max_utilization: float, now: float) -> Account:
         jobs = self.on(pod.uid).values()

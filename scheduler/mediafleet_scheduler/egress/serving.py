@@ -26,7 +26,7 @@ from mediafleet_scheduler.egress.connecting import (
     of_url,
     where_of,
 )
-from mediafleet_scheduler.egress.demanding import read
+from mediafleet_scheduler.egress.demanding import Demands
 from mediafleet_scheduler.egress.explaining import explain_route
 from mediafleet_scheduler.egress.losing import Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
@@ -129,7 +129,7 @@ async def serve(
         return complaints[0] if complaints and all(complaints) else None
 
     async with AsyncExitStack() as stack:
-        outlook = Outlook(lambda: read(directory, branches))
+        outlook = Outlook(Demands(directory, branches).read)
         routes = [demand_route(outlook), explain_route(branches)]
         http = HttpServer(options.http, ready, routes=routes, registry=registry)
         await stack.enter_async_context(http)

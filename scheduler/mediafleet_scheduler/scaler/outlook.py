@@ -21,7 +21,9 @@ Read = Callable[[], Iterable[FleetDemand] | None]
 LOOK_SECONDS: Final = 0.1
 """Between looks; a change is told within two of them."""
 _SHARE: Final = 20
-"""Looking takes at most one part in so many of the time."""
+"""Looking takes about one part in so many of the time at most,"""
+_MAX_SECONDS: Final = 0.2
+"""but looks are no further apart than this."""
 
 
 class Outlook:
@@ -56,10 +58,10 @@ class Outlook:
         """Look until cancelled."""
         try:
             while True:
-                began = time.perf_counter()
+                began = time.thread_time()
                 self.look()
-                cost = time.perf_counter() - began
-                await asyncio.sleep(max(LOOK_SECONDS, cost * _SHARE))
+                cost = time.thread_time() - began
+                await asyncio.sleep(min(max(LOOK_SECONDS, cost * _SHARE), _MAX_SECONDS))
         finally:
             # Nobody looks any more, so that nothing is known.
             self._fleets = None
