@@ -26,13 +26,13 @@ os.environ["GRPC_VERBOSITY"] = "NONE"  # read when it is imported; it tells of e
 
 import uvloop
 import yaml
-from bench import h2_load
 from rich.console import Console
 from rich.table import Table
 
 from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
+from mediafleet_testbed import h2_load
 from mediafleet_testbed.crew import Crew
 from mediafleet_testbed.real import free_port
 from mediafleet_testbed.standins.node import StandInNode
@@ -163,7 +163,7 @@ async def load(port: int, pid: int, seconds: float, *, tls: bool) -> tuple[h2_lo
     task = h2_load.Task("127.0.0.1", port, tls, seconds, IN_FLIGHT, gateways(), CLIENT_CORE)
     used = cpu_seconds(pid)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.h2_load"),
+        *(sys.executable, "-m", "mediafleet_testbed.h2_load"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final, Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 from prometheus_client import REGISTRY, CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
@@ -19,6 +21,16 @@ Why = Callable[[], str | None]
 _MAX_BODY_BYTES: Final = 64 * 1024
 _KEEPALIVE_SECONDS: Final = 30.0
 _SHUTDOWN_SECONDS: Final = 1.0
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line of aiohttp's speaks of us, and not of noise that somebody sent: each such
+    request would cost a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, BadHttpMessage)
+
+
+logging.getLogger("aiohttp.server").addFilter(_is_ours)
 
 # A `_created` series beside each counter says nothing that process start time does not.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -38,7 +38,8 @@ class Task:
     seconds: float
     in_flight: int
     messages: tuple[str, ...]
-    """Requests in hexadecimal, taken in turn."""
+    """Requests in hexadecimal, taken in turn; all in flight must fit the 64 KiB that a server takes
+    in before it says more, since it is not waited for."""
     core: int | None = None
     """CPU to stay on."""
 
@@ -83,11 +84,30 @@ def headers(task: Task) -> bytes:
     )
 
 
+def call(task: Task) -> Result:
+    """Call until the time is over and every call has ended; with no time, `in_flight` calls.
+
+    Raises:
+        OSError: there is no connection, or it broke.
+    """
+    return _Caller(task).run()
+
+
+def call_each(task: Task) -> Result:
+    """Call with each message once, `in_flight` at a time.
+
+    Raises:
+        OSError: there is no connection, or it broke.
+    """
+    return _Caller(task, calls=len(task.messages)).run()
+
+
 class _Caller:
     """One connection."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, calls: int | None = None) -> None:
         self._task = task
+        self._left = calls
         head = headers(task)
         self._requests = [
             (head, struct.pack(">BI", 0, len(body)) + body)
@@ -102,7 +122,7 @@ class _Caller:
         self.failed = 0
 
     def run(self) -> Result:
-        """Call until the time is over and every call has ended."""
+        """See `call`."""
         settings = struct.pack(">HIHI", _HEADER_TABLE_SIZE, 0, _INITIAL_WINDOW, _LARGEST_WINDOW)
         window = struct.pack(">I", _LARGEST_WINDOW - _DEFAULT_WINDOW)
         with self._connect() as connection:
@@ -111,12 +131,14 @@ class _Caller:
             )
             began = time.perf_counter()
             until = began + self._task.seconds
-            connection.sendall(b"".join(self._start() for _ in range(self._task.in_flight)))
+            at_once = min(self._task.in_flight, self._left or self._task.in_flight)
+            connection.sendall(b"".join(self._start() for _ in range(at_once)))
             while self._sent:
                 got = connection.recv(1 << 18)
                 if not got:
                     raise ConnectionError("the server hung up")
-                out = self._take(got, time.perf_counter() < until)
+                go_on = time.perf_counter() < until if self._left is None else True
+                out = self._take(got, go_on)
                 if out:
                     connection.sendall(out)
             spent = time.perf_counter() - began
@@ -136,6 +158,7 @@ class _Caller:
 
     def _start(self) -> bytes:
         stream, self._next = self._next, self._next + 2
+        self._left = None if self._left is None else self._left - 1
         head, body = self._requests[stream // 2 % len(self._requests)]
         self._sent[stream] = time.perf_counter()
         return frame(_HEADERS, _END_HEADERS, stream, head) + frame(_DATA, _END_STREAM, stream, body)
@@ -153,7 +176,7 @@ class _Caller:
             out += self._frame(kind, flags, stream, data[position : position + min(size, 8)], size)
             position += size
             ended = kind == _RESET or (flags & _END_STREAM and kind in (_DATA, _HEADERS))
-            if ended and self._end(stream) and go_on:
+            if ended and self._end(stream) and go_on and self._left != 0:
                 out.append(self._start())
         self._rest = data[position:]
         return b"".join(out)
@@ -187,12 +210,12 @@ class _Caller:
 
 
 def main() -> int:
-    """`python -m bench.h2_load` reads a Task as JSON and writes a Result as JSON."""
+    """`python -m mediafleet_testbed.h2_load` reads a Task as JSON and writes a Result as JSON."""
     told = json.load(sys.stdin)
     task = Task(**{**told, "messages": tuple(told["messages"])})
     if task.core is not None:
         os.sched_setaffinity(0, {task.core})
-    json.dump(asdict(_Caller(task).run()), sys.stdout)
+    json.dump(asdict(call(task)), sys.stdout)
     return 0
 
 
