@@ -162,3 +162,15 @@ def test_what_cannot_start_exits_1_with_its_sentence(caplog: pytest.LogCaptureFi
 
     assert run(main) == 1
     assert caplog.messages == ["no such file"]
+
+
+async def test_noise_is_refused_without_a_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with HttpServer("127.0.0.1:0", ready=lambda: None) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"\x00\xff\xfe noise\r\n\r\n")
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), 20)
+        writer.close()
+        await writer.wait_closed()
+    assert [record for record in caplog.records if record.name == "aiohttp.server"] == []
