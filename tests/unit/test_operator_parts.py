@@ -112,8 +112,13 @@ def test_a_pool_gets_its_advertiser_and_what_that_may_do() -> None:
     assert children["Deployment"]["spec"]["replicas"] == 2
     assert pod["containers"][0]["args"][:3] == ["advertise", "--pool", "media/orch"]
     assert pod["serviceAccountName"] == children["RoleBinding"]["subjects"][0]["name"]
-    verbs = {verb for rule in children["Role"]["rules"] for verb in rule["verbs"]}
-    assert verbs == {"get", "list", "watch"}
+    rules = children["Role"]["rules"]
+    (writes,) = [rule for rule in rules if rule["verbs"] != ["get", "list", "watch"]]
+    assert (writes["resources"], writes["resourceNames"], writes["verbs"]) == (
+        ["orchestratorpools/status"],
+        ["orch"],
+        ["patch"],
+    )
     assert all("*" not in str(rule) for rule in children["Role"]["rules"])
 
 
