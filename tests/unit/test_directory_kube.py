@@ -104,13 +104,13 @@ async def test_a_resource_of_another_version_is_told_once_and_the_last_reading_s
     cluster = Cluster()
     await cluster.begin()
     await cluster.tell(Changed(cluster.pools, pool(2, advertise={"maxNodes": 4})))
-    odd = pool(3, advertise={"maxNodes": 4}, colour="red")
+    odd = pool(3, advertise={"maxNodes": 4, "order": "best"})
     await cluster.tell(Changed(cluster.pools, odd), Listed(cluster.pools, 9, [odd]))
     view = cluster.directory.view
     assert view is not None
     assert view.advertise.max_nodes == 4
     assert cluster.count("directory_unreadable_objects_total") == 1
-    assert len([line for line in caplog.messages if "spec.colour" in line]) == 1
+    assert len([line for line in caplog.messages if "spec.advertise.order" in line]) == 1
 
 
 async def test_how_long_nothing_was_heard_is_a_metric() -> None:

@@ -211,8 +211,14 @@ def test_no_accepts_means_all_types_and_a_fleet_being_deleted_is_no_fleet() -> N
 def test_a_spec_of_another_version_is_refused_by_field() -> None:
     with pytest.raises(UnreadableObjectError, match=r"spec\.placement\.mode"):
         fleet_facts(fleet(placement={"mode": "best"}))
-    with pytest.raises(UnreadableObjectError, match=r"spec\.color"):
-        pool_facts({**pool(), "spec": {"color": "red"}})
+    with pytest.raises(UnreadableObjectError, match=r"spec\.advertise\.order"):
+        pool_facts({**pool(), "spec": {"advertise": {"order": "best"}}})
+
+
+def test_what_only_a_newer_crd_knows_stops_nobody() -> None:
+    assert fleet_facts(fleet(wishes=3)).spec == fleet_facts(fleet()).spec
+    newer = {**pool()["spec"], "wishes": 3}
+    assert pool_facts({**pool(), "spec": newer}).spec == pool_facts(pool()).spec
 
 
 @pytest.mark.parametrize(

@@ -120,15 +120,25 @@ def test_a_pod_that_names_no_fleet_is_none_of_ours() -> None:
     assert digesting.pod(raw_pod(labels={"mediafleet.dev/fleet": ""})) is None
 
 
-def test_a_resource_of_another_version_is_unreadable_and_names_the_field() -> None:
-    raw = raw_fleet(spec={"redis": {"address": "a:1"}, "wishes": 3})
+def test_a_value_of_another_version_is_unreadable_and_its_field_is_named() -> None:
+    raw = raw_fleet(spec={"redis": {"address": "a:1"}, "placement": {"mode": "best"}})
 
-    with pytest.raises(UnreadableObjectError, match="wishes"):
+    with pytest.raises(UnreadableObjectError, match=r"spec\.placement\.mode"):
         digesting.resource(raw, Kind.EGRESS_FLEET)
 
 
+def test_what_only_a_newer_crd_knows_stops_nobody() -> None:
+    newer = {"redis": {"address": "a:1", "colour": "red"}, "wishes": 3}
+    raw = raw_fleet(spec=newer, status={"replicas": 2, "moods": 3})
+
+    read = digesting.resource(raw, Kind.EGRESS_FLEET)
+
+    assert read.status is not None
+    assert read.status.replicas == 2
+
+
 def test_a_status_of_another_version_is_written_anew() -> None:
-    raw = raw_fleet(spec={"redis": {"address": "a:1"}}, status={"moods": 3})
+    raw = raw_fleet(spec={"redis": {"address": "a:1"}}, status={"replicas": "some"})
 
     assert digesting.resource(raw, Kind.EGRESS_FLEET).status is None
 

@@ -137,7 +137,8 @@ async def test_a_resource_it_cannot_read_is_left_as_it_was() -> None:
     one = listener(server)
     one.on_fleet(Kind.EGRESS_FLEET, "ADDED", fleet(server))
     await queued(one)
-    one.on_fleet(Kind.EGRESS_FLEET, "MODIFIED", server.put(FLEET, {"spec": {"wishes": 3}}))
+    odd = server.put(FLEET, {"spec": {"replicas": "some"}})
+    one.on_fleet(Kind.EGRESS_FLEET, "MODIFIED", odd)
 
     assert await queued(one) == []
     assert KEY in one.snapshots.fleets

@@ -95,13 +95,14 @@ def resource(raw: Raw, kind: Kind) -> Resource:
     meta = raw["metadata"]
     spec_model, status_model = _MODELS[kind]
     try:
-        spec = spec_model.model_validate(_plain(raw.get("spec") or {}))
+        # A CRD is upgraded before we are: what only the newer one knows is no reason to stop.
+        spec = spec_model.model_validate(_plain(raw.get("spec") or {}), extra="ignore")
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in ("spec", *first["loc"]))
         raise UnreadableObjectError(f"{field}: {first['msg']}") from error
     try:
-        status = status_model.model_validate(_plain(raw.get("status") or {}))
+        status = status_model.model_validate(_plain(raw.get("status") or {}), extra="ignore")
     except ValidationError:
         # Another version's: it is written anew in any case.
         status = None

@@ -132,7 +132,7 @@ def fleet_facts(raw: Raw) -> FleetFacts:
     """
     meta = raw["metadata"]
     try:
-        spec = EgressFleetSpec.model_validate(raw.get("spec") or {})
+        spec = EgressFleetSpec.model_validate(raw.get("spec") or {}, extra="ignore")
     except ValidationError as error:
         raise UnreadableObjectError(_first(error)) from error
     return FleetFacts(
@@ -148,7 +148,7 @@ def pool_facts(raw: Raw) -> PoolFacts:
     """
     meta = raw["metadata"]
     try:
-        spec = OrchestratorPoolSpec.model_validate(raw.get("spec") or {})
+        spec = OrchestratorPoolSpec.model_validate(raw.get("spec") or {}, extra="ignore")
     except ValidationError as error:
         raise UnreadableObjectError(_first(error)) from error
     return PoolFacts(
