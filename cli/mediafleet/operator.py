@@ -60,6 +60,14 @@ def operator(
             metavar="KIND/NAME",
         ),
     ] = None,
+    keda_pool_secret: Annotated[
+        str,
+        typer.Option(
+            help="With --keda-auth, the Secret in the namespace of a pool by which its advertiser "
+            "answers KEDA: tls.crt, tls.key, and ca.crt of who signs KEDA's.",
+            metavar="NAME",
+        ),
+    ] = "mediafleet-scaler-pools",
     kubeconfig: Annotated[
         str | None, typer.Option(help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.")
     ] = None,
@@ -79,7 +87,7 @@ def operator(
     logs.configure(log_level, log_json)
     logging.getLogger("kopf").setLevel(logging.WARNING)
     settings = Settings(
-        product=Product(image, image_pull_policy),
+        product=Product(image, image_pull_policy, keda_pool_secret if keda_auth else None),
         http=http,
         namespaces=tuple(namespace or ()),
         lease_namespace=(lease_namespace or _own_namespace()) if leader_election else None,

@@ -77,3 +77,35 @@ def test_a_sources_token_and_authority_are_files_where_the_advertiser_looks() ->
         {"secret": {"name": "eu", "items": [{"key": "token", "path": "token"}]}},
         {"secret": {"name": "eu-ca", "items": [{"key": "ca.crt", "path": "ca"}]}},
     ]
+
+
+def of_keda(secret: str | None) -> dict[str, dict[str, Any]]:
+    """The objects of a pool that KEDA scales, by kind."""
+    autoscaling = {"engine": "keda", "min": 1, "max": 3}
+    spec = OrchestratorPoolSpec.model_validate({"autoscaling": autoscaling})
+    key = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
+    product = Product("ours:1", "Never", secret)
+    made = manifests(Resource(key, "uid-1", "7", 1, False, spec, None), product)
+    return {each["kind"]: each for each in made}
+
+
+def test_a_pool_that_keda_scales_answers_it_by_mutual_tls() -> None:
+    made = of_keda("scaler-pair")
+    pod = made["Deployment"]["spec"]["template"]["spec"]
+    args = " ".join(pod["containers"][0]["args"])
+    assert "--scaler 0.0.0.0:9090 --scaler-cert /mediafleet/scaler/tls.crt" in args
+    assert "--scaler-client-ca /mediafleet/scaler/ca.crt" in args
+    assert "--scaler-plaintext" not in args
+    assert volumes(pod)["scaler"] == {"name": "scaler", "secret": {"secretName": "scaler-pair"}}
+    assert mounts(pod)["scaler"] == ("/mediafleet/scaler", True)
+    ports = {each["name"]: each["port"] for each in made["Service"]["spec"]["ports"]}
+    assert ports == {"orchestrator": 8935, "http": 8080, "scaler": 9090}
+
+
+def test_without_a_certificate_keda_is_answered_in_plaintext() -> None:
+    args = of_keda(None)["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert args[-3:] == ["--scaler", "0.0.0.0:9090", "--scaler-plaintext"]
+
+
+def test_a_pool_that_keda_does_not_scale_has_no_scaler() -> None:
+    assert "--scaler" not in pod_of()["containers"][0]["args"]

@@ -25,24 +25,40 @@
 {{- end -}}
 {{- end }}
 
+{{/* Secret, in the namespace of a pool, by which its advertiser answers KEDA. */}}
+{{- define "mediafleet.scalerPoolSecret" -}}
+{{ include "mediafleet.scalerName" . }}-pools
+{{- end }}
+
 {{/*
-The data of both Secrets, as JSON: what an earlier release made, as long as both are there, else new
+The data of all Secrets, as JSON: what an earlier release made, as long as each is there, else new
 ones under a new authority, whose key is kept nowhere.
 */}}
 {{- define "mediafleet.scalerCertificates" -}}
 {{- $server := lookup "v1" "Secret" .Release.Namespace (include "mediafleet.scalerServerSecret" .) -}}
 {{- $client := lookup "v1" "Secret" .Release.Namespace (include "mediafleet.scalerClientSecret" .) -}}
-{{- if and $server $client -}}
-{{ dict "server" $server.data "client" $client.data | toJson }}
+{{- $kept := and $server $client -}}
+{{- $pools := dict -}}
+{{- range .Values.keda.poolNamespaces -}}
+{{- $one := lookup "v1" "Secret" . (include "mediafleet.scalerPoolSecret" $) -}}
+{{- if not $one }}{{ $kept = false }}{{ else }}{{ $_ := set $pools . $one.data }}{{ end -}}
+{{- end -}}
+{{- if $kept -}}
+{{ dict "server" $server.data "client" $client.data "pools" $pools | toJson }}
 {{- else -}}
 {{- $ca := genCA (include "mediafleet.scalerName" .) 3650 -}}
+{{- $authority := b64enc $ca.Cert -}}
 {{- $hosts := include "mediafleet.scalerHosts" . | fromJsonArray -}}
 {{- $made := genSignedCert (first $hosts) nil $hosts 3650 $ca -}}
 {{- $keda := genSignedCert "keda" nil (list "keda") 3650 $ca -}}
-{{- $authority := b64enc $ca.Cert -}}
 {{- $ofServer := dict "ca.crt" $authority "tls.crt" (b64enc $made.Cert) "tls.key" (b64enc $made.Key) -}}
 {{- $ofClient := dict "ca.crt" $authority "tls.crt" (b64enc $keda.Cert) "tls.key" (b64enc $keda.Key) -}}
-{{ dict "server" $ofServer "client" $ofClient | toJson }}
+{{- range .Values.keda.poolNamespaces -}}
+{{- $name := printf "*.%s.svc" . -}}
+{{- $pair := genSignedCert $name nil (list $name) 3650 $ca -}}
+{{- $_ := set $pools . (dict "ca.crt" $authority "tls.crt" (b64enc $pair.Cert) "tls.key" (b64enc $pair.Key)) -}}
+{{- end -}}
+{{ dict "server" $ofServer "client" $ofClient "pools" $pools | toJson }}
 {{- end -}}
 {{- end }}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mediafleet_common.api.advertise import Advertise, secret_file
+from mediafleet_common.api.autoscaling import Engine
 from mediafleet_common.api.names import GROUP, PLURALS, Kind, Port
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.shared import SecretKey
@@ -15,6 +16,7 @@ from mediafleet_operator.manifests.pods import Product, app_labels, pod_security
 from mediafleet_operator.manifests.resource import Resource
 
 TLS: Final = "/mediafleet/tls"
+SCALER: Final = "/mediafleet/scaler"
 REGIONS: Final = "/mediafleet/regions"
 PROBE_KEY: Final = "/mediafleet/probe-key"
 COMPONENT: Final = "advertiser"
@@ -90,13 +92,23 @@ def _selector(resource: Resource) -> dict[str, str]:
     return {key: app_labels(resource, COMPONENT)[key] for key in wanted}
 
 
+def _ports(resource: Resource) -> list[tuple[str, int]]:
+    """The advertiser's ports: KEDA's only where it scales the pool."""
+    ports = [("orchestrator", Port.ORCHESTRATOR), ("http", Port.DESK_HTTP)]
+    return [*ports, ("scaler", Port.SCALER)] if _is_scaled_by_keda(resource) else ports
+
+
+def _is_scaled_by_keda(resource: Resource) -> bool:
+    asked = resource.spec.autoscaling
+    return asked is not None and asked.engine is Engine.KEDA
+
+
 def _service(resource: Resource) -> dict[str, Any]:
-    ports = (("orchestrator", Port.ORCHESTRATOR), ("http", Port.DESK_HTTP))
     return {
         "selector": _selector(resource),
         "ports": [
             {"name": name, "port": port, "targetPort": port, "protocol": "TCP"}
-            for name, port in ports
+            for name, port in _ports(resource)
         ],
     }
 
@@ -115,6 +127,8 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
         f"0.0.0.0:{Port.DESK_HTTP}",
     ]
     more = _extras(spec.advertise)
+    if _is_scaled_by_keda(resource):
+        _add_scaler(more, product.scaler_secret)
     args += more.args
 
     def probe(path: str, period: int) -> Manifest:
@@ -131,8 +145,8 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
         product.pull_policy,
         args=args,
         ports=[
-            {"name": "orchestrator", "containerPort": Port.ORCHESTRATOR, "protocol": "TCP"},
-            {"name": "http", "containerPort": Port.DESK_HTTP, "protocol": "TCP"},
+            {"name": name, "containerPort": port, "protocol": "TCP"}
+            for name, port in _ports(resource)
         ],
         startupProbe={**probe("/healthz", 2), "failureThreshold": 45},
         livenessProbe=probe("/healthz", 10),
@@ -176,6 +190,16 @@ class _Extras:
     def add(self, name: str, path: str, source: Manifest) -> None:
         self.volumes.append({"name": name, **source})
         self.mounts.append(mount(name, path, read_only=True))
+
+
+def _add_scaler(more: _Extras, secret: str | None) -> None:
+    more.args += ["--scaler", f"0.0.0.0:{Port.SCALER}"]
+    if secret is None:
+        more.args.append("--scaler-plaintext")
+        return
+    more.args += ["--scaler-cert", f"{SCALER}/tls.crt", "--scaler-key", f"{SCALER}/tls.key"]
+    more.args += ["--scaler-client-ca", f"{SCALER}/ca.crt"]
+    more.add("scaler", SCALER, {"secret": {"secretName": secret}})
 
 
 def _extras(advertise: Advertise) -> _Extras:

@@ -23,6 +23,8 @@ class Product:
 
     image: str
     pull_policy: str | None = None
+    scaler_secret: str | None = None
+    """Secret in a pool's namespace by which an advertiser answers KEDA; `None`: in plaintext."""
 
 
 def pod_name(fleet: str, slot: int) -> str:
