@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 import typer
+
+from mediafleet.asking import fetch, not_a_desk
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
         KeyPart,
         ModeExplained,
     )
-
-_TIMEOUT_SECONDS = 10.0
-_MAX_BYTES = 16 * 1024 * 1024
 
 
 class Output(StrEnum):
@@ -42,34 +38,16 @@ def explain(url: str, kind: str, modes: Sequence[str], output: Output) -> None:
 
     from mediafleet_common.api.explanation import Explanation
 
-    text = _fetch(url, [("type", kind), *(("mode", each) for each in modes)])
+    query = [("type", kind), *(("mode", each) for each in modes)]
+    text = fetch("--explain", url, "/explain", query)
     if output is Output.JSON:
         typer.echo(text)
         return
     try:
         told = Explanation.model_validate_json(text)
     except ValidationError as error:
-        typer.echo(f"{url} does not answer as a desk of this version", err=True)
-        raise typer.Exit(1) from error
+        raise not_a_desk(url) from error
     _print(told)
-
-
-def _fetch(url: str, query: Sequence[tuple[str, str]]) -> str:
-    base = url if "://" in url else f"http://{url}"
-    whole = f"{base.rstrip('/')}/explain?{urlencode(query)}"
-    if not whole.startswith(("http://", "https://")):
-        raise typer.BadParameter(f"--explain {url}: give http://HOST:PORT of a desk's --http")
-    try:
-        with urllib.request.urlopen(whole, timeout=_TIMEOUT_SECONDS) as answer:
-            read: bytes = answer.read(_MAX_BYTES)
-            return read.decode("utf-8", "replace")
-    except urllib.error.HTTPError as error:
-        said = error.read(500).decode("utf-8", "replace").strip()
-        message = f"{base} says {error.code}: {said}"
-    except (OSError, ValueError) as error:
-        message = f"{base} does not answer: {getattr(error, 'reason', error)}"
-    typer.echo(message, err=True)
-    raise typer.Exit(1)
 
 
 def _print(told: Explanation) -> None:

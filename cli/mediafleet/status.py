@@ -42,8 +42,21 @@ def status(
         str | None, typer.Option(help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.")
     ] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    desk: Annotated[
+        str | None,
+        typer.Option(
+            help="Show instead what jobs really use, as the egress desk that runs there has "
+            "learnt, beside what is configured.",
+            metavar="http://HOST:PORT",
+        ),
+    ] = None,
 ) -> None:
     """Show fleets and pools: pods, load, who drains, since when and why, and what is wrong."""
+    if desk is not None:
+        from mediafleet.costs import show
+
+        show(desk, name, as_json=output is Output.JSON)
+        return
     import time
 
     from mediafleet.status_view import lines

@@ -130,7 +130,11 @@ def test_each_pending_bid_is_dropped_exactly_once(steps: list[tuple[str, float]]
 
 CHOICES = {
     "nobody bids": ([], None),
-    "silence and 0 are no bids": ([Bid("a", CANNOT, 0.0), Bid("b", 0.0, 0.1)], None),
+    "a bid of 0 begins the wait": (
+        [Bid("a", 0.0, 0.1), Bid("b", 0.5, 0.5), Bid("c", 0.9, 0.7)],
+        Chosen("b", 0.6),
+    ),
+    "silence and 0 win nothing": ([Bid("a", CANNOT, 0.0), Bid("b", 0.0, 0.1)], None),
     "the first busy pod wins at once": (
         [Bid("a", IDLE, 0.001), Bid("b", BUSY, 0.002), Bid("c", BUSY, 0.003)],
         Chosen("b", 0.002),

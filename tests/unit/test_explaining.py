@@ -162,7 +162,7 @@ def printed(
     monkeypatch: pytest.MonkeyPatch, *fleets: FleetExplained, more: Sequence[str] = ()
 ) -> str:
     text = Explanation(type=TRACK, at=100.0, fleets=list(fleets)).model_dump_json(by_alias=False)
-    monkeypatch.setattr(command, "_fetch", lambda url, query: text)
+    monkeypatch.setattr(command, "fetch", lambda *_: text)
     result = CliRunner().invoke(
         app, ["egress", "--explain", "http://desk:8080", *more], env={"COLUMNS": "160"}
     )

@@ -155,6 +155,27 @@ end 9 s after it was sent. Default: 5s in a fleet with autoscaling, else 0s."""
 once."""
 
 
+class Use(StrEnum):
+    """What is done with learnt costs."""
+
+    NONE = "none"
+    OBSERVE = "observe"
+    APPLY = "apply"
+
+
+class LearnedCosts(Model):
+    """CPUs that jobs really use, learnt by the desk from the load of the pods."""
+
+    use: Use = Use.OBSERVE
+    """none: nothing is learnt. observe: it is shown beside cpuCost. apply: once it is sure, it \
+is sent along with each request (estimated_cpu), and decides instead of cpuCost whether a job \
+fits."""
+    floor: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """With apply: at least this share of cpuCost."""
+    ceiling: Annotated[float, Field(ge=1, le=4)] = 1.5
+    """With apply: at most this multiple of cpuCost."""
+
+
 class WhenFull(StrEnum):
     """What a client hears of a request for which there is no room."""
 
@@ -176,6 +197,8 @@ by CPU and condition CpuUnknown says so."""
     report_lost: bool = False
     """Whether to tell livekit-server of recordings that were lost with their pod: status FAILED, \
 the error and the time, unless it knows of an end. Otherwise it goes on taking them for active."""
+    learned_costs: LearnedCosts = LearnedCosts()
+    """CPUs that jobs really use, learnt from the load of the pods."""
     max_cpu_utilization: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Share of a pod's CPUs that jobs may take once it is busy (an idle pod may be filled \
 wholly, as egress itself does)."""

@@ -135,21 +135,22 @@ def select(bids: Sequence[Bid]) -> Chosen | None:
     """Whom the client takes; `None`: nobody, which it knows after `AFFINITY_TIMEOUT_SECONDS`.
 
     The first bid of `MAXIMUM_AFFINITY` ends the wait. Otherwise the highest one wins that came
-    within `SHORT_CIRCUIT_SECONDS` of the first, and of equal ones the first. A bid of 0 is no bid.
+    within `SHORT_CIRCUIT_SECONDS` of the first, and of equal ones the first. A bid of 0 begins
+    that wait and never wins.
     """
     heard = sorted(
-        (each for each in bids if each.affinity > 0 and each.arrives < AFFINITY_TIMEOUT_SECONDS),
+        (each for each in bids if each.affinity >= 0 and each.arrives < AFFINITY_TIMEOUT_SECONDS),
         key=lambda each: (each.arrives, each.pod),
     )
     if not heard:
         return None
     until = min(heard[0].arrives + SHORT_CIRCUIT_SECONDS, AFFINITY_TIMEOUT_SECONDS)
-    best = heard[0]
+    best: Bid | None = None
     for each in heard:
         if each.arrives > until:
             break
         if each.affinity >= MAXIMUM_AFFINITY:
             return Chosen(each.pod, each.arrives)
-        if each.affinity > best.affinity:
+        if each.affinity > (best.affinity if best else 0.0):
             best = each
-    return Chosen(best.pod, until)
+    return Chosen(best.pod, until) if best else None

@@ -67,9 +67,13 @@ def explain(
     seen: Mapping[Mode, Sequence[Seen]],
     waiting: Iterable[Waiting],
     now: float,
+    learnt_cores: float | None = None,
 ) -> FleetExplained:
-    """Where the next job of a type would go, by each mode that there is a view for."""
-    need = need_of(kind, fleet.placement)
+    """Where the next job of a type would go, by each mode that there is a view for.
+
+    `learnt_cores`: what it is taken to need instead of its cost by the table.
+    """
+    need = need_of(kind, fleet.placement, learnt_cores)
     pods = next(iter(seen.values()), ())
     return _fleet(
         fleet,

@@ -95,6 +95,12 @@ def classify(payload: bytes) -> Request:
     )
 
 
+def with_estimated_cpu(payload: bytes, cores: float) -> bytes:
+    """A StartEgressRequest without `estimated_cpu` (field 14, double), with it: every other byte
+    stays as it is, and in its place."""
+    return payload + wire.StartEgressRequest(estimated_cpu=cores).SerializeToString()
+
+
 def _room_composite(data: bytes) -> _Asked:
     request = livekit.RoomCompositeEgressRequest.FromString(data)
     return _Asked(_page(request), request.room_name)

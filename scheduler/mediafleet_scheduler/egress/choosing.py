@@ -20,7 +20,7 @@ from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.core.placement import Refusal, choose, why_nowhere
 from mediafleet_scheduler.core.queue import Waiting, line
 from mediafleet_scheduler.core.requests import Request
-from mediafleet_scheduler.core.resources import need_of
+from mediafleet_scheduler.core.resources import Need, need_of
 from mediafleet_scheduler.directory.views import Fleet
 from mediafleet_scheduler.egress.pods import Pods
 from mediafleet_scheduler.egress.records import Record
@@ -215,7 +215,7 @@ class Chooser:
         fleets = self._pods.accepting(request.kind, request.room)
         if not fleets:
             return Nowhere(Refusal.NO_TYPE_CAPACITY, 0.0)
-        needs = [need_of(request.kind, each.placement, request.estimated_cores) for each in fleets]
+        needs = [self._need(request, each) for each in fleets]
         for fleet, need in zip(fleets, needs, strict=True):
             pods = self._pods.candidates(fleet, now, excluded)
             pod = choose(pods, need, fleet.placement.mode, self._chance)
@@ -226,6 +226,10 @@ class Chooser:
         queues = [each for each in fitting if each[0].queue.max_wait_seconds > 0]
         cores = next((need.cores for _, need in queues or fitting), max(n.cores for n in needs))
         return Nowhere(why_nowhere(states, bool(fitting)), cores, queues[0][0] if queues else None)
+
+    def _need(self, request: Request, fleet: Fleet) -> Need:
+        learnt = self._pods.costs.estimate(fleet, request.kind)
+        return need_of(request.kind, fleet.placement, request.estimated_cores or learnt)
 
     def _job(
         self, fleet: Fleet, uid: str, request: Request, egress_id: str, now: float, token: str

@@ -49,6 +49,11 @@ class DeskCollector(Collector):
             "Pods that get no jobs for a while, since they failed what they were given.",
             labels=["fleet"],
         )
+        learned = GaugeMetricFamily(
+            "mediafleet_learned_cores",
+            "CPUs that a job of a type uses on average, as learnt from the pods' load, once sure.",
+            labels=["fleet", "type"],
+        )
         for service in self._services():
             waiting = Counter(
                 job.fleet for job in service.ledger.jobs.values() if job.started_at is None
@@ -56,6 +61,9 @@ class DeskCollector(Collector):
             for fleet in service.pods.fleets:
                 name = label(fleet)
                 pending.add_metric([name], waiting[fleet.key])
+                for kind, cost in service.pods.costs.learned(fleet).costs.items():
+                    if cost.sure:
+                        learned.add_metric([name, kind], cost.cores)
                 line = of_fleet(service.ledger.waiting.values(), fleet.key, time.time())
                 queue.add_metric([name], len(line))
                 count, cores = _sums(fleet, service.ledger)
@@ -66,7 +74,7 @@ class DeskCollector(Collector):
                 states = Counter(worker.state for worker in fleet.workers)
                 for state in PodState:
                     workers.add_metric([name, state], states[state])
-        return [pending, jobs, free, queue, workers, out]
+        return [pending, jobs, free, queue, workers, out, learned]
 
 
 def _sums(fleet: Fleet, ledger: Ledger) -> tuple[int, float]:

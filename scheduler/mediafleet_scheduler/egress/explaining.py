@@ -1,4 +1,6 @@
-"""`GET /explain`: what the desk would do with the next job of a type, and why."""
+"""What the desk tells people: `GET /explain`, why the next job would go where; `GET /costs`, what
+jobs really use.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from mediafleet_common.api.costs import FleetCosts, LearnedReport
 from mediafleet_common.api.egress_fleet import Mode, RequestType
 from mediafleet_common.api.explanation import Explanation, FleetExplained
 from mediafleet_scheduler.core.explaining import explain, nothing_taken, unreadable
@@ -32,6 +35,21 @@ def explain_route(branches: Branches) -> web.RouteDef:
         return web.Response(text=body, content_type="application/json")
 
     return web.get("/explain", answer)
+
+
+def costs_route(branches: Branches) -> web.RouteDef:
+    """`GET /costs`: what jobs really use, beside what is configured."""
+
+    async def answer(request: web.Request) -> web.Response:
+        del request
+        told: list[FleetCosts] = []
+        for service in branches.services:
+            told += service.pods.costs.told(service.pods.fleets)
+        told.sort(key=lambda each: (each.namespace, each.name))
+        body = LearnedReport(fleets=told).model_dump_json(by_alias=False, indent=1)
+        return web.Response(text=body, content_type="application/json")
+
+    return web.get("/costs", answer)
 
 
 def explanation(
@@ -62,7 +80,8 @@ def _of_fleet(
     service: EgressService, fleet: Fleet, kind: RequestType, modes: Sequence[Mode], now: float
 ) -> FleetExplained:
     seen = {mode: service.pods.seen(_in_mode(fleet, mode), now) for mode in modes}
-    return explain(fleet, kind, seen, service.ledger.waiting.values(), now)
+    learnt = service.pods.costs.estimate(fleet, kind)
+    return explain(fleet, kind, seen, service.ledger.waiting.values(), now, learnt)
 
 
 def _in_mode(fleet: Fleet, mode: Mode) -> Fleet:

@@ -15,6 +15,7 @@ from mediafleet_scheduler.core.placement import WorkerView, page_cores, spare_fo
 from mediafleet_scheduler.core.quarantine import room_to_spare
 from mediafleet_scheduler.core.resources import rules_of
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.egress.costs import Costs
 from mediafleet_scheduler.egress.trusting import Trust
 
 
@@ -24,6 +25,8 @@ class Pods:
     def __init__(self, ledger: Ledger, trust: Trust) -> None:
         self._ledger = ledger
         self.trust: Final = trust
+        self.costs: Final = Costs(ledger)
+        """What jobs really use."""
         self._fleets: tuple[Fleet, ...] = ()
         self._by_uid: dict[str, tuple[Fleet, Worker]] = {}
         self._sizes: dict[str, Pod] = {}
@@ -49,6 +52,7 @@ class Pods:
         self._by_uid = {w.uid: (fleet, w) for fleet in view.fleets for w in fleet.workers}
         self._sizes = {w.uid: pod_of(fleet, w) for fleet, w in self._by_uid.values()}
         self.trust.keep_only(self._by_uid)
+        self.costs.follow(view.fleets)
         self._ledger.keep_only(self._by_uid)
         if any(self._ledger.on(uid) for uid in before - self._serving()):
             self.left.set()

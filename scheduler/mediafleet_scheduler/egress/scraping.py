@@ -115,4 +115,6 @@ class Scraper:
         if known is None:
             return
         fleet, worker = known
-        self._ledger.measure(pod_of(fleet, worker), load, fleet.placement.cpu_cost, time.time())
+        now = time.time()
+        self._ledger.measure(pod_of(fleet, worker), load, fleet.placement.cpu_cost, now)
+        self._pods.costs.read(fleet, worker, load, now)

@@ -27,7 +27,7 @@ from mediafleet_scheduler.egress.connecting import (
     where_of,
 )
 from mediafleet_scheduler.egress.demanding import Demands
-from mediafleet_scheduler.egress.explaining import explain_route
+from mediafleet_scheduler.egress.explaining import costs_route, explain_route
 from mediafleet_scheduler.egress.losing import Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.redis_block import read_block
@@ -130,7 +130,7 @@ async def serve(
 
     async with AsyncExitStack() as stack:
         outlook = Outlook(Demands(directory, branches).read)
-        routes = [demand_route(outlook), explain_route(branches)]
+        routes = [demand_route(outlook), explain_route(branches), costs_route(branches)]
         http = HttpServer(options.http, ready, routes=routes, registry=registry)
         await stack.enter_async_context(http)
         await stack.enter_async_context(branches)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mediafleet_scheduler.core.accounts import Job
-from mediafleet_scheduler.core.requests import Request
+from mediafleet_scheduler.core.requests import Request, with_estimated_cpu
 from mediafleet_scheduler.egress import answers
 from mediafleet_scheduler.egress.answers import RefusedError
 from mediafleet_scheduler.egress.choosing import Known, Nowhere, Placed, Wish
@@ -138,13 +138,24 @@ class Try:
     async def _forwarded(self, job: Job, patient: bool) -> Forwarded:
         """Give the request to a pod, and judge the pod by what it made of it."""
         pods = self._tools.pods
-        forwarded = await self._tools.forwarder.forward(self._message, job, patient)
+        message = self._with_estimate(job)
+        forwarded = await self._tools.forwarder.forward(message, job, patient)
         fault = fault_of(forwarded, pods.had_room(job, time.time()))
         if fault is not None:
             pods.trust.failed(job.worker_uid, job.worker, fault)
         elif forwarded.outcome is Outcome.STARTED:
             pods.trust.started(job.worker_uid, job.worker)
         return forwarded
+
+    def _with_estimate(self, job: Job) -> envelope.Request:
+        """The request as it came, with what such a job was learnt to need, if anything was."""
+        known = self._tools.pods.by_uid.get(job.worker_uid)
+        if known is None or self._request.estimated_cores is not None:
+            return self._message
+        learnt = self._tools.pods.costs.estimate(known[0], job.kind)
+        if learnt is None:
+            return self._message
+        return replace(self._message, payload=with_estimated_cpu(self._message.payload, learnt))
 
     def _concluded(self, job: Job, forwarded: Forwarded) -> bytes | None:
         """What a pod's answer comes to; `None`: it runs not there and may go to another."""
