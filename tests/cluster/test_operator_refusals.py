@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.unit.test_autoscaling_docs import PAGES, examples
 
 from mediafleet_testbed.errors import CommandError
 from mediafleet_testbed.node import Node
@@ -146,6 +147,13 @@ def test_autoscaling_is_accepted(workspace: Workspace, spec: dict[str, Any]) -> 
 def test_the_samples_are_accepted(workspace: Workspace) -> None:
     for sample in sorted((ROOT / "samples").glob("*.yaml")):
         workspace.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(sample))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_on_autoscaling_shows_can_be_pasted(workspace: Workspace, page: str) -> None:
+    for each in examples(page):
+        arguments = ("apply", "--dry-run=server", "--validate=strict", "-f", "-")
+        workspace.kubectl(*arguments, stdin=json.dumps(each))
 
 
 def test_every_field_is_explained(node: Node) -> None:

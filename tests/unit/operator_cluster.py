@@ -57,16 +57,16 @@ class StillPoller:
     """Says of demand what the test says."""
 
     demand: FleetDemand | Silence = SILENT
-    often: bool | None = None
+    every_seconds: float | None = None
     url: str | None = None
 
-    def follow(self, key: FleetKey, url: str, *, often: bool) -> None:
+    def follow(self, key: FleetKey, url: str, every_seconds: float) -> None:
         del key
-        self.url, self.often = url, often
+        self.url, self.every_seconds = url, every_seconds
 
     def forget(self, key: FleetKey) -> None:
         del key
-        self.url = self.often = None
+        self.url = self.every_seconds = None
 
     def heard(self, key: FleetKey) -> FleetDemand | Silence:
         del key

@@ -144,7 +144,7 @@ async def play(outages: list[Outage], seconds: int, seed: int) -> Story:
     story = Story(World(Terms(start_seconds=4), MIN, 0.0), outages)
     loop = asyncio.get_running_loop()
     poller = DemandPoller(story.ask, lambda key: None, loop.time)
-    poller.follow(KEY, "http://desk/demand", often=True)
+    poller.follow(KEY, "http://desk/demand", 1.0)
     for _ in range(seconds):
         await asyncio.sleep(1.0)
         away = story.fault(Fault.API_SERVER, Fault.OPERATOR)
@@ -213,7 +213,7 @@ async def test_an_autoscaler_that_takes_unknown_for_zero_is_found_out() -> None:
         World(Terms(start_seconds=4), MIN, 0.0), [Outage(Fault.REDIS, begins, begins + 60)]
     )
     poller = DemandPoller(story.ask, lambda key: None, loop.time)
-    poller.follow(KEY, "http://desk/demand", often=True)
+    poller.follow(KEY, "http://desk/demand", 1.0)
     for _ in range(int(begins) + 60):
         await asyncio.sleep(1.0)
         story.world.step(load(story.world.now, chance))

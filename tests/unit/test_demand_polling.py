@@ -14,8 +14,6 @@ from mediafleet_common.probes.polling import Failure, FetchError
 from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.handlers.demanding import (
     MAX_PAUSE_SECONDS,
-    OFTEN_SECONDS,
-    RARELY_SECONDS,
     VALID_SECONDS,
     DemandPoller,
     Silence,
@@ -53,13 +51,13 @@ class Desk:
 @pytest.mark.looptime
 async def test_a_desk_is_asked_often_while_something_scales_and_else_rarely() -> None:
     desk = Desk()
-    desk.poller.follow(KEY, URL, often=False)
+    desk.poller.follow(KEY, URL, 2.0)
     await asyncio.sleep(10.5)
-    assert len(desk.asked) == 1 + 10 // RARELY_SECONDS
+    assert len(desk.asked) == 6
     desk.asked.clear()
-    desk.poller.follow(KEY, URL, often=True)
+    desk.poller.follow(KEY, URL, 1.0)
     await asyncio.sleep(10.5)
-    assert len(desk.asked) in (10 // OFTEN_SECONDS, 11 // OFTEN_SECONDS)
+    assert len(desk.asked) == 10
     await desk.poller.close()
 
 
@@ -67,8 +65,8 @@ async def test_a_desk_is_asked_often_while_something_scales_and_else_rarely() ->
 async def test_all_fleets_of_a_desk_share_one_question() -> None:
     desk = Desk()
     desk.fleets = [demand([1]), demand([2]).model_copy(update={"name": "other"})]
-    desk.poller.follow(KEY, URL, often=True)
-    desk.poller.follow(OTHER, URL, often=True)
+    desk.poller.follow(KEY, URL, 1.0)
+    desk.poller.follow(OTHER, URL, 1.0)
     await asyncio.sleep(3.5)
     assert len(desk.asked) == 4
     heard = desk.poller.heard(OTHER)
@@ -84,7 +82,7 @@ async def test_all_fleets_of_a_desk_share_one_question() -> None:
 @pytest.mark.looptime
 async def test_only_what_is_new_is_news() -> None:
     desk = Desk()
-    desk.poller.follow(KEY, URL, often=True)
+    desk.poller.follow(KEY, URL, 1.0)
     await asyncio.sleep(3.5)
     assert desk.news == [KEY]
     desk.fleets = [demand([1], queued=1)]
@@ -97,7 +95,7 @@ async def test_only_what_is_new_is_news() -> None:
 async def test_a_word_counts_for_a_while_and_then_the_desk_is_called_unreachable() -> None:
     desk = Desk()
     assert desk.reason() is Reason.DEMAND_UNKNOWN
-    desk.poller.follow(KEY, URL, often=True)
+    desk.poller.follow(KEY, URL, 1.0)
     await asyncio.sleep(0.5)
     assert desk.reason() is None
     desk.fleets = None
@@ -118,7 +116,7 @@ async def test_a_word_counts_for_a_while_and_then_the_desk_is_called_unreachable
 async def test_a_desk_that_does_not_answer_is_asked_less_and_less() -> None:
     desk = Desk()
     desk.fleets = None
-    desk.poller.follow(KEY, URL, often=True)
+    desk.poller.follow(KEY, URL, 1.0)
     await asyncio.sleep(60)
     assert len(desk.asked) <= 60 / MAX_PAUSE_SECONDS + 3
     assert desk.news == [KEY], "it is told once that nothing can be told"
@@ -128,7 +126,7 @@ async def test_a_desk_that_does_not_answer_is_asked_less_and_less() -> None:
 @pytest.mark.looptime
 async def test_an_old_answer_repeated_counts_no_longer_than_a_new_one() -> None:
     desk = Desk()
-    desk.poller.follow(KEY, URL, often=True)
+    desk.poller.follow(KEY, URL, 1.0)
     await asyncio.sleep(0.5)
     desk.frozen_at = 0.0
     await asyncio.sleep(VALID_SECONDS + 2)
@@ -139,7 +137,7 @@ async def test_an_old_answer_repeated_counts_no_longer_than_a_new_one() -> None:
 @pytest.mark.looptime
 async def test_a_fleet_that_the_desk_does_not_know_is_unknown_and_not_idle() -> None:
     desk = Desk()
-    desk.poller.follow(OTHER, URL, often=True)
+    desk.poller.follow(OTHER, URL, 1.0)
     await asyncio.sleep(0.5)
     heard: Any = desk.poller.heard(OTHER)
     assert isinstance(heard, Silence)

@@ -77,6 +77,7 @@ async def test_demand_writes_the_count_and_says_why() -> None:
     assert replicas(cluster) == 3
     assert len(cluster.pods) == 3
     assert cluster.poller.url == "http://orch.media.svc:8080/demand"
+    assert cluster.poller.every_seconds == 1.0, "while something scales"
     said = status(cluster)["autoscaling"]
     assert (said["engine"], said["wanted"], said["replicas"]) == ("builtin", 3, 3)
     assert "lastScaleTime" in said
@@ -221,6 +222,17 @@ async def test_an_hpa_is_made_kept_and_taken_away_with_its_engine() -> None:
     assert "deletionTimestamp" in cluster.server.objects[HPA]["metadata"]
     assert status(cluster)["autoscaling"]["engine"] == "builtin"
     assert replicas(cluster) == 3
+
+
+async def test_an_hpa_on_another_metric_needs_no_desk() -> None:
+    other = {"engine": "hpa", "max": 9, "hpa": {"name": "sessions_per_gpu"}}
+    cluster = Cluster(2, autoscaling=other)
+    await cluster.settle(2)
+    condition = {"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"}
+    cluster.server.put(HPA, {"status": {"conditions": [condition]}})
+    await cluster.settle(16)
+    assert active(cluster)[:2] == ("True", "Autoscaling")
+    assert cluster.poller.url is None
 
 
 async def test_an_hpa_that_is_not_ours_is_left_alone() -> None:

@@ -135,6 +135,9 @@ class HpaSource(StrEnum):
     PODS = "pods"
 
 
+OUR_METRIC: Final = "mediafleet_autoscaling_demand"
+
+
 class HpaMetric(Model):
     """The metric that your metrics adapter serves to an HPA."""
 
@@ -142,11 +145,16 @@ class HpaMetric(Model):
     """external: one number for the fleet. pods: a number for each pod, which is averaged."""
     name: Annotated[
         str, Field(max_length=253, json_schema_extra={"pattern": "^[A-Za-z_:][A-Za-z0-9_:./|-]*$"})
-    ] = "mediafleet_autoscaling_demand"
+    ] = OUR_METRIC
     """Its name. The default is a metric of the operator: the pods that the buffer wants, times \
 target."""
     match_labels: dict[str, Annotated[str, Field(max_length=253)]] = Field(default_factory=dict)
     """Labels to find it by. Default, with the default name: kind and fleet of this resource."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is the metric of the operator."""
+        return self.type is HpaSource.EXTERNAL and self.name == OUR_METRIC
 
 
 _ENGINE: Final = "(has(self.engine) ? self.engine : 'builtin')"

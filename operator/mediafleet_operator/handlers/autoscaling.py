@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.demand import FleetDemand
-from mediafleet_common.api.names import Port, Reason
+from mediafleet_common.api.names import Kind, Port, Reason
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.actions import Rescale
 from mediafleet_operator.core.autoscaling import pacing, reckoning, remembering
@@ -20,9 +21,14 @@ from mediafleet_operator.kube.errors import KubeError
 from mediafleet_operator.kube.scalers import Found, Scalers
 from mediafleet_operator.manifests.resource import Resource
 
-OFTEN_SECONDS = 1.0
-RARELY_SECONDS = 5.0
+OFTEN_SECONDS: Final = 1.0
+"""While something scales, or sleeps."""
+RARELY_SECONDS: Final = 5.0
 """Time alone changes what is wanted: stabilisation, cool-down, the schedule."""
+SHARED_SECONDS: Final = 2.0
+"""One question to the egress desk is for all fleets."""
+OWN_SECONDS: Final = 3.0
+"""Each pool has an advertiser of its own to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Autoscaler:
         if asked is None or engine is Engine.NONE:
             self.forget(resource.key)
             return None
-        if engine is Engine.KEDA:
+        if engine is Engine.KEDA or (engine is Engine.HPA and not asked.hpa.ours):
             self.poller.forget(resource.key)
             step = await self._left_to_others(resource, asked, replicas, observation.now)
         else:
@@ -150,7 +156,7 @@ class Autoscaler:
         verdict = decide(situation)
         url = self._url(resource)
         if url is not None:
-            self.poller.follow(resource.key, url, often=verdict.busy)
+            self.poller.follow(resource.key, url, _every_seconds(resource, busy=verdict.busy))
         return verdict
 
     def _demand(self, resource: Resource, observation: Observation) -> FleetDemand | Silence:
@@ -179,3 +185,10 @@ class Autoscaler:
         if known is not None and known[0] == resource.uid:
             return known[1]
         return remembering.past_of(resource.status.autoscaling if resource.status else None)
+
+
+def _every_seconds(resource: Resource, *, busy: bool) -> float:
+    """How often a fleet's desk is asked."""
+    if busy:
+        return OFTEN_SECONDS
+    return SHARED_SECONDS if resource.key.kind is Kind.EGRESS_FLEET else OWN_SECONDS

@@ -21,13 +21,11 @@ from mediafleet_common.probes.polling import Failure, FetchError, fetch
 from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.handlers import scale_metrics as metrics
 
-OFTEN_SECONDS: Final = 1.0
-"""While something scales."""
-RARELY_SECONDS: Final = 2.0
+FIRST_PAUSE_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 5.0
 """Between two questions to a desk that does not answer."""
-VALID_SECONDS: Final = 6.0
-"""For so long a word counts: three questions may go unanswered."""
+VALID_SECONDS: Final = 8.0
+"""For so long a word counts: at the slowest pace one question may go unanswered."""
 MAX_BYTES: Final = 8 * 1024 * 1024
 
 Ask = Callable[[str], Awaitable[Demand]]
@@ -62,8 +60,8 @@ class Silence:
 class _Desk:
     """What is known of one desk."""
 
-    followed: dict[FleetKey, bool] = field(default_factory=dict)
-    """The fleets that are asked after, and whether often."""
+    followed: dict[FleetKey, float] = field(default_factory=dict)
+    """The fleets that are asked after, and how often: seconds between two questions."""
     said: dict[FleetKey, FleetDemand] = field(default_factory=dict)
     fresh: dict[FleetKey, float] = field(default_factory=dict)
     """When a word on each fleet came that was newer than the one before."""
@@ -89,15 +87,15 @@ class DemandPoller:
         self._desks: dict[str, _Desk] = {}
         self._urls: dict[FleetKey, str] = {}
 
-    def follow(self, key: FleetKey, url: str, *, often: bool) -> None:
-        """From now on ask this desk for the demand of a fleet."""
+    def follow(self, key: FleetKey, url: str, every_seconds: float) -> None:
+        """From now on ask this desk for the demand of a fleet, no more rarely than that."""
         if self._urls.get(key) != url:
             self.forget(key)
             self._urls[key] = url
         desk = self._desks.setdefault(url, _Desk())
-        if often and not desk.followed.get(key):
+        if every_seconds < min(desk.followed.values(), default=every_seconds):
             desk.wake.set()
-        desk.followed[key] = often
+        desk.followed[key] = every_seconds
         if desk.task is None:
             desk.task = asyncio.create_task(self._run(url, desk), name=f"demand {url}")
 
@@ -139,7 +137,7 @@ class DemandPoller:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, url: str, desk: _Desk) -> None:
-        pause = OFTEN_SECONDS
+        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 demand = await self._ask(url)
@@ -154,8 +152,8 @@ class DemandPoller:
             else:
                 metrics.demand_polls.labels("ok").inc()
                 self._note(desk, demand)
-                pause = OFTEN_SECONDS
-                await self._rest(desk)
+                pause = FIRST_PAUSE_SECONDS
+                await _rest(desk)
 
     def _note(self, desk: _Desk, demand: Demand) -> None:
         now = self._clock()
@@ -177,18 +175,18 @@ class DemandPoller:
         for key in desk.followed:
             self._on_news(key)
 
-    async def _rest(self, desk: _Desk) -> None:
-        often = any(desk.followed.values())
-        if often:
-            desk.wake.clear()
-            await asyncio.sleep(OFTEN_SECONDS)
-            return
+
+async def _rest(desk: _Desk) -> None:
+    """Until the next question is due, or somebody wants to know sooner than that."""
+    asked_at = asyncio.get_running_loop().time()
+    while True:
+        desk.wake.clear()
+        due = asked_at + min(desk.followed.values(), default=MAX_PAUSE_SECONDS)
         try:
-            async with asyncio.timeout(RARELY_SECONDS):
+            async with asyncio.timeout_at(due):
                 await desk.wake.wait()
         except TimeoutError:
             return
-        desk.wake.clear()
 
 
 def _differ(before: FleetDemand | None, after: FleetDemand | None) -> bool:

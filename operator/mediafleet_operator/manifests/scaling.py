@@ -144,9 +144,8 @@ def _metadata(resource: Resource, asked: Autoscaling, keda: Keda) -> dict[str, s
 
 def _metric(resource: Resource, asked: Autoscaling) -> Manifest:
     given = asked.hpa
-    default = type(given)().name
     labels = dict(given.match_labels)
-    if not labels and given.name == default:
+    if not labels and given.ours:
         key = resource.key
         labels = {"kind": KIND_LABELS[key.kind].value, "fleet": f"{key.namespace}/{key.name}"}
     metric: Manifest = {"name": given.name}
