@@ -17,6 +17,7 @@ BENCHES: Final = {
     "placing": "how good the places are: bounds, foresight, late metrics",
     "autoscaling": "the engines through the same scenarios, on virtual time",
     "scaler": "KEDA's polls and pushes for 200 ScaledObjects",
+    "list_changes": "500 nodes in a file, 20 sources of 50: how soon changes are told",
     "fuzz": "a million arbitrary requests for the advertiser: what breaks, and its memory",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from mediafleet_common.api.egress_fleet import Mode, RequestType
 from mediafleet_common.api.files import NodesFile, WorkersFile
 from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.directory import files
 from mediafleet_scheduler.directory.entries import egress_view, pool_view
 from mediafleet_scheduler.directory.files import BrokenFileError, FileDirectory, parse
 from mediafleet_scheduler.directory.views import PoolView
@@ -92,6 +93,20 @@ def test_a_rename_over_the_file_with_its_old_times_is_seen(follower: Follower) -
     other.rename(follower.path)
     follower.poll()
     assert follower.names == ["n0", "n1"]
+
+
+def test_a_file_that_is_replaced_all_the_time_is_read_all_the_same(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_WAIT_SECONDS", -1.0)
+    follower.write(NODES)
+    follower.poll()
+    for number in range(4):
+        other = follower.path.with_suffix(f".{number}")
+        other.write_text(TWO_NODES if number % 2 else NODES)
+        other.rename(follower.path)
+        follower.poll(1)
+    assert [len(view.nodes) for view in follower.views] == [1, 2, 1, 2]
 
 
 BROKEN = {

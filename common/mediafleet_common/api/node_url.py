@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,6 +34,16 @@ class NodeUrl:
     def __str__(self) -> str:
         """The one form in which it is told; gateways compare URLs as text."""
         return f"{self.scheme}://{self.target}"
+
+
+@lru_cache(maxsize=8192)
+def node_url(url: str) -> NodeUrl | None:
+    """The parts of a node's URL, `None` where a gateway could not use it; told from memory, since
+    lists are gone through again with each change of one of them."""
+    try:
+        return parse_node_url(url)
+    except BadNodeUrlError:
+        return None
 
 
 def parse_node_url(url: str) -> NodeUrl:

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from mediafleet_common.api.advertise import Head as HeadSpec
-from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_common.api.node_url import BadNodeUrlError, node_url, parse_node_url
 from mediafleet_common.probes.ping import (
     GET_ORCHESTRATOR,
     PING,
@@ -254,8 +254,5 @@ def _passed(metadata: Metadata | None) -> Metadata:
 
 def _address(url: str) -> Address | None:
     """Where a URL leads, whatever its scheme: host and port."""
-    try:
-        parts: NodeUrl = parse_node_url(url)
-    except BadNodeUrlError:
-        return None
-    return parts.host, parts.port
+    parts = node_url(url)
+    return None if parts is None else (parts.host, parts.port)

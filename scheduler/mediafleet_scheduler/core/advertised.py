@@ -14,7 +14,7 @@ from typing import Final
 
 from mediafleet_common.api.advertise import Advertise, Order, Probe
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_common.api.node_url import NodeUrl, node_url
 from mediafleet_scheduler.core.capabilities import Capabilities
 from mediafleet_scheduler.core.views import Node, PoolView
 
@@ -172,14 +172,7 @@ def node_key(node: Node) -> NodeKey:
 
 def address(node: Node) -> NodeUrl | None:
     """Where to ask a node, or `None` when it cannot be asked."""
-    return _where(node.url)
-
-
-def _where(url: str) -> NodeUrl | None:
-    try:
-        return parse_node_url(url)
-    except BadNodeUrlError:
-        return None
+    return node_url(node.url)
 
 
 def to_ask(view: PoolView) -> tuple[dict[NodeKey, NodeUrl], dict[NodeKey, NodeUrl]]:
@@ -193,7 +186,7 @@ def to_ask(view: PoolView) -> tuple[dict[NodeKey, NodeUrl], dict[NodeKey, NodeUr
     inside = {
         node_key(node): where
         for node in ready
-        if node_key(node) in outside and (where := _where(node.pod_url or ""))
+        if node_key(node) in outside and (where := node_url(node.pod_url or ""))
     }
     return outside, inside
 

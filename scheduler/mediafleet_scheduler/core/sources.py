@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mediafleet_common.api import advertise
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_common.api.node_url import node_url
 from mediafleet_scheduler.core.views import Node, PoolView, Source
 
 MAX_NODES: Final = 1000
@@ -47,9 +47,9 @@ class Told:
     """What a source told when it last could be read."""
 
     urls: tuple[str, ...]
-    at: float
+    at: float = field(compare=False)
     """Seconds on the caller's clock."""
-    etag: str | None = None
+    etag: str | None = field(default=None, compare=False)
     """What tells this list from others, in its teller's words."""
 
 
@@ -93,13 +93,13 @@ def merged(
     A node that was not there in `previous` is new as of `now` (Unix); `None`: nobody knows since
     when those are there.
     """
-    ours = {_where(node.url) for node in view.nodes} - {None}
+    ours = {node_url(node.url) for node in view.nodes} - {None}
     known = {node.uid: node.changed_at for node in previous.nodes} if previous else {}
     since = now if previous is not None else None
     nodes = list(view.nodes)
     for source in view.sources:
         for url in dict.fromkeys(told.get(source.name, ())[:MAX_NODES]):
-            if _where(url) in ours:
+            if node_url(url) in ours:
                 continue
             uid = f"source {source.name} {url}"
             nodes.append(
@@ -116,10 +116,3 @@ def merged(
                 )
             )
     return replace(view, nodes=tuple(nodes))
-
-
-def _where(url: str) -> NodeUrl | None:
-    try:
-        return parse_node_url(url)
-    except BadNodeUrlError:
-        return None

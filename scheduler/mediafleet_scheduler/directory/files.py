@@ -24,6 +24,7 @@ Build = Callable[[ModelT, ViewT | None, float], ViewT]
 
 _log: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.05
+_WAIT_SECONDS: Final = 0.1
 _MAX_BYTES: Final = 16 * 1024 * 1024
 _MAX_DEPTH: Final = 32
 _YOUNG_SECONDS: Final = 2.0
@@ -53,6 +54,7 @@ class FileDirectory(Publisher[ViewT], Generic[ModelT, ViewT]):
         self._model = model
         self._build = build
         self._seen: tuple[int, ...] | None = None
+        self._unread_since: float | None = None
         self._content: bytes | None = None
         self._complaint: str | None = None
         self._loads = Counter(
@@ -94,12 +96,18 @@ class FileDirectory(Publisher[ViewT], Generic[ModelT, ViewT]):
         if stat.st_size > _MAX_BYTES:
             raise BrokenFileError(f"{stat.st_size} bytes, more than {_MAX_BYTES}")
         if stamp != self._seen:
+            replaced = self._seen is not None and self._seen[1] != stat.st_ino
             self._seen = stamp
-            if self.view is not None:
+            now = time.monotonic()
+            self._unread_since = self._unread_since or now
+            # Replaced again and again it is whole each time; written to again and again it is not.
+            waited = replaced and now - self._unread_since > _WAIT_SECONDS
+            if self.view is not None and not waited:
                 return False
         elif time.time() - stat.st_mtime > _YOUNG_SECONDS and self._content is not None:
             # Old enough that a later write would show in the mtime, however coarse.
             return False
+        self._unread_since = None
         before, self._content = self._content, self._path.read_bytes()
         return self._content != before
 

@@ -128,10 +128,15 @@ class SourcedDirectory(Publisher[PoolView]):
     async def _read_forever(self, source: Source) -> None:
         async with client() as session:
             while True:
+                before = self._told.get(source.name)
+                new = source.name not in self._tried
+                troubled = source.name in self._complaints
                 complaint = await self._read(session, source)
                 self._tried.add(source.name)
                 self._note(source, complaint)
-                self._publish()
+                # Where it cannot or could not be read, its list may have become too old.
+                if new or troubled or complaint or before != self._told.get(source.name):
+                    self._publish()
                 await asyncio.sleep(_FAILED_SECONDS if complaint else self._read_seconds)
 
     async def _read(self, session: aiohttp.ClientSession, source: Source) -> str | None:
