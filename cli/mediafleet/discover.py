@@ -7,11 +7,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from mediafleet_scheduler.core.capabilities import Sessions
     from mediafleet_scheduler.core.discovery import Found, Missed, Report, Wishes
 
 
@@ -49,20 +51,25 @@ def discover(
         list[str] | None,
         typer.Option(help="A transcoder that the gateway has suspended; repeatable."),
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Private key (hexadecimal) to sign with, which nodes on-chain demand."),
+    ] = None,
     output: Annotated[
         Output, typer.Option("--output", "-o", help="Form of output.")
     ] = Output.TABLE,
 ) -> None:
     """Discover orchestrators as a gateway does: who is found, how fast, and why not the others.
 
-    Exit status 1 when nobody is found. It signs nothing, so that nodes on-chain refuse it: they
-    are told as refused, with their own words.
+    Exit status 1 when nobody is found. Without --key it signs nothing, so that nodes on-chain
+    refuse it: they are told as refused, with their own words.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from mediafleet_common.api.durations import seconds
     from mediafleet_common.serving import logs
     from mediafleet_scheduler.core.capabilities import UnknownCapabilityError, wanted
     from mediafleet_scheduler.core.discovery import Wishes
+    from mediafleet_scheduler.discover import asking
     from mediafleet_scheduler.discover.webhook import BadWebhookError
 
     logs.configure("warning")
@@ -76,35 +83,40 @@ def discover(
             capabilities=tuple(wanted(each) for each in capability or ()),
             suspended=frozenset(suspended or ()),
         )
+        message = asking.request(
+            wishes.capabilities, key.read_text(encoding="ascii") if key else None
+        )
+    except OSError as error:
+        raise typer.BadParameter(f"--key: {error}") from error
     except (UnknownCapabilityError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        report = asyncio.run(_round([_address(each) for each in orch or ()], webhook, wishes))
+        report = asyncio.run(_round(_addresses(orch or ()), webhook, wishes, message))
     except BadWebhookError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     if output is Output.JSON:
         import json
 
-        typer.echo(json.dumps(as_data(report), indent=2))
+        typer.echo(json.dumps(as_data(report, wishes), indent=2))
     else:
         _print(report, wishes)
     raise typer.Exit(0 if report.found else 1)
 
 
-def _address(text: str) -> str:
-    # As -orchAddr takes it (cmd/livepeer/starter/starter.go, parseOrchAddrs).
-    return text if text.startswith("http") else f"https://{text}"
+def _addresses(texts: Sequence[str]) -> list[str]:
+    # As -orchAddr takes them (cmd/livepeer/starter/starter.go, parseOrchAddrs).
+    given = [each.strip() for text in texts for each in text.split(",")]
+    return [each if each.startswith("http") else f"https://{each}" for each in given if each]
 
 
-async def _round(top: Sequence[str], webhook: str | None, wishes: Wishes) -> Report:
+async def _round(top: Sequence[str], webhook: str | None, wishes: Wishes, message: bytes) -> Report:
     from mediafleet_scheduler.core.discovery import Failure, Offer
     from mediafleet_scheduler.discover import asking, rounds
     from mediafleet_scheduler.discover.webhook import addresses
 
     if webhook is not None:
         top = await addresses(webhook)
-    message = asking.request(wishes.capabilities)
 
     async def ask(url: str) -> Offer | Failure:
         return await asking.ask(url, message)
@@ -112,10 +124,10 @@ async def _round(top: Sequence[str], webhook: str | None, wishes: Wishes) -> Rep
     return await rounds.discover(top, wishes, ask)
 
 
-def as_data(report: Report) -> dict[str, Any]:
+def as_data(report: Report, wishes: Wishes) -> dict[str, Any]:
     """For `-o json`."""
     return {
-        "found": [_found(each) for each in report.found],
+        "found": [_found(each, wishes) for each in report.found],
         "left_out": [
             {
                 **asdict(each.visit),
@@ -131,7 +143,8 @@ def as_data(report: Report) -> dict[str, Any]:
     }
 
 
-def _found(each: Found) -> dict[str, Any]:
+def _found(each: Found, wishes: Wishes) -> dict[str, Any]:
+    sessions = _sessions(each, wishes)
     return {
         **asdict(each.visit),
         "transcoder": each.offer.transcoder,
@@ -142,8 +155,14 @@ def _found(each: Found) -> dict[str, Any]:
         "capabilities": sorted(each.offer.capabilities.numbers)
         if each.offer.capabilities
         else None,
+        "sessions": None if sessions is None else asdict(sessions),
         "suspended": each.suspended,
     }
+
+
+def _sessions(each: Found, wishes: Wishes) -> Sessions | None:
+    can = each.offer.capabilities
+    return None if can is None else can.total(wishes.capabilities)
 
 
 def _milliseconds(seconds: float | None) -> float | None:
@@ -156,10 +175,10 @@ def _print(report: Report, wishes: Wishes) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("TRANSCODER", "LATENCY", "PRICE", "LISTED BY", "NOTE"):
+    for column in ("TRANSCODER", "LATENCY", "PRICE", "SESSIONS", "LISTED BY", "NOTE"):
         table.add_column(column, justify="right" if column == "LATENCY" else "left")
     for found in report.found:
-        table.add_row(*_cells(found))
+        table.add_row(*_cells(found, wishes))
     for missed in report.left_out:
         table.add_row(*_missed_cells(missed), style="dim")
     if report.found or report.left_out:
@@ -173,7 +192,8 @@ def _print(report: Report, wishes: Wishes) -> None:
         console.print("extraNodes is not above 0: a gateway set so looks at no list of nodes")
 
 
-def _cells(found: Found) -> tuple[str, ...]:
+def _cells(found: Found, wishes: Wishes) -> tuple[str, ...]:
+    sessions = _sessions(found, wishes)
     offer = found.offer
     price = "?"
     if offer.price_per_unit is not None:
@@ -182,6 +202,7 @@ def _cells(found: Found) -> tuple[str, ...]:
         offer.transcoder,
         f"{found.latency_seconds * 1000:.0f} ms",
         price,
+        "?" if sessions is None else f"{sessions.in_use} of {sessions.capacity}",
         found.visit.via or "",
         "suspended" if found.suspended else "",
     )
@@ -193,6 +214,7 @@ def _missed_cells(missed: Missed) -> tuple[str, ...]:
     shown = (
         missed.visit.url,
         "" if latency is None else f"{latency * 1000:.0f} ms",
+        "",
         "",
         missed.visit.via or "",
         missed.why.value.replace("_", " ") + (f": {missed.detail}" if missed.detail else ""),

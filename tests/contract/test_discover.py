@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
+from tests.real.advertising import desk, entry, write
 
 from mediafleet_scheduler.core.discovery import Failure, Offer, Report, Why, Wishes
 from mediafleet_scheduler.discover import asking
@@ -89,6 +90,16 @@ async def world() -> AsyncIterator[World]:
         yield built
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ours(world: World, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Our advertiser, with what P lists in its file."""
+    path = tmp_path_factory.mktemp("ours") / "nodes.yaml"
+    names = ["a", "dead0", "a", "mute0", "b", "bad", "c", "nested", "mute1", "d", "f"]
+    write(path, *(entry(f"{at:02}", world.urls[name]) for at, name in enumerate(names)))
+    async with desk(path) as one:
+        yield f"http://127.0.0.1:{one.serving.grpc_port}"
+
+
 @dataclass
 class Patience:
     """A clock that stands while anybody who will answer has not: a busy machine changes nothing."""
@@ -125,6 +136,16 @@ class Patience:
             await asyncio.sleep(0)
             await self._quiet.wait()
         self.now += seconds
+
+
+async def test_several_are_given_as_to_a_gateway_by_comma(world: World) -> None:
+    both = f"{world.urls['a']}, {world.urls['b']}"
+    code, out, _ = await command("--orch", both, "-o", "json")
+    assert code == 0
+    assert {each["transcoder"] for each in json.loads(out)["found"]} == {
+        world.urls["a"],
+        world.urls["b"],
+    }
 
 
 NUMBERS = (-5, -1, 0, 1, 2, 5, 10)
@@ -175,6 +196,37 @@ async def test_the_matrix_of_extra_nodes_and_count(
         # Enough: nobody is waited for.
         assert set(patience.asked) <= set(asked)
         assert patience.now == 0.0
+
+
+# The same nodes in the file of our advertiser, which keeps from its list what costs a gateway a
+# place: the dead, the mute, the double, the malformed, the one that advertises itself. What is left
+# is `a b c d f`, and of Q's list as before `g b mute1 dead1 h junk i`.
+THROUGH_US = {
+    -5: "",
+    -1: "",
+    0: "Q",
+    1: "Q a g",
+    2: "Q a b g",
+    5: "Q a b c d f g h",
+    10: "Q a b c d f g h i",
+}
+
+
+@pytest.mark.parametrize("count", NUMBERS)
+@pytest.mark.parametrize("extra_nodes", NUMBERS)
+async def test_the_matrix_through_our_own_advertiser(
+    world: World, ours: str, extra_nodes: int, count: int
+) -> None:
+    patience = Patience(world)
+    top = [ours, world.urls["Q"], world.urls["mute2"]]
+    wishes = Wishes(extra_nodes=extra_nodes, count=count)
+    report = await discover(top, wishes, patience.ask, patience.clock, patience.pause)
+    letters, good = world.letters(report), THROUGH_US[extra_nodes].split()
+    assert len(letters) == len(set(letters)) == min(max(count, 0), len(good))
+    assert set(letters) <= set(good)
+    if count > len(good):
+        assert set(letters) == set(good)
+        assert patience.now == (0.5 if extra_nodes >= 0 else 0.0)
 
 
 @pytest.mark.parametrize("turn", [0, 1])
@@ -262,6 +314,8 @@ async def test_the_command_as_json_and_as_a_table(world: World) -> None:
     assert {each["transcoder"] for each in told["found"]} == {world.urls[name] for name in "Qgb"}
     assert all(each["latency_ms"] >= 0 and each["price_per_unit"] == 0 for each in told["found"])
     assert {each["why"] for each in told["left_out"]} == {"beyond_extra_nodes"}
+    # A stand-in tells no capabilities, and so no sessions: unknown is not 0.
+    assert {each["sessions"] for each in told["found"]} == {None}
     code, out, _ = await command(*top, "--count", "3")
     assert code == 0
     assert "3 found, 5 left out; ended: enough" in out

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo, OrchestratorRequest
-from mediafleet_scheduler.core.capabilities import wanted
+from mediafleet_scheduler.core.capabilities import Sessions, read, wanted
 from mediafleet_scheduler.core.discovery import Failure, Offer, Why
+from mediafleet_scheduler.core.eth import BadKeyError, signed
 from mediafleet_scheduler.discover import asking
 from mediafleet_scheduler.discover.webhook import BadWebhookError, parse
 
@@ -26,6 +27,30 @@ def test_what_is_asked_for_and_what_is_told_of_capabilities() -> None:
     silent = asking.offer(OrchestratorInfo(transcoder="t").SerializeToString())
     assert isinstance(silent, Offer)
     assert silent.capabilities is None
+
+
+def test_sessions_are_told_where_a_node_tells_them() -> None:
+    said = Capabilities(bitstring=[1 << 35 | 1 << 33])
+    models = said.constraints.per_capability[35].models
+    models["noop"].capacity, models["noop"].capacity_in_use = 4, 3
+    models["other"].capacity = 2
+    said.constraints.per_capability[33].models["small"].capacity = 1
+    said.constraints.per_capability[33].models["silent"].SetInParent()
+    can = read(said.SerializeToString())
+    assert can.total() == Sessions(3, 7)
+    assert can.total([wanted("35/noop")]) == Sessions(3, 4)
+    assert can.total([wanted("live-video-to-video")]) == Sessions(3, 6)
+    assert can.total([wanted("llm/silent")]) is None
+    models["noop"].capacity_in_use = 0
+    # What it can do is the same, so that the advertiser's list is too.
+    assert read(said.SerializeToString()) == can
+
+
+def test_a_request_is_signed_with_the_key_that_is_given() -> None:
+    sent = OrchestratorRequest.FromString(asking.request((), "46" * 32))
+    assert signed(sent.address, sent.sig)
+    with pytest.raises(BadKeyError):
+        asking.request((), "not a key")
 
 
 @pytest.mark.parametrize(

@@ -34,12 +34,34 @@ _LEGACY: Final = frozenset(range(12))
 
 
 @dataclass(frozen=True, slots=True)
+class Sessions:
+    """How many an orchestrator has and takes, as it tells of AI models."""
+
+    in_use: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What an orchestrator told."""
 
     numbers: frozenset[int]
     models: Mapping[int, frozenset[str]] = field(default_factory=dict)
     """By capability."""
+    sessions: Mapping[tuple[int, str], Sessions] = field(default_factory=dict, compare=False)
+    """By capability and model, of those that told a capacity. It moves with every session, and what
+    somebody can do does not."""
+
+    def total(self, wanted: Sequence[Wanted] = ()) -> Sessions | None:
+        """Sessions of what is wanted, or of everything; `None`: it told no capacity of that."""
+        told = [
+            sessions
+            for (number, model), sessions in self.sessions.items()
+            if not wanted or any(each.covers(number, model) for each in wanted)
+        ]
+        if not told:
+            return None
+        return Sessions(sum(each.in_use for each in told), sum(each.capacity for each in told))
 
 
 def read(message: bytes) -> Capabilities:
@@ -51,7 +73,13 @@ def read(message: bytes) -> Capabilities:
     said = Message.FromString(message)
     per_capability = said.constraints.per_capability
     models = {number: frozenset(each.models) for number, each in per_capability.items()}
-    return Capabilities(from_bits(said.bitstring), models)
+    sessions = {
+        (number, name): Sessions(model.capacity_in_use, model.capacity)
+        for number, each in per_capability.items()
+        for name, model in each.models.items()
+        if model.capacity
+    }
+    return Capabilities(from_bits(said.bitstring), models, sessions)
 
 
 class UnknownCapabilityError(ValueError):
@@ -69,6 +97,10 @@ class Wanted:
     def __str__(self) -> str:
         name = _NAMES.get(self.number, str(self.number))
         return name if not self.model else f"{name}/{self.model}"
+
+    def covers(self, number: int, model: str) -> bool:
+        """Whether it is about this capability and model."""
+        return self.number == number and self.model in ("", model)
 
     def met_by(self, offered: Capabilities | None) -> bool:
         """Whether an orchestrator has it; one that told nothing has what all have always had."""

@@ -19,6 +19,7 @@ from mediafleet_common.wire.livepeer_pb2 import (
     OrchestratorInfo,
     OrchestratorRequest,
 )
+from mediafleet_scheduler.core import eth
 from mediafleet_scheduler.core.capabilities import Wanted, read, to_bits
 from mediafleet_scheduler.core.discovery import Failure, Offer, Why
 from mediafleet_scheduler.core.gateway_url import NotAUrlError, gateway_target
@@ -33,9 +34,16 @@ _WHY: Final = {
 }
 
 
-def request(capabilities: Iterable[Wanted]) -> bytes:
-    """A gateway's request, without a signature: nodes on-chain refuse it, and say so."""
-    message = OrchestratorRequest(address=secrets.token_bytes(20))
+def request(capabilities: Iterable[Wanted], key: str | None = None) -> bytes:
+    """A gateway's request, signed with a private key if one is given: without a signature nodes
+    on-chain refuse it, and say so.
+
+    Raises:
+        eth.BadKeyError: `key` is none.
+    """
+    message = OrchestratorRequest(address=secrets.token_bytes(eth.ADDRESS_BYTES))
+    if key is not None:
+        message.address, message.sig = eth.sign(eth.private_key(key))
     by_number: dict[int, list[Wanted]] = {}
     for each in capabilities:
         by_number.setdefault(each.number, []).append(each)
