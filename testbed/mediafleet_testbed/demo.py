@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 
 from mediafleet_testbed.demo_targets import TARGETS, Target, run
 from mediafleet_testbed.errors import TestbedError
@@ -136,20 +137,21 @@ def main() -> None:
 def _run(target: Target, console: Console, *, keep: bool) -> bool:
     began = time.monotonic()
     demo = Demo(target, console)
+    held = prepared = False
     try:
         target.prepare()
+        prepared = True
         demo.install()
         held = demo.tell()
     except (TestbedError, subprocess.TimeoutExpired) as error:
-        console.print(f"[red]demo: {error}[/red]")
-        held = False
+        console.print(f"[red]demo:[/red] {escape(str(error))}")
     console.print(f"\n{time.monotonic() - began:.0f} s")
-    if not held:
+    if prepared and not held:
         console.print(demo.troubles(), markup=False)
-    if keep:
+    if prepared and keep:
         kubectl = target.look_around()
         console.print(f"Left up. Look around:\n  {kubectl} get efleet,opool,pods -n media")
-        console.print("  Take it down: python -m mediafleet_testbed down (or kind delete cluster)")
+        console.print(f"Take it down:\n  {target.take_down()}")
     else:
         target.remove()
     return held

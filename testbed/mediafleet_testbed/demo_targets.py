@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 from mediafleet_testbed import images, toolchain
@@ -17,7 +18,11 @@ from mediafleet_testbed.paths import REPOSITORY
 from mediafleet_testbed.progress import step
 
 COMMAND_SECONDS: Final = 180.0
+DOCKER_SECONDS: Final = 1200.0
+"""For one image to be built or pulled, on a slow line too."""
 KIND_CLUSTER: Final = "mediafleet"
+NAMESPACES: Final = ("media", "mediafleet")
+"""What the demo makes."""
 PULLED: Final = {
     "redis:dev": "redis:7-alpine",
     "livekit-server:dev": "livekit/livekit-server:v1.13.5",
@@ -46,8 +51,16 @@ class Target(Protocol):
     def look_around(self) -> str:
         """How a person calls kubectl on it."""
 
+    def take_down(self) -> str:
+        """How a person takes down what was left up."""
 
-def run(target: Target, *command: str, stdin: str | None = None) -> str:
+
+def run(
+    target: Target,
+    *command: str,
+    stdin: str | None = None,
+    timeout_seconds: float = COMMAND_SECONDS,
+) -> str:
     """Run a command against a target; its standard output.
 
     Raises:
@@ -58,7 +71,7 @@ def run(target: Target, *command: str, stdin: str | None = None) -> str:
         input=stdin or "",
         capture_output=True,
         text=True,
-        timeout=COMMAND_SECONDS,
+        timeout=timeout_seconds,
         env=dict(target.environment()),
         cwd=REPOSITORY,
         check=False,
@@ -98,7 +111,11 @@ class OwnNode:
 
     def look_around(self) -> str:
         """Through the testbed."""
-        return f"{sys.executable} -m mediafleet_testbed kubectl"
+        return f"{_python()} -m mediafleet_testbed kubectl"
+
+    def take_down(self) -> str:
+        """Through the testbed."""
+        return f"{_python()} -m mediafleet_testbed down"
 
     def _running(self) -> Node:
         if self._node is None:
@@ -107,23 +124,31 @@ class OwnNode:
 
 
 class _Docker:
-    """What kind and the current context share: kubectl and helm from PATH."""
+    """What kind and the current context share: kubectl and helm from PATH, in one context."""
 
     image_prefix = ""
 
+    def __init__(self) -> None:
+        self._context: str | None = None
+        """Where all goes, once that is settled: whoever switches contexts meanwhile is safe."""
+
     def command(self, *command: str) -> list[str]:
-        """As it is."""
-        if shutil.which(command[0]) is None:
-            raise CannotRunHereError(f"{command[0]} is not on PATH; install it first")
-        return list(command)
+        """As it is, in the context."""
+        program, *rest = command
+        if shutil.which(program) is None:
+            raise CannotRunHereError(f"{program} is not on PATH; install it first")
+        flag = {"kubectl": "--context", "helm": "--kube-context"}.get(program)
+        if flag is None or self._context is None:
+            return [*command]
+        return [program, f"{flag}={self._context}", *rest]
 
     def environment(self) -> Mapping[str, str]:
         """As it is."""
         return os.environ
 
     def look_around(self) -> str:
-        """As it is."""
-        return "kubectl"
+        """In the context."""
+        return f"kubectl --context={self._context}"
 
 
 class Kind(_Docker):
@@ -131,7 +156,10 @@ class Kind(_Docker):
 
     def prepare(self) -> None:
         """Create it, build, pull and load."""
+        for program in ("kind", "docker", "kubectl", "helm"):
+            self.command(program)
         self._say("create cluster", 60, "kind", "create", "cluster", "--config", "kind-config.yaml")
+        self._context = f"kind-{KIND_CLUSTER}"
         for name, target in (("mediafleet:dev", "product"), ("mediafleet-testbed:dev", "testbed")):
             self._say(f"build {name}", 120, "docker", "build", "--target", target, "-t", name, ".")
         for name, source in PULLED.items():
@@ -142,12 +170,17 @@ class Kind(_Docker):
         self._say("load the images", 30, *load)
 
     def remove(self) -> None:
-        """Delete the cluster."""
-        run(self, "kind", "delete", "cluster", "--name", KIND_CLUSTER)
+        """Delete the cluster, if it is ours: one of that name may have been there before."""
+        if self._context is not None:
+            run(self, "kind", "delete", "cluster", "--name", KIND_CLUSTER)
+
+    def take_down(self) -> str:
+        """With kind."""
+        return f"kind delete cluster --name {KIND_CLUSTER}"
 
     def _say(self, what: str, usual_seconds: float, *command: str) -> None:
         with step(what, usual_seconds):
-            run(self, *command)
+            run(self, *command, timeout_seconds=DOCKER_SECONDS)
 
 
 class Current(_Docker):
@@ -158,6 +191,7 @@ class Current(_Docker):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.image_prefix = os.environ.get("IMAGE_PREFIX", "").rstrip("/")
 
     def prepare(self) -> None:
@@ -168,14 +202,41 @@ class Current(_Docker):
                 "mediafleet:dev, mediafleet-testbed:dev, redis:dev and livekit-server:dev"
             )
         context = run(self, "kubectl", "config", "current-context").strip()
+        there = run(
+            self,
+            *("kubectl", f"--context={context}", "get", "namespace", *NAMESPACES),
+            *("--ignore-not-found", "-o", "name"),
+        )
+        if there.strip():
+            raise TestbedError(
+                f"{context!r} has {', '.join(there.split())} already, which the demo would remove "
+                "in the end; nothing was changed"
+            )
         print(f"The demo installs CRDs, charts and namespace media into {context!r}.", flush=True)
         if not sys.stdin.isatty() or input("Go on? [y/N] ").strip().lower() != "y":
             raise TestbedError("not confirmed; nothing was changed")
+        self._context = context
 
     def remove(self) -> None:
         """Remove what the demo installed; the CRDs stay, as they do with helm."""
+        if self._context is None:
+            return
         run(self, "kubectl", "delete", "namespace", "media", "--ignore-not-found")
         run(self, "helm", "uninstall", "mediafleet", "-n", "mediafleet", "--ignore-not-found")
+        run(self, "kubectl", "delete", "namespace", "mediafleet", "--ignore-not-found")
+
+    def take_down(self) -> str:
+        """By hand."""
+        return f"{self.look_around()} delete namespace media mediafleet"
+
+
+def _python() -> str:
+    """This interpreter as a person in the repository calls it, and which node is meant."""
+    program = Path(sys.executable)
+    if program.is_relative_to(REPOSITORY):
+        program = program.relative_to(REPOSITORY)
+    name = os.environ.get("MEDIAFLEET_TESTBED")
+    return f"MEDIAFLEET_TESTBED={name} {program}" if name else str(program)
 
 
 TARGETS: Final[Mapping[str, Callable[[], Target]]] = {
