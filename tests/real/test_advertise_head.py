@@ -217,6 +217,30 @@ async def test_a_head_that_names_the_advertiser_is_refused_until_it_names_itself
                 assert response.status == 200
 
 
+async def test_a_head_that_names_the_advertiser_is_found_out_though_nobody_knew_the_address(
+    path: Path,
+) -> None:
+    async with scripted() as head:
+        write(path, head=head.spec)
+        async with desk(path) as one, caller(one) as call:
+            # As seen from outside, say through a load balancer.
+            ours = f"http://localhost:{one.serving.grpc_port}"
+            head.message = OrchestratorInfo(transcoder=ours).SerializeToString()
+
+            async def found_out() -> bool:
+                try:
+                    await call(GET_ORCHESTRATOR, b"\x0a\x01a")
+                except grpc.aio.AioRpcError as error:
+                    return error.code() is grpc.StatusCode.FAILED_PRECONDITION
+                return False
+
+            await until(found_out)
+            async with StandInNode(node_flags(0)) as real:
+                head.message = OrchestratorInfo(transcoder=real.url).SerializeToString()
+                info = OrchestratorInfo.FromString(await call(GET_ORCHESTRATOR, b"\x0a\x01a"))
+                assert info.transcoder == real.url
+
+
 async def test_an_answer_that_is_no_message_is_an_error_and_not_passed_on(path: Path) -> None:
     async with scripted(message=b"\x0a\xffgarbage") as head:
         write(path, head=head.spec)

@@ -24,6 +24,8 @@ GET_ORCHESTRATOR: Final = "/net.Orchestrator/GetOrchestrator"
 END_TRANSCODING_SESSION: Final = "/net.Orchestrator/EndTranscodingSession"
 PING_VALUE: Final = b"\x0a\x04ping"
 """A PingPong with value `ping`; the node answers with its signature over it."""
+ADVERTISER: Final = ("mediafleet-advertiser", "1")
+"""Trailing metadata of an advertiser's answer to Ping: it takes no work, whatever its address."""
 _MAX_ANSWER_BYTES: Final = 1024 * 1024
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
@@ -78,6 +80,8 @@ class NodeClient:
         self._channel: grpc.aio.Channel | None = None
         self.refusal = ""
         """What the other side said in the last call, if it refused; any text."""
+        self.advertiser = False
+        """Whether it said in its last answer that it is an advertiser of ours, and no node."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,14 +132,16 @@ class NodeClient:
     async def _unary(
         self, channel: grpc.aio.Channel, method: str, request: bytes
     ) -> tuple[Answer, bytes | None]:
+        call = channel.unary_unary(method)(request)
         try:
-            message: bytes = await channel.unary_unary(method)(request)
+            message: bytes = await call
         except grpc.aio.AioRpcError as error:
             # A status over a connection that stands is the node's own word, UNAVAILABLE included.
             if not connected(channel):
                 return Answer.UNREACHABLE, None
             self.refusal = error.details() or error.code().name
             return Answer.REFUSED, None
+        self.advertiser = ADVERTISER in tuple(await call.trailing_metadata() or ())
         return Answer.ANSWERED, message
 
     def _stands(self) -> bool:

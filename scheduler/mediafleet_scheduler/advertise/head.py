@@ -21,6 +21,8 @@ from mediafleet_common.probes.ping import (
     GET_ORCHESTRATOR,
     PING,
     PING_VALUE,
+    Answer,
+    NodeClient,
     NoTlsError,
     connected,
     dial,
@@ -71,6 +73,9 @@ class Head:
         self._metrics = metrics
         self._own_urls = own
         self._own: frozenset[Address] = frozenset()
+        self._found_out: set[Address] = set()
+        """Where an advertiser answered in place of the head, whoever knew that address."""
+        self._transcoder = ""
         self._spec: HeadSpec | None = None
         self._dialling: asyncio.Task[grpc.aio.Channel] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -92,6 +97,8 @@ class Head:
         if advertise.head == self._spec:
             return
         self._spec = advertise.head
+        self._transcoder = ""
+        self._found_out.clear()
         self._away = self.mistake = None
         self._hang_up()
         if self._watching is not None:
@@ -196,11 +203,12 @@ class Head:
             transcoder = core.read(answer).transcoder
         except core.NotAnInfoError:
             return
-        if _address(transcoder) not in self._own:
+        self._transcoder = transcoder
+        if _address(transcoder) not in self._own | self._found_out:
             self.mistake = None
             return
         self.mistake = (
-            f"the head says that it takes work at {printable(transcoder)}, which is the "
+            f"the head says that it takes work at {printable(transcoder)}, which is an "
             "advertiser: every job would fail. Start it with -serviceAddr none, or with an address "
             "of its own"
         )
@@ -214,6 +222,20 @@ class Head:
         # Where it takes work is said at its start: it may have been started with another address.
         self.mistake = None
 
+    async def _look_behind(self) -> None:
+        """Ask where the head says that it takes work whether an advertiser is there."""
+        where = node_url(self._transcoder)
+        if where is None:
+            return
+        async with NodeClient(where) as client:
+            if await client.ping(_LOOK_TIMEOUT_SECONDS) is not Answer.ANSWERED:
+                return
+            place = where.host, where.port
+            if client.advertiser:
+                self._found_out.add(place)
+            else:
+                self._found_out.discard(place)
+
     async def _watch(self) -> None:
         while True:
             try:
@@ -221,6 +243,7 @@ class Head:
                 await self.orchestrator_info(b"", (), _LOOK_TIMEOUT_SECONDS)
             except (HeadAwayError, HeadIsUsError) as error:
                 _log.debug("a look at the head: %s", error)
+            await self._look_behind()
             await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import grpc
 import grpc.aio
 
 from mediafleet_common.api.advertise import HeadFallback
-from mediafleet_common.probes.ping import END_TRANSCODING_SESSION, PING
+from mediafleet_common.probes.ping import ADVERTISER, END_TRANSCODING_SESSION, PING
 from mediafleet_scheduler.advertise.board import Notice
 from mediafleet_scheduler.advertise.head import Head, HeadAwayError, HeadIsUsError, Metadata, Reply
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
@@ -67,11 +67,12 @@ class HeadAnswers:
             reply = await self._head.call(PING, request, *_terms(context))
         except HeadAwayError as error:
             if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
+                context.set_trailing_metadata((ADVERTISER,))
                 return request
             return refuse(
                 context, grpc.StatusCode.UNAVAILABLE, f"the head cannot be asked: {error}"
             )
-        return await _pass_on(reply, context)
+        return await _pass_on(replace(reply, trailing=(*reply.trailing, ADVERTISER)), context)
 
     async def end_transcoding_session(self, request: bytes, context: Context) -> bytes:
         """The session is the head's, if anybody's."""

@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 from aiohttp import web
 
+from mediafleet_common.probes.ping import ADVERTISER
 from mediafleet_scheduler.advertise.board import Board
 from mediafleet_scheduler.advertise.gateways import NOT_ALLOWED, Gateways
 from mediafleet_scheduler.advertise.geography import Geography
@@ -68,6 +69,7 @@ def handler(desk: Desk) -> grpc.GenericRpcHandler:
     async def ping(request: bytes, context: Context) -> bytes:
         if board.notice is not None and board.notice.advertise.head is not None:
             return await through_head.ping(request, context, board.notice)
+        context.set_trailing_metadata((ADVERTISER,))
         # A node signs the value; a desk has no key, and whoever cares about it asks a node.
         return request
 
