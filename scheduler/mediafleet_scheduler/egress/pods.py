@@ -18,6 +18,8 @@ from mediafleet_scheduler.directory.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.egress.costs import Costs
 from mediafleet_scheduler.egress.trusting import Trust
 
+_State = tuple[bool, bool, float | None]
+
 
 class Pods:
     """The fleets of one Redis."""
@@ -30,6 +32,8 @@ class Pods:
         self._fleets: tuple[Fleet, ...] = ()
         self._by_uid: dict[str, tuple[Fleet, Worker]] = {}
         self._sizes: dict[str, Pod] = {}
+        # A job changes one pod; the others need not be looked at anew.
+        self._views: dict[str, tuple[Account, _State, WorkerView]] = {}
         self.left: Final = asyncio.Event()
         """Set when a pod with jobs is gone or not Ready any more: it may have died."""
         self.complete_until = 0.0
@@ -51,6 +55,7 @@ class Pods:
         self._fleets = tuple(sorted(view.fleets, key=lambda fleet: fleet.rank))
         self._by_uid = {w.uid: (fleet, w) for fleet in view.fleets for w in fleet.workers}
         self._sizes = {w.uid: pod_of(fleet, w) for fleet, w in self._by_uid.values()}
+        self._views.clear()
         self.trust.keep_only(self._by_uid)
         self.costs.follow(view.fleets)
         self._ledger.keep_only(self._by_uid)
@@ -124,17 +129,24 @@ class Pods:
         self, fleet: Fleet, worker: Worker, now: float, complete: bool, page: float | None = None
     ) -> WorkerView:
         account = self._account(fleet, worker, now)
-        return WorkerView(
+        known = account.measured or complete
+        state = (known, self.trust.shunned(worker.uid), page)
+        kept = self._views.get(worker.uid)
+        if kept is not None and kept[0] is account and kept[1] == state:
+            return kept[2]
+        view = WorkerView(
             name=worker.name,
             uid=worker.uid,
             cores=worker.cpu_cores,
             free_cores=account.free_cores,
             jobs=account.jobs,
-            known=account.measured or complete,
-            shunned=self.trust.shunned(worker.uid),
+            known=known,
+            shunned=state[1],
             rest=account.rest,
             spare_cores=page and spare_for_pages(account, page),
         )
+        self._views[worker.uid] = (account, state, view)
+        return view
 
 
 def pod_of(fleet: Fleet, worker: Worker) -> Pod:

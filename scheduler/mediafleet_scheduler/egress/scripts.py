@@ -15,7 +15,8 @@ Every script is given the epoch and the seq that its desk has seen and returns
 
     {status, seq, changes since the desk's seq, record}
 
-where a change is an entry of the log. Two statuses mean that nothing was done: `lost`, that this is
+where a change is an entry of the log; all of them are one JSON text, which costs less to read than
+replies within replies. Two statuses mean that nothing was done: `lost`, that this is
 another ledger than the desk has seen, or an older state of it; `behind`, that more has changed than
 the log keeps.
 """
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 from typing import Final
 
-KEPT_CHANGES: Final = 2000
+KEPT_CHANGES: Final = 10_000
 
 _PROLOGUE: Final = f"""
 local jobs, state, log, waiting = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -32,10 +33,11 @@ local epoch, seen = ARGV[1], tonumber(ARGV[2])
 
 local function changes(status, record)
   local seq = tonumber(redis.call('HGET', state, 'seq') or '0')
-  local missed = {{}}
+  local missed = ''
   if seq > seen then
-    missed = redis.call('XRANGE', log, '0-' .. (seen + 1), '+')
-    if #missed ~= seq - seen then return {{'behind', seq, {{}}, ''}} end
+    local entries = redis.call('XRANGE', log, '0-' .. (seen + 1), '+')
+    if #entries ~= seq - seen then return {{'behind', seq, '', ''}} end
+    missed = cjson.encode(entries)
   end
   return {{status, seq, missed, record or ''}}
 end
@@ -48,7 +50,7 @@ end
 
 if redis.call('HGET', state, 'epoch') ~= epoch
     or tonumber(redis.call('HGET', state, 'seq') or '0') < seen then
-  return {{'lost', 0, {{}}, ''}}
+  return {{'lost', 0, '', ''}}
 end
 """
 

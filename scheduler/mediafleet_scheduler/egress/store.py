@@ -9,6 +9,7 @@ meanwhile. The scripts and keys are told in scripts.py.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import secrets
 from collections.abc import Iterable, Sequence
@@ -269,12 +270,12 @@ class Store:
                 _log.warning("the ledger in Redis is not the one known here: reading it anew")
                 await self.open(lost)
 
-    def _take_over(self, seq: int, missed: Sequence[Any]) -> None:
-        for name, fields in missed:
-            number = int(str(name).partition("-")[2])
+    def _take_over(self, seq: int, missed: str) -> None:
+        for name, fields in json.loads(missed) if missed else ():
+            number = int(name.partition("-")[2])
             if number <= self._seq:
                 continue
-            change = {str(key): str(value) for key, value in _pairs(fields)}
+            change: dict[str, str] = dict(_pairs(fields))
             self._apply(change["op"], change["id"], change["fleet"], change["record"])
         self._seq = max(self._seq, seq)
 
