@@ -81,6 +81,12 @@ def test_pods_that_take_no_work_count_neither_as_demand_nor_as_capacity(state: P
     assert (told.known, told.work, told.used, told.ready, told.busy) == (True, 0, 0.0, 0, 0)
 
 
+def test_a_job_on_a_draining_pod_asks_for_no_pod_but_keeps_the_fleet_from_zero() -> None:
+    told = demand_of(fleet(worker("p0", PodState.DRAINING)), ledger(a=("p0", WEB)))
+    asked = trigger(Metric.UTILIZATION, 1.0)
+    assert (told.leaving, wanted(told, asked), active(told, asked)) == (1, 0, True)
+
+
 def test_a_full_pod_counts_as_one_pod_however_dear_its_job() -> None:
     told = demand_of(fleet(worker("p0"), worker("p1")), ledger(a=("p0", WEB), b=("p1", TRACK)))
     assert (told.work, told.busy, told.size) == (2, 2, 3.2)

@@ -68,6 +68,7 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
         ready=len(ready),
         busy=sum(count > 0 for count in jobs.values()),
         work=sum(jobs.values()),
+        leaving=_leaving(fleet, ledger),
         used=float(sum(costs.on(ledger.on(uid), count) for uid, count in jobs.items())),
         size=size,
         free={} if size is None else _counts(fits.free),
@@ -75,6 +76,12 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
         queued=_counts(Counter(each.kind for each in waiting)),
         queued_cost=float(sum(costs.of(each.kind) for each in waiting)),
     )
+
+
+def _leaving(fleet: Fleet, ledger: Ledger) -> int:
+    """Jobs that are known of on draining pods; these may not tell their load any more."""
+    draining = (each for each in fleet.workers if each.state is PodState.DRAINING)
+    return sum(len(ledger.on(each.uid)) for each in draining)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +176,8 @@ def wanted(demand: FleetDemand, trigger: Trigger) -> int:
 
 
 def active(demand: FleetDemand, trigger: Trigger) -> bool:
-    """Whether there is something to do: more than `activation` jobs or sessions run or wait.
+    """Whether there is something to do: more than `activation` jobs or sessions run or wait. Those
+    that run on draining pods count too: a fleet goes to zero once the last job has finished.
 
     Raises:
         UnknownDemandError: that is not known.
@@ -178,7 +186,8 @@ def active(demand: FleetDemand, trigger: Trigger) -> bool:
     if not demand.known:
         raise UnknownDemandError(demand.reason or "the demand is not known")
     _check(demand, trigger)
-    return demand.work + sum(demand.queued.values()) > trigger.activation
+    jobs = demand.work + demand.leaving + sum(demand.queued.values())
+    return jobs > trigger.activation
 
 
 def _check(demand: FleetDemand, trigger: Trigger) -> None:

@@ -26,8 +26,9 @@ class Need:
 
 
 def idle(demand: FleetDemand) -> bool:
-    """Whether nothing runs and nothing waits."""
-    return demand.work == 0 and demand.busy == 0 and not any(demand.queued.values())
+    """Whether nothing runs, not even on pods that leave, and nothing waits."""
+    runs = demand.work or demand.busy or demand.leaving
+    return not runs and not any(demand.queued.values())
 
 
 def counted_type(policy: Policy, demand: FleetDemand) -> str | None:
