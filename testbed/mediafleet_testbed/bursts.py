@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich import box
 from rich.table import Table
 
 BURST = 51
@@ -44,7 +45,11 @@ def quantile(values: Iterable[float], share: float) -> float | None:
 def table(bursts: Sequence[Burst]) -> Table:
     """Bursts beside each other, a row each."""
     rows = Table(
-        title=f"{BURST} StartEgress at once on {len(bursts[0].jobs)} workers, time of a call"
+        title=f"{BURST} StartEgress at once on {len(bursts[0].jobs)} workers, time of a call",
+        # Eighty columns hold it, whatever the figures are.
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     rows.add_column("placed by", no_wrap=True)
     rows.add_column("jobs per worker", no_wrap=True)

@@ -12,7 +12,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,7 +59,7 @@ class Quick:
         """The burst on a stock fleet: an auction among all workers."""
         self._console.print("starting ten stock workers: upstream's auction decides …")
         crew = await self._workers("upstream", UPSTREAM_JOB_SECONDS, "--upstream")
-        found = await psrpc_bursts.burst("upstream auction", bus, self._urls)
+        found = await self._told(psrpc_bursts.burst("upstream auction", bus, self._urls))
         await self._crew.dismiss(*crew)
         return found
 
@@ -93,7 +93,15 @@ class Quick:
     ) -> Burst:
         self._write(mode)
         await self._idle()
-        return await psrpc_bursts.burst(title, bus, self._urls, make)
+        return await self._told(psrpc_bursts.burst(title, bus, self._urls, make))
+
+    async def _told(self, coming: Awaitable[Burst]) -> Burst:
+        """Say at once what came of a burst: the table comes when all are over."""
+        began = time.monotonic()
+        burst = await coming
+        seconds = time.monotonic() - began
+        self._console.print(f"  {burst.title}: {burst.placed} of {BURST} run, {seconds:.1f} s")
+        return burst
 
     async def _workers(self, crew: str, job_seconds: float, *flags: str) -> list[Any]:
         members = [
