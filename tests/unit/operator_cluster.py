@@ -9,6 +9,8 @@ from tests.unit.kube_server import KubeServer
 
 from mediafleet_common.api.demand import FleetDemand
 from mediafleet_common.api.names import Kind, Label, Reason
+from mediafleet_common.probes.load import Load, Source
+from mediafleet_common.probes.polling import NoLoad
 from mediafleet_operator.core.model import FleetKey, History, Reading
 from mediafleet_operator.handlers.autoscaling import Autoscaler
 from mediafleet_operator.handlers.demanding import DemandPoller, Silence
@@ -23,6 +25,7 @@ from mediafleet_operator.kube.client import Api, Json
 from mediafleet_operator.kube.errors import (
     KubeError,
 )
+from mediafleet_operator.kube.heading import Heads
 from mediafleet_operator.kube.reporting import EventWriter, StatusWriter
 from mediafleet_operator.kube.scalers import Scalers
 from mediafleet_operator.kube.snapshots import Snapshots
@@ -81,6 +84,7 @@ class Cluster:
         self.now = 1_800_000_000.0
         self.jobs: dict[str, int] = {}
         self.lives = 0
+        self.head_load: Load | NoLoad = Load(jobs=0)
         self.server.put(
             FLEET,
             {
@@ -106,6 +110,7 @@ class Cluster:
             self.queue,
             Applier(api, self.snapshots, product, lambda: self.now),
             Children(api, product),
+            Heads(api, product, self.ask_head, lambda: self.now),
             StatusWriter(api),
             EventWriter(api, "test"),
             cast("Prober", self.prober),
@@ -117,6 +122,11 @@ class Cluster:
             ),
             clock=lambda: self.now,
         )
+
+    async def ask_head(self, url: str, source: Source) -> Load | NoLoad:
+        """What the agent of a managed head says."""
+        del url, source
+        return self.head_load
 
     @property
     def pods(self) -> dict[str, Json]:

@@ -29,7 +29,7 @@
 # (address node_port, load_balancer) are also watched for their addresses, and go with the slot.
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, create, patch]
+  verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]

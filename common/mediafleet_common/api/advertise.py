@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import Duration
-from mediafleet_common.api.shared import SecretKey
+from mediafleet_common.api.shared import SecretKey, Template
 
 
 class Order(StrEnum):
@@ -68,6 +68,30 @@ three times a second."""
         if self.token_secret is not None and not (self.list_url or "").startswith("https://"):
             raise ValueError(f"source {self.name}: a token is sent over https only")
         return self
+
+
+class Mode(StrEnum):
+    """Who tells gateways of the nodes."""
+
+    LIVE = "live"
+    FLAG = "flag"
+
+
+class FlagHead(Model):
+    """The go-livepeer head of mode flag. It takes no work (-serviceAddr none) and is started anew \
+when the list changes: once the list has stood still, and no more than once a minute."""
+
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """Image of the head; absent: spec.image."""
+    args: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=200)] = Field(
+        default_factory=list
+    )
+    """Flags beside those that mediafleet sets (-orchestrator, -nodes, -serviceAddr, -httpAddr, \
+-cliAddr, -monitor, and those of spec.onChain)."""
+    restart_while_busy: bool = False
+    """Start it anew although it has sessions, or nobody knows whether it has."""
+    template: Template = Template()
+    """What to add to the head's pod; its container is called node."""
 
 
 class HeadFallback(StrEnum):
@@ -144,6 +168,28 @@ class Probe(StrEnum):
 class Advertise(Model):
     """How gateways are told of the nodes."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.mode) || self.mode != 'flag' || !has(self.head)",
+                "advertise.head needs mode live; with mode flag the head is ours, see flag",
+            ),
+            (
+                (
+                    "!has(self.mode) || self.mode != 'flag' || !has(self.sources) || "
+                    "self.sources.all(s, !has(s.listUrl))"
+                ),
+                "with advertise.mode flag sources have urls alone: a flag reads no listUrl",
+            ),
+        )
+    )
+
+    mode: Mode = Mode.LIVE
+    """live: the advertiser answers gateways, and its list follows the pods within a second. flag: \
+a go-livepeer head of ours does, told by its own flag -nodes, which takes https URLs alone; \
+nothing else of this block but flag, maxNodes and the urls of sources is used then."""
+    flag: FlagHead = FlagHead()
+    """The head of mode flag."""
     head: Head | None = None
     """Pass GetOrchestrator, Ping and EndTranscodingSession on to this orchestrator and put the \
 list of nodes into its answer. Absent: the advertiser answers by itself and takes no work."""

@@ -23,6 +23,7 @@ class Rewards(StrEnum):
 
     ELSEWHERE = "elsewhere"
     SLOT_0 = "slot_0"
+    HEAD = "head"
 
 
 class OnChainVolume(Model):
@@ -64,7 +65,7 @@ and never stand in arguments."""
     rewards: Rewards = Rewards.ELSEWHERE
     """Who calls reward and initialises rounds. elsewhere: a process of yours outside the pool. \
 slot_0: the pool's first node, which then leaves last and is replaced in place; with no replicas \
-nobody does."""
+nobody does. head: the managed head of advertise.mode flag."""
 
     @model_validator(mode="after")
     def _tickets_have_a_place(self) -> OnChain:

@@ -56,6 +56,14 @@ class OrchestratorPoolSpec(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
+                (
+                    "!has(self.onChain) || !has(self.onChain.rewards) || "
+                    "self.onChain.rewards != 'head' || (has(self.advertise) && "
+                    "has(self.advertise.mode) && self.advertise.mode == 'flag')"
+                ),
+                "onChain.rewards head needs advertise.mode flag",
+            ),
+            (
                 "!has(self.load) || self.load != 'url' || has(self.loadUrl)",
                 "load url needs loadUrl, for example {url: 'http://127.0.0.1:9000/load'}",
             ),

@@ -54,17 +54,22 @@ def report(
     jobs = total_jobs(observation, plan)
     if fleet.key.kind is Kind.EGRESS_FLEET:
         return EgressFleetStatus.model_validate({**fields, "mode": mode, "jobs": jobs})
-    listed = sorted(pod.address for pod in roster.counted if pod.serving and pod.address)
-    digest = hashlib.sha256("\n".join(listed).encode()).hexdigest()[:10]
+    urls = listed(plan)
+    digest = hashlib.sha256("\n".join(urls).encode()).hexdigest()[:10]
     return OrchestratorPoolStatus.model_validate(
         {
             **fields,
-            "listed": len(listed),
+            "listed": len(urls),
             "list_hash": digest,
             "sessions": jobs,
             "max_sessions": capacity(observation, plan),
         }
     )
+
+
+def listed(plan: Plan) -> list[str]:
+    """The URLs that gateways may be told of, sorted."""
+    return sorted(pod.address for pod in plan.roster.counted if pod.serving and pod.address)
 
 
 def selector(key: FleetKey) -> str:

@@ -32,6 +32,7 @@ from mediafleet_operator.kube.applying import Applier
 from mediafleet_operator.kube.children import Children
 from mediafleet_operator.kube.client import Api, configure
 from mediafleet_operator.kube.errors import KubeError
+from mediafleet_operator.kube.heading import Heads
 from mediafleet_operator.kube.lease import Lease, LostLeaseError
 from mediafleet_operator.kube.reporting import EventWriter, StatusWriter
 from mediafleet_operator.kube.scalers import Scalers
@@ -148,6 +149,7 @@ async def _lead(
             queue,
             Applier(api, snapshots, settings.product, time.time),
             Children(api, settings.product),
+            Heads(api, settings.product, partial(poll, session), time.time),
             StatusWriter(api),
             EventWriter(api, identity()),
             prober,

@@ -17,7 +17,7 @@ from mediafleet_operator.core.actions import Action, Create
 from mediafleet_operator.core.autoscaling.model import Scaling
 from mediafleet_operator.core.model import FleetKey, Memory, Observation
 from mediafleet_operator.core.planning import Plan, plan
-from mediafleet_operator.core.reporting import report
+from mediafleet_operator.core.reporting import listed, report
 from mediafleet_operator.core.telling import tell
 from mediafleet_operator.handlers import counting, metrics
 from mediafleet_operator.handlers.autoscaling import Autoscaler
@@ -33,8 +33,10 @@ from mediafleet_operator.kube.errors import (
     KubeError,
     RefusedError,
 )
+from mediafleet_operator.kube.heading import Heads
 from mediafleet_operator.kube.reporting import EventWriter, StatusWriter
 from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.manifests.overlay import InvalidTemplateError
 from mediafleet_operator.manifests.pods import problem
 from mediafleet_operator.manifests.resource import Resource, template_hash
 
@@ -58,6 +60,7 @@ class Worker:
     queue: KeyedQueue[FleetKey]
     applier: Applier
     children: Children
+    heads: Heads
     statuses: StatusWriter
     events: EventWriter
     prober: Prober
@@ -130,9 +133,14 @@ class Worker:
         services = list(self.snapshots.services.get(resource.key, {}).values())
         why = None
         try:
-            await self.children.keep(resource, planned.slots_in_use, services)
-        except RefusedError as error:
-            metrics.reconcile_errors.labels(KIND_LABELS[resource.key.kind], error.word).inc()
+            wish = await self.heads.wish(resource, listed(planned))
+            if wish is not None and wish.look_again_seconds is not None:
+                self.queue.add_after(resource.key, wish.look_again_seconds)
+            head = wish.manifests if wish else None
+            await self.children.keep(resource, planned.slots_in_use, services, head)
+        except (RefusedError, InvalidTemplateError) as error:
+            word = error.word if isinstance(error, RefusedError) else "invalid"
+            metrics.reconcile_errors.labels(KIND_LABELS[resource.key.kind], word).inc()
             why = str(error)
             self.queue.add_after(resource.key, REFUSED_SECONDS)
         memory = self._memory(resource)
@@ -279,6 +287,7 @@ class Worker:
         self.autoscaler.forget(key)
         self._ended.pop(key, None)
         self.children.forget(key)
+        self.heads.forget(key)
         self.statuses.forget(key)
         self.events.forget(key)
         counting.forget(key)

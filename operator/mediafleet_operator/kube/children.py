@@ -15,7 +15,7 @@ from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.client import Api, Json
 from mediafleet_operator.kube.digesting import SlotService
 from mediafleet_operator.kube.errors import ConflictError, GoneError, RefusedError
-from mediafleet_operator.manifests import advertiser, disruption, slots
+from mediafleet_operator.manifests import advertiser, disruption, flag_head, slots
 from mediafleet_operator.manifests.pods import Product
 from mediafleet_operator.manifests.resource import Resource
 
@@ -38,10 +38,12 @@ class Children:
         resource: Resource,
         slots_in_use: Iterable[int] = (),
         services: Iterable[SlotService] = (),
+        head: list[Json] | None = None,
     ) -> None:
         """Bring all children of a fleet to what they ought to be.
 
         `services`: those of slots as they now are; of slots no longer in use they are deleted.
+        `head`: the objects of a managed head, which is there in the advertiser's place.
 
         Raises:
             KubeError: one of them could not be read or written.
@@ -51,7 +53,7 @@ class Children:
         of_slots = slots.services(resource, in_use)
         refused: RefusedError | None = None
         claims = slots.claims(resource, in_use)
-        for manifest in [*of_slots, *claims, *wanted(resource, self.product)]:
+        for manifest in [*of_slots, *claims, *wanted(resource, self.product, head)]:
             try:
                 await self._keep(resource, manifest)
             except RefusedError as error:
@@ -62,6 +64,8 @@ class Children:
         for service in services:
             if service.name not in kept and service.owner_uid == resource.uid:
                 await self._delete(service)
+        for name in unwanted(resource, has_head=head is not None):
+            await self._drop_deployment(resource, name)
         if refused is not None:
             raise refused
 
@@ -72,6 +76,21 @@ class Children:
         target = paths.item(paths.services(service.key.namespace), service.name)
         with contextlib.suppress(GoneError, ConflictError):
             await self.api.delete(target, service.uid, service.resource_version)
+
+    async def _drop_deployment(self, resource: Resource, name: str) -> None:
+        """What another advertise.mode has made."""
+        key = (resource.key, "Deployment", name)
+        known, now = self._right.get(key), self.clock()
+        if known and known[0] == {} and now - known[1] < LOOK_SECONDS:
+            return
+        namespace = resource.key.namespace
+        target = paths.item(paths.collection("apps/v1", "deployments", namespace), name)
+        with contextlib.suppress(GoneError, ConflictError):
+            meta = (await self.api.get(target))["metadata"]
+            owners = meta.get("ownerReferences") or ()
+            if any(each.get("uid") == resource.uid for each in owners):
+                await self.api.delete(target, meta["uid"], meta["resourceVersion"])
+        self._right[key] = ({}, now)
 
     async def _keep(self, resource: Resource, manifest: Json) -> None:
         name = str(manifest["metadata"]["name"])
@@ -94,12 +113,22 @@ class Children:
         self._right = {each: right for each, right in self._right.items() if each[0] != key}
 
 
-def wanted(resource: Resource, product: Product) -> list[Json]:
+def wanted(resource: Resource, product: Product, head: list[Json] | None = None) -> list[Json]:
     """The children of a fleet."""
     children = [disruption.budget(resource)]
-    if resource.key.kind is Kind.ORCHESTRATOR_POOL:
+    if head is not None:
+        children += head
+    elif resource.key.kind is Kind.ORCHESTRATOR_POOL:
         children += advertiser.manifests(resource, product)
     return children
+
+
+def unwanted(resource: Resource, *, has_head: bool) -> list[str]:
+    """Deployments that a pool has no more once its advertise.mode is another."""
+    if resource.key.kind is not Kind.ORCHESTRATOR_POOL:
+        return []
+    pool = resource.key.name
+    return [advertiser.advertiser_name(pool) if has_head else flag_head.head_name(pool)]
 
 
 def contains(live: Any, part: Any) -> bool:

@@ -47,9 +47,9 @@ def manifests(resource: Resource, product: Product) -> list[Manifest]:
     rbac = "rbac.authorization.k8s.io"
     subject = {"kind": "ServiceAccount", "name": name, "namespace": resource.key.namespace}
     return [
-        _object(resource, "v1", "ServiceAccount", name, automountServiceAccountToken=False),
-        _object(resource, f"{rbac}/v1", "Role", name, rules=rules),
-        _object(
+        owned(resource, "v1", "ServiceAccount", name, automountServiceAccountToken=False),
+        owned(resource, f"{rbac}/v1", "Role", name, rules=rules),
+        owned(
             resource,
             f"{rbac}/v1",
             "RoleBinding",
@@ -57,9 +57,9 @@ def manifests(resource: Resource, product: Product) -> list[Manifest]:
             roleRef={"apiGroup": rbac, "kind": "Role", "name": name},
             subjects=[subject],
         ),
-        _object(resource, "v1", "Service", resource.key.name, spec=_service(resource)),
-        _object(resource, "apps/v1", "Deployment", name, spec=_deployment(resource, product)),
-        _object(
+        owned(resource, "v1", "Service", resource.key.name, spec=_service(resource)),
+        owned(resource, "apps/v1", "Deployment", name, spec=_deployment(resource, product)),
+        owned(
             resource,
             "policy/v1",
             "PodDisruptionBudget",
@@ -67,29 +67,38 @@ def manifests(resource: Resource, product: Product) -> list[Manifest]:
             spec={
                 "maxUnavailable": 1,
                 "unhealthyPodEvictionPolicy": "AlwaysAllow",
-                "selector": {"matchLabels": _selector(resource)},
+                "selector": {"matchLabels": selector(resource)},
             },
         ),
     ]
 
 
-def _object(resource: Resource, api_version: str, kind: str, name: str, **more: Any) -> Manifest:
+def owned(
+    resource: Resource,
+    api_version: str,
+    kind: str,
+    name: str,
+    component: str = COMPONENT,
+    **more: Any,
+) -> Manifest:
+    """An object that belongs to a pool and goes with it."""
     return {
         "apiVersion": api_version,
         "kind": kind,
         "metadata": {
             "name": name,
             "namespace": resource.key.namespace,
-            "labels": app_labels(resource, COMPONENT),
+            "labels": app_labels(resource, component),
             "ownerReferences": [resource.owner],
         },
         **more,
     }
 
 
-def _selector(resource: Resource) -> dict[str, str]:
+def selector(resource: Resource, component: str = COMPONENT) -> dict[str, str]:
+    """The labels by which the pods of a component are found."""
     wanted = ("app.kubernetes.io/name", "app.kubernetes.io/instance")
-    return {key: app_labels(resource, COMPONENT)[key] for key in wanted}
+    return {key: app_labels(resource, component)[key] for key in wanted}
 
 
 def _ports(resource: Resource) -> list[tuple[str, int]]:
@@ -105,7 +114,7 @@ def _is_scaled_by_keda(resource: Resource) -> bool:
 
 def _service(resource: Resource) -> dict[str, Any]:
     return {
-        "selector": _selector(resource),
+        "selector": selector(resource),
         "ports": [
             {"name": name, "port": port, "targetPort": port, "protocol": "TCP"}
             for name, port in _ports(resource)
@@ -156,7 +165,7 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
     )
     return {
         "replicas": spec.advertise.replicas,
-        "selector": {"matchLabels": _selector(resource)},
+        "selector": {"matchLabels": selector(resource)},
         "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {
             "metadata": {"labels": app_labels(resource, COMPONENT)},
@@ -169,7 +178,7 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
                         "maxSkew": 1,
                         "topologyKey": "kubernetes.io/hostname",
                         "whenUnsatisfiable": "ScheduleAnyway",
-                        "labelSelector": {"matchLabels": _selector(resource)},
+                        "labelSelector": {"matchLabels": selector(resource)},
                     }
                 ],
                 "containers": [desk],

@@ -36,9 +36,13 @@ def claim_name(pool: str, slot: int) -> str:
     return f"{pool}-slot-{slot}"
 
 
-def flags(chain: OnChain, slot: int) -> list[str]:
-    """The flags of a slot's node."""
-    rewards = chain.rewards is Rewards.SLOT_0 and slot == 0
+def calls_rewards(chain: OnChain, slot: int) -> bool:
+    """Whether the node of a slot calls reward and initialises rounds."""
+    return chain.rewards is Rewards.SLOT_0 and slot == 0
+
+
+def flags(chain: OnChain, *, rewards: bool) -> list[str]:
+    """The flags of a node that calls reward, or does not."""
     said = [
         f"-network={chain.network}",
         f"-ethOrchAddr={chain.eth_orch_addr}",

@@ -22,7 +22,7 @@ HOME: Final = "/mediafleet/home"
 POD: Final = "/mediafleet/pod"
 """What Kubernetes tells of the pod, as files."""
 _ANNOTATION: Final = f"metadata.annotations['{Annotation.SERVICE_ADDR}']"
-_HOLD: Final = {"preStop": {"httpGet": {"path": "/hold", "port": Port.AGENT}}}
+HOLD: Final = {"preStop": {"httpGet": {"path": "/hold", "port": Port.AGENT}}}
 """Kubernetes ends neither container before the agent says that the node is idle: go-livepeer
 exits 10 s after SIGTERM whatever it is doing."""
 OUR_FLAGS: Final = frozenset({"serviceAddr", "httpAddr", "cliAddr", "monitor", "maxSessions"})
@@ -66,7 +66,7 @@ def pod_spec(
             mount("mediafleet-tmp", "/tmp"),
             *(on_chain.mounts() if chain else []),
         ],
-        lifecycle=_HOLD,
+        lifecycle=HOLD,
     )
     agent = container(
         Container.AGENT.value,
@@ -75,7 +75,7 @@ def pod_spec(
         args=_agent_args(spec, grace),
         ports=[{"name": "agent", "containerPort": Port.AGENT, "protocol": "TCP"}],
         resources={"requests": {"cpu": "10m", "memory": "48Mi"}, "limits": {"memory": "128Mi"}},
-        lifecycle=_HOLD,
+        lifecycle=HOLD,
     )
     made: Manifest = {
         "containers": [node, agent],
@@ -172,7 +172,8 @@ def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
         "-monitor=true",
     ]
     if spec.on_chain is not None:
-        flags += on_chain.flags(spec.on_chain, place.slot)
+        rewards = on_chain.calls_rewards(spec.on_chain, place.slot)
+        flags += on_chain.flags(spec.on_chain, rewards=rewards)
     if spec.sessions.max is not None:
         flags.append(f"-maxSessions={spec.sessions.max}")
     return flags

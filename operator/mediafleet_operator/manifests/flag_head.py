@@ -1,0 +1,163 @@
+"""The managed head of a pool with `advertise.mode: flag`: a go-livepeer orchestrator that takes no
+work and tells of the nodes by its own flag, for people who want no process of ours in the path.
+
+Flags: livepeer/go-livepeer cmd/livepeer/starter/flags.go; -serviceAddr none needs -nodes, so a head
+without nodes does not run.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mediafleet_common.api.advertise import FlagHead
+from mediafleet_common.api.names import Annotation, Container, Port
+from mediafleet_common.api.on_chain import Rewards
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_operator.core.heading import Head
+from mediafleet_operator.manifests import on_chain
+from mediafleet_operator.manifests.advertiser import owned, selector
+from mediafleet_operator.manifests.orchestrator import HOLD, HOME, refuse_open_cli
+from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
+from mediafleet_operator.manifests.parts import container, identity, mount
+from mediafleet_operator.manifests.pods import Product, app_labels, pod_security
+from mediafleet_operator.manifests.resource import Resource, grace_seconds
+
+COMPONENT: Final = "head"
+OUR_FLAGS: Final = frozenset({"nodes", "serviceAddr", "httpAddr", "cliAddr", "monitor"})
+
+
+def head_name(pool: str) -> str:
+    """Name of the Deployment."""
+    return f"{pool}-head"
+
+
+def pods_selector(pool: str) -> str:
+    """The head's pods, as a label selector."""
+    return f"app.kubernetes.io/name=mediafleet-{COMPONENT},app.kubernetes.io/instance={pool}"
+
+
+def manifests(resource: Resource, product: Product, head: Head, told_at: str) -> list[Manifest]:
+    """The head and the Service in front of it. `told_at`: `head.told_at` as RFC 3339.
+
+    Raises:
+        InvalidTemplateError: advertise.flag has a flag of ours, or its template cannot be laid
+            over the pod.
+    """
+    name, pool = head_name(resource.key.name), resource.key.name
+    marks = {
+        Annotation.NODES.value: ",".join(head.nodes),
+        Annotation.NODES_TOLD.value: told_at,
+    }
+    deployment = owned(
+        resource, "apps/v1", "Deployment", name, COMPONENT, spec=_spec(resource, product, head)
+    )
+    deployment["metadata"]["annotations"] = marks
+    service = {
+        "selector": selector(resource, COMPONENT),
+        "ports": [
+            {
+                "name": "orchestrator",
+                "port": Port.ORCHESTRATOR,
+                "targetPort": Port.ORCHESTRATOR,
+                "protocol": "TCP",
+            }
+        ],
+    }
+    return [owned(resource, "v1", "Service", pool, COMPONENT, spec=service), deployment]
+
+
+def _spec(resource: Resource, product: Product, head: Head) -> dict[str, Any]:
+    spec = resource.spec
+    assert isinstance(spec, OrchestratorPoolSpec)
+    flag = spec.advertise.flag
+    over = flag.template
+    pod = lay_over(_pod(spec, product, head), over.spec, "spec.advertise.flag.template.spec")
+    for each in pod["containers"]:
+        if each["name"] == Container.NODE:
+            refuse_open_cli(each)
+    labels = app_labels(resource, COMPONENT)
+    return {
+        "replicas": 1 if head.nodes else 0,
+        "selector": {"matchLabels": selector(resource, COMPONENT)},
+        # The next one answers before this one goes.
+        "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {
+            "metadata": {
+                "labels": {**over.metadata.get("labels", {}), **labels},
+                "annotations": dict(over.metadata.get("annotations", {})),
+            },
+            "spec": pod,
+        },
+    }
+
+
+def _pod(spec: OrchestratorPoolSpec, product: Product, head: Head) -> Manifest:
+    flag, chain = spec.advertise.flag, spec.on_chain
+    grace = grace_seconds(spec)
+    node = container(
+        Container.NODE.value,
+        flag.image or spec.image,
+        None,
+        args=_flags(spec, flag, head),
+        env=[
+            {"name": "HOME", "value": HOME},
+            *(on_chain.environment(chain) if chain else []),
+            *identity(),
+        ],
+        ports=[{"name": "orchestrator", "containerPort": Port.ORCHESTRATOR, "protocol": "TCP"}],
+        readinessProbe={
+            "tcpSocket": {"port": Port.ORCHESTRATOR},
+            "periodSeconds": 2,
+            "timeoutSeconds": 2,
+            "failureThreshold": 3,
+        },
+        volumeMounts=[
+            mount("mediafleet-home", HOME),
+            mount("mediafleet-tmp", "/tmp"),
+            *(on_chain.mounts() if chain else []),
+        ],
+        lifecycle=HOLD,
+    )
+    agent = container(
+        Container.AGENT.value,
+        product.image,
+        product.pull_policy,
+        args=["agent", "--listen", f"0.0.0.0:{Port.AGENT}", "--grace", f"{grace}s"],
+        ports=[{"name": "agent", "containerPort": Port.AGENT, "protocol": "TCP"}],
+        resources={"requests": {"cpu": "10m", "memory": "48Mi"}, "limits": {"memory": "128Mi"}},
+        lifecycle=HOLD,
+    )
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace,
+        "securityContext": pod_security(),
+        "containers": [node, agent],
+        "volumes": [
+            {"name": "mediafleet-home", "emptyDir": {}},
+            {"name": "mediafleet-tmp", "emptyDir": {}},
+            *(on_chain.volumes(chain) if chain else []),
+        ],
+    }
+
+
+def _flags(spec: OrchestratorPoolSpec, flag: FlagHead, head: Head) -> list[str]:
+    for index, each in enumerate(flag.args):
+        name = each.lstrip("-").split("=", 1)[0]
+        if each.startswith("-") and name in OUR_FLAGS:
+            raise InvalidTemplateError(
+                f"spec.advertise.flag.args[{index}]",
+                f"is -{name}, which mediafleet sets",
+                "leave it out",
+            )
+    chain = spec.on_chain
+    return [
+        "-orchestrator",
+        "-serviceAddr=none",
+        f"-nodes={','.join(head.nodes)}",
+        f"-httpAddr=0.0.0.0:{Port.ORCHESTRATOR}",
+        f"-cliAddr=127.0.0.1:{Port.NODE_CLI}",
+        "-monitor=true",
+        *(on_chain.flags(chain, rewards=chain.rewards is Rewards.HEAD) if chain else []),
+        *flag.args,
+    ]
