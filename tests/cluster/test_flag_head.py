@@ -1,4 +1,4 @@
-"""A pool without a process of ours in the path, on a real node: go-livepeer's flag tells the nodes."""
+"""A pool without a process of ours in the path: go-livepeer's own flag tells of the nodes."""
 
 from __future__ import annotations
 
