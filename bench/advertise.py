@@ -195,7 +195,9 @@ async def baseline(nodes: int, seconds: float) -> Rate:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of all are not above."""
+    """The value that `share` of all are not above; no number where there are none."""
+    if not values:
+        return float("nan")
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 

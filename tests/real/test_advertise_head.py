@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,12 +38,15 @@ class Scripted:
     code: grpc.StatusCode = grpc.StatusCode.OK
     details: str = ""
     trailing: tuple[tuple[str, str | bytes], ...] = ()
+    silent: bool = False
     asked: list[tuple[bytes, dict[str, Any]]] = field(default_factory=list)
 
     async def answer(
         self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
     ) -> bytes:
         self.asked.append((request, dict(context.invocation_metadata())))
+        if self.silent:
+            await asyncio.Event().wait()
         context.set_code(self.code)
         context.set_details(self.details)
         context.set_trailing_metadata(self.trailing)
@@ -239,6 +243,24 @@ async def test_a_head_that_names_the_advertiser_is_found_out_though_nobody_knew_
                 head.message = OrchestratorInfo(transcoder=real.url).SerializeToString()
                 info = OrchestratorInfo.FromString(await call(GET_ORCHESTRATOR, b"\x0a\x01a"))
                 assert info.transcoder == real.url
+
+
+async def test_a_head_that_says_nothing_is_away_for_those_who_wait_and_not_marked_so_by_others(
+    path: Path,
+) -> None:
+    async with scripted() as head:
+        write(path, head=head.spec)
+        async with desk(path) as one, caller(one) as call:
+            await call(GET_ORCHESTRATOR, b"\x0a\x01a")
+            head.silent = True
+            with pytest.raises(grpc.aio.AioRpcError):
+                await call(GET_ORCHESTRATOR, b"\x0a\x01a", timeout=0.05)
+            head.silent = False
+            await call(GET_ORCHESTRATOR, b"\x0a\x01a")
+            head.silent = True
+            with pytest.raises(grpc.aio.AioRpcError, match="does not answer in time") as caught:
+                await call(GET_ORCHESTRATOR, b"\x0a\x01a")
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_an_answer_that_is_no_message_is_an_error_and_not_passed_on(path: Path) -> None:

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import grpc
-import grpc.aio
 
 from mediafleet_common.api.advertise import Head as HeadSpec
-from mediafleet_common.api.node_url import BadNodeUrlError, node_url, parse_node_url
+from mediafleet_common.api.node_url import node_url
 from mediafleet_common.probes.ping import (
     GET_ORCHESTRATOR,
     PING,
     PING_VALUE,
     Answer,
     NodeClient,
-    NoTlsError,
-    connected,
-    dial,
 )
 from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.advertise.head_link import HeadAwayError, HeadLink, Metadata, Reply
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core import head as core
 from mediafleet_scheduler.directory.views import PoolView
@@ -38,29 +33,13 @@ _TIMEOUT_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 2.0
 """Between two looks at the head by ourselves."""
 _LOOK_TIMEOUT_SECONDS: Final = 1.0
-_OURS: Final = frozenset({"user-agent", "te", "content-type"})
+_SILENT: Final = "it does not answer in time"
 
-Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
 Address = tuple[str, int]
-
-
-class HeadAwayError(Exception):
-    """The head cannot be asked; the text says why and is fit to print."""
 
 
 class HeadIsUsError(Exception):
     """The head says that it takes work at our own address; the text says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the head answered, good or bad."""
-
-    code: grpc.StatusCode
-    details: str
-    message: bytes
-    initial: Metadata = ()
-    trailing: Metadata = ()
 
 
 class Head:
@@ -77,7 +56,7 @@ class Head:
         """Where an advertiser answered in place of the head, whoever knew that address."""
         self._transcoder = ""
         self._spec: HeadSpec | None = None
-        self._dialling: asyncio.Task[grpc.aio.Channel] | None = None
+        self._link: HeadLink | None = None
         self._watching: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._away: str | None = None
@@ -100,20 +79,25 @@ class Head:
         self._transcoder = ""
         self._found_out.clear()
         self._away = self.mistake = None
-        self._hang_up()
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+        self._leave()
         if self._spec is not None:
+            self._link = HeadLink(self._spec)
             self._watching = asyncio.create_task(self._watch(), name="head")
 
     async def close(self) -> None:
         """Hang up."""
+        self._leave()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _leave(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-        self._hang_up()
-        await asyncio.gather(*self._closing)
+            self._watching = None
+        link, self._link = self._link, None
+        if link is not None:
+            closing = asyncio.create_task(link.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def orchestrator_info(self, request: bytes, metadata: Metadata, seconds: float) -> Reply:
         """GetOrchestrator. The answer's own nodes are still in it.
@@ -133,16 +117,22 @@ class Head:
         Raises:
             HeadAwayError: nobody is there.
         """
+        link = self._link
+        if link is None:
+            raise HeadAwayError("there is none")
         try:
             async with asyncio.timeout(min(seconds, _TIMEOUT_SECONDS)):
                 try:
-                    reply = await self._once(method, request, metadata)
+                    reply = await link.call(method, request, metadata)
                 except HeadAwayError:
                     # It may have been started again, with another certificate.
-                    reply = await self._once(method, request, metadata)
+                    reply = await link.call(method, request, metadata)
         except TimeoutError:
-            self._note_away("it does not answer in time")
-            raise HeadAwayError("it does not answer in time") from None
+            if seconds >= _LOOK_TIMEOUT_SECONDS:
+                # It may be gone without a word, and the connection with it.
+                link.hang_up()
+                self._note_away(_SILENT)
+            raise HeadAwayError(_SILENT) from None
         except HeadAwayError as error:
             self._note_away(str(error))
             raise
@@ -151,52 +141,6 @@ class Head:
             self._away = None
         self._metrics.head_up.set(1)
         return reply
-
-    async def _once(self, method: str, request: bytes, metadata: Metadata) -> Reply:
-        channel = await self._channel()
-        call = channel.unary_unary(method)(request, metadata=_passed(metadata))
-        try:
-            message: bytes = await call
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE and not connected(channel):
-                self._hang_up()
-                raise HeadAwayError("no connection to it") from error
-            return Reply(
-                error.code(),
-                error.details() or "",
-                b"",
-                _passed(error.initial_metadata()),
-                _passed(error.trailing_metadata()),
-            )
-        return Reply(
-            grpc.StatusCode.OK,
-            await call.details() or "",
-            message,
-            _passed(await call.initial_metadata()),
-            _passed(await call.trailing_metadata()),
-        )
-
-    async def _channel(self) -> grpc.aio.Channel:
-        if self._spec is None:
-            raise HeadAwayError("there is none")
-        if self._dialling is None:
-            self._dialling = asyncio.create_task(_dial(self._spec))
-            # Whoever waits for it hears of its failure; nobody may be waiting any more.
-            self._dialling.add_done_callback(lambda task: task.cancelled() or task.exception())
-        dialling = self._dialling
-        try:
-            return await asyncio.shield(dialling)
-        except HeadAwayError:
-            if self._dialling is dialling:
-                self._dialling = None
-            raise
-
-    def _hang_up(self) -> None:
-        dialling, self._dialling = self._dialling, None
-        if dialling is not None:
-            closing = asyncio.create_task(_close(dialling))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
 
     def _judge(self, answer: bytes) -> None:
         try:
@@ -245,34 +189,6 @@ class Head:
                 _log.debug("a look at the head: %s", error)
             await self._look_behind()
             await asyncio.sleep(_LOOK_SECONDS)
-
-
-async def _close(dialling: asyncio.Task[grpc.aio.Channel]) -> None:
-    with suppress(HeadAwayError):
-        # Calls that are still under way on it may end.
-        await (await dialling).close(_TIMEOUT_SECONDS)
-
-
-async def _dial(spec: HeadSpec) -> grpc.aio.Channel:
-    scheme = "http" if spec.insecure else "https"
-    try:
-        channel = await dial(parse_node_url(f"{scheme}://{spec.address}"))
-    except BadNodeUrlError as error:
-        raise HeadAwayError(f"advertise.head.address cannot be dialled: {error}") from error
-    except NoTlsError as error:
-        raise HeadAwayError(f"no TLS with it ({error.answer.value})") from error
-    if channel is None:
-        raise HeadAwayError("its certificate names nobody, which gRPC cannot use")
-    return channel
-
-
-def _passed(metadata: Metadata | None) -> Metadata:
-    return tuple(
-        (key, value)
-        for key, value in metadata or ()
-        if (key not in _OURS and not key.startswith((":", "grpc-")))
-        or key == "grpc-status-details-bin"
-    )
 
 
 def _address(url: str) -> Address | None:

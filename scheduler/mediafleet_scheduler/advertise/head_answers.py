@@ -11,7 +11,8 @@ import grpc.aio
 from mediafleet_common.api.advertise import HeadFallback
 from mediafleet_common.probes.ping import ADVERTISER, END_TRANSCODING_SESSION, PING
 from mediafleet_scheduler.advertise.board import Notice
-from mediafleet_scheduler.advertise.head import Head, HeadAwayError, HeadIsUsError, Metadata, Reply
+from mediafleet_scheduler.advertise.head import Head, HeadIsUsError
+from mediafleet_scheduler.advertise.head_link import HeadAwayError, Metadata, Reply
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core import head as core
 
