@@ -8,6 +8,7 @@ import typer
 
 from mediafleet.advertise import advertise
 from mediafleet.agent import agent
+from mediafleet.break_glass import break_glass
 from mediafleet.discover import discover
 from mediafleet.egress import egress
 from mediafleet.operator import operator
@@ -49,3 +50,4 @@ app.command()(agent)
 app.command()(operator)
 app.command()(status)
 app.command()(simulate)
+app.command()(break_glass)

@@ -67,7 +67,8 @@ def ours(environment: Mapping[str, str]) -> dict[str, Any]:
         pod = [environment[f"POD_{part}"] for part in ("NAMESPACE", "NAME", "UID")]
     except (KeyError, ValueError) as error:
         raise ConfigError(f"this runs in the pods of an EgressFleet: {error} is missing") from error
-    config["cluster_id"] = cluster_id(*pod)
+    # With engine native it is there already, and empty: the topic that livekit-server calls.
+    config.setdefault("cluster_id", cluster_id(*pod))
     for key, name in _REDIS_SECRETS.items():
         if secret := environment.get(name):
             config["redis"][key] = secret
@@ -135,5 +136,6 @@ def main(arguments: list[str]) -> int:
         print(f"egress-config: {error}", file=sys.stderr)
         return 1
     note = f"; set by the EgressFleet instead: {', '.join(replaced)}" if replaced else ""
-    print(f"egress-config: cluster_id {config['cluster_id']}{note}")
+    topic = config["cluster_id"] or "empty (placement.engine native)"
+    print(f"egress-config: cluster_id {topic}{note}")
     return 0

@@ -161,3 +161,22 @@ async def test_it_lists_again_when_a_watch_started_over_and_every_few_minutes() 
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     one.queue.close()
+
+
+async def test_a_fleet_without_a_desk_is_looked_at_when_another_comes_changes_or_goes() -> None:
+    server = Server()
+    native = {
+        "metadata": {"name": "native", "namespace": "media", "generation": 1},
+        "spec": {"redis": {"address": "redis:6379"}, "placement": {"engine": "native"}},
+    }
+    key = FleetKey(Kind.EGRESS_FLEET, "media", "native")
+    one = listener(server)
+    one.on_fleet(Kind.EGRESS_FLEET, "ADDED", server.put(paths.fleet(key).path, native))
+    assert await queued(one) == [key]
+    raw = fleet(server)
+    one.on_fleet(Kind.EGRESS_FLEET, "ADDED", raw)
+    assert set(await queued(one)) == {KEY, key}
+    one.on_fleet(Kind.EGRESS_FLEET, "MODIFIED", fleet(server))
+    assert await queued(one) == [KEY], "of its status it need not know"
+    one.on_fleet(Kind.EGRESS_FLEET, "DELETED", raw)
+    assert set(await queued(one)) == {KEY, key}

@@ -64,6 +64,13 @@ class Mode(StrEnum):
     TYPE_AWARE = "type_aware"
 
 
+class PlacementEngine(StrEnum):
+    """Who gives jobs to pods."""
+
+    SCHEDULER = "scheduler"
+    NATIVE = "native"
+
+
 Cost = Annotated[float, Field(gt=0, le=1024)]
 
 
@@ -186,6 +193,10 @@ class WhenFull(StrEnum):
 class Placement(Model):
     """Which pod gets the next job."""
 
+    engine: PlacementEngine = PlacementEngine.SCHEDULER
+    """scheduler: the egress desk. native: upstream's auction among the pods, which then listen \
+where livekit-server calls; spread and type_aware need an egress image with affinity_mode. It is \
+refused beside a fleet with engine scheduler on the same Redis."""
     mode: Mode = Mode.PACK
     """pack: the fullest pod that fits, idle pods last. spread: the most free CPU. type_aware: \
 room composite and web to idle pods, everything else spread."""
@@ -271,6 +282,17 @@ egress.redis[].caSecret for the desk, redis.tls.ca_cert_file of the egress confi
     """Found through sentinels instead of by address."""
     cluster: RedisCluster | None = None
     """A cluster instead of an address."""
+
+    def same_server(self, other: RedisSpec) -> bool:
+        """Whether both name the same server, as far as their words tell; pub/sub knows no
+        databases."""
+        return self._where() == other._where()
+
+    def _where(self) -> tuple[object, ...]:
+        sentinel = self.sentinel
+        of_sentinel = (sentinel.master_name, *sorted(sentinel.addresses)) if sentinel else ()
+        of_cluster = tuple(sorted(self.cluster.addresses)) if self.cluster else ()
+        return (self.address, of_sentinel, of_cluster)
 
 
 class EgressConfig(Model):

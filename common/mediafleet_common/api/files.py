@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from mediafleet_common.api.advertise import Advertise, Source
 from mediafleet_common.api.base import Model
-from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.egress_fleet import Placement, PlacementEngine, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource, Sessions
 
@@ -50,6 +50,12 @@ class FleetEntry(Model):
     """The highest is tried first, then by name."""
     workers: list[WorkerEntry] = Field(default_factory=list)
     """Its workers."""
+
+    @model_validator(mode="after")
+    def _a_desk_serves_it(self) -> FleetEntry:
+        if self.placement.engine is not PlacementEngine.SCHEDULER:
+            raise ValueError(f"fleet {self.name}: no desk serves engine native; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> FleetEntry:

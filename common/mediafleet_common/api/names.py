@@ -78,6 +78,8 @@ class Annotation(StrEnum):
     """RFC 3339 with milliseconds, UTC: when the pod was marked draining."""
     DRAIN_REASON = f"{GROUP}/drain-reason"
     """Why it drains: a value of `DrainReason`."""
+    BEFORE_BREAK_GLASS = f"{GROUP}/before-break-glass"
+    """On an EgressFleet: JSON of its `spec.update` before `mediafleet break-glass`."""
     CORDONED = f"{GROUP}/cordoned"
     """`"true"`: a person wants no new work on this pod; it is drained and replaced."""
 
@@ -149,6 +151,8 @@ class Reason(StrEnum):
     ADMISSION_REFUSED = "AdmissionRefused"
     TEMPLATE_INVALID = "TemplateInvalid"
     TEMPLATE_OK = "TemplateOk"
+    ENGINE_CONFLICT = "EngineConflict"
+    """An auction and a desk on one Redis would both take jobs."""
     CPU_DECLARED = "CpuDeclared"
     CPU_NOT_DECLARED = "CpuNotDeclared"
     ADDRESS_KNOWN = "AddressKnown"

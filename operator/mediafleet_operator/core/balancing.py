@@ -136,7 +136,7 @@ def _missing(
 ) -> list[Reason]:
     """Why each pod is to be made: those that are missing, then those that a rollout has beyond."""
     fleet = observation.fleet
-    if fleet.template_problem is not None:
+    if fleet.unmakeable is not None:
         return []
     missing = max(wanted - len(staying) - back - held, 0)
     surge = 0

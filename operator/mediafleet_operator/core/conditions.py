@@ -145,6 +145,8 @@ def _template_valid(observation: Observation, plan: Plan) -> Finding:
     problem = observation.fleet.template_problem
     if problem is not None:
         return Finding("False", Reason.TEMPLATE_INVALID, problem)
+    if observation.fleet.engine_conflict is not None:
+        return Finding("False", Reason.ENGINE_CONFLICT, observation.fleet.engine_conflict)
     if plan.refusal is not None and plan.refusal.reason is Reason.TEMPLATE_INVALID:
         return Finding("False", Reason.TEMPLATE_INVALID, plan.refusal.message)
     return Finding("True", Reason.TEMPLATE_OK, "Pods can be made from the template.")
@@ -246,6 +248,8 @@ def _trouble(observation: Observation, plan: Plan) -> Finding | None:
     fleet = observation.fleet
     if fleet.template_problem is not None and len(plan.roster.counted) < plan.wanted:
         return Finding("True", Reason.TEMPLATE_INVALID, fleet.template_problem)
+    if fleet.engine_conflict is not None and len(plan.roster.counted) < plan.wanted:
+        return Finding("True", Reason.ENGINE_CONFLICT, fleet.engine_conflict)
     if plan.refusal is not None:
         return Finding("True", plan.refusal.reason, plan.refusal.message)
     sick: dict[Reason, list[PodView]] = {}

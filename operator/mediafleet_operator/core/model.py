@@ -46,6 +46,8 @@ class FleetSpec:
     deleting: bool = False
     template_problem: str | None = None
     """Why no pod can be made from the template; `None` when one can."""
+    engine_conflict: str | None = None
+    """Why no pod may be made beside other fleets; `None` when one may."""
     strategy: Strategy = Strategy.SURGE
     max_surge: int = 1
     max_failures: int = 3
@@ -57,6 +59,11 @@ class FleetSpec:
     """The slot whose pod does what one pod of the fleet must do; `None`: all are alike."""
     cpu_declared: bool | None = None
     """Whether it is known how many CPUs a pod has; `None` where nobody asks."""
+
+    @property
+    def unmakeable(self) -> str | None:
+        """Why no pod is made; `None` when pods are."""
+        return self.template_problem or self.engine_conflict
 
     @property
     def in_place(self) -> bool:

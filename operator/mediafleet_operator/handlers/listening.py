@@ -52,6 +52,7 @@ class Listener:
         if type_ == "DELETED":
             self.snapshots.drop_fleet(key, meta["uid"])
             self.queue.add(key)
+            self._look_beside()
         else:
             self._put_fleet(kind, raw)
 
@@ -184,8 +185,16 @@ class Listener:
             _log.error("%s is left as it is: %s", key, error)
             metrics.reconcile_errors.labels(KIND_LABELS[kind], "unreadable").inc()
             return
+        known = self.snapshots.fleets.get(resource.key)
         if self.snapshots.put_fleet(resource):
+            if known is None or known.generation != resource.generation:
+                self._look_beside()
             self.queue.add(resource.key)
+
+    def _look_beside(self) -> None:
+        """Fleets without a desk may now stand beside one, or no longer."""
+        for key in self.snapshots.native_fleets():
+            self.queue.add(key)
 
     def _seen(self, type_: str | None) -> None:
         self.last_event_at = time.monotonic()

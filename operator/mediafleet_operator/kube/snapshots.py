@@ -14,7 +14,7 @@ from mediafleet_operator.core.model import FleetKey, History, Memory, Observatio
 from mediafleet_operator.kube.digesting import Node, Pod, SlotService
 from mediafleet_operator.manifests.address import Located, Place, locate
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
-from mediafleet_operator.manifests.resource import Resource, fleet_spec
+from mediafleet_operator.manifests.resource import Resource, engine_conflict, fleet_spec, is_native
 
 
 @dataclass(slots=True)
@@ -45,6 +45,10 @@ class Snapshots:
         known = self.fleets.get(key)
         if known and known.uid == uid:
             del self.fleets[key]
+
+    def native_fleets(self) -> list[FleetKey]:
+        """The fleets without a desk."""
+        return [key for key, each in self.fleets.items() if is_native(each)]
 
     def put_pod(self, pod: Pod) -> bool:
         """Take note of a pod; whether that was news."""
@@ -126,7 +130,9 @@ class Snapshots:
         pods = self.pods.get(resource.key, {})
         views = tuple(self._view(pod, resource, now) for pod in pods.values())
         return Observation(
-            fleet=fleet_spec(resource, template_problem),
+            fleet=fleet_spec(
+                resource, template_problem, engine_conflict(resource, self.fleets.values())
+            ),
             pods=views,
             loads={view.uid: loads[view.uid] for view in views if view.uid in loads},
             now=now,

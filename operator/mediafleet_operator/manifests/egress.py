@@ -8,7 +8,13 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, RedisSpec, RequestType
+from mediafleet_common.api.egress_fleet import (
+    EgressFleetSpec,
+    Placement,
+    PlacementEngine,
+    RedisSpec,
+    RequestType,
+)
 from mediafleet_common.api.names import Container, Port
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.parts import container, identity, mount
@@ -81,6 +87,7 @@ def settings(spec: EgressFleetSpec) -> dict[str, Any]:
             "sdk_audio_room_composite_memory_cost": sdk_audio,
         }
     return {
+        **_native(placement),
         "redis": _redis(spec.redis),
         "health_port": Port.EGRESS_HEALTH,
         "prometheus_port": Port.EGRESS_METRICS,
@@ -91,6 +98,16 @@ def settings(spec: EgressFleetSpec) -> dict[str, Any]:
             "max_pulse_clients": placement.max_pulse_clients,
         },
     }
+
+
+def _native(placement: Placement) -> dict[str, Any]:
+    """For upstream's auction: an empty topic, which is where livekit-server calls, and how to bid.
+
+    Source: livekit/egress pkg/config/service.go, and its pull request 1209.
+    """
+    if placement.engine is not PlacementEngine.NATIVE:
+        return {}
+    return {"cluster_id": "", "affinity_mode": placement.mode.value}
 
 
 def _redis(redis: RedisSpec) -> dict[str, Any]:

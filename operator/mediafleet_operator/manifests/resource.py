@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from mediafleet_common.api.autoscaling import first_replicas
 from mediafleet_common.api.durations import seconds
-from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine
 from mediafleet_common.api.names import API_VERSION, Container
 from mediafleet_common.api.on_chain import Rewards
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
@@ -45,7 +46,40 @@ class Resource:
         }
 
 
-def fleet_spec(resource: Resource, template_problem: str | None) -> FleetSpec:
+def is_native(resource: Resource) -> bool:
+    """Whether a fleet does without a desk."""
+    spec = resource.spec
+    return isinstance(spec, EgressFleetSpec) and spec.placement.engine is PlacementEngine.NATIVE
+
+
+def engine_conflict(resource: Resource, others: Iterable[Resource]) -> str | None:
+    """Why a fleet with engine native makes no pods beside these; `None`: nothing is in the way.
+
+    A desk answers every request on its Redis at once, so pods that bid there would get what it does
+    not see, or nothing.
+    """
+    spec = resource.spec
+    if not isinstance(spec, EgressFleetSpec) or not is_native(resource):
+        return None
+    beside = sorted(
+        f"{other.key.namespace}/{other.key.name}"
+        for other in others
+        if isinstance(other.spec, EgressFleetSpec)
+        and other.spec.placement.engine is PlacementEngine.SCHEDULER
+        and other.spec.redis.same_server(spec.redis)
+    )
+    if not beside:
+        return None
+    more = f" and {len(beside) - 3} more" if len(beside) > 3 else ""
+    return (
+        f"spec.placement.engine native makes no pods beside {', '.join(beside[:3])}{more} with "
+        "engine scheduler on the same Redis. Give all fleets of a Redis the same engine."
+    )
+
+
+def fleet_spec(
+    resource: Resource, template_problem: str | None, conflict: str | None = None
+) -> FleetSpec:
     """What the engine is told of a resource."""
     spec = resource.spec
     return FleetSpec(
@@ -60,6 +94,7 @@ def fleet_spec(resource: Resource, template_problem: str | None) -> FleetSpec:
         paused=spec.paused,
         deleting=resource.deleting,
         template_problem=template_problem,
+        engine_conflict=conflict,
         strategy=spec.update.strategy,
         max_surge=spec.update.max_surge,
         max_failures=spec.update.max_failures,
@@ -79,7 +114,10 @@ def template_hash(spec: Spec) -> str:
     if isinstance(spec, EgressFleetSpec):
         fields = {"redis", "egress_config", "template"}
         parts = spec.model_dump(include=fields, mode="json", exclude_defaults=True)
-        placement = {"cpu_cost", "max_cpu_utilization"}
+        placement = {"engine", "cpu_cost", "max_cpu_utilization"}
+        if spec.placement.engine is PlacementEngine.NATIVE:
+            # Only then do the pods know of it.
+            placement.add("mode")
         parts |= spec.placement.model_dump(include=placement, mode="json", exclude_defaults=True)
     else:
         fields = {"args", "address", "load_url", "on_chain", "sessions", "template"}

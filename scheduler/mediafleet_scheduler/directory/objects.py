@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from mediafleet_common.api import advertise
 from mediafleet_common.api.advertise import Advertise, secret_file
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, RequestType
+from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine, RequestType
 from mediafleet_common.api.names import (
     Annotation,
     Container,
@@ -157,7 +157,10 @@ def pool_facts(raw: Raw) -> PoolFacts:
 
 
 def egress_view(fleets: Iterable[FleetFacts], pods: Iterable[PodFacts]) -> EgressView:
-    """All fleets and their pods; a fleet that is being deleted takes no work any more."""
+    """All fleets that desks serve, and their pods.
+
+    One that is being deleted takes no work any more, and one with engine native none of ours.
+    """
     by_fleet: dict[tuple[str, str], list[PodFacts]] = {}
     for pod in pods:
         by_fleet.setdefault((pod.namespace, pod.fleet), []).append(pod)
@@ -165,7 +168,7 @@ def egress_view(fleets: Iterable[FleetFacts], pods: Iterable[PodFacts]) -> Egres
         tuple(
             _fleet(fleet, by_fleet.get((fleet.namespace, fleet.name), ()))
             for fleet in sorted(fleets, key=lambda fleet: (fleet.namespace, fleet.name))
-            if not fleet.deleting
+            if not fleet.deleting and fleet.spec.placement.engine is PlacementEngine.SCHEDULER
         )
     )
 

@@ -139,7 +139,8 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         conduct=Conduct(
             job_seconds=options.job_seconds,
             start_seconds=options.start_seconds,
-            upstream=options.upstream,
+            # An empty topic is the one that livekit-server calls.
+            upstream=options.upstream or config.get("cluster_id") == "",
             io=Io(options.io),
             mute=options.mute,
             fails=options.fails,
