@@ -217,6 +217,10 @@ def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_mor
         assert [line for line in refused if '"nodes"' not in line] == []
 
     assert may(product, "operator", "delete", "pods")
+    assert may(product, "operator", "patch", "pods", "--subresource=status")
+    assert may(product, "operator", "delete", "services")
+    assert may(product, "operator", "create", "persistentvolumeclaims")
+    assert not may(product, "operator", "delete", "persistentvolumeclaims"), "money may be in them"
     assert not may(product, "operator", "get", "secrets")
     assert not may(product, "operator", "create", "pods", "--subresource=exec")
     assert not may(product, "operator", "delete", "egressfleets.mediafleet.dev")

@@ -211,8 +211,8 @@ def test_a_node_is_ended_only_when_its_agent_says_so_and_so_is_the_agent() -> No
 
     assert [each["lifecycle"] for each in pod["spec"]["containers"]] == [hold, hold]
     assert container(pod, "agent")["args"][-6:] == [
-        *("--grace", "77s"),
         *("--load-url", "http://127.0.0.1:9000/load", "--load-metric", "jobs"),
+        *("--grace", "77s"),
     ]
 
 

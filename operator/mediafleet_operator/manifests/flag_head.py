@@ -16,7 +16,8 @@ from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.heading import Head
 from mediafleet_operator.manifests import on_chain
 from mediafleet_operator.manifests.advertiser import owned, selector
-from mediafleet_operator.manifests.orchestrator import HOLD, HOME, refuse_open_cli
+from mediafleet_operator.manifests.agent import CLI_FLAG, HOLD, agent, refuse_open_cli
+from mediafleet_operator.manifests.orchestrator import HOME
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
 from mediafleet_operator.manifests.parts import container, identity, mount
 from mediafleet_operator.manifests.pods import Product, app_labels, pod_security
@@ -71,10 +72,11 @@ def _spec(resource: Resource, product: Product, head: Head) -> dict[str, Any]:
     assert isinstance(spec, OrchestratorPoolSpec)
     flag = spec.advertise.flag
     over = flag.template
-    pod = lay_over(_pod(spec, product, head), over.spec, "spec.advertise.flag.template.spec")
+    field = "spec.advertise.flag.template"
+    pod = lay_over(_pod(spec, product, head), over.spec, f"{field}.spec")
     for each in pod["containers"]:
         if each["name"] == Container.NODE:
-            refuse_open_cli(each)
+            refuse_open_cli(each, field)
     labels = app_labels(resource, COMPONENT)
     return {
         "replicas": 1 if head.nodes else 0,
@@ -118,21 +120,12 @@ def _pod(spec: OrchestratorPoolSpec, product: Product, head: Head) -> Manifest:
         ],
         lifecycle=HOLD,
     )
-    agent = container(
-        Container.AGENT.value,
-        product.image,
-        product.pull_policy,
-        args=["agent", "--listen", f"0.0.0.0:{Port.AGENT}", "--grace", f"{grace}s"],
-        ports=[{"name": "agent", "containerPort": Port.AGENT, "protocol": "TCP"}],
-        resources={"requests": {"cpu": "10m", "memory": "48Mi"}, "limits": {"memory": "128Mi"}},
-        lifecycle=HOLD,
-    )
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace,
         "securityContext": pod_security(),
-        "containers": [node, agent],
+        "containers": [node, agent(product.image, product.pull_policy, grace)],
         "volumes": [
             {"name": "mediafleet-home", "emptyDir": {}},
             {"name": "mediafleet-tmp", "emptyDir": {}},
@@ -156,7 +149,7 @@ def _flags(spec: OrchestratorPoolSpec, flag: FlagHead, head: Head) -> list[str]:
         "-serviceAddr=none",
         f"-nodes={','.join(head.nodes)}",
         f"-httpAddr=0.0.0.0:{Port.ORCHESTRATOR}",
-        f"-cliAddr=127.0.0.1:{Port.NODE_CLI}",
+        CLI_FLAG,
         "-monitor=true",
         *(on_chain.flags(chain, rewards=chain.rewards is Rewards.HEAD) if chain else []),
         *flag.args,

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Final
 
 from mediafleet_common.api.address import OF_A_SERVICE, AddressType
-from mediafleet_common.api.names import SERVING_GATE, Annotation, Container, Port
+from mediafleet_common.api.names import SERVING_GATE, Annotation, Container
 from mediafleet_common.api.orchestrator_pool import LoadSource, OrchestratorPoolSpec
 from mediafleet_operator.manifests import on_chain
 from mediafleet_operator.manifests.address import Place, fill_in, host_port, service_addr
+from mediafleet_operator.manifests.agent import CLI_FLAG, HOLD, agent
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.parts import container, from_field, identity, mount
 
@@ -22,9 +23,6 @@ HOME: Final = "/mediafleet/home"
 POD: Final = "/mediafleet/pod"
 """What Kubernetes tells of the pod, as files."""
 _ANNOTATION: Final = f"metadata.annotations['{Annotation.SERVICE_ADDR}']"
-HOLD: Final = {"preStop": {"httpGet": {"path": "/hold", "port": Port.AGENT}}}
-"""Kubernetes ends neither container before the agent says that the node is idle: go-livepeer
-exits 10 s after SIGTERM whatever it is doing."""
 OUR_FLAGS: Final = frozenset({"serviceAddr", "httpAddr", "cliAddr", "monitor", "maxSessions"})
 
 
@@ -68,17 +66,8 @@ def pod_spec(
         ],
         lifecycle=HOLD,
     )
-    agent = container(
-        Container.AGENT.value,
-        image,
-        pull_policy,
-        args=_agent_args(spec, grace),
-        ports=[{"name": "agent", "containerPort": Port.AGENT, "protocol": "TCP"}],
-        resources={"requests": {"cpu": "10m", "memory": "48Mi"}, "limits": {"memory": "128Mi"}},
-        lifecycle=HOLD,
-    )
     made: Manifest = {
-        "containers": [node, agent],
+        "containers": [node, agent(image, pull_policy, grace, *_load_options(spec))],
         "volumes": [
             _home(spec, place),
             {"name": "mediafleet-tmp", "emptyDir": {}},
@@ -102,40 +91,13 @@ def _home(spec: OrchestratorPoolSpec, place: Place) -> Manifest:
     return {"name": "mediafleet-home", "persistentVolumeClaim": claim}
 
 
-def _agent_args(spec: OrchestratorPoolSpec, grace: int) -> list[str]:
-    args = ["agent", "--metrics", f"http://127.0.0.1:{Port.NODE_CLI}/metrics"]
-    args += ["--listen", f"0.0.0.0:{Port.AGENT}", "--load", spec.load.value]
-    args += ["--node-port", str(spec.address.port), "--grace", f"{grace}s"]
+def _load_options(spec: OrchestratorPoolSpec) -> list[str]:
+    """What the agent is told of where the load is read."""
+    options = ["--load", spec.load.value, "--node-port", str(spec.address.port)]
     if spec.load is LoadSource.URL and spec.load_url is not None:
-        args += ["--load-url", spec.load_url.url]
-        args += ["--load-metric", spec.load_url.metric] if spec.load_url.metric else []
-    return args
-
-
-def refuse_open_cli(node: Manifest) -> None:
-    """Refuse a node container, as the user's template left it, whose CLI port is not on loopback.
-
-    Raises:
-        InvalidTemplateError: with the field and the fix.
-    """
-    field = f"spec.template.spec.containers[{Container.NODE}]"
-    words = [str(each) for each in [*(node.get("command") or []), *(node.get("args") or [])]]
-    for index, word in enumerate(words):
-        name, equals, value = word.lstrip("-").partition("=")
-        if word.startswith("-") and name == "cliAddr":
-            value = value if equals else "".join(words[index + 1 : index + 2])
-            if value.rpartition(":")[0] not in ("127.0.0.1", "localhost", "[::1]"):
-                _refuse_cli(f"{field}.args", f"-cliAddr {value}")
-    for each in node.get("env") or []:
-        # go-livepeer reads every flag from LP_<FLAG> too (cmd/livepeer/livepeer.go).
-        if each.get("name") == "LP_CLIADDR":
-            _refuse_cli(f"{field}.env", "LP_CLIADDR")
-
-
-def _refuse_cli(field: str, what: str) -> None:
-    raise InvalidTemplateError(
-        field, f"has {what}, and that port moves money without a password", "leave it out"
-    )
+        options += ["--load-url", spec.load_url.url]
+        options += ["--load-metric", spec.load_url.metric] if spec.load_url.metric else []
+    return options
 
 
 def _waits_for_address(image: str, pull_policy: str | None) -> Manifest:
@@ -168,7 +130,7 @@ def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
     flags = [
         f"-serviceAddr={_service_addr(spec, place)}",
         f"-httpAddr=0.0.0.0:{spec.address.port}",
-        f"-cliAddr=127.0.0.1:{Port.NODE_CLI}",
+        CLI_FLAG,
         "-monitor=true",
     ]
     if spec.on_chain is not None:

@@ -9,6 +9,7 @@ from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
 from mediafleet_operator.manifests import egress, orchestrator
 from mediafleet_operator.manifests.address import Place
+from mediafleet_operator.manifests.agent import refuse_open_cli
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
 from mediafleet_operator.manifests.resource import Resource, Spec, grace_seconds, template_hash
 
@@ -144,7 +145,7 @@ def _refuse_what_breaks_us(spec: Manifest) -> None:
         )
     for container in [*spec["containers"], *spec.get("initContainers", [])]:
         if container["name"] == Container.NODE:
-            orchestrator.refuse_open_cli(container)
+            refuse_open_cli(container)
         names = {each["name"] for each in container.get("env") or []}
         if container["name"] == Container.EGRESS and "EGRESS_CONFIG_BODY" in names:
             raise InvalidTemplateError(
