@@ -131,8 +131,7 @@ class Board:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        asked = self._outside.all_asked and self._inside.all_asked
-        if self._view is None or not (self._ready.is_set() or asked):
+        if self._view is None or not (self._ready.is_set() or self._all_asked()):
             return
         health = self._health()
         full = {key for key, room in self._loads.rooms.items() if room.full}
@@ -148,6 +147,9 @@ class Board:
         if before != present.nodes or not self._ready.is_set():
             self._tell(self._view, before, present)
         self._ready.set()
+
+    def _all_asked(self) -> bool:
+        return self._outside.all_asked and self._inside.all_asked
 
     def _health(self) -> Mapping[NodeKey, Health]:
         outside, inside = self._outside.health, self._inside.health

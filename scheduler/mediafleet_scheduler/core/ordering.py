@@ -41,7 +41,9 @@ class Room:
     @property
     def full(self) -> bool:
         """Whether it is known to take no more."""
-        return self.free == 0
+        if self.sessions is None or self.capacity is None:
+            return False
+        return self.sessions >= self.capacity
 
 
 UNKNOWN: Final = Room()

@@ -94,25 +94,30 @@ def merged(
     when those are there.
     """
     ours = {node_url(node.url) for node in view.nodes} - {None}
-    known = {node.uid: node.changed_at for node in previous.nodes} if previous else {}
+    known = {node.uid: node for node in previous.nodes} if previous else {}
     since = now if previous is not None else None
     nodes = list(view.nodes)
     for source in view.sources:
-        for url in dict.fromkeys(told.get(source.name, ())[:MAX_NODES]):
-            if node_url(url) in ours:
-                continue
-            uid = f"source {source.name} {url}"
-            nodes.append(
-                Node(
-                    name=f"{source.name}/{url}",
-                    uid=uid,
-                    url=url,
-                    metrics_url=None,
-                    state=PodState.READY,
-                    changed_at=known.get(uid, since),
-                    source=source.name,
-                    weight=source.weight,
-                    region=source.region,
-                )
-            )
+        nodes += [
+            _node(source, url, known.get(f"source {source.name} {url}"), since)
+            for url in dict.fromkeys(told.get(source.name, ())[:MAX_NODES])
+            if node_url(url) not in ours
+        ]
     return replace(view, nodes=tuple(nodes))
+
+
+def _node(source: Source, url: str, known: Node | None, since: float | None) -> Node:
+    if known is not None and (known.weight, known.region) == (source.weight, source.region):
+        # The same object: most of a thousand nodes are, whenever one changes.
+        return known
+    return Node(
+        name=f"{source.name}/{url}",
+        uid=f"source {source.name} {url}",
+        url=url,
+        metrics_url=None,
+        state=PodState.READY,
+        changed_at=since if known is None else known.changed_at,
+        source=source.name,
+        weight=source.weight,
+        region=source.region,
+    )
