@@ -478,6 +478,23 @@ async def test_a_wiped_redis_is_filled_again_from_memory(stage: Scene) -> None:
         assert set(second.ledger.jobs) == {"EG_x"}
 
 
+async def test_what_only_one_desk_remembers_of_a_wiped_redis_comes_back(stage: Scene) -> None:
+    await stage.fleet("pod-0", "pod-1")
+    async with stage.desk() as one, stage.desk() as two:
+        await stage.start(track("EG_x"))
+        knows, other = (one, two) if "EG_x" in one.ledger.jobs else (two, one)
+        assert "EG_x" not in other.ledger.jobs
+        await stage.commands.flushall()
+        await other.sweeper.sync()
+        await stage.start(track("EG_y"))
+        for desk in (knows, other):
+            await desk.sweeper.sync()
+            assert set(desk.ledger.jobs) == {"EG_x", "EG_y"}
+    async with stage.desk():
+        assert (await stage.start(track("EG_x"))).error is None
+    assert sorted(stage.started) == ["EG_x", "EG_y"]
+
+
 async def test_nothing_of_a_request_is_kept_in_redis(stage: Scene) -> None:
     await stage.fleet("pod-0")
     s3 = livekit.S3Upload(access_key="AKIA", secret="canary-s3", bucket="b")

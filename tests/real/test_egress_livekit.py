@@ -79,3 +79,35 @@ async def test_a_full_fleet_is_told_to_livekits_client(
         assert time.monotonic() - began < 2, "it can never fit, so it is not tried again"
     assert caught.value.code == "failed_precondition"
     assert "NoTypeCapacity" in caught.value.message
+
+
+async def test_a_room_that_is_made_with_egress_is_recorded(
+    stage: Scene, client: api.LiveKitAPI
+) -> None:
+    await stage.standin("pod-0", io=Io.SERVER)
+    stage.directory.publish(EgressView((fleet("pod-0"),)))
+    async with stage.desk(Settings()):
+        composite = api.RoomCompositeEgressRequest(
+            room_name="recorded",
+            file_outputs=[api.EncodedFileOutput(filepath="recorded.mp4")],
+        )
+        await client.room.create_room(
+            api.CreateRoomRequest(name="recorded", egress=api.RoomEgress(room=composite))
+        )
+        await eventually(lambda: stage.started)
+        listed = await client.egress.list_egress(api.ListEgressRequest(room_name="recorded"))
+        assert [item.egress_id for item in listed.items] == stage.started
+        assert listed.items[0].room_composite.room_name == "recorded"
+
+
+async def test_two_desks_answer_livekits_client_as_one(
+    stage: Scene, client: api.LiveKitAPI
+) -> None:
+    await client.room.create_room(api.CreateRoomRequest(name="room"))
+    for name in NAMES:
+        await stage.standin(name, io=Io.SERVER)
+    stage.directory.publish(EgressView((fleet(*NAMES),)))
+    async with stage.desk(Settings()), stage.desk(Settings()):
+        infos = await asyncio.gather(*(start(client) for _ in range(51)))
+        assert sorted(stage.started) == sorted(info.egress_id for info in infos)
+        assert sorted(stage.jobs.values()) == [5] * 9 + [6]

@@ -27,8 +27,19 @@ from typing import Final
 
 KEPT_CHANGES: Final = 10_000
 
-_PROLOGUE: Final = f"""
+_LEDGER: Final = f"""
 local jobs, state, log, waiting = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+
+local function write(operation, id, fleet, record)
+  local seq = redis.call('HINCRBY', state, 'seq', 1)
+  redis.call('XADD', log, 'MAXLEN', '~', {KEPT_CHANGES}, '0-' .. seq,
+             'op', operation, 'id', id, 'fleet', fleet, 'record', record)
+end
+"""
+
+_PROLOGUE: Final = (
+    _LEDGER
+    + """
 local epoch, seen = ARGV[1], tonumber(ARGV[2])
 
 local function changes(status, record)
@@ -36,23 +47,18 @@ local function changes(status, record)
   local missed = ''
   if seq > seen then
     local entries = redis.call('XRANGE', log, '0-' .. (seen + 1), '+')
-    if #entries ~= seq - seen then return {{'behind', seq, '', ''}} end
+    if #entries ~= seq - seen then return {'behind', seq, '', ''} end
     missed = cjson.encode(entries)
   end
-  return {{status, seq, missed, record or ''}}
-end
-
-local function write(operation, id, fleet, record)
-  local seq = redis.call('HINCRBY', state, 'seq', 1)
-  redis.call('XADD', log, 'MAXLEN', '~', {KEPT_CHANGES}, '0-' .. seq,
-             'op', operation, 'id', id, 'fleet', fleet, 'record', record)
+  return {status, seq, missed, record or ''}
 end
 
 if redis.call('HGET', state, 'epoch') ~= epoch
     or tonumber(redis.call('HGET', state, 'seq') or '0') < seen then
-  return {{'lost', 0, '', ''}}
+  return {'lost', 0, '', ''}
 end
 """
+)
 
 CLAIM: Final = (
     _PROLOGUE
@@ -189,19 +195,33 @@ return changes('done')
 """Tell what was missed and keep the ledger alive: KEYS jobs state log waiting, ARGV epoch seen
 seconds."""
 
-OPEN: Final = """
-local jobs, state, log, waiting = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+OPEN: Final = (
+    _LEDGER
+    + """
 local lost, fresh, jobs_end = ARGV[1], ARGV[2], 3 + 2 * tonumber(ARGV[3])
 local epoch = redis.call('HGET', state, 'epoch')
-if not epoch or epoch == lost then
+local anew = not epoch or epoch == lost
+if anew then
   redis.call('HSET', state, 'epoch', fresh)
   redis.call('DEL', log)
-  for i = 4, jobs_end, 2 do redis.call('HSETNX', jobs, ARGV[i], ARGV[i + 1]) end
   for i = jobs_end + 1, #ARGV, 2 do redis.call('HSETNX', waiting, ARGV[i], ARGV[i + 1]) end
+end
+if anew or lost ~= '' then
+  for i = 4, jobs_end, 2 do
+    local id, record = ARGV[i], ARGV[i + 1]
+    local over = redis.call('EXISTS', KEYS[5 + (i - 4) / 2]) == 1
+    if not over and redis.call('HSETNX', jobs, id, record) == 1 and not anew then
+      local fleet = cjson.decode(record)['fleet']
+      redis.call('HINCRBY', state, 'v:' .. fleet, 1)
+      write('put', id, fleet, record)
+    end
+  end
 end
 return {redis.call('HGETALL', state), redis.call('HVALS', jobs), redis.call('HVALS', waiting)}
 """
+)
 """Read the whole ledger. Where there is none, or one that has lost its newest part, make it anew
-with what the desk remembers: KEYS jobs state log waiting, ARGV lost-epoch fresh-epoch, how many
-jobs, then egress ids and records by turns, of jobs and then of those who wait. Others that come
-later find the fresh epoch and read."""
+with what the desk remembers: KEYS jobs state log waiting, then ended:<id> of each job; ARGV
+lost-epoch fresh-epoch, how many jobs, then egress ids and records by turns, of jobs and then of
+those who wait. Others that come later find the fresh epoch, add the jobs that only they remember,
+and read."""

@@ -124,7 +124,8 @@ class Store:
         arguments.append(len(self._records))
         arguments += [part for i, r in self._records.items() for part in (i, to_json(r))]
         arguments += [part for i, w in waiting.items() for part in (i, waiting_to_json(w))]
-        state, values, entries = await self._run(scripts.OPEN, self._keys, arguments)
+        keys = self._keys + [f"{self._prefix}ended:{egress_id}" for egress_id in self._records]
+        state, values, entries = await self._run(scripts.OPEN, keys, arguments)
         told = {str(key): str(value) for key, value in _pairs(state)}
         self._epoch = told.pop("epoch")
         self._seq = int(told.pop("seq", "0"))
