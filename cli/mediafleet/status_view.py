@@ -19,6 +19,7 @@ _ALARMING: Final = {
     Condition.ADDRESS_READY: "False",
     Condition.PROGRESSING: "True",
     Condition.DRAINING: "True",
+    Condition.SCALING_ACTIVE: "False",
 }
 """Conditions, and the status in which each is worth a line."""
 
@@ -128,6 +129,9 @@ def _notes(raw: Raw) -> list[str]:
         for each in status.get("conditions") or ()
         if _ALARMING.get(each["type"]) == each["status"]
     ]
+    scaling = status.get("autoscaling") or {}
+    if scaling.get("wanted") is not None:
+        notes.append(f"Autoscaling ({scaling.get('engine')}): {scaling.get('why', '')}")
     if not status:
         notes.append(
             "no operator has looked at it yet: is one running, and does it serve this namespace?"

@@ -216,6 +216,12 @@ def test_so_many_a_minute_down_and_no_more_and_a_restart_does_not_forget() -> No
     assert fleet.replicas == 5
 
 
+def test_a_steady_pace_is_not_slowed_down_by_how_it_is_counted() -> None:
+    fleet = Autoscaler(asked(max=900, behavior={"scaleUp": {"perMinute": 60}}), 1)
+    counts = [fleet.look(demand([4], queued=3000), 1.0).replicas for _ in range(600)]
+    assert 9 * 60 * 0.9 <= counts[-1] <= 10 * 60 + 1
+
+
 def test_a_process_killed_between_its_write_and_its_status_does_not_go_too_fast() -> None:
     up = {"scaleUp": {"perMinute": 2}}
     fleet = Autoscaler(asked(behavior=up), 1)

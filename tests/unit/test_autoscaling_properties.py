@@ -147,5 +147,5 @@ def test_the_past_stays_small(policy: Policy, told: list[FleetDemand | None]) ->
     fleet = Autoscaler(policy, 1)
     for said in told * 5:
         fleet.look(said, 1.0)
-    assert len(fleet.past.changes) <= 13
+    assert len(fleet.past.changes) <= 25
     assert len(fleet.past.advice) <= 42

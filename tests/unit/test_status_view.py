@@ -70,6 +70,14 @@ def one(*pods: dict[str, Any], **more: Any) -> FleetLine:
     return lines([fleet(**more)], pods, NOW)[0]
 
 
+def test_the_reckoning_of_autoscaling_is_shown_and_why_it_holds() -> None:
+    said = {"engine": "builtin", "wanted": 3, "why": "8 running, 0 waiting."}
+    assert "Autoscaling (builtin): 8 running, 0 waiting." in one(autoscaling=said).notes
+    held = {"type": "ScalingActive", "status": "False", "message": "Demand is unknown."}
+    notes = one(autoscaling={"engine": "builtin"}, conditions=[held]).notes
+    assert notes == ("ScalingActive: Demand is unknown.",)
+
+
 def test_pods_are_shown_with_load_and_who_drains_since_when_and_why() -> None:
     first, second = one(*PODS).pods
 

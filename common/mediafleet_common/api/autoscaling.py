@@ -253,14 +253,14 @@ queue 1. For hpa, the AverageValue; default: 1."""
 
 
 class ScaleChange(Model):
-    """One change of spec.replicas, as the autoscaler remembers it."""
+    """What was added to spec.replicas and taken from it within a few seconds."""
 
     time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    """When it was seen."""
-    before: int
-    """Pods wanted before."""
-    after: int
-    """Pods wanted since."""
+    """When the last of it was seen."""
+    added: int = 0
+    """Pods more."""
+    removed: int = 0
+    """Pods fewer."""
 
 
 class AutoscalingStatus(Model):
@@ -276,7 +276,7 @@ class AutoscalingStatus(Model):
     """spec.replicas as last seen: a change after this is one to remember."""
     last_scale_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
     """When spec.replicas was last seen to change."""
-    changes: Annotated[list[ScaleChange], Field(max_length=20)] = Field(default_factory=list)
+    changes: Annotated[list[ScaleChange], Field(max_length=30)] = Field(default_factory=list)
     """Changes of the last minute, which limits per minute are counted by."""
 
 

@@ -66,11 +66,12 @@ def _limits(pace: Pace, default_seconds: float) -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The count of pods asked for changed, whoever did it."""
+    """The count of pods asked for changed, whoever did it, once or more within a few seconds."""
 
     at: float
-    before: int
-    after: int
+    """When the last of it was seen."""
+    added: int
+    removed: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,19 +15,22 @@ MINUTE: Final = 60.0
 MAX_ADVICE: Final = 512
 """Pieces of advice that are kept; older ones are then merged into the higher of two."""
 MERGE_SECONDS: Final = 5.0
-"""Changes so near each other are kept as one."""
+"""Changes within each such part of a minute are kept as one."""
 Advice = tuple[tuple[float, int], ...]
 
 
 def looked(past: Past, replicas: int, now: float) -> Past:
     """The past with the change that happened since the last look, if any did."""
-    changes = [each for each in past.changes if now - MINUTE < each.at <= now]
+    # The one before us may have had a clock that is ahead of ours.
+    changes = [each for each in past.changes if now - MINUTE < each.at < now + MINUTE]
     if past.replicas is None or past.replicas == replicas:
         return replace(past, replicas=replicas, changes=tuple(changes))
-    change = Change(now, past.replicas, replicas)
-    if changes and now - changes[-1].at < MERGE_SECONDS:
+    by = replicas - past.replicas
+    change = Change(now, max(by, 0), max(-by, 0))
+    if changes and now // MERGE_SECONDS == changes[-1].at // MERGE_SECONDS:
         # It counts from the later time on: a limit is kept too long rather than too short.
-        change = Change(now, changes.pop().before, replicas)
+        last = changes.pop()
+        change = Change(now, last.added + change.added, last.removed + change.removed)
     return replace(past, replicas=replicas, changes=(*changes, change), last_change=now)
 
 
@@ -61,9 +64,10 @@ def stabilised(policy: Policy, replicas: int, advice: Advice, now: float) -> int
 
 def limited(policy: Policy, replicas: int, target: int, changes: tuple[Change, ...]) -> int:
     """The target as far as the limits per minute let it be reached now."""
-    minute_ago = replicas - sum(each.after - each.before for each in changes)
     if target > replicas and policy.up.per_minute is not None:
-        return max(replicas, min(target, minute_ago + policy.up.per_minute))
+        left = policy.up.per_minute - sum(each.added for each in changes)
+        return min(target, replicas + max(left, 0))
     if target < replicas and policy.down.per_minute is not None:
-        return min(replicas, max(target, minute_ago - policy.down.per_minute))
+        left = policy.down.per_minute - sum(each.removed for each in changes)
+        return max(target, replicas - max(left, 0))
     return target

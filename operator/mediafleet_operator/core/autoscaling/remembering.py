@@ -20,7 +20,7 @@ def status_of(scaling: Scaling) -> AutoscalingStatus:
         replicas=past.replicas,
         last_scale_time=None if past.last_change is None else _text(past.last_change),
         changes=[
-            ScaleChange(time=_text(each.at), before=each.before, after=each.after)
+            ScaleChange(time=_text(each.at), added=each.added, removed=each.removed)
             for each in past.changes
         ],
     )
@@ -32,7 +32,7 @@ def past_of(status: AutoscalingStatus | None) -> Past:
     if status is None:
         return Past()
     changes = [
-        Change(at, each.before, each.after)
+        Change(at, each.added, each.removed)
         for each in status.changes
         if (at := _unix(each.time)) is not None
     ]
