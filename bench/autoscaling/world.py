@@ -110,6 +110,7 @@ class World:
             each={JOB: self.terms.each},
             queued={JOB: queued} if queued else {},
             queued_cost=float(queued),
+            leaving=sum(len(pod.jobs) for pod in self.pods if pod.draining_since is not None),
         )
 
     def _place(self) -> None:

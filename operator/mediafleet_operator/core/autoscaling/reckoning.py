@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mediafleet_common.api.demand import SESSION, FleetDemand
-from mediafleet_operator.core.model import Observation
+from mediafleet_operator.core.model import Observation, PodView
 from mediafleet_operator.core.roster import sort
 
 
@@ -13,7 +13,8 @@ def of_pool(observation: Observation, sessions_max: int | None) -> FleetDemand:
     Nothing waits for a pool: gateways go elsewhere.
     """
     key = observation.fleet.key
-    serving = [pod for pod in sort(observation).counted if pod.serving]
+    roster = sort(observation)
+    serving = [pod for pod in roster.counted if pod.serving]
     loads = [observation.jobs(pod) for pod in serving]
     known = [load for load in loads if load is not None]
     silent = sorted(pod.name for pod, load in zip(serving, loads, strict=True) if load is None)
@@ -44,4 +45,11 @@ def of_pool(observation: Observation, sessions_max: int | None) -> FleetDemand:
         size=float(sessions_max),
         free={SESSION: sum(max(sessions_max - load, 0) for load in known)},
         each={SESSION: sessions_max},
+        leaving=sum(_sessions(pod, observation) for pod in roster.draining),
     )
+
+
+def _sessions(pod: PodView, observation: Observation) -> int:
+    """Sessions of a draining node: one at least while nobody can tell, so that none is idle."""
+    load = observation.jobs(pod)
+    return 1 if load is None else load
