@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,17 +12,18 @@ from functools import partial
 
 import pytest
 import redis.asyncio as redis
-from tests.real.scene import QUICK, Scene, eventually, fleet, scene, web, with_state
+from tests.real.scene import IMPATIENT, QUICK, Scene, eventually, fleet, scene, web, with_state
 
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.ledger import Ledger
+from mediafleet_scheduler.core.missing import Patience
 from mediafleet_scheduler.core.queue import QueueRule, Waiting, of_fleet
 from mediafleet_scheduler.directory.views import EgressView, Fleet
 from mediafleet_scheduler.egress.service import EgressService
 from mediafleet_scheduler.egress.store import Store
-from mediafleet_scheduler.psrpc.bus import MemoryBus
+from mediafleet_scheduler.psrpc.bus import Faults, FaultyBus, MemoryBus
 from mediafleet_scheduler.psrpc.errors import Code
 
 
@@ -201,3 +204,55 @@ async def test_what_a_dead_desk_left_in_the_line_counts_no_more_in_time_and_is_p
         await desk.settled()
         assert not desk.ledger.waiting
     assert not await stage.commands.exists("mediafleet:{egress/0}:waiting")
+
+
+SHORTER = replace(
+    IMPATIENT,
+    forward_seconds=0.6,
+    least_forward_seconds=0.05,
+    leave_alone_seconds=0.2,
+    grant_margin_seconds=0.1,
+    list_wait_seconds=0.1,
+    answer_margin_seconds=0.05,
+    answer_within_seconds=0.9,
+    start_allowance_seconds=0.2,
+    keep_place_seconds=0.6,
+    queue_look_seconds=0.02,
+    sync_every_seconds=0.1,
+    list_every_seconds=0.3,
+    patience=Patience(young=0.3, unconfirmed=3.0, suspect=0.5),
+    close_seconds=0.0,
+)
+"""All times divided by ten, as those of the client."""
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_that_waits_is_started_twice_on_a_bad_bus_while_desks_come_and_go(
+    commands: redis.Redis, seed: int
+) -> None:
+    chance = random.Random(seed)
+    faults = Faults(lose=0.05, duplicate=0.05, delay=0.3, max_delay_seconds=0.05)
+    over = asyncio.Event()
+    names = tuple(f"pod-{n}" for n in range(8))
+    async with scene(FaultyBus(MemoryBus(), faults, seed), commands) as stage:
+        for name in names:
+            await stage.standin(name, 4.0, start_seconds=0.01, job_seconds=0.05)
+        made = replace(fleet(*names, cpus=4.0), queue=QueueRule(0.5, 1000))
+        stage.directory.publish(EgressView((made,)))
+
+        async def desks() -> None:
+            while not over.is_set():
+                async with stage.desk(SHORTER):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(chance.uniform(0.2, 0.6)):
+                            await over.wait()
+
+        async with stage.desk(SHORTER) as desk:
+            others = asyncio.create_task(desks())
+            calls = (stage.call(in_room(chance.choice("ab")), 0.1) for _ in range(60))
+            failures = await asyncio.gather(*calls)
+            over.set()
+            await others
+            await waits(desk, 0)
+    assert len(stage.started) == len(set(stage.started)), "an id was started twice"
+    assert len(stage.started) >= failures.count(None) >= 30

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from mediafleet_scheduler.core.ledger import Ledger
-from mediafleet_scheduler.core.queue import KEEP_SECONDS, Waiting, of_fleet
+from mediafleet_scheduler.core.queue import Waiting, of_fleet
 from mediafleet_scheduler.directory.views import Fleet
 from mediafleet_scheduler.egress.choosing import Found, Known, Nowhere, Wish
 from mediafleet_scheduler.egress.clerk import Clerk
@@ -62,13 +62,13 @@ class Queue:
         if fleet is None or not wish.wait_until or self._is_full(fleet, wish, now):
             # Its own job may be what fills the pods.
             return await self._known(wish) or found
-        entry = _entry(wish, fleet, found.cores, until)
+        entry = _entry(wish, fleet, found.cores, until + self._settings.keep_place_seconds)
         later: Found | None = None
         if until > now:
             later = await self._known(wish, entry) or await self._wait(wish, until - now, fleet)
         if later is not None and not isinstance(later, Nowhere):
             return later
-        self._keep(replace(entry, keep_until=time.time() + KEEP_SECONDS))
+        self._keep(replace(entry, keep_until=time.time() + self._settings.keep_place_seconds))
         return found
 
     def drop_overdue(self, now: float) -> None:
@@ -132,7 +132,9 @@ class Queue:
         if before := self._timers.pop(entry.egress_id, None):
             before.cancel()
         loop = asyncio.get_running_loop()
-        self._timers[entry.egress_id] = loop.call_later(KEEP_SECONDS, self._drop, entry)
+        self._timers[entry.egress_id] = loop.call_later(
+            self._settings.keep_place_seconds, self._drop, entry
+        )
 
     def _drop(self, entry: Waiting) -> None:
         del self._timers[entry.egress_id]
@@ -151,5 +153,5 @@ def _entry(wish: Wish, fleet: Fleet, cores: float, until: float) -> Waiting:
         cores=cores,
         room=request.room,
         since=wish.since,
-        until=until + KEEP_SECONDS,
+        until=until,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from mediafleet_scheduler.core.missing import Patience
 from mediafleet_scheduler.core.quarantine import Rules
+from mediafleet_scheduler.core.queue import KEEP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Settings:
     """Egress workers outside of fleets count as there for so long after one took a request."""
     info_wait_seconds: float = 1.0
     """How long livekit-server is asked what it knows of a job."""
+    keep_place_seconds: float = KEEP_SECONDS
+    """How long the place of a refused request is kept."""
     queue_look_seconds: float = 0.1
     """How often the line is looked at while somebody waits and nothing happens."""
     shun_seconds: float = 2.0

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -358,13 +358,29 @@ class Store:
                 sha = self._shas.get(script)
                 if sha is not None:
                     try:
-                        return await self._client.evalsha(sha, len(keys), *keys, *arguments)
+                        call = self._client.evalsha(sha, len(keys), *keys, *arguments)
+                        return await _or_cancelled(call)
                     except NoScriptError:
                         pass
-                self._shas[script] = str(await self._client.script_load(script))
-                return await self._client.evalsha(self._shas[script], len(keys), *keys, *arguments)
+                sha = self._shas[script] = str(await self._client.script_load(script))
+                call = self._client.evalsha(sha, len(keys), *keys, *arguments)
+                return await _or_cancelled(call)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreError(f"the ledger in Redis cannot be asked: {error}") from error
+
+
+async def _or_cancelled(call: Awaitable[Any]) -> Any:
+    """A call's result, unless its task was cancelled meanwhile.
+
+    redis-py waits with asyncio.wait_for, which in Python 3.11 loses a cancellation that comes
+    together with the result: https://github.com/python/cpython/issues/86296.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    result = await call
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 def _waiting(text: str) -> Waiting | None:
