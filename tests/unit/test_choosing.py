@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 
@@ -55,7 +56,7 @@ def wish(name: str, room: str = "", since: float = 0.0) -> Wish:
 
 
 def elsewhere(name: str, room: str = "", since: float = 0.0) -> Waiting:
-    return Waiting(name, "/rec", RequestType.WEB, 4.0, room, NOW + since, until=NOW + 60)
+    return Waiting(name, "/rec", RequestType.WEB, 4.0, room, NOW + since, until=math.inf)
 
 
 async def test_while_nobody_waits_the_first_come_is_first() -> None:
