@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 if TYPE_CHECKING:
     from mediafleet_scheduler.core.capabilities import Sessions
     from mediafleet_scheduler.core.discovery import Found, Missed, Report, Wishes
+
+
+_PIPE_WIDTH: Final = 500
+"""Where nobody sees where a line ends, each entry has one."""
 
 
 class Output(StrEnum):
@@ -174,9 +178,14 @@ def _print(report: Report, wishes: Wishes) -> None:
     from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("TRANSCODER", "LATENCY", "PRICE", "SESSIONS", "LISTED BY", "NOTE"):
-        table.add_column(column, justify="right" if column == "LATENCY" else "left")
+        # Nothing is cut off: half a URL, or half a reason, is none.
+        table.add_column(
+            column, justify="right" if column == "LATENCY" else "left", overflow="fold"
+        )
     for found in report.found:
         table.add_row(*_cells(found, wishes))
     for missed in report.left_out:

@@ -4,9 +4,9 @@ Sources: livepeer/go-livepeer server/rpc.go (getOrchestrator, ping, endTranscodi
 core/orchestrator.go (CheckCapacity, VerifySig), pm/recipient.go (insufficient sender reserve).
 go-livepeer returns plain errors, which gRPC carries as UNKNOWN.
 
-Two things are not upstream's: signatures are the stand-in's own (`standin_signature`), since there
-is no secp256k1 here; and segments come by gRPC under a name of our own instead of HTTP on the same
-port, which Python's server cannot share.
+Two things are not upstream's: beside real signatures a stand-in takes its own
+(`standin_signature`), which need no key, and signs with nothing else; and segments come by gRPC
+under a name of our own instead of HTTP on the same port, which Python's server cannot share.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from mediafleet_common.wire.livepeer_pb2 import (
     PingPong,
     PriceInfo,
 )
+from mediafleet_scheduler.core import eth
 from mediafleet_testbed.standins.node_flags import NodeFlags
 from mediafleet_testbed.standins.node_sessions import CappedError, Sessions
 
@@ -88,9 +89,7 @@ class NodeService:
 
     def _verify(self, request: OrchestratorRequest) -> None:
         prefix = "Invalid orchestrator request: "
-        if self._flags.on_chain and not hmac.compare_digest(
-            request.sig, standin_signature(request.address)
-        ):
+        if self._flags.on_chain and not _is_signed(request):
             raise RefusedError(prefix + "orchestrator req sig check failed")
         if self._sessions.full():
             raise RefusedError(prefix + str(CappedError()))
@@ -127,6 +126,11 @@ class NodeService:
             raise RefusedError("Invalid auth token")
         if token.expiration < time.time():
             raise RefusedError("auth token expired")
+
+
+def _is_signed(request: OrchestratorRequest) -> bool:
+    own = hmac.compare_digest(request.sig, standin_signature(request.address))
+    return own or eth.signed(request.address, request.sig)
 
 
 def _generic(
