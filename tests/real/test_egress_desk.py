@@ -546,6 +546,7 @@ async def test_garbage_on_every_channel_is_counted_and_harms_nothing(stage: Scen
             channels.request("EgressInternal", "StartEgress"),
             channels.grant("EgressInternal", "StartEgress"),
             channels.request("IOInfo", "UpdateEgress"),
+            channels.request("IOInfo", "CreateEgress"),
         ):
             for data in GARBAGE:
                 stage.bus.publish(channel, data)

@@ -200,6 +200,35 @@ def test_the_cpus_that_the_fleet_declares_come_first_and_unknown_stays_unknown()
     assert (worker.cpu_cores, worker.memory_bytes) == (None, None)
 
 
+def test_a_fleet_without_pods_knows_how_large_they_would_be() -> None:
+    container = {"name": "egress", "resources": {"limits": {"cpu": "6"}}}
+    made = fleet(template={"spec": {"containers": [container]}})
+    (found,) = egress_view([fleet_facts(made)], []).fleets
+    assert found.pod_cores == 6.0
+    (found,) = egress_view([fleet_facts(fleet())], []).fleets
+    assert found.pod_cores is None
+
+
+def test_requests_wait_where_the_fleet_autoscales_or_says_so() -> None:
+    def wait(**spec: Any) -> float:
+        (found,) = egress_view([fleet_facts(fleet(**spec))], []).fleets
+        return found.queue.max_wait_seconds
+
+    assert wait() == 0.0
+    assert wait(autoscaling={}) == 5.0
+    assert wait(autoscaling={"engine": "none"}) == 0.0
+    assert wait(autoscaling={}, placement={"queue": {"maxWait": "0s"}}) == 0.0
+    assert wait(placement={"queue": {"maxWait": "2s"}}) == 2.0
+
+
+def test_a_fleet_takes_the_rooms_that_it_names_in_its_rank() -> None:
+    raw = fleet(rooms=["vip-*", "!vip-test"], priority=7)
+    (found,) = egress_view([fleet_facts(raw)], []).fleets
+    assert found.takes(RequestType.TRACK, "vip-1")
+    assert not found.takes(RequestType.TRACK, "vip-test")
+    assert found.rank == (-7, "rec", "ns")
+
+
 def test_no_accepts_means_all_types_and_a_fleet_being_deleted_is_no_fleet() -> None:
     (found,) = egress_view([fleet_facts(fleet())], []).fleets
     assert found.accepts == set(RequestType)

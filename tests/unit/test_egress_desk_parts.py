@@ -16,6 +16,7 @@ from mediafleet_common.api.shared import SecretKey
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.placement import Refusal
+from mediafleet_scheduler.core.queue import Waiting
 from mediafleet_scheduler.core.requests import Request
 from mediafleet_scheduler.egress import answers
 from mediafleet_scheduler.egress.connecting import access_to, of_spec, of_url, where_of
@@ -25,6 +26,8 @@ from mediafleet_scheduler.egress.records import (
     UnreadableRecordError,
     from_json,
     to_json,
+    waiting_from_json,
+    waiting_to_json,
 )
 from mediafleet_scheduler.egress.serving import Options
 from mediafleet_scheduler.psrpc.envelope import Response
@@ -59,6 +62,24 @@ def test_a_records_error_keeps_code_and_sentence() -> None:
 def test_what_is_no_record_is_told(text: str) -> None:
     with pytest.raises(UnreadableRecordError):
         from_json(text)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Waiting("EG_1", "/rec", RequestType.WEB, 4.0, "room", 1.5, until=7.5),
+        Waiting("EG_1", "/rec", RequestType.TRACK, 0.5, "", 1.5, keep_until=7.5),
+    ],
+)
+def test_an_entry_of_the_line_is_read_as_it_was_written(entry: Waiting) -> None:
+    assert waiting_from_json(waiting_to_json(entry)) == entry
+    assert "null" not in waiting_to_json(entry)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"egress_id": "x", "kind": "new"}'])
+def test_what_is_no_entry_of_the_line_is_told(text: str) -> None:
+    with pytest.raises(UnreadableRecordError):
+        waiting_from_json(text)
 
 
 @given(st.text(max_size=60))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress_fleet import Queue, RequestType
 from mediafleet_scheduler.core.ledger import Ledger
-from mediafleet_scheduler.core.queue import Waiting, line, of_fleet
+from mediafleet_scheduler.core.queue import Waiting, line, of_fleet, queue_rule
 
 NOW = 1_000_000.0
 
@@ -70,6 +70,19 @@ def test_a_refused_request_keeps_its_place_for_its_time_and_not_longer() -> None
 def test_an_entry_that_nobody_looks_after_is_out_in_time() -> None:
     assert not waiting("x", until=NOW + 5).counts(NOW + 5)
     assert not waiting("x").counts(NOW + 60)
+
+
+@pytest.mark.parametrize(
+    ("queue", "autoscales", "seconds"),
+    [
+        (Queue(), True, 5.0),
+        (Queue(), False, 0.0),
+        (Queue(max_wait="1500ms"), False, 1.5),
+        (Queue(max_wait="0s"), True, 0.0),
+    ],
+)
+def test_who_waits_how_long_by_default(queue: Queue, autoscales: bool, seconds: float) -> None:
+    assert queue_rule(queue, autoscales).max_wait_seconds == seconds
 
 
 def test_a_fleets_part_is_its_own() -> None:
