@@ -147,6 +147,12 @@ class Forwarder:
             forwarded = Forwarded(Outcome.REFUSED, error=error)
         return self._counted(forwarded)
 
+    async def bidder(self, request: Request, job: Job) -> str | None:
+        """The psrpc server id of the pod that a claim names, if it bids; nothing is granted."""
+        wait = self._settings.patient_bid_wait_seconds
+        topic = (job.cluster_id,)
+        return await self._client.bidder(START_EGRESS, request.payload, topic, timeout_seconds=wait)
+
     def _counted(self, forwarded: Forwarded) -> Forwarded:
         self._metrics.forward_attempts.labels(forwarded.outcome).inc()
         return forwarded

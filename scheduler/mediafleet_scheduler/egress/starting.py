@@ -261,7 +261,7 @@ class Try:
     async def _find_out(self, job: Job) -> tuple[bytes | None, bool]:
         """Whether a job runs: its answer or `None`, and whether that is sure."""
         tools, settings = self._tools, self._tools.settings
-        wait = settings.list_wait_seconds
+        wait, asked_at = settings.list_wait_seconds, time.time()
         listing = await list_active(tools.client, len(tools.pods.by_uid), wait, tools.metrics)
         server_id = listing.server_of(job.egress_id)
         if server_id is not None:
@@ -275,9 +275,13 @@ class Try:
             if forwarded.outcome.decides:
                 return self._concluded(job, forwarded), True
         # It is absent if the pod itself says so, or is gone, and no grant can be on its way.
-        late = time.time() > tools.forwarder.lives_until(job) + settings.grant_margin_seconds
+        late = asked_at > tools.forwarder.lives_until(job) + settings.grant_margin_seconds
+        if not late or not pod_is_there:
+            return None, late
         heard = tools.store.server_of(job.worker_uid) in listing.by_server
-        return None, late and (heard or not pod_is_there)
+        # A pod that has taken no job yet is told by its bid.
+        heard = heard or await tools.forwarder.bidder(self._message, job) in listing.by_server
+        return None, heard
 
     async def _taken_over(self, job: Job) -> bool:
         """Make a claim ours, so that whoever made it moves it nowhere while we ask its pod."""

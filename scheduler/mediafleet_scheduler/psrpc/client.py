@@ -188,6 +188,20 @@ class Client:
             del self._calls[request.request_id]
             call.close()
 
+    async def bidder(
+        self, method: str, payload: bytes, topic: Topic, *, timeout_seconds: float
+    ) -> str | None:
+        """A server that bids for a request, which is then granted to nobody; `None`: none did."""
+        request = self._made(payload, timeout_seconds, None, multi=False)
+        selection = Selection(accept_first=True, affinity_timeout_seconds=timeout_seconds)
+        call = self._calls[request.request_id] = _Call(selection)
+        try:
+            self._bus.publish(channels.request(self._service, method, topic), encode(request))
+            return await call.chosen
+        finally:
+            del self._calls[request.request_id]
+            call.close()
+
     async def request_all(
         self,
         method: str,

@@ -1,0 +1,164 @@
+"""One placement, and each of its messages in turn is lost, doubled, late or overtaken."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+import pytest
+import redis.asyncio as redis
+from prometheus_client import CollectorRegistry
+from tests.real.scene import Scene, eventually, fleet, scene, track
+from tests.real.test_egress_faults import SHORT, TENTH
+
+from mediafleet_scheduler.directory.views import EgressView
+from mediafleet_scheduler.egress.metrics import EgressMetrics
+from mediafleet_scheduler.egress.service import EgressService
+from mediafleet_scheduler.psrpc.bus import Bus, MemoryBus, Receiver, Subscription
+
+PODS: Final = ("pod-0", "pod-1")
+DESKS: Final = 2
+MESSAGES: Final = 11
+"""Nine of the placement with two desks, two by which the pod tells livekit-server of the job."""
+AT_A_TIME: Final = 20
+PAIRS: Final = int(os.environ.get("MEDIAFLEET_PAIRS", "60"))
+SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 0)
+LATE_SECONDS: Final = (0.15, 1.2)
+"""All times of the client are divided by ten: these stand for 1.5 s and 12 s."""
+
+_ledgers = itertools.count(100)
+
+
+class Fate(StrEnum):
+    """What becomes of a message."""
+
+    LOST = "lost"
+    DOUBLED = "doubled"
+    LATE = "late"
+    VERY_LATE = "very late"
+    OVERTAKEN = "overtaken by the next"
+
+
+class Meddling:
+    """A bus on which the messages with these numbers have a fate."""
+
+    def __init__(self, inner: Bus, fates: Mapping[int, Fate]) -> None:
+        self._inner = inner
+        self._fates = fates
+        self._held: list[tuple[str, bytes]] = []
+        self.published = 0
+        self.meddles = False
+
+    def publish(self, channel: str, data: bytes) -> None:
+        fate = self._fates.get(self.published) if self.meddles else None
+        self.published += self.meddles
+        loop = asyncio.get_running_loop()
+        match fate:
+            case Fate.LOST:
+                return
+            case Fate.DOUBLED:
+                self._inner.publish(channel, data)
+            case Fate.LATE:
+                loop.call_later(LATE_SECONDS[0], self._inner.publish, channel, data)
+                return
+            case Fate.VERY_LATE:
+                loop.call_later(LATE_SECONDS[1], self._inner.publish, channel, data)
+                return
+            case Fate.OVERTAKEN:
+                self._held.append((channel, data))
+                return
+        self._inner.publish(channel, data)
+        while self._held:
+            self._inner.publish(*self._held.pop())
+
+    async def subscribe(self, channel: str, receive: Receiver) -> Subscription:
+        return await self._inner.subscribe(channel, receive)
+
+
+async def place(commands: redis.Redis, fates: Mapping[int, Fate]) -> int:
+    """One placement under these fates; how many messages it took.
+
+    Raises:
+        AssertionError: it was not started, or not once.
+    """
+    bus, ledger = Meddling(MemoryBus(), fates), next(_ledgers)
+    async with scene(bus, commands) as stage:
+        for name in PODS:
+            await stage.standin(name, start_seconds=0.02)
+        stage.directory.publish(EgressView((fleet(*PODS),)))
+        for _ in range(DESKS):
+            await stage.stack.enter_async_context(desk(stage, bus, ledger))
+        bus.meddles = True
+        request = track()
+        failure = await stage.call(request, TENTH)
+        assert failure is None, f"{fates}: {failure}"
+        assert stage.started == [request.egress_id], f"{fates}: {stage.started}"
+
+        async def noted() -> bool:
+            kept = await commands.hkeys(f"mediafleet:{{egress/{ledger}}}:jobs")
+            return kept == [request.egress_id]
+
+        await eventually(noted)
+        # Whoever asks again joins it, also once all that was late has come.
+        await asyncio.sleep(max(LATE_SECONDS) if Fate.VERY_LATE in fates.values() else 0)
+        assert await stage.call(request, TENTH) is None, f"{fates}"
+        assert stage.started == [request.egress_id], f"{fates}: {stage.started}"
+    return bus.published
+
+
+def desk(stage: Scene, bus: Bus, ledger: int) -> EgressService:
+    """A desk with a ledger of its own number."""
+    metrics = EgressMetrics(CollectorRegistry())
+    return EgressService(bus, stage.commands, stage.directory, metrics, SHORT, ledger)
+
+
+async def place_all(commands: redis.Redis, cases: Sequence[Mapping[int, Fate]]) -> None:
+    """All of them, so many beside each other."""
+    slots = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(fates: Mapping[int, Fate]) -> None:
+        async with slots:
+            await place(commands, fates)
+
+    async with asyncio.TaskGroup() as tasks:
+        for fates in cases:
+            tasks.create_task(one(fates))
+
+
+async def test_a_placement_is_so_many_messages(commands: redis.Redis) -> None:
+    """What the other tests number: one more, and they would leave it out."""
+    bus = Meddling(MemoryBus(), {})
+    async with scene(bus, commands) as stage:
+        for name in PODS:
+            await stage.standin(name)
+        stage.directory.publish(EgressView((fleet(*PODS),)))
+        for _ in range(DESKS):
+            await stage.stack.enter_async_context(desk(stage, bus, next(_ledgers)))
+        bus.meddles = True
+        assert (await stage.start(track())).error is None
+        await eventually(lambda: bus.published >= MESSAGES)
+        assert bus.published == MESSAGES
+
+
+@pytest.mark.parametrize("fate", Fate)
+async def test_whatever_becomes_of_one_message_the_job_is_started_once(
+    commands: redis.Redis, fate: Fate
+) -> None:
+    await place_all(commands, [{number: fate} for number in range(MESSAGES)])
+
+
+async def test_whatever_becomes_of_two_messages_the_job_is_started_once(
+    commands: redis.Redis,
+) -> None:
+    pairs = list(itertools.combinations(range(2 * MESSAGES), 2))
+    cases = [
+        {one: first, two: second}
+        for one, two in pairs
+        for first, second in itertools.product(Fate, repeat=2)
+    ]
+    await place_all(commands, random.Random(SEED).sample(cases, min(PAIRS, len(cases))))
