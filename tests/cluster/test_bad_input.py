@@ -6,14 +6,14 @@ import asyncio
 import gzip
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis
 from tests.cluster.watching import api, complaints, fleets
 from tests.cluster.watching.changes import Scale
-from tests.cluster.watching.complaints import counted, until_counted, until_logged
+from tests.cluster.watching.complaints import until_counted, until_logged
 from tests.cluster.watching.deploying import Product, deployed
 from tests.cluster.watching.feeding import Begun, Recorders, end_for_certain, start_request
 from tests.cluster.watching.listing import Lister
@@ -191,8 +191,22 @@ async def test_a_node_url_that_does_not_parse_is_left_out_and_said(product: Prod
     async with watched(product) as scene:
         await scene.create(fleets.orchestrator_pool("orch", 2, address=bad))
         await scene.until_wanted("orch", 2, 0, SERVE_SECONDS)
-        await until_counted(scene, "advertiser", "mediafleet_node_bad_urls_total")
-        await until_logged(scene, "advertiser", "node orch-0 is not listed", "https://host:port")
+
+        def said(status: Mapping[str, Any]) -> list[str]:
+            return [
+                f"{each['reason']} {each['message']}"
+                for each in status.get("conditions", ())
+                if each["type"] == "AddressReady"
+            ]
+
+        await until(
+            "the status says what is wrong with it",
+            lambda: scene.status(Kind.ORCHESTRATOR_POOL, "orch"),
+            lambda status: any(
+                "AddressRefused" in each and "https://host:port" in each for each in said(status)
+            ),
+            seconds=20,
+        )
         entry = f"https://{await scene.service_address('orch')}:{Port.ORCHESTRATOR}"
         async with Lister(entry) as lister:
             await until("none is listed", lister.ask, lambda seen: seen == set(), seconds=10)
@@ -201,7 +215,5 @@ async def test_a_node_url_that_does_not_parse_is_left_out_and_said(product: Prod
                 {"spec": {"address": {"type": "pod_ip", "template": None}}},
             )
             await until("both are listed", lister.ask, lambda seen: len(seen or ()) == 2)
-        assert (
-            await counted(scene, "advertiser", "mediafleet_nodes_left_out", reason="bad_url") == 0
-        )
+        assert "AddressKnown" in said(await scene.status(Kind.ORCHESTRATOR_POOL, "orch"))[0]
         assert complaints.restarts(scene) == {}
