@@ -44,6 +44,40 @@ BAD_AUTOSCALING: Final[list[tuple[dict[str, Any], tuple[str, ...]]]] = [
     ),
     ({"max": 2, "behavior": {"scaleDown": {"stabilization": "5 min"}}}, ("30s",)),
 ]
+ETH: Final = {
+    "ethOrchAddr": "0x" + "12" * 20,
+    **{
+        name: {"name": "eth", "key": "x"}
+        for name in ("keySecret", "passwordSecret", "rpcUrlSecret")
+    },
+}
+PORTS: Final = {"portRange": {"first": 31000, "last": 31001}}
+BAD_POOLS: Final[list[tuple[dict[str, Any], tuple[str, ...]]]] = [
+    ({"address": {"type": "host_port"}}, ("host_port needs address.portRange", "first: 20000")),
+    (
+        {"address": {"portRange": {"first": 2, "last": 1}}},
+        ("portRange.first must not be above portRange.last",),
+    ),
+    (
+        {"replicas": 3, "address": {"type": "node_port", **PORTS}},
+        ("replicas is more than address.portRange has ports",),
+    ),
+    ({"load": "url"}, ("load url needs loadUrl", "http://127.0.0.1")),
+    ({"args": ["-v=6", "--cliAddr=0.0.0.0:7935"]}, ("spec.args", "moves money")),
+    ({"onChain": ETH}, ("spec.onChain", "redeemerAddr or volume", "winning tickets")),
+    (
+        {"onChain": {**ETH, "redeemerAddr": "r:1", "rewards": "head"}},
+        ("rewards head needs advertise.mode flag",),
+    ),
+    (
+        {"advertise": {"mode": "flag", "head": {"address": "h:1"}}},
+        ("advertise.head needs mode live",),
+    ),
+    (
+        {"advertise": {"mode": "flag", "sources": [{"name": "a", "listUrl": "http://x"}]}},
+        ("sources have urls alone",),
+    ),
+]
 BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
     ("EgressFleet", {}, ("spec.redis", "Required")),
     ("EgressFleet", {"redis": {}}, ("spec.redis", "an address (host:port), a sentinel or")),
@@ -64,6 +98,7 @@ BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
     ("OrchestratorPool", {"address": {"type": "template"}}, ("address.template", "https://")),
     ("OrchestratorPool", {"load": "guess"}, ("spec.load", '"transcode"')),
     ("OrchestratorPool", {"advertise": {"ethAddress": "0x12"}}, ("spec.advertise.ethAddress",)),
+    *(("OrchestratorPool", spec, words) for spec, words in BAD_POOLS),
     *(
         ("EgressFleet", {**REDIS, "autoscaling": spec}, ("spec.autoscaling", *words))
         for spec, words in BAD_AUTOSCALING
