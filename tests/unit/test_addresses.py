@@ -17,9 +17,18 @@ from mediafleet_common.api.node_url import parse_node_url, unreachable
 from mediafleet_operator.core.actions import Mark
 from mediafleet_operator.core.conditions import conditions
 from mediafleet_operator.core.leaving import DOOR_SECONDS
-from mediafleet_operator.core.model import AddressProblem, FleetKey, Memory, Observation, Refusal
+from mediafleet_operator.core.model import (
+    AddressProblem,
+    FleetKey,
+    Memory,
+    Observation,
+    PodView,
+    Refusal,
+)
 from mediafleet_operator.core.planning import plan
 from mediafleet_operator.kube import digesting
+from mediafleet_operator.kube.applying import marks
+from mediafleet_operator.kube.snapshots import Snapshots
 from mediafleet_operator.manifests.address import Place, locate
 from mediafleet_operator.manifests.pods import make_pod
 from mediafleet_operator.manifests.resource import fleet_spec, template_hash
@@ -342,6 +351,35 @@ def test_a_slots_service_is_read() -> None:
     assert (found.slot, found.node_port, found.ingress) == (2, 31000, "lb.example.com")
     assert (found.key.name, found.owner_uid, found.deleting) == ("orch", "uid-1", False)
     assert digesting.slot_service({"metadata": {"name": "x", "namespace": "y"}}) is None
+
+
+def test_a_node_whose_load_balancer_was_made_anew_is_replaced_and_listed_as_it_now_is() -> None:
+    def seen(service_addr: str, **address: Any) -> PodView:
+        one, snapshots = pool(address=address), Snapshots(nodes_known=False)
+        raw = make_pod(one, 0, PRODUCT)
+        raw["metadata"] |= {"uid": "p", "resourceVersion": "1"}
+        raw["metadata"]["annotations"]["mediafleet.dev/service-addr"] = service_addr
+        raw["status"] = {"podIP": "10.1.1.1"}
+        found = digesting.pod(raw)
+        assert found is not None
+        snapshots.put_pod(found)
+        for made in services(one, [0]):
+            made["metadata"] |= {"uid": "s", "resourceVersion": "1"}
+            made["status"] = {"loadBalancer": {"ingress": [{"ip": "8.8.4.4"}]}}
+            service = digesting.slot_service(made)
+            assert service is not None
+            snapshots.put_service(service)
+        [view] = snapshots.observe(one, None, {}, Memory(), 0.0).pods
+        return view
+
+    moved = seen("8.8.8.8:8935", type="load_balancer")
+    assert (moved.moved, moved.address_wanted) == (True, "https://8.8.4.4:8935")
+    assert not seen("8.8.4.4:8935", type="load_balancer").moved
+    assert not seen("10.9.9.9:8935").moved, "a pod's new IP is filled in when its node starts again"
+    one = observe(fleet(1, slots_own_things=True), [pod(0, moved=True, busy_label=True)], {0: 1})
+    assert words(plan(one).actions) == ["drain 0 address"]
+    kept = marks(Mark(moved, address="https://8.8.4.4:8935"), 0.0)
+    assert kept == {"annotations": {"mediafleet.dev/address": "https://8.8.4.4:8935"}}
 
 
 # The init container

@@ -104,6 +104,8 @@ class DrainReason(StrEnum):
     CORDONED = "cordoned"
     NODE = "node"
     """Its Kubernetes node is cordoned, or leaves."""
+    ADDRESS = "address"
+    """Its address has changed, and a node learns its own only when it starts."""
 
 
 class Condition(StrEnum):

@@ -126,6 +126,10 @@ class PodView:
     address_wanted: str | None = None
     """What its annotation ought to say; `None` while not known, or never."""
     address_problem: AddressProblem | None = None
+    service_addr: str | None = None
+    """Its annotation: the address that its node was started with, if it had to wait for one."""
+    moved: bool = False
+    """Whether its address is another one than its node was started with."""
     door_open: bool | None = None
     """Whether its readiness gate lets new connections in; `None`: it has no gate."""
     door_shut_at: float | None = None

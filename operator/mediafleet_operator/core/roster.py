@@ -57,6 +57,8 @@ def why_outdated(pod: PodView, fleet: FleetSpec) -> DrainReason | None:
         return DrainReason.CORDONED
     if pod.node_cordoned:
         return DrainReason.NODE
+    if pod.moved:
+        return DrainReason.ADDRESS
     # Where nothing can be made, nothing is to be replaced for its sake.
     if fleet.unmakeable is None and pod.template != fleet.template_hash:
         return DrainReason.TEMPLATE

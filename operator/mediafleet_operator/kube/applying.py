@@ -177,7 +177,9 @@ def marks(action: Mark | Drain | Undrain, now: float) -> Json:
                 labels[Label.BUSY.value] = "true" if busy else None
             if address is not None:
                 annotations[Annotation.ADDRESS.value] = address or None
-                annotations[Annotation.SERVICE_ADDR.value] = service_addr(address) or None
+                if not address or action.pod.service_addr is None:
+                    # What a node was started with stays written: it learns of no other.
+                    annotations[Annotation.SERVICE_ADDR.value] = service_addr(address) or None
     parts = {"labels": labels, "annotations": annotations}
     return {key: value for key, value in parts.items() if value}
 

@@ -232,6 +232,7 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
         work_running=False if over else containers.running(status, WORK[kind]),
         busy_label=labels.get(Label.BUSY) == "true",
         address=annotations.get(Annotation.ADDRESS),
+        service_addr=annotations.get(Annotation.SERVICE_ADDR),
         door_open=None if door is None else door.get("status") == "True",
         door_shut_at=unix(door.get("lastTransitionTime"))
         if door and door.get("status") == "False"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.model import FleetKey, History, Memory, Observation, PodView
 from mediafleet_operator.kube.digesting import Node, Pod, SlotService
-from mediafleet_operator.manifests.address import Located, Place, locate
+from mediafleet_operator.manifests.address import Located, Place, locate, service_addr
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
 from mediafleet_operator.manifests.resource import Resource, engine_conflict, fleet_spec, is_native
 
@@ -142,6 +142,7 @@ class Snapshots:
     def _view(self, pod: Pod, resource: Resource, now: float) -> PodView:
         view = pod.view
         located = self._locate(view, resource)
+        learnt = view.service_addr if _learns_late(resource) else None
         cordoned, lost_since = self._node(view.node, now)
         return replace(
             view,
@@ -152,6 +153,8 @@ class Snapshots:
             work_running=None if lost_since is not None and not view.over else view.work_running,
             address_wanted=located.url,
             address_problem=located.problem,
+            service_addr=learnt,
+            moved=_moved(learnt, located),
         )
 
     def _locate(self, view: PodView, resource: Resource) -> Located:
@@ -185,6 +188,17 @@ class Snapshots:
             # Perhaps only its event is late: it counts as lost from when we first missed it.
             return False, self.missing_nodes.setdefault(name, now)
         return node.cordoned, node.silent_since
+
+
+def _learns_late(resource: Resource) -> bool:
+    """Whether nodes were started with what their annotation said, and not with a pod IP or name
+    that Kubernetes fills in anew at each start."""
+    spec = resource.spec
+    return isinstance(spec, OrchestratorPoolSpec) and spec.address.late
+
+
+def _moved(learnt: str | None, located: Located) -> bool:
+    return learnt is not None and located.url is not None and service_addr(located.url) != learnt
 
 
 def _newer(one: PodView | Resource | SlotService, other: PodView | Resource | SlotService) -> bool:
