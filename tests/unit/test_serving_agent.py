@@ -17,9 +17,9 @@ from yarl import URL
 
 from mediafleet_common.probes.holding import Release, release
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import NoLoad, client, poll
+from mediafleet_common.probes.polling import PINGS_TOO, NoLoad, client, poll
 from mediafleet_common.probes.sockets import connections, exposed, listens, parse
-from mediafleet_common.serving.agent import refuse_foreign, serve
+from mediafleet_common.serving.agent import pinger, refuse_foreign, serve
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.witness import PROBER_SECONDS, AgentSettings, Witness
 from mediafleet_testbed.standins.node import StandInNode
@@ -166,6 +166,15 @@ async def test_who_reads_the_metrics_as_our_probers_do_is_no_gateway(tmp_path: P
         assert (await witness.look()).connections == 1
         now += PROBER_SECONDS
         assert (await witness.look()).connections == 2
+
+
+async def test_only_who_says_that_it_pings_too_is_left_out() -> None:
+    async with client(PINGS_TOO) as advertiser, client() as operator:
+        said = advertiser.headers["User-Agent"], operator.headers["User-Agent"]
+
+    assert pinger(said[0], "::ffff:10.1.1.2") == ip_address("10.1.1.2")
+    assert pinger(said[1], "10.1.1.2") is None
+    assert pinger(said[0], None) is None
 
 
 async def test_sockets_that_cannot_be_read_are_unknown_and_not_zero(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from mediafleet_common.probes.load import Load, Source, UnreadableMetricsError, 
 TIMEOUT_SECONDS: Final = 1.0
 MAX_BYTES: Final = 1024 * 1024
 _CONNECTIONS: Final = 128
-PROBER: Final = "mediafleet-prober"
-"""User-Agent of ours: an agent does not count its sender's connections as a gateway's."""
+PINGS_TOO: Final = "mediafleet-pings"
+"""User-Agent of who also keeps a connection to the node itself: an agent counts none of its
+sender's as a gateway's."""
 
 
 class Failure(StrEnum):
@@ -49,13 +50,13 @@ class FetchError(Exception):
         self.no_load = NoLoad(why, detail)
 
 
-def client() -> aiohttp.ClientSession:
-    """A session fit for polling many workers; to be closed by the caller."""
+def client(agent: str = "mediafleet") -> aiohttp.ClientSession:
+    """A session fit for polling many workers; to be closed by the caller. `agent`: User-Agent."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=_CONNECTIONS, limit_per_host=4),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        headers={"Accept": "text/plain", "Accept-Encoding": "identity", "User-Agent": PROBER},
+        headers={"Accept": "text/plain", "Accept-Encoding": "identity", "User-Agent": agent},
     )
 
 

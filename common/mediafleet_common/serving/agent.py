@@ -23,8 +23,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from mediafleet_common.probes import holding
-from mediafleet_common.probes.polling import PROBER, FetchError, client
-from mediafleet_common.probes.sockets import plain
+from mediafleet_common.probes.polling import PINGS_TOO, FetchError, client
+from mediafleet_common.probes.sockets import Ip, plain
 from mediafleet_common.serving.addresses import split_host_port
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.witness import AgentSettings, Sight, Witness
@@ -75,7 +75,8 @@ class _Agent:
         return app
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        self._note(request)
+        if ip := pinger(request.headers.get("User-Agent", ""), request.remote):
+            self._witness.probed_by(ip)
         try:
             async with self._turns:
                 body = await self._witness.node_metrics()
@@ -91,15 +92,6 @@ class _Agent:
         end = b"" if not text or text.endswith(b"\n") else b"\n"
         whole = text + end + generate_latest(own)
         return web.Response(body=whole, content_type="text/plain", charset="utf-8")
-
-    def _note(self, request: web.Request) -> None:
-        """Whoever reads metrics as our probers do also pings the node: that is no gateway."""
-        if not request.headers.get("User-Agent", "").startswith(PROBER):
-            return
-        try:
-            self._witness.probed_by(plain(ipaddress.ip_address(request.remote or "")))
-        except ValueError:
-            return
 
     async def _wait(self, _: web.Request) -> web.Response:
         """Answers when the node may be ended: its preStop hook, and the agent's own, wait for it.
@@ -138,7 +130,7 @@ class _Shown(Collector):
         if self._sight.connections is not None:
             yield GaugeMetricFamily(
                 "mediafleet_agent_connections",
-                "Established connections to the node's port, without those of our probers.",
+                "Established connections to the node's port, without those of advertisers.",
                 value=self._sight.connections,
             )
         if self._sight.url_load is not None:
@@ -156,6 +148,20 @@ class _Shown(Collector):
             "1 while the node is to be ended and held back for its sessions.",
             value=float(self._holds),
         )
+
+
+def pinger(user_agent: str, remote: str | None) -> Ip | None:
+    """The address of who reads our metrics and also pings the node, which is no gateway.
+
+    Only an advertiser is, which says so. An operator in the network of the host, where gateways
+    may be too, keeps no connection to a node.
+    """
+    if not user_agent.startswith(PINGS_TOO):
+        return None
+    try:
+        return plain(ipaddress.ip_address(remote or ""))
+    except ValueError:
+        return None
 
 
 def refuse_foreign(url: str) -> None:

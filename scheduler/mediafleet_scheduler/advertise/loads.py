@@ -12,7 +12,7 @@ from mediafleet_common.api.advertise import Order
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import Failure, NoLoad, client, poll
+from mediafleet_common.probes.polling import PINGS_TOO, Failure, NoLoad, client, poll
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertised import NodeKey, node_key
 from mediafleet_scheduler.core.ordering import Room
@@ -125,7 +125,7 @@ class Loads:
         return Room(load.jobs, capacity)
 
     async def _polling(self) -> Read:
-        session = client()
+        session = client(PINGS_TOO)
         self._stack.push_async_callback(session.close)
 
         async def read(url: str, source: Source) -> Load | NoLoad:
