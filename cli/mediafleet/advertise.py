@@ -112,7 +112,7 @@ def advertise(
             scaler=chosen,
             region_database=region_database,
             sources=directory.states,
-            writer=_writer(pool),
+            resource=_resource(pool),
         )
 
         def on_ready(serving: Serving) -> None:
@@ -124,8 +124,8 @@ def advertise(
     raise typer.Exit(run(main))
 
 
-def _writer(pool: str | None) -> PoolConditions | None:
-    """Who puts our conditions on the pool, where there is one."""
+def _resource(pool: str | None) -> PoolConditions | None:
+    """The pool on which our conditions stand, where there is one."""
     if pool is None:
         return None
     from mediafleet_scheduler.directory.kube_conditions import PoolConditions

@@ -93,6 +93,12 @@ class Resource:
 
     written: list[list[dict[str, Any]]] = field(default_factory=list)
     away: bool = False
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    async def read(self) -> list[dict[str, Any]]:
+        if self.away:
+            raise ApiAwayError("the API server is away")
+        return self.found
 
     async def write(self, conditions: list[dict[str, Any]]) -> None:
         if self.away:
@@ -137,4 +143,27 @@ async def test_conditions_are_written_when_they_change_and_again_when_that_faile
     assert unused(Condition.HEAD_READY).status == "True"
     await asyncio.sleep(60)
     assert len(resource.written) == 3
+    task.cancel()
+
+
+@pytest.mark.looptime
+async def test_what_was_said_before_us_is_taken_over_or_taken_back() -> None:
+    old = {"lastTransitionTime": "2026-01-01T00:00:00Z", "message": "no", "reason": "HeadAway"}
+    head = {**old, "type": "HeadReady", "status": "False"}
+    gone = {**old, "type": "SourcesReady", "status": "False"}
+    others = {**old, "type": "Ready", "status": "False"}
+    told, resource = Told(), Resource(found=[head, gone, others], away=True)
+    told.findings = (Finding(Condition.HEAD_READY, "False", Reason.HEAD_AWAY, "no"),)
+    metrics = AdvertiseMetrics(CollectorRegistry())
+    task = asyncio.create_task(keep_writing(told, resource, metrics))
+    await asyncio.sleep(1)
+    resource.away = False
+    await asyncio.sleep(20)
+    assert resource.last == {
+        "HeadReady": ("False", "HeadAway"),
+        "SourcesReady": ("True", "NotUsed"),
+    }
+    times = {each["type"]: each["lastTransitionTime"] for each in resource.written[-1]}
+    assert times["HeadReady"] == old["lastTransitionTime"] != times["SourcesReady"]
+    assert len(resource.written) == 1
     task.cancel()

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from mediafleet_common.api.names import Condition
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.board import Board
 from mediafleet_scheduler.advertise.head import Head
@@ -28,11 +29,26 @@ _log: Final = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 2.0
 _FAILED_SECONDS: Final = 15.0
 
+_OURS: Final = frozenset(
+    {
+        Condition.SOURCES_READY.value,
+        Condition.HEAD_READY.value,
+        Condition.ADDRESS_VERIFIED.value,
+    }
+)
+
 Sources = Callable[[], Mapping[str, SourceState]]
 
 
-class Writer(Protocol):
-    """Puts conditions on the resource."""
+class Resource(Protocol):
+    """Has conditions, ours and those of others."""
+
+    async def read(self) -> list[dict[str, Any]]:
+        """All that it has.
+
+        Raises:
+            ApiAwayError: it could not be done.
+        """
 
     async def write(self, conditions: list[dict[str, Any]]) -> None:
         """Write these, and leave those of others alone.
@@ -69,53 +85,74 @@ class Conditions:
         """`GET /conditions`."""
 
         async def conditions(_: web.Request) -> web.Response:
-            told = [
-                {
-                    "type": each.type.value,
-                    "status": each.status,
-                    "reason": each.reason.value,
-                    "message": printable(each.message, 1000),
-                }
-                for each in self.now()
-            ]
-            return web.json_response(told)
+            return web.json_response([_said(each) for each in self.now()])
 
         return web.get("/conditions", conditions)
 
 
-async def keep_writing(conditions: Teller, writer: Writer, metrics: AdvertiseMetrics) -> None:
+async def keep_writing(conditions: Teller, resource: Resource, metrics: AdvertiseMetrics) -> None:
     """Write the conditions whenever they are others, until cancelled.
 
-    What is no longer in use is said so, since a condition that nobody speaks for would stay.
+    What is no longer in use is said so, whoever said it before us, since a condition that nobody
+    speaks for would stay.
     """
-    written: dict[str, Finding] = {}
-    since: dict[str, str] = {}
+    book: _Book | None = None
     while True:
-        now = {each.type.value: each for each in conditions.now()}
-        now |= {name: unused(each.type) for name, each in written.items() if name not in now}
-        pause = _LOOK_SECONDS
-        if now != written:
-            for name, each in now.items():
-                before = written.get(name)
-                if before is None or before.status != each.status:
-                    since[name] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            try:
-                await writer.write([_rendered(each, since[name]) for name, each in now.items()])
-            except ApiAwayError as error:
-                metrics.condition_writes.labels("failed").inc()
-                _log.warning("conditions were not written: %s", printable(str(error), 300))
-                pause = _FAILED_SECONDS
-            else:
+        try:
+            if book is None:
+                book = _Book(await resource.read())
+            if book.take(conditions.now()):
+                await resource.write(book.rendered())
+                book.written()
                 metrics.condition_writes.labels("ok").inc()
-                written = now
-        await asyncio.sleep(pause)
+        except ApiAwayError as error:
+            metrics.condition_writes.labels("failed").inc()
+            _log.warning("conditions were not written: %s", printable(str(error), 300))
+            await asyncio.sleep(_FAILED_SECONDS)
+        else:
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _rendered(finding: Finding, since: str) -> dict[str, Any]:
+class _Book:
+    """What is on the resource of ours, and what should be."""
+
+    def __init__(self, found: list[dict[str, Any]]) -> None:
+        ours = [each for each in found if each.get("type") in _OURS]
+        self._known = {each["type"]: _without_time(each) for each in ours}
+        self._since = {each["type"]: str(each.get("lastTransitionTime")) for each in ours}
+        self._next = self._known
+
+    def take(self, findings: tuple[Finding, ...]) -> bool:
+        """These are the findings now; whether that is something new."""
+        told = {each.type.value: each for each in findings}
+        gone = {name: unused(Condition(name)) for name in self._known if name not in told}
+        self._next = {name: _said(each) for name, each in (told | gone).items()}
+        return self._next != self._known
+
+    def rendered(self) -> list[dict[str, Any]]:
+        """For the resource; a transition time moves only when the status does."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for name, each in self._next.items():
+            before = self._known.get(name)
+            if before is None or before["status"] != each["status"]:
+                self._since[name] = now
+        return [
+            {**each, "lastTransitionTime": self._since[name]} for name, each in self._next.items()
+        ]
+
+    def written(self) -> None:
+        """It is on the resource now."""
+        self._known = self._next
+
+
+def _said(finding: Finding) -> dict[str, Any]:
     return {
         "type": finding.type.value,
         "status": finding.status,
         "reason": finding.reason.value,
         "message": printable(finding.message, 1000),
-        "lastTransitionTime": since,
     }
+
+
+def _without_time(condition: dict[str, Any]) -> dict[str, Any]:
+    return {name: condition.get(name) for name in ("type", "status", "reason", "message")}

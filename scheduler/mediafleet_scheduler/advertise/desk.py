@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from mediafleet_common.serving.grpc_server import GrpcServer
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.advertise.board import Board
-from mediafleet_scheduler.advertise.conditions import Conditions, Sources, Writer, keep_writing
+from mediafleet_scheduler.advertise.conditions import Conditions, Resource, Sources, keep_writing
 from mediafleet_scheduler.advertise.demanding import read
 from mediafleet_scheduler.advertise.gateways import Gateways
 from mediafleet_scheduler.advertise.geography import Geography
@@ -45,8 +45,8 @@ class Settings:
     """`None`: KEDA is not answered."""
     sources: Sources = dict
     """How the reading of the pool's sources goes."""
-    writer: Writer | None = None
-    """Puts conditions on the resource; `None`: there is none."""
+    resource: Resource | None = None
+    """Has conditions, some of them ours; `None`: there is none."""
     region_database: Path | None = None
     """In MaxMind's format, for `advertise.regions` by country."""
 
@@ -107,17 +107,19 @@ async def serve(
             following = tasks.create_task(directory.run())
             told = Serving(board, rpc.port, http.port, scaler)
             telling = tasks.create_task(_tell(told, on_ready))
-            writing = tasks.create_task(_write(conditions, settings.writer, metrics))
+            writing = tasks.create_task(_write(conditions, settings.resource, metrics))
             await stop.wait()
             writing.cancel()
             following.cancel()
             telling.cancel()
 
 
-async def _write(conditions: Conditions, writer: Writer | None, metrics: AdvertiseMetrics) -> None:
-    if writer is not None:
+async def _write(
+    conditions: Conditions, resource: Resource | None, metrics: AdvertiseMetrics
+) -> None:
+    if resource is not None:
         await conditions.board.ready()
-        await keep_writing(conditions, writer, metrics)
+        await keep_writing(conditions, resource, metrics)
 
 
 async def _tell(serving: Serving, on_ready: Callable[[Serving], None]) -> None:

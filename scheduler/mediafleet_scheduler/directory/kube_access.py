@@ -95,21 +95,39 @@ async def apply_status(
     Raises:
         ApiAwayError: with the reason.
     """
+    path = f"{collection.path(namespace)}/{name}/status"
+    query = {"fieldManager": manager, "force": "true"}
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    await _one("PATCH", path, params=query, data=json.dumps(body), headers=headers)
+
+
+async def read_object(collection: Collection, namespace: str, name: str) -> Raw:
+    """One object.
+
+    Raises:
+        ApiAwayError: with the reason.
+    """
+    raw: Raw = json.loads(await _one("GET", f"{collection.path(namespace)}/{name}"))
+    return raw
+
+
+async def _one(method: str, path: str, **more: Any) -> str:
     try:
         info = login(kopf.OperatorSettings())
         connector = aiohttp.TCPConnector(ssl=info.as_ssl_context())
-        headers = {**info.as_http_headers(), "Content-Type": "application/apply-patch+yaml"}
-        path = f"{collection.path(namespace)}/{name}/status"
-        query = {"fieldManager": manager, "force": "true"}
         async with (
             aiohttp.ClientSession(
-                info.server, connector=connector, headers=headers, timeout=_TIMEOUT
+                info.server,
+                connector=connector,
+                headers=info.as_http_headers(),
+                timeout=_TIMEOUT,
             ) as session,
-            session.patch(path, params=query, data=json.dumps(body)) as response,
+            session.request(method, path, **more) as response,
         ):
+            text = await response.text()
             if response.status not in (200, 201):
-                text = await response.text()
-                raise ApiAwayError(f"PATCH {path}: HTTP {response.status}: {text[:200]}")
+                raise ApiAwayError(f"{method} {path}: HTTP {response.status}: {text[:200]}")
+            return text
     except (TimeoutError, aiohttp.ClientError, OSError, kopf.LoginError) as error:
         raise ApiAwayError(str(error) or type(error).__name__) from error
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mediafleet_common.api.names import API_VERSION, FIELD_MANAGER, GROUP, PLURALS, VERSION, Kind
-from mediafleet_scheduler.directory.kube_access import Collection, apply_status
+from mediafleet_scheduler.directory.kube_access import Collection, apply_status, read_object
 
 _KIND: Final = Kind.ORCHESTRATOR_POOL
 _POOLS: Final = Collection(GROUP, VERSION, PLURALS[_KIND])
@@ -20,6 +20,15 @@ class PoolConditions:
 
     namespace: str
     name: str
+
+    async def read(self) -> list[dict[str, Any]]:
+        """All conditions that the pool has.
+
+        Raises:
+            ApiAwayError: it could not be done.
+        """
+        raw = await read_object(_POOLS, self.namespace, self.name)
+        return list((raw.get("status") or {}).get("conditions") or ())
 
     async def write(self, conditions: list[dict[str, Any]]) -> None:
         """Write these, and leave those of others alone.
