@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import redis.asyncio as redis
 from livekit import api
-from tests.real.scene import Scene, eventually, fleet, scene
+from tests.real.scene import Scene, eventually, fleet, scene, track, with_state
 
+from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.queue import QueueRule
 from mediafleet_scheduler.directory.views import EgressView
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
@@ -111,3 +114,38 @@ async def test_two_desks_answer_livekits_client_as_one(
         infos = await asyncio.gather(*(start(client) for _ in range(51)))
         assert sorted(stage.started) == sorted(info.egress_id for info in infos)
         assert sorted(stage.jobs.values()) == [5] * 9 + [6]
+
+
+async def test_livekits_client_waits_for_a_pod_that_comes(
+    stage: Scene, client: api.LiveKitAPI
+) -> None:
+    await client.room.create_room(api.CreateRoomRequest(name="room"))
+    for name in ("pod-0", "pod-1"):
+        await stage.standin(name, cpus=0.5, io=Io.SERVER)
+    made = replace(fleet("pod-0", "pod-1", cpus=0.5), queue=QueueRule(5.0))
+    stage.directory.publish(EgressView((with_state(made, PodState.PENDING, "pod-1"),)))
+    async with stage.desk(Settings()) as desk:
+        await start(client)
+        call = asyncio.create_task(start(client))
+        await eventually(lambda: len(desk.ledger.waiting) == 1)
+        stage.directory.publish(EgressView((made,)))
+        info = await call
+    assert stage.started[1:] == [info.egress_id]
+
+
+async def test_the_servers_own_retry_finds_the_place_that_was_kept_for_it(
+    stage: Scene, client: api.LiveKitAPI
+) -> None:
+    await client.room.create_room(api.CreateRoomRequest(name="room"))
+    for name in ("pod-0", "pod-1"):
+        await stage.standin(name, cpus=0.5, io=Io.SERVER)
+    made = replace(fleet("pod-0", "pod-1", cpus=0.5), queue=QueueRule(0.1))
+    stage.directory.publish(EgressView((with_state(made, PodState.PENDING, "pod-1"),)))
+    async with stage.desk(Settings()) as desk:
+        await start(client)
+        call = asyncio.create_task(start(client))
+        await eventually(lambda: any(w.keep_until for w in desk.ledger.waiting.values()))
+        stage.directory.publish(EgressView((made,)))
+        assert (await stage.start(track())).error is not None, "the place is kept"
+        info = await call
+    assert stage.started[1:] == [info.egress_id]

@@ -105,7 +105,9 @@ def _beside(jobs: Collection[Job], measured_at: float, now: float) -> list[Job]:
 
 
 def _of_type(rules: Rules, jobs: Collection[Job]) -> dict[RequestType, int]:
-    limited = {kind: limit for kind in RequestType if (limit := rules.limits.of(kind)) is not None}
+    # Only those that were given: mostly none, and this is made for each placement.
+    kinds = (RequestType(name) for name in rules.limits.model_fields_set)
+    limited = {kind: limit for kind in kinds if (limit := rules.limits.of(kind)) is not None}
     for job in jobs:
         if job.kind in limited:
             limited[job.kind] -= 1
