@@ -263,6 +263,17 @@ def test_a_burst_of_equal_jobs_is_spread_evenly(pods: int, jobs: int, mode: Mode
     assert max(counts) - min(counts) <= 1
 
 
+@given(st.integers(1, 12), st.lists(st.sampled_from(RequestType), max_size=80))
+def test_mixed_jobs_load_no_pod_by_more_than_the_mean_and_one_job(
+    pods: int, kinds: list[RequestType]
+) -> None:
+    fleet = Simulated([32.0] * pods, Mode.SPREAD)
+    placed = [kind for kind in kinds if fleet.place(kind) is not None]
+    loads = [sum(job.cores for job in fleet.ledger.on(p.uid).values()) for p in fleet.pods]
+    largest = max((COSTS.of(kind) for kind in placed), default=0.0)
+    assert max(loads) <= sum(loads) / pods + largest + 1e-9
+
+
 def test_51_tracks_on_10_pods_are_5_or_6_each() -> None:
     fleet = Simulated([12.0] * 10, Mode.SPREAD)
     for _ in range(51):

@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.capacity import capacity
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.core.queue import of_fleet
 from mediafleet_scheduler.directory.views import Fleet
@@ -35,6 +36,12 @@ class DeskCollector(Collector):
         )
         free = GaugeMetricFamily(
             "mediafleet_fleet_free_cores", "CPUs that jobs may still take.", labels=["fleet"]
+        )
+        fitting = GaugeMetricFamily(
+            "mediafleet_fleet_free_jobs",
+            "How many more jobs of a type fit now, each type by itself; absent while the CPUs of "
+            "a pod are unknown.",
+            labels=["fleet", "type"],
         )
         queue = GaugeMetricFamily(
             "mediafleet_queue_length",
@@ -69,12 +76,14 @@ class DeskCollector(Collector):
                 count, cores = _sums(fleet, service.ledger)
                 jobs.add_metric([name], count)
                 free.add_metric([name], cores)
+                for kind, many in (capacity(fleet, service.ledger, time.time()).free or {}).items():
+                    fitting.add_metric([name, kind], many)
                 uids = [worker.uid for worker in fleet.workers]
                 out.add_metric([name], len(service.pods.trust.left_out(uids, ())))
                 states = Counter(worker.state for worker in fleet.workers)
                 for state in PodState:
                     workers.add_metric([name, state], states[state])
-        return [pending, jobs, free, queue, workers, out, learned]
+        return [pending, jobs, free, fitting, queue, workers, out, learned]
 
 
 def _sums(fleet: Fleet, ledger: Ledger) -> tuple[int, float]:
