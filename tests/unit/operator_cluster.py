@@ -105,16 +105,19 @@ class Cluster:
         self.snapshots = Snapshots(nodes_known=False)
         self.queue: KeyedQueue[FleetKey] = KeyedQueue()
         product = Product("ours")
+        applier = Applier(api, self.snapshots, product, lambda: self.now)
         self.worker = Worker(
             self.snapshots,
             self.queue,
-            Applier(api, self.snapshots, product, lambda: self.now),
+            applier,
             Children(api, product),
             Heads(api, product, self.ask_head, lambda: self.now),
             StatusWriter(api),
             EventWriter(api, "test"),
             cast("Prober", self.prober),
             Autoscaler(
+                self.queue,
+                applier,
                 cast("DemandPoller", self.poller),
                 Scalers(api, Keda(), lambda: self.now),
                 ScaleCounts(lambda: self.now),

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.demand import FleetDemand
-from mediafleet_common.api.names import Kind, Port, Reason
+from mediafleet_common.api.names import KIND_LABELS, Kind, Port, Reason
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
-from mediafleet_operator.core.actions import Rescale
+from mediafleet_operator.core.actions import Action, Rescale
 from mediafleet_operator.core.autoscaling import pacing, reckoning, remembering
 from mediafleet_operator.core.autoscaling.deciding import decide
 from mediafleet_operator.core.autoscaling.model import Past, Scaling, Situation, Verdict, policy
 from mediafleet_operator.core.model import FleetKey, Observation
 from mediafleet_operator.core.roster import sort
+from mediafleet_operator.handlers import metrics
 from mediafleet_operator.handlers.demanding import DemandPoller, Silence
+from mediafleet_operator.handlers.queueing import KeyedQueue
 from mediafleet_operator.handlers.scale_counting import ScaleCounts
+from mediafleet_operator.kube.applying import Applier
 from mediafleet_operator.kube.errors import KubeError
 from mediafleet_operator.kube.scalers import Found, Scalers
 from mediafleet_operator.manifests.resource import Resource
 
+_log: Final = logging.getLogger(__name__)
 OFTEN_SECONDS: Final = 1.0
 """While something scales, or sleeps."""
 RARELY_SECONDS: Final = 5.0
@@ -44,13 +50,45 @@ class Step:
 class Autoscaler:
     """Looks at fleets; what it remembers of them beyond their status is lost without harm."""
 
+    queue: KeyedQueue[FleetKey]
+    applier: Applier
     poller: DemandPoller
     scalers: Scalers
     counts: ScaleCounts
     egress_desk: str | None = None
     """URL of the egress desk's HTTP port; `None`: nobody knows of egress demand."""
+    scalings: dict[FleetKey, Scaling] = field(default_factory=dict)
+    """What is to be said of the fleets that are scaled."""
     _pasts: dict[FleetKey, tuple[str, Past]] = field(default_factory=dict)
     """By fleet, with the uid of the resource that it is the past of."""
+
+    async def round(
+        self, resource: Resource, observe: Callable[[Resource], Observation]
+    ) -> tuple[Resource, list[Action]]:
+        """Have our say before the plan, so that it is made for the count that demand wants.
+
+        Returns the resource as it then is, and what was done.
+        """
+        key = resource.key
+        if not self._concerns(resource):
+            self.forget(key)
+            return resource, []
+        step = await self.look(resource, observe(resource))
+        if step is None:
+            return resource, []
+        self.scalings[key] = step.scaling
+        self.queue.add_after(key, step.look_again_seconds)
+        if step.rescale is None:
+            return resource, []
+        (outcome,) = await self.applier.apply(resource, [step.rescale])
+        done: list[Action] = []
+        if outcome.error is None:
+            self.counts.changed(key, step.rescale)
+            done.append(step.rescale)
+        else:
+            _log.info("%s: spec.replicas is not written: %s", key, outcome.error)
+            metrics.reconcile_errors.labels(KIND_LABELS[key.kind], outcome.error.word).inc()
+        return self.applier.snapshots.fleets.get(key, resource), done
 
     async def look(self, resource: Resource, observation: Observation) -> Step | None:
         """What is wanted of a fleet now; `None`: nobody scales it.
@@ -91,8 +129,15 @@ class Autoscaler:
         """Nobody scales the fleet any more, or it is gone."""
         if self._pasts.pop(key, None) is not None:
             self.counts.forget(key)
+        self.scalings.pop(key, None)
         self.poller.forget(key)
         self.scalers.forget(key)
+
+    @staticmethod
+    def _concerns(resource: Resource) -> bool:
+        """Whether a fleet is scaled, or was and what did so may still be there."""
+        said = resource.status.autoscaling if resource.status else None
+        return resource.spec.autoscaling is not None or said is not None
 
     def _own(self, replicas: int, verdict: Verdict) -> Step:
         scaling = Scaling(

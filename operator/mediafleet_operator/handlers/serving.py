@@ -144,16 +144,19 @@ async def _lead(
     async with client() as session:
         prober = Prober(partial(poll, session), queue.add)
         poller = DemandPoller(partial(ask, session), queue.add)
+        applier = Applier(api, snapshots, settings.product, time.time)
         worker = Worker(
             snapshots,
             queue,
-            Applier(api, snapshots, settings.product, time.time),
+            applier,
             Children(api, settings.product),
             Heads(api, settings.product, partial(poll, session), time.time),
             StatusWriter(api),
             EventWriter(api, identity()),
             prober,
             Autoscaler(
+                queue,
+                applier,
                 poller,
                 Scalers(api, settings.keda),
                 ScaleCounts(time.monotonic),

@@ -14,7 +14,6 @@ from mediafleet_common.api.names import KIND_LABELS, PodState
 from mediafleet_common.api.shared import DrainStatus
 from mediafleet_operator.core import drains, remembering
 from mediafleet_operator.core.actions import Action, Create
-from mediafleet_operator.core.autoscaling.model import Scaling
 from mediafleet_operator.core.model import FleetKey, Memory, Observation
 from mediafleet_operator.core.planning import Plan, plan
 from mediafleet_operator.core.reporting import listed, report
@@ -70,8 +69,6 @@ class Worker:
     """When each fleet was first looked at by this process."""
     _memories: dict[FleetKey, tuple[str, Memory]] = field(default_factory=dict)
     """By fleet, with the template that the memory is of."""
-    _scalings: dict[FleetKey, Scaling | None] = field(default_factory=dict)
-    """What is to be said of autoscaling, by fleet."""
     _ended: dict[FleetKey, list[DrainStatus]] = field(default_factory=dict)
     """Drains of which no status tells yet."""
     latecomers: counting.Latecomers = field(default_factory=counting.Latecomers)
@@ -108,7 +105,7 @@ class Worker:
         if self._too_early(resource):
             self.queue.add_after(key, FIRST_LOADS_SECONDS)
             return
-        resource, done = await self._scale(resource)
+        resource, done = await self.autoscaler.round(resource, self._observe)
         for _ in range(PASSES):
             observation, planned = self._plan(resource)
             self._follow(resource, planned)
@@ -149,24 +146,6 @@ class Worker:
             self._memories[resource.key] = (template_hash(resource.spec), memory)
             self.queue.add_after(resource.key, NEXT_ROUND_SECONDS)
 
-    async def _scale(self, resource: Resource) -> tuple[Resource, list[Action]]:
-        """Let autoscaling have its say first, so that the plan is made for the count it wants."""
-        key = resource.key
-        observation, _ = self._plan(resource)
-        step = await self.autoscaler.look(resource, observation)
-        self._scalings[key] = step.scaling if step else None
-        if step is None:
-            return resource, []
-        self.queue.add_after(key, step.look_again_seconds)
-        if step.rescale is None:
-            return resource, []
-        (outcome,) = await self.applier.apply(resource, [step.rescale])
-        if outcome.error is not None:
-            self._failed(key, outcome.error.word, outcome.error)
-            return self.snapshots.fleets.get(key, resource), []
-        self.autoscaler.counts.changed(key, step.rescale)
-        return self.snapshots.fleets.get(key, resource), [step.rescale]
-
     def _too_early(self, resource: Resource) -> bool:
         """Whether to wait for the first word of the pods' load.
 
@@ -182,6 +161,10 @@ class Worker:
         return any(pod.uid not in self.prober.histories for pod in serving)
 
     def _plan(self, resource: Resource) -> tuple[Observation, Plan]:
+        observation = self._observe(resource)
+        return observation, plan(observation)
+
+    def _observe(self, resource: Resource) -> Observation:
         observation = self.snapshots.observe(
             resource,
             self._problem(resource),
@@ -189,8 +172,7 @@ class Worker:
             self._memory(resource),
             self.applier.now(),
         )
-        observation = replace(observation, scaling=self._scalings.get(resource.key))
-        return observation, plan(observation)
+        return replace(observation, scaling=self.autoscaler.scalings.get(resource.key))
 
     def _problem(self, resource: Resource) -> str | None:
         known = self._problems.get(resource.key)
@@ -283,7 +265,6 @@ class Worker:
         self._met.pop(key, None)
         self._memories.pop(key, None)
         self._problems.pop(key, None)
-        self._scalings.pop(key, None)
         self.autoscaler.forget(key)
         self._ended.pop(key, None)
         self.children.forget(key)
