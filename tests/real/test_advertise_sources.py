@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -245,6 +246,40 @@ async def test_a_list_over_tls_with_a_token(tmp_path: Path) -> None:
         doubting = await stack.enter_async_context(desk(tmp_path / "doubt", sources=[entry]))
         assert await doubting.nodes() == []
         assert doubting.metric("source_reads_total", source="eu", result="failed") == 1
+
+
+async def test_a_list_that_is_the_same_is_not_sent_again(tmp_path: Path) -> None:
+    answers: list[int] = []
+    async with nodes(2) as (a, b), AsyncExitStack() as stack:
+        told = [a.url]
+
+        async def list_(request: web.Request) -> web.Response:
+            etag = f'"{len(told)}"'
+            fresh = request.headers.get("If-None-Match") != etag
+            answers.append(200 if fresh else 304)
+            body = json.dumps([{"address": url} for url in told]).encode() if fresh else None
+            return web.Response(status=answers[-1], body=body, headers={"ETag": etag})
+
+        app = web.Application()
+        app.add_routes([web.get("/list", list_)])
+        runner = web.AppRunner(app)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/list"
+        sources = [{"name": "eu", "list_url": url, "stale_after": "1s"}]
+        one = await stack.enter_async_context(desk(tmp_path / "one", sources=sources))
+        await one.lists(a)
+
+        async def read_often() -> bool:
+            return answers.count(304) >= 15
+
+        # For longer than a list is good for: the same one is as fresh as a new one.
+        await until(read_often)
+        assert await one.nodes() == [a.url]
+        told.append(b.url)
+        await one.lists(a, b)
+        assert answers.count(200) == 2
 
 
 async def test_a_source_that_is_taken_out_of_the_file_takes_its_nodes_and_figures_along(
