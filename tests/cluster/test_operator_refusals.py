@@ -43,6 +43,10 @@ BAD_AUTOSCALING: Final[list[tuple[dict[str, Any], tuple[str, ...]]]] = [
         ("start and end are the same",),
     ),
     ({"max": 2, "behavior": {"scaleDown": {"stabilization": "5 min"}}}, ("30s",)),
+    (
+        {"engine": "hpa", "max": 2, "hpa": {"matchLabels": {"fleet": "media/rec"}}},
+        ("hpa.matchLabels",),
+    ),
 ]
 ETH: Final = {
     "ethOrchAddr": "0x" + "12" * 20,

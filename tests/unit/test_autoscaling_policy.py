@@ -153,6 +153,13 @@ def test_scale_down_waits_until_the_most_that_was_wanted_is_out_of_the_window() 
     assert counts == [4] * 30 + [2] * 10
 
 
+def test_demand_that_flaps_faster_than_the_window_flaps_no_pods() -> None:
+    fleet = Autoscaler(asked(behavior={"scaleDown": {"stabilization": "30s"}}), 4)
+    busy, quiet = demand([4, 4, 4, 0]), demand([4, 0, 0, 0])
+    counts = {fleet.look(busy if at % 20 < 5 else quiet).replicas for at in range(400)}
+    assert counts == {4}
+
+
 def test_the_most_within_the_window_is_what_it_comes_down_to() -> None:
     fleet = Autoscaler(asked(behavior={"scaleDown": {"stabilization": "10s"}}), 6)
     for _ in range(5):

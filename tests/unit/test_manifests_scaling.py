@@ -178,7 +178,13 @@ def test_an_hpa_reads_our_own_metric_of_the_fleet_unless_told_otherwise() -> Non
             "external": {
                 "metric": {
                     "name": "mediafleet_autoscaling_demand",
-                    "selector": {"matchLabels": {"kind": "egress", "fleet": "media/rec"}},
+                    "selector": {
+                        "matchLabels": {
+                            "kind": "egress",
+                            "fleet_namespace": "media",
+                            "fleet_name": "rec",
+                        }
+                    },
                 },
                 "target": {"type": "AverageValue", "averageValue": "1"},
             },

@@ -45,9 +45,15 @@ def value(name: str, **labels: str) -> float | None:
     return REGISTRY.get_sample_value(f"mediafleet_{name}", {**LABELS, **labels})
 
 
+def for_an_hpa() -> float | None:
+    labels = {"kind": "egress", "fleet_namespace": "media", "fleet_name": "counted"}
+    assert not any("/" in each for each in labels.values()), "a selector's values have no slash"
+    return REGISTRY.get_sample_value("mediafleet_autoscaling_demand", labels)
+
+
 def test_an_hpa_is_told_wanted_pods_times_its_target(counts: Counts) -> None:
     counts.look(7, 5, target=2.5)
-    assert value("autoscaling_demand") == 17.5
+    assert for_an_hpa() == 17.5
     assert value("autoscaling_wanted") == 7
     assert value("autoscaling_replicas") == 5
     assert value("autoscaling_last_change_timestamp_seconds") == 5.0
@@ -58,7 +64,7 @@ def test_while_demand_is_unknown_there_is_no_number_that_an_hpa_could_take_for_o
 ) -> None:
     counts.look(7, 5)
     counts.look(None, 5)
-    assert value("autoscaling_demand") is None
+    assert for_an_hpa() is None
     assert value("autoscaling_wanted") is None
     assert value("autoscaling_active", engine="builtin") == 0
 

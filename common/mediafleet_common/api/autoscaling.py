@@ -135,6 +135,15 @@ class HpaSource(StrEnum):
     PODS = "pods"
 
 
+LabelValue = Annotated[
+    str,
+    Field(
+        json_schema_extra={
+            "maxLength": 63,
+            "pattern": "^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$",
+        }
+    ),
+]
 OUR_METRIC: Final = "mediafleet_autoscaling_demand"
 
 
@@ -148,8 +157,9 @@ class HpaMetric(Model):
     ] = OUR_METRIC
     """Its name. The default is a metric of the operator: the pods that the buffer wants, times \
 target."""
-    match_labels: dict[str, Annotated[str, Field(max_length=253)]] = Field(default_factory=dict)
-    """Labels to find it by. Default, with the default name: kind and fleet of this resource."""
+    match_labels: dict[str, LabelValue] = Field(default_factory=dict)
+    """Labels to find it by. Default, with the default name: kind, fleet_namespace and fleet_name \
+of this resource."""
 
     @property
     def ours(self) -> bool:

@@ -17,7 +17,6 @@ from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.handlers import scale_metrics as metrics
 
 _GAUGES: Final = (
-    metrics.autoscaling_demand,
     metrics.autoscaling_wanted,
     metrics.autoscaling_replicas,
     metrics.autoscaling_last_change,
@@ -44,10 +43,10 @@ class ScaleCounts:
             metrics.autoscaling_last_change.labels(*labels).set(scaling.past.last_change)
         if scaling.wanted is None:
             # A series that stays would tell an HPA something that nobody knows.
-            _drop(metrics.autoscaling_demand, labels)
+            _drop(metrics.autoscaling_demand, _for_an_hpa(key))
             _drop(metrics.autoscaling_wanted, labels)
             return
-        metrics.autoscaling_demand.labels(*labels).set(scaling.wanted * target)
+        metrics.autoscaling_demand.labels(*_for_an_hpa(key)).set(scaling.wanted * target)
         metrics.autoscaling_wanted.labels(*labels).set(scaling.wanted)
         self._time(key, scaling.wanted, ready)
 
@@ -60,6 +59,7 @@ class ScaleCounts:
         """Nobody scales the fleet any more."""
         self._short_since.pop(key, None)
         labels = _labels(key)
+        _drop(metrics.autoscaling_demand, _for_an_hpa(key))
         for gauge in _GAUGES:
             _drop(gauge, labels)
         for engine in Engine:
@@ -77,6 +77,10 @@ class ScaleCounts:
 
 def _labels(key: FleetKey) -> tuple[str, str]:
     return KIND_LABELS[key.kind].value, f"{key.namespace}/{key.name}"
+
+
+def _for_an_hpa(key: FleetKey) -> tuple[str, str, str]:
+    return KIND_LABELS[key.kind].value, key.namespace, key.name
 
 
 def _drop(gauge: Gauge, labels: tuple[str, ...]) -> None:

@@ -12,7 +12,8 @@ autoscaling_demand: Final = Gauge(
     "mediafleet_autoscaling_demand",
     "What an HPA may be given: pods that demand wants, times spec.autoscaling.target. Absent while "
     "demand is unknown, so that an HPA holds.",
-    ["kind", "fleet"],
+    # An HPA finds it by a label selector, whose values have no slash.
+    ["kind", "fleet_namespace", "fleet_name"],
 )
 autoscaling_wanted: Final = Gauge(
     "mediafleet_autoscaling_wanted",

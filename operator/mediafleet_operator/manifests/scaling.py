@@ -147,7 +147,8 @@ def _metric(resource: Resource, asked: Autoscaling) -> Manifest:
     labels = dict(given.match_labels)
     if not labels and given.ours:
         key = resource.key
-        labels = {"kind": KIND_LABELS[key.kind].value, "fleet": f"{key.namespace}/{key.name}"}
+        kind = KIND_LABELS[key.kind].value
+        labels = {"kind": kind, "fleet_namespace": key.namespace, "fleet_name": key.name}
     metric: Manifest = {"name": given.name}
     if labels:
         metric["selector"] = {"matchLabels": labels}
