@@ -107,7 +107,11 @@ async def read_object(collection: Collection, namespace: str, name: str) -> Raw:
     Raises:
         ApiAwayError: with the reason.
     """
-    raw: Raw = json.loads(await _one("GET", f"{collection.path(namespace)}/{name}"))
+    path = f"{collection.path(namespace)}/{name}"
+    try:
+        raw: Raw = json.loads(await _one("GET", path))
+    except ValueError as error:
+        raise ApiAwayError(f"GET {path}: an answer that is no object: {error}") from error
     return raw
 
 
