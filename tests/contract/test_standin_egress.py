@@ -23,7 +23,7 @@ from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, Response, d
 from mediafleet_scheduler.psrpc.errors import Code, NoBidError
 from mediafleet_scheduler.psrpc.server import Server
 from mediafleet_testbed.standins import egress, egress_metrics
-from mediafleet_testbed.standins.egress_rules import HOLD_SECONDS, Admission
+from mediafleet_testbed.standins.egress_rules import HOLD_SECONDS, Admission, Memory
 from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
 
 TOPIC = ("pod-0",)
@@ -309,6 +309,17 @@ def test_pulseaudio_clients_limit_browsers_and_nothing_else() -> None:
     assert admission.can_accept(track("EG_x"), 0.0)
 
 
+def test_memory_counts_with_what_is_used_what_is_new_and_a_gigabyte_to_spare() -> None:
+    admission = Admission(1000.0, memory=Memory(max_gb=4.0, cost_gb=1.0), real_share=0.25)
+    admission.started(track("EG_1"), 0.0)
+    assert admission.can_accept(track("EG_x"), 0.0), "0.25 used, 1 held, 1 more, 1 to spare"
+    admission.started(track("EG_2"), 0.0)
+    assert not admission.can_accept(track("EG_x"), 0.0)
+    admission.ended("EG_2")
+    assert not admission.can_accept(track("EG_x"), 14.9), "it is held past its end"
+    assert admission.can_accept(track("EG_x"), 15.0)
+
+
 async def test_metrics_have_upstreams_names_and_read_as_a_load(stage: Stage) -> None:
     async with stage.worker(cpus=8.0) as worker:
         before = egress_metrics.exposition(worker)
@@ -348,7 +359,7 @@ redis: {address: "redis:6379", username: u, password: p, db: 3}
 cluster_id: media.rec-0.1a2b3c4d
 prometheus_port: 9091
 health_port: 9092
-cpu_cost: {max_cpu_utilization: 0.5, track_cpu_cost: 0.25}
+cpu_cost: {max_cpu_utilization: 0.5, track_cpu_cost: 0.25, max_memory: 8, memory_cost: 0.5}
 """
     )
     monkeypatch.setenv("EGRESS_CONFIG_FILE", str(config))
@@ -360,4 +371,5 @@ cpu_cost: {max_cpu_utilization: 0.5, track_cpu_cost: 0.25}
     assert settings.admission.max_cpu_utilization == 0.5
     assert settings.admission.costs["track"] == 0.25
     assert settings.admission.costs["web"] == 4.0
+    assert settings.admission.memory == Memory(8, 0.5)
     assert settings.conduct.io is Io.SERVER

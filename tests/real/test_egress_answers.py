@@ -10,7 +10,8 @@ import redis.asyncio as redis
 from livekit.protocol import egress as livekit
 from tests.real.scene import QUICK, Scene, counted, eventually, fleet, scene, track, web
 
-from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType, WhenFull
+from mediafleet_common.api.egress_fleet import Limits, Mode, Placement, RequestType, WhenFull
+from mediafleet_common.api.egress_fleet import Memory as CountedMemory
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.core.rooms import room_names
@@ -22,6 +23,7 @@ from mediafleet_scheduler.psrpc.bus import MemoryBus
 from mediafleet_scheduler.psrpc.envelope import Grant, Request, encode
 from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, NoBidError
 from mediafleet_scheduler.psrpc.server import Server
+from mediafleet_testbed.standins.egress_rules import Memory
 
 
 @pytest.fixture
@@ -171,3 +173,32 @@ async def test_the_mode_changes_under_load_and_no_request_is_lost(stage: Scene) 
         assert placed == {Mode.SPREAD: 40, Mode.PACK: 40, Mode.TYPE_AWARE: 0}
     assert len(set(stage.started)) == 80
     assert sorted(stage.jobs.values()) == [5, 5, 5, 5, 5, 17, 19, 19]
+
+
+async def test_desk_and_pod_count_memory_alike_so_no_request_goes_to_a_pod_in_vain(
+    stage: Scene,
+) -> None:
+    worker = await stage.standin("pod-0", 64.0)
+    worker.admission.memory = Memory(max_gb=4.0, cost_gb=0.5)
+    worker.admission.real_share = 0.0
+    placement = Placement(memory=CountedMemory(max_gb=4.0, cost_gb=0.5))
+    stage.directory.publish(EgressView((replace(fleet("pod-0", cpus=64.0), placement=placement),)))
+    async with stage.desk() as desk:
+        answers = await stage.burst(*(track() for _ in range(7)))
+        codes = [answer.error.code for answer in answers if answer.error is not None]
+        assert codes == [Code.RESOURCE_EXHAUSTED] * 2
+        assert stage.jobs == {"pod-0": 5}
+        assert counted(desk, "mediafleet_forward_attempts_total", outcome="started") == 5
+        assert counted(desk, "mediafleet_forward_attempts_total", outcome="no_bid") == 0
+
+
+async def test_a_type_has_no_more_jobs_on_a_pod_than_its_limit(stage: Scene) -> None:
+    await stage.standin("pod-0", 64.0)
+    await stage.standin("pod-1", 64.0)
+    placement = Placement(mode=Mode.PACK, limits=Limits(web=1))
+    pods = replace(fleet("pod-0", "pod-1", cpus=64.0), placement=placement)
+    stage.directory.publish(EgressView((pods,)))
+    async with stage.desk():
+        answers = await stage.burst(*(web() for _ in range(3)), *(track() for _ in range(4)))
+        assert [answer.error is None for answer in answers].count(False) == 1
+    assert sorted(stage.jobs.values()) in ([1, 5], [2, 4], [3, 3])

@@ -22,7 +22,12 @@ from redis.asyncio import Redis
 
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.standins import egress_metrics, tiny_http
-from mediafleet_testbed.standins.egress_rules import DEFAULT_COSTS, Admission
+from mediafleet_testbed.standins.egress_rules import (
+    DEFAULT_COSTS,
+    MAX_PULSE_CLIENTS,
+    Admission,
+    Memory,
+)
 from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
 
 
@@ -135,6 +140,12 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
             costs={
                 kind: costs.get(f"{kind}_cpu_cost", usual) for kind, usual in DEFAULT_COSTS.items()
             },
+            memory=Memory(
+                costs.get("max_memory", 0.0),
+                costs.get("memory_cost", 0.0),
+                costs.get("sdk_audio_room_composite_memory_cost"),
+            ),
+            max_pulse_clients=costs.get("max_pulse_clients", MAX_PULSE_CLIENTS),
         ),
         conduct=Conduct(
             job_seconds=options.job_seconds,

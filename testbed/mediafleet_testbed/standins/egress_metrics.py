@@ -30,6 +30,10 @@ def exposition(worker: Worker) -> str:
         f'livekit_node_cpu_load{{{own},node_type="EGRESS"}} {load}',
         f'livekit_load_ratio{{{own},type="cpu"}} {load / admission.max_cpu_utilization}',
     ]
+    ratios = {"pulse": admission.pulse_clients() / admission.max_pulse_clients}
+    if admission.memory.max_gb:
+        ratios["memory"] = admission.really_used_gb() / admission.memory.max_gb
+    lines += [f'livekit_load_ratio{{{own},type="{of}"}} {ratio}' for of, ratio in ratios.items()]
     counts = dict.fromkeys(sorted(worker.metric_types), 0)
     for job in worker.jobs.values():
         counts[job.metric_type] += 1

@@ -3,7 +3,8 @@
 A stand-in that shared the product's code would agree with its mistakes. Pure.
 
 Source: livekit/egress pkg/stats/monitor.go (canAcceptRequestLocked, getCPUUsageLocked,
-costsForRequest, AcceptRequest), pkg/stats/monitor_prom.go (requestTypeFromReq), pkg/config.
+costsForRequest, AcceptRequest, checkMemoryAdmissionLocked), pkg/stats/monitor_prom.go
+(requestTypeFromReq), pkg/config.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 HOLD_SECONDS: Final = 15.0
 PULSE_CLIENT_HOLD: Final = 4
 MAX_PULSE_CLIENTS: Final = 60
+MEMORY_HEADROOM_GB: Final = 1.0
 DEFAULT_COSTS: Final[Mapping[str, float]] = {
     "room_composite": 4.0,
     "audio_room_composite": 1.0,
@@ -99,22 +101,42 @@ def _template_cost(message: Any) -> str:
     return "sdk_audio_room_composite" if _sdk_source(message) else "audio_room_composite"
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`cpu_cost.max_memory` and what belongs to it, in GB."""
+
+    max_gb: float = 0.0
+    """0: memory is not looked at."""
+    cost_gb: float = 0.0
+    sdk_audio_cost_gb: float | None = None
+
+    def of(self, cost: str) -> float:
+        """What a new job is counted with, by its key of the cost table."""
+        if cost == "sdk_audio_room_composite" and self.sdk_audio_cost_gb is not None:
+            return self.sdk_audio_cost_gb
+        return self.cost_gb
+
+
 @dataclass(slots=True)
 class _Running:
     held_cpu: float
     real_cpu: float
     held_until: float
     chrome: bool
+    real_gb: float
 
     def cpu(self, now: float) -> float:
         held = self.held_cpu if now < self.held_until else 0.0
         return max(held, self.real_cpu)
 
-    def pulse_clients(self, now: float) -> int:
-        if not self.chrome:
-            return 0
-        # While held, the configured number is counted beside the clients that are there already.
-        return 1 + (PULSE_CLIENT_HOLD if now < self.held_until else 0)
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a new job is counted with beside what it uses; upstream holds it past the job's end."""
+
+    until: float
+    gb: float
+    pulse_clients: int
 
 
 @dataclass(slots=True)
@@ -125,8 +147,11 @@ class Admission:
     max_cpu_utilization: float = 0.8
     costs: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_COSTS))
     real_share: float = 0.5
-    """CPUs that a job really uses, as a share of its cost: seen once the hold is over."""
+    """CPUs and memory that a job really uses, as a share of its cost."""
+    memory: Memory = Memory()
+    max_pulse_clients: int = MAX_PULSE_CLIENTS
     _running: dict[str, _Running] = field(default_factory=dict)
+    _held: list[_Held] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
@@ -141,12 +166,25 @@ class Admission:
         """CPUs that the jobs really use."""
         return sum(job.real_cpu for job in self._running.values())
 
+    def really_used_gb(self) -> float:
+        """Memory that the jobs really use."""
+        return sum(job.real_gb for job in self._running.values())
+
+    def pulse_clients(self) -> int:
+        """PulseAudio clients that are there."""
+        return sum(job.chrome for job in self._running.values())
+
     def can_accept(self, request: StartEgressRequest, now: float) -> bool:
         """Whether the worker would take it."""
         job = asked(request)
+        self._held = [held for held in self._held if now < held.until]
+        if self.memory.max_gb:
+            used = self.really_used_gb() + sum(held.gb for held in self._held)
+            if used + self.memory.of(job.cost) + MEMORY_HEADROOM_GB >= self.memory.max_gb:
+                return False
         if job.chrome:
-            clients = sum(each.pulse_clients(now) for each in self._running.values())
-            if clients + PULSE_CLIENT_HOLD > MAX_PULSE_CLIENTS:
+            clients = self.pulse_clients() + sum(held.pulse_clients for held in self._held)
+            if clients + PULSE_CLIENT_HOLD > self.max_pulse_clients:
                 return False
         available = self.cpus
         if self._running:
@@ -157,9 +195,11 @@ class Admission:
         """Hold what a request costs: the configured cost, whatever was estimated."""
         job = asked(request)
         cost = self.costs[job.cost]
+        gb, until = self.memory.of(job.cost), now + HOLD_SECONDS
         self._running[request.egress_id] = _Running(
-            cost, cost * self.real_share, now + HOLD_SECONDS, job.chrome
+            cost, cost * self.real_share, until, job.chrome, gb * self.real_share
         )
+        self._held.append(_Held(until, gb, PULSE_CLIENT_HOLD if job.chrome else 0))
 
     def ended(self, egress_id: str) -> None:
         """Forget a job."""
