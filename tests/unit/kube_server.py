@@ -80,6 +80,8 @@ class KubeServer:
         def delete() -> Json:
             there = self._there(target.path)
             self._check(there, {"uid": uid, "resourceVersion": resource_version})
+            if target.resource != "pods" and not there["metadata"].get("finalizers"):
+                return self.objects.pop(target.path)
             there["metadata"]["deletionTimestamp"] = "2026-08-01T00:00:00Z"
             return self._changed(there)
 

@@ -219,9 +219,25 @@ async def test_an_hpa_is_made_kept_and_taken_away_with_its_engine() -> None:
     assert cluster.server.objects[HPA]["spec"]["maxReplicas"] == 9
     cluster.server.put(FLEET, {"spec": {"autoscaling": {"engine": "builtin"}}})
     await cluster.settle(3)
-    assert "deletionTimestamp" in cluster.server.objects[HPA]["metadata"]
+    assert HPA not in cluster.server.objects
     assert status(cluster)["autoscaling"]["engine"] == "builtin"
     assert replicas(cluster) == 3
+
+
+async def test_an_hpa_that_a_killed_operator_did_not_tell_of_is_taken_away_too() -> None:
+    cluster = Cluster(2, autoscaling={"engine": "hpa", "max": 9})
+
+    def kill(verb: str, target: Target) -> None:
+        if verb == "apply" and target.resource.startswith("horizontal"):
+            cluster.server.after_write = lambda verb, target: None
+            builtin = {"autoscaling": {**CALM, "engine": "builtin"}}
+            cluster.server.put(FLEET, {"spec": builtin})
+            raise KilledError
+
+    cluster.server.after_write = kill
+    await cluster.settle(4)
+    assert cluster.lives == 2
+    assert HPA not in cluster.server.objects
 
 
 async def test_an_hpa_on_another_metric_needs_no_desk() -> None:
@@ -241,7 +257,22 @@ async def test_an_hpa_that_is_not_ours_is_left_alone() -> None:
     cluster.server.objects[HPA]["metadata"]["ownerReferences"] = []
     cluster.server.put(FLEET, {"spec": {"autoscaling": {"engine": "none"}}})
     await cluster.settle(3)
-    assert "deletionTimestamp" not in cluster.server.objects[HPA]["metadata"]
+    assert HPA in cluster.server.objects
+
+
+async def test_while_keda_still_has_its_finalizer_nobody_else_writes_the_count() -> None:
+    cluster = Cluster(2, autoscaling={"engine": "keda", "max": 9})
+    cluster.server.objects[KEDA] = {"resources": [{"name": "scaledobjects"}], "metadata": {}}
+    await cluster.settle(2)
+    cluster.server.put(SCALED, {"metadata": {"finalizers": ["finalizer.keda.sh"]}})
+    cluster.poller.demand = demand(2, 8)
+    cluster.server.put(FLEET, {"spec": {"autoscaling": {**CALM, "engine": "builtin"}}})
+    await cluster.settle(5)
+    assert replicas(cluster) == 2
+    assert "finalizer.keda.sh" in active(cluster)[2]
+    cluster.server.remove(SCALED)
+    await cluster.settle(3)
+    assert replicas(cluster) == 3
 
 
 async def test_without_keda_the_replicas_stay_and_the_condition_says_so() -> None:

@@ -25,6 +25,7 @@ from mediafleet_operator.kube.applying import Applier
 from mediafleet_operator.kube.errors import KubeError
 from mediafleet_operator.kube.scalers import Found, Scalers
 from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.manifests.scaling import KINDS
 
 _log: Final = logging.getLogger(__name__)
 OFTEN_SECONDS: Final = 1.0
@@ -100,8 +101,7 @@ class Autoscaler:
         if resource.deleting or replicas is None:
             return None
         engine = Engine.NONE if asked is None else asked.engine
-        was = remembering.engine_of(resource.status.autoscaling if resource.status else None)
-        if was is not engine:
+        for was in self._before(resource, engine):
             # Before anybody else writes replicas, the one who did has to be gone.
             try:
                 await self.scalers.remove(resource, was)
@@ -138,6 +138,15 @@ class Autoscaler:
         """Whether a fleet is scaled, or was and what did so may still be there."""
         said = resource.status.autoscaling if resource.status else None
         return resource.spec.autoscaling is not None or said is not None
+
+    def _before(self, resource: Resource, engine: Engine) -> list[Engine]:
+        """Engines that may have worked before this one, by the status. A process that was killed
+        may have made something and not said so: each one looks once for itself."""
+        said = resource.status.autoscaling if resource.status else None
+        was = {remembering.engine_of(said)}
+        if engine is Engine.BUILTIN and resource.key not in self._pasts:
+            was |= KINDS.keys()
+        return sorted(was - {engine})
 
     def _own(self, replicas: int, verdict: Verdict) -> Step:
         scaling = Scaling(
@@ -180,9 +189,9 @@ class Autoscaler:
     ) -> Step:
         """The engine before cannot be taken away yet: two must not write the same number."""
         past = pacing.looked(self._past(resource), replicas, now)
-        why = f"What engine {engine.value} worked by could not be deleted: {error}"
+        why = f"What engine {engine.value} worked by is not gone yet: {error}"
         scaling = Scaling(engine, False, Reason.SCALER_NOT_READY, why, past)
-        return Step(scaling, None, RARELY_SECONDS)
+        return Step(scaling, None, OFTEN_SECONDS)
 
     def _decide(
         self, resource: Resource, asked: Autoscaling, replicas: int, observation: Observation

@@ -81,20 +81,25 @@ class Scalers:
         return await self._keep(resource, manifest, asked.engine)
 
     async def remove(self, resource: Resource, engine: Engine) -> None:
-        """Delete what an engine worked by, if it is there and ours.
+        """Delete what an engine worked by, if it is ours; returns once it is gone.
 
         Raises:
-            KubeError: it could not be read or deleted.
+            KubeError: it could not be read or deleted, or is not gone yet: KEDA has a finalizer.
         """
         if engine not in KINDS:
             return
         self.forget(resource.key)
         target = self._target(resource, engine)
-        with contextlib.suppress(GoneError, ConflictError):
+        with contextlib.suppress(GoneError):
             meta = (await self.api.get(target))["metadata"]
             owners = [each.get("uid") for each in meta.get("ownerReferences") or ()]
-            if resource.uid in owners and "deletionTimestamp" not in meta:
+            if resource.uid not in owners:
+                return
+            if "deletionTimestamp" not in meta:
                 await self.api.delete(target, meta["uid"], meta["resourceVersion"])
+                meta = (await self.api.get(target))["metadata"]
+            finalizers = ", ".join(meta.get("finalizers") or ()) or "none"
+            raise ConflictError(f"{target.path} is being deleted (finalizers: {finalizers})")
 
     def forget(self, key: FleetKey) -> None:
         """The fleet is gone, or has no scaler any more."""
