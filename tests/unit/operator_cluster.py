@@ -14,6 +14,7 @@ from mediafleet_common.probes.polling import NoLoad
 from mediafleet_operator.core.model import FleetKey, History, Reading
 from mediafleet_operator.handlers.autoscaling import Autoscaler
 from mediafleet_operator.handlers.demanding import DemandPoller, Silence
+from mediafleet_operator.handlers.keeping import Keeper
 from mediafleet_operator.handlers.probing import Prober, Subject
 from mediafleet_operator.handlers.queueing import KeyedQueue
 from mediafleet_operator.handlers.scale_counting import ScaleCounts
@@ -110,8 +111,10 @@ class Cluster:
             self.snapshots,
             self.queue,
             applier,
-            Children(api, product),
-            Heads(api, product, self.ask_head, lambda: self.now),
+            Keeper(
+                Children(api, product),
+                Heads(api, product, self.ask_head, lambda: self.now),
+            ),
             StatusWriter(api),
             EventWriter(api, "test"),
             cast("Prober", self.prober),

@@ -22,6 +22,7 @@ from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.handlers import metrics
 from mediafleet_operator.handlers.autoscaling import Autoscaler
 from mediafleet_operator.handlers.demanding import DemandPoller, ask
+from mediafleet_operator.handlers.keeping import Keeper
 from mediafleet_operator.handlers.listening import Listener
 from mediafleet_operator.handlers.probing import Prober
 from mediafleet_operator.handlers.queueing import KeyedQueue
@@ -149,8 +150,10 @@ async def _lead(
             snapshots,
             queue,
             applier,
-            Children(api, settings.product),
-            Heads(api, settings.product, partial(poll, session), time.time),
+            Keeper(
+                Children(api, settings.product),
+                Heads(api, settings.product, partial(poll, session), time.time),
+            ),
             StatusWriter(api),
             EventWriter(api, identity()),
             prober,

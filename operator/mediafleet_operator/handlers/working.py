@@ -16,15 +16,15 @@ from mediafleet_operator.core import drains, remembering
 from mediafleet_operator.core.actions import Action, Create
 from mediafleet_operator.core.model import FleetKey, Memory, Observation
 from mediafleet_operator.core.planning import Plan, plan
-from mediafleet_operator.core.reporting import listed, report
+from mediafleet_operator.core.reporting import report
 from mediafleet_operator.core.telling import tell
 from mediafleet_operator.handlers import counting, metrics
 from mediafleet_operator.handlers.autoscaling import Autoscaler
+from mediafleet_operator.handlers.keeping import Keeper
 from mediafleet_operator.handlers.probing import Prober, subject
 from mediafleet_operator.handlers.queueing import KeyedQueue
 from mediafleet_operator.kube import digesting
 from mediafleet_operator.kube.applying import Applier, Outcome
-from mediafleet_operator.kube.children import Children
 from mediafleet_operator.kube.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -32,10 +32,8 @@ from mediafleet_operator.kube.errors import (
     KubeError,
     RefusedError,
 )
-from mediafleet_operator.kube.heading import Heads
 from mediafleet_operator.kube.reporting import EventWriter, StatusWriter
 from mediafleet_operator.kube.snapshots import Snapshots
-from mediafleet_operator.manifests.overlay import InvalidTemplateError
 from mediafleet_operator.manifests.pods import problem
 from mediafleet_operator.manifests.resource import Resource, template_hash
 
@@ -45,8 +43,6 @@ PASSES: Final = 3
 NEXT_ROUND_SECONDS: Final = 0.1
 FIRST_LOADS_SECONDS: Final = 1.2
 """A little more than a probe may take."""
-REFUSED_SECONDS: Final = 10.0
-"""After a Service, a claim or the like was refused."""
 RETRY_SECONDS: Final = 1.0
 """After a write that failed for no fault of the plan's."""
 
@@ -58,8 +54,7 @@ class Worker:
     snapshots: Snapshots
     queue: KeyedQueue[FleetKey]
     applier: Applier
-    children: Children
-    heads: Heads
+    keeper: Keeper
     statuses: StatusWriter
     events: EventWriter
     prober: Prober
@@ -124,27 +119,19 @@ class Worker:
         if planned.look_again_seconds is not None:
             self.queue.add_after(key, planned.look_again_seconds)
         await self._report(resource, observation, planned, done)
-        await self._keep_children(resource, planned)
+        await self._keep_parts(resource, planned)
 
-    async def _keep_children(self, resource: Resource, planned: Plan) -> None:
-        services = list(self.snapshots.services.get(resource.key, {}).values())
-        why = None
-        try:
-            wish = await self.heads.wish(resource, listed(planned))
-            if wish is not None and wish.look_again_seconds is not None:
-                self.queue.add_after(resource.key, wish.look_again_seconds)
-            head = wish.manifests if wish else None
-            await self.children.keep(resource, planned.slots_in_use, services, head)
-        except (RefusedError, InvalidTemplateError) as error:
-            word = error.word if isinstance(error, RefusedError) else "invalid"
-            metrics.reconcile_errors.labels(KIND_LABELS[resource.key.kind], word).inc()
-            why = str(error)
-            self.queue.add_after(resource.key, REFUSED_SECONDS)
+    async def _keep_parts(self, resource: Resource, planned: Plan) -> None:
+        key = resource.key
+        services = list(self.snapshots.services.get(key, {}).values())
+        kept = await self.keeper.keep(resource, planned, services)
+        if kept.look_again_seconds is not None:
+            self.queue.add_after(key, kept.look_again_seconds)
         memory = self._memory(resource)
-        if memory.unmade != why:
-            memory = remembering.unmade(memory, why)
-            self._memories[resource.key] = (template_hash(resource.spec), memory)
-            self.queue.add_after(resource.key, NEXT_ROUND_SECONDS)
+        if memory.unmade != kept.refused:
+            memory = remembering.unmade(memory, kept.refused)
+            self._memories[key] = (template_hash(resource.spec), memory)
+            self.queue.add_after(key, NEXT_ROUND_SECONDS)
 
     def _too_early(self, resource: Resource) -> bool:
         """Whether to wait for the first word of the pods' load.
@@ -267,8 +254,7 @@ class Worker:
         self._problems.pop(key, None)
         self.autoscaler.forget(key)
         self._ended.pop(key, None)
-        self.children.forget(key)
-        self.heads.forget(key)
+        self.keeper.forget(key)
         self.statuses.forget(key)
         self.events.forget(key)
         counting.forget(key)
