@@ -74,10 +74,10 @@ drift: $(STAMP) ## What is generated is in step with what it is generated from
 ##
 .PHONY: test
 test: $(STAMP) ## Every tier this machine can run (STRICT=1: a tier it cannot run is a failure)
-	$(PY) tests/run.py $(if $(STRICT),--strict) $(or $(TIERS),unit contract real cluster proofs)
+	$(PY) tests/run.py $(if $(STRICT),--strict) $(or $(TIERS),unit contract real cluster proofs keda)
 
-.PHONY: test-unit test-contract test-real test-cluster test-proofs
-test-unit test-contract test-real test-cluster test-proofs: $(STAMP) ## One tier alone
+.PHONY: test-unit test-contract test-real test-cluster test-proofs test-keda
+test-unit test-contract test-real test-cluster test-proofs test-keda: $(STAMP) ## One tier alone
 	$(PY) tests/run.py $(if $(STRICT),--strict) $(@:test-%=%) -- $(ARGS)
 
 .PHONY: faults
