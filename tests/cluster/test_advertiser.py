@@ -10,6 +10,8 @@ import pytest
 from tests.cluster.operating import Operator, operating
 from tests.cluster.watching.fleets import orchestrator_pool
 
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_scheduler.directory.objects import PoolFacts, pod_facts, pool_view
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 from mediafleet_testbed.workspace import Workspace
@@ -66,3 +68,28 @@ async def test_what_the_advertiser_finds_is_on_the_resource_and_the_operator_lea
         HeadReady=("True", "NotUsed"),
         Ready=("True", "AsWanted"),
     )
+
+
+@pytest.fixture
+def region(node: Node) -> Iterator[str]:
+    """A region that the node is in."""
+    label = "topology.kubernetes.io/region"
+    node.kubectl("label", "node", "--all", f"{label}=here", "--overwrite")
+    yield "here"
+    node.kubectl("label", "node", "--all", f"{label}-")
+
+
+async def test_kubernetes_copies_a_nodes_region_to_the_pods_where_we_read_it(
+    region: str, operator: Operator, workspace: Workspace
+) -> None:
+    workspace.apply(orchestrator_pool("orch", 1, advertise={"replicas": 0}))
+
+    async def scheduled() -> list[dict[str, Any]]:
+        pods = workspace.pods("mediafleet.dev/fleet=orch")
+        return [pod for pod in pods if pod["spec"].get("nodeName")]
+
+    (pod,) = await until("a pod on the node", scheduled, lambda pods: len(pods) == 1, SECONDS)
+    spec = OrchestratorPoolSpec()
+    facts = PoolFacts(workspace.name, "orch", "uid", deleting=False, spec=spec)
+    (seen,) = pool_view(workspace.name, "orch", facts, [pod_facts(pod)], None, 0.0).nodes
+    assert seen.region == region
