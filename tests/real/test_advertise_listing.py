@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,24 @@ async def test_where_nothing_is_asked_a_node_is_listed_unseen(path: Path) -> Non
     write(path, entry("a", unseen), probe="none")
     async with desk(path) as one:
         await one.lists(unseen)
+
+
+async def test_nobody_is_unlisted_for_a_moment_when_nodes_are_asked_elsewhere(path: Path) -> None:
+    async with nodes(2) as (a, b):
+        two = [entry("a", a, pod_url=a.url), entry("b", b, pod_url=b.url)]
+        write(path, *two, probe="none")
+        async with desk(path) as one:
+            told: set[tuple[str, ...]] = set()
+
+            async def is_taken(price: int) -> bool:
+                info = await one.info()
+                told.add(tuple(info.nodes))
+                return info.price_info.price_per_unit == price
+
+            for price, probe in enumerate(("address", "none", "pod", "address"), start=1):
+                one.write(*two, probe=probe, price_per_unit=price)
+                await until(partial(is_taken, price))
+            assert told == {(a.url, b.url)}
 
 
 async def test_a_node_without_metrics_says_itself_that_it_is_full(path: Path) -> None:

@@ -66,6 +66,8 @@ class Board:
         self._view: PoolView | None = None
         self._notice: Notice | None = None
         self._ready = asyncio.Event()
+        self._whole = False
+        """Whether every node was asked since nobody was: an empty list would else be told."""
         self._due: asyncio.TimerHandle | None = None
         self._complained: set[NodeKey] = set()
         self._timed: set[NodeKey] = set()
@@ -111,6 +113,8 @@ class Board:
 
     def take(self, view: PoolView) -> None:
         """Make the list anew from another view; a node that drains is off it on return."""
+        if self._view is not None and self._view.advertise.probe is not view.advertise.probe:
+            self._whole = False
         self._view = view
         outside, inside = to_ask(view)
         self._outside.follow(outside)
@@ -131,8 +135,9 @@ class Board:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        if self._view is None or not (self._ready.is_set() or self._all_asked()):
+        if self._view is None or not (self._whole or self._all_asked()):
             return
+        self._whole = True
         health = self._health()
         full = {key for key, room in self._loads.rooms.items() if room.full}
         full |= {key for key, each in health.items() if each.full}
