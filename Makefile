@@ -80,10 +80,12 @@ test: $(STAMP) ## Every tier this machine can run (STRICT=1: a tier it cannot ru
 test-unit test-contract test-real test-cluster test-proofs test-keda: $(STAMP) ## One tier alone
 	$(PY) tests/run.py $(if $(STRICT),--strict) $(@:test-%=%) -- $(ARGS)
 
+EGRESS_FAULTS := $(patsubst %,tests/real/test_egress_%.py,desks redis_faults faults each_message)
+
 .PHONY: faults
 faults: $(STAMP) ## Longer: 100 kills of a desk, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
-		$(PY) -m pytest tests/real/test_egress_desks.py tests/real/test_egress_redis_faults.py $(ARGS)
+		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest --timeout=1800 $(EGRESS_FAULTS) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/cluster/test_kills.py tests/cluster/test_no_busy_pod_deleted.py $(ARGS)
 

@@ -14,6 +14,7 @@ from typing import Final
 BENCHES: Final = {
     "egress_latency": "StartEgress through the desk, beside upstream's auction",
     "egress_queue": "what full fleets cost: refusals, waiting for a pod, rooms that share",
+    "egress_throughput": "StartEgress a second through two desks, and how much a desk adds",
     "advertise": "GetOrchestrator calls a second, and how soon a file's change is listed",
     "placing": "how good the places are: bounds, foresight, late metrics",
     "autoscaling": "the engines through the same scenarios, on virtual time",

@@ -31,7 +31,7 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.bursts import quantile
-from mediafleet_testbed.crew import Crew
+from mediafleet_testbed.crew import Crew, Member
 from mediafleet_testbed.real import redis_server
 from mediafleet_testbed.standins.egress_rules import Admission
 from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
@@ -58,10 +58,12 @@ class Figure:
     """Of the desk, for all calls."""
 
 
-async def pods(url: str, count: int, upstream: bool) -> None:
+async def pods(url: str, count: int, upstream: bool, start_seconds: float) -> None:
     """Be `count` stand-in pods, until this process is ended."""
     client = redis.Redis.from_url(url)
-    conduct = Conduct(job_seconds=0.0, start_seconds=0.0, upstream=upstream, io=Io.PUBLISH)
+    conduct = Conduct(
+        job_seconds=0.0, start_seconds=start_seconds, upstream=upstream, io=Io.PUBLISH
+    )
     with contextlib.redirect_stdout(None):
         async with AsyncExitStack() as stack:
             for number in range(count):
@@ -73,11 +75,14 @@ async def pods(url: str, count: int, upstream: bool) -> None:
 
 
 @asynccontextmanager
-async def fleet(crew: Crew, url: str, count: int, upstream: bool) -> AsyncIterator[None]:
+async def fleet(
+    crew: Crew, url: str, count: int, upstream: bool, start_seconds: float = 0.0
+) -> AsyncIterator[None]:
     """Pods in a process of their own."""
     kind = "upstream" if upstream else "own-topic"
-    arguments = ("pods", url, str(count), kind)
-    member = await crew.python(f"pods-{count}-{kind}", "bench.egress_latency", *arguments)
+    arguments = ("pods", url, str(count), kind, str(start_seconds))
+    name = f"pods-{count}-{kind}-{start_seconds}"
+    member = await crew.python(name, "bench.egress_latency", *arguments)
     await crew.says(member, "pods ready", 60)
     yield
     await crew.dismiss(member)
@@ -99,21 +104,25 @@ async def measure(client: Client, calls: int) -> tuple[list[float], int]:
     return seconds, calls - len(seconds)
 
 
+async def start_desk(
+    crew: Crew, folder: Path, url: str, count: int, name: str, cpus: float = CPUS
+) -> Member:
+    """A desk for so many pods."""
+    workers = [{"name": f"pod-{n}", "cluster_id": f"pod-{n}", "cpu": cpus} for n in range(count)]
+    file = folder / f"workers-{count}.yaml"
+    fleets = [{"name": "bench", "placement": {"mode": "spread"}, "workers": workers}]
+    file.write_text(yaml.safe_dump({"fleets": fleets}))
+    options = ("--redis", url, "--workers", str(file), "--http", "127.0.0.1:0")
+    desk = await crew.python(name, "mediafleet.main", "egress", *options)
+    await crew.says(desk, "ready", 60)
+    return desk
+
+
 async def through_desk(
     crew: Crew, folder: Path, url: str, client: Client, count: int, calls: int
 ) -> Figure:
     """Calls that the desk places."""
-    workers = [{"name": f"pod-{n}", "cluster_id": f"pod-{n}", "cpu": CPUS} for n in range(count)]
-    placement = {"mode": "spread"}
-    file = folder / f"workers-{count}.yaml"
-    fleets = [{"name": "bench", "placement": placement, "workers": workers}]
-    file.write_text(yaml.safe_dump({"fleets": fleets}))
-    desk = await crew.python(
-        f"desk-{count}",
-        "mediafleet.main",
-        *("egress", "--redis", url, "--workers", str(file), "--http", "127.0.0.1:0"),
-    )
-    await crew.says(desk, "ready", 60)
+    desk = await start_desk(crew, folder, url, count, f"desk-{count}")
     await measure(client, WARM_UP_CALLS)
     before = cpu_seconds(desk.process.pid)
     seconds, failed = await measure(client, calls)
@@ -191,6 +200,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["pods"]:
-        uvloop.run(pods(sys.argv[2], int(sys.argv[3]), sys.argv[4] == "upstream"))
+        url, count, kind, start = sys.argv[2:6]
+        uvloop.run(pods(url, int(count), kind == "upstream", float(start)))
     else:
         main()

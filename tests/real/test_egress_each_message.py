@@ -7,14 +7,14 @@ import itertools
 import os
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
 import pytest
 import redis.asyncio as redis
 from prometheus_client import CollectorRegistry
-from tests.real.scene import Scene, eventually, fleet, scene, track
-from tests.real.test_egress_faults import SHORT, TENTH
+from tests.real.scene import IMPATIENT, Scene, eventually, fleet, scene, track
 
 from mediafleet_scheduler.directory.views import EgressView
 from mediafleet_scheduler.egress.metrics import EgressMetrics
@@ -25,11 +25,25 @@ PODS: Final = ("pod-0", "pod-1")
 DESKS: Final = 2
 MESSAGES: Final = 11
 """Nine of the placement with two desks, two by which the pod tells livekit-server of the job."""
-AT_A_TIME: Final = 20
-PAIRS: Final = int(os.environ.get("MEDIAFLEET_PAIRS", "60"))
+AT_A_TIME: Final = 12
+PAIRS: Final = int(os.environ.get("MEDIAFLEET_PAIRS", "40"))
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 0)
-LATE_SECONDS: Final = (0.15, 1.2)
-"""All times of the client are divided by ten: these stand for 1.5 s and 12 s."""
+QUARTER: Final = 0.25
+"""All times of the client and of the desks, divided by four."""
+SHORT: Final = replace(
+    IMPATIENT,
+    bid_wait_seconds=0.25,
+    patient_bid_wait_seconds=0.5,
+    list_wait_seconds=0.25,
+    forward_seconds=2.0,
+    least_forward_seconds=0.1,
+    grant_margin_seconds=0.5,
+    leave_alone_seconds=0.5,
+    answer_margin_seconds=0.1,
+    close_seconds=0.0,
+)
+LATE_SECONDS: Final = (0.4, 3.0)
+"""These stand for 1.6 s and 12 s."""
 
 _ledgers = itertools.count(100)
 
@@ -95,7 +109,7 @@ async def place(commands: redis.Redis, fates: Mapping[int, Fate]) -> int:
             await stage.stack.enter_async_context(desk(stage, bus, ledger))
         bus.meddles = True
         request = track()
-        failure = await stage.call(request, TENTH)
+        failure = await stage.call(request, QUARTER)
         assert failure is None, f"{fates}: {failure}"
         assert stage.started == [request.egress_id], f"{fates}: {stage.started}"
 
@@ -106,7 +120,7 @@ async def place(commands: redis.Redis, fates: Mapping[int, Fate]) -> int:
         await eventually(noted)
         # Whoever asks again joins it, also once all that was late has come.
         await asyncio.sleep(max(LATE_SECONDS) if Fate.VERY_LATE in fates.values() else 0)
-        assert await stage.call(request, TENTH) is None, f"{fates}"
+        assert await stage.call(request, QUARTER) is None, f"{fates}"
         assert stage.started == [request.egress_id], f"{fates}: {stage.started}"
     return bus.published
 

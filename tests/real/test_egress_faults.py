@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 from dataclasses import replace
 
 import pytest
 import redis.asyncio as redis
-from tests.real.scene import IMPATIENT, fleet, scene, track
+from tests.real.scene import IMPATIENT, Scene, fleet, scene, track
 
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.directory.views import EgressView
 from mediafleet_scheduler.psrpc.bus import Faults, FaultyBus, MemoryBus
+from mediafleet_scheduler.psrpc.errors import PsrpcError
 
 NAMES = tuple(f"pod-{n}" for n in range(5))
-REQUESTS = 100
-CPUS = 24.0
+REQUESTS = int(os.environ.get("MEDIAFLEET_REQUESTS", "100"))
+CPUS = max(24.0, 0.24 * REQUESTS)
 FAULTS = Faults(lose=0.05, duplicate=0.05, delay=0.3, max_delay_seconds=0.05)
+LATE = Faults(delay=0.03, max_delay_seconds=1.2)
+"""For the client, whose times are divided by ten, as if it were 12 s."""
 TENTH = 0.1
 """All times of the client, divided by ten."""
 SHORT = replace(
@@ -33,20 +37,26 @@ SHORT = replace(
 )
 
 
+async def later(stage: Scene, number: int) -> PsrpcError | None:
+    """One of many requests that come one after the other."""
+    await asyncio.sleep(number * 0.02)
+    return await stage.call(track(), TENTH)
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_no_request_is_started_twice_on_a_bad_bus(commands: redis.Redis, seed: int) -> None:
-    bus = FaultyBus(MemoryBus(), FAULTS, seed)
+    bus = FaultyBus(FaultyBus(MemoryBus(), FAULTS, seed), LATE, seed)
     async with scene(bus, commands) as stage:
         for name in NAMES:
             await stage.standin(name, start_seconds=0.02, cpus=CPUS)
         stage.directory.publish(EgressView((fleet(*NAMES, cpus=CPUS),)))
-        async with stage.desk(SHORT):
-            failures = await asyncio.gather(*(stage.call(track(), TENTH) for _ in range(REQUESTS)))
+        async with stage.desk(SHORT), stage.desk(SHORT):
+            failures = await asyncio.gather(*(later(stage, n) for n in range(REQUESTS)))
         started = stage.started
     assert len(started) == len(set(started)), "an id was started twice"
-    succeeded = failures.count(None)
-    assert succeeded >= 0.95 * REQUESTS
-    assert len(started) >= succeeded
+    assert len(started) >= failures.count(None)
+    # A client that is never heard, or never hears, in all of its three attempts is rare.
+    assert len(started) >= 0.99 * REQUESTS - 3
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -65,7 +75,7 @@ async def test_whatever_desks_that_die_left_behind_one_that_lives_sets_right(
                     async with asyncio.timeout(chance.uniform(0.05, 0.5)):
                         await over.wait()
 
-    async def later(number: int, request: StartEgressRequest) -> None:
+    async def come(number: int, request: StartEgressRequest) -> None:
         await asyncio.sleep(number * 0.02)
         await stage.call(request, TENTH)
 
@@ -74,7 +84,7 @@ async def test_whatever_desks_that_die_left_behind_one_that_lives_sets_right(
             await stage.standin(name, start_seconds=0.02, cpus=CPUS)
         stage.directory.publish(EgressView((fleet(*NAMES, cpus=CPUS),)))
         running = asyncio.create_task(desks())
-        await asyncio.gather(*(later(number, each) for number, each in enumerate(requests)))
+        await asyncio.gather(*(come(number, each) for number, each in enumerate(requests)))
         over.set()
         await running
         assert len(stage.started) == len(set(stage.started)), "an id was started twice"
