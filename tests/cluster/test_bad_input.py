@@ -215,5 +215,10 @@ async def test_a_node_url_that_does_not_parse_is_left_out_and_said(product: Prod
                 {"spec": {"address": {"type": "pod_ip", "template": None}}},
             )
             await until("both are listed", lister.ask, lambda seen: len(seen or ()) == 2)
-        assert "AddressKnown" in said(await scene.status(Kind.ORCHESTRATOR_POOL, "orch"))[0]
+        await until(
+            "the status says that all is well",
+            lambda: scene.status(Kind.ORCHESTRATOR_POOL, "orch"),
+            lambda status: any("AddressKnown" in each for each in said(status)),
+            seconds=20,
+        )
         assert complaints.restarts(scene) == {}
