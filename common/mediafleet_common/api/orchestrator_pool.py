@@ -165,11 +165,9 @@ else) or url (see loadUrl)."""
         """Seconds between unlisting a node and the first idle reading that counts."""
         if self.drain.settle:
             return seconds(self.drain.settle)
-        return (
-            BATCH_AI_SETTLE_SECONDS
-            if self.load is LoadSource.DOCKER_AI
-            else LIVE_VIDEO_SETTLE_SECONDS
-        )
+        # What a node of another load serves is not known: the longer one is safe for all.
+        live_video = self.load is LoadSource.TRANSCODE
+        return LIVE_VIDEO_SETTLE_SECONDS if live_video else BATCH_AI_SETTLE_SECONDS
 
 
 class OrchestratorPoolStatus(FleetStatus):

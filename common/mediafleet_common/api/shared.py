@@ -27,7 +27,7 @@ class Drain(Model):
 
     settle: Duration | None = None
     """How long work already on its way may still arrive before an idle reading counts. Default: \
-5s for egress; for orchestrators 7m, or 11m with load docker-ai, since gateways keep nodes they \
+5s for egress; for orchestrators 7m with load transcode, else 11m, since gateways keep nodes they \
 know."""
     timeout: Duration = "1h"
     """How long a busy pod is waited for before onTimeout applies."""
