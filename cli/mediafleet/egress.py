@@ -148,9 +148,10 @@ def egress(
             scaler=chosen,
         )
         if kube:
+            from mediafleet_scheduler.directory.kube_conditions import tell_mode
             from mediafleet_scheduler.directory.kube_events import post
 
-            options = replace(options, tell=post)
+            options = replace(options, tell=post, tell_mode=tell_mode)
         await serve(options, directory, stop, on_ready)
 
     raise typer.Exit(run(main))

@@ -19,6 +19,7 @@ from mediafleet_scheduler.core.affinity import (
     PendingBids,
     bid,
     free_fraction,
+    knows_mode,
     select,
 )
 
@@ -126,6 +127,22 @@ def test_each_pending_bid_is_dropped_exactly_once(steps: list[tuple[str, float]]
             bids, consumed = bids.consumed(now), consumed + min(1, there)
         assert made == consumed + forgotten + bids.count(now)
     assert bids.count(now + PENDING_SECONDS) == 0
+
+
+MODES = {
+    # bids, mode -> whether they know it
+    "idle pods of a stock build": ([0.5, 0.5], Mode.SPREAD, False),
+    "a busy one among others": ([0.99931, 1.0], Mode.TYPE_AWARE, False),
+    "patched ones": ([0.99931, 0.61202], Mode.SPREAD, True),
+    "in pack they bid the same": ([0.5], Mode.PACK, None),
+    "nobody bids": ([], Mode.SPREAD, None),
+    "nobody has anything free": ([0.0, CANNOT], Mode.SPREAD, None),
+}
+
+
+@pytest.mark.parametrize(("bids", "mode", "wanted"), MODES.values(), ids=MODES)
+def test_whether_pods_know_their_mode(bids: list[float], mode: Mode, wanted: bool | None) -> None:
+    assert knows_mode(bids, mode) is wanted
 
 
 CHOICES = {

@@ -12,12 +12,14 @@ from mediafleet.egress_config import merge, ours
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, RedisSpec
 from mediafleet_common.api.files import WorkersFile
 from mediafleet_common.api.names import Annotation, Condition, Kind, Reason
+from mediafleet_common.api.shared import ConditionStatus, FleetStatus
 from mediafleet_operator.core.break_glass import CannotBreakGlassError, switches
 from mediafleet_operator.core.conditions import conditions
 from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.core.planning import plan
 from mediafleet_operator.manifests.egress import settings
 from mediafleet_operator.manifests.resource import Resource, engine_conflict, template_hash
+from mediafleet_scheduler.directory import kube_conditions
 from mediafleet_scheduler.directory.objects import egress_view, fleet_facts
 
 REDIS = {"address": "redis:6379"}
@@ -79,7 +81,9 @@ def test_no_desk_serves_such_a_fleet() -> None:
         fleet_facts({**raw(name, placement={"engine": engine}), "kind": "EgressFleet"})
         for name, engine in (("a", "native"), ("b", "scheduler"))
     ]
-    assert [each.name for each in egress_view(fleets, ()).fleets] == ["b"]
+    view = egress_view(fleets, ())
+    assert [each.name for each in view.fleets] == ["b"]
+    assert [each.name for each in view.native] == ["a"]
     with pytest.raises(ValueError, match="fleet a: no desk serves engine native; leave it out"):
         WorkersFile.model_validate({"fleets": [{"name": "a", "placement": {"engine": "native"}}]})
 
@@ -130,6 +134,37 @@ def test_a_refused_fleet_makes_no_pods_and_says_why() -> None:
     template = said[Condition.TEMPLATE_VALID]
     assert (template.status, template.reason) == ("False", Reason.ENGINE_CONFLICT)
     assert said[Condition.READY].reason == Reason.ENGINE_CONFLICT
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_what_a_desk_said_of_the_mode_goes_with_the_engine(native: bool) -> None:
+    said = ConditionStatus(
+        type=Condition.MODE_UNSUPPORTED.value,
+        status="True",
+        last_transition_time="2026-01-01T00:00:00Z",
+        reason=Reason.MODE_IGNORED.value,
+    )
+    observation = observe(fleet(1, native=native), [pod(0)], {0: 0})
+    kept = conditions(observation, plan(observation), FleetStatus(conditions=[said]))
+    assert (said in kept) is native
+
+
+async def test_the_desk_writes_the_condition_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[Any] = []
+
+    async def apply_status(collection: Any, *rest: Any) -> None:
+        written.append(rest)
+
+    monkeypatch.setattr(kube_conditions, "apply_status", apply_status)
+    of = egress_view([fleet_facts(raw("a", placement={"engine": "native"}))], ()).native[0]
+    await kube_conditions.tell_mode(of, known=False)
+    ((namespace, name, manager, body),) = written
+    assert (namespace, name, manager) == ("live", "a", "mediafleet-egress")
+    assert list(body["status"]) == ["conditions"]
+    (condition,) = body["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("ModeUnsupported", "True")
 
 
 def merged(into: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# Condition ModeUnsupported of fleets with engine native.
+- apiGroups: [mediafleet.dev]
+  resources: [egressfleets/status]
+  verbs: [patch]
 # Of recordings that were lost with their pod.
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -56,6 +56,9 @@ def conditions(
         )
     # What others say of the fleet (the desks, an autoscaler) is theirs to change.
     ours = {name.value for name in _FINDERS}
+    if not observation.fleet.native:
+        # The desk that said it looks at the fleet no more.
+        ours.add(Condition.MODE_UNSUPPORTED.value)
     return result + [each for each in known.values() if each.type not in ours]
 
 

@@ -46,6 +46,8 @@ class FleetSpec:
     deleting: bool = False
     template_problem: str | None = None
     """Why no pod can be made from the template; `None` when one can."""
+    native: bool = False
+    """Whether it does without a desk."""
     engine_conflict: str | None = None
     """Why no pod may be made beside other fleets; `None` when one may."""
     strategy: Strategy = Strategy.SURGE

@@ -94,6 +94,7 @@ def fleet_spec(
         paused=spec.paused,
         deleting=resource.deleting,
         template_problem=template_problem,
+        native=is_native(resource),
         engine_conflict=conflict,
         strategy=spec.update.strategy,
         max_surge=spec.update.max_surge,

@@ -12,7 +12,7 @@ livekit/psrpc pkg/client/rpc.go (selectServer); livekit/protocol rpc/egress_clie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,6 +86,18 @@ def bid(
     else:
         score = free_fraction(pod, track_cores)
     return max(0.0, score - jitter * JITTER)
+
+
+def knows_mode(bids: Iterable[float], mode: Mode) -> bool | None:
+    """Whether pods bid for a track as `affinity_mode` says; `None`: that is not to be told.
+
+    The patch takes a random part off each bid. A bid of exactly 0.5 or 1.0 is of a build that does
+    not know the setting. In `pack` both bid the same.
+    """
+    told = [each for each in bids if each > 0]
+    if mode is Mode.PACK or not told:
+        return None
+    return not any(each in (IDLE, BUSY) for each in told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,8 @@ class EgressView:
     """All fleets a desk serves, by key."""
 
     fleets: tuple[Fleet, ...]
+    native: tuple[Fleet, ...] = ()
+    """Those with engine native, which no desk serves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,12 +164,14 @@ def egress_view(fleets: Iterable[FleetFacts], pods: Iterable[PodFacts]) -> Egres
     by_fleet: dict[tuple[str, str], list[PodFacts]] = {}
     for pod in pods:
         by_fleet.setdefault((pod.namespace, pod.fleet), []).append(pod)
+    views = [
+        _fleet(fleet, by_fleet.get((fleet.namespace, fleet.name), ()))
+        for fleet in sorted(fleets, key=lambda fleet: (fleet.namespace, fleet.name))
+        if not fleet.deleting
+    ]
     return EgressView(
-        tuple(
-            _fleet(fleet, by_fleet.get((fleet.namespace, fleet.name), ()))
-            for fleet in sorted(fleets, key=lambda fleet: (fleet.namespace, fleet.name))
-            if not fleet.deleting and fleet.spec.placement.engine is PlacementEngine.SCHEDULER
-        )
+        tuple(each for each in views if each.placement.engine is PlacementEngine.SCHEDULER),
+        tuple(each for each in views if each.placement.engine is PlacementEngine.NATIVE),
     )
 
 

@@ -30,6 +30,7 @@ from mediafleet_scheduler.egress.demanding import Demands
 from mediafleet_scheduler.egress.explaining import costs_route, explain_route
 from mediafleet_scheduler.egress.losing import Tell, tell_nobody
 from mediafleet_scheduler.egress.metrics import EgressMetrics
+from mediafleet_scheduler.egress.natives import NativeFleets, TellMode, tell_no_mode
 from mediafleet_scheduler.egress.redis_block import read_block
 from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.scaler.outlook import Outlook
@@ -54,6 +55,8 @@ class Options:
     access: Mapping[str, Access] = field(default_factory=dict)
     """What Redises that fleets name ask for, by address."""
     settings: Settings = field(default_factory=Settings)
+    tell_mode: TellMode = tell_no_mode
+    """Told whether the pods of a fleet with engine native know their mode."""
     scaler: ScalerOptions | None = None
     """`None`: KEDA is not answered."""
     tell: Tell = tell_nobody
@@ -130,6 +133,8 @@ async def serve(
 
     async with AsyncExitStack() as stack:
         outlook = Outlook(Demands(directory, branches).read)
+        natives = NativeFleets(options.connections, options.tell_mode, options.settings)
+        await stack.enter_async_context(natives)
         routes = [demand_route(outlook), explain_route(branches), costs_route(branches)]
         http = HttpServer(options.http, ready, routes=routes, registry=registry)
         await stack.enter_async_context(http)
@@ -143,6 +148,7 @@ async def serve(
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(directory.run())
                 telling = tasks.create_task(_tell(options, directory, branches, ports, on_ready))
+                directory.subscribe(natives.follow)
                 await stop.wait()
                 following.cancel()
                 telling.cancel()

@@ -65,5 +65,7 @@ class Settings:
     list_wait_seconds: float = 1.0
     patience: Patience = field(default_factory=Patience)
     """Before a job that no pod lists is given up."""
+    look_at_bids_seconds: float = 60.0
+    """How often the pods of fleets with engine native are asked what they would bid."""
     close_seconds: float = 5.0
     """A desk that is stopped gives the starts under way so long; the next desk does the rest."""
