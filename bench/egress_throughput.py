@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.psrpc.client import ACCEPT_FIRST, UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.bursts import quantile
@@ -78,7 +78,7 @@ def calls(client: Client, pods: int | None) -> Call:
                 request.SerializeToString(),
                 topic,
                 timeout_seconds=10,
-                selection=UPSTREAM_START_EGRESS,
+                selection=ACCEPT_FIRST if turns else UPSTREAM_START_EGRESS,
             )
         except PsrpcError:
             return False
