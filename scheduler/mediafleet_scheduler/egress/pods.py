@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import Mode, RequestType
@@ -13,7 +14,7 @@ from mediafleet_scheduler.core.explaining import Seen
 from mediafleet_scheduler.core.ledger import Account, Ledger, Pod
 from mediafleet_scheduler.core.placement import WorkerView, page_cores, spare_for_pages
 from mediafleet_scheduler.core.quarantine import room_to_spare
-from mediafleet_scheduler.core.resources import rules_of
+from mediafleet_scheduler.core.resources import need_of, rules_of
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.egress.costs import Costs
 from mediafleet_scheduler.egress.trusting import Trust
@@ -93,7 +94,10 @@ class Pods:
         if known is None:
             return False
         pod = self._seen(*known, now, self._complete())
-        return room_to_spare(pod.jobs - 1, pod.free_cores, job.cores, pod.known)
+        another = need_of(job.kind, known[0].placement, job.cores)
+        spare = room_to_spare(pod.jobs - 1, pod.free_cores, job.cores, pod.known)
+        # How many jobs of a type it may have is our rule, of which the pod knows nothing.
+        return spare and replace(pod.rest, of_type={}).fits(another)
 
     def _serving(self) -> set[str]:
         return {uid for uid, (_, w) in self._by_uid.items() if w.state is not PodState.PENDING}
