@@ -43,6 +43,7 @@ QUICK: Final = Settings(
     heard_look_seconds=3600,
     stale_seconds=7200,
     list_wait_seconds=5.0,
+    info_wait_seconds=0.2,
     least_forward_seconds=0.01,
     leave_alone_seconds=0.0,
     close_seconds=0.1,
@@ -50,7 +51,11 @@ QUICK: Final = Settings(
 """Nothing happens by itself: a test says when the desk looks after its ledger, and a pod is not
 passed over because the machine is busy."""
 IMPATIENT: Final = replace(
-    QUICK, bid_wait_seconds=0.1, patient_bid_wait_seconds=0.3, list_wait_seconds=0.2
+    QUICK,
+    bid_wait_seconds=0.1,
+    patient_bid_wait_seconds=0.3,
+    list_wait_seconds=0.2,
+    info_wait_seconds=0.05,
 )
 """For pods that do not bid."""
 CLIENT_SECONDS: Final = 10.0

@@ -16,6 +16,8 @@ from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.core.rooms import room_names
 from mediafleet_scheduler.directory.views import EgressView, Fleet
+from mediafleet_scheduler.egress.ends import UPDATES
+from mediafleet_scheduler.egress.infos import CREATES
 from mediafleet_scheduler.egress.records import Record
 from mediafleet_scheduler.egress.store import Store
 from mediafleet_scheduler.egress.strangers import GRANTS
@@ -147,7 +149,8 @@ async def test_a_retry_is_told_what_livekit_server_knows_when_nothing_was_heard(
         answer: bytes = info.SerializeToString()
         return answer
 
-    async with Server(stage.bus, "IOInfo") as server, stage.desk():
+    patient = replace(QUICK, info_wait_seconds=5.0)
+    async with Server(stage.bus, "IOInfo") as server, stage.desk(patient):
         await server.register("GetEgress", tell)
         answer = await stage.start(track("EG_x"))
     assert livekit.EgressInfo.FromString(answer.payload).room_name == "from the server"
@@ -202,3 +205,44 @@ async def test_a_type_has_no_more_jobs_on_a_pod_than_its_limit(stage: Scene) -> 
         answers = await stage.burst(*(web() for _ in range(3)), *(track() for _ in range(4)))
         assert [answer.error is None for answer in answers].count(False) == 1
     assert sorted(stage.jobs.values()) in ([1, 5], [2, 4], [3, 3])
+
+
+class Deaf(MemoryBus):
+    """A bus that loses whatever goes to some channels."""
+
+    def __init__(self, *lost: str) -> None:
+        super().__init__()
+        self.lost = lost
+
+    def publish(self, channel: str, data: bytes) -> None:
+        if channel not in self.lost:
+            super().publish(channel, data)
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["heard of the start", "asked the server"])
+async def test_a_short_job_whose_answer_and_end_were_lost_is_not_started_again(
+    commands: redis.Redis, heard: bool
+) -> None:
+    bus = Deaf(UPDATES, *(() if heard else (CREATES,)))
+    over = livekit.EgressInfo(
+        egress_id="EG_x", status=livekit.EgressStatus.EGRESS_COMPLETE, ended_at=9
+    )
+
+    async def tell(request: Request) -> bytes:
+        answer: bytes = over.SerializeToString()
+        return answer
+
+    async with scene(bus, commands) as stage, Server(bus, "IOInfo") as server:
+        pod = await stage.standin("pod-0", silent=True, job_seconds=0.0)
+        if not heard:
+            await server.register("GetEgress", tell)
+        stage.directory.publish(EgressView((fleet("pod-0"),)))
+        quick = replace(QUICK, forward_seconds=0.3, least_forward_seconds=0.0)
+        async with stage.desk(replace(quick, info_wait_seconds=5.0, leave_alone_seconds=0.0)):
+            with pytest.raises(NoAnswerError):
+                await stage.start(track("EG_x"), seconds=0.3)
+            await eventually(lambda: not pod.jobs)
+            answer = await stage.start(track("EG_x"))
+        assert answer.error is None
+        assert livekit.EgressInfo.FromString(answer.payload).egress_id == "EG_x"
+    assert stage.started == ["EG_x"]

@@ -44,8 +44,17 @@ class Infos:
 
     async def of(self, egress_id: str) -> bytes:
         """What is known of a job, its pod's word first; empty when nobody knows it."""
-        if heard := self.heard(egress_id):
-            return heard
+        return self.heard(egress_id) or await self._asked(egress_id)
+
+    async def latest(self, egress_id: str) -> bytes:
+        """The same, livekit-server's word first: it knows of an end.
+
+        Both learn of a job only when a pod starts it (livekit/livekit pkg/service/egress.go calls
+        CreateEgress after the pod's answer), so whatever is known here was started.
+        """
+        return await self._asked(egress_id) or self.heard(egress_id)
+
+    async def _asked(self, egress_id: str) -> bytes:
         try:
             async with asyncio.timeout(self._wait_seconds):
                 record = await self._io.record(egress_id)

@@ -262,10 +262,16 @@ class Try:
         """Whether a job runs: its answer or `None`, and whether that is sure."""
         tools, settings = self._tools, self._tools.settings
         wait, asked_at = settings.list_wait_seconds, time.time()
-        listing = await list_active(tools.client, len(tools.pods.by_uid), wait, tools.metrics)
+        listing, told = await asyncio.gather(
+            list_active(tools.client, len(tools.pods.by_uid), wait, tools.metrics),
+            tools.infos.latest(job.egress_id),
+        )
         server_id = listing.server_of(job.egress_id)
         if server_id is not None:
             return self._started(job, server_id, b""), True
+        if told:
+            # A pod that has had it would start it once more.
+            return self._was_started(job, told), True
         if not await self._taken_over(job):
             return None, False
         job = replace(job, token=self._token)
@@ -282,6 +288,13 @@ class Try:
         # A pod that has taken no job yet is told by its bid.
         heard = heard or await tools.forwarder.bidder(self._message, job) in listing.by_server
         return None, heard
+
+    def _was_started(self, job: Job, told: bytes) -> bytes:
+        """It was started, as livekit-server was told, and no pod lists it: it may be over."""
+        if answers.ended_id(told) is None:
+            return self._started(job, self._tools.store.server_of(job.worker_uid), told)
+        self._tools.clerk.note(self._tools.store.ended(job.egress_id, Record(job, told)))
+        return told
 
     async def _taken_over(self, job: Job) -> bool:
         """Make a claim ours, so that whoever made it moves it nowhere while we ask its pod."""
