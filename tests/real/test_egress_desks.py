@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis.asyncio as redis
 from tests.real.desks import Desks, Grants, desks
-from tests.real.scene import Scene, scene, track
+from tests.real.scene import ATTEMPTS, Scene, scene, track
 
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
@@ -113,9 +113,16 @@ async def test_a_killed_desk_costs_only_what_it_was_granted_and_nothing_twice(
             dead.add(victim.server_id)
             await victim.kill()
             pair.append(await both.start(f"{victim.name.partition('-')[0]}-{kill + 1}"))
-    assert {str(failure) for failure in outcomes.values()} == {"None"}
     assert len(stage.started) == len(set(stage.started)), "an id was started twice"
-    assert set(stage.started) == outcomes.keys()
+    # With a kill every other second, a client may choose a desk that dies three times in a row.
+    unlucky = {egress_id for egress_id, failure in outcomes.items() if failure is not None}
+    print(f"{len(outcomes)} requests, {len(unlucky)} of them chose three desks that died")
+    for egress_id in unlucky:
+        servers = grants.by_egress[egress_id]
+        assert len(servers) == len(ATTEMPTS), outcomes[egress_id]
+        assert set(servers) <= dead, outcomes[egress_id]
+    assert set(stage.started) >= outcomes.keys() - unlucky
+    assert len(unlucky) <= 0.01 * len(outcomes)
     again = {egress_id for egress_id, servers in grants.by_egress.items() if len(servers) > 1}
     for egress_id in again:
         assert grants.by_egress[egress_id][0] in dead, "a desk that lived delayed a request"
