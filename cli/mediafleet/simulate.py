@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,6 +64,9 @@ def simulate(
     max_cpu_utilization: Annotated[
         float, typer.Option(min=0.05, max=1, help="As spec.placement.maxCpuUtilization.")
     ] = 0.8,
+    queue: Annotated[
+        str, typer.Option(help="As spec.placement.queue.maxWait: the desk lets requests wait.")
+    ] = "0s",
     cost: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,6 +98,7 @@ def simulate(
         cpu=cpu,
         max_cpu_utilization=max_cpu_utilization,
         costs=_costs(cost or []),
+        queue_seconds=_seconds_of(queue),
         seed=seed,
     )
     try:
@@ -106,7 +110,7 @@ def simulate(
 
     def needed(placing: Placing) -> int | None:
         def refused_with(count: int) -> int:
-            other = Setup(count, cpu, max_cpu_utilization, setup.costs, seed=seed)
+            other = replace(setup, pods=count)
             outcomes = runs[placing] if count == pods else run(jobs, other, placing)
             return sum(each.pod is None for each in outcomes)
 
@@ -121,6 +125,15 @@ def simulate(
         _print(trace, setup, rows)
     if plot is not None:
         _plot(plot, trace, setup, runs)
+
+
+def _seconds_of(queue: str) -> float:
+    from mediafleet_common.api.durations import seconds
+
+    try:
+        return seconds(queue)
+    except ValueError as error:
+        raise typer.BadParameter(f"--queue {error}") from error
 
 
 def _placings(ways: Sequence[Way]) -> list[Placing]:
@@ -160,6 +173,7 @@ def as_data(trace: str, setup: Setup, rows: Rows) -> dict[str, Any]:
         "pods": setup.pods,
         "cpu": setup.cpu,
         "max_cpu_utilization": setup.max_cpu_utilization,
+        "queue_seconds": setup.queue_seconds,
         "cpu_cost": setup.costs.model_dump(by_alias=False),
         "modes": {
             each.value: {**asdict(figures), "pods_needed": needed}

@@ -13,7 +13,9 @@ import aiohttp
 import pytest
 import redis.asyncio as redis
 from tests.real.scene import eventually, track
+from typer.testing import CliRunner
 
+from mediafleet.commands import app
 from mediafleet_common.api.demand import Demand
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.explanation import Explanation
@@ -153,6 +155,11 @@ async def test_a_running_desk_explains_where_the_next_job_would_go(running: Runn
         400,
         f"type: one of {', '.join(RequestType)}\n",
     )
+    shown = await asyncio.to_thread(CliRunner().invoke, app, ["egress", "--explain", running.url])
+    assert "rec  a track needs 0.5 CPUs" in shown.output
+    assert "spread (in force): goes to pod-" in shown.output
+    costs = await asyncio.to_thread(CliRunner().invoke, app, ["status", "--desk", running.url])
+    assert costs.output.startswith("rec  cpuCost counts")
     status, text = await running.get("/explain?type=web&mode=pack")
     assert Explanation.model_validate_json(text).fleets[0].why_not is not None
 

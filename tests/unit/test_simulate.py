@@ -119,6 +119,31 @@ def test_a_place_that_frees_in_time_is_found_by_asking_again() -> None:
     assert later.waited > 1.4
 
 
+def test_with_a_queue_a_place_that_frees_is_given_at_once_and_rooms_take_turns() -> None:
+    first = TraceJob(0.0, WEB, 3.0)
+    waiting = [
+        TraceJob(0.5, WEB, 3.0, "a"),
+        TraceJob(0.6, WEB, 3.0, "a"),
+        TraceJob(0.7, WEB, 3.0, "b"),
+    ]
+    setup = Setup(pods=1, cpu=4.0, queue_seconds=20.0)
+    outcomes = run([first, *waiting], setup, Placing.PACK)
+    begun = [each.began for each in outcomes]
+    assert [each.attempts for each in outcomes] == [1, 1, 1, 1]
+    assert begun == [pytest.approx(at, abs=0.02) for at in (0.0, 3.0, 9.0, 6.0)]
+
+
+def test_a_wait_ends_and_the_client_asks_again() -> None:
+    jobs = [TraceJob(0.0, WEB, 60.0), TraceJob(1.0, WEB, 60.0)]
+    late = run(jobs, Setup(pods=1, cpu=4.0, queue_seconds=2.0), Placing.PACK)[1]
+    assert (late.pod, late.attempts) == (None, 3)
+    assert late.gave_up is not None
+    assert 9.0 <= late.gave_up - 1.0 <= 12.1, "three waits of 2 s, and the pauses of the client"
+    auction = run(jobs, Setup(pods=1, cpu=4.0, queue_seconds=2.0), Placing.UPSTREAM)[1]
+    assert auction.gave_up is not None
+    assert auction.gave_up - 1.0 <= 9.0, "an auction has no queue"
+
+
 def test_jobs_that_use_less_than_they_cost_make_room_once_they_are_measured() -> None:
     light = [TraceJob(at / 10, TRACK, 600.0, real_cores=0.1) for at in range(6)]
     more = [TraceJob(60.0 + 20 * at, TRACK, 600.0, real_cores=0.1) for at in range(6)]

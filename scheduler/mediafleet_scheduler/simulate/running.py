@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
+from mediafleet_scheduler.core.queue import Waiting, line
 from mediafleet_scheduler.simulate.placers import Offer, Placer, placer
 from mediafleet_scheduler.simulate.pods import SimulatedPod, entry, fleet, real_cores
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
@@ -43,6 +45,8 @@ class _Asked:
     attempts: int = 1
     turned_down: int = 0
     refused_by: frozenset[str] = frozenset()
+    waited: bool = False
+    """Whether this attempt has waited for room."""
 
 
 Make = Callable[[Sequence[SimulatedPod], Setup, random.Random], Placer]
@@ -81,6 +85,9 @@ class _World:
         self._due: list[tuple[float, _First, int, Callable[[float], None]]] = []
         self._turn = itertools.count()
         self._outcomes: dict[int, Outcome] = {}
+        self._line: dict[int, tuple[_Asked, Waiting]] = {}
+        """Who waits at the desk, by number."""
+        self._turns: dict[str, float] = {}
         self._read: set[str] = set()
         """Pods whose metrics are being read."""
         self._open = len(jobs)
@@ -100,13 +107,49 @@ class _World:
 
     def _ask(self, asked: _Asked, now: float) -> None:
         offer = self._placer.offer(asked.job, now, asked.refused_by)
-        if offer.pod is None:
+        if offer.pod is not None:
+            self._claim(asked, offer, offer.pod, now)
+        elif self._may_wait(asked, offer):
+            self._wait(asked, now)
+        else:
             self._refuse(asked, offer, now)
-            return
-        pod = self._pods[self._numbers[offer.pod]]
+
+    def _claim(self, asked: _Asked, offer: Offer, uid: str, now: float) -> None:
+        pod = self._pods[self._numbers[uid]]
         self._placer.claimed(entry(asked.number, asked.job, pod.pod, self._setup.costs, now))
         due = now + offer.after_seconds
         self._at(due, _First.GIVEN, lambda now: self._give(asked, pod, now))
+
+    def _may_wait(self, asked: _Asked, offer: Offer) -> bool:
+        # Only a desk has a queue; an auction has nobody who would keep it.
+        queue = self._setup.queue_seconds > 0 and self._placer.tries_others
+        return queue and not offer.final and not asked.waited
+
+    def _wait(self, asked: _Asked, now: float) -> None:
+        asked.waited = True
+        name, cores = f"EG_{asked.number}", self._setup.costs.of(asked.job.kind)
+        place = Waiting(
+            name, "", asked.job.kind, cores, asked.job.room, asked.job.at, until=math.inf
+        )
+        self._line[asked.number] = (asked, place)
+        over = now + self._setup.queue_seconds
+        self._at(over, _First.ASKED, functools.partial(self._wait_is_over, asked, asked.attempts))
+
+    def _wait_is_over(self, asked: _Asked, attempt: int, now: float) -> None:
+        if asked.number in self._line and asked.attempts == attempt:
+            del self._line[asked.number]
+            self._ask(asked, now)
+
+    def _serve_line(self, now: float) -> None:
+        """There may be room: places go in the order of the line, as the desk gives them."""
+        for place in line((place for _, place in self._line.values()), self._turns, now):
+            number = int(place.egress_id.removeprefix("EG_"))
+            asked = self._line[number][0]
+            offer = self._placer.offer(asked.job, now, ())
+            if offer.pod is not None:
+                del self._line[number]
+                self._turns[place.flow] = now
+                self._claim(asked, offer, offer.pod, now)
 
     def _refuse(self, asked: _Asked, offer: Offer, now: float) -> None:
         knows_at = now + offer.after_seconds
@@ -121,7 +164,7 @@ class _World:
     def _ask_again(self, asked: _Asked, now: float) -> None:
         pause = self._chance.uniform(*_PAUSES[asked.attempts - 1])
         asked.attempts += 1
-        asked.refused_by = frozenset()
+        asked.refused_by, asked.waited = frozenset(), False
         self._at(now + pause, _First.ASKED, lambda now: self._ask(asked, now))
 
     def _give(self, asked: _Asked, pod: SimulatedPod, now: float) -> None:
@@ -149,12 +192,16 @@ class _World:
         answered = now + self._setup.start_seconds
         if self._setup.start_seconds < asked.job.seconds:
             self._at(answered, _First.STARTED, lambda now: self._placer.started(job.egress_id, now))
-        self._at(now + asked.job.seconds, _First.END, lambda _: self._end(pod, job.egress_id))
+        self._at(
+            now + asked.job.seconds, _First.END, lambda now: self._end(pod, job.egress_id, now)
+        )
 
-    def _end(self, pod: SimulatedPod, egress_id: str) -> None:
+    def _end(self, pod: SimulatedPod, egress_id: str, now: float) -> None:
         pod.end(egress_id)
         self._placer.gone(egress_id)
         self._open -= 1
+        if self._line:
+            self._serve_line(now)
 
     def _read_metrics(self, pod: SimulatedPod, now: float) -> None:
         """The desk reads what is so now; with `late_seconds` it gets to hear of it later.

@@ -42,6 +42,8 @@ class Setup:
     """CPUs of a pod."""
     max_cpu_utilization: float = 0.8
     costs: CpuCost = field(default_factory=CpuCost)
+    queue_seconds: float = 0.0
+    """How long the desk lets a request wait for room; 0: it refuses at once."""
     start_seconds: float = 0.3
     """A pod answers so long after it was given a job."""
     scrape_seconds: float = 15.0
