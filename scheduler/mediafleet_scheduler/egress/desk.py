@@ -59,7 +59,7 @@ class Desk:
         """Take no more, and give those that run a while to end."""
         if self._method is not None:
             await self._method.close()
-        self._tools.queue.close()
+        await self._tools.queue.close()
         running = [task for task in self._tries.values() if not task.done()]
         if running:
             await asyncio.wait(running, timeout=self._tools.settings.close_seconds)

@@ -77,13 +77,14 @@ class Queue:
             if not entry.counts(now - _LEFT_BEHIND_SECONDS):
                 self._clerk.note(self._clerk.store.left(entry))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nobody waits any more: those who do are refused, and another desk has their retry."""
         self._placer.give_up_waiting()
         for timer in self._timers.values():
             timer.cancel()
         if self._looking is not None:
             self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
 
     def _is_full(self, fleet: Fleet, wish: Wish, now: float) -> bool:
         if wish.request.egress_id in self._ledger.waiting:

@@ -111,7 +111,7 @@ class EgressService:
         strangers = Strangers(metrics, settings.strangers_seconds)
         placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store)
         queue = Queue(self.ledger, placer, self._clerk, settings)
-        stack.callback(queue.close)
+        stack.push_async_callback(queue.close)
         tools = Tools(
             pods=self.pods,
             store=self._store,
