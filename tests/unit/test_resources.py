@@ -40,7 +40,13 @@ def test_every_request_type_has_a_cost_of_upstream() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "settle_seconds"),
-    [({}, 420), ({"load": "docker-ai"}, 660), ({"drain": {"settle": "2s"}}, 2)],
+    [
+        ({}, 420),
+        ({"load": "docker-ai"}, 660),
+        ({"load": "connections"}, 660),
+        ({"load": "url"}, 660),
+        ({"drain": {"settle": "2s"}}, 2),
+    ],
 )
 def test_an_orchestrator_settles_past_the_gateways_refresh(
     spec: dict[str, object], settle_seconds: float
