@@ -206,6 +206,21 @@ async def test_what_a_dead_desk_left_in_the_line_counts_no_more_in_time_and_is_p
     assert not await stage.commands.exists("mediafleet:{egress/0}:waiting")
 
 
+async def test_wait_and_start_together_end_in_time_and_the_retry_joins_the_start(
+    stage: Scene,
+) -> None:
+    await stage.standin("pod-0", 4.0, start_seconds=1.0)
+    stage.directory.publish(EgressView((replace(fleet("pod-0", cpus=4.0), queue=PATIENT),)))
+    async with stage.desk(replace(QUICK, answer_within_seconds=0.2)):
+        answer = await stage.start(web("EG_x"))
+        assert answer.error is not None
+        assert answer.error.code is Code.UNAVAILABLE, "the client asks again"
+        assert "Undecided" in answer.error.message
+        await eventually(lambda: stage.started == ["EG_x"])
+        assert (await stage.start(web("EG_x"))).error is None
+    assert stage.started == ["EG_x"]
+
+
 SHORTER = replace(
     IMPATIENT,
     forward_seconds=0.6,
