@@ -43,6 +43,8 @@ def break_glass(
     engine, verb = ("scheduler" if undo else "native"), ("would get" if dry_run else "has")
     for each in done:
         typer.echo(f"{each.namespace}/{each.name} {verb} engine {engine}")
+        if each.but is not None:
+            typer.echo(f"  but {each.but}", err=True)
     if not done:
         typer.echo(f"nothing to do: all fleets of that Redis have engine {engine}")
     elif not undo and not dry_run:

@@ -205,6 +205,16 @@ def test_break_glass_switches_all_fleets_of_the_redis_at_once_and_back_as_they_w
         assert Annotation.BEFORE_BREAK_GLASS not in restored["metadata"]["annotations"]
 
 
+def test_break_glass_says_what_keeps_it_from_helping() -> None:
+    fleets = [raw("a", paused=True), raw("b", replicas=0), raw("c", replicas=2)]
+    said = {each.name: each.but for each in switches(fleets, "live", "a", undo=False)}
+    assert said == {
+        "a": "it is paused: no pod is made until spec.paused is false",
+        "b": "it has 0 replicas: scale it up",
+        "c": None,
+    }
+
+
 def test_a_fleet_that_was_switched_by_hand_keeps_its_update_on_the_way_back() -> None:
     by_hand = raw("a", placement={"engine": "native"}, update={"maxSurge": 7})
     (back,) = switches([by_hand], "live", "a", undo=True)

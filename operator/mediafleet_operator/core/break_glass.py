@@ -34,6 +34,8 @@ class Switch:
     name: str
     patch: dict[str, Any]
     """A merge patch."""
+    but: str | None = None
+    """What keeps it from helping."""
 
 
 def switches(fleets: Iterable[Raw], namespace: str, name: str, *, undo: bool) -> list[Switch]:
@@ -50,10 +52,18 @@ def switches(fleets: Iterable[Raw], namespace: str, name: str, *, undo: bool) ->
     redis = known[namespace, name][1].redis
     wanted = PlacementEngine.SCHEDULER if undo else PlacementEngine.NATIVE
     return [
-        Switch(*key, _back(raw) if undo else _away(raw))
+        Switch(*key, _back(raw) if undo else _away(raw), _but(spec))
         for key, (raw, spec) in sorted(known.items())
         if spec.redis.same_server(redis) and spec.placement.engine is not wanted
     ]
+
+
+def _but(spec: EgressFleetSpec) -> str | None:
+    if spec.paused:
+        return "it is paused: no pod is made until spec.paused is false"
+    if spec.replicas == 0:
+        return "it has 0 replicas: scale it up"
+    return None
 
 
 def _away(raw: Raw) -> dict[str, Any]:
