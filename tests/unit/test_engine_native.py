@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from tests.unit.fleet_builders import fleet, observe, pending, pod, words
+from tests.unit.kube_server import KubeServer
+from typer.testing import CliRunner
 
+from mediafleet.commands import app
 from mediafleet.egress_config import merge, ours
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, RedisSpec
 from mediafleet_common.api.files import WorkersFile
@@ -17,6 +20,9 @@ from mediafleet_operator.core.break_glass import CannotBreakGlassError, switches
 from mediafleet_operator.core.conditions import conditions
 from mediafleet_operator.core.model import FleetKey
 from mediafleet_operator.core.planning import plan
+from mediafleet_operator.kube import client, paths
+from mediafleet_operator.kube.client import Json, Target
+from mediafleet_operator.kube.errors import RefusedError
 from mediafleet_operator.manifests.egress import settings
 from mediafleet_operator.manifests.resource import Resource, engine_conflict, template_hash
 from mediafleet_scheduler.directory import kube_conditions
@@ -252,3 +258,43 @@ def test_all_stock_pods_are_made_at_once_and_the_old_ones_go_as_these_are_ready(
 
 def _moves(actions: Any) -> list[str]:
     return [each for each in words(actions) if not each.startswith(("mark", "busy", "state"))]
+
+
+class OfOneNamespace(KubeServer):
+    """Shows its user one namespace alone."""
+
+    async def __aenter__(self) -> OfOneNamespace:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def list_all(self, target: Target, **query: str) -> list[Json]:
+        if "/namespaces/" not in target.path:
+            raise RefusedError(Reason.ADMISSION_REFUSED, "forbidden")
+        return await super().list_all(target, **query)
+
+
+def test_the_command_switches_and_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = OfOneNamespace()
+    path = paths.fleet(FleetKey(Kind.EGRESS_FLEET, "live", "a")).path
+    server.put(path, raw("a", replicas=2))
+
+    async def configure(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(client, "configure", configure)
+    monkeypatch.setattr(client, "Api", lambda _: server)
+
+    def engine(*more: str) -> tuple[str, str]:
+        result = CliRunner().invoke(app, ["break-glass", "a", "-n", "live", *more])
+        assert result.exit_code == 0, result.output
+        placement = server.objects[path]["spec"].get("placement", {})
+        return placement.get("engine", "scheduler"), result.output.splitlines()[0]
+
+    assert engine("--dry-run") == ("scheduler", "live/a would get engine native")
+    assert engine() == ("native", "live/a has engine native")
+    assert engine() == ("native", "nothing to do: all fleets of that Redis have engine native")
+    assert engine("--undo") == ("scheduler", "live/a has engine scheduler")
+    unknown = CliRunner().invoke(app, ["break-glass", "x", "-n", "live"])
+    assert (unknown.exit_code, unknown.output) == (1, "there is no EgressFleet live/x\n")
