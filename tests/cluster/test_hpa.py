@@ -26,7 +26,7 @@ from mediafleet_testbed.workspace import Workspace
 
 MANY: Final = 22
 FEWER: Final = 20
-SYNCS: Final = 4
+SYNCS: Final = 3
 """So often the HPA has looked, and changed nothing."""
 SECONDS: Final = 120.0
 OURS, THEIRS = "ours", "theirs"
