@@ -1,5 +1,5 @@
-"""How good the places are over many traces; `python -m bench.placing` runs the same with 1,000
-traces and 100,000 jobs."""
+"""How good the places are over many traces; `python -m bench.placing 1000 100000` runs the same
+with more of them."""
 
 from __future__ import annotations
 
