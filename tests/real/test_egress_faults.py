@@ -37,10 +37,12 @@ SHORT = replace(
 )
 
 
-async def later(stage: Scene, number: int) -> PsrpcError | None:
+async def later(
+    stage: Scene, number: int, request: StartEgressRequest | None = None
+) -> PsrpcError | None:
     """One of many requests that come one after the other."""
     await asyncio.sleep(number * 0.02)
-    return await stage.call(track(), TENTH)
+    return await stage.call(request or track(), TENTH)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -75,22 +77,19 @@ async def test_whatever_desks_that_die_left_behind_one_that_lives_sets_right(
                     async with asyncio.timeout(chance.uniform(0.05, 0.5)):
                         await over.wait()
 
-    async def come(number: int, request: StartEgressRequest) -> None:
-        await asyncio.sleep(number * 0.02)
-        await stage.call(request, TENTH)
-
     async with scene(bus, commands) as stage:
         for name in NAMES:
             await stage.standin(name, start_seconds=0.02, cpus=CPUS)
         stage.directory.publish(EgressView((fleet(*NAMES, cpus=CPUS),)))
         running = asyncio.create_task(desks())
-        await asyncio.gather(*(come(number, each) for number, each in enumerate(requests)))
+        await asyncio.gather(*(later(stage, number, each) for number, each in enumerate(requests)))
         over.set()
         await running
         assert len(stage.started) == len(set(stage.started)), "an id was started twice"
         bus.faults = Faults()
         async with stage.desk(SHORT) as desk:
-            failures = await asyncio.gather(*(stage.call(r, TENTH) for r in requests))
+            again = (later(stage, number, each) for number, each in enumerate(requests))
+            failures = await asyncio.gather(*again)
             assert failures == [None] * REQUESTS
             await desk.settled()
             assert len(desk.ledger.jobs) == REQUESTS

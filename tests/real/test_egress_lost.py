@@ -210,7 +210,7 @@ async def test_livekit_server_lists_a_lost_recording_as_failed(
         scene(bus, commands) as stage,
         api.LiveKitAPI(livekit.url, LIVEKIT_KEY, LIVEKIT_SECRET) as client,
     ):
-        await client.room.create_room(api.CreateRoomRequest(name="room"))
+        await client.room.create_room(api.CreateRoomRequest(name="lost"))
         async with AsyncExitStack() as life:
             kept, stage.stack = stage.stack, life
             await stage.standin("pod-0", io=Io.SERVER)
@@ -218,7 +218,7 @@ async def test_livekit_server_lists_a_lost_recording_as_failed(
             stage.directory.publish(EgressView((reporting("pod-0"),)))
             async with stage.desk(AT_ONCE) as desk:
                 request = api.TrackEgressRequest(
-                    room_name="room", track_id="TR_1", websocket_url="ws://x"
+                    room_name="lost", track_id="TR_1", websocket_url="ws://x"
                 )
                 started = await client.egress.start_track_egress(request)
                 await dies(stage, life)

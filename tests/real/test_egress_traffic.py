@@ -13,6 +13,7 @@ from tests.real.scene import Scene, eventually, scene, track
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+from mediafleet_testbed.real import redis_server
 
 PLACEMENTS = 20
 PATIENT = replace(UPSTREAM_START_EGRESS, affinity_timeout_seconds=20.0)
@@ -20,9 +21,13 @@ PATIENT = replace(UPSTREAM_START_EGRESS, affinity_timeout_seconds=20.0)
 
 
 @pytest.fixture
-async def stage(commands: redis.Redis) -> AsyncIterator[Scene]:
-    async with RedisBus(commands) as bus, scene(bus, commands) as made:
-        yield made
+async def stage() -> AsyncIterator[Scene]:
+    """On a Redis of its own: nobody else publishes there."""
+    with redis_server() as server:
+        commands = redis.Redis.from_url(server.url, decode_responses=True, protocol=2)
+        async with RedisBus(commands) as bus, scene(bus, commands) as made:
+            yield made
+        await commands.aclose()
 
 
 async def published(stage: Scene) -> int:
