@@ -85,7 +85,7 @@ EGRESS_FAULTS := $(patsubst %,tests/real/test_egress_%.py,desks redis_faults fau
 .PHONY: faults
 faults: $(STAMP) ## Longer: 100 kills of a desk, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
-		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest --timeout=1800 $(EGRESS_FAULTS) $(ARGS)
+		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/cluster/test_kills.py tests/cluster/test_no_busy_pod_deleted.py $(ARGS)
 

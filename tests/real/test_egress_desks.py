@@ -22,6 +22,7 @@ NAMES = tuple(f"pod-{n}" for n in range(10))
 CPUS = 48.0
 KILLS = int(os.environ.get("MEDIAFLEET_KILLS", "10"))
 SEED = int(os.environ.get("MEDIAFLEET_SEED") or 0)
+pytestmark = pytest.mark.timeout(300 + 20 * KILLS)
 PAUSE_SECONDS = 28.0
 """Longer than a request to a pod lives: whatever the paused desk held is taken over meanwhile."""
 

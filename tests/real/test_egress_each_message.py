@@ -27,6 +27,7 @@ MESSAGES: Final = 11
 """Nine of the placement with two desks, two by which the pod tells livekit-server of the job."""
 AT_A_TIME: Final = 12
 PAIRS: Final = int(os.environ.get("MEDIAFLEET_PAIRS", "40"))
+pytestmark = pytest.mark.timeout(300 + PAIRS)
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 0)
 QUARTER: Final = 0.25
 """All times of the client and of the desks, divided by four."""

@@ -19,6 +19,7 @@ from mediafleet_scheduler.psrpc.errors import PsrpcError
 
 NAMES = tuple(f"pod-{n}" for n in range(5))
 REQUESTS = int(os.environ.get("MEDIAFLEET_REQUESTS", "100"))
+pytestmark = pytest.mark.timeout(300 + REQUESTS)
 CPUS = max(24.0, 0.24 * REQUESTS)
 FAULTS = Faults(lose=0.05, duplicate=0.05, delay=0.3, max_delay_seconds=0.05)
 LATE = Faults(delay=0.03, max_delay_seconds=1.2)

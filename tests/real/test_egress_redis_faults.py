@@ -22,6 +22,7 @@ from mediafleet_testbed.real import RedisServer, free_port, redis_server
 
 FAULTS = int(os.environ.get("MEDIAFLEET_REDIS_FAULTS", "5"))
 SEED = int(os.environ.get("MEDIAFLEET_SEED") or 0)
+pytestmark = pytest.mark.timeout(300 + 20 * FAULTS)
 NAMES = tuple(f"pod-{n}" for n in range(4))
 CPUS = 400.0
 
