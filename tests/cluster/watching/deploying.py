@@ -74,6 +74,12 @@ def deployed(node: Node, workspace: Workspace, values: Values | None = None) -> 
         _helm(workspace, "uninstall", RELEASE, "--ignore-not-found")
 
 
+def upgrade(product: Product) -> None:
+    """Upgrade the release to the same chart and values."""
+    chart = str(ROOT / "charts/mediafleet")
+    _helm(product.workspace, "upgrade", RELEASE, chart, "--reuse-values")
+
+
 def _redis(workspace: Workspace) -> str:
     """Start a Redis; its address."""
     # All wait for it, so it comes before the others when the CPU is short.
