@@ -26,7 +26,7 @@ from mediafleet_scheduler.directory.views import PoolView
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import NodeFlags, parse_flags
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 @dataclass

@@ -32,7 +32,7 @@ from mediafleet_testbed.real import free_port
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 READ_SECONDS = 0.1
 
 
