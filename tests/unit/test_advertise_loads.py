@@ -82,6 +82,16 @@ async def test_ready_nodes_with_metrics_are_read_and_nobody_else() -> None:
         assert len(fleet.asked) == before
 
 
+async def test_a_node_that_was_ready_is_still_read_and_one_that_starts_is_not() -> None:
+    fleet = Fleet({name: Load(jobs=1, capacity=4) for name in "ab"})
+    away = replace(node("a", PodState.PENDING), was_ready=True)
+    async with fleet.loads() as loads:
+        loads.follow(view(away, node("b", PodState.PENDING)))
+        await asyncio.sleep(2.5)
+        assert {url for _, url, _ in fleet.asked} == {"a"}
+        assert loads.rooms == {node_key(away): Room(1, 4)}
+
+
 @pytest.mark.parametrize(
     ("order", "nodes", "seconds"),
     [

@@ -258,6 +258,13 @@ def test_a_fleet_sleeps_after_its_cool_down_and_not_after_stabilisation_too() ->
     assert counts == [3] * 60 + [0] * 2
 
 
+def test_pods_with_jobs_that_are_not_ready_for_long_are_not_scaled_to_zero() -> None:
+    fleet = Autoscaler(asked(min=0, coolDown="60s"), 5)
+    gone = demand([]).model_copy(update={"work": 5, "busy": 5, "away": 5})
+    counts = [fleet.look(gone).replicas for _ in range(400)]
+    assert counts == [6] * 400, "room for the buffer, beside the pods that hold the jobs"
+
+
 def test_a_job_in_between_begins_the_cool_down_anew() -> None:
     fleet = Autoscaler(asked(min=0, coolDown="10s"), 1)
     for _ in range(9):

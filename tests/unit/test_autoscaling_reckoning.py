@@ -40,3 +40,11 @@ def test_without_a_limit_nobody_knows_how_much_a_node_takes() -> None:
 def test_a_draining_node_asks_for_no_pod_and_keeps_the_pool_awake() -> None:
     said = of_pool(observe(POOL, [pod(0), draining(1), draining(2)], {0: 0, 1: 2, 2: None}), 4)
     assert (said.ready, said.work, said.leaving) == (1, 0, 3)
+
+
+def test_nodes_that_are_not_ready_any_more_count_with_what_they_tell_or_as_full() -> None:
+    """A kubelet or its lease may be away for longer than any cool-down, and sessions go on."""
+    gone = [pod(slot, ready=False) for slot in range(3)]
+    said = of_pool(observe(POOL, [*gone, pending(3)], {0: 3, 1: 0, 2: None}), 4)
+    assert (said.known, said.ready, said.away, said.busy, said.work) == (True, 0, 2, 2, 7)
+    assert said.free == {"session": 0}

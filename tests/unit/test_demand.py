@@ -76,9 +76,55 @@ def test_a_ready_pod_that_has_not_told_its_load_makes_the_fleet_unknown() -> Non
 
 
 @pytest.mark.parametrize("state", [PodState.PENDING, PodState.DRAINING])
-def test_pods_that_take_no_work_count_neither_as_demand_nor_as_capacity(state: PodState) -> None:
-    told = demand_of(fleet(worker("p0", state)), ledger(a=("p0", WEB)), complete=False)
+def test_a_pod_that_has_no_job_and_takes_none_is_neither_demand_nor_capacity(
+    state: PodState,
+) -> None:
+    told = demand_of(fleet(worker("p0", state)), Ledger(), complete=False)
     assert (told.known, told.work, told.used, told.ready, told.busy) == (True, 0, 0.0, 0, 0)
+    assert (told.away, told.leaving, told.free) == (0, 0, {"track": 0, "web": 0})
+
+
+def test_a_job_on_a_draining_pod_is_no_work_of_the_fleet_any_more() -> None:
+    view = fleet(worker("p0", PodState.DRAINING))
+    told = demand_of(view, ledger(a=("p0", WEB)), complete=False)
+    assert (told.known, told.work, told.used, told.busy, told.away) == (True, 0, 0.0, 0, 0)
+
+
+def away(name: str) -> Worker:
+    """A pod that has been Ready and is not now."""
+    return replace(worker(name, PodState.PENDING), was_ready=True)
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_jobs_on_pods_that_are_not_ready_any_more_ask_for_these_pods(metric: Metric) -> None:
+    """A kubelet or its lease may be away for longer than any cool-down, and the jobs run on."""
+    names = [f"p{index}" for index in range(5)]
+    told = demand_of(fleet(*map(away, names)), ledger(**{name: (name, WEB) for name in names}))
+    asked = trigger(metric, 1.0)
+    assert (told.known, told.work, told.busy, told.away, told.ready) == (True, 5, 5, 5, 0)
+    assert told.free == {"track": 0, "web": 0}, "they take nothing more"
+    assert wanted(told, asked) == 5 + (metric is Metric.SLOTS)
+    assert active(told, asked)
+
+
+def test_pods_that_are_not_ready_any_more_are_no_room_for_what_waits() -> None:
+    jobs = ledger(a=("p0", WEB), b=("p1", WEB))
+    for each in ("c", "d", "e"):
+        jobs.wait(waiting(each))
+    told = demand_of(fleet(away("p0"), worker("p1"), worker("p2", PodState.PENDING)), jobs)
+    assert (told.ready, told.away, told.busy) == (1, 1, 2)
+    assert wanted(told, trigger(Metric.QUEUE, 1.0)) == 5
+    assert wanted(told, trigger(Metric.SLOTS, 1.0)) == 6
+
+
+def test_a_pod_that_is_not_ready_any_more_and_silent_makes_an_unsure_ledger_unknown() -> None:
+    jobs = Ledger()
+    assert not demand_of(fleet(away("p0")), jobs, complete=False).known
+    assert demand_of(fleet(away("p0")), jobs, complete=True).known
+    for at in (NOW - 5, NOW - 1):
+        jobs.measure(Pod("p0", "uid-p0", 4.0), Load(jobs=1), COSTS, at)
+    told = demand_of(fleet(away("p0")), jobs, complete=False)
+    assert (told.known, told.work, told.away) == (True, 1, 1)
 
 
 def test_a_job_on_a_draining_pod_asks_for_no_pod_but_keeps_the_fleet_from_zero() -> None:
@@ -157,6 +203,21 @@ def test_a_pool_without_ready_nodes_has_the_size_that_the_resource_says() -> Non
     told = pool_demand(pool(sessions_max=12), {}, NOW)
     assert (told.known, told.size, told.each) == (True, 12.0, {SESSION: 12})
     assert pool_demand(pool(), {}, NOW).size is None
+
+
+def test_sessions_on_nodes_that_are_not_ready_any_more_still_count() -> None:
+    gone = [replace(node(name, PodState.PENDING), was_ready=True) for name in ("a", "b")]
+    fresh = node("c", PodState.PENDING)
+    told = pool_demand(pool(*gone, fresh, node("d")), rooms(a=(3, 10), b=(0, 10), d=(4, 10)), NOW)
+    assert (told.known, told.work, told.busy, told.away, told.ready) == (True, 7, 2, 1, 1)
+    assert told.free == {SESSION: 6}
+
+
+def test_a_node_that_is_not_ready_any_more_and_silent_counts_as_full() -> None:
+    gone = replace(node("a", PodState.PENDING), was_ready=True)
+    told = pool_demand(pool(gone, node("d")), rooms(d=(4, 10)), NOW)
+    assert (told.known, told.work, told.busy, told.away) == (True, 14, 2, 1)
+    assert not pool_demand(pool(gone), {}, NOW).known, "how much is full is not known"
 
 
 def trigger(metric: Metric, target: float, kind: str | None = None, above: float = 0) -> Trigger:

@@ -68,6 +68,24 @@ def test_a_pod_is_ready_only_when_operator_and_kubernetes_say_so(
     assert pod_state(raw) is state
 
 
+@pytest.mark.parametrize(
+    ("raw", "was"),
+    [
+        (pod(), True),
+        (pod(**NOT_READY), True),
+        (pod(state="pending", **NOT_READY), False),
+        (pod(state=None, **NOT_READY), False),
+        (pod(status={**NOT_READY["status"], "phase": "Failed"}), False),
+    ],
+)
+def test_a_pod_that_once_was_ready_is_told_from_one_that_starts_or_has_ended(
+    raw: dict[str, Any], was: bool
+) -> None:
+    assert pod_facts(raw).was_ready is was
+    (node,) = a_view([raw], None, 0.0).nodes
+    assert node.was_ready is was
+
+
 def pool(**more: Any) -> dict[str, Any]:
     meta = {"name": "orch", "namespace": "ns", "uid": "p", "resourceVersion": "1", **more}
     return {"metadata": meta, "spec": {"advertise": {"maxNodes": 3}}}

@@ -37,7 +37,10 @@ class FleetDemand(Model):
     ready: int = 0
     """Pods that take work now."""
     busy: int = 0
-    """Pods of these that have work; draining pods do not count."""
+    """Pods that have work, and do not drain."""
+    away: int = 0
+    """Pods of the busy ones that are not Ready any more: their work goes on, as far as anybody
+    knows, and they take no more."""
     work: int = 0
     """Jobs or sessions that run or are being started on pods that are not draining."""
     leaving: int = 0

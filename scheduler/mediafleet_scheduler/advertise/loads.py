@@ -1,4 +1,4 @@
-"""Read the load of ready nodes from their metrics, again and again."""
+"""Read the load of nodes from their metrics, again and again."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mediafleet_common.probes.polling import PINGS_TOO, Failure, NoLoad, client,
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertised import NodeKey, node_key
 from mediafleet_scheduler.core.ordering import Room
+from mediafleet_scheduler.core.views import is_away
 from mediafleet_scheduler.directory.views import PoolView
 
 _SECONDS: Final = 1.0
@@ -33,7 +34,7 @@ Read = Callable[[str, Source], Awaitable[Load | NoLoad]]
 
 
 class Loads:
-    """One task per ready node that has metrics; what they learn is in `rooms`.
+    """One task per node that has metrics and is or was ready; what they learn is in `rooms`.
 
     `on_change` is called when a room is another one; `on_reading` at each reading of a node.
     """
@@ -60,14 +61,14 @@ class Loads:
         return self._rooms
 
     def follow(self, view: PoolView) -> None:
-        """Read the ready ones of a pool from now on, and nobody else."""
+        """Read those of a pool that are ready, or were and do not drain, and nobody else."""
         if self._view is not None and self._view.load is not view.load:
             self._rooms.clear()
         self._view = view
         wanted = {
             (node_key(node), node.metrics_url)
             for node in view.nodes
-            if node.state is PodState.READY and node.metrics_url
+            if (node.state is PodState.READY or is_away(node)) and node.metrics_url
         }
         for key in self._tasks.keys() - wanted:
             self._tasks.pop(key).cancel()

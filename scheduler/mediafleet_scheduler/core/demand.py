@@ -23,7 +23,7 @@ from mediafleet_scheduler.core.ordering import Room
 from mediafleet_scheduler.core.queue import of_fleet
 from mediafleet_scheduler.core.resources import rules_of
 from mediafleet_scheduler.core.trigger import Metric, Trigger, TriggerError
-from mediafleet_scheduler.core.views import Fleet, Node, PoolView
+from mediafleet_scheduler.core.views import Fleet, Node, PoolView, is_away
 
 _ROUNDING: Final = 1e-9
 """Sums of costs are off by less; without it a pod too many would be wanted now and then."""
@@ -43,14 +43,20 @@ def unknown(kind: Kind, namespace: str, name: str, reason: str, now: float) -> F
 def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> FleetDemand:
     """The demand of an egress fleet by the ledger; `now` is Unix time.
 
-    `complete` says that the ledger surely holds every job of every pod. Else each ready pod must
-    have told its load lately.
+    `complete` says that the ledger surely holds every job of every pod. Else each pod that is or
+    was ready must have told its load lately. Jobs on pods that are not ready any more are work like
+    any other; only room there is none on them.
     """
     ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
+    unready = [worker for worker in fleet.workers if worker.state is PodState.PENDING]
     rules, utilization = rules_of(fleet.placement), fleet.placement.max_cpu_utilization
-    pods = [Pod(each.name, each.uid, each.cpu_cores, rules) for each in ready]
-    accounts = {pod.uid: ledger.account(pod, utilization, now) for pod in pods}
-    silent = [pod.name for pod in pods if not (complete or accounts[pod.uid].measured)]
+    pods = {each.uid: Pod(each.name, each.uid, each.cpu_cores, rules) for each in ready + unready}
+    accounts = {uid: ledger.account(pod, utilization, now) for uid, pod in pods.items()}
+    silent = [
+        each.name
+        for each in (*ready, *filter(is_away, unready))
+        if not (complete or accounts[each.uid].measured)
+    ]
     if silent:
         reason = _silent(silent, "has not told its load lately")
         return unknown(Kind.EGRESS_FLEET, fleet.namespace, fleet.name, reason, now)
@@ -67,6 +73,7 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
         at=now,
         ready=len(ready),
         busy=sum(count > 0 for count in jobs.values()),
+        away=sum(jobs[each.uid] > 0 for each in unready),
         work=sum(jobs.values()),
         leaving=_leaving(fleet, ledger),
         used=float(sum(costs.on(ledger.on(uid), count) for uid, count in jobs.items())),
@@ -118,18 +125,26 @@ def _silent(names: list[str], what: str) -> str:
 
 
 def pool_demand(pool: PoolView, rooms: Mapping[NodeKey, Room], now: float) -> FleetDemand:
-    """The demand of a pool by the loads of its ready nodes; `rooms` has those that are known."""
-    ready = [node for node in pool.nodes if node.source is None and node.state is PodState.READY]
+    """The demand of a pool by the loads of its nodes; `rooms` has those that are known."""
+    own = [node for node in pool.nodes if node.source is None]
+    ready = [node for node in own if node.state is PodState.READY]
     known = [(node, rooms[node_key(node)]) for node in ready if node_key(node) in rooms]
     told = [(node, room, room.sessions) for node, room in known if room.sessions is not None]
     if len(told) < len(ready):
         silent = _silent_nodes(ready, (node for node, _, _ in told))
         reason = _silent(silent, "does not tell its sessions")
         return unknown(Kind.ORCHESTRATOR_POOL, pool.namespace, pool.name, reason, now)
-    work = sum(sessions for _, _, sessions in told)
     sizes = [room.capacity for _, room, _ in told] or [pool.sessions_max]
     capacities = [size for size in sizes if size]
     sized = len(capacities) == len(sizes)
+    full = max(capacities) if sized else None
+    away = {node.name: _sessions(node, rooms, full) for node in own if is_away(node)}
+    lost = sorted(name for name, sessions in away.items() if sessions is None)
+    if lost:
+        reason = _silent(lost, "is not Ready and does not tell its sessions")
+        return unknown(Kind.ORCHESTRATOR_POOL, pool.namespace, pool.name, reason, now)
+    unready = [sessions for sessions in away.values() if sessions]
+    work = sum(sessions for _, _, sessions in told) + sum(unready)
     return FleetDemand(
         kind=Kind.ORCHESTRATOR_POOL,
         namespace=pool.namespace,
@@ -137,13 +152,20 @@ def pool_demand(pool: PoolView, rooms: Mapping[NodeKey, Room], now: float) -> Fl
         known=True,
         at=now,
         ready=len(ready),
-        busy=sum(sessions > 0 for _, _, sessions in told),
+        busy=sum(sessions > 0 for _, _, sessions in told) + len(unready),
+        away=len(unready),
         work=work,
         used=float(work),
         size=sum(capacities) / len(capacities) if sized else None,
         free={SESSION: sum(room.free or 0 for _, room, _ in told)} if sized else {},
         each={SESSION: min(capacities)} if sized else {},
     )
+
+
+def _sessions(node: Node, rooms: Mapping[NodeKey, Room], otherwise: int | None) -> int | None:
+    """Sessions of a node that is not ready; `otherwise` when it does not tell."""
+    room = rooms.get(node_key(node))
+    return otherwise if room is None or room.sessions is None else room.sessions
 
 
 def _silent_nodes(ready: Iterable[Node], told: Iterable[Node]) -> list[str]:
@@ -217,7 +239,7 @@ def _for_slots(demand: FleetDemand, trigger: Trigger) -> int:
         raise TriggerError(f"type {kind}: not even one fits on a pod of {demand.name}")
     taken = _up(demand.queued_cost / size * each)
     missing = math.ceil(trigger.target) + taken - demand.free.get(kind, 0)
-    return max(demand.busy, demand.ready + math.ceil(missing / each))
+    return max(demand.busy, demand.ready + demand.away + math.ceil(missing / each))
 
 
 def _up(pods: float) -> int:

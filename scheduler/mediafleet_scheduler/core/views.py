@@ -27,6 +27,8 @@ class Worker:
     """CPUs of the pod; `None`: unknown, so nothing is placed on it by CPU."""
     memory_bytes: int | None
     state: PodState
+    was_ready: bool = False
+    """Whether it has been Ready, be it now or not: one that is pending may then have jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Node:
     """Where it answers inside the cluster, if that is known."""
     region: str | None = None
     """As its label says, or whoever told of it."""
+    was_ready: bool = False
+    """Whether it has been Ready, be it now or not: one that is pending may then have sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +134,9 @@ class PoolView:
     """Sessions a node takes, where its metrics do not say."""
     sources: tuple[Source, ...] = ()
     """By name."""
+
+
+def is_away(pod: Worker | Node) -> bool:
+    """Whether a pod has been Ready and is not now, and does not drain: its node or kubelet may be
+    away, and what it had may still run."""
+    return pod.was_ready and pod.state is PodState.PENDING

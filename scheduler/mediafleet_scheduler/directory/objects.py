@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -40,6 +40,7 @@ from mediafleet_scheduler.directory.views import (
 )
 
 Raw = Mapping[str, Any]
+_ENDED: Final = ("Succeeded", "Failed")
 
 
 class UnreadableObjectError(ValueError):
@@ -65,6 +66,8 @@ class PodFacts:
     memory_bytes: int | None
     """limits.memory of container egress."""
     labels: Mapping[str, str]
+    was_ready: bool = False
+    """Whether it has been Ready, and has not ended since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ def pod_facts(raw: Raw) -> PodFacts:
         cpu_cores=quantity(limits.get("cpu", "")),
         memory_bytes=None if memory is None else int(memory),
         labels=dict(labels),
+        was_ready=labels.get(Label.STATE) == PodState.READY
+        and (raw.get("status") or {}).get("phase") not in _ENDED,
     )
 
 
@@ -194,6 +199,7 @@ def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts]) -> Fleet:
                 cpu_cores=placement.cpu or pod.cpu_cores,
                 memory_bytes=pod.memory_bytes,
                 state=pod.state,
+                was_ready=pod.was_ready,
             )
             for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         ),
@@ -234,6 +240,7 @@ def pool_view(
             changed_at=_changed_at(pod, known.get(pod.uid), now if previous else None),
             region=pod.labels.get(spec.advertise.region_label) or spec.advertise.region,
             pod_url=_pod_url(pod, spec.address.scheme, spec.address.port),
+            was_ready=pod.was_ready,
         )
         for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         if pod.fleet == name and pod.namespace == namespace

@@ -2,10 +2,11 @@
 
 The rule, in places for jobs of the buffer's type:
 
-    wanted = ready pods - floor((free - waiting - buffer) / places on an empty pod)
+    wanted = ready pods + away - floor((free - waiting - buffer) / places on an empty pod)
 
-but no fewer than are busy. It does not depend on how many pods there are: one more pod adds as
-many free places as it takes away in the next reckoning, so that constant demand never flaps.
+but no fewer than are busy; away are busy pods that are not Ready any more.
+It does not depend on how many pods there are: one more pod adds as many free places as it takes
+away in the next reckoning, so that constant demand never flaps.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def need(policy: Policy, demand: FleetDemand) -> Need | None:
     buffer = max(policy.slots, math.ceil(policy.percent * demand.work / 100))
     waiting = _waiting(demand, each)
     spare = math.floor((free - waiting - buffer) / each)
-    pods = max(demand.ready - spare, demand.busy)
+    pods = max(demand.ready + demand.away - spare, demand.busy)
     waits = sum(demand.queued.values())
     why = (
         f"{demand.work} running, {waits} waiting; free for {free} more {kind} on {demand.ready} "

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from mediafleet_common.api.demand import SESSION, FleetDemand
+from mediafleet_common.api.names import PodState
 from mediafleet_operator.core.model import Observation, PodView
 from mediafleet_operator.core.roster import sort
 
 
 def of_pool(observation: Observation, sessions_max: int | None) -> FleetDemand:
-    """Demand from the probes; unknown as soon as one node's load or the size of a node is.
+    """Demand from the probes; unknown as soon as a ready node's load or the size of a node is.
 
-    Nothing waits for a pool: gateways go elsewhere.
+    A node that was Ready and is not now counts with what it tells, or as full. Nothing waits
+    for a pool: gateways go elsewhere.
     """
     key = observation.fleet.key
     roster = sort(observation)
     serving = [pod for pod in roster.counted if pod.serving]
     loads = [observation.jobs(pod) for pod in serving]
     known = [load for load in loads if load is not None]
+    away = [
+        pod
+        for pod in roster.current + roster.outdated
+        if pod.state is PodState.READY and not pod.ready
+    ]
     silent = sorted(pod.name for pod, load in zip(serving, loads, strict=True) if load is None)
     reason = None
     if sessions_max is None:
@@ -32,6 +39,9 @@ def of_pool(observation: Observation, sessions_max: int | None) -> FleetDemand:
             reason=reason,
             at=observation.now,
         )
+    told = [_sessions(pod, observation, sessions_max) for pod in away]
+    unready = [sessions for sessions in told if sessions]
+    work = sum(known) + sum(unready)
     return FleetDemand(
         kind=key.kind,
         namespace=key.namespace,
@@ -39,17 +49,19 @@ def of_pool(observation: Observation, sessions_max: int | None) -> FleetDemand:
         known=True,
         at=observation.now,
         ready=len(serving),
-        busy=sum(load > 0 for load in known),
-        work=sum(known),
-        used=float(sum(known)),
+        busy=sum(load > 0 for load in known) + len(unready),
+        away=len(unready),
+        work=work,
+        used=float(work),
         size=float(sessions_max),
         free={SESSION: sum(max(sessions_max - load, 0) for load in known)},
         each={SESSION: sessions_max},
-        leaving=sum(_sessions(pod, observation) for pod in roster.draining),
+        # One at least while nobody can tell, so that none is idle.
+        leaving=sum(_sessions(pod, observation, 1) for pod in roster.draining),
     )
 
 
-def _sessions(pod: PodView, observation: Observation) -> int:
-    """Sessions of a draining node: one at least while nobody can tell, so that none is idle."""
+def _sessions(pod: PodView, observation: Observation, otherwise: int) -> int:
+    """Sessions of a node that takes none; `otherwise` while nobody can tell."""
     load = observation.jobs(pod)
-    return 1 if load is None else load
+    return otherwise if load is None else load
