@@ -128,13 +128,27 @@ async def test_just_started_it_waits_for_the_first_word_of_load_before_it_choose
     cluster.queue.close()
 
 
+async def test_who_leaves_is_not_chosen_by_loads_of_a_while_ago() -> None:
+    cluster = Cluster(replicas=3)
+    await cluster.settle(6)
+    cluster.jobs = {"orch-1": 1, "orch-2": 1}
+    cluster.now += 10
+    cluster.server.put(FLEET, {"spec": {"replicas": 2}})
+    await cluster._round()
+    assert set(cluster.states.values()) == {"ready"}, "what was read says that all are idle"
+    await cluster.settle(1)
+
+    assert cluster.states == {"orch-0": "draining", "orch-1": "ready", "orch-2": "ready"}
+    cluster.queue.close()
+
+
 async def test_pods_that_never_answer_do_not_hold_it_up_for_long() -> None:
     cluster = Cluster(replicas=2)
     await cluster.settle(6)
     cluster.server.put(FLEET, {"spec": {"replicas": 1}})
     cluster._probe = cluster.prober.histories.clear  # type: ignore[method-assign]
     cluster.start()
-    await cluster.settle(3)
+    await cluster.settle(5)
 
     assert sorted(cluster.states.values()) == ["draining", "ready"]
 

@@ -14,6 +14,7 @@ from mediafleet_common.api.names import KIND_LABELS, PodState
 from mediafleet_common.api.shared import DrainStatus
 from mediafleet_operator.core import drains, remembering
 from mediafleet_operator.core.actions import Action, Create
+from mediafleet_operator.core.asking import to_ask_first
 from mediafleet_operator.core.model import FleetKey, Memory, Observation
 from mediafleet_operator.core.planning import Plan, plan
 from mediafleet_operator.core.reporting import report
@@ -62,6 +63,8 @@ class Worker:
     clock: Callable[[], float] = time.monotonic
     _met: dict[FleetKey, float] = field(default_factory=dict)
     """When each fleet was first looked at by this process."""
+    _asking: dict[FleetKey, float] = field(default_factory=dict)
+    """Since when a choice among a fleet's pods waits for their answers."""
     _memories: dict[FleetKey, tuple[str, Memory]] = field(default_factory=dict)
     """By fleet, with the template that the memory is of."""
     _ended: dict[FleetKey, list[DrainStatus]] = field(default_factory=dict)
@@ -103,8 +106,9 @@ class Worker:
         resource, done = await self.autoscaler.round(resource, self._observe)
         for _ in range(PASSES):
             observation, planned = self._plan(resource)
-            self._follow(resource, planned)
-            if not planned.actions:
+            asked = self._asked_first(resource, observation, planned)
+            self._follow(resource, planned, asked)
+            if asked or not planned.actions:
                 break
             outcomes = await self.applier.apply(resource, planned.actions)
             done += [each.action for each in outcomes if each.error is None]
@@ -146,6 +150,20 @@ class Worker:
         self._follow(resource, planned)
         serving = [pod for pod in planned.roster.counted if pod.serving]
         return any(pod.uid not in self.prober.histories for pod in serving)
+
+    def _asked_first(
+        self, resource: Resource, observation: Observation, planned: Plan
+    ) -> frozenset[str]:
+        """Uids of the pods whose answer a choice still waits for; each brings the key back.
+
+        Should one not answer, the choice is made by what is known.
+        """
+        asked = to_ask_first(observation, planned)
+        if not asked:
+            self._asking.pop(resource.key, None)
+            return asked
+        since = self._asking.setdefault(resource.key, self.clock())
+        return asked if self.clock() - since < FIRST_LOADS_SECONDS else frozenset()
 
     def _plan(self, resource: Resource) -> tuple[Observation, Plan]:
         observation = self._observe(resource)
@@ -226,11 +244,13 @@ class Worker:
             memory = remembering.template_changed(memory)
         return memory
 
-    def _follow(self, resource: Resource, planned: Plan) -> None:
+    def _follow(
+        self, resource: Resource, planned: Plan, asked: frozenset[str] = frozenset()
+    ) -> None:
         roster = planned.roster
         # Those that go are still asked: a session may have come after the last idle reading.
         pods = (*roster.current, *roster.outdated, *roster.draining, *roster.going)
-        often = planned.probe_often | {pod.uid for pod in roster.going}
+        often = planned.probe_often | asked | {pod.uid for pod in roster.going}
         self.prober.follow(
             resource.key,
             {
@@ -250,6 +270,7 @@ class Worker:
     def _forget(self, key: FleetKey) -> None:
         self.prober.follow(key, {})
         self._met.pop(key, None)
+        self._asking.pop(key, None)
         self._memories.pop(key, None)
         self._problems.pop(key, None)
         self.autoscaler.forget(key)
