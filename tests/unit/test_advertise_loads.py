@@ -65,26 +65,29 @@ def view(*nodes: Node, order: Order = Order.LEAST_LOADED, most: int | None = Non
     return PoolView("ns", "pool", Advertise(order=order), nodes, sessions_max=most)
 
 
-async def test_ready_nodes_with_metrics_are_read_and_nobody_else() -> None:
+async def test_nodes_with_metrics_that_may_have_sessions_are_read_and_nobody_else() -> None:
     fleet = Fleet({name: Load(jobs=1, capacity=4) for name in "abc"})
     a = node("a")
     async with fleet.loads() as loads:
-        loads.follow(view(a, node("b", PodState.DRAINING), node("c", metrics=None)))
+        loads.follow(view(a, node("b", PodState.PENDING), node("c", metrics=None)))
         await asyncio.sleep(2.5)
         assert {url for _, url, _ in fleet.asked} == {"a"}
         assert loads.rooms == {node_key(a): Room(1, 4)}
         assert fleet.changes == 1
         assert len(fleet.readings) >= 2
-        loads.follow(view(replace(a, state=PodState.DRAINING)))
+        loads.follow(view())
         assert loads.rooms == {}
         before = len(fleet.asked)
         await asyncio.sleep(5)
         assert len(fleet.asked) == before
 
 
-async def test_a_node_that_was_ready_is_still_read_and_one_that_starts_is_not() -> None:
+@pytest.mark.parametrize("state", [PodState.PENDING, PodState.DRAINING])
+async def test_a_node_that_was_ready_is_still_read_and_one_that_starts_is_not(
+    state: PodState,
+) -> None:
     fleet = Fleet({name: Load(jobs=1, capacity=4) for name in "ab"})
-    away = replace(node("a", PodState.PENDING), was_ready=True)
+    away = replace(node("a", state), was_ready=state is PodState.PENDING)
     async with fleet.loads() as loads:
         loads.follow(view(away, node("b", PodState.PENDING)))
         await asyncio.sleep(2.5)

@@ -213,6 +213,20 @@ def test_sessions_on_nodes_that_are_not_ready_any_more_still_count() -> None:
     assert told.free == {SESSION: 6}
 
 
+@pytest.mark.parametrize(
+    ("known", "leaving"),
+    [({}, 1), ({"a": (None, 10)}, 1), ({"a": (3, 10)}, 3), ({"a": (0, 10)}, 0)],
+)
+def test_sessions_on_a_draining_node_keep_the_pool_active_and_so_does_one_that_does_not_tell(
+    known: dict[str, tuple[int | None, int | None]], leaving: int
+) -> None:
+    away = node("b", PodState.DRAINING, source="elsewhere")
+    told = pool_demand(pool(node("a", PodState.DRAINING), away), rooms(**known), NOW)
+    asked = trigger(Metric.SESSIONS, 1.0)
+    assert (told.known, told.work, told.leaving) == (True, 0, leaving)
+    assert active(told, asked) is (leaving > 0)
+
+
 def test_a_node_that_is_not_ready_any_more_and_silent_counts_as_full() -> None:
     gone = replace(node("a", PodState.PENDING), was_ready=True)
     told = pool_demand(pool(gone, node("d")), rooms(d=(4, 10)), NOW)

@@ -44,7 +44,8 @@ class FleetDemand(Model):
     work: int = 0
     """Jobs or sessions that run or are being started on pods that are not draining."""
     leaving: int = 0
-    """Jobs on draining pods: they ask for no pod, but while there are any the fleet is not idle."""
+    """Jobs or sessions on draining pods: they ask for no pod, but while there are any the fleet is
+    not idle."""
     used: float = 0.0
     """What those jobs take of pods, in CPUs: `size` over how many of a type fit on an empty pod, so
     that limits and memory count too; of one pod at most `size`. For a pool, sessions."""

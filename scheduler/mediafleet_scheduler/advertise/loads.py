@@ -61,14 +61,14 @@ class Loads:
         return self._rooms
 
     def follow(self, view: PoolView) -> None:
-        """Read those of a pool that are ready, or were and do not drain, and nobody else."""
+        """Read those of a pool that are or were ready, and nobody else: who starts has no load."""
         if self._view is not None and self._view.load is not view.load:
             self._rooms.clear()
         self._view = view
         wanted = {
             (node_key(node), node.metrics_url)
             for node in view.nodes
-            if (node.state is PodState.READY or is_away(node)) and node.metrics_url
+            if (node.state is not PodState.PENDING or is_away(node)) and node.metrics_url
         }
         for key in self._tasks.keys() - wanted:
             self._tasks.pop(key).cancel()

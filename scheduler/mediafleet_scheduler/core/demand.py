@@ -155,6 +155,7 @@ def pool_demand(pool: PoolView, rooms: Mapping[NodeKey, Room], now: float) -> Fl
         busy=sum(sessions > 0 for _, _, sessions in told) + len(unready),
         away=len(unready),
         work=work,
+        leaving=_on_draining(own, rooms),
         used=float(work),
         size=sum(capacities) / len(capacities) if sized else None,
         free={SESSION: sum(room.free or 0 for _, room, _ in told)} if sized else {},
@@ -162,8 +163,14 @@ def pool_demand(pool: PoolView, rooms: Mapping[NodeKey, Room], now: float) -> Fl
     )
 
 
+def _on_draining(nodes: Iterable[Node], rooms: Mapping[NodeKey, Room]) -> int:
+    """Sessions on draining nodes: one at least while nobody can tell, so that none is idle."""
+    draining = (node for node in nodes if node.state is PodState.DRAINING)
+    return sum(_sessions(node, rooms, 1) or 0 for node in draining)
+
+
 def _sessions(node: Node, rooms: Mapping[NodeKey, Room], otherwise: int | None) -> int | None:
-    """Sessions of a node that is not ready; `otherwise` when it does not tell."""
+    """Sessions of a node that takes none; `otherwise` when it does not tell."""
     room = rooms.get(node_key(node))
     return otherwise if room is None or room.sessions is None else room.sessions
 
