@@ -260,6 +260,33 @@ async def test_an_hpa_that_is_not_ours_is_left_alone() -> None:
     assert HPA in cluster.server.objects
 
 
+@pytest.mark.parametrize(
+    ("engine", "path", "named"),
+    [
+        ("hpa", HPA, "HorizontalPodAutoscaler media/orch-orchestrator"),
+        ("keda", SCALED, "ScaledObject media/orch-orchestrator"),
+    ],
+)
+@pytest.mark.parametrize("owners", [None, [{"kind": "Deployment", "name": "x", "uid": "other"}]])
+async def test_a_scaler_of_our_name_that_somebody_else_made_is_not_overwritten(
+    engine: str, path: str, named: str, owners: list[Json] | None
+) -> None:
+    cluster = Cluster(2, autoscaling={"engine": engine, "max": 9})
+    cluster.server.objects[KEDA] = {"resources": [{"name": "scaledobjects"}], "metadata": {}}
+    theirs = {"metadata": {"uid": "theirs", "ownerReferences": owners}, "spec": {"of": "others"}}
+    cluster.server.put(path, theirs)
+    cluster.server.writes.clear()
+    await cluster.settle(2)
+    assert cluster.server.objects[path]["spec"] == {"of": "others"}
+    said = active(cluster)
+    assert said[:2] == ("False", "ScalerNotOurs")
+    assert named in said[2]
+    assert "spec.autoscaling.engine to none" in said[2]
+    cluster.server.remove(path)
+    await cluster.settle(16)
+    assert cluster.server.objects[path]["metadata"]["ownerReferences"][0]["name"] == "orch"
+
+
 async def test_while_keda_still_has_its_finalizer_nobody_else_writes_the_count() -> None:
     cluster = Cluster(2, autoscaling={"engine": "keda", "max": 9})
     cluster.server.objects[KEDA] = {"resources": [{"name": "scaledobjects"}], "metadata": {}}

@@ -194,6 +194,8 @@ class Reason(StrEnum):
     KEDA_MISSING = "KedaMissing"
     SCALER_NOT_READY = "ScalerNotReady"
     """KEDA or the HPA says that it cannot scale."""
+    SCALER_NOT_OURS = "ScalerNotOurs"
+    """Somebody else made a ScaledObject or HPA of the name that ours has."""
 
 
 class Container(StrEnum):

@@ -92,8 +92,7 @@ class Scalers:
         target = self._target(resource, engine)
         with contextlib.suppress(GoneError):
             meta = (await self.api.get(target))["metadata"]
-            owners = [each.get("uid") for each in meta.get("ownerReferences") or ()]
-            if resource.uid not in owners:
+            if not _owned(meta, resource):
                 return
             if "deletionTimestamp" not in meta:
                 await self.api.delete(target, meta["uid"], meta["resourceVersion"])
@@ -115,6 +114,10 @@ class Scalers:
             live = await self.api.get(target)
         except GoneError:
             live = {}
+        if live and not _owned(live["metadata"], resource):
+            found = _not_ours(resource, engine)
+            self._seen[resource.key] = (manifest, now, found)
+            return found
         if not contains(live, manifest):
             live = await self._apply(target, manifest)
         found = said(engine, live)
@@ -148,6 +151,21 @@ class Scalers:
         version, kind = KINDS[engine]
         manifest: dict[str, object] = {"apiVersion": version, "kind": kind}
         return paths.of_manifest(manifest, resource.key.namespace, scaling.scaler_name(resource))
+
+
+def _owned(meta: Json, resource: Resource) -> bool:
+    """Whether an object's metadata name the fleet as an owner."""
+    return resource.uid in [each.get("uid") for each in meta.get("ownerReferences") or ()]
+
+
+def _not_ours(resource: Resource, engine: Engine) -> Found:
+    kind, name = KINDS[engine][1], scaling.scaler_name(resource)
+    why = (
+        f"{kind} {resource.key.namespace}/{name} was made by somebody else, so it is left as it "
+        "is. Delete it, and ours takes its place, or set spec.autoscaling.engine to none and leave "
+        "the count to it."
+    )
+    return Found(False, Reason.SCALER_NOT_OURS, why)
 
 
 def said(engine: Engine, live: Json) -> Found:
