@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import grpc.aio
 import pytest
 import redis.asyncio as redis
+from prometheus_client import CollectorRegistry
 from tests.real.scene import QUICK, Scene, eventually, fleet, scene, track, web
 
 from mediafleet_common.api.demand import FleetDemand
+from mediafleet_common.wire import scaler_pb2 as wire
 from mediafleet_scheduler.core.demand import egress_demand
 from mediafleet_scheduler.core.queue import QueueRule
+from mediafleet_scheduler.core.trigger import Metric
 from mediafleet_scheduler.directory.views import EgressView, Fleet
 from mediafleet_scheduler.egress.service import EgressService
 from mediafleet_scheduler.psrpc.bus import MemoryBus
+from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.service import SERVICE
+from mediafleet_scheduler.scaler.serving import ScalerOptions, serving
 
 HEARING = replace(QUICK, heard_look_seconds=0.05, list_wait_seconds=0.5)
+Ask = Callable[[str], Awaitable[float]]
 PATIENT = QueueRule(max_wait_seconds=8.0, max_length=100)
 
 
@@ -38,6 +47,31 @@ def there_are(stage: Scene, *names: str) -> Fleet:
 def told(desk: EgressService, view: Fleet) -> FleetDemand:
     complete = asyncio.get_running_loop().time() < desk.pods.complete_until
     return egress_demand(view, desk.ledger, complete, time.time())
+
+
+@asynccontextmanager
+async def asked_by_keda(desk: EgressService, view: Fleet) -> AsyncIterator[Ask]:
+    """What a desk's scaler answers to GetMetrics for a metric, over gRPC."""
+    outlook = Outlook(lambda: [told(desk, view)])
+    async with (
+        serving(outlook, ScalerOptions("127.0.0.1:0"), CollectorRegistry()) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        call = channel.unary_unary(
+            f"/{SERVICE}/GetMetrics",
+            request_serializer=wire.GetMetricsRequest.SerializeToString,
+            response_deserializer=wire.GetMetricsResponse.FromString,
+        )
+
+        async def ask(metric: str) -> float:
+            outlook.look()
+            said = {"fleet": view.name, "metric": metric, "target": "1"}
+            ref = wire.ScaledObjectRef(name="so", namespace=view.namespace, metadata=said)
+            request = wire.GetMetricsRequest(ref=ref, name=f"mediafleet-{metric}")
+            (value,) = (await call(request, timeout=10)).values
+            return float(value.value_float)
+
+        yield ask
 
 
 async def test_the_first_request_of_a_fleet_without_pods_is_demand_at_both_desks(
@@ -70,6 +104,9 @@ async def test_what_one_desk_has_placed_the_other_tells_too(stage: Scene) -> Non
             await eventually(lambda desk=desk: told(desk, view).work == 4)
         shares = {round(told(desk, view).used, 6) for desk in (one, other)}
         assert len(shares) == 1
+        async with asked_by_keda(one, view) as first, asked_by_keda(other, view) as second:
+            for metric in Metric:
+                assert await first(metric) == await second(metric) > 0, metric
 
 
 async def test_a_ledger_that_redis_has_not_shown_for_long_is_not_trusted(stage: Scene) -> None:
