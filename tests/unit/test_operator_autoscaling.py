@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.unit.operator_cluster import FLEET, SILENT, Cluster, KilledError
 
 from mediafleet_common.api.demand import FleetDemand
@@ -47,6 +48,11 @@ def replicas(cluster: Cluster) -> int:
 def status(cluster: Cluster) -> Json:
     found: Json = cluster.server.objects[FLEET]["status"]
     return found
+
+
+def wanted() -> float | None:
+    labels = {"kind": "orchestrator", "fleet": "media/orch"}
+    return REGISTRY.get_sample_value("mediafleet_autoscaling_wanted", labels)
 
 
 def active(cluster: Cluster) -> tuple[str, str, str]:
@@ -249,6 +255,10 @@ async def test_an_hpa_on_another_metric_needs_no_desk() -> None:
     await cluster.settle(16)
     assert active(cluster)[:2] == ("True", "Autoscaling")
     assert cluster.poller.url is None
+    assert wanted() == 2, "what the HPA wrote is what it wants"
+    cluster.server.put(HPA, {"status": {"conditions": [{**condition, "status": "False"}]}})
+    await cluster.settle(16)
+    assert wanted() is None
 
 
 async def test_an_hpa_that_is_not_ours_is_left_alone() -> None:

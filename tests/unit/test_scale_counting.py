@@ -26,7 +26,12 @@ class Counts:
         self.counts = ScaleCounts(lambda: self.now)
 
     def look(
-        self, wanted: int | None, ready: int, *, engine: Engine = Engine.BUILTIN, target: float = 1
+        self,
+        wanted: int | None,
+        ready: int,
+        *,
+        engine: Engine = Engine.BUILTIN,
+        target: float | None = 1,
     ) -> None:
         active = wanted is not None
         past = Past(replicas=ready, last_change=5.0)
@@ -57,6 +62,13 @@ def test_an_hpa_is_told_wanted_pods_times_its_target(counts: Counts) -> None:
     assert value("autoscaling_wanted") == 7
     assert value("autoscaling_replicas") == 5
     assert value("autoscaling_last_change_timestamp_seconds") == 5.0
+
+
+def test_what_others_want_is_shown_and_told_to_no_hpa(counts: Counts) -> None:
+    counts.look(7, 5)
+    counts.look(6, 5, engine=Engine.KEDA, target=None)
+    assert value("autoscaling_wanted") == 6
+    assert for_an_hpa() is None, "whoever follows it would follow itself"
 
 
 def test_while_demand_is_unknown_there_is_no_number_that_an_hpa_could_take_for_one(

@@ -279,7 +279,8 @@ class AutoscalingStatus(Model):
     engine: str | None = None
     """Who writes spec.replicas."""
     wanted: int | None = None
-    """Pods that are wanted now, before behavior holds anything back; absent while unknown."""
+    """Pods that are wanted now, before behavior holds anything back; absent while unknown. With
+    KEDA or an HPA on another metric: what it wrote to replicas."""
     why: Annotated[str, Field(max_length=1000)] | None = None
     """What decided it, in a sentence."""
     replicas: int | None = None

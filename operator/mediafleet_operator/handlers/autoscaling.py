@@ -110,7 +110,8 @@ class Autoscaler:
         if asked is None or engine is Engine.NONE:
             self.forget(resource.key)
             return None
-        if engine is Engine.KEDA or (engine is Engine.HPA and not asked.hpa.ours):
+        others = engine is Engine.KEDA or (engine is Engine.HPA and not asked.hpa.ours)
+        if others:
             self.poller.forget(resource.key)
             step = await self._left_to_others(resource, asked, replicas, observation.now)
         else:
@@ -122,7 +123,8 @@ class Autoscaler:
             )
         self._pasts[resource.key] = (resource.uid, step.scaling.past)
         ready = sum(pod.serving for pod in sort(observation).counted)
-        self.counts.count(resource.key, step.scaling, asked.target or 1.0, ready)
+        target = None if others else asked.target or 1.0
+        self.counts.count(resource.key, step.scaling, target, ready)
         return step
 
     def forget(self, key: FleetKey) -> None:
@@ -180,7 +182,8 @@ class Autoscaler:
         if verdict is not None and not verdict.active:
             reason = verdict.reason if active else reason
             active, why = False, f"{verdict.why} {'' if active else why}".strip()
-        wanted = verdict.wanted if verdict else None
+        # Of what goes by other numbers than ours the count that it wrote is all that is known.
+        wanted = verdict.wanted if verdict else replicas if found.active else None
         scaling = Scaling(asked.engine, active, reason, why, past, wanted)
         return Step(scaling, None, OFTEN_SECONDS if verdict and verdict.busy else RARELY_SECONDS)
 

@@ -30,8 +30,9 @@ class ScaleCounts:
     clock: Callable[[], float]
     _short_since: dict[FleetKey, float] = field(default_factory=dict)
 
-    def count(self, key: FleetKey, scaling: Scaling, target: float, ready: int) -> None:
-        """One look at a fleet: `target` is the HPA's, `ready` the pods that take work."""
+    def count(self, key: FleetKey, scaling: Scaling, target: float | None, ready: int) -> None:
+        """One look at a fleet: `target` is that of the HPA that goes by our metric, `None` where
+        nobody may; `ready` are the pods that take work."""
         labels = _labels(key)
         metrics.autoscaling_replicas.labels(*labels).set(scaling.past.replicas or 0)
         for engine in Engine:
@@ -41,12 +42,14 @@ class ScaleCounts:
         active.set(scaling.active)
         if scaling.past.last_change is not None:
             metrics.autoscaling_last_change.labels(*labels).set(scaling.past.last_change)
-        if scaling.wanted is None:
+        if scaling.wanted is None or target is None:
             # A series that stays would tell an HPA something that nobody knows.
             _drop(metrics.autoscaling_demand, _for_an_hpa(key))
+        else:
+            metrics.autoscaling_demand.labels(*_for_an_hpa(key)).set(scaling.wanted * target)
+        if scaling.wanted is None:
             _drop(metrics.autoscaling_wanted, labels)
             return
-        metrics.autoscaling_demand.labels(*_for_an_hpa(key)).set(scaling.wanted * target)
         metrics.autoscaling_wanted.labels(*labels).set(scaling.wanted)
         self._time(key, scaling.wanted, ready)
 

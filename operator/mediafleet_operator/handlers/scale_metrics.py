@@ -17,7 +17,8 @@ autoscaling_demand: Final = Gauge(
 )
 autoscaling_wanted: Final = Gauge(
     "mediafleet_autoscaling_wanted",
-    "Pods that demand wants, within the bounds, before spec.autoscaling.behavior holds any back.",
+    "Pods that demand wants, within the bounds, before spec.autoscaling.behavior holds any back; "
+    "with KEDA or an HPA on another metric, what they wrote to spec.replicas.",
     ["kind", "fleet"],
 )
 autoscaling_replicas: Final = Gauge(
@@ -42,7 +43,8 @@ autoscaling_changes: Final = Counter(
 )
 demand_to_capacity: Final = Histogram(
     "mediafleet_demand_to_capacity_seconds",
-    "From demand for more pods than are Ready until as many are, or are no longer wanted.",
+    "From demand for more pods than are Ready until as many are, or are no longer wanted; with "
+    "KEDA or an HPA on another metric, from their write of spec.replicas.",
     ["kind"],
     buckets=_CAPACITY_BUCKETS,
 )

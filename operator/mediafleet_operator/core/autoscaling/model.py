@@ -140,4 +140,4 @@ class Scaling:
     why: str
     past: Past
     wanted: int | None = None
-    """`None`: unknown, or known to somebody else alone."""
+    """`None`: unknown. Of KEDA, or an HPA on another metric than ours, what it wrote."""
