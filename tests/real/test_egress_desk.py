@@ -513,6 +513,26 @@ async def test_nothing_of_a_request_is_kept_in_redis(stage: Scene) -> None:
         assert "canary" not in await everything_in(stage.commands)
 
 
+async def test_a_stream_key_in_a_pods_refusal_is_told_to_the_client_and_to_nobody_else(
+    stage: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.standin("pod-0", fails="invalid url rtmp://h/canary: no such host")
+    stage.directory.publish(EgressView((fleet("pod-0"),)))
+    async with stage.desk() as desk:
+        first = await stage.start(track("EG_x"))
+        assert first.error is not None
+        assert "canary" in first.error.message, "whoever sent it may see it"
+        await desk.settled()
+        assert "EG_x" in await everything_in(stage.commands)
+        assert "canary" not in await everything_in(stage.commands)
+        assert "invalid url rtmp://…" in caplog.text
+        assert "canary" not in caplog.text
+    async with stage.desk():
+        again = await stage.start(track("EG_x"))
+        assert again.error is not None
+        assert "invalid url rtmp://…" in again.error.message, "a desk that reads it has no more"
+
+
 async def everything_in(client: redis.Redis) -> str:
     """All that our keys hold, as text; also that each goes away by itself or is a ledger."""
     parts: list[str] = []

@@ -12,6 +12,7 @@ from typing import Any, Final
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.queue import Waiting
+from mediafleet_scheduler.core.redaction import redacted
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
 _JOB_FIELDS: Final = frozenset(field.name for field in fields(Job))
@@ -30,7 +31,7 @@ class Record:
     answer: bytes = b""
     """A `livekit.EgressInfo` without the request in it; empty until the pod has answered."""
     error: PsrpcError | None = None
-    """The pod's error answer."""
+    """The pod's error answer; it is stored without the URLs in it."""
 
 
 def to_json(record: Record) -> str:
@@ -44,7 +45,7 @@ def to_json(record: Record) -> str:
         data["answer"] = base64.b64encode(record.answer).decode()
     if record.error:
         data["code"] = record.error.code
-        data["error"] = record.error.message
+        data["error"] = redacted(record.error.message)
     return json.dumps(data, separators=(",", ":"))
 
 

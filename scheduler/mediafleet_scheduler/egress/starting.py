@@ -17,7 +17,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
+from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.accounts import Job
+from mediafleet_scheduler.core.redaction import redacted
 from mediafleet_scheduler.core.requests import Request, with_estimated_cpu
 from mediafleet_scheduler.egress import answers
 from mediafleet_scheduler.egress.answers import RefusedError
@@ -194,7 +196,8 @@ class Try:
 
     def _over(self, job: Job, error: PsrpcError) -> bytes:
         """It failed for good; whoever asks for the same id again is told the same."""
-        _log.warning("%s failed on %s: %s", job.egress_id, job.worker, error)
+        said = printable(redacted(str(error)))
+        _log.warning("%s failed on %s: %s", job.egress_id, job.worker, said)
         record = Record(job, error=error)
         self._tools.clerk.note(self._tools.store.ended(job.egress_id, record))
         raise error
