@@ -55,6 +55,38 @@ def test_fixed_answers_are_the_same_object_and_full_nodes_take_no_place() -> Non
     assert one.orchestrator_info(b"x") is one.orchestrator_info(b"y")
 
 
+@pytest.mark.parametrize("order", Order)
+def test_a_gateway_is_told_of_its_own_region_first_however_few_it_is_told_of(order: Order) -> None:
+    nodes = [
+        Node(name, name, f"https://{name}:1", None, PodState.READY, region=region)
+        for name, region in zip("abcd", ("us", "us", "eu", "eu"), strict=True)
+    ]
+    one = Lineup(nodes, [UNKNOWN] * 4, Advertise(order=order, max_nodes=2))
+    assert set(told(one.orchestrator_info(b"g" * 20, "eu"))) == set("cd")
+    assert set(told(one.orchestrator_info(b"g" * 20, "us"))) == set("ab")
+
+
+@pytest.mark.parametrize("order", Order)
+def test_other_advertisers_are_told_of_every_node_of_ours_and_begin_no_session(
+    order: Order,
+) -> None:
+    rooms = {name: Room(number, 9) for number, name in enumerate("abcd")}
+    expected: dict[tuple[str, str], float] = {}
+    nodes = [
+        Node(name, name, f"https://{name}:1", None, PodState.READY, source="elsewhere")
+        if name == "b"
+        else Node(name, name, f"https://{name}:1", None, PodState.READY)
+        for name in "abcd"
+    ]
+    advertise = Advertise(order=order, max_nodes=2)
+    one = Lineup(nodes, [rooms[name] for name in "abcd"], advertise, expected)
+    answers = {one.own().json(b"x") for _ in range(5)}
+    assert [[entry["address"][8] for entry in json.loads(each)] for each in answers] == [
+        list("acd")
+    ]
+    assert expected == {}
+
+
 def test_rotate_gives_each_node_each_place_equally_often() -> None:
     one = lineup(Order.ROTATE, 2)
     answers = [told(one.orchestrator_info()) for _ in range(8)]

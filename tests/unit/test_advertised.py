@@ -74,7 +74,6 @@ CASES = {
     "advertises only": Case(LeftOut.ADVERTISES_ONLY, node("x"), ALIVE.described(True)),
     "its pod alone answers": Case(LeftOut.UNVERIFIED, node("x"), replace(ALIVE, verified=False)),
     "the address of another": Case(LeftOut.DUPLICATE, node("x", url="https://a:8935/")),
-    "one too many": Case(LeftOut.BEYOND_MAX, node("x")),
 }
 
 
@@ -82,9 +81,8 @@ CASES = {
 def test_a_node_is_left_out_for_one_reason_that_is_told(name: str) -> None:
     case = CASES[name]
     others = [node("a"), node("b")]
-    limit = 2 if case.why is LeftOut.BEYOND_MAX else 3
     health = {**alive(*others), node_key(case.node): case.health}
-    found = listing(view(*others, case.node, max_nodes=limit, list_unverified=False), health)
+    found = listing(view(*others, case.node, list_unverified=False), health)
     assert found.nodes == tuple(others)
     assert found.left_out == ((case.node, case.why),)
 
@@ -213,16 +211,14 @@ def test_every_node_is_listed_or_left_out_and_never_a_draining_or_unprobed_one(
         node_key(one): data.draw(st.sampled_from([ALIVE, DEAD, NEVER_ASKED, ALIVE.described(True)]))
         for one in nodes
     }
-    limit = data.draw(st.one_of(st.none(), st.integers(1, 5)))
-    found = listing(view(*nodes, max_nodes=limit), health)
+    found = listing(view(*nodes), health)
     left_out = [one for one, _ in found.left_out]
     assert sorted([*found.nodes, *left_out], key=node_key) == sorted(nodes, key=node_key)
     assert all(one.state is PodState.READY for one in found.nodes)
     assert all(health[node_key(one)].alive for one in found.nodes)
     assert len(set(found.urls)) == len(found.urls)
-    assert limit is None or len(found.nodes) <= limit
     shuffled = data.draw(st.permutations(nodes))
-    assert listing(view(*shuffled, max_nodes=limit), health) == found
+    assert listing(view(*shuffled), health) == found
 
 
 URLS = {

@@ -77,6 +77,13 @@ def test_flags_of_ours_are_refused(flag: dict[str, Any]) -> None:
         head_of({"flag": flag}, ("https://a:1",))
 
 
+@pytest.mark.parametrize("flag", ["-reward=true", "-ethPassword=x", "-initializeRound=true"])
+def test_what_on_chain_says_is_said_there_alone(flag: str) -> None:
+    with pytest.raises(InvalidTemplateError, match=r"spec\.onChain\."):
+        head_of({"flag": {"args": [flag]}}, ("https://a:1",), onChain=REDEEMED)
+    assert flag in node_of(head_of({"flag": {"args": [flag]}}, ("https://a:1",))[1])["args"]
+
+
 # In rounds
 
 

@@ -135,15 +135,16 @@ def _pod(spec: OrchestratorPoolSpec, product: Product, head: Head) -> Manifest:
 
 
 def _flags(spec: OrchestratorPoolSpec, flag: FlagHead, head: Head) -> list[str]:
+    chain = spec.on_chain
     for index, each in enumerate(flag.args):
         name = each.lstrip("-").split("=", 1)[0]
-        if each.startswith("-") and name in OUR_FLAGS:
+        told = on_chain.FLAGS.get(name) if chain is not None else None
+        if each.startswith("-") and (name in OUR_FLAGS or told):
             raise InvalidTemplateError(
                 f"spec.advertise.flag.args[{index}]",
                 f"is -{name}, which mediafleet sets",
-                "leave it out",
+                f"set spec.onChain.{told} instead" if told else "leave it out",
             )
-    chain = spec.on_chain
     return [
         "-orchestrator",
         "-serviceAddr=none",

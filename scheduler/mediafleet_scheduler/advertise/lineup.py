@@ -80,17 +80,24 @@ class Lineup:
         return self._part(wanted, fits) if wanted else self
 
     def own(self) -> Lineup:
-        """The same without the nodes that sources told of: what other advertisers may be told."""
-        return self._part("own", lambda index: self._nodes[index].source is None)
+        """All nodes but those that sources told of: what other advertisers may be told.
 
-    def _part(self, key: Hashable, keep: Callable[[int], bool]) -> Lineup:
+        They are told of every one in a lasting order, whatever gateways are told: they choose by
+        themselves, and their asking begins no session.
+        """
+        whole = self._advertise.model_copy(update={"order": Order.FIXED, "max_nodes": None})
+        return self._part("own", lambda index: self._nodes[index].source is None, whole)
+
+    def _part(
+        self, key: Hashable, keep: Callable[[int], bool], advertise: Advertise | None = None
+    ) -> Lineup:
         known = self._parts.get(key)
         if known is None:
             kept = [index for index in range(len(self._nodes)) if keep(index)]
             known = Lineup(
                 [self._nodes[index] for index in kept],
                 [self._rooms[index] for index in kept],
-                self._advertise,
+                advertise or self._advertise,
                 self._expected,
                 [self._capabilities[index] for index in kept],
             )

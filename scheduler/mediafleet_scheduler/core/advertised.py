@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from mediafleet_common.api.advertise import Advertise, Order, Probe
+from mediafleet_common.api.advertise import Advertise, Probe
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import NodeUrl, node_url
 from mediafleet_scheduler.core.capabilities import Capabilities
@@ -39,8 +39,6 @@ class LeftOut(StrEnum):
     """Its pod answers and its address does not, and advertise.listUnverified is false."""
     DUPLICATE = "duplicate"
     """Another node is listed under this address."""
-    BEYOND_MAX = "beyond_max"
-    """advertise.maxNodes is reached without it; told for order fixed, where that lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,19 +194,16 @@ def listing(
 ) -> Listing:
     """The nodes of a pool that may be told of, each address once; `full` are known to be so.
 
-    With order fixed no more than maxNodes; other orders choose so many for each request.
+    Of these each request is told of no more than maxNodes: which ones depends on who asks.
     """
     listed: list[Node] = []
     left_out: list[tuple[Node, LeftOut]] = []
     taken: set[NodeUrl] = set()
-    limit = view.advertise.max_nodes if view.advertise.order is Order.FIXED else None
     for node in sorted(view.nodes, key=lambda node: _rank(node, full)):
         where = address(node)
         reason = _reason(node, where, health.get(node_key(node), NEVER_ASKED), view.advertise)
         if reason is None and where in taken:
             reason = LeftOut.DUPLICATE
-        if reason is None and limit is not None and len(listed) >= limit:
-            reason = LeftOut.BEYOND_MAX
         if reason is not None:
             left_out.append((node, reason))
         elif where is not None:
