@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,28 @@ def view(*nodes: Node, sources: tuple[Source, ...] = ()) -> PoolView:
 
 def own(name: str, state: PodState = PodState.READY) -> Node:
     return Node(name, name, f"https://{name}:1", None, state)
+
+
+@pytest.mark.parametrize(
+    ("url", "from_elsewhere", "from_here"),
+    [
+        ("https://node.example:8935", True, True),
+        ("https://10.1.2.3:8935", True, True),
+        ("https://127.0.0.1:7935", False, True),
+        ("https://localhost:7935", False, True),
+        ("https://[::ffff:127.0.0.1]:1", False, True),
+        ("https://169.254.169.254:80", False, False),
+        ("https://0.0.0.0:1", False, False),
+        ("https://224.0.0.1:1", False, False),
+        ("https://[::1", True, True),
+    ],
+)
+def test_a_list_from_elsewhere_does_not_have_us_dial_what_stands_beside_us(
+    url: str, from_elsewhere: bool, from_here: bool
+) -> None:
+    body = json.dumps([{"address": url}]).encode()
+    assert bool(addresses(body)[0]) is from_elsewhere
+    assert bool(addresses(body, near=True)[0]) is from_here
 
 
 def test_what_sources_tell_comes_after_our_own_with_its_weight() -> None:

@@ -75,20 +75,29 @@ def parse_node_url(url: str) -> NodeUrl:
     return NodeUrl(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
 
 
+def is_local(url: NodeUrl) -> bool:
+    """Whether a URL is this machine itself, as far as its host alone tells."""
+    return (unreachable(url, allow_private=True) or "") in (_ITSELF, _LOOPBACK)
+
+
+_ITSELF: Final = "is this machine itself"
+_LOOPBACK: Final = "is a loopback address"
+
+
 def unreachable(url: NodeUrl, *, allow_private: bool) -> str | None:
     """Why gateways elsewhere cannot reach a URL, as far as its host alone tells; `None`: they may.
 
     Names are not looked up.
     """
     if url.host == "localhost" or url.host.endswith(".localhost"):
-        return "is this machine itself"
+        return _ITSELF
     try:
         ip = ipaddress.ip_address(url.host)
     except ValueError:
         return None
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_loopback:
-        return "is a loopback address"
+        return _LOOPBACK
     if ip.is_unspecified:
         return "is the unspecified address"
     if ip.is_link_local or ip.is_multicast:

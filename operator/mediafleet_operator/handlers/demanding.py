@@ -41,7 +41,8 @@ async def ask(session: aiohttp.ClientSession, url: str) -> Demand:
     headers = {"Accept": "application/json"}
     body = await fetch(session, url, max_bytes=MAX_BYTES, headers=headers)
     try:
-        return Demand.model_validate_json(body)
+        # A newer desk may say more than we know of.
+        return Demand.model_validate_json(body, extra="ignore")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -15,7 +15,7 @@ from typing import Final
 from mediafleet_common.api import advertise
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.node_url import node_url
+from mediafleet_common.api.node_url import is_local, node_url, unreachable
 from mediafleet_scheduler.core.views import Node, PoolView, Source
 
 MAX_NODES: Final = 1000
@@ -53,8 +53,12 @@ class Told:
     """What tells this list from others, in its teller's words."""
 
 
-def addresses(body: bytes) -> tuple[tuple[str, ...], int]:
-    """The addresses of `[{"address": "https://…", "score": 1}]`, and how many entries had none.
+def addresses(body: bytes, *, near: bool = False) -> tuple[tuple[str, ...], int]:
+    """The addresses of `[{"address": "https://…", "score": 1}]`, and how many entries were dropped.
+
+    Dropped are those without an address, and those that nobody could mean for gateways elsewhere:
+    link-local, multicast, unspecified, and this machine itself unless the list is from here, too
+    (`near`). So a list made elsewhere never has us dial what stands beside us.
 
     Raises:
         NotAListError: it is something else.
@@ -66,8 +70,18 @@ def addresses(body: bytes) -> tuple[tuple[str, ...], int]:
     if not isinstance(entries, list):
         raise NotAListError("JSON, but not a list")
     found = [each.get("address") if isinstance(each, dict) else None for each in entries]
-    urls = tuple(each for each in found if isinstance(each, str) and each)
+    urls = tuple(each for each in found if isinstance(each, str) and each and _meant(each, near))
     return urls, len(entries) - len(urls)
+
+
+def _meant(url: str, near: bool) -> bool:
+    parsed = node_url(url)
+    # One that does not parse is left out later, with the reason that any node has.
+    return (
+        parsed is None
+        or unreachable(parsed, allow_private=True) is None
+        or (near and is_local(parsed))
+    )
 
 
 def current(source: Source, told: Told | None, now: float) -> tuple[str, ...]:

@@ -9,10 +9,12 @@ import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
+from mediafleet_common.api.node_url import NodeUrl, is_local
 from mediafleet_common.probes.polling import FetchError, client, fetch_newer
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.findings import SourceState
@@ -154,7 +156,9 @@ class SourcedDirectory(Publisher[PoolView]):
             if body is None and before is not None:
                 urls = before.urls
             else:
-                urls, _ = addresses(body or b"")
+                urls, dropped = addresses(body or b"", near=_is_near(source))
+                if dropped and (before is None or urls != before.urls):
+                    _log.warning("source %s: %d entries are no nodes", source.name, dropped)
         except (FetchError, NotAListError, OSError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
         self._told[source.name] = Told(urls, asyncio.get_running_loop().time(), etag)
@@ -175,6 +179,12 @@ class SourcedDirectory(Publisher[PoolView]):
                 source.stale_after_seconds,
                 printable(complaint),
             )
+
+
+def _is_near(source: Source) -> bool:
+    """Whether a list is read from this machine itself."""
+    url = urlsplit(source.list_url or "")
+    return is_local(NodeUrl(url.scheme, url.hostname or "", url.port or 0))
 
 
 def _with_scope(url: str) -> str:
