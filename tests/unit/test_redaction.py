@@ -13,7 +13,11 @@ from mediafleet_scheduler.core.redaction import redacted
     ("said", "kept"),
     [
         ("not enough CPU", "not enough CPU"),
-        ("invalid url rtmp://live.example/app/KEY: no host", "invalid url rtmp://… no host"),
+        ("invalid url rtmp://live.example/app/KEY: no host", "invalid url rtmp://…"),
+        ("invalid url rtmp:/h/KEY: no host", "invalid url …"),
+        ("invalid url rtmp//h/KEY: no scheme", "invalid url …"),
+        ("invalid url rtmp://h/a KEY: bad host", "invalid url rtmp://…"),
+        ('invalid url rtmp://h:KEY: invalid port ":KEY"', "invalid url rtmp://…"),
         ('parse "RTMPS://u:p@h/KEY": bad port', 'parse "RTMPS://… bad port'),
         ("wss://a/KEY and srt://b?streamid=KEY", "wss://… and srt://…"),
         ("mux://KEY", "mux://…"),

@@ -11,7 +11,13 @@ from typing import Final
 
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]*)(:|%3a)(//|%2f%2f)\S+", re.IGNORECASE)
 
+_INVALID_URL: Final = re.compile(
+    r"(invalid url )([a-z][a-z0-9+.-]*://)?.*", re.IGNORECASE | re.DOTALL
+)
+"""A mistyped URL may lack a slash or hold a space, and the reason after it may quote pieces."""
+
 
 def redacted(text: str) -> str:
-    """The text with nothing left of its URLs but their schemes."""
-    return _URL.sub(r"\1://…", text)
+    """The text with nothing left of its URLs but their schemes, nor of what explains a bad one."""
+    told = _INVALID_URL.sub(lambda said: f"{said[1]}{said[2] or ''}…", text)
+    return _URL.sub(r"\1://…", told)
