@@ -43,6 +43,8 @@ UPSTREAM_CALLS: Final = 6
 WARM_UP_CALLS: Final = 50
 GOAL_P50_MS: Final = 3.0
 GOAL_P99_MS: Final = 10.0
+GOAL_RATIO: Final = 1.3
+"""Of the median with the most pods to that with the fewest."""
 CPUS: Final = 12.0
 
 
@@ -183,8 +185,21 @@ def table(figures: Sequence[Figure]) -> Table:
         cpu = "-" if one.cpu_seconds is None else f"{1000 * one.cpu_seconds / calls:.2f}"
         figures_ms = (f"{1000 * seconds:.1f}" for seconds in shares)
         rows.add_row(one.placed_by, str(one.pods), str(calls), str(one.failed), *figures_ms, cpu)
-    rows.caption = f"Goals: p50 {GOAL_P50_MS:g} ms, p99 {GOAL_P99_MS:g} ms. {load()}"
+    rows.caption = (
+        f"Goals: p50 {GOAL_P50_MS:g} ms, p99 {GOAL_P99_MS:g} ms. {growth(figures)} {load()}"
+    )
     return rows
+
+
+def growth(figures: Sequence[Figure]) -> str:
+    """How much slower the median of the desk is with the most pods than with the fewest."""
+    medians = {
+        one.pods: quantile(one.seconds, 0.5) for one in figures if one.placed_by == "mediafleet"
+    }
+    few, many = min(FLEETS), max(FLEETS)
+    slow, quick = medians.get(many), medians.get(few)
+    ratio = f"{slow / quick:.2f}" if slow and quick else "unknown"
+    return f"p50({many})/p50({few}): {ratio}, goal {GOAL_RATIO:g}."
 
 
 def load() -> str:
