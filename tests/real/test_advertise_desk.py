@@ -255,6 +255,8 @@ async def test_the_json_list_has_a_tag_that_spares_sending_it_again(path: Path) 
                 async with session.get(url, headers={"If-None-Match": tag}) as response:
                     assert response.status == 200
                     assert len(await response.json()) == 2
+            assert one.metric("json_lists_total", result="unchanged") == 2
+            assert one.metric("json_lists_total", result="ok") >= 1
 
 
 async def test_it_answers_ping_and_refuses_to_end_sessions_it_has_not(path: Path) -> None:

@@ -92,7 +92,7 @@ async def serve(
         outlook = Outlook(lambda: read(board))
         conditions = Conditions(board, head, settings.sources)
         routes = [
-            orchestrators_route(board, geography),
+            orchestrators_route(board, geography, metrics),
             demand_route(outlook),
             conditions.route(),
         ]

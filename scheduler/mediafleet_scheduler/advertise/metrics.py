@@ -66,6 +66,12 @@ class AdvertiseMetrics:
             ["result"],
             registry=registry,
         )
+        self.json_lists = Counter(
+            "mediafleet_json_lists",
+            "Requests for the JSON list, by result.",
+            ["result"],
+            registry=registry,
+        )
         self.gateways = Gauge(
             "mediafleet_gateways",
             "Gateways that have asked in the last ten minutes, by the addresses that they say.",

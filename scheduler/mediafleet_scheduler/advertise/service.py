@@ -89,7 +89,9 @@ def handler(desk: Desk) -> grpc.GenericRpcHandler:
     )
 
 
-def orchestrators_route(board: Board, geography: Geography) -> web.RouteDef:
+def orchestrators_route(
+    board: Board, geography: Geography, metrics: AdvertiseMetrics
+) -> web.RouteDef:
     """`GET /orchestrators`, for -orchWebhookUrl and the Python SDK.
 
     Whoever asks is told, in the order of GetOrchestrator; with by_gateway the caller's IP address
@@ -98,12 +100,16 @@ def orchestrators_route(board: Board, geography: Geography) -> web.RouteDef:
     `scope=own` leaves out what sources told: so advertisers ask each other.
     """
 
+    count = metrics.json_lists.labels
+
     async def orchestrators(request: web.Request) -> web.Response:
         if board.notice is None:
+            count("not_ready").inc()
             return web.Response(status=503, text=_NOT_YET)
         try:
             caps = tuple(sorted({wanted(each) for each in request.query.getall("caps", ())}))
         except UnknownCapabilityError as error:
+            count("bad_caps").inc()
             return web.Response(status=400, text=f"caps {error}")
         lineup = board.notice.lineup
         if request.query.get("scope") == OWN:
@@ -114,7 +120,9 @@ def orchestrators_route(board: Board, geography: Geography) -> web.RouteDef:
         headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
         known = request.if_none_match or ()
         if any(each.value in (etag, "*") for each in known):
+            count("unchanged").inc()
             return web.Response(status=304, headers=headers)
+        count("ok").inc()
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     return web.get("/orchestrators", orchestrators)
