@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -89,11 +90,11 @@ def unreachable(url: NodeUrl, *, allow_private: bool) -> str | None:
 
     Names are not looked up.
     """
-    if url.host == "localhost" or url.host.endswith(".localhost"):
+    host = url.host.removesuffix(".")
+    if host == "localhost" or host.endswith(".localhost"):
         return _ITSELF
-    try:
-        ip = ipaddress.ip_address(url.host)
-    except ValueError:
+    ip = _address(host)
+    if ip is None:
         return None
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_loopback:
@@ -105,3 +106,30 @@ def unreachable(url: NodeUrl, *, allow_private: bool) -> str | None:
     if not ip.is_global and not allow_private:
         return "is not a public address"
     return None
+
+
+_NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is, in the short forms, too, that resolvers take for IPv4: 127.1,
+    0x7f000001, 0177.0.0.1 and 2130706433 (inet_aton)."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    parts = host.split(".")
+    if len(parts) > 4 or not all(_NUMBER.fullmatch(part) for part in parts):
+        return None
+    try:
+        *first, last = (_number(part) for part in parts)
+        # The last number fills the bytes that the others leave.
+        return ipaddress.IPv4Address(bytes(first) + last.to_bytes(4 - len(first), "big"))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(text: str) -> int:
+    if text[:2] in ("0x", "0X"):
+        return int(text, 16)
+    return int(text, 8 if text[0] == "0" else 10)

@@ -158,7 +158,12 @@ class SourcedDirectory(Publisher[PoolView]):
             else:
                 urls, dropped = addresses(body or b"", near=_is_near(source))
                 if dropped and (before is None or urls != before.urls):
-                    _log.warning("source %s: %d entries are no nodes", source.name, dropped)
+                    _log.warning(
+                        "source %s: %d entries are dropped, without an address or with one that "
+                        "is link-local, multicast, unspecified or loopback",
+                        source.name,
+                        dropped,
+                    )
         except (FetchError, NotAListError, OSError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
         self._told[source.name] = Told(urls, asyncio.get_running_loop().time(), etag)
