@@ -67,6 +67,14 @@ def test_a_gateway_is_told_of_its_own_region_first_however_few_it_is_told_of(ord
 
 
 @pytest.mark.parametrize("order", Order)
+def test_a_node_that_can_is_told_of_however_many_stand_before_it(order: Order) -> None:
+    nodes = [Node(name, name, f"https://{name}:1", None, PodState.READY) for name in "abc"]
+    can = [Capabilities(frozenset({33}))] * 2 + [Capabilities(frozenset({33, 35}))]
+    one = Lineup(nodes, [UNKNOWN] * 3, Advertise(order=order, max_nodes=2), capabilities=can)
+    assert told(one.having((wanted("35"),)).orchestrator_info(b"g" * 20)) == "c"
+
+
+@pytest.mark.parametrize("order", Order)
 def test_other_advertisers_are_told_of_every_node_of_ours_and_begin_no_session(
     order: Order,
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
 from mediafleet_scheduler.core.advertised import (
@@ -47,6 +47,13 @@ def test_the_list_is_ordered_by_name_whatever_the_order_of_the_view() -> None:
     found = listing(view(*nodes), alive(*nodes))
     assert [one.name for one in found.nodes] == ["a", "b", "c"]
     assert found.urls == ("https://a:8935", "https://b:8935", "https://c:8935")
+
+
+@pytest.mark.parametrize("order", Order)
+def test_max_nodes_leaves_nobody_off_before_it_is_known_who_asks(order: Order) -> None:
+    nodes = [node(name) for name in "abcd"]
+    found = listing(view(*nodes, order=order, max_nodes=2), alive(*nodes))
+    assert (found.nodes, found.left_out) == (tuple(nodes), ())
 
 
 def test_an_empty_pool_is_an_empty_list() -> None:
