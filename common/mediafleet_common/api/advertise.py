@@ -48,7 +48,7 @@ class Source(Model):
     )
     """Nodes, as gateways reach them. They are asked like any other before they are listed."""
     list_url: Annotated[str, Field(max_length=1000, pattern="^https?://[^?#]+$")] | None = None
-    """URL of a JSON list, for example http://pool.eu.example.com:8080/orchestrators. It is read \
+    """URL of a JSON list, for example https://pool.eu.example.com/orchestrators. It is read \
 three times a second."""
     region: Annotated[str, Field(min_length=1, max_length=63)] | None = None
     """Region of its nodes."""

@@ -79,7 +79,8 @@ class AdvertiseMetrics:
         )
         self.list_age = Gauge(
             "mediafleet_nodes_list_age_seconds",
-            "Since the list was last made anew, as any news of a node does; 0 before the first.",
+            "Since the list was last made anew, as any news of a node does; 0 before the first. No "
+            "alert: where nothing changes it grows, and all is well.",
             registry=registry,
         )
         self.condition_writes = Counter(
