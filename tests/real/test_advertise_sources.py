@@ -250,7 +250,9 @@ async def test_a_list_over_tls_with_a_token(tmp_path: Path) -> None:
 
 async def test_a_list_that_is_the_same_is_not_sent_again(tmp_path: Path) -> None:
     answers: list[int] = []
-    async with nodes(2) as (a, b), AsyncExitStack() as stack:
+    async with nodes(2) as pair, AsyncExitStack() as stack:
+        # Nodes of a source are listed in the order of their URLs.
+        a, b = sorted(pair, key=lambda node: node.url)
         told = [a.url]
 
         async def list_(request: web.Request) -> web.Response:
