@@ -63,6 +63,8 @@ class Grants:
 
     ids: dict[str, str] = field(default_factory=dict)
     by_egress: dict[str, list[str]] = field(default_factory=dict)
+    at: dict[str, list[float]] = field(default_factory=dict)
+    """When each of these was heard (loop time)."""
 
     async def listen(self, bus: Bus) -> None:
         """Listen from now on."""
@@ -78,6 +80,7 @@ class Grants:
         grant = decode(data, Grant)
         if egress_id := self.ids.get(grant.request_id):
             self.by_egress.setdefault(egress_id, []).append(grant.server_id)
+            self.at.setdefault(egress_id, []).append(asyncio.get_running_loop().time())
 
 
 @dataclass(slots=True)

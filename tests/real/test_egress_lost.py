@@ -5,76 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 import redis.asyncio as redis
 from livekit import api
 from livekit.protocol import egress as livekit
+from tests.real.records import UNKNOWN_FIELD, livekit_io
 from tests.real.scene import QUICK, Scene, counted, eventually, fleet, scene, track
 
 from mediafleet_common.api.events import Telling
-from mediafleet_common.wire.egress_pb2 import GetEgressRequest
 from mediafleet_scheduler.core.missing import Patience
 from mediafleet_scheduler.directory.views import EgressView, Fleet
 from mediafleet_scheduler.egress import losing
-from mediafleet_scheduler.psrpc.bus import Bus, MemoryBus
-from mediafleet_scheduler.psrpc.envelope import Request
-from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
+from mediafleet_scheduler.psrpc.bus import MemoryBus
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_scheduler.psrpc.server import Server
 from mediafleet_testbed.real import LIVEKIT_KEY, LIVEKIT_SECRET, LivekitServer
 from mediafleet_testbed.standins.egress_worker import Io
 
 AT_ONCE = replace(QUICK, list_wait_seconds=0.2, patience=Patience(young=0.0, gone=0.0))
-UNKNOWN_FIELD = b"\x9a\x3f\x03abc"
-"""Field 1011, which no LiveKit of today has."""
 
 
 @pytest.fixture
 async def stage(commands: redis.Redis) -> AsyncIterator[Scene]:
     async with scene(MemoryBus(), commands) as made:
         yield made
-
-
-@dataclass
-class Records:
-    """livekit-server's part of `IOInfo`: records by egress id."""
-
-    infos: dict[str, bytes] = field(default_factory=dict)
-    away: int = 0
-    """So many calls fail."""
-    updates: list[str] = field(default_factory=list)
-
-    async def get(self, request: Request) -> bytes:
-        if self.away:
-            self.away -= 1
-            raise PsrpcError(Code.UNAVAILABLE, "away")
-        egress_id = GetEgressRequest.FromString(request.payload).egress_id
-        if egress_id not in self.infos:
-            raise PsrpcError(Code.NOT_FOUND, "egress does not exist")
-        return self.infos[egress_id]
-
-    async def update(self, request: Request) -> bytes:
-        egress_id = livekit.EgressInfo.FromString(request.payload).egress_id
-        self.infos[egress_id] = request.payload
-        self.updates.append(egress_id)
-        return b""
-
-    def put(self, egress_id: str, status: livekit.EgressStatus) -> bytes:
-        info = livekit.EgressInfo(egress_id=egress_id, room_name="room", status=status)
-        self.infos[egress_id] = bytes(info.SerializeToString()) + UNKNOWN_FIELD
-        return self.infos[egress_id]
-
-
-@asynccontextmanager
-async def livekit_io(bus: Bus) -> AsyncIterator[Records]:
-    """A stand-in of livekit-server's IOInfo."""
-    records = Records()
-    async with Server(bus, "IOInfo") as server:
-        await server.register("GetEgress", records.get)
-        await server.register("UpdateEgress", records.update)
-        yield records
 
 
 def reporting(*names: str) -> Fleet:

@@ -265,13 +265,16 @@ class Try:
         """Whether a job runs: its answer or `None`, and whether that is sure."""
         tools, settings = self._tools, self._tools.settings
         wait, asked_at = settings.list_wait_seconds, time.time()
-        listing, told = await asyncio.gather(
-            list_active(tools.client, len(tools.pods.by_uid), wait, tools.metrics),
-            tools.infos.latest(job.egress_id),
-        )
-        server_id = listing.server_of(job.egress_id)
-        if server_id is not None:
-            return self._started(job, server_id, b""), True
+        telling = asyncio.create_task(tools.infos.latest(job.egress_id))
+        try:
+            listing = await list_active(tools.client, len(tools.pods.by_uid), wait, tools.metrics)
+            server_id = listing.server_of(job.egress_id)
+            if server_id is not None:
+                # livekit-server, which may be slow or away, would say nothing that changes this.
+                return self._started(job, server_id, b""), True
+            told = await telling
+        finally:
+            telling.cancel()
         if told:
             # A pod that has had it would start it once more.
             return self._was_started(job, told), True
