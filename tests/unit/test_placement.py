@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.egress_fleet import CpuCost, Mode, RequestType
+from mediafleet_common.api.egress_fleet import CpuCost, Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.accounts import Job, free_cores
 from mediafleet_scheduler.core.ledger import Account, Ledger, Pod
 from mediafleet_scheduler.core.placement import (
+    PageRoom,
     Refusal,
     WorkerView,
     choose,
-    page_cores,
-    spare_for_pages,
+    dearest_page,
+    page_room,
     why_nowhere,
 )
 from mediafleet_scheduler.core.resources import Need
@@ -37,6 +38,10 @@ def pod(name: str, free: float | None, jobs: int = 1, cores: float | None = 10.0
 
 def idle(name: str, cores: float = 10.0) -> WorkerView:
     return pod(name, cores, 0, cores)
+
+
+def keeps(view: WorkerView, pages: int, spare: float, wanted: bool = True) -> WorkerView:
+    return replace(view, page_room=PageRoom(pages, spare, wanted))
 
 
 CASES = {
@@ -83,22 +88,55 @@ CASES = {
         [pod("a", 2.0), pod("b", 7.0)],
         "b",
     ),
-    "type_aware: not where it would take the room of the last page": (
+    "type_aware: a track first where as many pages fit beside it": (
         Mode.TYPE_AWARE,
         SMALL,
-        [replace(pod("a", 4.4), spare_cores=0.4), pod("b", 2.0)],
+        [keeps(pod("a", 4.4), 1, 0.4), keeps(pod("b", 2.0), 0, 2.0)],
         "b",
     ),
-    "type_aware: unless there is no other": (
+    "type_aware: of those the fullest": (
         Mode.TYPE_AWARE,
         SMALL,
-        [replace(pod("a", 4.4), spare_cores=0.4), pod("b", 0.4)],
+        [keeps(pod("a", 2.0), 0, 2.0), keeps(pod("b", 1.0), 0, 1.0), keeps(pod("c", 5.0), 1, 1.0)],
+        "b",
+    ),
+    "type_aware: an idle one after them": (
+        Mode.TYPE_AWARE,
+        SMALL,
+        [keeps(idle("a"), 2, 0.5), keeps(pod("b", 1.0), 0, 1.0)],
+        "b",
+    ),
+    "type_aware: then one where a page fewer fits": (
+        Mode.TYPE_AWARE,
+        SMALL,
+        [keeps(pod("a", 4.4), 1, 0.4), keeps(pod("b", 8.2), 2, 0.2)],
+        "b",
+    ),
+    "type_aware: an idle pod takes new jobs before one that has just been given some": (
+        Mode.TYPE_AWARE,
+        SMALL,
+        [
+            replace(keeps(pod("a", 2.0), 0, 2.0), new_jobs=True),
+            keeps(idle("b", 4.0), 1, 0.0, False),
+        ],
+        "b",
+    ),
+    "type_aware: unless it would be the last page's, and there are pages": (
+        Mode.TYPE_AWARE,
+        SMALL,
+        [replace(keeps(pod("a", 2.0), 0, 2.0), new_jobs=True), keeps(idle("b", 4.0), 1, 0.0)],
+        "a",
+    ),
+    "type_aware: the last page's when there is no other": (
+        Mode.TYPE_AWARE,
+        SMALL,
+        [keeps(pod("a", 4.4), 1, 0.4), keeps(pod("b", 0.4), 0, 0.4)],
         "a",
     ),
     "type_aware: a page takes the last room": (
         Mode.TYPE_AWARE,
         PAGE,
-        [replace(pod("a", 4.4), spare_cores=0.4), pod("b", 4.2)],
+        [keeps(pod("a", 4.4), 1, 0.4), keeps(pod("b", 4.2), 1, 0.2)],
         "a",
     ),
     "a pod that fits nothing more is no candidate": (Mode.SPREAD, BIG, [pod("a", 3.9)], None),
@@ -205,24 +243,36 @@ def test_the_reason_for_placing_nowhere(
 
 
 SPARES = {
-    # CPUs, jobs, CPUs they take -> CPUs to spare beside a page of 4
-    "an idle pod": (16.0, 0, 0.0, 8.8),
-    "an idle pod that a page would fill": (4.0, 0, 0.0, 0.0),
-    "an idle pod too small for a page": (2.0, 0, 0.0, None),
-    "a busy pod": (16.0, 2, 8.0, 0.8),
-    "a busy pod without room": (16.0, 2, 9.0, None),
+    # CPUs, jobs, CPUs they take -> pages of 4 that fit, and CPUs to spare beside them
+    "an idle pod": (16.0, 0, 0.0, (3, 0.8)),
+    "an idle pod that a page would fill": (4.0, 0, 0.0, (1, 0.0)),
+    "an idle pod too small for a page": (2.0, 0, 0.0, (0, 1.6)),
+    "a busy pod": (16.0, 2, 8.0, (1, 0.8)),
+    "a busy pod without room": (16.0, 2, 9.0, (0, 3.8)),
     "a pod of unknown size": (None, 1, 2.0, None),
 }
 
 
 @pytest.mark.parametrize(("cores", "jobs", "used", "wanted"), SPARES.values(), ids=SPARES)
 def test_what_a_pod_may_take_beside_a_page(
-    cores: float | None, jobs: int, used: float, wanted: float | None
+    cores: float | None, jobs: int, used: float, wanted: tuple[int, float] | None
 ) -> None:
     free = None if cores is None else free_cores(cores, MAX_UTILIZATION, jobs, used)
     account = Account((Pod("a", "u", cores), MAX_UTILIZATION), jobs, free, True, math.inf)
-    spare = spare_for_pages(account, page_cores(COSTS))
-    assert spare == (None if wanted is None else pytest.approx(wanted))
+    room = page_room(account, dearest_page(Placement(), RequestType), wanted=True)
+    if wanted is None:
+        assert room is None
+    else:
+        assert room is not None
+        assert room.pages == wanted[0]
+        assert room.spare_cores == pytest.approx(wanted[1])
+
+
+def test_a_fleet_that_takes_no_pages_keeps_no_room_for_them() -> None:
+    assert dearest_page(Placement(), {RequestType.TRACK, RequestType.PARTICIPANT}) is None
+    cheap = dearest_page(Placement(), {RequestType.TRACK, RequestType.AUDIO_WEB})
+    assert cheap is not None
+    assert cheap.kind is RequestType.AUDIO_WEB
 
 
 class Simulated:
@@ -235,11 +285,21 @@ class Simulated:
         self.placed = 0
 
     def place(self, kind: RequestType, now: float = 0.0) -> str | None:
-        views = []
-        for each in self.pods:
-            account = self.ledger.account(each, MAX_UTILIZATION, now)
-            free, jobs = account.free_cores, account.jobs
-            views.append(WorkerView(each.name, each.uid, each.cores, free, jobs))
+        accounts = [self.ledger.account(each, MAX_UTILIZATION, now) for each in self.pods]
+        page = dearest_page(Placement(), RequestType) if self.mode is Mode.TYPE_AWARE else None
+        wanted = any(account.pages for account in accounts)
+        views = [
+            WorkerView(
+                each.name,
+                each.uid,
+                each.cores,
+                account.free_cores,
+                account.jobs,
+                new_jobs=account.new,
+                page_room=page_room(account, page, wanted),
+            )
+            for each, account in zip(self.pods, accounts, strict=True)
+        ]
         chosen = choose(views, Need(kind, COSTS.of(kind)), self.mode, CHANCE)
         if chosen is None:
             return None
@@ -254,20 +314,32 @@ class Simulated:
         return [len(self.ledger.on(each.uid)) for each in self.pods]
 
 
-@given(st.integers(1, 30), st.integers(0, 200), st.sampled_from([Mode.SPREAD, Mode.TYPE_AWARE]))
-def test_a_burst_of_equal_jobs_is_spread_evenly(pods: int, jobs: int, mode: Mode) -> None:
-    fleet = Simulated([12.0] * pods, mode)
+@given(
+    st.integers(1, 30),
+    st.integers(0, 200),
+    st.sampled_from([4.0, 8.0, 12.0, 16.0]),
+    st.sampled_from([kind for kind in RequestType if not kind.needs_chrome]),
+    st.sampled_from([Mode.SPREAD, Mode.TYPE_AWARE]),
+)
+def test_a_burst_of_equal_jobs_is_spread_evenly(
+    pods: int, jobs: int, cpu: float, kind: RequestType, mode: Mode
+) -> None:
+    fleet = Simulated([cpu] * pods, mode)
     for _ in range(jobs):
-        fleet.place(RequestType.TRACK)
+        fleet.place(kind)
     counts = fleet.counts()
     assert max(counts) - min(counts) <= 1
 
 
-@given(st.integers(1, 12), st.lists(st.sampled_from(RequestType), max_size=80))
+@given(
+    st.integers(1, 12),
+    st.lists(st.sampled_from(RequestType), max_size=80),
+    st.sampled_from([Mode.SPREAD, Mode.TYPE_AWARE]),
+)
 def test_mixed_jobs_load_no_pod_by_more_than_the_mean_and_one_job(
-    pods: int, kinds: list[RequestType]
+    pods: int, kinds: list[RequestType], mode: Mode
 ) -> None:
-    fleet = Simulated([32.0] * pods, Mode.SPREAD)
+    fleet = Simulated([32.0] * pods, mode)
     placed = [kind for kind in kinds if fleet.place(kind) is not None]
     loads = [sum(job.cores for job in fleet.ledger.on(p.uid).values()) for p in fleet.pods]
     largest = max((COSTS.of(kind) for kind in placed), default=0.0)
@@ -321,6 +393,15 @@ def test_pack_opens_an_idle_pod_only_when_no_busy_one_fits(kinds: list[RequestTy
         uid = fleet.place(kind)
         if busy_fits:
             assert uid in free
+
+
+def test_tracks_that_come_one_by_one_leave_type_aware_room_for_pages() -> None:
+    fleet = Simulated([4.0] * 4, Mode.TYPE_AWARE)
+    for minute in range(12):
+        assert fleet.place(RequestType.TRACK, 60.0 * minute)
+    assert sorted(fleet.counts()) == [0, 0, 6, 6]
+    assert fleet.place(RequestType.WEB, 720.0)
+    assert fleet.place(RequestType.WEB, 720.0)
 
 
 def test_type_aware_keeps_pages_apart_while_there_are_idle_pods() -> None:

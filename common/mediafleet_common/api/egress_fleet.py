@@ -199,7 +199,7 @@ where livekit-server calls; spread and type_aware need an egress image with affi
 refused beside a fleet with engine scheduler on the same Redis."""
     mode: Mode = Mode.PACK
     """pack: the fullest pod that fits, idle pods last. spread: the most free CPU. type_aware: \
-room composite and web to idle pods, everything else spread."""
+room composite and web to idle pods, everything else spread clear of their room."""
     cpu: Annotated[float, Field(gt=0, le=1024)] | None = None
     """CPUs of a pod. Default: limits.cpu of container egress; with neither, nothing is placed \
 by CPU and condition CpuUnknown says so."""

@@ -6,15 +6,13 @@ Each type is counted by itself, as if nothing else came, by the rule the pods ad
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.names import PodState
-from mediafleet_scheduler.core.accounts import free_cores
 from mediafleet_scheduler.core.ledger import Ledger, Pod
-from mediafleet_scheduler.core.resources import Need, Rest, need_of, rest, rules_of
+from mediafleet_scheduler.core.resources import Need, need_of, rest, rules_of
 from mediafleet_scheduler.core.views import Fleet
 
 Counts = Mapping[RequestType, int]
@@ -40,12 +38,12 @@ def capacity(fleet: Fleet, ledger: Ledger, now: float) -> Capacity:
             continue
         pod = Pod(worker.name, worker.uid, worker.cpu_cores, rules)
         account = ledger.account(pod, placement.max_cpu_utilization, now)
-        if pod.cores is None or account.free_cores is None:
-            free = None
-            continue
-        room = _Room(placement, pod.cores, account.free_cores, account.rest, account.jobs == 0)
         for need in needs:
-            free[need.kind] += room.times(need)
+            times = account.times(need)
+            if times is None:
+                free = None
+                break
+            free[need.kind] += times
     return Capacity(free, _of_empty(fleet, needs))
 
 
@@ -53,31 +51,9 @@ def _of_empty(fleet: Fleet, needs: list[Need]) -> Counts | None:
     size = pod_cores(fleet)
     if size is None:
         return None
-    left = rest(rules_of(fleet.placement), (), None, 0.0)
-    room = _Room(fleet.placement, size, size, left, idle=True)
-    return {need.kind: room.times(need) for need in needs}
-
-
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """What a pod has for jobs to come."""
-
-    placement: Placement
-    cores: float
-    free_cores: float
-    rest: Rest
-    idle: bool
-
-    def times(self, need: Need) -> int:
-        """How many such jobs fit."""
-        left, first = self.free_cores, 0
-        if self.idle:
-            # The first job alone may fill the whole pod; from then on it is a busy one.
-            first = int(need.cores <= self.cores)
-            utilization = self.placement.max_cpu_utilization
-            left = free_cores(self.cores, utilization, 1, need.cores) if first else 0.0
-        by_cores = first + max(0, math.floor(left / need.cores))
-        return int(min(by_cores, self.rest.times(need)))
+    pod = Pod("", "", size, rules_of(fleet.placement))
+    empty = Ledger().account(pod, fleet.placement.max_cpu_utilization, 0.0)
+    return {need.kind: empty.times(need) or 0 for need in needs}
 
 
 def ever_fits(fleet: Fleet, need: Need) -> bool:

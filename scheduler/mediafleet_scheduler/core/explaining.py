@@ -29,7 +29,7 @@ KEY_NAMES: Final[Mapping[Mode, tuple[str, ...]]] = {
     Mode.TYPE_AWARE: (
         "shunned",
         "size unknown",
-        "takes page room",
+        "page room",
         "beside others",
         "free share",
         "jobs",

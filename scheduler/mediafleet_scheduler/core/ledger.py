@@ -22,12 +22,17 @@ from mediafleet_common.api.egress_fleet import CpuCost
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.accounts import Job, Measured, free_cores, share_out, used_cores
 from mediafleet_scheduler.core.queue import Waiting
-from mediafleet_scheduler.core.resources import Rest, Rules, rest
+from mediafleet_scheduler.core.resources import Need, Rest, Rules, rest
 
 STALE_SECONDS: Final = 20.0
 """A measurement older than this says nothing any more."""
 
+NEW_SECONDS: Final = 5.0
+"""A job counts as new so long after its claim: others of the same moment may still come."""
+
 _MAX_TURNS: Final = 10_000
+
+_ROUNDING: Final = 1e-9
 
 _NO_JOBS: Final[Mapping[str, Job]] = {}
 
@@ -59,6 +64,21 @@ class Account:
     """What is left beside the CPUs."""
     pages: bool = False
     """Whether one of its jobs needs Chrome."""
+    new: bool = False
+    """Whether one of its jobs is new."""
+
+    def times(self, need: Need) -> int | None:
+        """How many more jobs that need so much fit; `None`: its size is unknown."""
+        (pod, max_utilization), left = self.of, self.free_cores
+        if pod.cores is None or left is None:
+            return None
+        first = 0
+        if self.jobs == 0:
+            # The first job alone may fill the whole pod; from then on it is a busy one.
+            first = int(need.cores <= pod.cores)
+            left = free_cores(pod.cores, max_utilization, 1, need.cores) if first else 0.0
+        by_cores = first + max(0, math.floor(left / need.cores + _ROUNDING))
+        return int(min(by_cores, self.rest.times(need)))
 
 
 class Ledger:
@@ -193,6 +213,9 @@ class Ledger:
     def _counted(self, pod: Pod, max_utilization: float, now: float) -> Account:
         jobs = self.on(pod.uid).values()
         changes = [until for job in jobs if (until := job.held_until()) and until > now]
+        new_until = max((job.claimed_at for job in jobs), default=-math.inf) + NEW_SECONDS
+        if new_until > now:
+            changes.append(new_until)
         measured = self._measured.get(pod.uid)
         if measured is not None:
             if now - measured.at > STALE_SECONDS:
@@ -211,6 +234,7 @@ class Ledger:
             valid_until=min(changes, default=math.inf),
             rest=rest(pod.rules, jobs, measured, now),
             pages=any(job.kind.needs_chrome for job in jobs),
+            new=new_until > now,
         )
 
 

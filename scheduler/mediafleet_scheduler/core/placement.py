@@ -10,19 +10,48 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import CpuCost, Mode, RequestType
+from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.ledger import Account
-from mediafleet_scheduler.core.resources import Need, Rest
+from mediafleet_scheduler.core.resources import Need, Rest, need_of
 
 NOTHING_TAKEN: Final = Rest()
 
 _CHOICES: Final = 2
 """Of pods whose load is unknown, the better of so many random ones: the best of all by stale news
 is worse than a random one, since everybody picks it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageRoom:
+    """What a pod has for pages: the dearest of the jobs that need Chrome."""
+
+    pages: int
+    """How many more fit."""
+    spare_cores: float
+    """CPUs that small jobs may take, and as many pages still fit."""
+    wanted: bool
+    """Whether the fleet runs pages at this moment."""
+
+
+def dearest_page(placement: Placement, accepts: Iterable[RequestType]) -> Need | None:
+    """The page that room is kept for; `None`: for none, since the fleet takes none."""
+    pages = [need_of(kind, placement) for kind in accepts if kind.needs_chrome]
+    return max(pages, key=lambda need: (need.cores, need.kind), default=None)
+
+
+def page_room(account: Account, page: Need | None, wanted: bool) -> PageRoom | None:
+    """What a pod has for pages; `None`: none is kept, or its size is unknown."""
+    (pod, max_utilization), free = account.of, account.free_cores
+    if page is None or pod.cores is None or free is None:
+        return None
+    pages = account.times(page) or 0
+    # With any job on it, an idle pod is a busy one: a page that needs all its CPUs fits no more.
+    left = free if account.jobs else pod.cores * max_utilization
+    return PageRoom(pages, max(0.0, left - pages * page.cores), wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +71,10 @@ class WorkerView:
     """Whether it lately would not bid: it is tried when nobody else is left."""
     rest: Rest = NOTHING_TAKEN
     """What is left of it beside its CPUs."""
-    spare_cores: float | None = None
-    """CPUs that other jobs may take before it has no room for a page any more; `None`: it has none
-    now, or none is kept."""
+    new_jobs: bool = False
+    """Whether it was given a job a moment ago."""
+    page_room: PageRoom | None = None
+    """`None`: none is kept."""
 
     @property
     def idle(self) -> bool:
@@ -65,19 +95,17 @@ class WorkerView:
 Key = tuple[bool | float | str, ...]
 
 
-def page_cores(costs: CpuCost) -> float:
-    """CPUs that a page is to find: the dearest of those that need Chrome."""
-    return max(costs.of(kind) for kind in RequestType if kind.needs_chrome)
+class TakesRoom(IntEnum):
+    """What a small job takes of the room for pages, by pod; the least is best."""
 
-
-def spare_for_pages(account: Account, page_cores: float) -> float | None:
-    """CPUs of a pod that jobs may take while it keeps room for one page; `None`: it has none."""
-    (pod, max_utilization), free = account.of, account.free_cores
-    if pod.cores is None or free is None or free < page_cores:
-        return None
-    # With any job on it, an idle pod is a busy one: a page that needs all its CPUs fits no more.
-    left = free if account.jobs else pod.cores * max_utilization
-    return max(0.0, left - page_cores)
+    NONE = 0
+    """As many pages fit beside it as before."""
+    NONE_OF_IDLE = 1
+    """The same, on a pod that runs nothing yet."""
+    SOME = 2
+    """One page fewer fits; or jobs come at the same moment, and are spread."""
+    LAST = 3
+    """No page fits any more, and there are pages."""
 
 
 def _pack(pod: WorkerView, need: Need) -> Key:
@@ -92,11 +120,29 @@ def _spread(pod: WorkerView, need: Need) -> Key:
 
 
 def _type_aware(pod: WorkerView, need: Need) -> Key:
-    # A small job goes last where it would take the room of the last page.
     page = need.kind.needs_chrome
-    takes_last = not page and pod.spare_cores is not None and need.cores > pod.spare_cores
-    rest = (-pod.free_share, pod.jobs, pod.name)
-    return (pod.shunned, pod.free_cores is None, takes_last, page and not pod.idle, *rest)
+    takes = TakesRoom.SOME if page else _takes_room(pod, need)
+    # What costs no page's room is filled up, so that the rest stays whole; else jobs are spread.
+    share = pod.free_share if takes < TakesRoom.SOME else -pod.free_share
+    first = (pod.shunned, pod.free_cores is None, takes, page and not pod.idle)
+    return (*first, share, pod.jobs, pod.name)
+
+
+def _takes_room(pod: WorkerView, need: Need) -> TakesRoom:
+    """What a small job takes of a pod's room for pages.
+
+    Among pods that are equal it comes to the same on each that has no new jobs, and to the same on
+    each that has: so equal jobs that come together are spread evenly.
+    """
+    room = pod.page_room
+    if room is None:
+        return TakesRoom.SOME
+    costs_one = need.cores > room.spare_cores
+    if costs_one and room.pages == 1 and room.wanted:
+        return TakesRoom.LAST
+    if costs_one or pod.new_jobs:
+        return TakesRoom.SOME
+    return TakesRoom.NONE_OF_IDLE if pod.idle else TakesRoom.NONE
 
 
 KEYS: Final[Mapping[Mode, Callable[[WorkerView, Need], Key]]] = {

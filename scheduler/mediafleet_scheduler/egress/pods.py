@@ -12,14 +12,16 @@ from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.accounts import Job
 from mediafleet_scheduler.core.explaining import Seen
 from mediafleet_scheduler.core.ledger import Account, Ledger, Pod
-from mediafleet_scheduler.core.placement import WorkerView, page_cores, spare_for_pages
+from mediafleet_scheduler.core.placement import WorkerView, dearest_page, page_room
 from mediafleet_scheduler.core.quarantine import room_to_spare
-from mediafleet_scheduler.core.resources import need_of, rules_of
+from mediafleet_scheduler.core.resources import Need, need_of, rules_of
 from mediafleet_scheduler.directory.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.egress.costs import Costs
 from mediafleet_scheduler.egress.trusting import Trust
 
-_State = tuple[bool, bool, float | None]
+_Kept = tuple[Need | None, bool]
+_NONE_KEPT: Final[_Kept] = (None, False)
+_State = tuple[bool, bool, _Kept]
 
 
 class Pods:
@@ -72,19 +74,19 @@ class Pods:
         complete = self._complete()
         ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
         left_out = self._left_out(ready)
-        page = self._page_cores(fleet, now)
+        room = self._room_kept(fleet, now)
         return [
-            self._seen(fleet, worker, now, complete, page)
+            self._seen(fleet, worker, now, complete, room)
             for worker in ready
             if worker.uid not in excluded and worker.uid not in left_out
         ]
 
     def seen(self, fleet: Fleet, now: float) -> list[Seen]:
         """All pods of a fleet, also those that may not be given work; for people who ask why."""
-        complete, page = self._complete(), self._page_cores(fleet, now)
+        complete, room = self._complete(), self._room_kept(fleet, now)
         left_out = self._left_out([w for w in fleet.workers if w.state is PodState.READY])
         return [
-            Seen(worker, self._seen(fleet, worker, now, complete, page), worker.uid in left_out)
+            Seen(worker, self._seen(fleet, worker, now, complete, room), worker.uid in left_out)
             for worker in fleet.workers
         ]
 
@@ -118,23 +120,19 @@ class Pods:
         utilization = fleet.placement.max_cpu_utilization
         return self._ledger.account(self._sizes[worker.uid], utilization, now)
 
-    def _page_cores(self, fleet: Fleet, now: float) -> float | None:
-        """CPUs of the page that room is kept for; `None`: for none.
-
-        Room is kept while there are pages: a fleet of tracks alone is filled evenly.
-        """
+    def _room_kept(self, fleet: Fleet, now: float) -> _Kept:
+        """The page that room is kept for, if any, and whether the fleet runs pages now."""
         if fleet.placement.mode is not Mode.TYPE_AWARE:
-            return None
-        if not any(self._account(fleet, worker, now).pages for worker in fleet.workers):
-            return None
-        return page_cores(fleet.placement.cpu_cost)
+            return _NONE_KEPT
+        wanted = any(self._account(fleet, worker, now).pages for worker in fleet.workers)
+        return dearest_page(fleet.placement, fleet.accepts), wanted
 
     def _seen(
-        self, fleet: Fleet, worker: Worker, now: float, complete: bool, page: float | None = None
+        self, fleet: Fleet, worker: Worker, now: float, complete: bool, room: _Kept = _NONE_KEPT
     ) -> WorkerView:
         account = self._account(fleet, worker, now)
         known = account.measured or complete
-        state = (known, self.trust.shunned(worker.uid), page)
+        state = (known, self.trust.shunned(worker.uid), room)
         kept = self._views.get(worker.uid)
         if kept is not None and kept[0] is account and kept[1] == state:
             return kept[2]
@@ -147,7 +145,8 @@ class Pods:
             known=known,
             shunned=state[1],
             rest=account.rest,
-            spare_cores=page and spare_for_pages(account, page),
+            new_jobs=account.new,
+            page_room=page_room(account, *room),
         )
         self._views[worker.uid] = (account, state, view)
         return view

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from mediafleet_common.api.egress_fleet import Mode
+from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core import affinity
@@ -21,8 +21,8 @@ from mediafleet_scheduler.core.placement import (
     Refusal,
     WorkerView,
     choose,
-    page_cores,
-    spare_for_pages,
+    dearest_page,
+    page_room,
     why_nowhere,
 )
 from mediafleet_scheduler.core.resources import Need
@@ -88,6 +88,7 @@ class DeskPlacer:
         self._pods = pods
         self._setup = setup
         self._mode = placing.mode
+        self._page = dearest_page(Placement(cpu_cost=setup.costs), RequestType)
         self._chance = chance
         self.ledger: Final = Ledger()
 
@@ -122,9 +123,8 @@ class DeskPlacer:
         """As egress/pods.py sees them."""
         utilization = self._setup.max_cpu_utilization
         accounts = [self.ledger.account(each.pod, utilization, now) for each in self._pods]
-        page = None
-        if self._mode is Mode.TYPE_AWARE and any(each.pages for each in accounts):
-            page = page_cores(self._setup.costs)
+        page = self._page if self._mode is Mode.TYPE_AWARE else None
+        wanted = page is not None and any(each.pages for each in accounts)
         return [
             WorkerView(
                 name=account.of[0].name,
@@ -132,7 +132,8 @@ class DeskPlacer:
                 cores=account.of[0].cores,
                 free_cores=account.free_cores,
                 jobs=account.jobs,
-                spare_cores=page and spare_for_pages(account, page),
+                new_jobs=account.new,
+                page_room=page_room(account, page, wanted),
             )
             for account in accounts
             if account.of[0].uid not in refused_by
