@@ -83,11 +83,13 @@ test-unit test-contract test-real test-cluster test-proofs test-keda: $(STAMP) #
 EGRESS_FAULTS := $(patsubst %,tests/real/test_egress_%.py,desks redis_faults faults each_message)
 
 .PHONY: faults
-faults: $(STAMP) ## Longer: 100 kills of a desk, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes (RUNS, SEED)
+faults: $(STAMP) ## Longer: 100 kills of a desk, 10 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
-	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) $(PY) -m mediafleet_testbed exec --up -- \
-		$(PY) -m pytest tests/cluster/test_kills.py tests/cluster/test_no_busy_pod_deleted.py $(ARGS)
+	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) \
+		MEDIAFLEET_KILLS_WITHOUT_API=10 $(PY) -m mediafleet_testbed exec --up -- \
+		$(PY) -m pytest tests/cluster/test_kills.py tests/cluster/test_kills_without_api.py \
+		tests/cluster/test_no_busy_pod_deleted.py $(ARGS)
 
 .PHONY: check
 check: lint types drift ## What CI runs: lint, types, drift, and the tests with STRICT=1

@@ -74,6 +74,14 @@ def egress(
         list[str] | None,
         typer.Option(help="Namespace to look at; repeatable. Default: all we may see."),
     ] = None,
+    remember: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --kube: file in which to keep what is known of fleets and pods, for a start "
+            "while the API server is away.",
+            metavar="FILE",
+        ),
+    ] = None,
     http: Annotated[
         str, typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics, /demand, /explain.")
     ] = "127.0.0.1:8080",
@@ -117,6 +125,8 @@ def egress(
     logs.configure(log_level, log_json)
     if (workers is None) != kube:
         raise typer.BadParameter("give either --workers FILE or --kube")
+    if remember is not None and not kube:
+        raise typer.BadParameter("--remember goes with --kube")
     if workers is not None and (redis is None) == (redis_config is None):
         raise typer.BadParameter("--workers needs either --redis or --redis-config")
     files = [
@@ -135,7 +145,7 @@ def egress(
             said = scaler_part(scaler, serving.scaler_port, scaler_plaintext)
             typer.echo(_ready_line(serving, http) + said)
 
-        directory = _directory(workers, namespace or [])
+        directory = _directory(workers, namespace or [], remember)
         chosen = keda.options(
             scaler, scaler_cert, scaler_key, scaler_client_ca, plaintext=scaler_plaintext
         )
@@ -157,7 +167,9 @@ def egress(
     raise typer.Exit(run(main))
 
 
-def _directory(workers: Path | None, namespaces: list[str]) -> Directory[EgressView]:
+def _directory(
+    workers: Path | None, namespaces: list[str], remember: Path | None
+) -> Directory[EgressView]:
     if workers is not None:
         from mediafleet_common.api.files import WorkersFile
         from mediafleet_scheduler.directory.entries import egress_view
@@ -165,8 +177,10 @@ def _directory(workers: Path | None, namespaces: list[str]) -> Directory[EgressV
 
         return FileDirectory(workers, WorkersFile, egress_view)
     from mediafleet_scheduler.directory.kube import KubeEgressDirectory
+    from mediafleet_scheduler.directory.remembering import LastView
 
-    return KubeEgressDirectory(namespaces)
+    kept = LastView(remember) if remember is not None else None
+    return KubeEgressDirectory(namespaces, last_view=kept)
 
 
 def _files(option: str, pairs: list[str] | None) -> dict[str, Path]:

@@ -18,11 +18,14 @@ from mediafleet_common.api.events import Telling
 from mediafleet_scheduler.core.missing import Patience
 from mediafleet_scheduler.directory.views import EgressView, Fleet
 from mediafleet_scheduler.egress import losing
+from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.psrpc.bus import MemoryBus
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.real import LIVEKIT_KEY, LIVEKIT_SECRET, LivekitServer
 from mediafleet_testbed.standins.egress_worker import Io
 
+WITHIN_SECONDS = 30.0
+"""Timers, not work, take most of it: it is the same on a busy machine."""
 AT_ONCE = replace(QUICK, list_wait_seconds=0.2, patience=Patience(young=0.0, gone=0.0))
 
 
@@ -155,6 +158,32 @@ async def test_a_pod_that_left_is_asked_after_at_once(stage: Scene) -> None:
         assert (await stage.start(track("EG_a"))).error is None
         await dies(stage, life)
         await eventually(lambda: "EG_a" in desk.sweeper.suspected)
+
+
+async def test_the_jobs_of_a_dead_pod_are_told_within_30_s_by_a_desk_as_it_is_run(
+    stage: Scene,
+) -> None:
+    told: list[Telling] = []
+    now = asyncio.get_running_loop().time
+
+    async def tell(fleet: Fleet, telling: Telling) -> None:
+        told.append(telling)
+
+    async with (
+        livekit_io(stage.bus) as records,
+        pod_with_jobs(stage) as life,
+        stage.desk(Settings(), tell=tell) as desk,
+    ):
+        assert (await stage.start(track("EG_a"))).error is None
+        records.put("EG_a", livekit.EgressStatus.EGRESS_ACTIVE)
+        await desk.settled()
+        died_at = now()
+        await dies(stage, life)
+        await eventually(lambda: bool(told), WITHIN_SECONDS)
+        print(f"told {now() - died_at:.1f} s after the pod died")
+        assert [telling.reason for telling in told] == ["JobsLost"]
+        assert counted(desk, "mediafleet_jobs_lost_total", fleet="rec") == 1
+        await eventually(lambda: records.updates == ["EG_a"])
 
 
 async def test_livekit_server_lists_a_lost_recording_as_failed(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mediafleet_scheduler.directory.kube import KubePoolDirectory
+from mediafleet_scheduler.directory.kube import KubeEgressDirectory, KubePoolDirectory
 from mediafleet_scheduler.directory.kube_watch import Away, Changed, Listed, News
-from mediafleet_scheduler.directory.views import PoolView
+from mediafleet_scheduler.directory.remembering import LastView
+from mediafleet_scheduler.directory.views import EgressView, PoolView
 
 
 def pod(name: str, version: int, state: str = "ready") -> dict[str, Any]:
@@ -126,3 +128,68 @@ async def test_a_deleted_object_is_gone_although_a_list_from_before_still_has_it
     gone = Changed(cluster.pods, pod("a", 12), deleted=True)
     await cluster.tell(gone, Listed(cluster.pods, 11, [pod("a", 5)]))
     assert cluster.views[-1].nodes == ()
+
+
+def fleet(version: int, **spec: Any) -> dict[str, Any]:
+    meta = {"name": "orch", "namespace": "ns", "uid": "f", "resourceVersion": str(version)}
+    redis = {"address": "redis:6379", "passwordSecret": {"name": "redis", "key": "password"}}
+    return {"metadata": meta, "spec": {"redis": redis, "rooms": ["vip-*"], **spec}}
+
+
+def desk(file: Path) -> KubeEgressDirectory:
+    return KubeEgressDirectory((), CollectorRegistry(), LastView(file))
+
+
+async def told(directory: KubeEgressDirectory, *pods: dict[str, Any]) -> EgressView:
+    """The view of a directory after whole lists."""
+    fleets, kept = (kind.collection for kind in directory._kinds)
+    directory._take(Listed(fleets, 1, [fleet(1, placement={"cpu": 4})]))
+    directory._take(Listed(kept, 10, list(pods)))
+    await asyncio.sleep(0.02)
+    assert directory.view is not None
+    return directory.view
+
+
+async def test_a_desk_started_without_the_api_server_knows_what_its_predecessor_knew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediafleet_scheduler.directory.kube._KEEP_SECONDS", 0.0)
+    file = tmp_path / "fleets.json"
+    known = await told(desk(file), pod("a", 5), pod("b", 6, "draining"))
+    await asyncio.sleep(0.02)
+    again = desk(file)
+    views: list[EgressView] = []
+    again.subscribe(views.append)
+    assert views == [], "it may be old: the API server is asked first"
+    again._take(Away("connection refused"))
+    assert views == [known]
+    assert [worker.name for worker in known.fleets[0].workers] == ["a", "b"]
+    # What is told of comes in place of what was remembered.
+    assert await told(again, pod("b", 8)) != known
+    again._take(Away("connection refused"))
+    assert [worker.name for worker in views[-1].fleets[0].workers] == ["b"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"fleets": [{"name": 1}]}'])
+async def test_a_memory_that_makes_no_sense_is_told_and_passed_over(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "fleets.json"
+    file.write_text(text)
+    directory = desk(file)
+    directory._take(Away("connection refused"))
+    assert directory.view is None
+    assert "is not of this version" in caplog.text
+
+
+async def test_that_nothing_can_be_kept_harms_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mediafleet_scheduler.directory.kube._KEEP_SECONDS", 0.0)
+    directory = desk(tmp_path / "missing" / "fleets.json")
+    await told(directory, pod("a", 5))
+    await asyncio.sleep(0.02)
+    assert "not remembered" in caplog.text
+    directory = desk(tmp_path / "missing" / "fleets.json")
+    directory._take(Away("connection refused"))
+    assert directory.view is None

@@ -1,6 +1,7 @@
 """A directory told by Kubernetes: fleets, pools and their pods, as they change.
 
-While the API server is away the last view stays.
+While the API server is away the last view stays. An egress desk that is started meanwhile goes by
+the view that its predecessor kept, if it was told where.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ from mediafleet_scheduler.directory.objects import (
     pool_view,
 )
 from mediafleet_scheduler.directory.publishing import Publisher, ViewT
+from mediafleet_scheduler.directory.remembering import LastView
 from mediafleet_scheduler.directory.shelf import Shelf
 from mediafleet_scheduler.directory.views import EgressView, PoolView
 
 _log: Final = logging.getLogger(__name__)
 _GATHER_SECONDS: Final = 0.005
+_KEEP_SECONDS: Final = 0.5
+"""A view is kept so long after the first change, with all that changed meanwhile."""
 
 FactsT = TypeVar("FactsT")
 
@@ -159,6 +163,7 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
                 self._interruptions.inc()
                 _log.warning("no news from Kubernetes: %s", printable(news.reason, 500))
             self._away = news.reason
+            self._go_without()
             return
         self._heard_at = time.monotonic()
         if self._away is not None:
@@ -175,6 +180,9 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
         self._due = None
         self.publish(self._make_view())
 
+    def _go_without(self) -> None:
+        """The API server is away: what can be done about a view that there is not yet."""
+
     @abstractmethod
     def _make_view(self) -> ViewT: ...
 
@@ -182,14 +190,39 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
 class KubeEgressDirectory(KubeDirectory[EgressView]):
     """All EgressFleets of `namespaces` (none: of the cluster) and their pods."""
 
-    def __init__(self, namespaces: Sequence[str], registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self,
+        namespaces: Sequence[str],
+        registry: CollectorRegistry = REGISTRY,
+        last_view: LastView | None = None,
+    ) -> None:
         super().__init__(namespaces, registry)
+        self._last_view = last_view
+        self._keep_due: asyncio.TimerHandle | None = None
         self._fleets = _Kind(_resources(Kind.EGRESS_FLEET), fleet_facts)
         self._pods = _Kind(_pods(f"{Label.KIND}={KindLabel.EGRESS}"), pod_facts)
         self._kinds = [self._fleets, self._pods]
 
     def _make_view(self) -> EgressView:
         return egress_view(self._fleets.shelf.items, self._pods.shelf.items)
+
+    def _make(self) -> None:
+        super()._make()
+        if self._last_view is not None and self._keep_due is None:
+            self._keep_due = asyncio.get_running_loop().call_later(_KEEP_SECONDS, self._keep)
+
+    def _keep(self) -> None:
+        self._keep_due = None
+        if self._last_view is not None and self.view is not None:
+            self._last_view.keep(self.view)
+
+    def _go_without(self) -> None:
+        if self.view is not None or self._last_view is None:
+            return
+        kept = self._last_view.read()
+        if kept is not None:
+            _log.warning("serving the fleets and pods that were known before this start")
+            self.publish(kept)
 
 
 class KubePoolDirectory(KubeDirectory[PoolView]):

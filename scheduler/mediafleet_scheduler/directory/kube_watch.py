@@ -33,7 +33,12 @@ _LIST_SECONDS: Final = 30.0
 _BACK_OFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _JOIN_SECONDS: Final = 5.0
 _CHUNK: Final = 500
-_CHATTY: Final = ("kopf._cogs.clients", "kopf._core.reactor.running", "kopf.activities")
+_CHATTY: Final = (
+    "kopf._cogs.clients",
+    "kopf._core.reactor.observation",
+    "kopf._core.reactor.running",
+    "kopf.activities",
+)
 
 
 class _Patience:

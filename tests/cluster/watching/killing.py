@@ -71,6 +71,18 @@ def _in_cgroup(instance: Instance, container: str) -> tuple[int, ...]:
     return ()
 
 
+def desk_of(scene: Scene, uid: str) -> Victim | None:
+    """Our own process in a pod, found without the API server; `None` while there is none."""
+    instance = scene.product.node.instance
+    for root in cgroup_roots():
+        for procs in (root / instance.cgroup / "pods").glob(f"**/pod{uid}/*/cgroup.procs"):
+            pids = tuple(int(pid) for pid in _read(procs).split())
+            # Beside it there is the container that only holds the pod's namespaces.
+            if any("mediafleet" in _read(Path(f"/proc/{pid}/cmdline")) for pid in pids):
+                return Victim(uid, pids)
+    return None
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text()
