@@ -81,11 +81,14 @@ test-unit test-contract test-real test-cluster test-proofs test-keda: $(STAMP) #
 	$(PY) tests/run.py $(if $(STRICT),--strict) $(@:test-%=%) -- $(ARGS)
 
 EGRESS_FAULTS := $(patsubst %,tests/real/test_egress_%.py,desks redis_faults faults each_message)
+EGRESS_VIRTUAL := $(patsubst %,tests/contract/test_egress_%.py,virtual messages)
 
 .PHONY: faults
 faults: $(STAMP) ## Longer: 100 kills of a desk, 10 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
+	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 \
+		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) \
 		MEDIAFLEET_KILLS_WITHOUT_API=10 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/cluster/test_kills.py tests/cluster/test_kills_without_api.py \

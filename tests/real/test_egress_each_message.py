@@ -8,23 +8,21 @@ import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from typing import Final
 
 import pytest
 import redis.asyncio as redis
 from prometheus_client import CollectorRegistry
+from tests.real.meddling import MESSAGES, Fate, Meddling
 from tests.real.scene import IMPATIENT, Scene, eventually, fleet, scene, track
 
 from mediafleet_scheduler.directory.views import EgressView
 from mediafleet_scheduler.egress.metrics import EgressMetrics
 from mediafleet_scheduler.egress.service import EgressService
-from mediafleet_scheduler.psrpc.bus import Bus, MemoryBus, Receiver, Subscription
+from mediafleet_scheduler.psrpc.bus import Bus, MemoryBus
 
 PODS: Final = ("pod-0", "pod-1")
 DESKS: Final = 2
-MESSAGES: Final = 11
-"""Nine of the placement with two desks, two by which the pod tells livekit-server of the job."""
 AT_A_TIME: Final = 12
 PAIRS: Final = int(os.environ.get("MEDIAFLEET_PAIRS", "40"))
 pytestmark = pytest.mark.timeout(300 + PAIRS)
@@ -49,59 +47,13 @@ LATE_SECONDS: Final = (0.4, 3.0)
 _ledgers = itertools.count(100)
 
 
-class Fate(StrEnum):
-    """What becomes of a message."""
-
-    LOST = "lost"
-    DOUBLED = "doubled"
-    LATE = "late"
-    VERY_LATE = "very late"
-    OVERTAKEN = "overtaken by the next"
-
-
-class Meddling:
-    """A bus on which the messages with these numbers have a fate."""
-
-    def __init__(self, inner: Bus, fates: Mapping[int, Fate]) -> None:
-        self._inner = inner
-        self._fates = fates
-        self._held: list[tuple[str, bytes]] = []
-        self.published = 0
-        self.meddles = False
-
-    def publish(self, channel: str, data: bytes) -> None:
-        fate = self._fates.get(self.published) if self.meddles else None
-        self.published += self.meddles
-        loop = asyncio.get_running_loop()
-        match fate:
-            case Fate.LOST:
-                return
-            case Fate.DOUBLED:
-                self._inner.publish(channel, data)
-            case Fate.LATE:
-                loop.call_later(LATE_SECONDS[0], self._inner.publish, channel, data)
-                return
-            case Fate.VERY_LATE:
-                loop.call_later(LATE_SECONDS[1], self._inner.publish, channel, data)
-                return
-            case Fate.OVERTAKEN:
-                self._held.append((channel, data))
-                return
-        self._inner.publish(channel, data)
-        while self._held:
-            self._inner.publish(*self._held.pop())
-
-    async def subscribe(self, channel: str, receive: Receiver) -> Subscription:
-        return await self._inner.subscribe(channel, receive)
-
-
 async def place(commands: redis.Redis, fates: Mapping[int, Fate]) -> int:
     """One placement under these fates; how many messages it took.
 
     Raises:
         AssertionError: it was not started, or not once.
     """
-    bus, ledger = Meddling(MemoryBus(), fates), next(_ledgers)
+    bus, ledger = Meddling(MemoryBus(), fates, LATE_SECONDS), next(_ledgers)
     async with scene(bus, commands) as stage:
         for name in PODS:
             await stage.standin(name, start_seconds=0.02)
@@ -147,7 +99,7 @@ async def place_all(commands: redis.Redis, cases: Sequence[Mapping[int, Fate]]) 
 
 async def test_a_placement_is_so_many_messages(commands: redis.Redis) -> None:
     """What the other tests number: one more, and they would leave it out."""
-    bus = Meddling(MemoryBus(), {})
+    bus = Meddling(MemoryBus(), {}, LATE_SECONDS)
     async with scene(bus, commands) as stage:
         for name in PODS:
             await stage.standin(name)

@@ -34,6 +34,8 @@ _GLADLY: Final = 1.0
 """livekit-server's MaximumAffinity: it takes such a bid without waiting for others."""
 
 _KEPT_TRIES: Final = 20_000
+_MARGIN: Final = 0.05
+"""Of a client's time: an answer leaves at least so long before its end, if the time is short."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ class Desk:
         self._heard = heard
         """Told of every request that is heard, also of those that another desk will be granted."""
         self._tries: dict[str, asyncio.Task[bytes]] = {}
+        self._attempts: dict[str, Try] = {}
+        """Those of them that run."""
         self._method: Method | None = None
 
     async def open(self) -> None:
@@ -97,12 +101,14 @@ class Desk:
         request = _read(message)
         task = self._tries.get(request.egress_id)
         if task is None:
-            attempt = Try(self._tools, message, request)
+            attempt = self._attempts[request.egress_id] = Try(self._tools, message, request)
             task = asyncio.create_task(attempt.run(), name=f"start {request.egress_id}")
             self._tries[request.egress_id] = task
             task.add_done_callback(lambda _: self._keep(request.egress_id))
         else:
             self._tools.metrics.joins.inc()
+            if running := self._attempts.get(request.egress_id):
+                running.joined(message)
         fleets = self._tools.pods.accepting(request.kind, request.room)
         try:
             return await self._in_time(task, message, fleets)
@@ -115,10 +121,13 @@ class Desk:
     async def _in_time(
         self, task: asyncio.Task[bytes], message: envelope.Request, fleets: list[Fleet]
     ) -> bytes:
-        """The answer of a try; where requests may wait, no later than clients are patient."""
-        if not any(fleet.queue.max_wait_seconds for fleet in fleets):
-            return await asyncio.shield(task)
-        until = message.sent_at_ns / 1e9 + self._tools.settings.answer_within_seconds
+        """The answer of a try, or word that it goes on: before the client gives up, and where
+        requests may wait, before the most impatient ones do."""
+        settings = self._tools.settings
+        sent_at, expiry = message.sent_at_ns / 1e9, message.expiry_ns / 1e9
+        until = expiry - min(settings.answer_margin_seconds, _MARGIN * (expiry - sent_at))
+        if any(fleet.queue.max_wait_seconds for fleet in fleets):
+            until = min(until, sent_at + settings.answer_within_seconds)
         try:
             async with asyncio.timeout(max(0.0, until - time.time())):
                 return await asyncio.shield(task)
@@ -129,6 +138,7 @@ class Desk:
     def _keep(self, egress_id: str) -> None:
         """Remember what stands for a while; a refusal is thought over at the next request."""
         task = self._tries[egress_id]
+        del self._attempts[egress_id]
         stands = not task.cancelled() and (
             task.exception() is None
             or (isinstance(e := task.exception(), PsrpcError) and not isinstance(e, RefusedError))

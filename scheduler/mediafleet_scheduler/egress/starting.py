@@ -78,6 +78,11 @@ class Try:
         self._patient_tries: int | None = None
         self._place: Placed | None = None
 
+    def joined(self, message: envelope.Request) -> None:
+        """Its client asks again and waits for this try: it has so much longer."""
+        expiry_ns = max(self._message.expiry_ns, message.expiry_ns)
+        self._message = replace(self._message, expiry_ns=expiry_ns)
+
     async def run(self) -> bytes:
         """The `EgressInfo` of the job that runs.
 
