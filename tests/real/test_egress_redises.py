@@ -21,6 +21,7 @@ import redis.asyncio as redis
 import trustme
 from prometheus_client import CollectorRegistry
 from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import NoPermissionError
 from tests.real.scene import QUICK, Told, eventually, fleet, track
 
 from mediafleet_common.api.egress_fleet import RedisSpec
@@ -39,6 +40,7 @@ from mediafleet_testbed.tls_front import tls_before
 
 CONDUCT = Conduct(start_seconds=0.0, io=Io.PUBLISH)
 WAIT_SECONDS = 30.0
+LARGE_CPUS = 4000.0
 # redis-py forgets to close its connections to a node that a cluster or a sentinel has lost.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,7 +155,7 @@ async def test_a_cluster_is_served() -> None:
 USER = "mediafleet"
 ACL = (
     f"user {USER} on >open-sesame ~mediafleet:* resetchannels &EgressInternal|* &IOInfo|* "
-    "-@all +@connection +@pubsub +@read +@write +@scripting"
+    "-@all +@connection +@pubsub +@read +@write +@scripting -@dangerous"
 )
 """As docs/egress.md tells it."""
 
@@ -182,7 +184,57 @@ async def test_tls_with_an_acl_user_by_livekits_own_block(tmp_path: Path) -> Non
                 assert (await start(caller)).error is None
             kept = redis.Redis(port=server.port, db=2)
             assert await kept.hlen("mediafleet:{egress/2}:jobs") == 1, "its end was heard too"
+            assert await kept.acl_log() == [], "the desk was denied something"
             await kept.aclose()
+
+
+BEYOND = {
+    "another key": ("SET", "livekit:room", "x"),
+    "another channel": ("PUBLISH", "RoomService|x", "x"),
+    "keys beyond ours": ("FLUSHALL",),
+    "names of keys": ("KEYS", "*"),
+    "the configuration": ("CONFIG", "GET", "*"),
+    "other users": ("ACL", "LIST"),
+}
+
+
+async def test_the_documented_acl_lets_a_desk_at_nothing_else(tmp_path: Path) -> None:
+    acl = tmp_path / "users.acl"
+    acl.write_text(f"user default on nopass ~* &* +@all\n{ACL}\n")
+    with redis_server(None, "--aclfile", str(acl)) as server:
+        user = redis.Redis(port=server.port, username=USER, password="open-sesame")
+        for command in BEYOND.values():
+            with pytest.raises(NoPermissionError):
+                await user.execute_command(*command)  # type: ignore[no-untyped-call]
+        await user.aclose()
+
+
+NEEDED = [right for right in ACL.split() if right[0] in "~&+"]
+
+
+@pytest.mark.parametrize("right", NEEDED)
+async def test_no_right_of_the_documented_acl_may_be_missing(tmp_path: Path, right: str) -> None:
+    acl = tmp_path / "users.acl"
+    acl.write_text(f"user default on nopass ~* &* +@all\n{ACL.replace(right, '')}\n")
+    (tmp_path / "password").write_text("open-sesame")
+    with redis_server(None, "--aclfile", str(acl)) as server:
+        address = f"127.0.0.1:{server.port}"
+        named = on("a", address=address, username=USER, password_secret={"name": "s", "key": "k"})
+        access = access_to({address: tmp_path / "password"}, {}, {})
+        watcher = redis.Redis(port=server.port, decode_responses=True)
+        stop = asyncio.Event()
+        options = Options("127.0.0.1:0", settings=QUICK, access=access)
+        running = asyncio.create_task(
+            serve(options, told(named), stop, lambda _: None, CollectorRegistry())
+        )
+
+        async def denied() -> bool:
+            return bool(await watcher.acl_log())
+
+        await eventually(denied, WAIT_SECONDS)
+        stop.set()
+        await asyncio.gather(running, return_exceptions=True)
+        await watcher.aclose()
 
 
 async def test_a_three_node_cluster_is_served_and_one_node_may_be_away() -> None:
@@ -236,13 +288,34 @@ async def answered(client: Client) -> bool:
         return False
 
 
-async def test_a_failover_by_the_sentinel_is_followed(tmp_path: Path) -> None:
+@asynccontextmanager
+async def asking(client: Client) -> AsyncIterator[list[asyncio.Task[bool]]]:
+    """One start after the other, each asked for once; whether it succeeded."""
+    calls: list[asyncio.Task[bool]] = []
+
+    async def ask() -> None:
+        while True:
+            calls.append(asyncio.create_task(answered(client)))
+            await asyncio.sleep(0.05)
+
+    load = asyncio.create_task(ask())
+    try:
+        yield calls
+    finally:
+        load.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_failover_by_the_sentinel_under_load_is_followed_and_doubles_nothing(
+    tmp_path: Path,
+) -> None:
     with (
         redis_server() as master,
         redis_server(None, "--replicaof", "127.0.0.1", str(master.port)) as replica,
         sentinel(tmp_path, master.port) as port,
     ):
         guarded = on("a", sentinel={"master_name": "main", "addresses": [f"127.0.0.1:{port}"]})
+        guarded = replace(guarded, workers=fleet("a", cpus=LARGE_CPUS).workers)
         keeper = Sentinel([("127.0.0.1", port)])  # type: ignore[no-untyped-call]
         client = keeper.master_for("main", protocol=2)
         watcher = redis.Redis(port=port, decode_responses=True)
@@ -253,10 +326,19 @@ async def test_a_failover_by_the_sentinel_is_followed(tmp_path: Path) -> None:
 
         await eventually(watched)
         async with desk(told(guarded)), pod(client, "a") as (worker, caller):
+            worker.admission.cpus = LARGE_CPUS
             assert (await start(caller)).error is None
-            master.process.kill()
-            await eventually(lambda: answered(caller), 40.0)
-            assert len(worker.started) == len(set(worker.started)) >= 2
+            async with asking(caller) as calls:
+                await eventually(lambda: sum(call.done() for call in calls) >= 5)
+                master.process.kill()
+                await eventually(lambda: answered(caller), 40.0)
+                # What is asked from now on is not in the way of the failover any more.
+                since = len(calls)
+                await eventually(lambda: len(calls) >= since + 20)
+            after = [call.result() for call in calls[since:]]
+            print(f"{sum(not call.result() for call in calls)} of {len(calls)} to be asked again")
+            assert after == [True] * len(after)
+            assert len(worker.started) == len(set(worker.started)) >= len(after)
             kept = redis.Redis(port=replica.port)
             assert await kept.hlen("mediafleet:{egress/0}:jobs") >= 2
             await kept.aclose()
