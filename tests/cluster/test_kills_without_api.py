@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -18,13 +20,15 @@ from tests.cluster.watching.feeding import Begun, Recorders
 from tests.cluster.watching.pods import Pod
 from tests.cluster.watching.scene import Scene, watched
 
+from mediafleet_common.api.names import PodState
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 from mediafleet_testbed.workspace import Workspace
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 11)
 KILLS: Final = int(os.environ.get("MEDIAFLEET_KILLS_WITHOUT_API") or 2)
-EVERY_SECONDS: Final = 0.2
+EVERY_SECONDS: Final = 0.4
+"""A new job counts for 15 s with 0.5 CPUs: they fill half of the fleet, however long it takes."""
 BACK_SECONDS: Final = 330.0
 """Of one container that died often kubelet waits up to 300 s before it starts it again."""
 API: Final = "kube-apiserver"
@@ -85,6 +89,20 @@ async def ready(scene: Scene, desk: Pod) -> bool:
         return False
 
 
+def remembers(scene: Scene, desk: Pod, ready_pods: int) -> bool:
+    """Whether the file that a desk would be started with tells of so many ready pods."""
+    running = killing.desk_of(scene, desk.uid)
+    if running is None:
+        return False
+    try:
+        kept = Path(f"/proc/{running.pids[0]}/root/tmp/fleets.json").read_text()
+    except OSError:
+        return False
+    workers = [worker for fleet in json.loads(kept)["fleets"] for worker in fleet["workers"]]
+    ready = [worker for worker in workers if worker["state"] == PodState.READY]
+    return len(ready) == ready_pods
+
+
 async def killed(scene: Scene, desk: Pod) -> None:
     """Kill a desk; it is back when kubelet has started it again and it says that it serves."""
     victim = killing.desk_of(scene, desk.uid)
@@ -110,6 +128,11 @@ async def test_desks_are_killed_while_the_api_server_is_away_and_all_is_recorded
         assert before.agreed
         desks = scene.pods.component("egress")
         assert len(desks) == 2
+
+        async def kept() -> bool:
+            return all(remembers(scene, desk, 3) for desk in desks)
+
+        await until("both desks remember the pods", kept, bool)
         async with api_away(scene), asking(users) as asked:
             # In turn, so that in the end no desk is left that has heard the API server itself.
             for kill in range(KILLS):

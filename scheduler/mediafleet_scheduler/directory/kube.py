@@ -38,7 +38,7 @@ from mediafleet_scheduler.directory.views import EgressView, PoolView
 
 _log: Final = logging.getLogger(__name__)
 _GATHER_SECONDS: Final = 0.005
-_KEEP_SECONDS: Final = 0.5
+_KEEP_SECONDS: Final = 0.1
 """A view is kept so long after the first change, with all that changed meanwhile."""
 
 FactsT = TypeVar("FactsT")
