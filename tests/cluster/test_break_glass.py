@@ -1,4 +1,4 @@
-"""Break-glass on a node: without a desk recordings start again as soon as a stock pod is Ready."""
+"""Break-glass on a node: recordings start without a desk once a stock pod is Ready; and back."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from mediafleet_testbed.workspace import Workspace
 
 SEED: Final = 7
 GONE_SECONDS: Final = 60.0
+pytestmark = pytest.mark.timeout(480)
 
 
 @pytest.fixture
@@ -88,5 +89,35 @@ async def test_recordings_start_without_a_desk_and_none_is_lost(product: Product
         await scene.until_wanted("rec", 2, 0, SERVE_SECONDS)
         await scene.until_drained("rec", 2, GONE_SECONDS + fleets.DRAIN_TIMEOUT_SECONDS / 10)
         assert not old & {pod.uid for pod in scene.pods.of("rec")}
-        await end(scene, [after])
-        nothing_lost(scene, [before, after], since)
+
+        await back_to_the_desk(scene, [before, after], since)
+
+
+async def back_to_the_desk(scene: Scene, jobs: list[Begun], since: float) -> None:
+    """Undo it once the desk is well; `jobs` are all so far, the last one runs on a stock pod."""
+    namespace, desk = ("-n", scene.namespace), "deployment/mediafleet-egress"
+    users = scene.recorders("track", random.Random(SEED + 1))
+    scene.product.node.kubectl(*namespace, "scale", desk, "--replicas=1")
+    await scene.pods.until(
+        "the desk is back",
+        lambda: any(pod.ready for pod in scene.pods.component("egress")),
+        SERVE_SECONDS,
+    )
+    stock_pods = {pod.uid for pod in scene.pods.of("rec")}
+    assert "rec has engine scheduler" in await break_glass(scene, "--undo")
+    await scene.pods.until(
+        "two pods of the desk serve",
+        lambda: len({pod.uid for pod in scene.pods.serving("rec")} - stock_pods) == 2,
+        2 * SERVE_SECONDS,
+    )
+    # Of a stock pod that is leaving, and of the desk, either may take it.
+    meanwhile = await first_start(scene, users, SERVE_SECONDS)
+    assert any(scene.logs.running(uid) for uid in stock_pods), "what a stock pod records goes on"
+    await end(scene, [jobs[-1], meanwhile])
+    await scene.until_drained("rec", 2, 2 * GONE_SECONDS)
+    placed = await first_start(scene, users, SERVE_SECONDS)
+    assert {job.pod_uid for job in scene.logs.jobs if job.job_id == placed.job_id} <= {
+        pod.uid for pod in scene.pods.of("rec")
+    } - stock_pods
+    await end(scene, [placed])
+    nothing_lost(scene, [*jobs, meanwhile, placed], since)
