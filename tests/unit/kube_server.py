@@ -63,12 +63,10 @@ class KubeServer:
         return self._write("update", target, lambda: self._patch(target.path, body))
 
     async def apply(self, target: Target, body: Json, manager: str) -> Json:
-        del manager
-
         def apply() -> Json:
             if target.path in self.objects:
-                return self._patch(target.path, body)
-            return self._create(target.path, body)
+                return self._patch(target.path, self._applied(target.path, body, manager))
+            return self._create(target.path, self._applied(target.path, body, manager))
 
         return self._write("apply", target, apply)
 
@@ -86,6 +84,24 @@ class KubeServer:
             return self._changed(there)
 
         return self._write("delete", target, delete)
+
+    def _applied(self, path: str, body: Json, manager: str) -> Json:
+        """A merge patch that does what an apply does to annotations: those of the one before that
+        are in this one no more are gone, and it is recorded whose they are."""
+        before = self.objects.get(path, {}).get("metadata", {}).get("managedFields") or ()
+        was = [
+            name.removeprefix("f:")
+            for entry in before
+            for name in entry["fieldsV1"]["f:metadata"]["f:annotations"]
+        ]
+        now: Json = body.get("metadata", {}).get("annotations") or {}
+        if not was and not now:
+            return body
+        fields: Json = {"f:metadata": {"f:annotations": {f"f:{name}": {} for name in now}}}
+        managed = [{"manager": manager, "operation": "Apply", "fieldsV1": fields}]
+        annotations = {**dict.fromkeys(was), **now}
+        more = {"annotations": annotations, "managedFields": managed if now else []}
+        return {**body, "metadata": {**body["metadata"], **more}}
 
     # What a test does
 

@@ -337,6 +337,21 @@ async def test_keda_gets_a_scaled_object_and_its_pause_is_honoured() -> None:
     assert active(cluster)[:2] == ("False", "Paused")
 
 
+async def test_a_pause_of_keda_on_the_resource_is_passed_on_and_taken_back() -> None:
+    cluster = Cluster(2, autoscaling={"engine": "keda", "min": 1, "max": 9})
+    cluster.server.objects[KEDA] = {"resources": [{"name": "scaledobjects"}], "metadata": {}}
+    theirs = {"autoscaling.keda.sh/paused-scale-in": "true"}
+    ours = {"autoscaling.keda.sh/paused": "true", "autoscaling.keda.sh/paused-replicas": "4"}
+    cluster.server.put(FLEET, {"metadata": {"annotations": {**ours, "example.com/owner": "me"}}})
+    await cluster.settle(2)
+    assert cluster.server.objects[SCALED]["metadata"]["annotations"] == ours
+    # Somebody has written one on the ScaledObject itself: that one stays.
+    cluster.server.put(SCALED, {"metadata": {"annotations": theirs}})
+    cluster.server.put(FLEET, {"metadata": {"annotations": dict.fromkeys(ours)}})
+    await cluster.settle(16)
+    assert cluster.server.objects[SCALED]["metadata"]["annotations"] == theirs
+
+
 async def test_a_scaler_that_is_refused_holds_up_no_pod() -> None:
     cluster = Cluster(2, autoscaling={"engine": "hpa", "max": 9})
 

@@ -63,6 +63,11 @@ KIND_LABELS: Final = {
 }
 
 
+KEDA_PAUSE: Final = "autoscaling.keda.sh/paused"
+"""How all annotations begin by which people pause KEDA: paused, paused-replicas, paused-scale-in,
+paused-scale-out. Source: kedacore/keda apis/keda/v1alpha1/scaledobject_types.go."""
+
+
 class Annotation(StrEnum):
     """Annotations on pods of a fleet."""
 

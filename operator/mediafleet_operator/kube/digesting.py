@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, EgressFleetStatus
 from mediafleet_common.api.names import (
+    KEDA_PAUSE,
     KIND_LABELS,
     SERVING_GATE,
     Annotation,
@@ -114,6 +115,11 @@ def resource(raw: Raw, kind: Kind) -> Resource:
         deleting="deletionTimestamp" in meta,
         spec=spec,
         status=status,
+        keda_pause={
+            name: value
+            for name, value in (meta.get("annotations") or {}).items()
+            if name.startswith(KEDA_PAUSE)
+        },
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
-from mediafleet_common.api.names import FIELD_MANAGER, Reason
+from mediafleet_common.api.names import FIELD_MANAGER, KEDA_PAUSE, Reason
 from mediafleet_operator.core.autoscaling.cron import BadScheduleError
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.schedule import bounds
@@ -118,7 +118,7 @@ class Scalers:
             found = _not_ours(resource, engine)
             self._seen[resource.key] = (manifest, now, found)
             return found
-        if not contains(live, manifest):
+        if not contains(live, manifest) or _taken_back(live, manifest):
             live = await self._apply(target, manifest)
         found = said(engine, live)
         self._seen[resource.key] = (manifest, now, found)
@@ -158,6 +158,22 @@ def _owned(meta: Json, resource: Resource) -> bool:
     return resource.uid in [each.get("uid") for each in meta.get("ownerReferences") or ()]
 
 
+def _taken_back(live: Json, manifest: Json) -> bool:
+    """Whether the object has annotations that we once passed on and that are not wanted any more.
+
+    By the API server's own record, so that it holds over our restarts and leaves alone what a
+    person wrote on the object. Form: structured-merge-diff/v6 fieldpath.
+    """
+    wanted = manifest["metadata"].get("annotations") or {}
+    return any(
+        field.removeprefix("f:") not in wanted
+        for entry in live["metadata"].get("managedFields") or ()
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+        for field in entry["fieldsV1"].get("f:metadata", {}).get("f:annotations", {})
+        if field.startswith("f:")
+    )
+
+
 def _not_ours(resource: Resource, engine: Engine) -> Found:
     kind, name = KINDS[engine][1], scaling.scaler_name(resource)
     why = (
@@ -178,7 +194,7 @@ def said(engine: Engine, live: Json) -> Found:
     name = "KEDA" if engine is Engine.KEDA else "The HPA"
     if engine is Engine.KEDA:
         if _is(by_type, "Paused", "True"):
-            why = "KEDA is paused by an annotation autoscaling.keda.sh/paused on the ScaledObject."
+            why = f"KEDA is paused by an annotation {KEDA_PAUSE}."
             return Found(False, Reason.PAUSED, why)
         if _is(by_type, "Fallback", "True"):
             why = "KEDA cannot learn the demand, so its fallback keeps the pods that there are."

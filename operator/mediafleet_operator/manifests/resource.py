@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mediafleet_common.api.autoscaling import first_replicas
@@ -32,6 +32,8 @@ class Resource:
     deleting: bool
     spec: Spec
     status: FleetStatus | None
+    keda_pause: Mapping[str, str] = field(default_factory=dict)
+    """Annotations by which a person pauses KEDA on the resource, for its ScaledObject."""
 
     @property
     def owner(self) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Both work on the resource's scale subresource, without a tolerance (an HPA's own is 10 %, by which
 20 pods never become 21) and with one step up to the maximum, so that one sync reaches the wanted
-count. Annotations are left out: those by which people pause KEDA are theirs.
+count. Annotations by which people pause KEDA are passed on from the resource; those on the object
+itself are theirs.
 
 Fields: kubernetes staging/src/k8s.io/api/autoscaling/v2/types.go and kedacore/keda
 apis/keda/v1alpha1/scaledobject_types.go.
@@ -94,7 +95,7 @@ def scaled_object(
         kind, name = keda.authentication
         trigger["authenticationRef"] = {"kind": kind, "name": name}
     behavior = _behavior(asked, tolerance=tolerance)
-    return _object(
+    made = _object(
         resource,
         KEDA_API,
         "ScaledObject",
@@ -114,6 +115,9 @@ def scaled_object(
             "triggers": [trigger],
         },
     )
+    if resource.keda_pause:
+        made["metadata"]["annotations"] = dict(resource.keda_pause)
+    return made
 
 
 def quantity(number: float) -> str:
