@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.cluster.watching.causes import Outage, scale_downs
 from tests.cluster.watching.changes import Change, NewTemplate, Range, Scale, draw
+from tests.cluster.watching.replicas import Told
 from tests.cluster.watching.verdicts import Deletion, Fault, Job, judge, waited_for
 
 TIMEOUT = 60.0
@@ -103,3 +105,39 @@ def test_every_scale_is_a_change_within_its_range_and_a_tenth_are_templates() ->
             present = change.replicas
     revisions = [change.revision for change in drawn() if isinstance(change, NewTemplate)]
     assert revisions == list(range(1, 5))
+
+
+def full_pods(count: int, since: float, until: float | None = None) -> list[Job]:
+    return [Job(f"EG_{since}_{n}", f"u{n // 3}", since, until) for n in range(3 * count)]
+
+
+@pytest.mark.parametrize(
+    ("told", "jobs", "right"),
+    [
+        pytest.param([(0, 0), (5, 3)], full_pods(3, 1), [], id="up is not down"),
+        pytest.param([(0, 3)], full_pods(3, 1), [], id="nothing happened"),
+        pytest.param(
+            [(0, 3), (50, 2)], full_pods(2, 1) + full_pods(1, 1, 40), [True], id="work had ended"
+        ),
+        pytest.param(
+            [(0, 3), (39, 2), (41, 3)],
+            full_pods(2, 1) + full_pods(1, 1, 40),
+            [False],
+            id="a moment before its work ended",
+        ),
+        pytest.param(
+            [(0, 3), (20, 0), (22, 3)], full_pods(3, 1), [False], id="a scaler that answered 0"
+        ),
+        pytest.param(
+            [(0, 3), (50, 1)], full_pods(2, 1) + full_pods(1, 1, 40), [False], id="one too many"
+        ),
+        pytest.param([(0, 3), (20, None)], full_pods(3, 1), [False], id="the number taken out"),
+    ],
+)
+def test_a_scale_down_is_right_only_when_the_work_had_become_less(
+    told: list[tuple[float, int | None]], jobs: list[Job], right: list[bool]
+) -> None:
+    outages = [Outage("Redis", 10.0), Outage("KEDA", 60.0)]
+    found = scale_downs([Told(at, count) for at, count in told], jobs, 3, outages)
+    assert [each.right for each in found] == right
+    assert {each.outage for each in found} <= {"Redis"}, "the one that had begun by then"

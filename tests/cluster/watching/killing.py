@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,14 +43,29 @@ async def find(scene: Scene, component: str) -> Victim:
     Raises:
         WaitedInVainError: it did not come up.
     """
+    return await _find(
+        scene, component, lambda: [pod.name for pod in scene.pods.component(component)]
+    )
+
+
+async def of_pod(scene: Scene, name: str) -> Victim:
+    """The container of a pod, once it is up.
+
+    Raises:
+        WaitedInVainError: it did not come up.
+    """
+    return await _find(scene, f"container of pod {name}", lambda: [name])
+
+
+async def _find(scene: Scene, what: str, names: Callable[[], list[str]]) -> Victim:
     deadline = time.monotonic() + _RUNNING_SECONDS
     while True:
-        for pod in scene.pods.component(component):
-            pids = await _pids(scene, pod.name)
+        for name in names():
+            pids = await _pids(scene, name)
             if pids:
-                return Victim(pod.name, pids)
+                return Victim(name, pids)
         if time.monotonic() > deadline:
-            raise WaitedInVainError(f"no {component} is up after {_RUNNING_SECONDS:g} s")
+            raise WaitedInVainError(f"no {what} is up after {_RUNNING_SECONDS:g} s")
         await asyncio.sleep(_LOOK_SECONDS)
 
 

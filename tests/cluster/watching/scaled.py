@@ -28,7 +28,8 @@ FLEET: Final = "rec"
 SCALED: Final = "rec-egress"
 KIND: Final = "track_composite"
 PER_POD: Final = 3
-"""A pod of 4 CPUs takes so many jobs of 1 CPU, up to 80 %."""
+"""A pod of 4 CPUs takes so many jobs of 1 CPU, up to 80 %. A limit of the fleet says so too: later
+a job counts by what it really uses, which with stand-ins is less."""
 MAX: Final = 5
 COOL_DOWN_SECONDS: Final = 8
 POLL_SECONDS: Final = 15
@@ -102,7 +103,12 @@ def fleet(redis: str) -> dict[str, Any]:
     return fleets.egress_fleet(
         *(FLEET, redis, 0),
         env={"STANDIN_CPUS": "4"},
-        placement={"mode": "pack", "cpu": 4, "queue": {"maxWait": "8s"}},
+        placement={
+            "mode": "pack",
+            "cpu": 4,
+            "limits": {"trackComposite": PER_POD},
+            "queue": {"maxWait": "8s"},
+        },
         accepts=[KIND],
         autoscaling={
             "engine": "keda",
