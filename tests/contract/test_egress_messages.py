@@ -28,9 +28,9 @@ ASKED_ONCE: Final = replace(
     Settings(), sync_every_seconds=3600, heard_look_seconds=3600, stale_seconds=7200
 )
 """Nothing happens by itself: what is numbered are the messages of the placement alone."""
-SHARD: Final = int(os.environ.get("MEDIAFLEET_EVERY_PAIR") or 8)
+SHARD: Final = int(os.environ.get("MEDIAFLEET_EVERY_PAIR") or 4)
 """Of all pairs every so many is tried; 1: all of them."""
-pytestmark = [pytest.mark.looptime, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.looptime(noop_cycles=1), pytest.mark.timeout(900)]
 
 
 async def place(fates: Mapping[int, Fate]) -> int:

@@ -40,17 +40,17 @@ from mediafleet_scheduler.psrpc.errors import PsrpcError
 
 REQUESTS: Final = int(os.environ.get("MEDIAFLEET_VIRTUAL") or 3000)
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 0)
-PODS: Final = tuple(f"pod-{number}" for number in range(6))
-CPUS: Final = 400.0
-JOB_SECONDS: Final = 45.0
-A_SECOND: Final = 25.0
+PODS: Final = tuple(f"pod-{number}" for number in range(20))
+CPUS: Final = 200.0
+JOB_SECONDS: Final = 30.0
+A_SECOND: Final = 50.0
 """So many requests come."""
 DESK_LIVES_SECONDS: Final = (5.0, 30.0)
 QUIET_SECONDS: Final = 400.0
 """Until the last job is over and the last claim of a killed desk is given up."""
 FAULTS: Final = Faults(lose=0.05, duplicate=0.05, delay=0.3, max_delay_seconds=0.05)
 LATE: Final = Faults(delay=0.05, max_delay_seconds=12.0)
-pytestmark = [pytest.mark.looptime, pytest.mark.timeout(180 + REQUESTS / 10)]
+pytestmark = [pytest.mark.looptime(noop_cycles=1), pytest.mark.timeout(180 + REQUESTS / 10)]
 
 
 @dataclass(frozen=True, slots=True)

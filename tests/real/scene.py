@@ -30,7 +30,7 @@ from mediafleet_scheduler.egress.settings import Settings
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.envelope import Response
-from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
+from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, PsrpcError
 from mediafleet_testbed.standins.egress_rules import Admission
 from mediafleet_testbed.standins.egress_worker import Conduct, Io
 from mediafleet_testbed.standins.egress_worker import Worker as Standin
@@ -158,6 +158,19 @@ class Scene:
             timeout_seconds=seconds,
             selection=UPSTREAM_START_EGRESS,
         )
+
+    async def give_up(self, request: StartEgressRequest, seconds: float) -> None:
+        """Call once, with less patience than the start needs: at most it is told that it goes on.
+
+        Raises:
+            AssertionError: it was answered otherwise.
+        """
+        try:
+            error = (await self.start(request, seconds)).error
+        except NoAnswerError:
+            return  # What is said right before the end may come after it.
+        assert error is not None
+        assert error.code is Code.UNAVAILABLE
 
     async def call(self, request: StartEgressRequest, scale: float = 1.0) -> PsrpcError | None:
         """Call as livekit-server does, with its three attempts and its times (by `scale`).
