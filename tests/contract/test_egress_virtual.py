@@ -6,7 +6,8 @@ What is counted, of all requests that clients make with their three attempts eac
 - *unanswered*: a request that a desk was granted, that lived until the request's expiry, and said
   nothing to it. None, ever: each ends with an answer, which may get lost on its way.
 - *delivered*: an id of which any attempt came so far that a desk was granted it. Of these at least
-  99 % are started; the others were refused, or each desk that had them was killed.
+  99 % are started, short of what chance makes of a small sample (three standard deviations); the
+  others were refused, or each desk that had them was killed.
 
 `MEDIAFLEET_VIRTUAL` is the number of requests, `MEDIAFLEET_SEED` the seed.
 """
@@ -14,6 +15,7 @@ What is counted, of all requests that clients make with their three attempts eac
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 from dataclasses import dataclass
@@ -141,7 +143,7 @@ async def test_every_request_is_started_once_or_refused_whatever_the_bus_and_des
     assert outcome.unanswered == 0
     assert outcome.told_started <= started, "a client was told of a start that never was"
     assert started <= outcome.delivered
-    assert share >= 0.99
+    assert share >= 0.99 - 3 * math.sqrt(0.99 * 0.01 / len(outcome.delivered))
     assert outcome.left_in_ledger == 0
     assert outcome.kills >= REQUESTS / A_SECOND / 60
 
