@@ -95,6 +95,7 @@ class Outlook:
 
 def _same(one: FleetDemand | None, other: FleetDemand | None) -> bool:
     """Whether they say the same, though maybe at other times."""
-    if one is None or other is None:
+    # A fleet of which nothing changed is not counted anew, and hundreds are compared at each look.
+    if one is other or one is None or other is None:
         return one is other
     return one == other.model_copy(update={"at": one.at})

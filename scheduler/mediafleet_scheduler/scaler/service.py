@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
@@ -157,7 +158,13 @@ _CODES: Final[dict[type[Exception], Any]] = {
 
 
 def _trigger(ref: wire.ScaledObjectRef) -> Trigger:
-    return parse(dict(ref.metadata), ref.namespace)
+    return _parsed(frozenset(ref.metadata.items()), ref.namespace)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(metadata: frozenset[tuple[str, str]], namespace: str) -> Trigger:
+    """KEDA sends the same metadata with each call."""
+    return parse(dict(metadata), namespace)
 
 
 def _spec(trigger: Trigger) -> wire.GetMetricSpecResponse:
