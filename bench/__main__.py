@@ -18,13 +18,14 @@ BENCHES: Final = {
     "advertise": "GetOrchestrator calls a second, and how soon a file's change is listed",
     "placing": "how good the places are: bounds, foresight, late metrics",
     "autoscaling": "the engines through the same scenarios, on virtual time",
+    "autoscaling_real": "the engines through one scenario on the real node, beside virtual time",
     "scaler": "KEDA's polls and pushes for 200 ScaledObjects",
     "list_changes": "500 nodes in a file, 20 sources of 50: how soon changes are told",
     "list_changes_kube": "500 pods of a real API server: how soon twenty changes a second are told",
     "fuzz": "a million arbitrary requests for the advertiser: what breaks, and its memory",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }
-BY_NAME_ONLY: Final = {"freshness", "list_changes_kube", "fuzz"}
+BY_NAME_ONLY: Final = {"autoscaling_real", "freshness", "list_changes_kube", "fuzz"}
 """Some need a node, one takes ten minutes."""
 
 

@@ -43,11 +43,17 @@ class Result:
     """Seconds of each time with fewer Ready pods than wanted."""
     flaps: int
     most: int
+    counts: list[int]
+    """Replicas, second by second."""
 
 
 def run(scenario: Scenario, engine: Engine) -> Result:
     """Let an engine go through a scenario."""
-    terms = Terms(each=scenario.each, start_seconds=scenario.start_seconds)
+    terms = Terms(
+        each=scenario.each,
+        start_seconds=scenario.start_seconds,
+        wait_seconds=scenario.wait_seconds,
+    )
     world = World(terms, scenario.replicas, BEGINS_AT)
     asked = policy(scenario.autoscaling)
     counts, short, since = [world.replicas], [], None
@@ -62,7 +68,7 @@ def run(scenario: Scenario, engine: Engine) -> Result:
             since = None
         engine.step(world)
         counts.append(world.replicas)
-    return Result(world.tally, short, flaps(counts), max(counts))
+    return Result(world.tally, short, flaps(counts), max(counts), counts)
 
 
 def flaps(counts: list[int]) -> int:

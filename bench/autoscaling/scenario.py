@@ -36,6 +36,8 @@ class Scenario(Model):
     """Jobs that a pod takes."""
     start_seconds: float = 12.0
     """From creating a pod until it is Ready."""
+    wait_seconds: float = 20.0
+    """How long a request waits before it is refused."""
     replicas: int = 1
     """To begin with."""
     autoscaling: Autoscaling
