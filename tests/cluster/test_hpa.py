@@ -158,5 +158,8 @@ async def test_no_drain_is_undone_by_an_hpa(
         lambda it: (it["spec"]["replicas"], it["status"]["draining"]) == (FEWER + 1, 1),
     )
     assert await counts_over(workspace, adapter, THEIRS) == still
-    conditions = workspace.get("hpa/ours-egress")["status"]["conditions"]
+    ours = workspace.get("hpa/ours-egress")
+    (metric,) = ours["spec"]["metrics"]
+    assert metric["external"]["target"] == {"type": "AverageValue", "averageValue": "1"}
+    conditions = ours["status"]["conditions"]
     assert {each["type"]: each["status"] for each in conditions}["ScalingActive"] == "True"
