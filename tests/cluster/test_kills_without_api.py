@@ -105,8 +105,12 @@ def remembers(scene: Scene, desk: Pod, ready_pods: int) -> bool:
 
 async def killed(scene: Scene, desk: Pod) -> None:
     """Kill a desk; it is back when kubelet has started it again and it says that it serves."""
-    victim = killing.desk_of(scene, desk.uid)
-    assert victim is not None, f"{desk.name} does not run"
+
+    async def found() -> killing.Victim | None:
+        return killing.desk_of(scene, desk.uid)
+
+    victim = await until(f"{desk.name} runs", found, bool)
+    assert victim is not None
     victim.kill()
 
     async def back() -> bool:

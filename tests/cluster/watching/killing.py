@@ -91,12 +91,21 @@ def desk_of(scene: Scene, uid: str) -> Victim | None:
     """Our own process in a pod, found without the API server; `None` while there is none."""
     instance = scene.product.node.instance
     for root in cgroup_roots():
-        for procs in (root / instance.cgroup / "pods").glob(f"**/pod{uid}/*/cgroup.procs"):
+        found = _found(root / instance.cgroup / "pods", f"**/pod{uid}/*/cgroup.procs")
+        for procs in found:
             pids = tuple(int(pid) for pid in _read(procs).split())
             # Beside it there is the container that only holds the pod's namespaces.
             if any("mediafleet" in _read(Path(f"/proc/{pid}/cmdline")) for pid in pids):
                 return Victim(uid, pids)
     return None
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """Files below a folder; none when one of its folders goes while it is searched."""
+    try:
+        return list(folder.glob(pattern))
+    except FileNotFoundError:
+        return []
 
 
 def _read(path: Path) -> str:
