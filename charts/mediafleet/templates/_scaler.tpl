@@ -31,34 +31,45 @@
 {{- end }}
 
 {{/*
-The data of all Secrets, as JSON: what an earlier release made, as long as each is there, else new
-ones under a new authority, whose key is kept nowhere.
+The data of all Secrets, as JSON, and when they were made: what an earlier release made, as long as
+each is there and not too old, else new ones under a new authority, whose key is kept nowhere.
 */}}
 {{- define "mediafleet.scalerCertificates" -}}
 {{- $server := lookup "v1" "Secret" .Release.Namespace (include "mediafleet.scalerServerSecret" .) -}}
 {{- $client := lookup "v1" "Secret" .Release.Namespace (include "mediafleet.scalerClientSecret" .) -}}
 {{- $kept := and $server $client -}}
+{{- $made := now | unixEpoch -}}
+{{- if $kept -}}
+{{- /* Those of releases that did not note it are as old as their Secret. */ -}}
+{{- $written := toDate "2006-01-02T15:04:05Z" $server.metadata.creationTimestamp | unixEpoch -}}
+{{- $made = dig "annotations" "mediafleet.dev/made" $written $server.metadata -}}
+{{- $age := sub (now | unixEpoch) (int64 $made) -}}
+{{- if ge $age (mul 86400 (default 365 .Values.egress.scaler.tls.renewAfterDays)) -}}
+{{- $kept = false -}}
+{{- $made = now | unixEpoch -}}
+{{- end -}}
+{{- end -}}
 {{- $pools := dict -}}
 {{- range .Values.keda.poolNamespaces -}}
 {{- $one := lookup "v1" "Secret" . (include "mediafleet.scalerPoolSecret" $) -}}
 {{- if not $one }}{{ $kept = false }}{{ else }}{{ $_ := set $pools . $one.data }}{{ end -}}
 {{- end -}}
 {{- if $kept -}}
-{{ dict "server" $server.data "client" $client.data "pools" $pools | toJson }}
+{{ dict "made" $made "server" $server.data "client" $client.data "pools" $pools | toJson }}
 {{- else -}}
 {{- $ca := genCA (include "mediafleet.scalerName" .) 3650 -}}
 {{- $authority := b64enc $ca.Cert -}}
 {{- $hosts := include "mediafleet.scalerHosts" . | fromJsonArray -}}
-{{- $made := genSignedCert (first $hosts) nil $hosts 3650 $ca -}}
+{{- $desk := genSignedCert (first $hosts) nil $hosts 3650 $ca -}}
 {{- $keda := genSignedCert "keda" nil (list "keda") 3650 $ca -}}
-{{- $ofServer := dict "ca.crt" $authority "tls.crt" (b64enc $made.Cert) "tls.key" (b64enc $made.Key) -}}
+{{- $ofServer := dict "ca.crt" $authority "tls.crt" (b64enc $desk.Cert) "tls.key" (b64enc $desk.Key) -}}
 {{- $ofClient := dict "ca.crt" $authority "tls.crt" (b64enc $keda.Cert) "tls.key" (b64enc $keda.Key) -}}
 {{- range .Values.keda.poolNamespaces -}}
 {{- $name := printf "*.%s.svc" . -}}
 {{- $pair := genSignedCert $name nil (list $name) 3650 $ca -}}
 {{- $_ := set $pools . (dict "ca.crt" $authority "tls.crt" (b64enc $pair.Cert) "tls.key" (b64enc $pair.Key)) -}}
 {{- end -}}
-{{ dict "server" $ofServer "client" $ofClient "pools" $pools | toJson }}
+{{ dict "made" (now | unixEpoch) "server" $ofServer "client" $ofClient "pools" $pools | toJson }}
 {{- end -}}
 {{- end }}
 
