@@ -21,7 +21,7 @@ import redis.asyncio as redis
 import trustme
 from prometheus_client import CollectorRegistry
 from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 from tests.real.scene import QUICK, Told, eventually, fleet, track
 
 from mediafleet_common.api.egress_fleet import RedisSpec
@@ -251,8 +251,63 @@ async def test_a_three_node_cluster_is_served_and_one_node_may_be_away() -> None
         assert len(worker.started) == len(set(worker.started))
 
 
+async def test_the_cluster_node_with_the_ledger_dies_and_its_replica_goes_on() -> None:
+    async with AsyncExitStack() as stack:
+        nodes = [stack.enter_context(cluster_node()) for _ in range(4)]
+        await form(nodes[:3])
+        await replicate(nodes[2], nodes[3])
+        addresses = [f"127.0.0.1:{node.port}" for node in nodes]
+        large = replace(
+            on("a", cluster={"addresses": addresses}), workers=fleet("a", cpus=LARGE_CPUS).workers
+        )
+        await stack.enter_async_context(desk(told(large)))
+        client = redis.Redis(port=nodes[1].port)
+        worker, caller = await stack.enter_async_context(pod(client, "a"))
+        worker.admission.cpus = LARGE_CPUS
+        assert (await start(caller)).error is None
+        calls = await stack.enter_async_context(asking(caller))
+        await eventually(lambda: sum(call.done() for call in calls) >= 5)
+        nodes[2].process.kill()
+        await eventually(lambda: answered(caller), 60.0)
+        since = len(calls)
+        await eventually(lambda: len(calls) >= since + 20)
+        after = await asyncio.gather(*calls[since:])
+        assert after == [True] * len(after)
+        assert len(worker.started) == len(set(worker.started)) >= len(after)
+        kept = redis.Redis(port=nodes[3].port)
+        assert await kept.hlen("mediafleet:{egress/0}:jobs") >= len(after)
+        await kept.aclose()
+
+
+async def replicate(master: RedisServer, replica: RedisServer) -> None:
+    """Have a node that is in no cluster yet follow a node of one."""
+    of, to = (redis.Redis(port=node.port, decode_responses=True) for node in (master, replica))
+    identity = await of.execute_command("CLUSTER MYID")  # type: ignore[no-untyped-call]
+    bus_port = (await to.config_get("cluster-port"))["cluster-port"]
+    await of.execute_command("CLUSTER MEET", "127.0.0.1", replica.port, bus_port)  # type: ignore[no-untyped-call]
+
+    async def told_to() -> bool:
+        try:
+            await to.execute_command("CLUSTER REPLICATE", identity)  # type: ignore[no-untyped-call]
+        except ResponseError:
+            return False  # They have not met yet.
+        return True
+
+    async def follows() -> bool:
+        told = await of.info("replication")
+        known = await to.execute_command("CLUSTER NODES")  # type: ignore[no-untyped-call]
+        synced = told["connected_slaves"] == 1 and told["slave0"]["state"] == "online"
+        return bool(synced and len(known) == 4)
+
+    await eventually(told_to, WAIT_SECONDS)
+    await eventually(follows, WAIT_SECONDS)
+    for each in (of, to):
+        await each.aclose()
+
+
 def cluster_node() -> AbstractContextManager[RedisServer]:
-    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    timeout = ("--cluster-node-timeout", "2000")
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()), *timeout)
     return redis_server(None, *options, "--cluster-require-full-coverage", "no")
 
 
