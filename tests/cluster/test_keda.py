@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any, Final
 
 import grpc
 import grpc.aio
 import pytest
+from tests.cluster.watching import api, fleets
 from tests.cluster.watching.deploying import RELEASE, upgrade
+from tests.cluster.watching.feeding import Begun, end_for_certain
+from tests.cluster.watching.replicas import ReplicaWatch
 from tests.cluster.watching.scaled import (
     FLEET,
     HELD_SECONDS,
@@ -27,15 +32,18 @@ from tests.cluster.watching.scaled import (
     Stage,
     set_up,
     staged,
+    told_by_desks,
 )
-from tests.cluster.watching.scene import Scene
+from tests.cluster.watching.scene import Scene, watched
 
 from mediafleet_common.api.demand import Demand, FleetDemand
-from mediafleet_common.api.names import Port
+from mediafleet_common.api.names import Kind, Port
 from mediafleet_common.wire import scaler_pb2 as wire
 from mediafleet_scheduler.scaler.service import SERVICE
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
+
+ANSWERED: Final = {"rpc": "GetMetrics", "code": "OK"}
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -175,11 +183,84 @@ async def told(scene: Scene, desk: str) -> FleetDemand:
     return found
 
 
-def test_an_upgrade_of_the_chart_keeps_the_certificates(setting: Setting) -> None:
+async def test_a_pool_is_scaled_by_what_its_own_advertiser_says(setting: Setting) -> None:
+    autoscaling = {
+        "engine": "keda",
+        "min": 1,
+        "max": 3,
+        "metric": "sessions",
+        "target": 1,
+        "behavior": {"scaleDown": {"stabilization": "0s"}},
+    }
+    pool = fleets.orchestrator_pool("orch", 1, autoscaling=autoscaling)
+    async with watched(setting.product) as scene:
+        kind = Kind.ORCHESTRATOR_POOL
+        async with ReplicaWatch(scene.api, kind, scene.namespace) as replicas:
+            await scene.create(pool)
+            await until(
+                "KEDA follows the pool",
+                lambda: scene.status(kind, "orch"),
+                lambda status: scaling_active(status) == "True",
+                seconds=SECONDS,
+            )
+            gateway = await scene.gateway("orch", random.Random(6))
+            jobs: list[Begun] = []
+            while len(jobs) < 2:
+                begun = await gateway.begin()
+                jobs += [begun] if begun is not None and begun.agreed else []
+            await replicas.until("orch", lambda count: count == 2, SECONDS)
+            for job in jobs:
+                await end_for_certain(job, scene.logs)
+        await scene.api.delete(api.fleet(kind, scene.namespace, "orch"))
+        await scene.pods.until("no pod is left", lambda: not scene.pods.of("orch"), SECONDS)
+
+
+def scaling_active(status: dict[str, Any]) -> str | None:
+    found = {each["type"]: each["status"] for each in status.get("conditions") or ()}
+    return found.get("ScalingActive")
+
+
+async def test_an_upgrade_keeps_certificates_until_they_are_old_and_keda_takes_up_new_ones(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    product, secret = stage.setting.product, f"{RELEASE}-scaler"
+    kubectl = product.workspace.kubectl
+
     def held() -> list[dict[str, str]]:
-        names = (f"{RELEASE}-scaler", f"{RELEASE}-scaler-client")
-        return [setting.product.workspace.get("secret", name)["data"] for name in names]
+        names = (secret, f"{secret}-client", f"{secret}-pools")
+        return [product.workspace.get("secret", name)["data"] for name in names]
 
     before = held()
-    upgrade(setting.product)
+    await asyncio.to_thread(upgrade, product)
     assert held() == before
+
+    kubectl("annotate", "secret", secret, "mediafleet.dev/made=0", "--overwrite")
+    await asyncio.to_thread(upgrade, product)
+    after = held()
+    assert all(new["tls.crt"] != old["tls.crt"] for new, old in zip(after, before, strict=True))
+    assert len({each["ca.crt"] for each in after}) == 1, "all of one authority"
+    await asyncio.to_thread(upgrade, product)
+    assert held() == after, "they are new now"
+
+    # Desks that start now have the new ones only: whoever goes on with the old ones is refused.
+    renewed = time.time()
+    old = {pod.uid for pod in stage.scene.pods.component("egress")}
+    desk = f"deployment/{RELEASE}-egress"
+    kubectl("rollout", "restart", desk)
+    rollout = ("rollout", "status", desk, f"--timeout={SECONDS:.0f}s")
+    await asyncio.to_thread(kubectl, *rollout, timeout_seconds=SECONDS + 10)
+    await until(
+        "KEDA is answered by the new desks",
+        partial(told_by_desks, stage.scene, "mediafleet_scaler_requests_total", ANSWERED, old),
+        lambda count: count > 0,
+        seconds=SECONDS,
+    )
+    trusted = time.time()
+    jobs = await stage.begin(1)
+    woken = stage.replicas.of(FLEET, trusted)[0].at
+    await stage.end(*jobs)
+    with capsys.disabled():
+        print(
+            f"\nnew certificates: KEDA uses them {trusted - renewed:.1f} s after the desks' "
+            f"restart began; 0 -> 1 asked after {woken - trusted:.1f} s"
+        )

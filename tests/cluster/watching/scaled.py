@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Container, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 from tests.cluster.watching import api, fleets
 from tests.cluster.watching.deploying import Product, deployed
 from tests.cluster.watching.feeding import Begun, Recorders, end_for_certain
@@ -18,7 +20,7 @@ from tests.cluster.watching.replicas import ReplicaWatch
 from tests.cluster.watching.scene import Scene, watched
 from tests.cluster.watching.verdicts import judge
 
-from mediafleet_common.api.names import Kind
+from mediafleet_common.api.names import KEDA_PAUSE, Kind, Port
 from mediafleet_testbed.keda import Keda
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
@@ -38,6 +40,7 @@ SECONDS: Final = 120.0
 HELD_SECONDS: Final = COOL_DOWN_SECONDS + POLL_SECONDS + 4
 """By then KEDA has asked again after the cool-down."""
 READY_SECONDS: Final = 60.0
+LISTENING: Final = {"rpc": "StreamIsActive"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,10 @@ class Setting:
 @contextmanager
 def set_up(node: Node, folder: Path) -> Iterator[Setting]:
     """KEDA first, so that the chart makes what goes with it."""
-    two_desks = {"egress": {"replicas": 2}}
-    with (
-        Keda.up(node, folder) as keda,
-        Workspace.create(node) as workspace,
-        deployed(node, workspace, two_desks) as product,
-    ):
-        yield Setting(keda, product)
+    with Keda.up(node, folder) as keda, Workspace.create(node) as workspace:
+        values = {"egress": {"replicas": 2}, "keda": {"poolNamespaces": [workspace.name]}}
+        with deployed(node, workspace, values) as product:
+            yield Setting(keda, product)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,15 @@ class Stage:
 
     async def pause(self, value: str | None) -> None:
         """What a person does to pause KEDA, and to go on."""
-        path = f"/apis/keda.sh/v1alpha1/namespaces/{self.scene.namespace}/scaledobjects/{SCALED}"
-        annotations = {"autoscaling.keda.sh/paused": value}
-        await self.scene.api.patch(path, {"metadata": {"annotations": annotations}})
+        server, namespace = self.scene.api, self.scene.namespace
+        change = {"metadata": {"annotations": {KEDA_PAUSE: value}}}
+        await server.patch(api.fleet(Kind.EGRESS_FLEET, namespace, FLEET), change)
+        scaled = f"/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects/{SCALED}"
+        await until(
+            "the pause of the fleet is that of its ScaledObject",
+            lambda: server.get(scaled),
+            lambda found: found["metadata"].get("annotations", {}).get(KEDA_PAUSE) == value,
+        )
 
     def safe(self, since: float) -> None:
         """Nobody who had a job was deleted."""
@@ -135,11 +141,37 @@ async def staged(setting: Setting) -> AsyncIterator[Stage]:
                 lambda found: any(_is_ready(each) for each in found["items"]),
                 seconds=READY_SECONDS,
             )
+            # A desk that does not know a new fleet yet has KEDA try again after 2 s, then 4: what
+            # comes in between is no push. kedacore/keda pkg/scalers/external_scaler.go.
+            await until(
+                "KEDA listens",
+                lambda: told_by_desks(scene, "mediafleet_scaler_streams", LISTENING),
+                lambda streams: streams > 0,
+                seconds=READY_SECONDS,
+            )
             yield Stage(
                 setting, scene, replicas, scene.recorders(KIND, random.Random(time.time_ns()))
             )
         await scene.api.delete(api.fleet(Kind.EGRESS_FLEET, scene.namespace, FLEET))
         await scene.pods.until("no pod is left", lambda: not scene.pods.of(FLEET), SECONDS)
+
+
+async def told_by_desks(
+    scene: Scene, name: str, labels: Mapping[str, str], but: Container[str] = ()
+) -> float:
+    """A metric, summed over the desks that can be asked; `but`: uids of those that are not."""
+    total = 0.0
+    for pod in scene.pods.component("egress"):
+        if pod.uid in but or not pod.ready:
+            continue
+        try:
+            async with scene.http.get(f"http://{pod.ip}:{Port.DESK_HTTP}/metrics") as answer:
+                families = text_string_to_metric_families(await answer.text())
+        except (aiohttp.ClientError, TimeoutError):
+            continue
+        samples = (sample for family in families for sample in family.samples)
+        total += sum(each.value for each in samples if (each.name, each.labels) == (name, labels))
+    return total
 
 
 def _is_ready(scaled: dict[str, Any]) -> bool:
