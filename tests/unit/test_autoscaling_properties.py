@@ -13,6 +13,7 @@ from tests.unit.demand_builders import EACH, NOW, UNKNOWN, Autoscaler, asked, de
 from mediafleet_common.api.demand import FleetDemand
 from mediafleet_operator.core.autoscaling.deciding import decide
 from mediafleet_operator.core.autoscaling.model import Past, Policy, Situation
+from mediafleet_operator.core.autoscaling.schedule import bounds
 
 JOBS = st.lists(st.integers(0, EACH), max_size=30)
 
@@ -149,3 +150,34 @@ def test_the_past_stays_small(policy: Policy, told: list[FleetDemand | None]) ->
         fleet.look(said, 1.0)
     assert len(fleet.past.changes) <= 25
     assert len(fleet.past.advice) <= 42
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> dict[str, Any]:
+    """A daily window, over midnight as well, in a zone where clocks change at their own time."""
+    start, end = draw(st.lists(st.integers(0, 23), min_size=2, max_size=2, unique=True))
+    low = draw(st.integers(0, 10))
+    zones = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
+    return {
+        "start": f"{draw(st.integers(0, 59))} {start} * * *",
+        "end": f"0 {end} * * *",
+        "timeZone": draw(st.sampled_from(zones)),
+        "min": low,
+        **({"max": draw(st.integers(max(low, 1), 30))} if draw(st.booleans()) else {}),
+    }
+
+
+@given(
+    st.lists(windows(), min_size=1, max_size=3),
+    JOBS,
+    st.integers(0, 60),
+    st.integers(0, 40),
+    st.floats(0, 366 * 86400),
+)
+def test_the_bounds_of_the_moment_hold_in_every_zone_and_over_each_change_of_the_clock(
+    schedule: list[dict[str, Any]], jobs: list[int], queued: int, replicas: int, later: float
+) -> None:
+    policy, now = asked(schedule=schedule), NOW + later
+    within = bounds(policy, now)
+    count = decide(Situation(policy, replicas, demand(jobs, queued), Past(), now)).replicas
+    assert within.min <= count <= max(within.max, within.min)
