@@ -144,7 +144,7 @@ async def test_a_draining_pod_gets_nothing_more(stage: Scene) -> None:
         stage.directory.publish(EgressView((with_state(made, PodState.DRAINING),)))
         answer = await stage.start(track())
     assert answer.error is not None
-    assert answer.error.code is Code.UNAVAILABLE
+    assert answer.error.code is Code.RESOURCE_EXHAUSTED, "the client asks again"
     assert "Draining" in answer.error.message
 
 

@@ -21,9 +21,11 @@ from mediafleet_scheduler.core.ledger import Ledger
 from mediafleet_scheduler.core.missing import Patience
 from mediafleet_scheduler.core.queue import QueueRule, Waiting, of_fleet
 from mediafleet_scheduler.directory.views import EgressView, Fleet
+from mediafleet_scheduler.egress.forwarding import SERVICE, START_EGRESS
 from mediafleet_scheduler.egress.service import EgressService
 from mediafleet_scheduler.egress.store import Store
 from mediafleet_scheduler.psrpc.bus import Faults, FaultyBus, MemoryBus
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.errors import Code
 
 
@@ -272,3 +274,25 @@ async def test_nothing_that_waits_is_started_twice_on_a_bad_bus_while_desks_come
             await waits(desk, 0)
     assert len(stage.started) == len(set(stage.started)), "an id was started twice"
     assert len(stage.started) >= failures.count(None) >= 30
+
+
+async def test_a_retry_that_joins_a_wait_waits_to_its_own_end(stage: Scene) -> None:
+    made = await full(stage, PATIENT, "pod-0", "pod-1")
+    settings = replace(NOW_AND_THEN, answer_within_seconds=6.0, start_allowance_seconds=1.0)
+
+    def before() -> int:
+        return time.time_ns() - 3_000_000_000
+
+    async with stage.desk(settings) as desk, Client(stage.bus, SERVICE, now_ns=before) as client:
+        await stage.start(web())
+        payload = web("EG_x").SerializeToString()
+        first = asyncio.create_task(client.request(START_EGRESS, payload, timeout_seconds=10.0))
+        await waits(desk, 1)
+        retry = asyncio.create_task(stage.start(web("EG_x")))
+        answer = await first
+        assert answer.error is not None
+        assert answer.error.code is Code.UNAVAILABLE
+        assert not retry.done(), "it may wait for longer"
+        ready(stage, made, "pod-0", "pod-1")
+        assert (await retry).error is None
+    assert stage.started.count("EG_x") == 1

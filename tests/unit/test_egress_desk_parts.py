@@ -122,7 +122,7 @@ def test_only_what_surely_did_not_start_goes_elsewhere(
     [
         (Refusal.NO_CAPACITY, Code.RESOURCE_EXHAUSTED),
         (Refusal.NO_TYPE_CAPACITY, Code.FAILED_PRECONDITION),
-        (Refusal.DRAINING, Code.UNAVAILABLE),
+        (Refusal.DRAINING, Code.RESOURCE_EXHAUSTED),
     ],
 )
 def test_a_refusal_says_its_reason_in_a_word_and_a_sentence(reason: Refusal, code: Code) -> None:

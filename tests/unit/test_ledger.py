@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,41 @@ def test_a_pending_job_counts_with_its_cost_for_as_long_as_it_is_pending() -> No
     ledger = ledger_with(job("a", RequestType.WEB))
     ledger.measure(POD, Load(jobs=1, cpu_load=0.01), COSTS, NOW + 990)
     assert free(ledger, NOW + 1000) == 4.0
+
+
+REFUSES = "it has less than it was asked for, whatever the ledger reckons"
+NO_MORE: Mapping[str, Callable[[Ledger], object]] = {
+    "it tells its load": lambda ledger: ledger.measure(POD, Load(jobs=1), COSTS, NOW + 5),
+    "a job of it ends": lambda ledger: ledger.drop("a"),
+}
+
+
+@pytest.mark.parametrize("happens", NO_MORE.values(), ids=NO_MORE)
+def test_a_pod_that_refused_is_full_until_something_has_changed(
+    happens: Callable[[Ledger], object],
+) -> None:
+    ledger = ledger_with(job("a"), started_at=NOW - HOLD_SECONDS)
+    assert free(ledger, NOW) == 7.5
+    ledger.refuse(POD.uid, 4.0, NOW)
+    ledger.put(job("b"))
+    ledger.drop("b")
+    left = free(ledger, NOW + 5)
+    assert left is not None
+    assert 3.9 < left < 4.0, REFUSES
+    assert free(ledger, NOW, OTHER) == 10.0
+    happens(ledger)
+    left = free(ledger, NOW + 5)
+    assert left is not None
+    assert left > 4.0
+
+
+def test_a_refusal_counts_until_a_job_is_no_longer_new_and_not_for_ever() -> None:
+    ledger = ledger_with(job("a"), started_at=NOW - 10)
+    ledger.refuse(POD.uid, 4.0, NOW)
+    assert free(ledger, NOW + 4.9) == pytest.approx(4.0)
+    assert free(ledger, NOW + 5) == 7.5
+    ledger.refuse(POD.uid, 4.0, NOW + 6)
+    assert free(ledger, NOW + 6 + STALE_SECONDS) == 7.5
 
 
 def test_a_new_job_counts_with_its_cost_for_15_seconds_then_with_what_it_uses() -> None:

@@ -88,6 +88,8 @@ class Ledger:
         self._jobs: dict[str, Job] = {}
         self._by_worker: dict[str, dict[str, Job]] = {}
         self._measured: dict[str, Measured] = {}
+        self._refused: dict[str, tuple[float, float]] = {}
+        """By uid of pods: CPUs that it had not, and when it said so."""
         self._accounts: dict[str, Account] = {}
         self._waiting: dict[str, Waiting] = {}
         self._touched: set[str] = set()
@@ -135,6 +137,8 @@ class Ledger:
             del on_worker[egress_id]
             if not on_worker:
                 del self._by_worker[job.worker_uid]
+            if job.started_at is not None:
+                self._refused.pop(job.worker_uid, None)
             self._touch_pod(job.worker_uid)
         return job
 
@@ -176,12 +180,19 @@ class Ledger:
             before = None
         jobs = self.on(pod.uid).values()
         rules = pod.rules
+        self._refused.pop(pod.uid, None)
         self._measured[pod.uid] = replace(
             share_out(load, jobs, pod.cores, costs, before, at),
             memory_gb=_part(load.memory_share, rules.memory.max_gb if rules.memory else None),
             pulse_clients=_part(load.pulse_share, rules.max_pulse_clients),
         )
         self._touch_pod(pod.uid)
+
+    def refuse(self, worker_uid: str, cores: float, at: float) -> None:
+        """A pod has said that it has not so many CPUs, whatever is known of it: it has not until
+        one of its jobs ends or is no longer new to it, or it tells its load."""
+        self._refused[worker_uid] = (cores, at)
+        self._touch_pod(worker_uid)
 
     def keep_only(self, uids: Iterable[str]) -> None:
         """Only the pods with these uids are there; what others said of themselves is forgotten."""
@@ -190,6 +201,8 @@ class Ledger:
             del self._measured[uid]
         for uid in self._accounts.keys() - keep:
             del self._accounts[uid]
+        for uid in self._refused.keys() - keep:
+            del self._refused[uid]
 
     def account(self, pod: Pod, max_utilization: float, now: float) -> Account:
         """What is left of a pod."""
@@ -226,6 +239,9 @@ class Ledger:
         free = None
         if pod.cores is not None:
             free = free_cores(pod.cores, max_utilization, count, used_cores(jobs, measured, now))
+            cap, until = self._refusal(pod.uid, now)
+            free = min(free, cap)
+            changes.append(until)
         return Account(
             of=(pod, max_utilization),
             jobs=count,
@@ -236,6 +252,19 @@ class Ledger:
             pages=any(job.kind.needs_chrome for job in jobs),
             new=new_until > now,
         )
+
+    def _refusal(self, uid: str, now: float) -> tuple[float, float]:
+        """CPUs that a pod surely has not more than, and until when."""
+        if uid not in self._refused:
+            return math.inf, math.inf
+        cores, at = self._refused[uid]
+        ends = (until for job in self.on(uid).values() if (until := job.held_until()))
+        until = min((end for end in ends if end > at), default=math.inf)
+        until = min(until, at + STALE_SECONDS)
+        if until <= now:
+            del self._refused[uid]
+            return math.inf, math.inf
+        return math.nextafter(cores, 0.0), until
 
 
 def _part(share: float | None, of: float | None) -> float | None:

@@ -37,7 +37,11 @@ class RefusedError(PsrpcError):
 
 
 def nowhere(reason: Refusal, request: Request, cores: float) -> RefusedError:
-    """What to say when no pod has room."""
+    """What to say when no pod has room.
+
+    livekit-server asks again after `resource_exhausted`, and not after `failed_precondition`.
+    Source: livekit/protocol rpc/egress_client.go (isErrRecoverable).
+    """
     job = f"a {request.kind} that needs {cores:g} CPUs"
     match reason:
         case Refusal.NO_CAPACITY:
@@ -47,7 +51,7 @@ def nowhere(reason: Refusal, request: Request, cores: float) -> RefusedError:
             return RefusedError(Code.FAILED_PRECONDITION, reason, sentence)
         case Refusal.DRAINING:
             sentence = f"all pods that could take {job} are leaving"
-            return RefusedError(Code.UNAVAILABLE, reason, sentence)
+            return RefusedError(Code.RESOURCE_EXHAUSTED, reason, sentence)
 
 
 def told(info: bytes) -> tuple[str, bytes]:

@@ -90,6 +90,10 @@ class Pods:
             for worker in fleet.workers
         ]
 
+    def refused(self, job: Job, cores: float, now: float) -> None:
+        """A job's pod has said that it has not so many CPUs."""
+        self._ledger.refuse(job.worker_uid, cores, now)
+
     def had_room(self, job: Job, now: float) -> bool:
         """Whether a job's pod has room to spare beside it, as far as is known."""
         known = self._by_uid.get(job.worker_uid)

@@ -80,8 +80,10 @@ class Try:
 
     def joined(self, message: envelope.Request) -> None:
         """Its client asks again and waits for this try: it has so much longer."""
+        sent_at_ns = max(self._message.sent_at_ns, message.sent_at_ns)
         expiry_ns = max(self._message.expiry_ns, message.expiry_ns)
-        self._message = replace(self._message, expiry_ns=expiry_ns)
+        self._message = replace(self._message, sent_at_ns=sent_at_ns, expiry_ns=expiry_ns)
+        self._came = time.time()
 
     async def run(self) -> bytes:
         """The `EgressInfo` of the job that runs.
@@ -117,7 +119,7 @@ class Try:
                     self._tools.metrics.joins.inc()
                     answer = await self._settle(found)
                 case Nowhere():
-                    self._go_round_or_refuse(found)
+                    self._go_round_or_refuse(found, wish)
                     continue
             if answer is not None:
                 return answer or await self._told()
@@ -156,13 +158,18 @@ class Try:
 
     def _with_estimate(self, job: Job) -> envelope.Request:
         """The request as it came, with what such a job was learnt to need, if anything was."""
-        known = self._tools.pods.by_uid.get(job.worker_uid)
-        if known is None or self._request.estimated_cores is not None:
-            return self._message
-        learnt = self._tools.pods.costs.estimate(known[0], job.kind)
-        if learnt is None:
+        learnt = self._learnt(job)
+        if learnt is None or self._request.estimated_cores is not None:
             return self._message
         return replace(self._message, payload=with_estimated_cpu(self._message.payload, learnt))
+
+    def _learnt(self, job: Job) -> float | None:
+        known = self._tools.pods.by_uid.get(job.worker_uid)
+        return self._tools.pods.costs.estimate(known[0], job.kind) if known else None
+
+    def _cores(self, job: Job) -> float:
+        """CPUs that its pod was asked for."""
+        return self._request.estimated_cores or self._learnt(job) or job.cores
 
     def _concluded(self, job: Job, forwarded: Forwarded) -> bytes | None:
         """What a pod's answer comes to; `None`: it runs not there and may go to another."""
@@ -173,6 +180,8 @@ class Try:
             _log.info("%s did not take %s: %s", job.worker, job.egress_id, outcome)
             seconds = self._tools.settings.shun_seconds
             self._tools.pods.trust.turned_down(job.worker_uid, seconds)
+            if outcome is Outcome.NOT_ENOUGH_CPU:
+                self._tools.pods.refused(job, self._cores(job), time.time())
             self._tried.add(job.worker_uid)
             self._silent_only &= outcome is Outcome.NO_BID
             if self._patient_tries is not None:
@@ -207,8 +216,10 @@ class Try:
         self._tools.clerk.note(self._tools.store.ended(job.egress_id, record))
         raise error
 
-    def _go_round_or_refuse(self, found: Nowhere) -> None:
+    def _go_round_or_refuse(self, found: Nowhere, wish: Wish) -> None:
         """Nobody is left: ask the best ones once more with patience, or refuse."""
+        if wish.came != self._came:
+            return  # Whoever has joined meanwhile can wait for longer.
         silent = bool(self._tried) and self._silent_only
         if silent and self._patient_tries is None:
             self._patient_tries = 0

@@ -156,5 +156,8 @@ class GreedyOracle:
     def gone(self, egress_id: str) -> None:
         """Nothing to note."""
 
+    def turned_down(self, job: Job, now: float) -> None:
+        """Nothing to note."""
+
     def measured(self, pod: Pod, load: Load, now: float) -> None:
         """Nothing to note."""

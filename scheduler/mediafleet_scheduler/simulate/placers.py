@@ -72,6 +72,9 @@ class Placer(Protocol):
     def gone(self, egress_id: str) -> None:
         """It has ended, or the pod refused it."""
 
+    def turned_down(self, job: Job, now: float) -> None:
+        """Its pod has said that it has not enough CPUs; it is `gone`, too."""
+
     def measured(self, pod: Pod, load: Load, now: float) -> None:
         """A pod's metrics were read."""
 
@@ -114,6 +117,10 @@ class DeskPlacer:
     def gone(self, egress_id: str) -> None:
         """The place is free."""
         self.ledger.drop(egress_id)
+
+    def turned_down(self, job: Job, now: float) -> None:
+        """Its pod is full for such jobs, whatever was known of it."""
+        self.ledger.refuse(job.worker_uid, job.cores, now)
 
     def measured(self, pod: Pod, load: Load, now: float) -> None:
         """The load is shared out among the jobs known."""
@@ -190,6 +197,9 @@ class AuctionPlacer:
         """Nobody keeps a book."""
 
     def gone(self, egress_id: str) -> None:
+        """Nobody keeps a book."""
+
+    def turned_down(self, job: Job, now: float) -> None:
         """Nobody keeps a book."""
 
     def measured(self, pod: Pod, load: Load, now: float) -> None:

@@ -173,6 +173,7 @@ class _World:
         if not pod.admits(job.cores, now):
             asked.turned_down += 1
             self._placer.gone(job.egress_id)
+            self._placer.turned_down(job, now)
             if self._placer.tries_others:
                 asked.refused_by |= {pod.pod.uid}
                 self._ask(asked, now)
