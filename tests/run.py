@@ -46,7 +46,7 @@ KEDA: Final = sorted(CLUSTER.glob("test_keda*.py"))
 ON_NODE: Final = ("cluster", "proofs", "keda")
 PROGRAMS: Final = {
     "real": ("livekit-server",),
-    "cluster": (*NODE_TOOLS, "helm", "kwok"),
+    "cluster": (*NODE_TOOLS, "livekit-server", "helm", "kwok"),
     "proofs": (*NODE_TOOLS, "helm"),
     "keda": (*NODE_TOOLS, "helm", *KEDA_TOOLS),
 }

@@ -41,6 +41,7 @@ class Settings:
     health: str | None
     admission: Admission
     conduct: Conduct
+    boot_seconds: float
     unreadable_metrics: bool
 
 
@@ -54,6 +55,7 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, terminated.set)
     loop.add_signal_handler(signal.SIGINT, interrupted.set)
+    await asyncio.sleep(settings.boot_seconds)
     async with (
         contextlib.aclosing(Redis.from_url(settings.redis_url)) as redis,
         RedisBus(redis) as bus,
@@ -114,6 +116,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
     flag("cpus", float(os.cpu_count() or 1), "CPUs it believes to have", float)
     flag("job-seconds", None, "how long a job lasts; absent: until stopped", float)
     flag("start-seconds", 0.005, "how long a start takes", float)
+    flag("boot-seconds", 0.0, "how long it takes until it listens to anybody", float)
     flag("io", Io.SERVER, "server | publish", Io)
     flag("fails", "", "every granted start fails with this text")
     switch("upstream", "listen on the empty topic, as a stock fleet")
@@ -157,6 +160,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
             fails=options.fails,
             silent=options.silent,
         ),
+        boot_seconds=options.boot_seconds,
         unreadable_metrics=options.unreadable_metrics,
     )
 

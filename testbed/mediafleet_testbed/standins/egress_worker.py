@@ -74,7 +74,7 @@ class Job:
     info: Any
     metric_type: str
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    topic: Method | None = None
+    topics: list[Method] = field(default_factory=list)
 
 
 class Worker:
@@ -225,9 +225,12 @@ class Worker:
         self.metric_types.add(job.metric_type)
         self.started.append(wanted.egress_id)
         _tell_log("started", wanted.egress_id)
-        job.topic = await self._handlers.register(
-            "StopEgress", self._stop_egress, (wanted.egress_id,)
-        )
+        for name, handler in (
+            ("StopEgress", self._stop_egress),
+            ("UpdateStream", self._update_stream),
+        ):
+            topic = await self._handlers.register(name, handler, (wanted.egress_id,))
+            job.topics.append(topic)
         task = asyncio.create_task(self._run(wanted.egress_id, job))
         self._tasks.add(task)
         task.add_done_callback(self._ran)
@@ -256,8 +259,8 @@ class Worker:
         self.jobs.pop(egress_id, None)
         _tell_log("ended", egress_id)
         self.admission.ended(egress_id)
-        if job.topic is not None:
-            await job.topic.close()
+        for topic in job.topics:
+            await topic.close()
 
     async def _stop_egress(self, request: Request) -> bytes:
         wanted = livekit.StopEgressRequest.FromString(request.payload)
@@ -266,6 +269,19 @@ class Worker:
             raise PsrpcError(Code.NOT_FOUND, "egress not found")
         job.info.status = livekit.EgressStatus.EGRESS_ENDING
         job.stopped.set()
+        answer: bytes = job.info.SerializeToString()
+        return answer
+
+    async def _update_stream(self, request: Request) -> bytes:
+        wanted = livekit.UpdateStreamRequest.FromString(request.payload)
+        job = self.jobs.get(wanted.egress_id)
+        if job is None:
+            raise PsrpcError(Code.NOT_FOUND, "egress not found")
+        for url in wanted.add_output_urls:
+            job.info.stream_results.add(url=url, status=livekit.StreamInfo.ACTIVE)
+        for stream in job.info.stream_results:
+            if stream.url in wanted.remove_output_urls:
+                stream.status = livekit.StreamInfo.FINISHED
         answer: bytes = job.info.SerializeToString()
         return answer
 
