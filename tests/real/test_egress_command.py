@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import redis.asyncio as redis
+from livekit.protocol import egress as livekit
 from tests.real.scene import eventually, track
 from typer.testing import CliRunner
 
@@ -162,6 +163,33 @@ async def test_a_running_desk_explains_where_the_next_job_would_go(running: Runn
     assert costs.output.startswith("rec  cpuCost counts")
     status, text = await running.get("/explain?type=web&mode=pack")
     assert Explanation.model_validate_json(text).fleets[0].why_not is not None
+
+
+async def test_no_secret_of_a_request_is_told_anywhere(running: Running) -> None:
+    s3 = livekit.S3Upload(access_key="canary-key", secret="canary-s3", bucket="b")
+    stored = track("EG_stored", file=livekit.DirectFileOutput(filepath="f", s3=s3))
+    streamed = track("EG_streamed", websocket_url="wss://user:canary@x/?key=canary-url")
+    for request in (stored, streamed):
+        request.token = "canary-token"
+        answer = await running.client.request(
+            "StartEgress",
+            request.SerializeToString(),
+            timeout_seconds=10,
+            selection=UPSTREAM_START_EGRESS,
+        )
+        assert answer.error is None
+    paths = ("/metrics", "/demand", "/explain?type=track", "/costs")
+    told = {path: (await running.get(path))[1] for path in paths}
+    for command in (["egress", "--explain"], ["status", "--desk"]):
+        shown = await asyncio.to_thread(CliRunner().invoke, app, [*command, running.url])
+        assert shown.exit_code == 0, shown.output
+        told[" ".join(command)] = shown.output
+    told["log"] = running.desk.log.read_text()
+    assert (
+        'mediafleet_placements_total{fleet="rec",mode="spread",type="track"} 2.0'
+        in (told["/metrics"])
+    )
+    assert [where for where, text in told.items() if "canary" in text] == []
 
 
 async def test_the_command_tells_what_it_has_placed_as_demand(running: Running) -> None:
