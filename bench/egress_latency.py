@@ -27,6 +27,7 @@ from livekit.protocol import egress as livekit
 from rich.console import Console
 from rich.table import Table
 
+from mediafleet_common.serving.run import calm_collector
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
@@ -216,6 +217,7 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["pods"]:
         url, count, kind, start = sys.argv[2:6]
+        calm_collector()
         uvloop.run(pods(url, int(count), kind == "upstream", float(start)))
     else:
         main()

@@ -27,6 +27,7 @@ from livekit.protocol import egress as livekit
 from rich.console import Console
 from rich.table import Table
 
+from mediafleet_common.serving.run import calm_collector
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.client import ACCEPT_FIRST, UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.errors import PsrpcError
@@ -36,7 +37,7 @@ from mediafleet_testbed.crew import Crew
 from mediafleet_testbed.real import redis_server
 
 PODS: Final = 50
-RATES: Final = (100, 200, 400, 800, 1600, 2000)
+RATES: Final = (100, 200, 400, 500, 600, 800, 1600, 2000)
 SECONDS: Final = 10.0
 GOAL_P99_SECONDS: Final = 0.06
 SLOW_START_SECONDS: Final = 0.3
@@ -137,13 +138,15 @@ async def run(seconds: float) -> tuple[list[Figure], Figure, Figure]:
         crew = await stack.enter_async_context(Crew(folder))
         bus = await stack.enter_async_context(RedisBus(connection))
         client = await stack.enter_async_context(Client(bus, "EgressInternal"))
+        # What comes last is overloaded, and its pods are of no use to what would come after.
         async with fleet(crew, server.url, PODS, upstream=False):
-            figures = await rising("nobody", calls(client, PODS), seconds)
             desks = [await start_desk(crew, folder, server.url, PODS, f"desk-{n}") for n in (1, 2)]
             await measure(client, 50)
             pids = [desk.process.pid for desk in desks]
-            figures += await rising("two desks", calls(client, None), seconds, pids)
+            figures = await rising("two desks", calls(client, None), seconds, pids)
             await crew.dismiss(*desks)
+        async with fleet(crew, server.url, PODS, upstream=False):
+            figures += await rising("nobody", calls(client, PODS), seconds)
         async with fleet(crew, server.url, PODS, False, SLOW_START_SECONDS):
             straight = await in_flight(calls(client, PODS))
             desk = await start_desk(crew, folder, server.url, PODS, "desk-3")
@@ -161,6 +164,7 @@ def milliseconds(figure: Figure) -> list[str]:
 def main() -> None:
     """Measure and print."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
+    calm_collector()
     figures, straight, through = uvloop.run(run(seconds))
     console = Console(width=110)
     rows = Table(title=f"StartEgress a second, {PODS} pods, jobs that end at once")

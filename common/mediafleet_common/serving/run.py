@@ -28,17 +28,23 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     SIGTERM and SIGINT set the event that `main` gets, upon which it has to clean up and return; a
     second signal ends the process at once with 128 + its number.
     """
-    # What was imported stays: to look through it again and again would stop the event loop for
-    # some 0.1 s each time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
+    calm_collector()
     try:
         uvloop.run(_until_stopped(main))
     except CannotStartError as error:
         _log.critical("%s", error)
         return 1
     return 0
+
+
+def calm_collector() -> None:
+    """Spare what was imported from being collected.
+
+    It stays: to look through it again and again would stop the event loop for some 0.1 s each time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
