@@ -20,18 +20,19 @@ BENCHES: Final = {
     "autoscaling": "the engines through the same scenarios, on virtual time",
     "autoscaling_real": "the engines through one scenario on the real node, beside virtual time",
     "scaler": "KEDA's polls and pushes for 200 ScaledObjects",
+    "scaler_kube": "the desks under real KEDA with 200 ScaledObjects, on the real node",
     "list_changes": "500 nodes in a file, 20 sources of 50: how soon changes are told",
     "list_changes_kube": "500 pods of a real API server: how soon twenty changes a second are told",
     "fuzz": "a million arbitrary requests for the advertiser: what breaks, and its memory",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }
-BY_NAME_ONLY: Final = {"autoscaling_real", "freshness", "list_changes_kube", "fuzz"}
+BY_NAME_ONLY: Final = {"autoscaling_real", "freshness", "list_changes_kube", "fuzz", "scaler_kube"}
 """Some need a node, one takes ten minutes."""
 
 
 def main() -> int:
     """Run the benches one after the other; 1 if one could not run."""
-    lines = "\n".join(f"  {name:16} {what}" for name, what in BENCHES.items())
+    lines = "\n".join(f"  {name:17} {what}" for name, what in BENCHES.items())
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=__doc__,
