@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -130,6 +131,16 @@ async def test_a_retry_is_told_what_the_pod_told_livekit_server(stage: Scene) ->
     info = livekit.EgressInfo.FromString(answer.payload)
     assert (info.egress_id, info.room_name) == ("EG_x", "room")
     assert not info.HasField("track"), "without the request, which may hold secrets"
+
+
+async def test_a_burst_while_redis_is_slow_waits_for_its_turn_instead_of_failing(
+    stage: Scene,
+) -> None:
+    store = Store(stage.commands, Ledger())
+    await store.open()
+    await stage.commands.client_pause(300)
+    found = await asyncio.gather(*(store.find(f"EG_{number}") for number in range(300)))
+    assert found == [None] * 300
 
 
 async def test_a_retry_is_told_what_livekit_server_knows_when_nothing_was_heard(

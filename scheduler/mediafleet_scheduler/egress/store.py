@@ -38,6 +38,8 @@ KEEP_ENDED_SECONDS: Final = 120
 KEEP_LEDGER_SECONDS: Final = 7 * 86400
 """A ledger that no desk has looked at for so long is forgotten."""
 _CALL_SECONDS: Final = 5.0
+_AT_ONCE: Final = 64
+"""More wait for their turn: redis-py refuses what its pool of 100 connections has no room for."""
 _ATTEMPTS: Final = 3
 _MAX_OWN: Final = 1000
 _MAX_OVER: Final = 20_000
@@ -102,6 +104,7 @@ class Store:
         # Jobs that are gone while Redis has not been told: token of the try, empty for any.
         self._gone: dict[str, str] = {}
         self._opening = asyncio.Lock()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._shas: dict[str, str] = {}
 
     @property
@@ -232,7 +235,7 @@ class Store:
         """
         key = f"{self._prefix}{what}:{egress_id}"
         try:
-            async with asyncio.timeout(_CALL_SECONDS):
+            async with asyncio.timeout(_CALL_SECONDS), self._turns:
                 return bool(await self._client.set(key, "taken", nx=True, ex=seconds))
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreError(f"the ledger in Redis cannot be asked: {error}") from error
@@ -354,7 +357,7 @@ class Store:
 
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         try:
-            async with asyncio.timeout(_CALL_SECONDS):
+            async with asyncio.timeout(_CALL_SECONDS), self._turns:
                 sha = self._shas.get(script)
                 if sha is not None:
                     try:
