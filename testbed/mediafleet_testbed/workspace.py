@@ -7,6 +7,8 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from .errors import CommandError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
 
 Level = Literal["restricted", "baseline", "privileged"]
 
-READY_TIMEOUT_SECONDS = 30
+READY_TIMEOUT_SECONDS = 90
+"""After an outage of the API server its clients wait up to a minute before they ask again
+(client-go tools/cache, reflector back-off of 30 s, jitter up to as much again)."""
+_LINES_TOLD = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +42,17 @@ class Workspace:
         node.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         self = cls(node, name)
         # Pods are refused until the controllers have made it.
-        self.kubectl(
-            *("wait", "--for=create", "serviceaccount/default"),
-            f"--timeout={READY_TIMEOUT_SECONDS}s",
-        )
+        try:
+            self.kubectl(
+                *("wait", "--for=create", "serviceaccount/default"),
+                f"--timeout={READY_TIMEOUT_SECONDS}s",
+                timeout_seconds=READY_TIMEOUT_SECONDS + 10,
+            )
+        except CommandError as error:
+            for program in ("kube-controller-manager", "kube-apiserver"):
+                lines = node.log(program).read_text(errors="replace").splitlines()
+                error.add_note("\n".join([f"--- {program}", *lines[-_LINES_TOLD:]]))
+            raise
         return self
 
     def __enter__(self) -> Workspace:

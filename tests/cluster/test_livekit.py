@@ -78,6 +78,12 @@ async def listed(user: Any, *ids: str, status: int) -> None:
     await until("ListEgress says so", ask, lambda seen: seen == wanted, seconds=SECONDS)
 
 
+async def logged(scene: Scene, *ids: str) -> None:
+    """Wait until the workers' logs, which lag behind ListEgress, tell of these recordings."""
+    async with asyncio.timeout(SECONDS):
+        await asyncio.gather(*(scene.logs.seen(egress_id).wait() for egress_id in ids))
+
+
 async def stop(user: Any, *ids: str) -> None:
     """End recordings, until ListEgress shows that all are complete."""
     for egress_id in ids:
@@ -85,9 +91,9 @@ async def stop(user: Any, *ids: str) -> None:
     await listed(user, *ids, status=COMPLETE)
 
 
-def nothing_lost(scene: Scene, since: float, *ids: str) -> None:
+async def nothing_lost(scene: Scene, since: float, *ids: str) -> None:
     """Each recording was started once, and no pod was deleted that had one."""
-    scene.logs.read()
+    await logged(scene, *ids)
     assert {egress_id: scene.logs.starts[egress_id] for egress_id in ids} == dict.fromkeys(ids, 1)
     jobs = list(scene.logs.jobs)
     assert judge(scene.deletions(since), jobs, fleets.DRAIN_TIMEOUT_SECONDS) == []
@@ -131,7 +137,7 @@ async def test_every_kind_of_recording_is_started_listed_changed_and_stopped(
         page = livekit.RoomParticipantIdentity(room=ROOM, identity=composite.egress_id)
         assert "speaker" in (await user.room.get_participant(page)).metadata
     await stop(user, *ids)
-    nothing_lost(scene, since, *ids)
+    await nothing_lost(scene, since, *ids)
 
 
 async def test_a_room_that_is_made_with_egress_is_recorded(scene: Scene, user: Any) -> None:
@@ -149,7 +155,7 @@ async def test_a_room_that_is_made_with_egress_is_recorded(scene: Scene, user: A
     )
     (egress_id,) = [each.egress_id for each in found.items]
     await stop(user, egress_id)
-    nothing_lost(scene, since, egress_id)
+    await nothing_lost(scene, since, egress_id)
 
 
 async def test_a_scale_down_and_the_death_of_a_desk_cost_no_recording(
@@ -160,24 +166,24 @@ async def test_a_scale_down_and_the_death_of_a_desk_cost_no_recording(
     await user.room.create_room(livekit.CreateRoomRequest(name=ROOM))
     ids = list(await asyncio.gather(*(track(user, number) for number in range(4))))
     await listed(user, *ids, status=ACTIVE)
+    await logged(scene, *ids)
     await scene.api.scale(Kind.EGRESS_FLEET, scene.namespace, FLEET, 1)
     await scene.until_wanted(FLEET, 1, 0, SECONDS)
     leaving = [pod for pod in scene.pods.of(FLEET) if not pod.serving]
     assert len(leaving) == 1
-    scene.logs.read()
     kept = scene.logs.running(leaving[0].uid)
     assert kept, "it drains, and records on"
 
     (await killing.find(scene, "egress")).kill()
     more = list(await asyncio.gather(*(track(user, number) for number in range(4, 8))))
     await listed(user, *ids, *more, status=ACTIVE)
-    scene.logs.read()
+    await logged(scene, *more)
     assert scene.logs.running(leaving[0].uid) == kept, "a pod that drains is given nothing"
 
     await stop(user, *ids)
     await scene.until_drained(FLEET, 1, SECONDS)
     await stop(user, *more)
-    nothing_lost(scene, since, *ids, *more)
+    await nothing_lost(scene, since, *ids, *more)
 
 
 @pytest.mark.parametrize("boot_seconds", [3.0, 16.0], ids=["5s", "20s"])
@@ -208,7 +214,7 @@ async def test_a_sleeping_fleet_serves_a_client_that_waits_for_its_slow_pod(
     (pod,) = scene.pods.of(FLEET)
     assert pod.ready_at is not None
     await stop(user, egress_id)
-    nothing_lost(scene, since, egress_id)
+    await nothing_lost(scene, since, egress_id)
     with capsys.disabled():
         print(
             f"\nbuiltin: first pod Ready after {pod.ready_at - since:.1f} s, the client served "

@@ -145,9 +145,18 @@ async def _last_words(scene: Scene) -> str:
     texts = []
     for pod in scene.pods.pods.values():
         if not pod.fleet and pod.there and Label.COMPONENT in pod.labels:
-            path = f"{api.pods(scene.namespace)}/{pod.name}/log"
-            try:
-                texts.append(f"--- {pod.name}\n{await scene.api.text(path, tailLines='25')}")
-            except (api.ApiRefusedError, aiohttp.ClientError, TimeoutError) as error:
-                texts.append(f"--- {pod.name}: no log: {error}")
+            if pod.restarts:
+                again = await _tail(scene, pod.name, previous="true")
+                texts.append(f"--- {pod.name}, before it was started again\n{again}")
+            texts.append(f"--- {pod.name}\n{await _tail(scene, pod.name)}")
     return "\n".join(texts)
+
+
+async def _tail(scene: Scene, pod: str, **options: str) -> str:
+    """The last lines of a pod's log, or why there are none."""
+    try:
+        return await scene.api.text(
+            f"{api.pods(scene.namespace)}/{pod}/log", tailLines="25", **options
+        )
+    except (api.ApiRefusedError, aiohttp.ClientError, TimeoutError) as error:
+        return f"no log: {error}"
