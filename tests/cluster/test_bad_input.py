@@ -20,7 +20,7 @@ from tests.cluster.watching.listing import Lister
 from tests.cluster.watching.scene import Scene, watched
 from tests.cluster.watching.verdicts import judge
 
-from mediafleet_common.api.names import Kind, Label, Port
+from mediafleet_common.api.names import Kind, Label, PodState, Port
 from mediafleet_common.wire import psrpc_pb2 as psrpc
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.errors import BadMessage
@@ -139,6 +139,9 @@ async def test_a_pod_that_never_bids_gets_nothing_and_costs_no_job(product: Prod
     async with watched(product) as scene:
         await scene.create(fleets.egress_fleet("rec", product.redis, 3, env=mute))
         await scene.until_wanted("rec", 3, 0, SERVE_SECONDS)
+        # The desk's own watch may be behind ours, and would share them out among the other two.
+        workers = "mediafleet_fleet_workers"
+        await until_counted(scene, "egress", workers, least=3, state=PodState.READY)
         users = scene.recorders("track", random.Random(SEED))
         jobs = await begun(scene, users, 12)
         name = "mediafleet_forward_attempts_total"

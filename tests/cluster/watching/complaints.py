@@ -30,12 +30,14 @@ async def counted(scene: Scene, component: str, name: str, **labels: str) -> flo
     return total
 
 
-async def until_counted(scene: Scene, component: str, name: str, **labels: str) -> None:
-    """Wait until a counter is above zero."""
+async def until_counted(
+    scene: Scene, component: str, name: str, least: int = 1, **labels: str
+) -> None:
+    """Wait until a counter, or a gauge of one pod, has come to so much."""
     await until(
         f"{component} counts {name} {labels}",
         lambda: counted(scene, component, name, **labels),
-        lambda value: value > 0,
+        lambda value: value >= least,
         seconds=_SOON_SECONDS,
     )
 
