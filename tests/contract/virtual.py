@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import fakeredis
@@ -33,6 +34,7 @@ from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, Response, decode
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 from mediafleet_scheduler.psrpc.server import Server
+from mediafleet_testbed.standins import egress_metrics, egress_worker
 
 SERVICE: Final = "EgressInternal"
 _EPOCH: Final = 1.8e9
@@ -50,6 +52,10 @@ def on_loop_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(time, "time", lambda: _EPOCH + loop.time())
     monkeypatch.setattr(time, "time_ns", now_ns)
+    # The event loop itself goes by time.monotonic, so that has to stay for all but the pods.
+    clock = SimpleNamespace(monotonic=loop.time, time_ns=now_ns)
+    for module in (egress_worker, egress_metrics):
+        monkeypatch.setattr(module, "time", clock)
     for kind in (Client, Server):
         defaults = kind.__init__.__kwdefaults__
         assert defaults is not None
