@@ -146,10 +146,20 @@ async def _last_words(scene: Scene) -> str:
     for pod in scene.pods.pods.values():
         if not pod.fleet and pod.there and Label.COMPONENT in pod.labels:
             if pod.restarts:
+                ended = await _end(scene, pod.name)
                 again = await _tail(scene, pod.name, previous="true")
-                texts.append(f"--- {pod.name}, before it was started again\n{again}")
+                texts.append(f"--- {pod.name}, before it was started again: {ended}\n{again}")
             texts.append(f"--- {pod.name}\n{await _tail(scene, pod.name)}")
     return "\n".join(texts)
+
+
+async def _end(scene: Scene, pod: str) -> str:
+    """How a pod's containers ended the last time, or why that is not known."""
+    try:
+        status = (await scene.api.get(f"{api.pods(scene.namespace)}/{pod}"))["status"]
+    except (api.ApiRefusedError, aiohttp.ClientError, TimeoutError) as error:
+        return str(error)
+    return str([each.get("lastState") for each in status.get("containerStatuses", ())])
 
 
 async def _tail(scene: Scene, pod: str, **options: str) -> str:
