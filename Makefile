@@ -81,13 +81,13 @@ test-unit test-contract test-real test-cluster test-proofs test-keda: $(STAMP) #
 	$(PY) tests/run.py $(if $(STRICT),--strict) $(@:test-%=%) -- $(ARGS)
 
 EGRESS_FAULTS := $(patsubst %,tests/real/test_egress_%.py,desks redis_faults faults each_message)
-EGRESS_VIRTUAL := $(patsubst %,tests/contract/test_egress_%.py,virtual messages)
+EGRESS_VIRTUAL := $(patsubst %,tests/contract/test_egress_%.py,virtual messages late_metrics)
 
 .PHONY: faults
 faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, 50 outages under KEDA (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
-	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 \
+	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 MEDIAFLEET_LATE_JOBS=5000 \
 		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) \
 		MEDIAFLEET_KILLS_WITHOUT_API=30 $(PY) -m mediafleet_testbed exec --up -- \

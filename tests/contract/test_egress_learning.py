@@ -10,9 +10,8 @@ import random
 from typing import Final
 
 import pytest
-from livekit.protocol import egress as livekit
 from tests.contract.virtual import Records, desks, livekit_server, memory_redis, on_loop_time
-from tests.real.scene import Scene, scene
+from tests.real.scene import Scene, of_kind, scene
 
 from mediafleet_common.api.egress_fleet import LearnedCosts, Placement, RequestType, Use
 from mediafleet_common.api.names import PodState
@@ -44,12 +43,6 @@ SEED: Final = 3
 pytestmark = [pytest.mark.looptime(noop_cycles=1), pytest.mark.timeout(180)]
 
 
-def request(kind: RequestType, number: int) -> StartEgressRequest:
-    made = StartEgressRequest(egress_id=f"EG_{number}")
-    setattr(made, kind.value, livekit.WebEgressRequest().SerializeToString())
-    return made
-
-
 def learning_fleet() -> Fleet:
     """Six pods that tell their load."""
     workers = tuple(
@@ -69,7 +62,7 @@ async def start(stage: Scene, wanted: StartEgressRequest) -> None:
 
 async def record(stage: Scene, kind: RequestType, number: int, seconds: float) -> None:
     """One recording, from StartEgress to its end."""
-    wanted = request(kind, number)
+    wanted = of_kind(kind, f"EG_{number}")
     await start(stage, wanted)
     await asyncio.sleep(seconds)
     for worker in stage.standins.values():
@@ -132,6 +125,6 @@ async def fill_with_pages(stage: Scene) -> None:
     """By the table a fifth page does not fit a pod beside what four really use."""
     for worker in stage.standins.values():
         worker.admission.real_share = REAL_SHARE
-    pages = (request(RequestType.WEB, JOBS + number) for number in range(5 * len(PODS)))
+    pages = (of_kind(RequestType.WEB, f"page-{number}") for number in range(5 * len(PODS)))
     await asyncio.gather(*(start(stage, page) for page in pages))
     assert set(stage.jobs.values()) == {5}

@@ -108,6 +108,27 @@ def web(egress_id: str | None = None) -> StartEgressRequest:
     return StartEgressRequest(egress_id=egress_id, web=inner.SerializeToString())
 
 
+_EMPTY: Final = {
+    RequestType.AUDIO_ROOM_COMPOSITE: (
+        "room_composite",
+        livekit.RoomCompositeEgressRequest(audio_only=True, layout="grid"),
+    ),
+    RequestType.SDK_AUDIO_ROOM_COMPOSITE: (
+        "room_composite",
+        livekit.RoomCompositeEgressRequest(audio_only=True),
+    ),
+    RequestType.AUDIO_WEB: ("web", livekit.WebEgressRequest(audio_only=True)),
+}
+
+
+def of_kind(kind: RequestType, egress_id: str) -> StartEgressRequest:
+    """A request of a type, empty otherwise."""
+    name, inner = _EMPTY.get(kind, (kind.value, livekit.WebEgressRequest()))
+    made = StartEgressRequest(egress_id=egress_id)
+    setattr(made, name, inner.SerializeToString())
+    return made
+
+
 @dataclass(slots=True)
 class Scene:
     """What a test plays with."""

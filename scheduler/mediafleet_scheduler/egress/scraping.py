@@ -26,6 +26,9 @@ from mediafleet_scheduler.egress.pods import Pods, pod_of
 from mediafleet_scheduler.egress.settings import Settings
 
 _log: Final = logging.getLogger(__name__)
+_PATIENCE: Final = 2
+"""So many readings in a row may fail before a pod is asked less often: what it runs may well have
+changed, and without readings its jobs count with all that they may need."""
 
 
 class Scraper:
@@ -81,7 +84,7 @@ class Scraper:
     async def _forever(self, key: tuple[str, str]) -> None:
         uid, url = key
         settings = self._settings
-        pause = settings.scrape_every_seconds
+        pause, failures = settings.scrape_every_seconds, 0
         asked = self._read_once[key]
         complained = ""
         while True:
@@ -91,13 +94,15 @@ class Scraper:
                 if complained:
                     _log.info("load of %s is known again", printable(url))
                 complained = ""
-                pause = settings.scrape_every_seconds
+                pause, failures = settings.scrape_every_seconds, 0
                 self._take(uid, told)
             else:
                 self._metrics.scrapes.labels(told.why).inc()
                 if complained != (complained := f"{told.why}: {printable(told.detail)}"):
                     _log.warning("load of %s is unknown: %s", printable(url), complained)
-                pause = min(pause * 2, settings.scrape_max_back_off_seconds)
+                failures += 1
+                if failures > _PATIENCE:
+                    pause = min(pause * 2, settings.scrape_max_back_off_seconds)
             asked.set()
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))
 
