@@ -33,7 +33,7 @@ from mediafleet_scheduler.simulate.setup import Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
 from mediafleet_testbed.standins.egress_metrics import exposition
 
-JOBS: Final = int(os.environ.get("MEDIAFLEET_LATE_JOBS") or 1000)
+JOBS: Final = int(os.environ.get("MEDIAFLEET_LATE_JOBS") or 600)
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 1)
 LATE_SECONDS: Final = 30
 MISSING_SHARE: Final = 0.3
