@@ -88,13 +88,23 @@ def late_news(jobs: int, placing: Placing, seed: int = 1) -> LateNews:
     setup = Setup(
         pods=20, cpu=16.0, seed=seed, scrape_seconds=5.0, late_seconds=30.0, missing_share=0.3
     )
-    span = jobs / 0.9
-    trace = tuple(_real(chance, inventing.mixed(chance, 1.0, span, mean=300.0)))[:jobs]
+    trace = too_many(chance, jobs)
     outcomes = run(trace, setup, placing)
-    oracle = run_with(
+    return LateNews(outcomes, setup, _accepted(outcomes, setup), by_oracle(trace, setup, placing))
+
+
+def too_many(chance: random.Random, jobs: int) -> tuple[TraceJob, ...]:
+    """So many jobs of all types, one a second: more than twenty pods of 16 CPUs have room for."""
+    span = jobs / 0.9
+    return tuple(_real(chance, inventing.mixed(chance, 1.0, span, mean=300.0)))[:jobs]
+
+
+def by_oracle(trace: Sequence[TraceJob], setup: Setup, placing: Placing) -> float:
+    """CPUs of the jobs that the same mode accepts which sees what every pod really runs."""
+    outcomes = run_with(
         trace, setup, lambda pods, setup, chance: GreedyOracle(pods, setup, placing, chance)
     )
-    return LateNews(outcomes, setup, _accepted(outcomes, setup), _accepted(oracle, setup))
+    return _accepted(outcomes, setup)
 
 
 def _real(chance: random.Random, jobs: Sequence[TraceJob]) -> Iterator[TraceJob]:

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from livekit.protocol import egress as livekit
+from tests.real.scene import of_kind
 from typer.testing import CliRunner
 
 from mediafleet import costs as command
@@ -36,12 +36,6 @@ def fleet(use: Use, workers: int = 5) -> Fleet:
     return Fleet("live", "rec", placement, frozenset(RequestType), None, pods)
 
 
-def request(kind: RequestType, egress_id: str) -> StartEgressRequest:
-    made = StartEgressRequest(egress_id=egress_id)
-    setattr(made, kind.value, livekit.WebEgressRequest().SerializeToString())
-    return made
-
-
 def learn(of: Fleet, jobs: int, seed: int = 1) -> Costs:
     """Stand-in workers run so many jobs on a virtual clock, and the desk reads their load."""
     chance, ledger = random.Random(seed), Ledger()
@@ -56,7 +50,7 @@ def learn(of: Fleet, jobs: int, seed: int = 1) -> Costs:
             workers[end[1]].ended(end[2])
             ledger.drop(end[2])
         number, kind = chance.randrange(len(workers)), chance.choice(KINDS)
-        wanted = request(kind, f"EG_{begun}")
+        wanted = of_kind(kind, f"EG_{begun}")
         if begun < jobs and chance.random() < 0.2 and workers[number].can_accept(wanted, now):
             workers[number].started(wanted, now)
             uid = of.workers[number].uid
@@ -112,7 +106,7 @@ def test_jobs_that_the_ledger_does_not_know_teach_nothing() -> None:
 
 def test_the_estimate_is_added_and_every_other_byte_stays() -> None:
     unknown = b"\xfa\x3f\x03abc"  # Field 1023, as a later release may have it.
-    payload = request(RequestType.WEB, "EG_1").SerializeToString() + unknown
+    payload = of_kind(RequestType.WEB, "EG_1").SerializeToString() + unknown
     sent = with_estimated_cpu(payload, 2.5)
     assert sent.startswith(payload)
     assert len(sent) == len(payload) + 9

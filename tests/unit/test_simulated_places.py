@@ -3,15 +3,14 @@ with more of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
 from bench.placing import PAGES, late_news, packed, pages_missed
-from livekit.protocol import egress as livekit
+from tests.real.scene import of_kind
 
 from mediafleet_common.api.egress_fleet import RequestType
-from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.simulate.foresight import missed
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
@@ -20,13 +19,6 @@ from mediafleet_testbed.standins.egress_rules import Admission
 TRACES: Final = 40
 JOBS: Final = 1500
 DESKS: Final = [each for each in Placing if each.by_desk]
-REQUESTS: Final[Mapping[RequestType, bytes]] = {
-    RequestType.ROOM_COMPOSITE: livekit.RoomCompositeEgressRequest().SerializeToString(),
-    RequestType.SDK_AUDIO_ROOM_COMPOSITE: livekit.RoomCompositeEgressRequest(
-        audio_only=True
-    ).SerializeToString(),
-}
-FIELDS: Final = {RequestType.SDK_AUDIO_ROOM_COMPOSITE: "room_composite"}
 
 
 def test_pack_uses_hardly_more_pods_than_any_placing_must() -> None:
@@ -68,7 +60,7 @@ def _replay(outcomes: Sequence[Outcome], setup: Setup) -> None:
     for at, begins, number in sorted(steps):
         each = outcomes[number]
         assert each.pod is not None
-        pod, request = pods[each.pod], _request(number, each.job.kind)
+        pod, request = pods[each.pod], of_kind(each.job.kind, f"EG_{number}")
         if not begins:
             pod.ended(request.egress_id)
             continue
@@ -76,12 +68,6 @@ def _replay(outcomes: Sequence[Outcome], setup: Setup) -> None:
         assert each.job.real_cores is not None
         pod.real_share = each.job.real_cores / setup.costs.of(each.job.kind)
         pod.started(request, at)
-
-
-def _request(number: int, kind: RequestType) -> StartEgressRequest:
-    request = StartEgressRequest(egress_id=f"EG_{number}")
-    setattr(request, FIELDS.get(kind, kind.value), REQUESTS.get(kind, b""))
-    return request
 
 
 def outcome(kind: RequestType, pod: int | None, at: float, seconds: float) -> Outcome:

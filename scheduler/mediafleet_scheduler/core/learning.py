@@ -111,8 +111,6 @@ class Window:
         self._looking: dict[str, _Looking] = {}
         self._observations: deque[_Observation] = deque()
         self._sums = Equations(1 + len(_KINDS))
-        self._looks = 0
-        """How many jobs the observations have, each counted as often as it was looked at."""
         self._jobs: dict[str, tuple[RequestType, float]] = {}
 
     def read(self, pod: str, jobs: Mapping[str, Job], cores: float | None, now: float) -> None:
@@ -153,7 +151,8 @@ class Window:
         count = len(self._observations)
         # A job that needs more than others does so in each of its observations: what tells apart
         # is how many jobs there were, not how often each was looked at.
-        repeated = math.sqrt(max(1.0, self._looks / max(1, len(self._jobs))))
+        looks = sum(self._sums.gram[0][1:])
+        repeated = math.sqrt(max(1.0, looks / max(1, len(self._jobs))))
         costs = {
             kind: Cost(solution.values[at], solution.errors[at] * repeated, jobs[kind])
             for at, kind in enumerate(_KINDS, 1)
@@ -167,13 +166,11 @@ class Window:
             row = (1, *(counts[kind] for kind in _KINDS))
             seen = _Observation(looking.began, row, looking.cores / looking.readings)
             self._observations.append(seen)
-            self._looks += counts.total()
             self._sums.add(seen.row, seen.cores)
 
     def _forget(self, before: float) -> None:
         seen = self._observations
         while seen and (seen[0].at < before or len(seen) > MOST_OBSERVATIONS):
             oldest = seen.popleft()
-            self._looks -= sum(oldest.row[1:])
             self._sums.remove(oldest.row, oldest.cores)
         self._jobs = {key: told for key, told in self._jobs.items() if told[1] >= before}
