@@ -26,11 +26,11 @@ setup: $(STAMP) ## A virtual environment with the locked dependencies and this p
 ##
 .PHONY: quick
 quick: $(STAMP) ## First look, no root, no cluster: both desks and stand-in workers as processes
-	$(PY) -m mediafleet_testbed.quick $(ARGS)
+	$(PY) -m mediafleet_testbed.demo.quick $(ARGS)
 
 .PHONY: demo
 demo: $(STAMP) ## The whole product on a real Kubernetes node (root; KEEP=1, CLUSTER=node|kind|current)
-	$(PY) -m mediafleet_testbed.demo --cluster $(or $(CLUSTER),node) $(if $(KEEP),--keep) $(ARGS)
+	$(PY) -m mediafleet_testbed.demo.demo --cluster $(or $(CLUSTER),node) $(if $(KEEP),--keep) $(ARGS)
 
 ##
 .PHONY: lint
@@ -91,10 +91,10 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) \
 		MEDIAFLEET_KILLS_WITHOUT_API=30 $(PY) -m mediafleet_testbed exec --up -- \
-		$(PY) -m pytest tests/cluster/test_kills.py tests/cluster/test_kills_without_api.py \
-		tests/cluster/test_no_busy_pod_deleted.py $(ARGS)
+		$(PY) -m pytest tests/proofs/test_kills.py tests/cluster/test_kills_without_api.py \
+		tests/proofs/test_no_busy_pod_deleted.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_OUTAGES=50 $(PY) -m mediafleet_testbed exec --up -- \
-		$(PY) -m pytest tests/cluster/test_keda_outages.py $(ARGS)
+		$(PY) -m pytest tests/keda/test_outages.py $(ARGS)
 
 .PHONY: check
 check: lint types drift ## What CI runs: lint, types, drift, and the tests with STRICT=1

@@ -32,9 +32,9 @@ from rich.table import Table
 from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
-from mediafleet_testbed import h2_load
-from mediafleet_testbed.crew import Crew
-from mediafleet_testbed.real import free_port
+from mediafleet_testbed.load import h2_load
+from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
 
@@ -163,7 +163,7 @@ async def load(port: int, pid: int, seconds: float, *, tls: bool) -> tuple[h2_lo
     task = h2_load.Task("127.0.0.1", port, tls, seconds, IN_FLIGHT, gateways(), CLIENT_CORE)
     used = cpu_seconds(pid)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "mediafleet_testbed.h2_load"),
+        *(sys.executable, "-m", "mediafleet_testbed.load.h2_load"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -29,24 +29,24 @@ from bench.autoscaling.scenario import FOLDER, Scenario, load
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
-from tests.cluster.watching import fleets
-from tests.cluster.watching.deploying import deployed
-from tests.cluster.watching.feeding import Recorders, end_for_certain
-from tests.cluster.watching.replicas import ReplicaWatch, Told
-from tests.cluster.watching.scene import Scene, watched
-from tests.cluster.watching.verdicts import judge
+from tests.kit.watching import fleets
+from tests.kit.watching.deploying import deployed
+from tests.kit.watching.feeding import Recorders, end_for_certain
+from tests.kit.watching.replicas import ReplicaWatch, Told
+from tests.kit.watching.scene import Scene, watched
+from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.autoscaling import OUR_METRIC
-from mediafleet_common.api.demand import Demand
 from mediafleet_common.api.names import Kind, Port
+from mediafleet_common.reports.demand import Demand
 from mediafleet_operator.core.autoscaling.model import policy
-from mediafleet_operator.core.autoscaling.needing import need
+from mediafleet_operator.core.autoscaling.need import need
 from mediafleet_testbed import images
-from mediafleet_testbed.keda import Keda
-from mediafleet_testbed.metrics_adapter import MetricsAdapter
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.cluster.keda import Keda
+from mediafleet_testbed.cluster.metrics_adapter import MetricsAdapter
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 FLEET: Final = "rec"
 JOB: Final = "track_composite"

@@ -31,9 +31,9 @@ from mediafleet_common.serving.run import calm_collector
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_testbed.bursts import quantile
-from mediafleet_testbed.crew import Crew, Member
-from mediafleet_testbed.real import redis_server
+from mediafleet_testbed.load.bursts import quantile
+from mediafleet_testbed.processes import Crew, Member
+from mediafleet_testbed.real_servers import redis_server
 from mediafleet_testbed.standins.egress_rules import Admission
 from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
 

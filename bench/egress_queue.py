@@ -31,17 +31,17 @@ from rich.table import Table
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
-from mediafleet_scheduler.core.queue import QueueRule
+from mediafleet_scheduler.core.egress.queue import QueueRule
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.directory.publishing import Publisher
-from mediafleet_scheduler.directory.views import EgressView, Fleet, Worker
-from mediafleet_scheduler.egress.metrics import EgressMetrics
-from mediafleet_scheduler.egress.service import EgressService
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.envelope import Response
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_testbed.bursts import quantile
-from mediafleet_testbed.real import redis_server
+from mediafleet_testbed.load.bursts import quantile
+from mediafleet_testbed.real_servers import redis_server
 from mediafleet_testbed.standins.egress_rules import Admission
 from mediafleet_testbed.standins.egress_worker import Conduct, Io
 from mediafleet_testbed.standins.egress_worker import Worker as Standin

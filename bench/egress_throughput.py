@@ -32,9 +32,9 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.client import ACCEPT_FIRST, UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_testbed.bursts import quantile
-from mediafleet_testbed.crew import Crew
-from mediafleet_testbed.real import redis_server
+from mediafleet_testbed.load.bursts import quantile
+from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.real_servers import redis_server
 
 PODS: Final = 50
 RATES: Final = (100, 200, 400, 500, 600, 800, 1600, 2000)

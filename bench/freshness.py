@@ -13,14 +13,14 @@ import sys
 from typing import Final
 
 from rich.console import Console
-from tests.cluster.watching import freshness
-from tests.cluster.watching.deploying import Product, deployed
-from tests.cluster.watching.scene import watched
+from tests.kit.watching import freshness
+from tests.kit.watching.deploying import Product, deployed
+from tests.kit.watching.scene import watched
 
 from mediafleet_testbed import images
-from mediafleet_testbed.host import why_not
-from mediafleet_testbed.node import Node
-from mediafleet_testbed.workspace import Workspace
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.host import why_not
+from mediafleet_testbed.node.node import Node
 
 CHANGES: Final = 200
 SEED: Final = 1

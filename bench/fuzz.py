@@ -16,9 +16,9 @@ from bench.advertise import addresses, write
 from rich.console import Console
 from rich.table import Table
 
-from mediafleet_testbed.crew import Crew
-from mediafleet_testbed.fuzzing import Target
-from mediafleet_testbed.real import free_port
+from mediafleet_testbed.load.fuzzing import Target
+from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
 

@@ -31,8 +31,8 @@ from rich.table import Table
 from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
-from mediafleet_testbed.crew import Crew
-from mediafleet_testbed.real import free_port
+from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
 

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from mediafleet_testbed.paths import REPOSITORY
+
 os.environ["GRPC_VERBOSITY"] = "NONE"
 
 import uvloop
@@ -25,19 +27,19 @@ from bench.advertise import addresses, cpu_seconds
 from bench.list_changes import FLAGS, World, advertiser, empty_table, fill, play
 from rich.console import Console
 from rich.table import Table
-from tests.cluster.watching.api import Api, pods
+from tests.kit.watching.api import Api, pods
 
 from mediafleet_common.api.names import API_VERSION, Annotation, Kind, KindLabel, Label
-from mediafleet_testbed.host import why_not
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.host import why_not
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
-from mediafleet_testbed.workspace import Workspace
 
 PODS: Final = 500
 POOL: Final = "many"
 _AT_ONCE: Final = 16
-_CRDS: Final = Path(__file__).resolve().parents[1] / "crds"
+_CRDS: Final = REPOSITORY / "crds"
 
 
 def _pod(name: str, url: str) -> dict[str, Any]:

@@ -36,9 +36,9 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_scheduler.scaler.service import SERVICE
-from mediafleet_testbed.bursts import quantile
-from mediafleet_testbed.crew import Crew
-from mediafleet_testbed.real import redis_server
+from mediafleet_testbed.load.bursts import quantile
+from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.real_servers import redis_server
 
 FLEETS: Final = 200
 SECONDS: Final = 10.0

@@ -27,17 +27,17 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
-from tests.cluster.watching import fleets
-from tests.cluster.watching.replicas import ReplicaWatch
-from tests.cluster.watching.scaled import set_up, told_by_desks
-from tests.cluster.watching.scene import Scene, watched
+from tests.kit.watching import fleets
+from tests.kit.watching.replicas import ReplicaWatch
+from tests.kit.watching.scaled import set_up, told_by_desks
+from tests.kit.watching.scene import Scene, watched
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_testbed import images
-from mediafleet_testbed.bursts import quantile
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.load.bursts import quantile
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
 
 FLEETS: Final = 200

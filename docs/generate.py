@@ -16,11 +16,11 @@ from typing import Any, Final
 import typer
 import yaml
 
-from mediafleet import egress_config
 from mediafleet.commands import app
+from mediafleet.in_pod import egress_config
 from mediafleet_common.api import crds
-from mediafleet_common.api.files import NodesFile, WorkersFile
-from mediafleet_scheduler.core import trigger
+from mediafleet_scheduler.core.scaling import trigger
+from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CHART: Final = ROOT / "charts/mediafleet"

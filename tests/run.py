@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from mediafleet_testbed.errors import TestbedError
-from mediafleet_testbed.recipes import KEDA_TOOLS, NODE_TOOLS
-from mediafleet_testbed.toolchain import ensure
+from mediafleet_testbed.tools.recipes import KEDA_TOOLS, NODE_TOOLS
+from mediafleet_testbed.tools.toolchain import ensure
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SECONDS: Final = {
@@ -34,14 +34,6 @@ SECONDS: Final = {
     "keda": 1800,
 }
 """A tier that takes longer hangs: it is ended and fails."""
-
-CLUSTER: Final = ROOT / "tests/cluster"
-PROOFS: Final = [
-    CLUSTER / name for name in ("test_no_busy_pod_deleted.py", "test_kills.py", "test_freshness.py")
-]
-"""Hundreds of changes and kills, a tier of their own since they take long."""
-KEDA: Final = sorted(CLUSTER.glob("test_keda*.py"))
-"""A tier of its own, the last: KEDA takes long to build."""
 
 ON_NODE: Final = ("cluster", "proofs", "keda")
 PROGRAMS: Final = {
@@ -56,14 +48,11 @@ PROGRAMS: Final = {
 def why_not(tier: str) -> str | None:
     """One sentence on why this machine cannot run a tier, or `None`."""
     if tier == "real":
-        from mediafleet_testbed.real import why_not as real
+        from mediafleet_testbed.real_servers import why_not as real
 
         return real()
-    if tier == "keda" and not KEDA:
-        # Without a path pytest would run whatever it finds.
-        return "there is no tests/cluster/test_keda*.py"
     if tier in ON_NODE:
-        from mediafleet_testbed.node import why_not as cluster
+        from mediafleet_testbed.node.node import why_not as cluster
 
         return cluster()
     return None
@@ -72,7 +61,7 @@ def why_not(tier: str) -> str | None:
 @functools.cache
 def node() -> contextlib.AbstractContextManager[object]:
     """The node that all tiers share which need one; one that ran before stays up."""
-    from mediafleet_testbed.node import Node
+    from mediafleet_testbed.node.node import Node
 
     return Node.up()
 
@@ -89,7 +78,7 @@ def building(tiers: list[str]) -> Iterator[None]:
         yield
         return
     build = (
-        "import os, sys; from mediafleet_testbed.toolchain import ensure; "
+        "import os, sys; from mediafleet_testbed.tools.toolchain import ensure; "
         "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)); ensure(*sys.argv[1:])"
     )
     process = subprocess.Popen([sys.executable, "-c", build, *wanted], cwd=ROOT)
@@ -104,12 +93,7 @@ def command(tier: str, extra: list[str]) -> list[str]:
     """What runs a tier."""
     pytest = [sys.executable, "-m", "pytest"]
     inside = [sys.executable, "-m", "mediafleet_testbed", "exec", "--up", "--", *pytest]
-    if tier == "cluster":
-        others = (f"--ignore={path}" for path in (*PROOFS, *KEDA))
-        return [*inside, str(CLUSTER), *others, *extra]
-    if tier in ("proofs", "keda"):
-        return [*inside, *map(str, PROOFS if tier == "proofs" else KEDA), *extra]
-    return [*pytest, f"tests/{tier}", *extra]
+    return [*(inside if tier in ON_NODE else pytest), f"tests/{tier}", *extra]
 
 
 def run(tier: str, extra: list[str], *, strict: bool) -> bool:

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_operator.core.autoscaling.model import policy
-from mediafleet_operator.core.autoscaling.needing import need
+from mediafleet_operator.core.autoscaling.need import need
 
 BEGINS_AT: Final = 1_800_000_000.0
 FLAP_SECONDS: Final = 300.0

@@ -10,10 +10,10 @@ from bench.autoscaling.hpa import SYNC_SECONDS, Behavior, Hpa
 from bench.autoscaling.world import World
 
 from mediafleet_common.api.autoscaling import Autoscaling
-from mediafleet_common.api.demand import FleetDemand
-from mediafleet_operator.core.autoscaling.deciding import decide
+from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_operator.core.autoscaling.decision import decide
 from mediafleet_operator.core.autoscaling.model import Past, Situation, policy
-from mediafleet_operator.core.autoscaling.needing import idle, need
+from mediafleet_operator.core.autoscaling.need import idle, need
 
 
 class Engine(Protocol):

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from mediafleet_common.api.demand import FleetDemand
 from mediafleet_common.api.names import Kind
+from mediafleet_common.reports.demand import FleetDemand
 
 JOB: Final = "web"
 

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mediafleet.advertise import advertise
-from mediafleet.agent import agent
-from mediafleet.break_glass import break_glass
-from mediafleet.discover import discover
-from mediafleet.egress import egress
-from mediafleet.operator import operator
-from mediafleet.simulate import simulate
-from mediafleet.status import status
+from mediafleet.in_pod.agent import agent
+from mediafleet.services.advertise import advertise
+from mediafleet.services.egress import egress
+from mediafleet.services.operator import operator
+from mediafleet.tools.break_glass import break_glass
+from mediafleet.tools.discover import discover
+from mediafleet.tools.simulate import simulate
+from mediafleet.tools.status import status
 
 app = typer.Typer(
     name="mediafleet",

@@ -9,11 +9,11 @@ def main() -> None:
     """Run the command that the arguments name."""
     if sys.argv[1:2] == ["egress-config"]:
         # Runs once at the start of every egress pod: typer alone would cost more than the work.
-        from mediafleet.egress_config import main as egress_config
+        from mediafleet.in_pod.egress_config import main as egress_config
 
         sys.exit(egress_config(sys.argv[2:]))
     if sys.argv[1:2] == ["wait-address"]:
-        from mediafleet.wait_address import main as wait_address
+        from mediafleet.in_pod.wait_address import main as wait_address
 
         sys.exit(wait_address(sys.argv[2:]))
     from mediafleet.commands import app

@@ -10,13 +10,15 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import images, toolchain
+from mediafleet_testbed import images
+from mediafleet_testbed.node.host import why_not
+from mediafleet_testbed.node.node import UP_TIMEOUT_SECONDS, Node, take_down
+from mediafleet_testbed.tools import toolchain
+from mediafleet_testbed.tools.recipes import KUBECTL, TOOLS
+
 from .errors import TestbedError
-from .host import why_not
-from .node import UP_TIMEOUT_SECONDS, Node, take_down
 from .paths import Instance
 from .progress import console
-from .recipes import KUBECTL, TOOLS
 
 app = typer.Typer(
     help="A real Kubernetes node without Docker. MEDIAFLEET_TESTBED=<name> chooses which.",

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.cluster.operating import operating
-from tests.cluster.watching.fleets import orchestrator_pool
+from tests.kit.node.operating import operating
+from tests.kit.watching.fleets import orchestrator_pool
 
 from mediafleet_common.api.node_url import parse_node_url
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
-from mediafleet_testbed.layout import NODE_IP
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.layout import NODE_IP
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
 BALANCER: Final = "203.0.113.7"

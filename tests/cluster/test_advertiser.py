@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.cluster.operating import Operator, operating
-from tests.cluster.watching.fleets import orchestrator_pool
+from tests.kit.node.operating import Operator, operating
+from tests.kit.watching.fleets import orchestrator_pool
 
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_scheduler.directory.objects import PoolFacts, pod_facts, pool_view
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
 POOL: Final = "opool/orch"

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
-from tests.cluster.operating import operating
-from tests.cluster.watching.fleets import CONTROL_PORT, orchestrator_pool
+from tests.kit.node.operating import operating
+from tests.kit.watching.fleets import CONTROL_PORT, orchestrator_pool
 
 from mediafleet_common.api.names import Port
+from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
 GRACE_SECONDS: Final = 90

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import pytest
-from tests.cluster.watching import api, fleets
-from tests.cluster.watching.deploying import Product, deployed
-from tests.cluster.watching.feeding import Begun, Recorders, end_for_certain
-from tests.cluster.watching.scene import Scene, watched
-from tests.cluster.watching.verdicts import judge
+from tests.kit.watching import api, fleets
+from tests.kit.watching.deploying import Product, deployed
+from tests.kit.watching.feeding import Begun, Recorders, end_for_certain
+from tests.kit.watching.scene import Scene, watched
+from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import Kind
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 SECONDS: Final = 90.0
 TRACKS_PER_POD: Final = 3

@@ -11,22 +11,22 @@ from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis
-from tests.cluster.watching import api, complaints, fleets
-from tests.cluster.watching.changes import Scale
-from tests.cluster.watching.complaints import until_counted, until_logged
-from tests.cluster.watching.deploying import Product, deployed
-from tests.cluster.watching.feeding import Begun, Recorders, end_for_certain, start_request
-from tests.cluster.watching.listing import Lister
-from tests.cluster.watching.scene import Scene, watched
-from tests.cluster.watching.verdicts import judge
+from tests.kit.watching import api, complaints, fleets
+from tests.kit.watching.changes import Scale
+from tests.kit.watching.complaints import until_counted, until_logged
+from tests.kit.watching.deploying import Product, deployed
+from tests.kit.watching.feeding import Begun, Recorders, end_for_certain, start_request
+from tests.kit.watching.listing import Lister
+from tests.kit.watching.scene import Scene, watched
+from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import Kind, Label, PodState, Port
 from mediafleet_common.wire import psrpc_pb2 as psrpc
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.errors import BadMessage
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 SERVE_SECONDS: Final = 60.0
 LOGGED_SECONDS: Final = 10.0

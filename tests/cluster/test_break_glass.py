@@ -12,13 +12,13 @@ from typing import Final
 
 import pytest
 from tests.cluster.test_bad_input import LOGGED_SECONDS, SERVE_SECONDS, end, nothing_lost
-from tests.cluster.watching import fleets
-from tests.cluster.watching.deploying import Product, deployed
-from tests.cluster.watching.feeding import Begun, Recorders
-from tests.cluster.watching.scene import Scene, watched
+from tests.kit.watching import fleets
+from tests.kit.watching.deploying import Product, deployed
+from tests.kit.watching.feeding import Begun, Recorders
+from tests.kit.watching.scene import Scene, watched
 
-from mediafleet_testbed.node import Node
-from mediafleet_testbed.workspace import Workspace
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 
 SEED: Final = 7
 GONE_SECONDS: Final = 60.0

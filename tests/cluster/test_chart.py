@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.cluster.watching.deploying import RELEASE, Product, deployed
+from tests.kit.watching.deploying import RELEASE, Product, deployed
 
 from mediafleet_common.api import crds
-from mediafleet_testbed import toolchain
+from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.errors import CommandError
-from mediafleet_testbed.pods import container, pod, service
+from mediafleet_testbed.paths import REPOSITORY
+from mediafleet_testbed.tools import toolchain
 from mediafleet_testbed.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mediafleet_testbed.node import Node
-    from mediafleet_testbed.workspace import Workspace
+    from mediafleet_testbed.cluster.workspace import Workspace
+    from mediafleet_testbed.node.node import Node
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = REPOSITORY
 CHART = str(ROOT / "charts/mediafleet")
 CRD_CHART = str(ROOT / "charts/mediafleet-crds")
 SAMPLES = sorted((ROOT / "samples").glob("*.yaml"))

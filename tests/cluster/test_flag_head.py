@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.operating import operating
-from tests.cluster.watching.fleets import IMAGE, orchestrator_pool
+from tests.kit.node.operating import operating
+from tests.kit.watching.fleets import IMAGE, orchestrator_pool
 
 from mediafleet_common.api.node_url import parse_node_url
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
+from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
 STANDIN = ["python", "-m", "mediafleet_testbed.standins.node"]

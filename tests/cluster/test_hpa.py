@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.cluster.operating import Operator, operating
-from tests.cluster.watching.fleets import egress_fleet
+from tests.kit.node.operating import Operator, operating
+from tests.kit.watching.fleets import egress_fleet
 
 from mediafleet_common.api.autoscaling import OUR_METRIC
-from mediafleet_testbed.crowded import ON_IT, crowded
-from mediafleet_testbed.metrics_adapter import MetricsAdapter
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.cluster.kwok import ON_IT, crowded
+from mediafleet_testbed.cluster.metrics_adapter import MetricsAdapter
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 MANY: Final = 22
 FEWER: Final = 20

@@ -14,16 +14,16 @@ from typing import Final
 import aiohttp
 import pytest
 from tests.cluster.test_bad_input import LOGGED_SECONDS, SERVE_SECONDS
-from tests.cluster.watching import api, fleets, killing
-from tests.cluster.watching.deploying import Product, deployed
-from tests.cluster.watching.feeding import Begun, Recorders
-from tests.cluster.watching.pods import Pod
-from tests.cluster.watching.scene import Scene, watched
+from tests.kit.watching import api, fleets, killing
+from tests.kit.watching.deploying import Product, deployed
+from tests.kit.watching.feeding import Begun, Recorders
+from tests.kit.watching.pods import Pod
+from tests.kit.watching.scene import Scene, watched
 
 from mediafleet_common.api.names import PodState
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 11)
 KILLS: Final = int(os.environ.get("MEDIAFLEET_KILLS_WITHOUT_API") or 2)

@@ -9,16 +9,16 @@ from typing import Any, Final
 
 import pytest
 from livekit import api as livekit
-from tests.cluster.watching import api, fleets, killing
-from tests.cluster.watching.deploying import Product, deployed
-from tests.cluster.watching.livekit import CLIENT_SECONDS, client, install, joined
-from tests.cluster.watching.scene import Scene, watched
-from tests.cluster.watching.verdicts import judge
+from tests.kit.watching import api, fleets, killing
+from tests.kit.watching.deploying import Product, deployed
+from tests.kit.watching.livekit import CLIENT_SECONDS, client, install, joined
+from tests.kit.watching.scene import Scene, watched
+from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import Kind
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 SECONDS: Final = 90.0
 FLEET: Final = "rec"

@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from tests.cluster.watching import fleets
-from tests.cluster.watching.deploying import ROOT
+from tests.kit.watching import fleets
+from tests.kit.watching.deploying import ROOT
 
 from mediafleet_common.api.egress_fleet import Mode, Placement, PlacementEngine
 from mediafleet_common.api.names import FIELD_MANAGER
-from mediafleet_scheduler.core.views import Fleet
-from mediafleet_scheduler.directory.kube_conditions import tell_mode
-from mediafleet_testbed.node import Node
-from mediafleet_testbed.workspace import Workspace
+from mediafleet_scheduler.core.egress.views import Fleet
+from mediafleet_scheduler.directory.conditions import tell_mode
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 
 
 async def test_a_mode_that_pods_do_not_know_stands_beside_the_conditions_of_the_operator(

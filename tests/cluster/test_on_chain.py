@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.cluster.operating import operating
-from tests.cluster.watching.fleets import orchestrator_pool
+from tests.kit.node.operating import operating
+from tests.kit.watching.fleets import orchestrator_pool
 
-from mediafleet_testbed.node import Node
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
 SECRETS: Final = {"key.json": '{"address": "12"}', "password": "open sesame", "url": "http://rpc/k"}

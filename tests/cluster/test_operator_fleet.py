@@ -12,16 +12,16 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
-from tests.cluster.operating import Operator, operating
-from tests.cluster.watching.api import Api, ApiRefusedError
-from tests.cluster.watching.fleets import CONTROL_PORT, egress_fleet, orchestrator_pool, revised
+from tests.kit.node.operating import Operator, operating
+from tests.kit.watching.api import Api, ApiRefusedError
+from tests.kit.watching.fleets import CONTROL_PORT, egress_fleet, orchestrator_pool, revised
 
 from mediafleet_common.api.names import Kind, Label
+from mediafleet_testbed.cluster.pods import container, pod, service
+from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import CommandError
-from mediafleet_testbed.node import Node
-from mediafleet_testbed.pods import container, pod, service
+from mediafleet_testbed.node.node import Node
 from mediafleet_testbed.story.waiting import until
-from mediafleet_testbed.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
 NODE: Final = "mediafleet.dev/fleet=orch"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.unit.test_autoscaling_docs import PAGES, examples
+from tests.unit.operator.autoscaling.test_docs import PAGES, examples
 
+from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import CommandError
-from mediafleet_testbed.node import Node
-from mediafleet_testbed.workspace import Workspace
+from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.paths import REPOSITORY
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = REPOSITORY
 REDIS: Final = {"redis": {"address": "redis:6379"}}
 EVENING: Final = {"start": "0 18 * * 1-5", "end": "0 23 * * MON-FRI", "timeZone": "Europe/Berlin"}
 

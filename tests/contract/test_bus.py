@@ -11,9 +11,10 @@ import pytest
 import redis.asyncio as redis
 import trustme
 
-from mediafleet_scheduler.psrpc.bus import Bus, Faults, FaultyBus, MemoryBus, Trouble
+from mediafleet_scheduler.psrpc.bus import Bus, Trouble
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_testbed.real import RedisServer, redis_server
+from mediafleet_testbed.buses import Faults, FaultyBus, MemoryBus
+from mediafleet_testbed.real_servers import RedisServer, redis_server
 from mediafleet_testbed.tls_front import tls_before
 
 WAIT_SECONDS = 30.0

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
-from tests.real.advertising import desk, entry, write
+from tests.kit.advertise.scene import desk, entry, write
 
-from mediafleet_scheduler.core.discovery import Failure, Offer, Report, Why, Wishes
+from mediafleet_scheduler.core.advertise.discovery import Failure, Offer, Report, Why, Wishes
 from mediafleet_scheduler.discover import asking
 from mediafleet_scheduler.discover.rounds import discover
 from mediafleet_testbed.standins.node import StandInNode

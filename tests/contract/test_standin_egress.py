@@ -17,11 +17,11 @@ from livekit.protocol import egress as livekit
 from mediafleet_common.probes.load import Source, parse
 from mediafleet_common.wire.egress_pb2 import ListActiveEgressResponse, StartEgressRequest
 from mediafleet_scheduler.psrpc import channels
-from mediafleet_scheduler.psrpc.bus import MemoryBus
 from mediafleet_scheduler.psrpc.client import ACCEPT_FIRST, Client, Selection
 from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, Response, decode, encode
 from mediafleet_scheduler.psrpc.errors import Code, NoBidError
 from mediafleet_scheduler.psrpc.server import Server
+from mediafleet_testbed.buses import MemoryBus
 from mediafleet_testbed.standins import egress, egress_metrics
 from mediafleet_testbed.standins.egress_rules import HOLD_SECONDS, Admission, Memory
 from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker

@@ -7,7 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis.asyncio as redis
 
-from mediafleet_testbed.real import LivekitServer, RedisServer, livekit_server, redis_server
+from mediafleet_testbed.real_servers import (
+    LivekitServer,
+    RedisServer,
+    livekit_server,
+    redis_server,
+)
 
 
 @pytest.fixture(scope="session")

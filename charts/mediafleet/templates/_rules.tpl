@@ -1,4 +1,4 @@
-{{/* What each component may do. No wildcards, no secrets, no exec: tests/unit/test_charts.py holds us to it. */}}
+{{/* What each component may do. No wildcards, no secrets, no exec: tests/unit/project/test_charts.py holds us to it. */}}
 
 {{- define "mediafleet.rules.operator" -}}
 # Our resources: watched, replicas written once when absent, status written.

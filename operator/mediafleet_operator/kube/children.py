@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mediafleet_common.api.names import FIELD_MANAGER, Kind
-from mediafleet_operator.core.model import FleetKey
+from mediafleet_common.kube.client import Api, Json
+from mediafleet_common.kube.errors import ConflictError, GoneError, RefusedError
+from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import paths
-from mediafleet_operator.kube.client import Api, Json
-from mediafleet_operator.kube.digesting import SlotService
-from mediafleet_operator.kube.errors import ConflictError, GoneError, RefusedError
-from mediafleet_operator.manifests import advertiser, disruption, flag_head, slots
-from mediafleet_operator.manifests.pods import Product
+from mediafleet_operator.kube.digest import SlotService
+from mediafleet_operator.manifests.children import advertiser, disruption, flag_head, slots
+from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
 
 LOOK_SECONDS: Final = 300.0

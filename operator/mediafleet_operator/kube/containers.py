@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from mediafleet_common.api.names import Reason
-from mediafleet_operator.core.ailments import of_waiting
+from mediafleet_operator.core.fleet.ailments import of_waiting
 
 Raw = Mapping[str, Any]
 CRASHES: Final = 3

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from mediafleet_operator.kube import paths
-from mediafleet_operator.kube.client import Api, Json
-from mediafleet_operator.kube.errors import (
+from mediafleet_common.kube.client import Api, Json
+from mediafleet_common.kube.errors import (
     AlreadyExistsError,
     ConflictError,
     GoneError,
     KubeError,
 )
+from mediafleet_operator.kube import paths
 
 _log: Final = logging.getLogger(__name__)
 

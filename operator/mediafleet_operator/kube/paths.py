@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind
-from mediafleet_operator.core.model import FleetKey
-from mediafleet_operator.kube.client import Target
+from mediafleet_common.kube.client import Target
+from mediafleet_operator.core.fleet.model import FleetKey
 
 _PLURALS: Final = {
     "ServiceAccount": "serviceaccounts",

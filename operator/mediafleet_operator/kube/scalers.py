@@ -11,17 +11,17 @@ from typing import Any, Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.names import FIELD_MANAGER, KEDA_PAUSE, Reason
+from mediafleet_common.kube.client import Api, Json, Target
+from mediafleet_common.kube.errors import ConflictError, GoneError, KubeError
 from mediafleet_operator.core.autoscaling.cron import BadScheduleError
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.schedule import bounds
-from mediafleet_operator.core.model import FleetKey
+from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.children import contains
-from mediafleet_operator.kube.client import Api, Json, Target
-from mediafleet_operator.kube.errors import ConflictError, GoneError, KubeError
-from mediafleet_operator.manifests import scaling
+from mediafleet_operator.manifests.children import scaling
+from mediafleet_operator.manifests.children.scaling import KINDS, Keda
 from mediafleet_operator.manifests.resource import Resource
-from mediafleet_operator.manifests.scaling import KINDS, Keda
 
 _log: Final = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 15.0

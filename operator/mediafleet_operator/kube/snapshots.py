@@ -10,10 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
-from mediafleet_operator.core.model import FleetKey, History, Memory, Observation, PodView
-from mediafleet_operator.kube.digesting import Node, Pod, SlotService
-from mediafleet_operator.manifests.address import Located, Place, locate, service_addr
+from mediafleet_operator.core.fleet.model import (
+    FleetKey,
+    History,
+    Memory,
+    Observation,
+    PodView,
+)
+from mediafleet_operator.kube.digest import Node, Pod, SlotService
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
+from mediafleet_operator.manifests.pods.address import Located, Place, locate, service_addr
 from mediafleet_operator.manifests.resource import Resource, engine_conflict, fleet_spec, is_native
 
 

@@ -16,7 +16,7 @@ from mediafleet_common.api.names import API_VERSION, Container
 from mediafleet_common.api.on_chain import Rewards
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.shared import FleetStatus
-from mediafleet_operator.core.model import FleetKey, FleetSpec
+from mediafleet_operator.core.fleet.model import FleetKey, FleetSpec
 
 Spec = EgressFleetSpec | OrchestratorPoolSpec
 

@@ -12,18 +12,18 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from mediafleet_common.api.names import Condition
+from mediafleet_common.kube.access import ApiAwayError
 from mediafleet_common.serving.logs import printable
-from mediafleet_scheduler.advertise.board import Board
-from mediafleet_scheduler.advertise.head import Head
+from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.core.findings import (
+from mediafleet_scheduler.advertise.served_list import Board
+from mediafleet_scheduler.core.advertise.findings import (
     Finding,
     HeadState,
     SourceState,
     findings,
     unused,
 )
-from mediafleet_scheduler.directory.kube_access import ApiAwayError
 
 _log: Final = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 2.0

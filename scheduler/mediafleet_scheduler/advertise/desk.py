@@ -13,16 +13,17 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.serving.grpc_server import GrpcServer
 from mediafleet_common.serving.http import HttpServer
-from mediafleet_scheduler.advertise.board import Board
 from mediafleet_scheduler.advertise.conditions import Conditions, Resource, Sources, keep_writing
-from mediafleet_scheduler.advertise.demanding import read
+from mediafleet_scheduler.advertise.demand import read
 from mediafleet_scheduler.advertise.gateways import Gateways
 from mediafleet_scheduler.advertise.geography import Geography
-from mediafleet_scheduler.advertise.head import Head
+from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.probing import Manner
+from mediafleet_scheduler.advertise.served_list import Board
 from mediafleet_scheduler.advertise.service import Desk, handler, orchestrators_route
-from mediafleet_scheduler.directory.views import Directory, PoolView
+from mediafleet_scheduler.core.advertise.views import PoolView
+from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.serving import ScalerOptions, demand_route, serving
 

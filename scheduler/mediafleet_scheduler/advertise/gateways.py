@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.core import eth
-from mediafleet_scheduler.directory.views import PoolView
+from mediafleet_scheduler.core.advertise import eth
+from mediafleet_scheduler.core.advertise.views import PoolView
 
 _RECENT_SECONDS: Final = 600.0
 _REMEMBERED: Final = 10_000

@@ -13,8 +13,8 @@ import maxminddb
 
 from mediafleet_common.api.advertise import GatewayRegion
 from mediafleet_common.serving.logs import printable
-from mediafleet_scheduler.core.regions import Place, RegionTable
-from mediafleet_scheduler.directory.views import PoolView
+from mediafleet_scheduler.core.advertise.regions import Place, RegionTable
+from mediafleet_scheduler.core.advertise.views import PoolView
 
 _log: Final = logging.getLogger(__name__)
 _KEPT: Final = 4096

@@ -13,11 +13,11 @@ from typing import Final
 
 from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
-from mediafleet_scheduler.core import ordering
-from mediafleet_scheduler.core.advertised import NodeKey, address, node_key
-from mediafleet_scheduler.core.capabilities import Capabilities, Wanted
-from mediafleet_scheduler.core.ordering import Room
-from mediafleet_scheduler.directory.views import Node
+from mediafleet_scheduler.core.advertise import ordering
+from mediafleet_scheduler.core.advertise.advertised import NodeKey, address, node_key
+from mediafleet_scheduler.core.advertise.capabilities import Capabilities, Wanted
+from mediafleet_scheduler.core.advertise.ordering import Room
+from mediafleet_scheduler.core.advertise.views import Node
 
 _KEPT_BYTES: Final = 8 * 1024 * 1024
 _KEPT_ANSWERS: Final = 4096

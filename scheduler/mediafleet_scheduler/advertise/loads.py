@@ -14,10 +14,10 @@ from mediafleet_common.api.orchestrator_pool import LoadSource
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.probes.polling import PINGS_TOO, Failure, NoLoad, client, poll
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.core.advertised import NodeKey, node_key
-from mediafleet_scheduler.core.ordering import Room
-from mediafleet_scheduler.core.views import is_away
-from mediafleet_scheduler.directory.views import PoolView
+from mediafleet_scheduler.core.advertise.advertised import NodeKey, node_key
+from mediafleet_scheduler.core.advertise.ordering import Room
+from mediafleet_scheduler.core.advertise.views import PoolView
+from mediafleet_scheduler.core.scaling.away import is_away
 
 _SECONDS: Final = 1.0
 """Between readings where the order depends on them."""

@@ -16,13 +16,13 @@ import grpc.aio
 from aiohttp import web
 
 from mediafleet_common.probes.ping import ADVERTISER
-from mediafleet_scheduler.advertise.board import Board
 from mediafleet_scheduler.advertise.gateways import NOT_ALLOWED, Gateways
 from mediafleet_scheduler.advertise.geography import Geography
-from mediafleet_scheduler.advertise.head import Head
-from mediafleet_scheduler.advertise.head_answers import Asker, Context, HeadAnswers, refuse
+from mediafleet_scheduler.advertise.head.answers import Asker, Context, HeadAnswers, refuse
+from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.core.capabilities import UnknownCapabilityError, wanted
+from mediafleet_scheduler.advertise.served_list import Board
+from mediafleet_scheduler.core.advertise.capabilities import UnknownCapabilityError, wanted
 from mediafleet_scheduler.directory.sourced import OWN
 
 SERVICE: Final = "net.Orchestrator"

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mediafleet_common.api.egress_fleet import RequestType
-from mediafleet_common.api.files import (
+from mediafleet_scheduler.core.advertise.sources import source
+from mediafleet_scheduler.core.advertise.views import Node, PoolView
+from mediafleet_scheduler.core.egress.queue import queue_rule
+from mediafleet_scheduler.core.egress.rooms import room_names
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.directory.entries_file import (
     FleetEntry,
     NodeEntry,
     NodesFile,
     WorkersFile,
 )
-from mediafleet_scheduler.core.queue import queue_rule
-from mediafleet_scheduler.core.rooms import room_names
-from mediafleet_scheduler.core.sources import source
-from mediafleet_scheduler.directory.views import EgressView, Fleet, Node, PoolView, Worker
 
 POOL_NAME = "file"
 """What a pool from a file is called in metrics."""

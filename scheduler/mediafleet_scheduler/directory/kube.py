@@ -17,9 +17,13 @@ from typing import Final, Generic, TypeVar
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, KindLabel, Label
+from mediafleet_common.kube.access import Collection, Raw
+from mediafleet_common.kube.object_store import Shelf
+from mediafleet_common.kube.watching import Away, Changed, Listed, News, Watcher
 from mediafleet_common.serving.logs import printable
-from mediafleet_scheduler.directory.kube_access import Collection, Raw
-from mediafleet_scheduler.directory.kube_watch import Away, Changed, Listed, News, Watcher
+from mediafleet_scheduler.core.advertise.views import PoolView
+from mediafleet_scheduler.core.egress.views import EgressView
+from mediafleet_scheduler.directory.last_view import LastView
 from mediafleet_scheduler.directory.objects import (
     FleetFacts,
     PodFacts,
@@ -32,9 +36,6 @@ from mediafleet_scheduler.directory.objects import (
     pool_view,
 )
 from mediafleet_scheduler.directory.publishing import Publisher, ViewT
-from mediafleet_scheduler.directory.remembering import LastView
-from mediafleet_scheduler.directory.shelf import Shelf
-from mediafleet_scheduler.directory.views import EgressView, PoolView
 
 _log: Final = logging.getLogger(__name__)
 _GATHER_SECONDS: Final = 0.005

@@ -27,17 +27,11 @@ from mediafleet_common.api.names import (
 )
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.quantities import quantity
-from mediafleet_scheduler.core.queue import queue_rule
-from mediafleet_scheduler.core.rooms import room_names
-from mediafleet_scheduler.core.sources import source
-from mediafleet_scheduler.directory.views import (
-    EgressView,
-    Fleet,
-    Node,
-    PoolView,
-    Source,
-    Worker,
-)
+from mediafleet_scheduler.core.advertise.sources import source
+from mediafleet_scheduler.core.advertise.views import Node, PoolView, Source
+from mediafleet_scheduler.core.egress.queue import queue_rule
+from mediafleet_scheduler.core.egress.rooms import room_names
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 
 Raw = Mapping[str, Any]
 _ENDED: Final = ("Succeeded", "Failed")

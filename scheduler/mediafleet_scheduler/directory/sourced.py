@@ -17,8 +17,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from mediafleet_common.api.node_url import NodeUrl, is_local
 from mediafleet_common.probes.polling import FetchError, client, fetch_newer
 from mediafleet_common.serving.logs import printable
-from mediafleet_scheduler.core.findings import SourceState
-from mediafleet_scheduler.core.sources import (
+from mediafleet_scheduler.core.advertise.findings import SourceState
+from mediafleet_scheduler.core.advertise.sources import (
     NotAListError,
     Told,
     addresses,
@@ -26,8 +26,9 @@ from mediafleet_scheduler.core.sources import (
     is_stale,
     merged,
 )
+from mediafleet_scheduler.core.advertise.views import PoolView, Source
+from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.directory.publishing import Publisher
-from mediafleet_scheduler.directory.views import Directory, PoolView, Source
 
 _log: Final = logging.getLogger(__name__)
 _READ_SECONDS: Final = 0.3

@@ -19,10 +19,10 @@ from mediafleet_common.wire.livepeer_pb2 import (
     OrchestratorInfo,
     OrchestratorRequest,
 )
-from mediafleet_scheduler.core import eth
-from mediafleet_scheduler.core.capabilities import Wanted, read, to_bits
-from mediafleet_scheduler.core.discovery import Failure, Offer, Why
-from mediafleet_scheduler.core.gateway_url import NotAUrlError, gateway_target
+from mediafleet_scheduler.core.advertise import eth
+from mediafleet_scheduler.core.advertise.capabilities import Wanted, read, to_bits
+from mediafleet_scheduler.core.advertise.discovery import Failure, Offer, Why
+from mediafleet_scheduler.core.advertise.gateway_url import NotAUrlError, gateway_target
 
 TIMEOUT_SECONDS: Final = 8.0
 """Of one call, as upstream (server/rpc.go, GRPCTimeout); a round is cut off before."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from mediafleet_common.serving.logs import printable
-from mediafleet_scheduler.core.discovery import (
+from mediafleet_scheduler.core.advertise.discovery import (
     Failure,
     Offer,
     Report,

@@ -11,7 +11,7 @@ from typing import Final
 
 from mediafleet_common.probes.polling import FetchError, client, fetch
 from mediafleet_common.serving.logs import printable
-from mediafleet_scheduler.core import sources as core
+from mediafleet_scheduler.core.advertise import sources as core
 
 _log: Final = logging.getLogger(__name__)
 _TIMEOUT_SECONDS: Final = 3.0

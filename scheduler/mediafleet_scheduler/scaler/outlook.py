@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from mediafleet_common.api.demand import Demand, FleetDemand
+from mediafleet_common.reports.demand import Demand, FleetDemand
 
 Key = tuple[str, str]
 """Namespace and name."""

@@ -19,10 +19,10 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from mediafleet_common.api.demand import FleetDemand
+from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.wire import scaler_pb2 as wire
-from mediafleet_scheduler.core.demand import UnknownDemandError, active, wanted
-from mediafleet_scheduler.core.trigger import Trigger, TriggerError, parse
+from mediafleet_scheduler.core.scaling.trigger import Trigger, TriggerError, parse
+from mediafleet_scheduler.core.scaling.wanted import UnknownDemandError, active, wanted
 from mediafleet_scheduler.scaler.metrics import ScalerMetrics
 from mediafleet_scheduler.scaler.outlook import Outlook
 

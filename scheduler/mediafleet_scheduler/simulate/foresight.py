@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mediafleet_common.probes.load import Load
-from mediafleet_scheduler.core.accounts import Job
-from mediafleet_scheduler.core.ledger import Pod
-from mediafleet_scheduler.core.placement import WorkerView, choose
-from mediafleet_scheduler.core.resources import Need
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
+from mediafleet_scheduler.core.egress.accounting.ledger import Pod
+from mediafleet_scheduler.core.egress.accounting.resources import Need
+from mediafleet_scheduler.core.egress.placement.modes import WorkerView, choose
 from mediafleet_scheduler.simulate.placers import Offer
 from mediafleet_scheduler.simulate.pods import SimulatedPod
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup

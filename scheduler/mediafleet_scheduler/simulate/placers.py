@@ -14,10 +14,11 @@ from typing import Final, Protocol
 from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Load
-from mediafleet_scheduler.core import affinity
-from mediafleet_scheduler.core.accounts import Job
-from mediafleet_scheduler.core.ledger import Ledger, Pod
-from mediafleet_scheduler.core.placement import (
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
+from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
+from mediafleet_scheduler.core.egress.accounting.resources import Need
+from mediafleet_scheduler.core.egress.placement import affinity
+from mediafleet_scheduler.core.egress.placement.modes import (
     Refusal,
     WorkerView,
     choose,
@@ -25,7 +26,6 @@ from mediafleet_scheduler.core.placement import (
     page_room,
     why_nowhere,
 )
-from mediafleet_scheduler.core.resources import Need
 from mediafleet_scheduler.simulate.pods import SimulatedPod
 from mediafleet_scheduler.simulate.setup import Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
@@ -127,7 +127,7 @@ class DeskPlacer:
         self.ledger.measure(pod, load, self._setup.costs, now)
 
     def _views(self, now: float, refused_by: Collection[str]) -> list[WorkerView]:
-        """As egress/pods.py sees them."""
+        """As egress/places/pods.py sees them."""
         utilization = self._setup.max_cpu_utilization
         accounts = [self.ledger.account(each.pod, utilization, now) for each in self._pods]
         page = self._page if self._mode is Mode.TYPE_AWARE else None

@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 
 from mediafleet_common.api.egress_fleet import CpuCost
 from mediafleet_common.probes.load import Load
-from mediafleet_scheduler.core.accounts import Job, Measured, free_cores, used_cores
-from mediafleet_scheduler.core.affinity import Bidder, PendingBids
-from mediafleet_scheduler.core.ledger import Pod
+from mediafleet_scheduler.core.egress.accounting.accounts import (
+    Job,
+    Measured,
+    free_cores,
+    used_cores,
+)
+from mediafleet_scheduler.core.egress.accounting.ledger import Pod
+from mediafleet_scheduler.core.egress.placement.affinity import Bidder, PendingBids
 from mediafleet_scheduler.simulate.setup import Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from mediafleet_scheduler.core.queue import Waiting, line
+from mediafleet_scheduler.core.egress.queue import Waiting, line
 from mediafleet_scheduler.simulate.placers import Offer, Placer, placer
 from mediafleet_scheduler.simulate.pods import SimulatedPod, entry, fleet, real_cores
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup

@@ -14,8 +14,9 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from mediafleet_testbed.node.layout import PAUSE_IMAGE
+
 from ..errors import ImageError
-from ..layout import PAUSE_IMAGE
 from ..locks import locked
 from ..paths import cache
 from ..progress import step
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ..node import Node
+    from mediafleet_testbed.node.node import Node
 
 NAMES = ("mediafleet", "mediafleet-testbed", "redis", "livekit-server")
 

@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import toolchain
+from mediafleet_testbed.tools import toolchain
+
 from ..errors import ImageError
 from ..locks import locked
 from ..paths import REPOSITORY, cache

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mediafleet_testbed.node.host import outside_prefix
+
 from ..errors import ImageError, tail
-from ..host import outside_prefix
 from ..paths import cache
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from mediafleet_common.wire.livepeer_pb2 import (
     PingPong,
     PriceInfo,
 )
-from mediafleet_scheduler.core import eth
+from mediafleet_scheduler.core.advertise import eth
 from mediafleet_testbed.standins.node_flags import NodeFlags
 from mediafleet_testbed.standins.node_sessions import CappedError, Sessions
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine, Pace, Window
-from mediafleet_common.api.demand import FleetDemand
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import Reason
+from mediafleet_common.reports.demand import FleetDemand
 
 UP_SECONDS: Final = 0.0
 DOWN_SECONDS: Final = 300.0

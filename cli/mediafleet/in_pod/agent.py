@@ -1,0 +1,82 @@
+"""`mediafleet agent`: the sidecar that shows the metrics of an orchestrator node."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class LoadOf(StrEnum):
+    """Where the node's load is read."""
+
+    TRANSCODE = "transcode"
+    DOCKER_AI = "docker-ai"
+    CONNECTIONS = "connections"
+    URL = "url"
+
+
+def agent(
+    *,
+    metrics: Annotated[
+        str, typer.Option(help="The node's metrics, on loopback.", metavar="URL")
+    ] = "http://127.0.0.1:7935/metrics",
+    listen: Annotated[
+        str, typer.Option(help="Where to show them.", metavar="HOST:PORT")
+    ] = "0.0.0.0:7936",
+    load: Annotated[
+        LoadOf, typer.Option(help="What says whether the node is idle.")
+    ] = LoadOf.TRANSCODE,
+    load_url: Annotated[
+        str | None, typer.Option(help="Where load url is read.", metavar="URL")
+    ] = None,
+    load_metric: Annotated[
+        str | None,
+        typer.Option(help="Prometheus metric at --load-url; absent: it is a JSON number."),
+    ] = None,
+    node_port: Annotated[int, typer.Option(help="Port that gateways connect to.")] = 8935,
+    grace: Annotated[
+        str, typer.Option(help="Grace period that /hold stays within, for example 1h.")
+    ] = "30s",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
+) -> None:
+    """Show /metrics of a go-livepeer node's CLI server and nothing else of it.
+
+    That server also moves money, so it must never be reachable from elsewhere. Beside that the
+    agent counts the node's connections, and /hold answers once the node is idle or the grace
+    period nearly over: as a preStop hook it keeps the node from being ended with sessions.
+    """
+    from mediafleet_common.agent.agent import serve
+    from mediafleet_common.agent.witness import AgentSettings
+    from mediafleet_common.api.durations import seconds
+    from mediafleet_common.probes.load import Source
+    from mediafleet_common.serving import logs
+    from mediafleet_common.serving.run import run
+
+    if (load is LoadOf.URL) != (load_url is not None):
+        raise typer.BadParameter("--load url and --load-url go together")
+    try:
+        grace_seconds = seconds(grace)
+    except ValueError as error:
+        raise typer.BadParameter(f"--grace: {error}") from error
+    logs.configure(log_level, log_json)
+    settings = AgentSettings(
+        metrics_url=metrics,
+        source=Source(load.value),
+        load_url=load_url,
+        load_metric=load_metric,
+        node_port=node_port,
+        grace_seconds=grace_seconds,
+    )
+
+    def on_ready(port: int) -> None:
+        host = listen.rpartition(":")[0]
+        typer.echo(f"mediafleet agent ready: {metrics} at http://{host}:{port}/metrics")
+
+    async def main(stop: asyncio.Event) -> None:
+        await serve(settings, listen, stop, on_ready)
+
+    raise typer.Exit(run(main))

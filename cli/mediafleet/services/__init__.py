@@ -1,0 +1,1 @@
+"""Commands that go on running: the operator and the desks."""

@@ -1,0 +1,80 @@
+"""`mediafleet break-glass`: recordings without a desk, and back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mediafleet_operator.core.break_glass import Switch
+
+
+def break_glass(
+    name: Annotated[str, typer.Argument(help="An EgressFleet.")],
+    *,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
+    undo: Annotated[bool, typer.Option("--undo", help="Back to the desk, pod by pod.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+) -> None:
+    """Let recordings start without the egress desk, when it does not and nobody knows why.
+
+    Gives every fleet on the Redis of this one engine native: stock pods that livekit-server
+    reaches by itself are made at once, as many as the fleet has, beside the old ones, which drain.
+    The first recording starts as soon as the first of these pods is Ready. The operator has to be
+    up; a desk that still answers, wrongly, is to be scaled to 0.
+    """
+    from mediafleet_common.kube.errors import KubeError
+    from mediafleet_common.serving.run import CannotStartError
+    from mediafleet_operator.core.break_glass import CannotBreakGlassError
+
+    try:
+        done = asyncio.run(_switch(namespace, name, undo, dry_run, kubeconfig, context))
+    except (CannotBreakGlassError, CannotStartError, KubeError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    engine, verb = ("scheduler" if undo else "native"), ("would get" if dry_run else "has")
+    for each in done:
+        typer.echo(f"{each.namespace}/{each.name} {verb} engine {engine}")
+        if each.but is not None:
+            typer.echo(f"  but {each.but}", err=True)
+    if not done:
+        typer.echo(f"nothing to do: all fleets of that Redis have engine {engine}")
+    elif not undo and not dry_run:
+        typer.echo(f"watch: kubectl -n {namespace} get pods -l mediafleet.dev/fleet={name} -w")
+        typer.echo(f"back:  mediafleet break-glass {name} -n {namespace} --undo")
+
+
+async def _switch(
+    namespace: str,
+    name: str,
+    undo: bool,
+    dry_run: bool,
+    kubeconfig: str | None,
+    context: str | None,
+) -> list[Switch]:
+    from mediafleet_common.api.names import Kind
+    from mediafleet_common.kube.client import Api, configure
+    from mediafleet_common.kube.errors import RefusedError
+    from mediafleet_operator.core.break_glass import switches
+    from mediafleet_operator.core.fleet.model import FleetKey
+    from mediafleet_operator.kube import paths
+
+    async with Api(await configure(kubeconfig, context)) as api:
+        try:
+            fleets = await api.list_all(paths.fleets(Kind.EGRESS_FLEET, None))
+        except RefusedError:
+            # Who may not see other namespaces has no fleet there either.
+            fleets = await api.list_all(paths.fleets(Kind.EGRESS_FLEET, namespace))
+        wanted = switches(fleets, namespace, name, undo=undo)
+        for each in () if dry_run else wanted:
+            key = FleetKey(Kind.EGRESS_FLEET, each.namespace, each.name)
+            await api.patch(paths.fleet(key), each.patch)
+        return wanted

@@ -1,0 +1,178 @@
+"""`mediafleet status`: fleets, their pods, who drains and why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from mediafleet.tools.status_view import FleetLine, PodLine
+
+_COLOURS = {"ready": "green", "draining": "yellow", "going": "dim", "not ready": "red"}
+
+
+class Output(StrEnum):
+    """Forms of output."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(help="Only the fleet or pool of this name.")] = None,
+    *,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Only this namespace; default: all.")
+    ] = None,
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="All namespaces (the default).")
+    ] = False,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="Form of output.")
+    ] = Output.TABLE,
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    desk: Annotated[
+        str | None,
+        typer.Option(
+            help="Show instead what jobs really use, as the egress desk that runs there has "
+            "learnt, beside what is configured.",
+            metavar="http://HOST:PORT",
+        ),
+    ] = None,
+) -> None:
+    """Show fleets and pools: pods, load, who drains, since when and why, and what is wrong."""
+    if desk is not None:
+        from mediafleet.tools.costs import show
+
+        show(desk, name, as_json=output is Output.JSON)
+        return
+    import time
+
+    from mediafleet.tools.status_view import lines
+
+    if all_namespaces and namespace:
+        raise typer.BadParameter("give -n or -A, not both")
+    resources, pods = _fetch(namespace, kubeconfig, context)
+    fleets = lines(resources, pods, time.time())
+    if name is not None:
+        fleets = [each for each in fleets if each.name == name]
+        if not fleets:
+            typer.echo(f"no fleet or pool is called {name}", err=True)
+            raise typer.Exit(1)
+    _print(fleets, output)
+
+
+def _fetch(
+    namespace: str | None, kubeconfig: str | None, context: str | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    from mediafleet_common.kube.errors import GoneError, KubeError, RefusedError
+    from mediafleet_common.serving.run import CannotStartError
+
+    try:
+        return asyncio.run(_list(namespace, kubeconfig, context))
+    except CannotStartError as error:
+        message = str(error)
+    except GoneError:
+        message = "this cluster does not know our resources: kubectl apply -f crds/"
+    except RefusedError as error:
+        message = f"{error}. Give -n NAMESPACE, or ask for the right to list there."
+    except KubeError as error:
+        message = f"no cluster is reachable: {error}. Is the right context chosen?"
+    typer.echo(message, err=True)
+    raise typer.Exit(1)
+
+
+async def _list(
+    namespace: str | None, kubeconfig: str | None, context: str | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    from mediafleet_common.api.names import Kind, Label
+    from mediafleet_common.kube.client import Api, configure
+    from mediafleet_operator.kube import paths
+
+    async with Api(await configure(kubeconfig, context)) as api:
+        lists = [api.list_all(paths.fleets(kind, namespace)) for kind in Kind]
+        pods = api.list_all(paths.pods(namespace), labelSelector=Label.KIND.value)
+        *resources, found = await asyncio.gather(*lists, pods)
+    # Items of a list do not say of which kind they are.
+    named = [
+        {"kind": kind.value, **each}
+        for kind, of in zip(Kind, resources, strict=True)
+        for each in of
+    ]
+    return named, found
+
+
+def _print(fleets: Sequence[FleetLine], output: Output) -> None:
+    from mediafleet.tools.status_view import as_data
+
+    if output is Output.JSON:
+        import json
+
+        typer.echo(json.dumps(as_data(fleets), indent=2))
+    elif output is Output.YAML:
+        import yaml
+
+        typer.echo(yaml.safe_dump(as_data(fleets), sort_keys=False), nl=False)
+    elif not fleets:
+        typer.echo(
+            "There is no EgressFleet and no OrchestratorPool; samples/ has some to begin with."
+        )
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        for each in fleets:
+            for part in _shown(each, wide=output is Output.WIDE):
+                console.print(part)
+
+
+def _shown(fleet: FleetLine, *, wide: bool) -> list[RenderableType]:
+    from rich.markup import escape
+    from rich.padding import Padding
+    from rich.table import Table
+
+    wanted = "?" if fleet.wanted is None else fleet.wanted
+    facts = [f"{fleet.ready} of {wanted} Ready"]
+    facts += [f"{fleet.draining} draining"] if fleet.draining else []
+    facts += [f"mode {fleet.mode}"] if fleet.mode else []
+    facts += [f"{fleet.listed} listed"] if fleet.listed is not None else []
+    work = "jobs" if fleet.kind == "EgressFleet" else "sessions"
+    facts.append(f"{'unknown' if fleet.load is None else fleet.load} {work}")
+    head = f"[bold]{fleet.kind} {fleet.namespace}/{fleet.name}[/bold]  {', '.join(facts)}"
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    columns = ["POD", "STATE", work.upper(), "AGE", "DRAINS", "WHY"]
+    for column in columns + (["NODE", "ADDRESS"] if wide else []):
+        table.add_column(column, justify="right" if column == work.upper() else "left")
+    for pod in fleet.pods:
+        table.add_row(*_cells(pod, wide=wide))
+    notes = [Padding(f"[yellow]![/yellow] {escape(note)}", (0, 2)) for note in fleet.notes]
+    return [head, *notes, *([Padding(table, (0, 2))] if fleet.pods else []), ""]
+
+
+def _cells(pod: PodLine, *, wide: bool) -> list[str]:
+    import time
+
+    from mediafleet.tools.status_view import duration, since_seconds
+
+    colour = _COLOURS.get(pod.state, "default")
+    cells = [
+        pod.name,
+        f"[{colour}]{pod.state}[/{colour}]",
+        # A pod that has never been Ready has no load to know.
+        ("" if pod.state == "pending" else "?") if pod.load is None else str(pod.load),
+        duration(pod.age_seconds),
+        duration(since_seconds(pod.since, time.time())) if pod.since else "",
+        pod.why or "",
+    ]
+    return cells + ([pod.node or "", pod.address or ""] if wide else [])

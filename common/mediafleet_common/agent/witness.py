@@ -1,0 +1,150 @@
+"""What only who is in a node's pod can see: its private metrics, its sockets, its load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from mediafleet_common.agent import sockets
+from mediafleet_common.agent.sockets import Ip, Socket, UnreadableSocketsError
+from mediafleet_common.api.names import Port
+from mediafleet_common.probes.load import Source, UnreadableMetricsError, named, parse
+from mediafleet_common.probes.polling import FetchError, fetch
+
+_MAX_BYTES: Final = 8 * 1024 * 1024
+_MAX_LOAD_BYTES: Final = 1024 * 1024
+_MAX_TABLE_BYTES: Final = 16 * 1024 * 1024
+_TIMEOUT_SECONDS: Final = 2.0
+_LOAD_TIMEOUT_SECONDS: Final = 0.7
+"""Within the second that who reads our metrics waits."""
+PROBER_SECONDS: Final = 120.0
+"""So long after its last reading an address is taken for a prober's."""
+_MAX_PROBERS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What an agent is told."""
+
+    metrics_url: str = f"http://127.0.0.1:{Port.NODE_CLI}/metrics"
+    source: Source = Source.TRANSCODE
+    load_url: str | None = None
+    load_metric: str | None = None
+    """Name in the exposition at `load_url`; `None`: there is a JSON number."""
+    node_port: int = Port.ORCHESTRATOR
+    cli_port: int = Port.NODE_CLI
+    grace_seconds: float = 30.0
+    proc: Path = Path("/proc/net")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen just now; `None` is unknown."""
+
+    connections: int | None
+    listens: bool | None
+    """Whether the node takes connections."""
+    cli_exposed: bool | None
+    url_load: int | None
+
+
+@dataclass(slots=True)
+class Witness:
+    """Looks when asked."""
+
+    settings: AgentSettings
+    session: aiohttp.ClientSession
+    clock: Callable[[], float] = time.monotonic
+    _probers: dict[Ip, float] = field(default_factory=dict)
+
+    @property
+    def sees_load_itself(self) -> bool:
+        """Whether the load is known without the node's metrics."""
+        return self.settings.source in (Source.CONNECTIONS, Source.URL)
+
+    def probed_by(self, ip: Ip) -> None:
+        """One of our own probers is at that address."""
+        now = self.clock()
+        self._probers = {
+            each: at for each, at in self._probers.items() if now - at < PROBER_SECONDS
+        }
+        if len(self._probers) < _MAX_PROBERS:
+            self._probers[ip] = now
+
+    async def node_metrics(self) -> bytes:
+        """What the node's CLI server tells at /metrics.
+
+        Raises:
+            FetchError: it does not.
+        """
+        return await fetch(self.session, self.settings.metrics_url, _TIMEOUT_SECONDS, _MAX_BYTES)
+
+    async def look(self) -> Sight:
+        """Everything but the node's own metrics."""
+        table = await asyncio.to_thread(self._sockets)
+        url_load = await self._url_load() if self.settings.load_url else None
+        if table is None:
+            return Sight(None, None, None, url_load)
+        now = self.clock()
+        probers = {ip for ip, at in self._probers.items() if now - at < PROBER_SECONDS}
+        return Sight(
+            sockets.connections(table, self.settings.node_port, probers),
+            sockets.listens(table, self.settings.node_port),
+            sockets.exposed(table, self.settings.cli_port),
+            url_load,
+        )
+
+    async def jobs(self) -> int | None:
+        """Sessions as the pool's source of load tells; `None`: unknown."""
+        if self.sees_load_itself:
+            sight = await self.look()
+            of_url = self.settings.source is Source.URL
+            return sight.url_load if of_url else sight.connections
+        try:
+            text = (await self.node_metrics()).decode("utf-8", "replace")
+            return parse(text, self.settings.source).jobs
+        except (FetchError, UnreadableMetricsError):
+            return None
+
+    def _sockets(self) -> tuple[Socket, ...] | None:
+        found: list[Socket] = []
+        for name in ("tcp", "tcp6"):
+            try:
+                with (self.settings.proc / name).open() as file:
+                    found += sockets.parse(file.read(_MAX_TABLE_BYTES))
+            except FileNotFoundError:
+                # A kernel without IPv6 has no tcp6; one without tcp tells nothing.
+                if name == "tcp":
+                    return None
+            except (OSError, UnreadableSocketsError):
+                return None
+        return tuple(found)
+
+    async def _url_load(self) -> int | None:
+        url, metric = self.settings.load_url, self.settings.load_metric
+        assert url is not None
+        try:
+            body = await fetch(self.session, url, _LOAD_TIMEOUT_SECONDS, _MAX_LOAD_BYTES)
+            text = body.decode("utf-8", "replace")
+            value = named(text, metric) if metric else _number(text)
+        except (FetchError, UnreadableMetricsError):
+            return None
+        # More than nothing is busy: half a job is one.
+        return None if value is None or value < 0 else math.ceil(value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""What desks say of themselves over HTTP, as JSON."""

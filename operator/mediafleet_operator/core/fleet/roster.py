@@ -1,0 +1,93 @@
+"""Sorts the pods of a fleet: each has exactly one standing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from mediafleet_common.api.names import DrainReason, PodState
+from mediafleet_operator.core.fleet import ailments
+from mediafleet_operator.core.fleet.model import FleetSpec, Observation, PodView
+
+
+class Standing(Enum):
+    """What a pod is to its fleet at this moment."""
+
+    FOREIGN = auto()
+    """Has our labels and name but another owner: it takes up its slot, no more."""
+    GOING = auto()
+    """Deleted; its object is still there."""
+    DRAINING = auto()
+    OVER = auto()
+    """Ended by itself; it holds its place until it is made anew."""
+    LOST = auto()
+    """On a node that is silent; its place is given away."""
+    OUTDATED = auto()
+    """To be replaced: an older template, or cordoned, or on a cordoned node."""
+    CURRENT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The pods by standing, each group in slot order."""
+
+    foreign: tuple[PodView, ...]
+    going: tuple[PodView, ...]
+    draining: tuple[PodView, ...]
+    over: tuple[PodView, ...]
+    lost: tuple[PodView, ...]
+    outdated: tuple[PodView, ...]
+    current: tuple[PodView, ...]
+
+    @property
+    def counted(self) -> tuple[PodView, ...]:
+        """The pods that count towards the wanted number."""
+        return self.current + self.outdated + self.over
+
+    @property
+    def marked(self) -> tuple[PodView, ...]:
+        """The pods whose marks are the engine's to keep up."""
+        return self.current + self.outdated + self.draining
+
+
+def why_outdated(pod: PodView, fleet: FleetSpec) -> DrainReason | None:
+    """Why a pod has to be replaced, if it has."""
+    if pod.cordoned:
+        return DrainReason.CORDONED
+    if pod.node_cordoned:
+        return DrainReason.NODE
+    if pod.moved:
+        return DrainReason.ADDRESS
+    # Where nothing can be made, nothing is to be replaced for its sake.
+    if fleet.unmakeable is None and pod.template != fleet.template_hash:
+        return DrainReason.TEMPLATE
+    return None
+
+
+def standing(pod: PodView, observation: Observation) -> Standing:
+    """The one standing of a pod."""
+    if not pod.ours:
+        return Standing.FOREIGN
+    if pod.deleting:
+        return Standing.GOING
+    if pod.state is PodState.DRAINING:
+        return Standing.DRAINING
+    if pod.over:
+        return Standing.OVER
+    if ailments.lost(pod, observation.now):
+        return Standing.LOST
+    return Standing.OUTDATED if why_outdated(pod, observation.fleet) else Standing.CURRENT
+
+
+def sort(observation: Observation) -> Roster:
+    """All pods by standing."""
+    groups: dict[Standing, list[PodView]] = {each: [] for each in Standing}
+    for pod in by_slot(observation.pods):
+        groups[standing(pod, observation)].append(pod)
+    return Roster(**{each.name.lower(): tuple(groups[each]) for each in Standing})
+
+
+def by_slot(pods: Iterable[PodView]) -> list[PodView]:
+    """In the order in which people list them."""
+    return sorted(pods, key=lambda pod: (pod.slot, pod.name))

@@ -1,0 +1,102 @@
+"""What of a plan that was carried out is worth an Event: few, and each says a whole step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeVar
+
+from mediafleet_common.api.events import Telling
+from mediafleet_common.api.names import Condition, Reason
+from mediafleet_common.api.shared import FleetStatus
+from mediafleet_operator.core.fleet.actions import (
+    Action,
+    Create,
+    Delete,
+    Drain,
+    Rescale,
+    SetReplicas,
+    Undrain,
+)
+from mediafleet_operator.core.status.conditions import names_of
+
+ActionT = TypeVar("ActionT")
+KeyT = TypeVar("KeyT")
+
+_WARNINGS = (
+    (Condition.DEGRADED, "True"),
+    (Condition.TEMPLATE_VALID, "False"),
+    (Condition.CPU_UNKNOWN, "True"),
+    (Condition.SCALING_ACTIVE, "False"),
+)
+
+
+def tell(
+    done: Sequence[Action], prefix: str, before: FleetStatus | None, after: FleetStatus
+) -> list[Telling]:
+    """The Events of one round. `prefix`: what the names of the fleet's pods begin with."""
+    return [*_steps(done, prefix), *_warnings(before, after)]
+
+
+def _steps(done: Sequence[Action], prefix: str) -> Iterable[Telling]:
+    for replicas in (each.replicas for each in _only(done, SetReplicas)):
+        note = f"spec.replicas was absent; set to {replicas}."
+        yield Telling("Normal", Reason.SCALED_UP, note)
+    for each in _only(done, Rescale):
+        up = each.after > each.before
+        note = f"spec.replicas {each.before} -> {each.after}: {each.why}"
+        yield Telling("Normal", Reason.SCALED_UP if up else Reason.SCALED_DOWN, note)
+    created = _grouped((each.reason, f"{prefix}{each.slot}") for each in _only(done, Create))
+    for made_for, pods in created.items():
+        yield Telling("Normal", made_for, f"Created {names_of(pods)}.")
+    back = [each.pod.name for each in _only(done, Undrain)]
+    if back:
+        yield Telling("Normal", Reason.DRAIN_CANCELLED, f"Took back {names_of(back)}.")
+    drained = _grouped((each.reason, each.pod.name) for each in _only(done, Drain))
+    for why, pods in drained.items():
+        note = f"Draining {names_of(pods)} ({why.value}): no new work, deleted once idle."
+        yield Telling("Normal", Reason.DRAIN_STARTED, note)
+    deleted = _grouped((each.reason, _left(each)) for each in _only(done, Delete))
+    for ended, pods in deleted.items():
+        kind: Literal["Normal", "Warning"] = "Warning" if ended in _BAD_ENDS else "Normal"
+        yield Telling(kind, ended, f"Deleted {names_of(pods)}{_ENDS.get(ended, '')}.")
+
+
+def _left(action: Delete) -> str:
+    """A pod that was deleted, and what there is to tell of its drain."""
+    if action.waited_seconds is None:
+        return action.pod.name
+    left = f", {action.jobs} left" if action.jobs else ""
+    unknown = ", load unknown" if action.jobs is None else ""
+    return f"{action.pod.name} (drained {action.waited_seconds:.0f} s{left}{unknown})"
+
+
+def _only(done: Sequence[Action], kind: type[ActionT]) -> Iterable[ActionT]:
+    return (each for each in done if isinstance(each, kind))
+
+
+def _grouped(pairs: Iterable[tuple[KeyT, str]]) -> dict[KeyT, list[str]]:
+    groups: dict[KeyT, list[str]] = {}
+    for key, name in pairs:
+        groups.setdefault(key, []).append(name)
+    return groups
+
+
+_ENDS = {
+    Reason.DRAIN_FINISHED: ": settled and idle",
+    Reason.DRAIN_TIMED_OUT: ": still busy at the end of spec.drain.timeout",
+    Reason.SCALED_DOWN: ": never was Ready",
+    Reason.ROLLING_OUT: ": never was Ready, and outdated",
+    Reason.POD_FAILED: ", which had failed",
+    Reason.POD_EVICTED: ", which had been evicted",
+}
+_BAD_ENDS = (Reason.DRAIN_TIMED_OUT, Reason.POD_FAILED, Reason.POD_EVICTED)
+
+
+def _warnings(before: FleetStatus | None, after: FleetStatus) -> Iterable[Telling]:
+    known = {each.type: (each.status, each.reason) for each in before.conditions} if before else {}
+    for each in after.conditions:
+        bad = (each.type, each.status) in _WARNINGS and each.reason != Reason.PAUSED
+        stopped = each.reason == Reason.ROLLOUT_STOPPED
+        late = each.reason == Reason.DRAIN_TIMED_OUT
+        if (bad or stopped or late) and known.get(each.type) != (each.status, each.reason):
+            yield Telling("Warning", Reason(each.reason), each.message)

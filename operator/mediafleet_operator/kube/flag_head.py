@@ -1,0 +1,115 @@
+"""Keeps the managed heads of pools with `advertise.mode: flag`: observe, decide, render."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from mediafleet_common.api.advertise import Mode
+from mediafleet_common.api.names import Annotation, Port
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.kube.client import Api, Json
+from mediafleet_common.kube.errors import GoneError
+from mediafleet_common.probes.load import Load, Source
+from mediafleet_common.probes.polling import NoLoad
+from mediafleet_operator.core import flag_head as restarts
+from mediafleet_operator.core.flag_head import Head
+from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.status.times import rfc3339
+from mediafleet_operator.kube import digest, paths
+from mediafleet_operator.manifests.children import flag_head
+from mediafleet_operator.manifests.pods.pod import Product
+from mediafleet_operator.manifests.resource import Resource
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Ask(Protocol):
+    """Asks one URL for a load; never raises."""
+
+    async def __call__(self, url: str, source: Source) -> Load | NoLoad:
+        """The load, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a head's objects ought to be, and when time alone changes that."""
+
+    manifests: list[Json]
+    look_again_seconds: float | None
+
+
+@dataclass(slots=True)
+class Heads:
+    """The heads of all pools."""
+
+    api: Api
+    product: Product
+    ask: Ask
+    now: Callable[[], float]
+    _wanted: dict[FleetKey, tuple[tuple[str, ...], float]] = field(default_factory=dict)
+    """The list that each ought to have, and since when."""
+    _heads: dict[FleetKey, Head] = field(default_factory=dict)
+    """What each was last told."""
+
+    async def wish(self, resource: Resource, urls: Iterable[str]) -> Wish | None:
+        """What the head of a pool ought to be for these nodes; `None`: it has none.
+
+        Raises:
+            KubeError: what it is now could not be read.
+            InvalidTemplateError: none can be made of the resource.
+        """
+        spec = resource.spec
+        if not isinstance(spec, OrchestratorPoolSpec) or spec.advertise.mode is not Mode.FLAG:
+            self.forget(resource.key)
+            return None
+        key, now = resource.key, self.now()
+        fixed = [url for source in spec.advertise.sources for url in source.urls]
+        wanted, _ = restarts.listable([*urls, *fixed], spec.advertise.max_nodes)
+        if key not in self._wanted or self._wanted[key][0] != wanted:
+            self._wanted[key] = (wanted, now)
+        still = now - self._wanted[key][1]
+        head = self._heads.get(key) or await self._read(resource)
+        busy_too = spec.advertise.flag.restart_while_busy
+        step = restarts.step(head, wanted, still, now, idle=busy_too)
+        if step.ask_sessions and await self._idle(resource):
+            step = restarts.step(head, wanted, still, now, idle=True)
+        if step.tell or head is None:
+            _log.info("%s: the head is told of %d nodes", key, len(step.nodes))
+            head = Head(step.nodes, float(int(now)))
+        self._heads[key] = head
+        told_at = rfc3339(head.told_at or now)
+        manifests = flag_head.manifests(resource, self.product, head, told_at)
+        return Wish(manifests, step.look_again_seconds)
+
+    def forget(self, key: FleetKey) -> None:
+        """The pool is gone, or has no head any more."""
+        self._wanted.pop(key, None)
+        self._heads.pop(key, None)
+
+    async def _read(self, resource: Resource) -> Head | None:
+        name = flag_head.head_name(resource.key.name)
+        target = paths.collection("apps/v1", "deployments", resource.key.namespace)
+        try:
+            live = await self.api.get(paths.item(target, name))
+        except GoneError:
+            return None
+        marks = live["metadata"].get("annotations") or {}
+        nodes = marks.get(Annotation.NODES.value) or ""
+        told_at = digest.unix(marks.get(Annotation.NODES_TOLD.value))
+        return Head(tuple(each for each in nodes.split(",") if each), told_at)
+
+    async def _idle(self, resource: Resource) -> bool:
+        """Whether every pod of the head is known to have no sessions."""
+        query = {"labelSelector": flag_head.pods_selector(resource.key.name)}
+        for raw in await self.api.list_all(paths.pods(resource.key.namespace), **query):
+            ip = (raw.get("status") or {}).get("podIP")
+            if "deletionTimestamp" in raw["metadata"] or not ip:
+                continue
+            host = f"[{ip}]" if ":" in ip else ip
+            load = await self.ask(f"http://{host}:{Port.AGENT}/metrics", Source.TRANSCODE)
+            if not isinstance(load, Load) or load.jobs != 0:
+                return False
+        return True

@@ -1,0 +1,137 @@
+"""Writes what the operator says of a fleet: its status, when different, and Events."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from mediafleet_common.api.events import EVENTS_API, Regarding, Reporter, Telling, event
+from mediafleet_common.api.shared import FleetStatus
+from mediafleet_common.kube.client import Api, Json
+from mediafleet_common.kube.errors import KubeError
+from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.kube import paths
+from mediafleet_operator.manifests.resource import Resource
+
+_log: Final = logging.getLogger(__name__)
+LOAD_ONLY_SECONDS: Final = 5.0
+"""A status in which nothing but numbers of jobs changed is written at most so often."""
+EVENT_BURST: Final = 25
+EVENT_REFILL_SECONDS: Final = 10.0
+
+
+def significant(status: Mapping[str, Any]) -> Json:
+    """A status without what moves with every job."""
+    kept = {
+        key: value
+        for key, value in status.items()
+        if key not in ("jobs", "sessions", "maxSessions")
+    }
+    if isinstance(scaling := kept.get("autoscaling"), dict):
+        moving = ("wanted", "why")
+        kept["autoscaling"] = {key: each for key, each in scaling.items() if key not in moving}
+    kept["pods"] = [
+        {key: value for key, value in pod.items() if key != "load"}
+        for pod in status.get("pods") or ()
+    ]
+    return kept
+
+
+def rendered(status: FleetStatus | None) -> Json:
+    """A status as JSON without what is not known."""
+    if status is None:
+        return {}
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def without(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
+    """The merge patch that makes a status of an older one: what is gone has to be said."""
+    patch: Json = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        both = isinstance(before, dict) and isinstance(value, dict)
+        patch[key] = without(before, value) if both and before else value
+    return patch
+
+
+@dataclass(slots=True)
+class StatusWriter:
+    """Writes statuses. It remembers only when it last did."""
+
+    api: Api
+    clock: Callable[[], float] = time.monotonic
+    _written: dict[FleetKey, float] = field(default_factory=dict)
+
+    def due(self, resource: Resource, status: FleetStatus) -> float | None:
+        """In how many seconds a status is to be written; `None`: it says nothing new."""
+        old, new = rendered(resource.status), rendered(status)
+        if old == new:
+            return None
+        if significant(old) != significant(new):
+            return 0.0
+        written = self._written.get(resource.key, float("-inf"))
+        return max(written + LOAD_ONLY_SECONDS - self.clock(), 0.0)
+
+    async def write(self, resource: Resource, status: FleetStatus) -> Json:
+        """Write a status; the resource as it then is.
+
+        Raises:
+            KubeError: it could not be written.
+        """
+        new = rendered(status)
+        precondition = {"uid": resource.uid, "resourceVersion": resource.resource_version}
+        patch = without(rendered(resource.status), new)
+        body: Json = {"metadata": precondition, "status": patch}
+        answer = await self.api.patch(paths.fleet(resource.key, "status"), body)
+        self._written[resource.key] = self.clock()
+        return answer
+
+    def forget(self, key: FleetKey) -> None:
+        """The fleet is gone."""
+        self._written.pop(key, None)
+
+
+@dataclass(slots=True)
+class EventWriter:
+    """Posts Events of events.k8s.io/v1; losing one is no harm, too many are dropped."""
+
+    api: Api
+    instance: str
+    clock: Callable[[], float] = time.monotonic
+    _spent: dict[FleetKey, tuple[float, float]] = field(default_factory=dict)
+
+    async def post(self, resource: Resource, telling: Telling) -> None:
+        """Post one Event about a fleet."""
+        if not self._may(resource.key):
+            return
+        key = resource.key
+        collection = paths.collection(EVENTS_API, "events", key.namespace)
+        body = event(
+            Regarding(key.kind, key.namespace, key.name, resource.uid),
+            telling,
+            Reporter("operator", self.instance),
+            datetime.now(UTC),
+            uuid.uuid4().hex[:16],
+        )
+        try:
+            await self.api.create(collection, body)
+        except KubeError as error:
+            _log.warning("%s: Event %s not posted: %s", key, telling.reason, error)
+
+    def _may(self, key: FleetKey) -> bool:
+        """A bucket of EVENT_BURST, filled again one by one."""
+        now = self.clock()
+        spent, at = self._spent.get(key, (0.0, now))
+        spent = max(spent - (now - at) / EVENT_REFILL_SECONDS, 0.0)
+        allowed = spent < EVENT_BURST
+        self._spent[key] = (spent + 1 if allowed else spent, now)
+        return allowed
+
+    def forget(self, key: FleetKey) -> None:
+        """The fleet is gone."""
+        self._spent.pop(key, None)

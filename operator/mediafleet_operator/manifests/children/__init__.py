@@ -1,0 +1,1 @@
+"""Objects of a fleet beside its pods. Pure."""

@@ -1,0 +1,157 @@
+"""The managed head of a pool with `advertise.mode: flag`: a go-livepeer orchestrator that takes no
+work and tells of the nodes by its own flag, for people who want no process of ours in the path.
+
+Flags: livepeer/go-livepeer cmd/livepeer/starter/flags.go; -serviceAddr none needs -nodes, so a head
+without nodes does not run.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mediafleet_common.api.advertise import FlagHead
+from mediafleet_common.api.names import Annotation, Container, Port
+from mediafleet_common.api.on_chain import Rewards
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_operator.core.flag_head import Head
+from mediafleet_operator.manifests.children.advertiser import owned, selector
+from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
+from mediafleet_operator.manifests.parts import container, identity, mount
+from mediafleet_operator.manifests.pods import on_chain
+from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent, refuse_open_cli
+from mediafleet_operator.manifests.pods.orchestrator import HOME
+from mediafleet_operator.manifests.pods.pod import Product, app_labels, pod_security
+from mediafleet_operator.manifests.resource import Resource, grace_seconds
+
+COMPONENT: Final = "head"
+OUR_FLAGS: Final = frozenset({"nodes", "serviceAddr", "httpAddr", "cliAddr", "monitor"})
+
+
+def head_name(pool: str) -> str:
+    """Name of the Deployment."""
+    return f"{pool}-head"
+
+
+def pods_selector(pool: str) -> str:
+    """The head's pods, as a label selector."""
+    return f"app.kubernetes.io/name=mediafleet-{COMPONENT},app.kubernetes.io/instance={pool}"
+
+
+def manifests(resource: Resource, product: Product, head: Head, told_at: str) -> list[Manifest]:
+    """The head and the Service in front of it. `told_at`: `head.told_at` as RFC 3339.
+
+    Raises:
+        InvalidTemplateError: advertise.flag has a flag of ours, or its template cannot be laid
+            over the pod.
+    """
+    name, pool = head_name(resource.key.name), resource.key.name
+    marks = {
+        Annotation.NODES.value: ",".join(head.nodes),
+        Annotation.NODES_TOLD.value: told_at,
+    }
+    deployment = owned(
+        resource, "apps/v1", "Deployment", name, COMPONENT, spec=_spec(resource, product, head)
+    )
+    deployment["metadata"]["annotations"] = marks
+    service = {
+        "selector": selector(resource, COMPONENT),
+        "ports": [
+            {
+                "name": "orchestrator",
+                "port": Port.ORCHESTRATOR,
+                "targetPort": Port.ORCHESTRATOR,
+                "protocol": "TCP",
+            }
+        ],
+    }
+    return [owned(resource, "v1", "Service", pool, COMPONENT, spec=service), deployment]
+
+
+def _spec(resource: Resource, product: Product, head: Head) -> dict[str, Any]:
+    spec = resource.spec
+    assert isinstance(spec, OrchestratorPoolSpec)
+    flag = spec.advertise.flag
+    over = flag.template
+    field = "spec.advertise.flag.template"
+    pod = lay_over(_pod(spec, product, head), over.spec, f"{field}.spec")
+    for each in pod["containers"]:
+        if each["name"] == Container.NODE:
+            refuse_open_cli(each, field)
+    labels = app_labels(resource, COMPONENT)
+    return {
+        "replicas": 1 if head.nodes else 0,
+        "selector": {"matchLabels": selector(resource, COMPONENT)},
+        # The next one answers before this one goes.
+        "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {
+            "metadata": {
+                "labels": {**over.metadata.get("labels", {}), **labels},
+                "annotations": dict(over.metadata.get("annotations", {})),
+            },
+            "spec": pod,
+        },
+    }
+
+
+def _pod(spec: OrchestratorPoolSpec, product: Product, head: Head) -> Manifest:
+    flag, chain = spec.advertise.flag, spec.on_chain
+    grace = grace_seconds(spec)
+    node = container(
+        Container.NODE.value,
+        flag.image or spec.image,
+        None,
+        args=_flags(spec, flag, head),
+        env=[
+            {"name": "HOME", "value": HOME},
+            *(on_chain.environment(chain) if chain else []),
+            *identity(),
+        ],
+        ports=[{"name": "orchestrator", "containerPort": Port.ORCHESTRATOR, "protocol": "TCP"}],
+        readinessProbe={
+            "tcpSocket": {"port": Port.ORCHESTRATOR},
+            "periodSeconds": 2,
+            "timeoutSeconds": 2,
+            "failureThreshold": 3,
+        },
+        volumeMounts=[
+            mount("mediafleet-home", HOME),
+            mount("mediafleet-tmp", "/tmp"),
+            *(on_chain.mounts() if chain else []),
+        ],
+        lifecycle=HOLD,
+    )
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace,
+        "securityContext": pod_security(),
+        "containers": [node, agent(product.image, product.pull_policy, grace)],
+        "volumes": [
+            {"name": "mediafleet-home", "emptyDir": {}},
+            {"name": "mediafleet-tmp", "emptyDir": {}},
+            *(on_chain.volumes(chain) if chain else []),
+        ],
+    }
+
+
+def _flags(spec: OrchestratorPoolSpec, flag: FlagHead, head: Head) -> list[str]:
+    chain = spec.on_chain
+    for index, each in enumerate(flag.args):
+        name = each.lstrip("-").split("=", 1)[0]
+        told = on_chain.FLAGS.get(name) if chain is not None else None
+        if each.startswith("-") and (name in OUR_FLAGS or told):
+            raise InvalidTemplateError(
+                f"spec.advertise.flag.args[{index}]",
+                f"is -{name}, which mediafleet sets",
+                f"set spec.onChain.{told} instead" if told else "leave it out",
+            )
+    return [
+        "-orchestrator",
+        "-serviceAddr=none",
+        f"-nodes={','.join(head.nodes)}",
+        f"-httpAddr=0.0.0.0:{Port.ORCHESTRATOR}",
+        CLI_FLAG,
+        "-monitor=true",
+        *(on_chain.flags(chain, rewards=chain.rewards is Rewards.HEAD) if chain else []),
+        *flag.args,
+    ]

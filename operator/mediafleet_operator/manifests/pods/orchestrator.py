@@ -1,0 +1,157 @@
+"""The pod of an OrchestratorPool: a go-livepeer node, and beside it the agent that shows its
+metrics, since the port that has them also moves money.
+
+Flags: livepeer/go-livepeer cmd/livepeer/starter/flags.go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from mediafleet_common.api.address import OF_A_SERVICE, AddressType
+from mediafleet_common.api.names import SERVING_GATE, Annotation, Container
+from mediafleet_common.api.orchestrator_pool import LoadSource, OrchestratorPoolSpec
+from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
+from mediafleet_operator.manifests.parts import container, from_field, identity, mount
+from mediafleet_operator.manifests.pods import on_chain
+from mediafleet_operator.manifests.pods.address import Place, fill_in, host_port, service_addr
+from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent
+
+HOME: Final = "/mediafleet/home"
+"""$HOME of the node: its datadir is .lpData below it."""
+POD: Final = "/mediafleet/pod"
+"""What Kubernetes tells of the pod, as files."""
+_ANNOTATION: Final = f"metadata.annotations['{Annotation.SERVICE_ADDR}']"
+OUR_FLAGS: Final = frozenset({"serviceAddr", "httpAddr", "cliAddr", "monitor", "maxSessions"})
+
+
+def pod_spec(
+    spec: OrchestratorPoolSpec, place: Place, image: str, pull_policy: str | None, grace: int
+) -> Manifest:
+    """Our part of the pod's spec for a slot. `image` is the product's, `grace` in seconds.
+
+    Raises:
+        InvalidTemplateError: spec.args has a flag that is ours to set.
+    """
+    _refuse_our_flags(spec)
+    port, chain = spec.address.port, spec.on_chain
+    on_node = {}
+    if spec.address.type is AddressType.HOST_PORT:
+        on_node = {"hostPort": host_port(spec.address, place.slot)}
+    node = container(
+        Container.NODE.value,
+        spec.image,
+        None,
+        args=[*_flags(spec, place), *spec.args],
+        env=[
+            {"name": "HOME", "value": HOME},
+            from_field("POD_IP", "status.podIP"),
+            from_field("NODE_NAME", "spec.nodeName"),
+            *([from_field("SERVICE_ADDR", _ANNOTATION)] if spec.address.late else []),
+            *(on_chain.environment(chain) if chain else []),
+            *identity(),
+        ],
+        ports=[{"name": "orchestrator", "containerPort": port, "protocol": "TCP", **on_node}],
+        readinessProbe={
+            "tcpSocket": {"port": port},
+            "periodSeconds": 2,
+            "timeoutSeconds": 2,
+            "failureThreshold": 3,
+        },
+        volumeMounts=[
+            mount("mediafleet-home", HOME),
+            mount("mediafleet-tmp", "/tmp"),
+            *(on_chain.mounts() if chain else []),
+        ],
+        lifecycle=HOLD,
+    )
+    made: Manifest = {
+        "containers": [node, agent(image, pull_policy, grace, *_load_options(spec))],
+        "volumes": [
+            _home(spec, place),
+            {"name": "mediafleet-tmp", "emptyDir": {}},
+            *(on_chain.volumes(chain) if chain else []),
+        ],
+    }
+    if spec.address.late:
+        made["initContainers"] = [_waits_for_address(image, pull_policy)]
+        item = {"path": "service-addr", "fieldRef": {"fieldPath": _ANNOTATION}}
+        made["volumes"].append({"name": "mediafleet-pod", "downwardAPI": {"items": [item]}})
+    if spec.address.type in OF_A_SERVICE:
+        made["readinessGates"] = [{"conditionType": SERVING_GATE}]
+    return made
+
+
+def _home(spec: OrchestratorPoolSpec, place: Place) -> Manifest:
+    """The volume with the node's datadir, where winning tickets wait for redemption."""
+    if spec.on_chain is None or spec.on_chain.volume is None:
+        return {"name": "mediafleet-home", "emptyDir": {}}
+    claim = {"claimName": on_chain.claim_name(place.pool, place.slot)}
+    return {"name": "mediafleet-home", "persistentVolumeClaim": claim}
+
+
+def _load_options(spec: OrchestratorPoolSpec) -> list[str]:
+    """What the agent is told of where the load is read."""
+    options = ["--load", spec.load.value, "--node-port", str(spec.address.port)]
+    if spec.load is LoadSource.URL and spec.load_url is not None:
+        options += ["--load-url", spec.load_url.url]
+        options += ["--load-metric", spec.load_url.metric] if spec.load_url.metric else []
+    return options
+
+
+def _waits_for_address(image: str, pull_policy: str | None) -> Manifest:
+    """Holds the node back until the operator has written its address on the pod.
+
+    An environment variable is filled in when its container starts, and never again.
+    """
+    return container(
+        Container.ADDRESS.value,
+        image,
+        pull_policy,
+        args=["wait-address", "--file", f"{POD}/service-addr"],
+        resources={"requests": {"cpu": "10m", "memory": "16Mi"}},
+        volumeMounts=[mount("mediafleet-pod", POD, read_only=True)],
+    )
+
+
+def _service_addr(spec: OrchestratorPoolSpec, place: Place) -> str:
+    """-serviceAddr, where Kubernetes fills in $(…) when it starts the container."""
+    address = spec.address
+    if address.type is AddressType.TEMPLATE:
+        url = fill_in(address, replace(place, node="$(NODE_NAME)", node_external="$(NODE)"))
+        return "$(SERVICE_ADDR)" if address.late else service_addr(url)
+    if address.late:
+        return "$(SERVICE_ADDR)"
+    return service_addr(f"{address.scheme}://$(POD_IP):{address.port}")
+
+
+def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
+    flags = [
+        f"-serviceAddr={_service_addr(spec, place)}",
+        f"-httpAddr=0.0.0.0:{spec.address.port}",
+        CLI_FLAG,
+        "-monitor=true",
+    ]
+    if spec.on_chain is not None:
+        rewards = on_chain.calls_rewards(spec.on_chain, place.slot)
+        flags += on_chain.flags(spec.on_chain, rewards=rewards)
+    if spec.sessions.max is not None:
+        flags.append(f"-maxSessions={spec.sessions.max}")
+    return flags
+
+
+def _refuse_our_flags(spec: OrchestratorPoolSpec) -> None:
+    for index, flag in enumerate(spec.args):
+        name = flag.lstrip("-").split("=", 1)[0]
+        chain = on_chain.FLAGS.get(name) if spec.on_chain is not None else None
+        if flag.startswith("-") and (name in OUR_FLAGS or chain):
+            fix = {
+                name: f"set spec.onChain.{chain} instead" if chain else "leave it out",
+                "serviceAddr": "set spec.address instead",
+                "httpAddr": "set spec.address.port instead",
+                "maxSessions": "set spec.sessions.max instead",
+            }[name]
+            raise InvalidTemplateError(
+                f"spec.args[{index}]", f"is -{name}, which mediafleet sets", fix
+            )

@@ -1,0 +1,155 @@
+"""The pod of a slot, whichever the kind: names, labels, security, and the user's overlay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
+from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
+from mediafleet_operator.manifests.pods import egress, orchestrator
+from mediafleet_operator.manifests.pods.address import Place
+from mediafleet_operator.manifests.pods.agent import refuse_open_cli
+from mediafleet_operator.manifests.resource import Resource, Spec, grace_seconds, template_hash
+
+MAX_POD_NAME_CHARACTERS: Final = 63
+"""A pod's name is its host name and a label's value."""
+USER: Final = 65532
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Our own image, which helpers inside pods and the advertisers run."""
+
+    image: str
+    pull_policy: str | None = None
+    scaler_secret: str | None = None
+    """Secret in a pool's namespace by which an advertiser answers KEDA; `None`: in plaintext."""
+
+
+def pod_name(fleet: str, slot: int) -> str:
+    """The one name of a slot's pod, so that a repeated create is refused."""
+    return f"{fleet}-{slot}"
+
+
+def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
+    """The pod to POST for a slot.
+
+    Raises:
+        InvalidTemplateError: the template cannot be laid over it.
+    """
+    key, spec = resource.key, resource.spec
+    name = pod_name(key.name, slot)
+    if len(name) > MAX_POD_NAME_CHARACTERS:
+        raise InvalidTemplateError(
+            "metadata.name",
+            f"makes pods such as {name}, longer than {MAX_POD_NAME_CHARACTERS} characters",
+            "choose a shorter name",
+        )
+    if isinstance(spec, EgressFleetSpec):
+        base = egress.pod_spec(spec, product.image, product.pull_policy)
+    else:
+        place = Place(key.namespace, name, slot, key.name)
+        grace = template_grace(spec)
+        base = orchestrator.pod_spec(spec, place, product.image, product.pull_policy, grace)
+    base |= _common(grace_seconds(spec))
+    template = spec.template
+    merged = lay_over(base, template.spec)
+    _refuse_what_breaks_us(merged)
+    ours = labels(resource, slot)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": key.namespace,
+            "labels": {**template.metadata.get("labels", {}), **ours},
+            "annotations": dict(template.metadata.get("annotations", {})),
+            "ownerReferences": [resource.owner],
+        },
+        "spec": merged,
+    }
+
+
+def template_grace(spec: Spec) -> int:
+    """The grace period of a pod in seconds: the template's, or ours."""
+    given = spec.template.spec.get("terminationGracePeriodSeconds")
+    return given if isinstance(given, int) else grace_seconds(spec)
+
+
+def problem(resource: Resource, product: Product) -> str | None:
+    """Why no pod can be made for a resource, or `None`."""
+    try:
+        make_pod(resource, 0, product)
+    except InvalidTemplateError as error:
+        return str(error)
+    return None
+
+
+def labels(resource: Resource, slot: int) -> dict[str, str]:
+    """The labels of a new pod."""
+    kind = KIND_LABELS[resource.key.kind]
+    return {
+        Label.KIND.value: kind.value,
+        Label.FLEET.value: resource.key.name,
+        Label.SLOT.value: str(slot),
+        Label.TEMPLATE.value: template_hash(resource.spec),
+        Label.STATE.value: PodState.PENDING.value,
+        **app_labels(resource, kind.value),
+    }
+
+
+def app_labels(resource: Resource, component: str) -> dict[str, str]:
+    """The labels that everything we make for a resource has."""
+    return {
+        Label.NAME.value: f"mediafleet-{component}",
+        Label.INSTANCE.value: resource.key.name,
+        Label.COMPONENT.value: component,
+        Label.PART_OF.value: "mediafleet",
+        Label.MANAGED_BY.value: "mediafleet",
+    }
+
+
+def _common(grace: int) -> dict[str, Any]:
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "restartPolicy": "Always",
+        "terminationGracePeriodSeconds": grace,
+        "securityContext": pod_security(),
+    }
+
+
+def pod_security() -> dict[str, Any]:
+    """What the restricted Pod Security level asks of a pod."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _refuse_what_breaks_us(spec: Manifest) -> None:
+    if spec.get("restartPolicy") != "Always":
+        raise InvalidTemplateError(
+            "spec.template.spec.restartPolicy", "is not Always", "leave it out"
+        )
+    if spec.get("nodeName"):
+        raise InvalidTemplateError(
+            "spec.template.spec.nodeName",
+            "keeps pods on a node even when that is to be emptied",
+            "use nodeSelector or affinity",
+        )
+    for container in [*spec["containers"], *spec.get("initContainers", [])]:
+        if container["name"] == Container.NODE:
+            refuse_open_cli(container)
+        names = {each["name"] for each in container.get("env") or []}
+        if container["name"] == Container.EGRESS and "EGRESS_CONFIG_BODY" in names:
+            raise InvalidTemplateError(
+                "spec.template.spec.containers[egress].env EGRESS_CONFIG_BODY",
+                "would win over the config that mediafleet merges",
+                "put your config in a Secret and name it in spec.egressConfig",
+            )

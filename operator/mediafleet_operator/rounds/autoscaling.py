@@ -1,0 +1,251 @@
+"""What autoscaling has to say of a fleet in one round, and the one write it may ask for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mediafleet_common.api.autoscaling import Autoscaling, Engine
+from mediafleet_common.api.names import KIND_LABELS, Kind, Port, Reason
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.kube.errors import KubeError
+from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_operator.core.autoscaling import history, pace, pool_demand
+from mediafleet_operator.core.autoscaling.decision import decide
+from mediafleet_operator.core.autoscaling.model import Past, Scaling, Situation, Verdict, policy
+from mediafleet_operator.core.fleet.actions import Action, Rescale
+from mediafleet_operator.core.fleet.model import FleetKey, Observation
+from mediafleet_operator.core.fleet.roster import sort
+from mediafleet_operator.kube.apply import Applier
+from mediafleet_operator.kube.scalers import Found, Scalers
+from mediafleet_operator.manifests.children.scaling import KINDS
+from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.rounds import metrics
+from mediafleet_operator.rounds.demand import DemandPoller, Silence
+from mediafleet_operator.rounds.queue import KeyedQueue
+from mediafleet_operator.rounds.scale_counters import ScaleCounts
+
+_log: Final = logging.getLogger(__name__)
+OFTEN_SECONDS: Final = 1.0
+"""While something scales, or sleeps."""
+RARELY_SECONDS: Final = 5.0
+"""Time alone changes what is wanted: stabilisation, cool-down, the schedule."""
+SHARED_SECONDS: Final = 2.0
+"""One question to the egress desk is for all fleets."""
+OWN_SECONDS: Final = 3.0
+"""Each pool has an advertiser of its own to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one look came to."""
+
+    scaling: Scaling
+    rescale: Rescale | None
+    look_again_seconds: float
+
+
+@dataclass(slots=True)
+class Autoscaler:
+    """Looks at fleets; what it remembers of them beyond their status is lost without harm."""
+
+    queue: KeyedQueue[FleetKey]
+    applier: Applier
+    poller: DemandPoller
+    scalers: Scalers
+    counts: ScaleCounts
+    egress_desk: str | None = None
+    """URL of the egress desk's HTTP port; `None`: nobody knows of egress demand."""
+    scalings: dict[FleetKey, Scaling] = field(default_factory=dict)
+    """What is to be said of the fleets that are scaled."""
+    _pasts: dict[FleetKey, tuple[str, Past]] = field(default_factory=dict)
+    """By fleet, with the uid of the resource that it is the past of."""
+
+    async def round(
+        self, resource: Resource, observe: Callable[[Resource], Observation]
+    ) -> tuple[Resource, list[Action]]:
+        """Have our say before the plan, so that it is made for the count that demand wants.
+
+        Returns the resource as it then is, and what was done.
+        """
+        key = resource.key
+        if not self._concerns(resource):
+            self.forget(key)
+            return resource, []
+        step = await self.look(resource, observe(resource))
+        if step is None:
+            return resource, []
+        self.scalings[key] = step.scaling
+        self.queue.add_after(key, step.look_again_seconds)
+        if step.rescale is None:
+            return resource, []
+        (outcome,) = await self.applier.apply(resource, [step.rescale])
+        done: list[Action] = []
+        if outcome.error is None:
+            self.counts.changed(key, step.rescale)
+            done.append(step.rescale)
+        else:
+            _log.info("%s: spec.replicas is not written: %s", key, outcome.error)
+            metrics.reconcile_errors.labels(KIND_LABELS[key.kind], outcome.error.word).inc()
+        return self.applier.snapshots.fleets.get(key, resource), done
+
+    async def look(self, resource: Resource, observation: Observation) -> Step | None:
+        """What is wanted of a fleet now; `None`: nobody scales it.
+
+        What KEDA or an HPA cannot be given is said in the condition; the pods go on.
+        """
+        asked = resource.spec.autoscaling
+        replicas = resource.spec.replicas
+        if resource.deleting or replicas is None:
+            return None
+        engine = Engine.NONE if asked is None else asked.engine
+        for was in self._before(resource, engine):
+            # Before anybody else writes replicas, the one who did has to be gone.
+            try:
+                await self.scalers.remove(resource, was)
+            except KubeError as error:
+                return self._stuck(resource, was, replicas, observation.now, error)
+        if asked is None or engine is Engine.NONE:
+            self.forget(resource.key)
+            return None
+        others = engine is Engine.KEDA or (engine is Engine.HPA and not asked.hpa.ours)
+        if others:
+            self.poller.forget(resource.key)
+            step = await self._left_to_others(resource, asked, replicas, observation.now)
+        else:
+            verdict = self._decide(resource, asked, replicas, observation)
+            step = (
+                self._own(replicas, verdict)
+                if engine is Engine.BUILTIN
+                else await self._left_to_others(resource, asked, replicas, observation.now, verdict)
+            )
+        self._pasts[resource.key] = (resource.uid, step.scaling.past)
+        ready = sum(pod.serving for pod in sort(observation).counted)
+        target = None if others else asked.target or 1.0
+        self.counts.count(resource.key, step.scaling, target, ready)
+        return step
+
+    def forget(self, key: FleetKey) -> None:
+        """Nobody scales the fleet any more, or it is gone."""
+        if self._pasts.pop(key, None) is not None:
+            self.counts.forget(key)
+        self.scalings.pop(key, None)
+        self.poller.forget(key)
+        self.scalers.forget(key)
+
+    @staticmethod
+    def _concerns(resource: Resource) -> bool:
+        """Whether a fleet is scaled, or was and what did so may still be there."""
+        said = resource.status.autoscaling if resource.status else None
+        return resource.spec.autoscaling is not None or said is not None
+
+    def _before(self, resource: Resource, engine: Engine) -> list[Engine]:
+        """Engines that may have worked before this one, by the status. A process that was killed
+        may have made something and not said so: each one looks once for itself."""
+        said = resource.status.autoscaling if resource.status else None
+        was = {history.engine_of(said)}
+        if engine is Engine.BUILTIN and resource.key not in self._pasts:
+            was |= KINDS.keys()
+        return sorted(was - {engine})
+
+    def _own(self, replicas: int, verdict: Verdict) -> Step:
+        scaling = Scaling(
+            Engine.BUILTIN,
+            verdict.active,
+            verdict.reason,
+            verdict.why,
+            verdict.past,
+            verdict.wanted,
+        )
+        rescale = None
+        if verdict.replicas != replicas:
+            rescale = Rescale(replicas, verdict.replicas, verdict.why)
+        return Step(scaling, rescale, OFTEN_SECONDS if verdict.busy else RARELY_SECONDS)
+
+    async def _left_to_others(
+        self,
+        resource: Resource,
+        asked: Autoscaling,
+        replicas: int,
+        now: float,
+        verdict: Verdict | None = None,
+    ) -> Step:
+        """KEDA or an HPA writes the number; `verdict` is what our metric tells an HPA."""
+        try:
+            found = await self.scalers.keep(resource, asked, now)
+        except KubeError as error:
+            found = Found(False, Reason.SCALER_NOT_READY, f"It could not be applied: {error}")
+        past = pace.looked(verdict.past if verdict else self._past(resource), replicas, now)
+        active, reason, why = found.active, found.reason, found.why
+        if verdict is not None and not verdict.active:
+            reason = verdict.reason if active else reason
+            active, why = False, f"{verdict.why} {'' if active else why}".strip()
+        # Of what goes by other numbers than ours the count that it wrote is all that is known.
+        wanted = verdict.wanted if verdict else replicas if found.active else None
+        scaling = Scaling(asked.engine, active, reason, why, past, wanted)
+        return Step(scaling, None, OFTEN_SECONDS if verdict and verdict.busy else RARELY_SECONDS)
+
+    def _stuck(
+        self, resource: Resource, engine: Engine, replicas: int, now: float, error: KubeError
+    ) -> Step:
+        """The engine before cannot be taken away yet: two must not write the same number."""
+        past = pace.looked(self._past(resource), replicas, now)
+        why = f"What engine {engine.value} worked by is not gone yet: {error}"
+        scaling = Scaling(engine, False, Reason.SCALER_NOT_READY, why, past)
+        return Step(scaling, None, OFTEN_SECONDS)
+
+    def _decide(
+        self, resource: Resource, asked: Autoscaling, replicas: int, observation: Observation
+    ) -> Verdict:
+        said = self._demand(resource, observation)
+        situation = Situation(
+            policy=policy(asked),
+            replicas=replicas,
+            demand=None if isinstance(said, Silence) else said,
+            past=self._past(resource),
+            now=observation.now,
+            paused=resource.spec.paused,
+            silence=said.why if isinstance(said, Silence) else "",
+            silence_reason=said.reason if isinstance(said, Silence) else Reason.DEMAND_UNKNOWN,
+        )
+        verdict = decide(situation)
+        url = self._url(resource)
+        if url is not None:
+            self.poller.follow(resource.key, url, _every_seconds(resource, busy=verdict.busy))
+        return verdict
+
+    def _demand(self, resource: Resource, observation: Observation) -> FleetDemand | Silence:
+        url = self._url(resource)
+        spec = resource.spec
+        if url is not None:
+            return self.poller.heard(resource.key)
+        if isinstance(spec, OrchestratorPoolSpec):
+            return pool_demand.of_pool(observation, spec.sessions.max)
+        return Silence(
+            Reason.DESK_UNREACHABLE,
+            "the operator has not been told where the egress desk is: option --egress-desk",
+        )
+
+    def _url(self, resource: Resource) -> str | None:
+        """Where the demand of a fleet is asked for."""
+        spec, key = resource.spec, resource.key
+        if not isinstance(spec, OrchestratorPoolSpec):
+            return f"{self.egress_desk.rstrip('/')}/demand" if self.egress_desk else None
+        if spec.advertise.replicas == 0:
+            return None
+        return f"http://{key.name}.{key.namespace}.svc:{Port.DESK_HTTP}/demand"
+
+    def _past(self, resource: Resource) -> Past:
+        known = self._pasts.get(resource.key)
+        if known is not None and known[0] == resource.uid:
+            return known[1]
+        return history.past_of(resource.status.autoscaling if resource.status else None)
+
+
+def _every_seconds(resource: Resource, *, busy: bool) -> float:
+    """How often a fleet's desk is asked."""
+    if busy:
+        return OFTEN_SECONDS
+    return SHARED_SECONDS if resource.key.kind is Kind.EGRESS_FLEET else OWN_SECONDS

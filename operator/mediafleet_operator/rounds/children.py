@@ -1,0 +1,62 @@
+"""Keeps what a fleet has beside its pods, and says why something of it could not be made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from mediafleet_common.api.names import KIND_LABELS
+from mediafleet_common.kube.errors import RefusedError
+from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.plan import Plan
+from mediafleet_operator.core.status.status import listed
+from mediafleet_operator.kube.children import Children
+from mediafleet_operator.kube.digest import SlotService
+from mediafleet_operator.kube.flag_head import Heads
+from mediafleet_operator.manifests.overlay import InvalidTemplateError
+from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.rounds import metrics
+
+REFUSED_SECONDS: Final = 10.0
+"""After a Service, a claim or the like was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What came of it."""
+
+    refused: str | None = None
+    """Why something could not be made."""
+    look_again_seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Keeper:
+    """What fleets have beside their pods."""
+
+    children: Children
+    heads: Heads
+
+    async def keep(
+        self, resource: Resource, planned: Plan, services: Iterable[SlotService]
+    ) -> Kept:
+        """Bring it all to what it ought to be, as far as the API server lets us.
+
+        Raises:
+            KubeError: something could not be read or written, for no fault of the resource's.
+        """
+        try:
+            wish = await self.heads.wish(resource, listed(planned))
+            head = wish.manifests if wish else None
+            await self.children.keep(resource, planned.slots_in_use, services, head)
+        except (RefusedError, InvalidTemplateError) as error:
+            word = error.word if isinstance(error, RefusedError) else "invalid"
+            metrics.reconcile_errors.labels(KIND_LABELS[resource.key.kind], word).inc()
+            return Kept(str(error), REFUSED_SECONDS)
+        return Kept(look_again_seconds=wish.look_again_seconds if wish else None)
+
+    def forget(self, key: FleetKey) -> None:
+        """The fleet is gone."""
+        self.children.forget(key)
+        self.heads.forget(key)

@@ -1,0 +1,197 @@
+"""Asks desks what the demand is: `GET /demand`, one task for each desk.
+
+All replicas of a desk answer the same, so whichever its Service leads to will do. A desk that does
+not answer is asked again after growing pauses, and what it said before soon counts no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+from pydantic import ValidationError
+
+from mediafleet_common.api.names import Reason
+from mediafleet_common.probes.polling import Failure, FetchError, fetch
+from mediafleet_common.reports.demand import Demand, FleetDemand
+from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.rounds import scale_metrics as metrics
+
+FIRST_PAUSE_SECONDS: Final = 1.0
+MAX_PAUSE_SECONDS: Final = 5.0
+"""Between two questions to a desk that does not answer."""
+VALID_SECONDS: Final = 8.0
+"""For so long a word counts: at the slowest pace one question may go unanswered."""
+MAX_BYTES: Final = 8 * 1024 * 1024
+
+Ask = Callable[[str], Awaitable[Demand]]
+"""Asks one desk.
+
+Raises:
+    FetchError: it does not answer, or not in words that we know.
+"""
+
+
+async def ask(session: aiohttp.ClientSession, url: str) -> Demand:
+    """What a desk says; raises FetchError."""
+    headers = {"Accept": "application/json"}
+    body = await fetch(session, url, max_bytes=MAX_BYTES, headers=headers)
+    try:
+        # A newer desk may say more than we know of.
+        return Demand.model_validate_json(body, extra="ignore")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise FetchError(Failure.UNREADABLE, f"{where}: {first['msg']}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Why there is no demand that counts now."""
+
+    reason: Reason
+    why: str
+
+
+@dataclass(slots=True)
+class _Desk:
+    """What is known of one desk."""
+
+    followed: dict[FleetKey, float] = field(default_factory=dict)
+    """The fleets that are asked after, and how often: seconds between two questions."""
+    said: dict[FleetKey, FleetDemand] = field(default_factory=dict)
+    fresh: dict[FleetKey, float] = field(default_factory=dict)
+    """When a word on each fleet came that was newer than the one before."""
+    heard_at: float | None = None
+    trouble: str | None = None
+    """Why it did not answer last."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class DemandPoller:
+    """What the desks last said; `on_news` is told of each fleet of which there is something new."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        on_news: Callable[[FleetKey], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ask = ask
+        self._on_news = on_news
+        self._clock = clock
+        self._desks: dict[str, _Desk] = {}
+        self._urls: dict[FleetKey, str] = {}
+
+    def follow(self, key: FleetKey, url: str, every_seconds: float) -> None:
+        """From now on ask this desk for the demand of a fleet, no more rarely than that."""
+        if self._urls.get(key) != url:
+            self.forget(key)
+            self._urls[key] = url
+        desk = self._desks.setdefault(url, _Desk())
+        if every_seconds < min(desk.followed.values(), default=every_seconds):
+            desk.wake.set()
+        desk.followed[key] = every_seconds
+        if desk.task is None:
+            desk.task = asyncio.create_task(self._run(url, desk), name=f"demand {url}")
+
+    def forget(self, key: FleetKey) -> None:
+        """Ask nobody for this fleet any more."""
+        url = self._urls.pop(key, None)
+        desk = self._desks.get(url) if url else None
+        if url is None or desk is None:
+            return
+        for each in (desk.followed, desk.said, desk.fresh):
+            each.pop(key, None)
+        if not desk.followed:
+            del self._desks[url]
+            if desk.task is not None:
+                desk.task.cancel()
+
+    def heard(self, key: FleetKey) -> FleetDemand | Silence:
+        """What counts of a fleet now."""
+        url = self._urls.get(key, "")
+        desk = self._desks.get(url)
+        if desk is None or (desk.heard_at is None and desk.trouble is None):
+            return Silence(Reason.DEMAND_UNKNOWN, "the desk has not been asked yet")
+        now = self._clock()
+        if desk.heard_at is None or now - desk.heard_at > VALID_SECONDS:
+            why = f"{url} does not answer: {desk.trouble or 'no answer yet'}"
+            return Silence(Reason.DESK_UNREACHABLE, why)
+        said = desk.said.get(key)
+        if said is None:
+            return Silence(Reason.DEMAND_UNKNOWN, f"the desk at {url} does not know the fleet")
+        if now - desk.fresh[key] > VALID_SECONDS:
+            return Silence(Reason.DEMAND_UNKNOWN, f"{url} repeats an old answer")
+        return said
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        tasks = [desk.task for desk in self._desks.values() if desk.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, url: str, desk: _Desk) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                demand = await self._ask(url)
+            except FetchError as error:
+                metrics.demand_polls.labels(error.no_load.why.value).inc()
+                news = desk.trouble is None
+                desk.trouble = error.no_load.detail or error.no_load.why.value
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                if news:
+                    self._tell(desk)
+                await asyncio.sleep(pause)
+            else:
+                metrics.demand_polls.labels("ok").inc()
+                self._note(desk, demand)
+                pause = FIRST_PAUSE_SECONDS
+                await _rest(desk)
+
+    def _note(self, desk: _Desk, demand: Demand) -> None:
+        now = self._clock()
+        again = desk.trouble is not None
+        desk.heard_at, desk.trouble = now, None
+        told = {FleetKey(each.kind, each.namespace, each.name): each for each in demand.fleets}
+        for key in desk.followed:
+            before, said = desk.said.get(key), told.get(key)
+            if said is None:
+                desk.said.pop(key, None)
+            else:
+                desk.said[key] = said
+                if before is None or said.at > before.at:
+                    desk.fresh[key] = now
+            if again or _differ(before, said):
+                self._on_news(key)
+
+    def _tell(self, desk: _Desk) -> None:
+        for key in desk.followed:
+            self._on_news(key)
+
+
+async def _rest(desk: _Desk) -> None:
+    """Until the next question is due, or somebody wants to know sooner than that."""
+    asked_at = asyncio.get_running_loop().time()
+    while True:
+        desk.wake.clear()
+        due = asked_at + min(desk.followed.values(), default=MAX_PAUSE_SECONDS)
+        try:
+            async with asyncio.timeout_at(due):
+                await desk.wake.wait()
+        except TimeoutError:
+            return
+
+
+def _differ(before: FleetDemand | None, after: FleetDemand | None) -> bool:
+    """Whether there is news, the time of it apart."""
+    if before is None or after is None:
+        return before is not after
+    return before.model_copy(update={"at": after.at}) != after

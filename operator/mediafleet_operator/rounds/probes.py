@@ -1,0 +1,116 @@
+"""Asks pods for their load: those whose load decides something every second, the others rarely."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.names import KIND_LABELS, Port
+from mediafleet_common.probes.load import Load, Source
+from mediafleet_common.probes.polling import NoLoad
+from mediafleet_operator.core.fleet.model import FleetKey, History, PodView, Reading
+from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.rounds import metrics
+
+OFTEN_SECONDS: Final = 1.0
+RARELY_SECONDS: Final = 15.0
+KEPT_READINGS: Final = 2
+
+
+class Ask(Protocol):
+    """Asks one URL for a load; never raises."""
+
+    async def __call__(self, url: str, source: Source) -> Load | NoLoad:
+        """The load, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A pod to ask."""
+
+    key: FleetKey
+    url: str
+    source: Source
+    often: bool
+
+
+class Prober:
+    """One task for each pod; `histories` is what they have learnt."""
+
+    def __init__(self, ask: Ask, on_news: Callable[[FleetKey], None]) -> None:
+        self.histories: dict[str, History] = {}
+        self._ask = ask
+        self._on_news = on_news
+        self._subjects: dict[str, Subject] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wake: dict[str, asyncio.Event] = {}
+
+    def follow(self, key: FleetKey, subjects: dict[str, Subject]) -> None:
+        """From now on ask these pods of a fleet, by uid, and no others of it."""
+        gone = [
+            uid for uid, each in self._subjects.items() if each.key == key and uid not in subjects
+        ]
+        for uid in gone:
+            del self._subjects[uid]
+            self._tasks.pop(uid).cancel()
+            self._wake.pop(uid)
+            self.histories.pop(uid, None)
+        for uid, subject in subjects.items():
+            known = self._subjects.get(uid)
+            self._subjects[uid] = subject
+            if known is None:
+                self._wake[uid] = asyncio.Event()
+                self._tasks[uid] = asyncio.create_task(self._follow(uid), name=f"probe {uid}")
+            elif subject.often and not known.often:
+                self._wake[uid].set()
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, uid: str) -> None:
+        while True:
+            subject = self._subjects[uid]
+            began = time.time()
+            answer = await self._ask(subject.url, subject.source)
+            load = answer if isinstance(answer, Load) else Load()
+            jobs = load.jobs
+            result = answer.why.value if isinstance(answer, NoLoad) else "ok"
+            if isinstance(answer, Load) and jobs is None:
+                result = "absent"
+            metrics.probes.labels(KIND_LABELS[subject.key.kind], result).inc()
+            before = self.histories.get(uid, ())
+            reading = Reading(began, jobs, load.capacity, load.cli_exposed)
+            self.histories[uid] = (*before, reading)[-KEPT_READINGS:]
+            news = not before or replace(before[-1], began_at=began) != reading
+            if news or self._subjects[uid].often:
+                self._on_news(subject.key)
+            await self._pause(uid)
+
+    async def _pause(self, uid: str) -> None:
+        wake = self._wake[uid]
+        often = self._subjects[uid].often
+        try:
+            async with asyncio.timeout(OFTEN_SECONDS if often else RARELY_SECONDS):
+                await wake.wait()
+        except TimeoutError:
+            return
+        wake.clear()
+
+
+def subject(resource: Resource, pod: PodView, *, often: bool) -> Subject:
+    """Where to ask a pod of a fleet."""
+    spec = resource.spec
+    host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
+    if isinstance(spec, EgressFleetSpec):
+        url = f"http://{host}:{Port.EGRESS_METRICS}/metrics"
+        return Subject(resource.key, url, Source.EGRESS, often)
+    url = f"http://{host}:{Port.AGENT}/metrics"
+    return Subject(resource.key, url, Source(spec.load.value), often)

@@ -1,0 +1,245 @@
+"""The operator's process: wait for the Lease, then watch and work until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from typing import Final
+
+from kubernetes.aio.client import Configuration
+
+from mediafleet_common.api.names import Kind
+from mediafleet_common.kube.client import Api, configure
+from mediafleet_common.kube.errors import KubeError
+from mediafleet_common.probes.polling import client, poll
+from mediafleet_common.serving.http import HttpServer
+from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.kube.apply import Applier
+from mediafleet_operator.kube.children import Children
+from mediafleet_operator.kube.flag_head import Heads
+from mediafleet_operator.kube.lease import Lease, LostLeaseError
+from mediafleet_operator.kube.report import EventWriter, StatusWriter
+from mediafleet_operator.kube.scalers import Scalers
+from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.manifests.children.scaling import Keda
+from mediafleet_operator.manifests.pods.pod import Product
+from mediafleet_operator.rounds import metrics
+from mediafleet_operator.rounds.autoscaling import Autoscaler
+from mediafleet_operator.rounds.children import Keeper
+from mediafleet_operator.rounds.demand import DemandPoller, ask
+from mediafleet_operator.rounds.handlers import follow
+from mediafleet_operator.rounds.probes import Prober
+from mediafleet_operator.rounds.queue import KeyedQueue
+from mediafleet_operator.rounds.round import Worker
+from mediafleet_operator.rounds.scale_counters import ScaleCounts
+from mediafleet_operator.rounds.watch import Listener
+
+_log: Final = logging.getLogger(__name__)
+WORKERS: Final = 8
+"""Fleets worked on at a time; the calls of all of them share one bound."""
+LEASE_NAME: Final = "mediafleet-operator"
+FIRST_LIST_RETRY_SECONDS: Final = 2.0
+LAST_ROUND_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says."""
+
+    product: Product
+    http: str
+    namespaces: Sequence[str] = ()
+    """Empty: all."""
+    lease_namespace: str | None = None
+    """Where the Lease lies; `None`: no election, this is the only operator."""
+    kubeconfig: str | None = None
+    context: str | None = None
+    egress_desk: str | None = None
+    """URL of the egress desk's HTTP port."""
+    keda: Keda = field(default_factory=Keda)
+
+
+class Health:
+    """What `/readyz` says."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = "starting"
+
+    def why(self) -> str | None:
+        """`None` when all is well."""
+        return self.reason
+
+
+async def serve(
+    settings: Settings, stop: asyncio.Event, on_ready: Callable[[Snapshots, int], None]
+) -> None:
+    """Run until `stop`; `on_ready` is called once, when the first lists are in.
+
+    Raises:
+        CannotStartError: no cluster is configured, or the port is taken.
+    """
+    configuration = await configure(settings.kubeconfig, settings.context)
+    metrics.build_info.labels(version("mediafleet"), "operator").set(1)
+    metrics.leader.set(0)
+    health = Health()
+    async with (
+        HttpServer(settings.http, health.why) as http,
+        Api(configuration) as lease_api,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        lease = None
+        if settings.lease_namespace is not None:
+            lease = Lease(lease_api, settings.lease_namespace, LEASE_NAME, identity())
+            # One that waits is as ready as it can be: it must not hold up a rollout of ours.
+            health.reason = None
+            _log.info("waiting for Lease %s/%s", settings.lease_namespace, LEASE_NAME)
+            if not await _unless(stop, lease.acquire()):
+                return
+            stack.push_async_callback(lease.release)
+        metrics.leader.set(1)
+        health.reason = "listing what is in the cluster"
+        held = lease.held if lease else lambda: True
+        api = await stack.enter_async_context(
+            Api(configuration, may_write=held, on_write=_count_write)
+        )
+        keep = [lease.keep()] if lease else []
+        tasks = [asyncio.create_task(each, name="lease") for each in keep]
+
+        def ready(snapshots: Snapshots) -> None:
+            on_ready(snapshots, http.port)
+
+        tasks.append(asyncio.create_task(_lead(api, configuration, settings, health, stop, ready)))
+        stopping = asyncio.create_task(_wait(stop))
+        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        if stopping not in done:
+            _end_if_lost(done)
+        await _cancel([stopping, *tasks])
+        for task in done:
+            task.result()
+
+
+def identity() -> str:
+    """Who we are in the Lease: new with each process, since an earlier one may still run."""
+    return f"{os.environ.get('POD_NAME') or os.uname().nodename}_{os.urandom(4).hex()}"
+
+
+async def _lead(
+    api: Api,
+    configuration: Configuration,
+    settings: Settings,
+    health: Health,
+    stop: asyncio.Event,
+    on_ready: Callable[[Snapshots], None],
+) -> None:
+    """Watch and work until cancelled."""
+    snapshots = Snapshots()
+    queue: KeyedQueue[FleetKey] = KeyedQueue()
+    listener = Listener(api, snapshots, queue, settings.namespaces)
+    async with client() as session:
+        prober = Prober(partial(poll, session), queue.add)
+        poller = DemandPoller(partial(ask, session), queue.add)
+        applier = Applier(api, snapshots, settings.product, time.time)
+        worker = Worker(
+            snapshots,
+            queue,
+            applier,
+            Keeper(
+                Children(api, settings.product),
+                Heads(api, settings.product, partial(poll, session), time.time),
+            ),
+            StatusWriter(api),
+            EventWriter(api, identity()),
+            prober,
+            Autoscaler(
+                queue,
+                applier,
+                poller,
+                Scalers(api, settings.keda),
+                ScaleCounts(time.monotonic),
+                settings.egress_desk,
+            ),
+        )
+        try:
+            await _first_list(listener, health)
+            health.reason = None
+            on_ready(snapshots)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(follow(listener, configuration, stop))
+                group.create_task(listener.keep_listing())
+                group.create_task(_watch_age(listener))
+                for _ in range(WORKERS):
+                    group.create_task(worker.run())
+        finally:
+            queue.close()
+            await prober.close()
+            await poller.close()
+
+
+async def _first_list(listener: Listener, health: Health) -> None:
+    while True:
+        try:
+            await listener.list_all()
+        except KubeError as error:
+            fix = "; are the CRDs installed?" if error.word == "gone" else ""
+            health.reason = f"cannot list what is in the cluster: {error}{fix}"
+            _log.warning("%s", health.reason)
+            metrics.reconcile_errors.labels("all", error.word).inc()
+            await asyncio.sleep(FIRST_LIST_RETRY_SECONDS)
+        else:
+            return
+
+
+async def _watch_age(listener: Listener) -> None:
+    while True:
+        metrics.watch_age.set(time.monotonic() - listener.last_event_at)
+        await asyncio.sleep(1)
+
+
+async def _unless(stop: asyncio.Event, wanted: Coroutine[None, None, None]) -> bool:
+    """Wait for `wanted`, or until `stop`; whether it came about."""
+    task, stopping = asyncio.create_task(wanted), asyncio.create_task(_wait(stop))
+    await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    came = task.done()
+    await _cancel([task, stopping])
+    if came:
+        task.result()
+    return came
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=LAST_ROUND_SECONDS)
+
+
+def _end_if_lost(done: set[asyncio.Task[None]]) -> None:
+    for task in done:
+        if isinstance(task.exception(), LostLeaseError):
+            # Another one may work by now: nothing of ours may go on, not even a clean-up.
+            _log.critical("the Lease is lost: %s", task.exception())
+            logging.shutdown()
+            os._exit(1)
+
+
+def _count_write(verb: str, resource: str, result: str) -> None:
+    metrics.api_writes.labels(verb, resource, result).inc()
+
+
+def summary(snapshots: Snapshots) -> str:
+    """What there is, for the line that says that we are ready."""
+    counts = {kind: sum(key.kind is kind for key in snapshots.fleets) for kind in Kind}
+    return (
+        f"{counts[Kind.EGRESS_FLEET]} egress fleets, "
+        f"{counts[Kind.ORCHESTRATOR_POOL]} orchestrator pools"
+    )

@@ -1,0 +1,1 @@
+"""An orchestrator that gateways talk to, whose answers carry our list."""

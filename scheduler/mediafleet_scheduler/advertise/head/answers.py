@@ -1,0 +1,116 @@
+"""What callers get through a head, and what they get while it is away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+import grpc
+import grpc.aio
+
+from mediafleet_common.api.advertise import HeadFallback
+from mediafleet_common.probes.ping import ADVERTISER, END_TRANSCODING_SESSION, PING
+from mediafleet_scheduler.advertise.head.head import Head, HeadIsUsError
+from mediafleet_scheduler.advertise.head.link import HeadAwayError, Metadata, Reply
+from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.advertise.served_list import Notice
+from mediafleet_scheduler.core.advertise import head as core
+
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+_NO_LIMIT_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who is told a list."""
+
+    gateway: bytes
+    """ETH address."""
+    region: str | None
+
+
+class HeadAnswers:
+    """The methods of net.Orchestrator where the pool has a head."""
+
+    def __init__(self, head: Head, metrics: AdvertiseMetrics) -> None:
+        self._head = head
+        self._count = metrics.get_orchestrator.labels
+
+    async def get_orchestrator(
+        self, request: bytes, context: Context, notice: Notice, asker: Asker
+    ) -> bytes:
+        """The head's answer with our nodes; its refusal; or what `headFallback` says."""
+        try:
+            reply = await self._head.orchestrator_info(request, *_terms(context))
+        except HeadAwayError as error:
+            return self._without(context, notice, asker, f"the head cannot be asked: {error}")
+        except HeadIsUsError as error:
+            self._count("head_is_us").inc()
+            if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
+                return notice.lineup.orchestrator_info(asker.gateway, asker.region)
+            return refuse(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        if reply.code is not grpc.StatusCode.OK:
+            self._count("head_refused").inc()
+            return await _pass_on(reply, context)
+        try:
+            answer = core.read(reply.message)
+        except core.NotAnInfoError as error:
+            self._count("head_unreadable").inc()
+            why = f"the head answered something that is no OrchestratorInfo: {error}"
+            return refuse(context, grpc.StatusCode.INTERNAL, why)
+        self._count("ok").inc()
+        await _pass_on(reply, context)
+        return answer.with_nodes(notice.lineup.nodes(asker.gateway, asker.region))
+
+    async def ping(self, request: bytes, context: Context, notice: Notice) -> bytes:
+        """The head's signature over the value."""
+        try:
+            reply = await self._head.call(PING, request, *_terms(context))
+        except HeadAwayError as error:
+            if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
+                context.set_trailing_metadata((ADVERTISER,))
+                return request
+            return refuse(
+                context, grpc.StatusCode.UNAVAILABLE, f"the head cannot be asked: {error}"
+            )
+        return await _pass_on(replace(reply, trailing=(*reply.trailing, ADVERTISER)), context)
+
+    async def end_transcoding_session(self, request: bytes, context: Context) -> bytes:
+        """The session is the head's, if anybody's."""
+        try:
+            reply = await self._head.call(END_TRANSCODING_SESSION, request, *_terms(context))
+        except HeadAwayError as error:
+            return refuse(
+                context, grpc.StatusCode.UNAVAILABLE, f"the head cannot be asked: {error}"
+            )
+        return await _pass_on(reply, context)
+
+    def _without(self, context: Context, notice: Notice, asker: Asker, why: str) -> bytes:
+        if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
+            self._count("head_fallback").inc()
+            return notice.lineup.orchestrator_info(asker.gateway, asker.region)
+        self._count("head_away").inc()
+        return refuse(context, grpc.StatusCode.UNAVAILABLE, why)
+
+
+def refuse(context: Context, code: grpc.StatusCode, why: str) -> bytes:
+    """Answer with an error of our own."""
+    context.set_code(code)
+    context.set_details(why)
+    return b""
+
+
+def _terms(context: Context) -> tuple[Metadata, float]:
+    """What the caller sent beside the message, and how many seconds it waits."""
+    seconds = context.time_remaining()
+    metadata: Metadata = tuple(context.invocation_metadata() or ())
+    return metadata, _NO_LIMIT_SECONDS if seconds is None else seconds
+
+
+async def _pass_on(reply: Reply, context: Context) -> bytes:
+    if reply.initial:
+        await context.send_initial_metadata(reply.initial)
+    context.set_code(reply.code)
+    context.set_details(reply.details)
+    context.set_trailing_metadata(reply.trailing)
+    return reply.message

@@ -1,0 +1,1 @@
+"""Rules of the advertiser: who is listed, in which order. Pure."""

@@ -1,0 +1,137 @@
+"""Nodes in other places: how what sources tell is merged with a pool's own nodes.
+
+Our own nodes are known at first hand, so that a source never brings back one that drains here. What
+a source told is not told on to other advertisers (`Node.source`), so that there are no loops and
+nobody's list goes further than one step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mediafleet_common.api import advertise
+from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.node_url import is_local, node_url, unreachable
+from mediafleet_scheduler.core.advertise.views import Node, PoolView, Source
+
+MAX_NODES: Final = 1000
+"""Of one source; what it tells beyond is not taken."""
+
+
+def source(
+    entry: advertise.Source, token_file: str | None = None, ca_file: str | None = None
+) -> Source:
+    """A source as desks know it."""
+    return Source(
+        name=entry.name,
+        urls=tuple(entry.urls),
+        list_url=entry.list_url,
+        weight=entry.weight,
+        stale_after_seconds=seconds(entry.stale_after),
+        token_file=token_file,
+        ca_file=ca_file,
+        region=entry.region,
+    )
+
+
+class NotAListError(ValueError):
+    """A source's answer is no JSON list; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a source told when it last could be read."""
+
+    urls: tuple[str, ...]
+    at: float = field(compare=False)
+    """Seconds on the caller's clock."""
+    etag: str | None = field(default=None, compare=False)
+    """What tells this list from others, in its teller's words."""
+
+
+def addresses(body: bytes, *, near: bool = False) -> tuple[tuple[str, ...], int]:
+    """The addresses of `[{"address": "https://…", "score": 1}]`, and how many entries were dropped.
+
+    Dropped are those without an address, and those that nobody could mean for gateways elsewhere:
+    link-local, multicast, unspecified, and this machine itself unless the list is from here, too
+    (`near`). So a list made elsewhere never has us dial what stands beside us.
+
+    Raises:
+        NotAListError: it is something else.
+    """
+    try:
+        entries = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise NotAListError(f"not JSON: {error}") from error
+    if not isinstance(entries, list):
+        raise NotAListError("JSON, but not a list")
+    found = [each.get("address") if isinstance(each, dict) else None for each in entries]
+    urls = tuple(each for each in found if isinstance(each, str) and each and _meant(each, near))
+    return urls, len(entries) - len(urls)
+
+
+def _meant(url: str, near: bool) -> bool:
+    parsed = node_url(url)
+    # One that does not parse is left out later, with the reason that any node has.
+    return (
+        parsed is None
+        or unreachable(parsed, allow_private=True) is None
+        or (near and is_local(parsed))
+    )
+
+
+def current(source: Source, told: Told | None, now: float) -> tuple[str, ...]:
+    """What a source stands for now: its fixed URLs, and its list while that is not too old."""
+    if told is None or is_stale(source, told, now):
+        return source.urls
+    return (*source.urls, *told.urls)
+
+
+def is_stale(source: Source, told: Told, now: float) -> bool:
+    """Whether a list is too old to count."""
+    return now - told.at > source.stale_after_seconds
+
+
+def merged(
+    view: PoolView,
+    told: Mapping[str, tuple[str, ...]],
+    previous: PoolView | None,
+    now: float,
+) -> PoolView:
+    """A pool with the nodes that its sources tell, by name of the source.
+
+    A node that was not there in `previous` is new as of `now` (Unix); `None`: nobody knows since
+    when those are there.
+    """
+    ours = {node_url(node.url) for node in view.nodes} - {None}
+    known = {node.uid: node for node in previous.nodes} if previous else {}
+    since = now if previous is not None else None
+    nodes = list(view.nodes)
+    for source in view.sources:
+        nodes += [
+            _node(source, url, known.get(f"source {source.name} {url}"), since)
+            for url in dict.fromkeys(told.get(source.name, ())[:MAX_NODES])
+            if node_url(url) not in ours
+        ]
+    return replace(view, nodes=tuple(nodes))
+
+
+def _node(source: Source, url: str, known: Node | None, since: float | None) -> Node:
+    if known is not None and (known.weight, known.region) == (source.weight, source.region):
+        # The same object: most of a thousand nodes are, whenever one changes.
+        return known
+    return Node(
+        name=f"{source.name}/{url}",
+        uid=f"source {source.name} {url}",
+        url=url,
+        metrics_url=None,
+        state=PodState.READY,
+        changed_at=since if known is None else known.changed_at,
+        source=source.name,
+        weight=source.weight,
+        region=source.region,
+    )

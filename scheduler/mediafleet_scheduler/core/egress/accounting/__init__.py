@@ -1,0 +1,1 @@
+"""What jobs take of pods, and what is left. Pure."""

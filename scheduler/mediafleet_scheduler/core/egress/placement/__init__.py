@@ -1,0 +1,1 @@
+"""Which pod gets a job, and why. Pure."""

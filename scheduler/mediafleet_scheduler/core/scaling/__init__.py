@@ -1,0 +1,1 @@
+"""How many pods demand asks for, as KEDA is told. Pure."""

@@ -1,0 +1,71 @@
+"""The desk's own settings: times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mediafleet_scheduler.core.egress.accounting.lost_jobs import Patience
+from mediafleet_scheduler.core.egress.quarantine import Rules
+from mediafleet_scheduler.core.egress.queue import KEEP_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Defaults are for production; tests shorten them by name."""
+
+    bid_wait_seconds: float = 0.2
+    """A pod that has not bid within this is passed over."""
+    bid_wait_per_call_seconds: float = 0.01
+    """So much longer for each request that is waiting for a bid: in a burst the pods have work."""
+    patient_bid_wait_seconds: float = 1.0
+    """When no pod bid, the best ones are asked once more with this much patience."""
+    forward_seconds: float = 21.0
+    """A request lives so long from its claim on, for the pod 20 s: it starts the job under this
+    deadline."""
+    least_forward_seconds: float = 1.0
+    """With less of that left, nothing is handed over any more."""
+    grant_margin_seconds: float = 5.0
+    """Clocks and queues may differ by so much: then no grant can be on its way any more."""
+    leave_alone_seconds: float = 2.0
+    """A claim of another try that is younger is left to it."""
+    answer_margin_seconds: float = 0.5
+    """A refusal is sent this long before the client gives up."""
+    answer_within_seconds: float = 9.0
+    """Where requests may wait, each is answered so long after it was sent: some clients give up
+    after 10."""
+    start_allowance_seconds: float = 2.0
+    """What of that is left to the pod that starts the job; no wait is longer."""
+    strangers_seconds: float = 300.0
+    """Egress workers outside of fleets count as there for so long after one took a request."""
+    info_wait_seconds: float = 1.0
+    """How long livekit-server is asked what it knows of a job."""
+    keep_place_seconds: float = KEEP_SECONDS
+    """How long the place of a refused request is kept."""
+    queue_look_seconds: float = 0.1
+    """How often the line is looked at while somebody waits and nothing happens."""
+    shun_seconds: float = 2.0
+    """A pod that did not take a job is asked last for so long."""
+    quarantine: Rules = field(default_factory=Rules)
+    """When a pod that fails gets no jobs, and for how long."""
+    keep_try_seconds: float = 120.0
+    """An answer is remembered for so long, for a client that asks for the same id again."""
+    scrape_every_seconds: float = 5.0
+    scrape_timeout_seconds: float = 2.0
+    scrape_max_back_off_seconds: float = 60.0
+    sync_every_seconds: float = 1.0
+    """How often the ledger in Redis is looked at when nothing happens: what another desk knows of
+    demand is known here by then."""
+    heard_look_seconds: float = 0.1
+    """The ledger is looked at so long after a request was heard that another desk may have taken:
+    what it makes of it counts here too, and is told to KEDA."""
+    stale_seconds: float = 15.0
+    """A ledger that has not been seen for so long says nothing of demand any more."""
+    list_every_seconds: float = 10.0
+    """How often the pods are asked which jobs they run."""
+    list_wait_seconds: float = 1.0
+    patience: Patience = field(default_factory=Patience)
+    """Before a job that no pod lists is given up."""
+    look_at_bids_seconds: float = 60.0
+    """How often the pods of fleets with engine native are asked what they would bid."""
+    close_seconds: float = 5.0
+    """A desk that is stopped gives the starts under way so long; the next desk does the rest."""

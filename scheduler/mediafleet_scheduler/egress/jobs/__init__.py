@@ -1,0 +1,1 @@
+"""The desk and what becomes of a job: start, sweep, lost jobs."""

@@ -1,0 +1,142 @@
+"""Jobs whose pod is gone: counted, told, and where a fleet wants it written to livekit-server.
+
+Every desk finds out by itself; each job is seen to by the one that takes it in Redis. A desk that
+dies over it is followed by another once its hold has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Final
+
+from mediafleet_common.api.events import Telling
+from mediafleet_common.api.names import Reason
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
+from mediafleet_scheduler.core.egress.accounting.lost_jobs import Verdict
+from mediafleet_scheduler.core.egress.views import Fleet
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.ledger.store import Store, StoreError
+from mediafleet_scheduler.egress.ledger.writer import Clerk
+from mediafleet_scheduler.egress.peers.io_info import IoInfo, knows_it_ended
+from mediafleet_scheduler.egress.places.pods import Pods, label
+from mediafleet_scheduler.psrpc.errors import PsrpcError
+
+HOLD_SECONDS: Final = 300
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_MAX_PAUSE_SECONDS: Final = 20.0
+_ATTEMPTS: Final = 12
+"""With the pauses between them well within the hold."""
+_NAMED_IDS: Final = 10
+
+_log: Final = logging.getLogger(__name__)
+
+Tell = Callable[[Fleet, Telling], Awaitable[None]]
+"""Says something about a fleet where people look for it."""
+
+
+async def tell_nobody(fleet: Fleet, telling: Telling) -> None:
+    """There is no Kubernetes."""
+    del fleet, telling
+
+
+class LostJobs:
+    """Sees to jobs that were lost, as an async context manager would: `close` ends what runs."""
+
+    def __init__(
+        self, pods: Pods, store: Store, clerk: Clerk, io: IoInfo, tell: Tell, metrics: EgressMetrics
+    ) -> None:
+        self._pods = pods
+        self._store = store
+        self._clerk = clerk
+        self._io = io
+        self._tell = tell
+        self._metrics = metrics
+        self._under_way: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def see_to(self, jobs: Collection[Job]) -> None:
+        """These were found to be lost, perhaps not for the first time."""
+        by_pod: dict[str, list[Job]] = {}
+        for job in jobs:
+            if job.egress_id not in self._under_way:
+                by_pod.setdefault(job.worker_uid, []).append(job)
+        for group in by_pod.values():
+            self._under_way |= {job.egress_id for job in group}
+            task = asyncio.create_task(self._see_to(group), name=f"lost with {group[0].worker}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def done(self) -> None:
+        """Wait until all is seen to."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """End what is under way; another desk goes on with it."""
+        for task in self._tasks:
+            task.cancel()
+        await self.done()
+
+    async def _see_to(self, jobs: Sequence[Job]) -> None:
+        try:
+            ours = [
+                job for job in jobs if await self._store.take("lost", job.egress_id, HOLD_SECONDS)
+            ]
+            lost = [job for job in ours if not await self._ended(job)]
+            if lost:
+                await self._lost(lost)
+        except StoreError as error:
+            self._metrics.ledger_errors.labels("take").inc()
+            _log.warning("jobs of %s are seen to later: %s", jobs[0].worker, error)
+        finally:
+            self._under_way -= {job.egress_id for job in jobs}
+
+    async def _ended(self, job: Job) -> bool:
+        """Whether only its end was missed: livekit-server knows it."""
+        if not await knows_it_ended(self._io, job.egress_id):
+            return False
+        self._over(job, Verdict.MISSED)
+        return True
+
+    async def _lost(self, jobs: Sequence[Job]) -> None:
+        pod = jobs[0].worker
+        fleet = next((f for f in self._pods.fleets if f.key == jobs[0].fleet), None)
+        name = label(fleet) if fleet else jobs[0].fleet.removeprefix("/")
+        self._metrics.jobs_lost.labels(name).inc(len(jobs))
+        for job in jobs:
+            _log.error("%s is lost with pod %s", job.egress_id, pod)
+        if fleet is not None:
+            await self._tell(fleet, _telling(pod, jobs))
+            if fleet.placement.report_lost:
+                await asyncio.gather(*(self._report(job) for job in jobs))
+        for job in jobs:
+            self._over(job, Verdict.LOST)
+
+    def _over(self, job: Job, how: Verdict) -> None:
+        self._metrics.ends.labels(how).inc()
+        self._clerk.note(self._store.ended(job.egress_id))
+
+    async def _report(self, job: Job) -> None:
+        """Tell livekit-server, which may be away for a while."""
+        error, at_ns, pause = f"its pod {job.worker} is gone", time.time_ns(), _FIRST_PAUSE_SECONDS
+        for _ in range(_ATTEMPTS):
+            try:
+                written = await self._io.fail(job.egress_id, error, at_ns)
+            except PsrpcError as failure:
+                self._metrics.lost_reports.labels("failed").inc()
+                _log.warning("livekit-server was not told of %s: %s", job.egress_id, failure)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+            else:
+                self._metrics.lost_reports.labels("written" if written else "not_needed").inc()
+                return
+        _log.error("livekit-server goes on taking %s for active", job.egress_id)
+
+
+def _telling(pod: str, jobs: Sequence[Job]) -> Telling:
+    ids = ", ".join(job.egress_id for job in jobs[:_NAMED_IDS])
+    more = f" and {len(jobs) - _NAMED_IDS} more" if len(jobs) > _NAMED_IDS else ""
+    count = f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}"
+    return Telling("Warning", Reason.JOBS_LOST, f"Lost {count} with pod {pod}: {ids}{more}.")

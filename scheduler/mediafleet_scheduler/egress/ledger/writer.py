@@ -1,0 +1,71 @@
+"""Writes the ledger behind the desk's back: nobody waits for it, and it is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import logging
+from typing import Final
+
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.ledger.store import Note, Store, StoreError
+
+_MAX_QUEUED: Final = 20_000
+_BATCH: Final = 64
+_GATHER_SECONDS: Final = 0.025
+"""Notes of some moments are one write. What a crash loses here, the pods tell the next desk."""
+_ATTEMPTS: Final = 8
+_FIRST_DELAY_SECONDS: Final = 0.1
+_MAX_DELAY_SECONDS: Final = 5.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Clerk:
+    """Writes notes in the order they came, several at a time."""
+
+    def __init__(self, store: Store, metrics: EgressMetrics) -> None:
+        self.store: Final = store
+        self.metrics: Final = metrics
+        self._notes: collections.deque[Note] = collections.deque()
+        self._wanted = asyncio.Event()
+        self._written = asyncio.Event()
+        self._written.set()
+
+    def note(self, note: Note) -> None:
+        """Have something written; what is lost here is found again by asking the pods."""
+        if len(self._notes) >= _MAX_QUEUED:
+            self.metrics.ledger_errors.labels("write").inc()
+            return
+        self._notes.append(note)
+        self._wanted.set()
+        self._written.clear()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._wanted.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
+            notes = [self._notes.popleft() for _ in range(min(len(self._notes), _BATCH))]
+            await self._write(notes)
+            if not self._notes:
+                self._wanted.clear()
+                self._written.set()
+
+    async def finish(self) -> None:
+        """Wait until all is written."""
+        await self._written.wait()
+
+    async def _write(self, notes: list[Note]) -> None:
+        delay = _FIRST_DELAY_SECONDS
+        for _ in range(_ATTEMPTS):
+            try:
+                await self.store.write(notes)
+            except StoreError as error:
+                self.metrics.ledger_errors.labels("write").inc()
+                _log.warning("the ledger cannot be written, trying again: %s", error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _MAX_DELAY_SECONDS)
+            else:
+                return
+        _log.error("%d notes were not written to the ledger", len(notes))

@@ -1,0 +1,1 @@
+"""Who else speaks on the bus: pods, livekit-server, other workers."""

@@ -1,0 +1,102 @@
+"""Answers to a client: `livekit.EgressInfo`, and refusals in sentences. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from livekit.protocol import egress as livekit
+
+from mediafleet_scheduler.core.egress.placement.modes import Refusal
+from mediafleet_scheduler.core.egress.requests import Request
+from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
+
+ENDED: Final = frozenset(
+    {
+        livekit.EgressStatus.EGRESS_COMPLETE,
+        livekit.EgressStatus.EGRESS_FAILED,
+        livekit.EgressStatus.EGRESS_ABORTED,
+        livekit.EgressStatus.EGRESS_LIMIT_REACHED,
+    }
+)
+
+NO_BID: Final = "NoBid"
+UNDECIDED: Final = "Undecided"
+LEDGER: Final = "Ledger"
+
+
+class RefusedError(PsrpcError):
+    """Nothing was started, or nobody knows yet: the same id may be asked for again.
+
+    `reason` is one word, the label of the counter.
+    """
+
+    def __init__(self, code: Code, reason: str, sentence: str) -> None:
+        super().__init__(code, f"{reason}: {sentence}")
+        self.reason = reason
+
+
+def nowhere(reason: Refusal, request: Request, cores: float) -> RefusedError:
+    """What to say when no pod has room.
+
+    livekit-server asks again after `resource_exhausted`, and not after `failed_precondition`.
+    Source: livekit/protocol rpc/egress_client.go (isErrRecoverable).
+    """
+    job = f"a {request.kind} that needs {cores:g} CPUs"
+    match reason:
+        case Refusal.NO_CAPACITY:
+            return RefusedError(Code.RESOURCE_EXHAUSTED, reason, f"no pod has room for {job}")
+        case Refusal.NO_TYPE_CAPACITY:
+            sentence = f"no pod of any fleet could take {job}, even with nothing else on it"
+            return RefusedError(Code.FAILED_PRECONDITION, reason, sentence)
+        case Refusal.DRAINING:
+            sentence = f"all pods that could take {job} are leaving"
+            return RefusedError(Code.RESOURCE_EXHAUSTED, reason, sentence)
+
+
+def told(info: bytes) -> tuple[str, bytes]:
+    """The egress id in an `EgressInfo`, and that without what may hold secrets.
+
+    Raises:
+        DecodeError: it is no `EgressInfo`.
+    """
+    return livekit.EgressInfo.FromString(info).egress_id, without_request(info)
+
+
+def without_request(answer: bytes) -> bytes:
+    """An `EgressInfo` without what may hold secrets: fit to be kept in Redis."""
+    try:
+        info = livekit.EgressInfo.FromString(answer)
+    except DecodeError:
+        return b""
+    kept = livekit.EgressInfo(
+        egress_id=info.egress_id,
+        room_id=info.room_id,
+        room_name=info.room_name,
+        source_type=info.source_type,
+        status=info.status,
+        started_at=info.started_at,
+        updated_at=info.updated_at,
+    )
+    return bytes(kept.SerializeToString())
+
+
+def starting(request: Request) -> bytes:
+    """The `EgressInfo` of a job that runs and whose own answer is not known any more."""
+    info = livekit.EgressInfo(
+        egress_id=request.egress_id,
+        room_id=request.room_id,
+        room_name=request.room_name,
+        status=livekit.EgressStatus.EGRESS_STARTING,
+    )
+    return bytes(info.SerializeToString())
+
+
+def ended_id(update: bytes) -> str | None:
+    """The egress id in an `IOInfo.UpdateEgress` that tells an end; `None` for other news.
+
+    Raises:
+        DecodeError: it is no `EgressInfo`.
+    """
+    info = livekit.EgressInfo.FromString(update)
+    return info.egress_id if info.status in ENDED else None

@@ -1,0 +1,55 @@
+"""Notice egress workers outside of fleets: those that win requests on the topic of the desks.
+
+Their grants are heard there beside ours: a server id that is none of a desk's is a stranger's.
+While strangers are seen a full desk keeps silent, so that they are given what it has no room for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from typing import Final
+
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.peers.forwarding import SERVICE, START_EGRESS
+from mediafleet_scheduler.psrpc import channels, identifiers
+from mediafleet_scheduler.psrpc.bus import Bus
+from mediafleet_scheduler.psrpc.envelope import Grant, decode
+from mediafleet_scheduler.psrpc.errors import BadMessageError
+
+FAMILY: Final = "mediafleet"
+"""What the server ids of all desks have in common."""
+GRANTS: Final = channels.grant(SERVICE, START_EGRESS)
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Strangers:
+    """Hears who is given requests."""
+
+    def __init__(self, metrics: EgressMetrics, remembered_seconds: float) -> None:
+        self._metrics = metrics
+        self._remembered_seconds = remembered_seconds
+        self._seen_at = -math.inf
+
+    @property
+    def are_there(self) -> bool:
+        """Whether one was given a request lately."""
+        return asyncio.get_running_loop().time() < self._seen_at + self._remembered_seconds
+
+    async def listen(self, bus: Bus) -> None:
+        """Listen from now on."""
+        await bus.subscribe(GRANTS, self._take)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            grant = decode(data, Grant)
+        except BadMessageError:
+            return  # The server that listens here too tells of it.
+        if identifiers.is_of_family(grant.server_id, FAMILY):
+            return
+        if not self.are_there:
+            _log.warning("egress workers outside of fleets take requests: full fleets keep silent")
+        self._seen_at = asyncio.get_running_loop().time()
+        self._metrics.strangers.inc()

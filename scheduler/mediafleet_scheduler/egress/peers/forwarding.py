@@ -1,0 +1,158 @@
+"""Hand a request to one pod, in a fresh envelope, and say what came of it.
+
+A fresh envelope: request id and client id are ours; payload and metadata are the client's, byte for
+byte. It lives as long as the claim that it is made under, whoever hands it over and however late:
+after that no pod takes it any more, so that a desk which was paused starts nothing stale. That is
+long enough for the pod to start the job even if the client gives up meanwhile.
+Sources: livekit/egress pkg/server/server_rpc.go, pkg/errors/errors.go.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
+from mediafleet_scheduler.core.egress.quarantine import Fault
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.psrpc.client import Client, Selection
+from mediafleet_scheduler.psrpc.envelope import Request, Response
+from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, NoBidError, PsrpcError
+
+SERVICE: Final = "EgressInternal"
+START_EGRESS: Final = "StartEgress"
+
+
+class Outcome(StrEnum):
+    """What came of handing a request to a pod."""
+
+    STARTED = "started"
+    ALREADY_RUNS = "already_runs"
+    """The pod has the same egress id: somebody's earlier try started it there."""
+    NO_BID = "no_bid"
+    """Nothing was started."""
+    NOT_ENOUGH_CPU = "not_enough_cpu"
+    """Nothing was started."""
+    SHUTTING_DOWN = "shutting_down"
+    """Nothing was started."""
+    REFUSED = "refused"
+    """Any other error: it is the answer, since something may have been launched."""
+    NO_ANSWER = "no_answer"
+    """The pod was granted the request and kept silent: nobody knows."""
+    TOO_LATE = "too_late"
+    """It was not handed over: the claim is too old, and others may have acted on it."""
+
+    @property
+    def not_started(self) -> bool:
+        """Whether the job surely does not run there, so that another pod may have it."""
+        return self in (Outcome.NO_BID, Outcome.NOT_ENOUGH_CPU, Outcome.SHUTTING_DOWN)
+
+    @property
+    def decides(self) -> bool:
+        """Whether it tells of an id that somebody else tried before whether it runs there: a full
+        pod does not bid for what it runs, so silence proves nothing."""
+        return self not in (Outcome.NO_ANSWER, Outcome.NO_BID, Outcome.TOO_LATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """The outcome and what the pod said."""
+
+    outcome: Outcome
+    answer: bytes = field(default=b"", repr=False)
+    server_id: str | None = None
+    error: PsrpcError | None = None
+
+
+def outcome_of(response: Response) -> Forwarded:
+    """What a pod's answer means."""
+    error = response.error
+    if error is None:
+        return Forwarded(Outcome.STARTED, response.payload, response.server_id)
+    said = error.message.lower()
+    outcome = Outcome.REFUSED
+    if error.code is Code.ALREADY_EXISTS:
+        outcome = Outcome.ALREADY_RUNS
+    elif error.code is Code.UNAVAILABLE and "not enough cpu" in said:
+        outcome = Outcome.NOT_ENOUGH_CPU
+    elif error.code is Code.UNAVAILABLE and "shutting down" in said:
+        outcome = Outcome.SHUTTING_DOWN
+    return Forwarded(outcome, server_id=response.server_id, error=error)
+
+
+_POD_FAILED: Final = frozenset(
+    {Code.INTERNAL, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNKNOWN}
+)
+"""Any other error is about the request."""
+
+
+def fault_of(forwarded: Forwarded, had_room: bool) -> Fault | None:
+    """What a pod did wrong, given whether it had room to spare; `None`: nothing."""
+    match forwarded.outcome:
+        case Outcome.NO_BID:
+            return Fault.NO_BID if had_room else None
+        case Outcome.NOT_ENOUGH_CPU:
+            return Fault.REFUSED if had_room else None
+        case Outcome.SHUTTING_DOWN:
+            return Fault.REFUSED
+        case Outcome.NO_ANSWER:
+            return Fault.NO_ANSWER
+        case Outcome.REFUSED:
+            code = forwarded.error.code if forwarded.error else Code.UNKNOWN
+            return Fault.FAILED if code in _POD_FAILED else None
+        case Outcome.STARTED | Outcome.ALREADY_RUNS | Outcome.TOO_LATE:
+            return None
+
+
+class Forwarder:
+    """Hands requests to pods."""
+
+    def __init__(self, client: Client, metrics: EgressMetrics, settings: Settings) -> None:
+        self._client = client
+        self._metrics = metrics
+        self._settings = settings
+
+    def lives_until(self, job: Job) -> float:
+        """Unix time after which no pod takes a request that is handed over under a claim."""
+        return job.claimed_at + self._settings.forward_seconds
+
+    async def forward(self, request: Request, job: Job, patient: bool = False) -> Forwarded:
+        """Hand a request to the pod that a claim names, and wait for its answer."""
+        settings = self._settings
+        left = self.lives_until(job) - time.time()
+        if left < settings.least_forward_seconds:
+            return self._counted(Forwarded(Outcome.TOO_LATE))
+        wait = settings.patient_bid_wait_seconds
+        if not patient:
+            crowd = settings.bid_wait_per_call_seconds * self._client.waiting
+            wait = min(wait, settings.bid_wait_seconds + crowd)
+        try:
+            response = await self._client.request(
+                START_EGRESS,
+                request.payload,
+                (job.cluster_id,),
+                timeout_seconds=left,
+                selection=Selection(accept_first=True, affinity_timeout_seconds=wait),
+                metadata=request.metadata,
+            )
+            forwarded = outcome_of(response)
+        except NoBidError:
+            forwarded = Forwarded(Outcome.NO_BID)
+        except NoAnswerError as error:
+            forwarded = Forwarded(Outcome.NO_ANSWER, server_id=error.server_id, error=error)
+        except PsrpcError as error:
+            forwarded = Forwarded(Outcome.REFUSED, error=error)
+        return self._counted(forwarded)
+
+    async def bidder(self, request: Request, job: Job) -> str | None:
+        """The psrpc server id of the pod that a claim names, if it bids; nothing is granted."""
+        wait = self._settings.patient_bid_wait_seconds
+        topic = (job.cluster_id,)
+        return await self._client.bidder(START_EGRESS, request.payload, topic, timeout_seconds=wait)
+
+    def _counted(self, forwarded: Forwarded) -> Forwarded:
+        self._metrics.forward_attempts.labels(forwarded.outcome).inc()
+        return forwarded

@@ -1,0 +1,1 @@
+"""Places on pods: candidates, costs, queue, choice."""

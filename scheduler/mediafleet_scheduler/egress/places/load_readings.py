@@ -1,0 +1,125 @@
+"""Read the pods' load from their metrics: bounded in time and size, with back-off, never fatal.
+
+What cannot be read is unknown; placing goes on from the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+
+from mediafleet_common.probes import polling
+from mediafleet_common.probes.load import Load, Source
+from mediafleet_common.probes.polling import Failure, NoLoad
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.views import Fleet
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.egress.places.pods import Pods, pod_of
+
+_log: Final = logging.getLogger(__name__)
+_PATIENCE: Final = 2
+"""So many readings in a row may fail before a pod is asked less often: what it runs may well have
+changed, and without readings its jobs count with all that they may need."""
+
+
+class Scraper:
+    """Reads the load of every pod that has a metrics URL, as an async context manager."""
+
+    def __init__(
+        self, pods: Pods, ledger: Ledger, metrics: EgressMetrics, settings: Settings
+    ) -> None:
+        self._pods = pods
+        self._ledger = ledger
+        self._metrics = metrics
+        self._settings = settings
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._read_once: dict[tuple[str, str], asyncio.Event] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = polling.client()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def follow(self, fleets: Iterable[Fleet]) -> None:
+        """These are the pods from now on."""
+        wanted = {
+            (worker.uid, worker.metrics_url)
+            for fleet in fleets
+            for worker in fleet.workers
+            if worker.metrics_url is not None
+        }
+        for key in self._tasks.keys() - wanted:
+            self._tasks.pop(key).cancel()
+            del self._read_once[key]
+        for key in wanted - self._tasks.keys():
+            self._read_once[key] = asyncio.Event()
+            self._tasks[key] = asyncio.create_task(self._forever(key), name=f"scrape {key[1]}")
+
+    async def first_round(self) -> None:
+        """Wait until each pod was asked once."""
+        await asyncio.gather(*(event.wait() for event in self._read_once.values()))
+
+    async def _forever(self, key: tuple[str, str]) -> None:
+        uid, url = key
+        settings = self._settings
+        pause, failures = settings.scrape_every_seconds, 0
+        asked = self._read_once[key]
+        complained = ""
+        while True:
+            told = await self._ask(url)
+            if isinstance(told, Load):
+                self._metrics.scrapes.labels("ok").inc()
+                if complained:
+                    _log.info("load of %s is known again", printable(url))
+                complained = ""
+                pause, failures = settings.scrape_every_seconds, 0
+                self._take(uid, told)
+            else:
+                self._metrics.scrapes.labels(told.why).inc()
+                if complained != (complained := f"{told.why}: {printable(told.detail)}"):
+                    _log.warning("load of %s is unknown: %s", printable(url), complained)
+                failures += 1
+                if failures > _PATIENCE:
+                    pause = min(pause * 2, settings.scrape_max_back_off_seconds)
+            asked.set()
+            await asyncio.sleep(pause * random.uniform(0.9, 1.1))
+
+    async def _ask(self, url: str) -> Load | NoLoad:
+        if self._session is None:
+            raise RuntimeError("the scraper is not open")
+        timeout = self._settings.scrape_timeout_seconds
+        load = await polling.poll(self._session, url, Source.EGRESS, timeout)
+        if isinstance(load, Load) and load.jobs is None:
+            return NoLoad(Failure.UNREADABLE, "no metric of an egress worker in it")
+        return load
+
+    def _take(self, uid: str, load: Load) -> None:
+        known = self._pods.by_uid.get(uid)
+        if known is None:
+            return
+        fleet, worker = known
+        now = time.time()
+        self._ledger.measure(pod_of(fleet, worker), load, fleet.placement.cpu_cost, now)
+        self._pods.costs.read(fleet, worker, load, now)

@@ -1,0 +1,170 @@
+"""The pods that may be given work: what the directory tells, seen through the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
+
+from mediafleet_common.api.egress_fleet import Mode, RequestType
+from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
+from mediafleet_scheduler.core.egress.accounting.ledger import Account, Ledger, Pod
+from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of, rules_of
+from mediafleet_scheduler.core.egress.placement.explanation import Seen
+from mediafleet_scheduler.core.egress.placement.modes import (
+    WorkerView,
+    dearest_page,
+    page_room,
+)
+from mediafleet_scheduler.core.egress.quarantine import room_to_spare
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.egress.places.costs import Costs
+from mediafleet_scheduler.egress.places.quarantine import Trust
+
+_Kept = tuple[Need | None, bool]
+_NONE_KEPT: Final[_Kept] = (None, False)
+_State = tuple[bool, bool, _Kept]
+
+
+class Pods:
+    """The fleets of one Redis."""
+
+    def __init__(self, ledger: Ledger, trust: Trust) -> None:
+        self._ledger = ledger
+        self.trust: Final = trust
+        self.costs: Final = Costs(ledger)
+        """What jobs really use."""
+        self._fleets: tuple[Fleet, ...] = ()
+        self._by_uid: dict[str, tuple[Fleet, Worker]] = {}
+        self._sizes: dict[str, Pod] = {}
+        # A job changes one pod; the others need not be looked at anew.
+        self._views: dict[str, tuple[Account, _State, WorkerView]] = {}
+        self.left: Final = asyncio.Event()
+        """Set when a pod with jobs is gone or not Ready any more: it may have died."""
+        self.complete_until = 0.0
+        """Until when (loop time) the ledger is known to hold every job of every pod."""
+
+    @property
+    def fleets(self) -> tuple[Fleet, ...]:
+        """All fleets, in the order in which they are tried."""
+        return self._fleets
+
+    @property
+    def by_uid(self) -> dict[str, tuple[Fleet, Worker]]:
+        """All pods, with their fleets."""
+        return self._by_uid
+
+    def follow(self, view: EgressView) -> None:
+        """The directory has a new view."""
+        before = self._serving()
+        self._fleets = tuple(sorted(view.fleets, key=lambda fleet: fleet.rank))
+        self._by_uid = {w.uid: (fleet, w) for fleet in view.fleets for w in fleet.workers}
+        self._sizes = {w.uid: pod_of(fleet, w) for fleet, w in self._by_uid.values()}
+        self._views.clear()
+        self.trust.keep_only(self._by_uid)
+        self.costs.follow(view.fleets)
+        self._ledger.keep_only(self._by_uid)
+        if any(self._ledger.on(uid) for uid in before - self._serving()):
+            self.left.set()
+
+    def accepting(self, kind: RequestType, room: str) -> list[Fleet]:
+        """The fleets that take a type for a room (empty: none), in order."""
+        return [fleet for fleet in self._fleets if fleet.takes(kind, room)]
+
+    def candidates(self, fleet: Fleet, now: float, excluded: Collection[str]) -> list[WorkerView]:
+        """The pods of a fleet that may be given work; `now` is Unix time."""
+        complete = self._complete()
+        ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
+        left_out = self._left_out(ready)
+        room = self._room_kept(fleet, now)
+        return [
+            self._seen(fleet, worker, now, complete, room)
+            for worker in ready
+            if worker.uid not in excluded and worker.uid not in left_out
+        ]
+
+    def seen(self, fleet: Fleet, now: float) -> list[Seen]:
+        """All pods of a fleet, also those that may not be given work; for people who ask why."""
+        complete, room = self._complete(), self._room_kept(fleet, now)
+        left_out = self._left_out([w for w in fleet.workers if w.state is PodState.READY])
+        return [
+            Seen(worker, self._seen(fleet, worker, now, complete, room), worker.uid in left_out)
+            for worker in fleet.workers
+        ]
+
+    def refused(self, job: Job, cores: float, now: float) -> None:
+        """A job's pod has said that it has not so many CPUs."""
+        self._ledger.refuse(job.worker_uid, cores, now)
+
+    def had_room(self, job: Job, now: float) -> bool:
+        """Whether a job's pod has room to spare beside it, as far as is known."""
+        known = self._by_uid.get(job.worker_uid)
+        if known is None:
+            return False
+        pod = self._seen(*known, now, self._complete())
+        another = need_of(job.kind, known[0].placement, job.cores)
+        spare = room_to_spare(pod.jobs - 1, pod.free_cores, job.cores, pod.known)
+        # How many jobs of a type it may have is our rule, of which the pod knows nothing.
+        return spare and replace(pod.rest, of_type={}).fits(another)
+
+    def _serving(self) -> set[str]:
+        return {uid for uid, (_, w) in self._by_uid.items() if w.state is not PodState.PENDING}
+
+    def _complete(self) -> bool:
+        return asyncio.get_running_loop().time() < self.complete_until
+
+    def _left_out(self, ready: Sequence[Worker]) -> Collection[str]:
+        if not self.trust.cases:
+            return ()
+        uids = [worker.uid for worker in ready]
+        waiting = [
+            uid for uid in uids if any(j.started_at is None for j in self._ledger.on(uid).values())
+        ]
+        return self.trust.left_out(uids, waiting)
+
+    def _account(self, fleet: Fleet, worker: Worker, now: float) -> Account:
+        utilization = fleet.placement.max_cpu_utilization
+        return self._ledger.account(self._sizes[worker.uid], utilization, now)
+
+    def _room_kept(self, fleet: Fleet, now: float) -> _Kept:
+        """The page that room is kept for, if any, and whether the fleet runs pages now."""
+        if fleet.placement.mode is not Mode.TYPE_AWARE:
+            return _NONE_KEPT
+        wanted = any(self._account(fleet, worker, now).pages for worker in fleet.workers)
+        return dearest_page(fleet.placement, fleet.accepts), wanted
+
+    def _seen(
+        self, fleet: Fleet, worker: Worker, now: float, complete: bool, room: _Kept = _NONE_KEPT
+    ) -> WorkerView:
+        account = self._account(fleet, worker, now)
+        known = account.measured or complete
+        state = (known, self.trust.shunned(worker.uid), room)
+        kept = self._views.get(worker.uid)
+        if kept is not None and kept[0] is account and kept[1] == state:
+            return kept[2]
+        view = WorkerView(
+            name=worker.name,
+            uid=worker.uid,
+            cores=worker.cpu_cores,
+            free_cores=account.free_cores,
+            jobs=account.jobs,
+            known=known,
+            shunned=state[1],
+            rest=account.rest,
+            new_jobs=account.new,
+            page_room=page_room(account, *room),
+        )
+        self._views[worker.uid] = (account, state, view)
+        return view
+
+
+def pod_of(fleet: Fleet, worker: Worker) -> Pod:
+    """A worker of a fleet, as far as what jobs take of it goes."""
+    return Pod(worker.name, worker.uid, worker.cpu_cores, rules_of(fleet.placement))
+
+
+def label(fleet: Fleet) -> str:
+    """A fleet's name in metrics and logs."""
+    return fleet.key.removeprefix("/")

@@ -1,0 +1,158 @@
+"""Wait for room: the line in Redis, and what a request does in it.
+
+A request for which no pod has room waits as long as its fleet's queue allows; then it is refused,
+and its place is kept for the client's own retry. The rules of the line are in core/egress/queue.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from typing import Final
+
+from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.queue import Waiting, of_fleet
+from mediafleet_scheduler.core.egress.views import Fleet
+from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.egress.ledger.store import Claim, StoreError
+from mediafleet_scheduler.egress.ledger.writer import Clerk
+from mediafleet_scheduler.egress.places.choice import Found, Known, Nowhere, Wish
+from mediafleet_scheduler.egress.places.placement import Placer
+from mediafleet_scheduler.egress.places.pods import label
+
+_MAX_PAUSE_SECONDS: Final = 5.0
+_LEFT_BEHIND_SECONDS: Final = 5.0
+"""Entries of a desk that died are dropped by another one so long after their time."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Queue:
+    """Takes places, and lets requests wait for them."""
+
+    def __init__(self, ledger: Ledger, placer: Placer, clerk: Clerk, settings: Settings) -> None:
+        self._ledger = ledger
+        self._placer = placer
+        self._clerk = clerk
+        self._settings = settings
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._waiting = 0
+        self._looking: asyncio.Task[None] | None = None
+
+    def since(self, egress_id: str, now: float) -> float:
+        """From when a request counts in the line: a retry keeps its place."""
+        entry = self._ledger.waiting.get(egress_id)
+        return entry.since if entry is not None and entry.counts(now) else now
+
+    async def place(self, wish: Wish) -> Found:
+        """Take a place, now or when there is room.
+
+        Raises:
+            StoreError: Redis could not be asked.
+        """
+        found = await self._placer.place(wish)
+        if not isinstance(found, Nowhere):
+            return found
+        now = time.time()
+        fleet, until = found.queue, wish.wait_until
+        if fleet is not None:
+            until = min(until, wish.came + fleet.queue.max_wait_seconds)
+        if fleet is None or not wish.wait_until or self._is_full(fleet, wish, now):
+            # Its own job may be what fills the pods.
+            return await self._known(wish) or found
+        entry = _entry(wish, fleet, found.cores, until + self._settings.keep_place_seconds)
+        later: Found | None = None
+        if until > now:
+            later = await self._known(wish, entry) or await self._wait(wish, until - now, fleet)
+        if later is not None and not isinstance(later, Nowhere):
+            return later
+        self._keep(replace(entry, keep_until=time.time() + self._settings.keep_place_seconds))
+        return found
+
+    def drop_overdue(self, now: float) -> None:
+        """Put out of the line what a desk that died left there."""
+        for entry in tuple(self._ledger.waiting.values()):
+            if not entry.counts(now - _LEFT_BEHIND_SECONDS):
+                self._clerk.note(self._clerk.store.left(entry))
+
+    async def close(self) -> None:
+        """Nobody waits any more: those who do are refused, and another desk has their retry."""
+        self._placer.give_up_waiting()
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    def _is_full(self, fleet: Fleet, wish: Wish, now: float) -> bool:
+        if wish.request.egress_id in self._ledger.waiting:
+            return False
+        waiting = of_fleet(self._ledger.waiting.values(), fleet.key, now)
+        return len(waiting) >= fleet.queue.max_length
+
+    async def _known(self, wish: Wish, entry: Waiting | None = None) -> Known | None:
+        """What is known of its id; with an entry it waits from now on if nothing is."""
+        store = self._clerk.store
+        asked = await (store.wait(entry) if entry else store.find(wish.request.egress_id))
+        record = asked.existing if asked is not None else None
+        if asked is None or record is None or record.job.token == wish.token:
+            return None
+        return Known(record, asked.status is Claim.ENDED)
+
+    async def _wait(self, wish: Wish, seconds: float, fleet: Fleet) -> Found | None:
+        self._waiting += 1
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(), name="queue")
+        began = time.monotonic()
+        try:
+            return await self._placer.place_later(wish, seconds)
+        finally:
+            self._waiting -= 1
+            waited = self._clerk.metrics.queue_seconds.labels(label(fleet))
+            waited.observe(time.monotonic() - began)
+
+    async def _look(self) -> None:
+        """While somebody waits: see what other desks do, and what room time alone brings."""
+        every = pause = self._settings.queue_look_seconds
+        while self._waiting:
+            await asyncio.sleep(pause)
+            try:
+                await self._clerk.store.sync()
+                pause = every
+            except StoreError as error:
+                self._clerk.metrics.ledger_errors.labels("sync").inc()
+                _log.warning("%s", error)
+                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+            self._placer.wake()
+
+    def _keep(self, entry: Waiting) -> None:
+        """Keep the place of a refused request for its retry."""
+        self._clerk.note(self._clerk.store.kept(entry))
+        if before := self._timers.pop(entry.egress_id, None):
+            before.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[entry.egress_id] = loop.call_later(
+            self._settings.keep_place_seconds, self._drop, entry
+        )
+
+    def _drop(self, entry: Waiting) -> None:
+        del self._timers[entry.egress_id]
+        if self._ledger.waiting.get(entry.egress_id) == entry:
+            self._clerk.note(self._clerk.store.left(entry))
+            self._placer.wake()
+
+
+def _entry(wish: Wish, fleet: Fleet, cores: float, until: float) -> Waiting:
+    """An entry that outlives its wait, should its desk die, until the client asks again."""
+    request = wish.request
+    return Waiting(
+        egress_id=request.egress_id,
+        fleet=fleet.key,
+        kind=request.kind,
+        cores=cores,
+        room=request.room,
+        since=wish.since,
+        until=until,
+    )

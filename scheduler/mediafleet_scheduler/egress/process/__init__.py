@@ -1,0 +1,1 @@
+"""The process of the egress desk, and what it says of itself."""

@@ -1,0 +1,183 @@
+"""The egress desk of one Redis, put together: open it, keep it running, close it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Self
+
+from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.views import EgressView
+from mediafleet_scheduler.directory.directory import Directory
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.egress.connections.opening import Commands
+from mediafleet_scheduler.egress.jobs.desk import Desk
+from mediafleet_scheduler.egress.jobs.lost_jobs import LostJobs, Tell, tell_nobody
+from mediafleet_scheduler.egress.jobs.start import Tools
+from mediafleet_scheduler.egress.jobs.sweep import Sweeper
+from mediafleet_scheduler.egress.ledger.store import Store
+from mediafleet_scheduler.egress.ledger.writer import Clerk
+from mediafleet_scheduler.egress.peers.foreign_bidders import FAMILY, Strangers
+from mediafleet_scheduler.egress.peers.forwarding import SERVICE, Forwarder
+from mediafleet_scheduler.egress.peers.io_info import IO_SERVICE, IoInfo
+from mediafleet_scheduler.egress.peers.job_ends import Ends
+from mediafleet_scheduler.egress.peers.job_info import Infos
+from mediafleet_scheduler.egress.places.choice import Chooser
+from mediafleet_scheduler.egress.places.load_readings import Scraper
+from mediafleet_scheduler.egress.places.placement import Placer
+from mediafleet_scheduler.egress.places.pods import Pods
+from mediafleet_scheduler.egress.places.quarantine import Trust
+from mediafleet_scheduler.egress.places.queue import Queue
+from mediafleet_scheduler.psrpc.bus import Bus
+from mediafleet_scheduler.psrpc.client import Client, log_bad_message
+from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
+from mediafleet_scheduler.psrpc.server import Server
+
+_STALE_SYNCS: Final = 15
+_FIRST_LOOK_SECONDS: Final = 2.0
+_WRITE_SECONDS: Final = 2.0
+_LOG_EVERY_SECONDS: Final = 10.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+class EgressService:
+    """Serves the fleets of a directory on one bus, as an async context manager.
+
+    Entering it reads the ledger, asks the pods, and takes requests when that is done.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        client: Commands,
+        directory: Directory[EgressView],
+        metrics: EgressMetrics,
+        settings: Settings | None = None,
+        db: int = 0,
+        tell: Tell = tell_nobody,
+    ) -> None:
+        self._bus = bus
+        self._directory = directory
+        self._tell = tell
+        self.metrics: Final = metrics
+        self._settings = settings or Settings()
+        self.ledger: Final = Ledger()
+        self.pods: Final = Pods(self.ledger, Trust(metrics, self._settings.quarantine))
+        self._store = Store(client, self.ledger, db)
+        self._clerk = Clerk(self._store, metrics)
+        self._open = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._log_again_at: dict[BadMessage, float] = {}
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._open.aclose()
+
+    @property
+    def complaint(self) -> str | None:
+        """Why the ledger here may not be the one in Redis; `None`: it is."""
+        age = asyncio.get_running_loop().time() - self.sweeper.synced_at
+        if age < self._settings.stale_seconds:
+            return None
+        return f"it was last seen {age:.0f} s ago"
+
+    async def settled(self) -> None:
+        """Wait until all that is known is written to Redis."""
+        await self._clerk.finish()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings, metrics = self._settings, self.metrics
+        await self._store.open()
+        rpc = await stack.enter_async_context(self._client(SERVICE))
+        scraper = Scraper(self.pods, self.ledger, metrics, settings)
+        await stack.enter_async_context(scraper)
+        io = IoInfo(await stack.enter_async_context(self._client(IO_SERVICE)))
+        infos = Infos(io, settings.info_wait_seconds, self._bad_message)
+        strangers = Strangers(metrics, settings.strangers_seconds)
+        placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store)
+        queue = Queue(self.ledger, placer, self._clerk, settings)
+        stack.push_async_callback(queue.close)
+        tools = Tools(
+            pods=self.pods,
+            store=self._store,
+            placer=placer,
+            queue=queue,
+            forwarder=Forwarder(rpc, metrics, settings),
+            client=rpc,
+            infos=infos,
+            strangers=strangers,
+            clerk=self._clerk,
+            metrics=metrics,
+            settings=settings,
+        )
+
+        def follow(view: EgressView) -> None:
+            self.pods.follow(view)
+            self._store.keep_only(self.pods.by_uid)
+            scraper.follow(view.fleets)
+            placer.wake()
+
+        self._directory.subscribe(follow)
+        stack.push_async_callback(self._stop)
+        self._tasks.append(asyncio.create_task(self._clerk.run(), name="clerk"))
+        ends = Ends(self.ledger, self._clerk, placer.wake, self._bad_message)
+        await ends.listen(self._bus)
+        await infos.listen(self._bus)
+        await strangers.listen(self._bus)
+        server = Server(self._bus, SERVICE, on_bad_message=self._bad_message, family=FAMILY)
+        desk = Desk(server, tools, lambda: self.sweeper.heard())
+        self.losses = LostJobs(self.pods, self._store, self._clerk, io, self._tell, metrics)
+        stack.push_async_callback(self.losses.close)
+        self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)
+        stack.push_async_callback(sweeper.close)
+        await self._look_first(scraper, sweeper)
+        await stack.enter_async_context(server)
+        stack.push_async_callback(desk.close)
+        await desk.open()
+        self._tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
+
+    def _client(self, service: str) -> Client:
+        return Client(self._bus, service, on_bad_message=self._bad_message)
+
+    async def _look_first(self, scraper: Scraper, sweeper: Sweeper) -> None:
+        """Ask the pods before the first job is placed, within reason."""
+        try:
+            async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+                await asyncio.gather(scraper.first_round(), sweeper.ask_pods())
+        except TimeoutError:
+            _log.warning("some pods have not told their load; starting without")
+
+    async def _stop(self) -> None:
+        """Write down what is known, and end."""
+        try:
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await self._clerk.finish()
+        except TimeoutError:
+            _log.warning("the ledger was not written to the end; the next desk asks the pods")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _bad_message(self, channel: str, error: BadMessageError) -> None:
+        """Count each; log the first of a kind, and then one in a while."""
+        self.metrics.bad_messages.labels(error.reason).inc()
+        now = time.monotonic()
+        if now >= self._log_again_at.get(error.reason, 0.0):
+            self._log_again_at[error.reason] = now + _LOG_EVERY_SECONDS
+            log_bad_message(channel, error)

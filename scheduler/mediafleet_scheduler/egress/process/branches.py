@@ -1,0 +1,179 @@
+"""One desk, several Redises: a branch for each that a fleet names, opened and closed as they come.
+
+A Redis that cannot be reached keeps its own branch waiting and no other. Fleets that differ in the
+database number alone share a branch, since pub/sub knows no databases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+from redis.exceptions import RedisError
+
+from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.serving.run import CannotStartError
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet
+from mediafleet_scheduler.directory.publishing import Publisher
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.egress.connections.opening import Connections, until_it_answers
+from mediafleet_scheduler.egress.jobs.lost_jobs import Tell, tell_nobody
+from mediafleet_scheduler.egress.ledger.store import StoreError
+from mediafleet_scheduler.egress.process.branch import EgressService
+from mediafleet_scheduler.psrpc.bus import Trouble
+from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+
+Connect = Callable[[RedisSpec | None], Connections]
+"""Connections to the Redis that a fleet names; `None`: the one the desk was started with."""
+
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_MAX_PAUSE_SECONDS: Final = 30.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _Fleets(Publisher[EgressView]):
+    """The part of the view that one branch serves: a directory of its own."""
+
+    async def run(self) -> None:
+        """Nothing to follow: whoever has the whole view tells."""
+
+
+@dataclass(slots=True)
+class Branch:
+    """What serves one Redis."""
+
+    spec: RedisSpec | None
+    fleets: _Fleets = field(default_factory=_Fleets)
+    service: EgressService | None = None
+    bus: RedisBus | None = None
+    trouble: str | None = None
+    """Why it is not open, once it has tried."""
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def complaint(self) -> str | None:
+        """Why it does not serve at this moment."""
+        if self.service is None or self.bus is None:
+            return self.trouble or "not open yet"
+        return None if self.bus.connected else "no connection to Redis"
+
+
+class Branches:
+    """The branches that the fleets of a view need, as an async context manager."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        metrics: EgressMetrics,
+        settings: Settings,
+        patience_seconds: float,
+        tell: Tell = tell_nobody,
+    ) -> None:
+        self._connect = connect
+        self._metrics = metrics
+        self._settings = settings
+        self._patience_seconds = patience_seconds
+        self._tell = tell
+        self._branches: dict[str, Branch] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for key in tuple(self._branches):
+            self._close(key)
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    @property
+    def all(self) -> tuple[Branch, ...]:
+        """The branches there are."""
+        return tuple(self._branches.values())
+
+    @property
+    def services(self) -> list[EgressService]:
+        """Those that are open."""
+        return [branch.service for branch in self.all if branch.service is not None]
+
+    def follow(self, view: EgressView) -> None:
+        """These are the fleets from now on."""
+        groups: dict[str, list[Fleet]] = {}
+        for fleet in view.fleets:
+            groups.setdefault(_server(fleet.redis), []).append(fleet)
+        for key in self._branches.keys() - groups.keys():
+            self._close(key)
+        for key, fleets in groups.items():
+            branch = self._branches.get(key)
+            if branch is None:
+                branch = self._branches[key] = Branch(fleets[0].redis)
+                branch.task = asyncio.create_task(self._keep_open(branch))
+            branch.fleets.publish(EgressView(tuple(fleets)))
+
+    async def opened(self) -> None:
+        """Wait until each branch has opened or failed once."""
+        await asyncio.gather(*(branch.opened.wait() for branch in self.all))
+
+    def _close(self, key: str) -> None:
+        task = self._branches.pop(key).task
+        if task is not None:
+            task.cancel()
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    async def _keep_open(self, branch: Branch) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._serve(branch)
+            except (CannotStartError, StoreError, RedisError, OSError) as error:
+                branch.trouble = str(error)
+                self._metrics.branch_failures.inc()
+                _log.error("%s; trying again in %.0f s", error, pause)
+            finally:
+                branch.service = branch.bus = None
+                branch.opened.set()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+
+    async def _serve(self, branch: Branch) -> None:
+        async with AsyncExitStack() as stack:
+            connections = self._connect(branch.spec)
+            stack.push_async_callback(connections.close)
+            await until_it_answers(connections, self._patience_seconds)
+            bus = RedisBus(connections.pubsub, self._count)
+            await stack.enter_async_context(bus)
+            service = EgressService(
+                bus,
+                connections.commands,
+                branch.fleets,
+                self._metrics,
+                self._settings,
+                connections.db,
+                self._tell,
+            )
+            await stack.enter_async_context(service)
+            branch.bus, branch.service, branch.trouble = bus, service, None
+            branch.opened.set()
+            _log.info("serving the fleets on Redis at %s", connections.where)
+            await asyncio.Event().wait()
+
+    def _count(self, trouble: Trouble) -> None:
+        self._metrics.bus_troubles.labels(trouble).inc()
+
+
+def _server(spec: RedisSpec | None) -> str:
+    """The same for all that name one server."""
+    return spec.model_dump_json(exclude={"db"}) if spec is not None else ""

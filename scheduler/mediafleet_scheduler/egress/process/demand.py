@@ -1,0 +1,87 @@
+"""What the fleets of the desk ask for at this moment, as its ledgers tell.
+
+A fleet is counted anew when something of it has changed, and every now and then since time alone
+changes things too; so hundreds of fleets can be looked at ten times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from mediafleet_common.api.names import Kind
+from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_scheduler.core.egress.demand import egress_demand
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet
+from mediafleet_scheduler.core.scaling.demand import unknown
+from mediafleet_scheduler.directory.directory import Directory
+from mediafleet_scheduler.egress.process.branch import EgressService
+from mediafleet_scheduler.egress.process.branches import Branch, Branches
+
+_ROUND_LOOKS: Final = 10
+"""Within so many looks each fleet is counted anew at least once."""
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A fleet's demand, and what it was counted of."""
+
+    fleet: Fleet
+    service: EgressService
+    complete: bool
+    demand: FleetDemand
+
+
+@dataclass(slots=True)
+class Demands:
+    """Reads the demand of all fleets."""
+
+    directory: Directory[EgressView]
+    branches: Branches
+    _looks: int = 0
+    _counted: dict[str, _Counted] = field(default_factory=dict)
+
+    def read(self) -> list[FleetDemand] | None:
+        """The demand of each fleet; `None`: the fleets are not known yet."""
+        if self.directory.view is None:
+            return None
+        self._looks += 1
+        before, self._counted = self._counted, {}
+        return [each for branch in self.branches.all for each in self._of_branch(branch, before)]
+
+    def _of_branch(self, branch: Branch, before: dict[str, _Counted]) -> list[FleetDemand]:
+        view, service, complaint = branch.fleets.view, branch.service, branch.complaint
+        fleets = view.fleets if view is not None else ()
+        if service is not None and complaint is None:
+            complaint = service.complaint
+        if service is None or complaint is not None:
+            now, why = time.time(), f"the ledger in Redis cannot be read: {complaint}"
+            kind = Kind.EGRESS_FLEET
+            return [unknown(kind, each.namespace, each.name, why, now) for each in fleets]
+        complete = asyncio.get_running_loop().time() < service.pods.complete_until
+        touched = service.ledger.take_touched()
+        told = []
+        for index, fleet in enumerate(fleets):
+            counted = before.get(fleet.key)
+            due = index % _ROUND_LOOKS == self._looks % _ROUND_LOOKS
+            if (
+                counted is None
+                or due
+                or (counted.fleet, counted.service, counted.complete) != (fleet, service, complete)
+                or _is_touched(fleet, touched)
+            ):
+                demand = egress_demand(fleet, service.ledger, complete, time.time())
+                counted = _Counted(fleet, service, complete, demand)
+            self._counted[fleet.key] = counted
+            told.append(counted.demand)
+        return told
+
+
+def _is_touched(fleet: Fleet, touched: set[str] | None) -> bool:
+    if touched is None:
+        return True
+    return bool(touched) and (
+        fleet.key in touched or any(worker.uid in touched for worker in fleet.workers)
+    )

@@ -1,0 +1,101 @@
+"""What the desk tells people: `GET /explain`, why the next job would go where; `GET /costs`, what
+jobs really use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import TypeVar
+
+from aiohttp import web
+
+from mediafleet_common.api.egress_fleet import Mode, RequestType
+from mediafleet_common.reports.costs import FleetCosts, LearnedReport
+from mediafleet_common.reports.explanation import Explanation, FleetExplained
+from mediafleet_scheduler.core.egress.placement.explanation import (
+    explain,
+    nothing_taken,
+    unreadable,
+)
+from mediafleet_scheduler.core.egress.views import Fleet
+from mediafleet_scheduler.egress.process.branch import EgressService
+from mediafleet_scheduler.egress.process.branches import Branch, Branches
+
+WordT = TypeVar("WordT", bound=StrEnum)
+
+
+def explain_route(branches: Branches) -> web.RouteDef:
+    """`GET /explain?type=TYPE`, with `mode` once or more for some of the modes only."""
+
+    async def answer(request: web.Request) -> web.Response:
+        kind = _one_of(RequestType, "type", request.query.getall("type", [""])[0])
+        wanted = request.query.getall("mode", [])
+        modes = [_one_of(Mode, "mode", each) for each in wanted] or list(Mode)
+        told = explanation(branches.all, kind, modes)
+        body = told.model_dump_json(by_alias=False, indent=1)
+        return web.Response(text=body, content_type="application/json")
+
+    return web.get("/explain", answer)
+
+
+def costs_route(branches: Branches) -> web.RouteDef:
+    """`GET /costs`: what jobs really use, beside what is configured."""
+
+    async def answer(request: web.Request) -> web.Response:
+        del request
+        told: list[FleetCosts] = []
+        for service in branches.services:
+            told += service.pods.costs.told(service.pods.fleets)
+        told.sort(key=lambda each: (each.namespace, each.name))
+        body = LearnedReport(fleets=told).model_dump_json(by_alias=False, indent=1)
+        return web.Response(text=body, content_type="application/json")
+
+    return web.get("/costs", answer)
+
+
+def explanation(
+    branches: Iterable[Branch], kind: RequestType, modes: Sequence[Mode]
+) -> Explanation:
+    """What would become of the next job of a type on each Redis."""
+    now = time.time()
+    fleets = [told for branch in branches for told in _of_branch(branch, kind, modes, now)]
+    return Explanation(type=kind, at=now, fleets=fleets)
+
+
+def _of_branch(
+    branch: Branch, kind: RequestType, modes: Sequence[Mode], now: float
+) -> Iterator[FleetExplained]:
+    view = branch.fleets.view
+    service, complaint = branch.service, branch.complaint
+    if service is not None and complaint is None:
+        complaint = service.complaint
+    fleets = view.fleets if view is not None else ()
+    for fleet in sorted(fleets, key=lambda fleet: fleet.rank):
+        if service is None or complaint is not None:
+            yield unreadable(fleet, f"its Redis is not served: {complaint}")
+        else:
+            yield nothing_taken(fleet, kind) or _of_fleet(service, fleet, kind, modes, now)
+
+
+def _of_fleet(
+    service: EgressService, fleet: Fleet, kind: RequestType, modes: Sequence[Mode], now: float
+) -> FleetExplained:
+    seen = {mode: service.pods.seen(_in_mode(fleet, mode), now) for mode in modes}
+    learnt = service.pods.costs.estimate(fleet, kind)
+    return explain(fleet, kind, seen, service.ledger.waiting.values(), now, learnt)
+
+
+def _in_mode(fleet: Fleet, mode: Mode) -> Fleet:
+    placement = fleet.placement.model_copy(update={"mode": mode})
+    return replace(fleet, placement=placement)
+
+
+def _one_of(words: type[WordT], name: str, text: str) -> WordT:
+    try:
+        return words(text)
+    except ValueError:
+        known = ", ".join(words)
+        raise web.HTTPBadRequest(text=f"{name}: one of {known}\n") from None

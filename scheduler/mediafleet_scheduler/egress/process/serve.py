@@ -1,0 +1,189 @@
+"""Start, serve and stop the egress desk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.serving.http import HttpServer
+from mediafleet_common.serving.run import CannotStartError
+from mediafleet_scheduler.core.egress.views import EgressView
+from mediafleet_scheduler.directory.directory import Directory
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.egress.connections.livekit_block import read_block
+from mediafleet_scheduler.egress.connections.opening import (
+    NOTHING_ASKED,
+    Access,
+    Connections,
+    no_password,
+    of_spec,
+    of_url,
+    where_of,
+)
+from mediafleet_scheduler.egress.jobs.lost_jobs import Tell, tell_nobody
+from mediafleet_scheduler.egress.peers.native_fleets import (
+    NativeFleets,
+    TellMode,
+    tell_no_mode,
+)
+from mediafleet_scheduler.egress.process.branches import Branches
+from mediafleet_scheduler.egress.process.demand import Demands
+from mediafleet_scheduler.egress.process.explanation import costs_route, explain_route
+from mediafleet_scheduler.egress.process.gauges import DeskCollector
+from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.serving import ScalerOptions, demand_route, serving
+
+_PATIENCE_SECONDS: Final = 30.0
+"""A Redis may take so long to start beside us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a desk is set up."""
+
+    http: str
+    """HOST:PORT of health and metrics."""
+    redis: str | None = None
+    """URL of the Redis of fleets that name none."""
+    password: str | None = field(default=None, repr=False)
+    """For that Redis, when the URL has none."""
+    redis_config: Path | None = None
+    """File with LiveKit's block `redis`, instead of a URL."""
+    access: Mapping[str, Access] = field(default_factory=dict)
+    """What Redises that fleets name ask for, by address."""
+    settings: Settings = field(default_factory=Settings)
+    tell_mode: TellMode = tell_no_mode
+    """Told whether the pods of a fleet with engine native know their mode."""
+    scaler: ScalerOptions | None = None
+    """`None`: KEDA is not answered."""
+    tell: Tell = tell_nobody
+    """Says what people should know of a fleet."""
+
+    def connections(self, spec: RedisSpec | None) -> Connections:
+        """How the Redis that a fleet names is reached.
+
+        Raises:
+            CannotStartError: it cannot be.
+        """
+        if spec is None:
+            return self._own()
+        access = self.access.get(where_of(spec), NOTHING_ASKED)
+        if spec.password_secret is not None and access.password is no_password:
+            raise CannotStartError(f"no --redis-password for {where_of(spec)}, which asks for one")
+        asks = spec.sentinel is not None and spec.sentinel.password_secret is not None
+        if asks and access.sentinel_password is no_password:
+            option = "--redis-sentinel-password"
+            raise CannotStartError(f"no {option} for {where_of(spec)}, which asks for one")
+        return of_spec(spec, access)
+
+    def _own(self) -> Connections:
+        if self.redis_config is not None:
+            return of_spec(*read_block(self.redis_config))
+        if self.redis is None:
+            raise CannotStartError(
+                "a fleet names no Redis, and neither --redis nor --redis-config was given"
+            )
+        return of_url(self.redis, self.password)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A desk that is ready."""
+
+    view: EgressView
+    redis: tuple[str, ...]
+    """Where its Redises are, without credentials."""
+    http_port: int
+    scaler_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    http: int
+    scaler: int | None
+
+
+async def serve(
+    options: Options,
+    directory: Directory[EgressView],
+    stop: asyncio.Event,
+    on_ready: Callable[[Serving], None],
+    registry: CollectorRegistry = REGISTRY,
+) -> None:
+    """Place jobs until `stop` is set; `on_ready` is called once, when requests are taken.
+
+    Raises:
+        CannotStartError: the port cannot be listened on, or the one Redis does not answer.
+    """
+    metrics = EgressMetrics(registry)
+    branches = Branches(
+        options.connections, metrics, options.settings, _PATIENCE_SECONDS, options.tell
+    )
+
+    def ready() -> str | None:
+        if stop.is_set():
+            return "stopping"
+        if directory.view is None:
+            return "the fleets are not known yet"
+        complaints = [branch.complaint for branch in branches.all]
+        return complaints[0] if complaints and all(complaints) else None
+
+    async with AsyncExitStack() as stack:
+        outlook = Outlook(Demands(directory, branches).read)
+        natives = NativeFleets(options.connections, options.tell_mode, options.settings)
+        await stack.enter_async_context(natives)
+        routes = [demand_route(outlook), explain_route(branches), costs_route(branches)]
+        http = HttpServer(options.http, ready, routes=routes, registry=registry)
+        await stack.enter_async_context(http)
+        await stack.enter_async_context(branches)
+        scaler = await stack.enter_async_context(serving(outlook, options.scaler, registry))
+        ports = _Ports(http.port, scaler)
+        collector = DeskCollector(lambda: branches.services)
+        registry.register(collector)
+        stack.callback(registry.unregister, collector)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                following = tasks.create_task(directory.run())
+                telling = tasks.create_task(_tell(options, directory, branches, ports, on_ready))
+                directory.subscribe(natives.follow)
+                await stop.wait()
+                following.cancel()
+                telling.cancel()
+        except* CannotStartError as group:
+            raise group.exceptions[0] from None
+
+
+async def _tell(
+    options: Options,
+    directory: Directory[EgressView],
+    branches: Branches,
+    ports: _Ports,
+    on_ready: Callable[[Serving], None],
+) -> None:
+    """Follow the directory, and say once that requests are taken."""
+    known = asyncio.Event()
+
+    def follow(view: EgressView) -> None:
+        branches.follow(view)
+        known.set()
+
+    directory.subscribe(follow)
+    await known.wait()
+    await branches.opened()
+    view = directory.view
+    troubles = [branch.trouble for branch in branches.all if branch.trouble]
+    if options.redis is not None and troubles:
+        # Started by hand on one Redis: better to say so than to wait.
+        raise CannotStartError(troubles[0])
+    if view is not None:
+        specs = [branch.spec for branch in branches.all]
+        where = tuple(options.connections(None).where if s is None else where_of(s) for s in specs)
+        on_ready(Serving(view, where, ports.http, ports.scaler))

@@ -1,0 +1,1 @@
+"""What runs on or beside a node: KEDA, kwok, namespaces, pods."""

@@ -1,0 +1,147 @@
+"""A Kubernetes node that runs nothing and takes many pods: kwok plays its kubelet.
+
+with crowded(node, folder) as name:
+    ...  # pods with `ON_IT` in their spec become Ready at once
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from mediafleet_testbed.errors import NodeError, tail
+from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.tools.toolchain import ensure
+from mediafleet_testbed.waiting import WaitedInVainError, wait_for
+
+NAME: Final = "crowd"
+_ADDRESS: Final = "10.79.0.1"
+_PODS: Final = "10.80.0.0/16"
+_LEASE_SECONDS: Final = 40
+_MARK: Final = "mediafleet.dev/played-by-kwok"
+ON_IT: Final[dict[str, Any]] = {
+    "nodeSelector": {"kubernetes.io/hostname": NAME},
+    "tolerations": [{"key": _MARK, "operator": "Exists", "effect": "NoSchedule"}],
+}
+"""What a pod's spec needs to go there."""
+
+
+@contextmanager
+def crowded(node: Node, folder: Path) -> Iterator[str]:
+    """The node, until left; its name. Log and stages of kwok lie in `folder`.
+
+    Raises:
+        NodeError: it did not become Ready.
+    """
+    stages, log = folder / "kwok-stages.yaml", folder / "kwok.log"
+    stages.write_text(yaml.safe_dump_all(_STAGES))
+    command = [
+        *("setpriv", "--pdeathsig", "KILL", str(ensure("kwok")["kwok"])),
+        f"--kubeconfig={node.kubeconfig}",
+        f"--config={stages}",
+        f"--manage-nodes-with-annotation-selector={_MARK}=true",
+        f"--node-ip={_ADDRESS}",
+        f"--cidr={_PODS}",
+        f"--node-lease-duration-seconds={_LEASE_SECONDS}",
+    ]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            node.inside_command(*command), stdout=output, stderr=output, env=node.environment()
+        )
+    try:
+        node.apply(_node())
+        try:
+            wait_for("the crowded node is Ready", lambda: _ready(node), timeout_seconds=30.0)
+        except WaitedInVainError as error:
+            raise NodeError(f"{error}:\n{tail(log)}") from None
+        yield NAME
+    finally:
+        node.kubectl("delete", "node", NAME, "--ignore-not-found")
+        process.kill()
+        process.wait()
+
+
+def _ready(node: Node) -> bool:
+    conditions = node.get("node", NAME).get("status", {}).get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _node() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": NAME,
+            "annotations": {_MARK: "true"},
+            "labels": {"kubernetes.io/hostname": NAME, "kubernetes.io/os": "linux"},
+        },
+        "spec": {"taints": [{"key": _MARK, "value": "true", "effect": "NoSchedule"}]},
+    }
+
+
+def _stage(
+    name: str, kind: str, when: list[dict[str, Any]], then: dict[str, Any]
+) -> dict[str, Any]:
+    """A Stage of kwok: what it does with an object that is so."""
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": name},
+        "spec": {
+            "resourceRef": {"apiGroup": "v1", "kind": kind},
+            "selector": {"matchExpressions": when},
+            "next": then,
+        },
+    }
+
+
+_NOT_READY: Final = {
+    "key": '.status.conditions.[] | select( .type == "Ready" ) | .status',
+    "operator": "NotIn",
+    "values": ["True"],
+}
+_NODE_STATUS: Final = """
+conditions:
+- {type: Ready, status: "True", reason: Played, message: "", lastHeartbeatTime: {{ Now | Quote }}, \
+lastTransitionTime: {{ Now | Quote }}}
+addresses:
+- {type: InternalIP, address: {{ NodeIP | Quote }}}
+allocatable: {cpu: "1000", memory: 1Ti, pods: "5000", ephemeral-storage: 1Ti}
+capacity: {cpu: "1000", memory: 1Ti, pods: "5000", ephemeral-storage: 1Ti}
+"""
+_POD_STATUS: Final = """
+phase: Running
+startTime: {{ Now | Quote }}
+podIP: {{ PodIPWith .spec.nodeName false .metadata.uid .metadata.name .metadata.namespace | Quote }}
+conditions:
+- {type: Ready, status: "True", lastTransitionTime: {{ Now | Quote }}}
+containerStatuses:
+{{ range .spec.containers }}
+- name: {{ .name | Quote }}
+  image: {{ .image | Quote }}
+  imageID: ""
+  ready: true
+  restartCount: 0
+  state: {running: {startedAt: {{ Now | Quote }}}}
+{{ end }}
+"""
+_STAGES: Final = (
+    _stage("node-ready", "Node", [_NOT_READY], {"statusTemplate": _NODE_STATUS}),
+    _stage(
+        "pod-ready",
+        "Pod",
+        [{"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"}, _NOT_READY],
+        {"statusTemplate": _POD_STATUS},
+    ),
+    _stage(
+        "pod-gone",
+        "Pod",
+        [{"key": ".metadata.deletionTimestamp", "operator": "Exists"}],
+        {"finalizers": {"empty": True}, "delete": True},
+    ),
+)

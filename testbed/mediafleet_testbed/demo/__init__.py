@@ -1,0 +1,1 @@
+"""`make quick` and `make demo`."""

@@ -1,0 +1,1 @@
+"""Load for desks, and what came of it."""

@@ -1,0 +1,1 @@
+"""A Kubernetes node of plain processes."""

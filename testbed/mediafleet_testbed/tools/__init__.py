@@ -1,0 +1,1 @@
+"""Programs that are built or installed for tests and demo."""

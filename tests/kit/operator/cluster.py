@@ -1,0 +1,198 @@
+"""An operator in rounds against an API server in memory; a test steers kubelet and probes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from tests.kit.operator.kube_server import KubeServer
+
+from mediafleet_common.api.names import Kind, Label, Reason
+from mediafleet_common.kube.client import Api, Json
+from mediafleet_common.kube.errors import KubeError
+from mediafleet_common.probes.load import Load, Source
+from mediafleet_common.probes.polling import NoLoad
+from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_operator.core.fleet.model import FleetKey, History, Reading
+from mediafleet_operator.kube import digest, paths
+from mediafleet_operator.kube.apply import Applier
+from mediafleet_operator.kube.children import Children
+from mediafleet_operator.kube.flag_head import Heads
+from mediafleet_operator.kube.report import EventWriter, StatusWriter
+from mediafleet_operator.kube.scalers import Scalers
+from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.manifests.children.scaling import Keda
+from mediafleet_operator.manifests.pods.pod import Product
+from mediafleet_operator.rounds.autoscaling import Autoscaler
+from mediafleet_operator.rounds.children import Keeper
+from mediafleet_operator.rounds.demand import DemandPoller, Silence
+from mediafleet_operator.rounds.probes import Prober, Subject
+from mediafleet_operator.rounds.queue import KeyedQueue
+from mediafleet_operator.rounds.round import Worker
+from mediafleet_operator.rounds.scale_counters import ScaleCounts
+
+KEY: Final = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
+FLEET: Final = paths.fleet(KEY).path
+PODS: Final = paths.pods("media").path
+SETTLE: Final = 2.0
+
+
+class KilledError(BaseException):
+    """SIGKILL."""
+
+
+@dataclass
+class StillProber:
+    """Holds the readings that the test says."""
+
+    histories: dict[str, History] = field(default_factory=dict)
+
+    def follow(self, key: FleetKey, subjects: dict[str, Subject]) -> None:
+        del key, subjects
+
+
+SILENT: Final = Silence(Reason.DEMAND_UNKNOWN, "nobody was asked")
+
+
+@dataclass
+class StillPoller:
+    """Says of demand what the test says."""
+
+    demand: FleetDemand | Silence = SILENT
+    every_seconds: float | None = None
+    url: str | None = None
+
+    def follow(self, key: FleetKey, url: str, every_seconds: float) -> None:
+        del key
+        self.url, self.every_seconds = url, every_seconds
+
+    def forget(self, key: FleetKey) -> None:
+        del key
+        self.url = self.every_seconds = None
+
+    def heard(self, key: FleetKey) -> FleetDemand | Silence:
+        del key
+        return self.demand
+
+
+class Cluster:
+    """An API server, a kubelet, and an operator that may be killed."""
+
+    def __init__(self, replicas: int = 2, **spec: Any) -> None:
+        self.server = KubeServer()
+        self.now = 1_800_000_000.0
+        self.jobs: dict[str, int] = {}
+        self.lives = 0
+        self.head_load: Load | NoLoad = Load(jobs=0)
+        self.server.put(
+            FLEET,
+            {
+                "apiVersion": "mediafleet.dev/v1alpha1",
+                "kind": "OrchestratorPool",
+                "metadata": {"name": "orch", "namespace": "media"},
+                "spec": {"replicas": replicas, "drain": {"settle": f"{SETTLE:g}s"}, **spec},
+            },
+        )
+        self.prober = StillProber()
+        self.poller = StillPoller()
+        self.start()
+
+    def start(self) -> None:
+        """A new operator, which knows nothing but what is on the server."""
+        self.lives += 1
+        api = cast("Api", self.server)
+        self.snapshots = Snapshots(nodes_known=False)
+        self.queue: KeyedQueue[FleetKey] = KeyedQueue()
+        product = Product("ours")
+        applier = Applier(api, self.snapshots, product, lambda: self.now)
+        self.worker = Worker(
+            self.snapshots,
+            self.queue,
+            applier,
+            Keeper(
+                Children(api, product),
+                Heads(api, product, self.ask_head, lambda: self.now),
+            ),
+            StatusWriter(api),
+            EventWriter(api, "test"),
+            cast("Prober", self.prober),
+            Autoscaler(
+                self.queue,
+                applier,
+                cast("DemandPoller", self.poller),
+                Scalers(api, Keda(), lambda: self.now),
+                ScaleCounts(lambda: self.now),
+                "http://desk:8080/",
+            ),
+            clock=lambda: self.now,
+        )
+
+    async def ask_head(self, url: str, source: Source) -> Load | NoLoad:
+        """What the agent of a managed head says."""
+        del url, source
+        return self.head_load
+
+    @property
+    def pods(self) -> dict[str, Json]:
+        return {each["metadata"]["name"]: each for each in self.server.within(PODS)}
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {
+            name: "going"
+            if "deletionTimestamp" in pod["metadata"]
+            else pod["metadata"]["labels"][Label.STATE]
+            for name, pod in self.pods.items()
+        }
+
+    async def settle(self, seconds: float = 12.0) -> None:
+        """Let time pass: kubelet, probes, rounds."""
+        for _ in range(round(seconds)):
+            self.now += 1
+            self._kubelet()
+            self._probe()
+            try:
+                await self._round()
+            except KilledError:
+                self.queue.close()
+                self.start()
+        self.queue.close()
+
+    async def _round(self) -> None:
+        self._hear()
+        try:
+            await self.worker.round(KEY)
+        except KubeError:
+            self.queue.add(KEY)
+
+    def _hear(self) -> None:
+        for raw in self.server.within(PODS):
+            pod = digest.pod(raw)
+            assert pod is not None
+            self.snapshots.put_pod(pod)
+        self.snapshots.keep_only_pods(each["metadata"]["uid"] for each in self.server.within(PODS))
+        resource = digest.resource(self.server.objects[FLEET], KEY.kind)
+        self.snapshots.put_fleet(resource)
+
+    def _kubelet(self) -> None:
+        for name, pod in self.pods.items():
+            path = f"{PODS}/{name}"
+            if "deletionTimestamp" in pod["metadata"]:
+                self.server.remove(path)
+            elif "status" not in pod:
+                self.server.put(path, {"status": running(name)})
+
+    def _probe(self) -> None:
+        for name, pod in self.pods.items():
+            uid = pod["metadata"]["uid"]
+            reading = Reading(self.now, self.jobs.get(name, 0))
+            self.prober.histories[uid] = (*self.prober.histories.get(uid, ()), reading)[-2:]
+
+
+def running(name: str) -> Json:
+    return {
+        "phase": "Running",
+        "podIP": f"10.0.0.{name.rpartition('-')[2]}",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": "node", "state": {"running": {}}}],
+    }

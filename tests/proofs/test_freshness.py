@@ -1,0 +1,58 @@
+"""The list that GetOrchestrator returns follows the pods, in the right order.
+
+How fast is printed here and by `bench/freshness.py`; what is asserted is generous, since it says
+as much of the machine as of the product.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from rich.console import Console
+from tests.kit.watching import fleets, freshness
+from tests.kit.watching.deploying import Product, deployed
+from tests.kit.watching.scene import watched
+from tests.kit.watching.verdicts import judge
+
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.load.bursts import quantile
+from mediafleet_testbed.node.node import Node
+
+SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 20260824)
+CHANGES: Final = 100
+GENEROUS_SECONDS: Final = 5.0
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def product(node: Node, workspace: Workspace) -> Iterator[Product]:
+    with deployed(node, workspace, {"egress": {"enabled": False}}) as product:
+        yield product
+
+
+async def test_the_list_follows_100_changes_in_the_right_order(
+    product: Product, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cycles = math.ceil(CHANGES / freshness.CHANGES_A_CYCLE)
+    async with watched(product) as scene:
+        figures = await freshness.measure(scene, cycles, SEED)
+        scene.logs.read()
+        jobs = list(scene.logs.jobs)
+        violations = judge(scene.deletions(0), jobs, fleets.DRAIN_TIMEOUT_SECONDS)
+    with capsys.disabled():
+        print()
+        Console(width=120).print(freshness.table(figures))
+    assert figures.changes == cycles * freshness.CHANGES_A_CYCLE
+    assert figures.too_early == []
+    assert figures.too_late == []
+    assert figures.unanswered == 0
+    # The nodes that left with a session were waited for.
+    assert violations == []
+    assert len(jobs) >= cycles // freshness.BUSY_EVERY
+    for seconds in (figures.listed, figures.relisted, figures.unlisted):
+        assert (quantile(seconds, 0.99) or 0.0) < GENEROUS_SECONDS

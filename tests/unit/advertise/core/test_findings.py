@@ -1,0 +1,169 @@
+"""What an advertiser tells of sources, of a head and of addresses that do not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.api.names import Condition, Reason
+from mediafleet_common.kube.access import ApiAwayError
+from mediafleet_scheduler.advertise.conditions import keep_writing
+from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.core.advertise.findings import (
+    Finding,
+    HeadState,
+    SourceState,
+    findings,
+    unused,
+)
+
+EU = {"name": "eu", "list_url": "http://eu/list"}
+HEAD = {"address": "head:8935"}
+FINE = HeadState()
+
+
+def one(advertise: dict[str, Any], sources: dict[str, SourceState], head: HeadState) -> Finding:
+    (finding,) = findings(Advertise.model_validate(advertise), sources, head, ())
+    return finding
+
+
+def test_what_is_not_in_use_is_not_spoken_of() -> None:
+    assert findings(Advertise(), {}, FINE, ["a"]) == ()
+    fixed = Advertise.model_validate({"sources": [{"name": "eu", "urls": ["https://a:1"]}]})
+    assert findings(fixed, {}, FINE, ()) == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "reason", "words"),
+    [
+        (SourceState(), "True", Reason.SOURCES_READ, "Every list can be read."),
+        (SourceState("HTTP 503"), "False", Reason.SOURCE_AWAY, "stays for now"),
+        (SourceState("HTTP 503", True), "False", Reason.SOURCE_DROPPED, "off the list"),
+    ],
+)
+def test_a_source(state: SourceState, status: str, reason: Reason, words: str) -> None:
+    finding = one({"sources": [EU]}, {"eu": state}, FINE)
+    assert (finding.type, finding.status) == (Condition.SOURCES_READY, status)
+    assert finding.reason is reason
+    assert words in finding.message
+
+
+def test_many_sources_that_are_away_are_named_up_to_five() -> None:
+    names = [f"s{number}" for number in range(8)]
+    sources = [{"name": name, "list_url": f"http://{name}/l"} for name in names]
+    finding = one({"sources": sources}, {name: SourceState("no") for name in names}, FINE)
+    assert "s4 cannot" in finding.message
+    assert "s5 cannot" not in finding.message
+    assert finding.message.endswith("And 3 more.")
+
+
+@pytest.mark.parametrize(
+    ("state", "fallback", "reason", "words"),
+    [
+        (FINE, "unavailable", Reason.HEAD_ANSWERS, "answers"),
+        (HeadState("no connection"), "unavailable", Reason.HEAD_AWAY, "get UNAVAILABLE"),
+        (HeadState("no connection"), "advertise", Reason.HEAD_AWAY, "get the list alone"),
+        (HeadState(None, "it is us"), "advertise", Reason.HEAD_IS_ADVERTISER, "it is us"),
+    ],
+)
+def test_a_head(state: HeadState, fallback: str, reason: Reason, words: str) -> None:
+    finding = one({"head": HEAD, "head_fallback": fallback}, {}, state)
+    assert finding.reason is reason
+    assert words in finding.message
+
+
+def test_addresses_that_do_not_answer_are_named_and_what_that_means() -> None:
+    pod = Advertise.model_validate({"probe": "pod", "list_unverified": False})
+    (bad,) = findings(pod, {}, FINE, [f"n{number}" for number in range(7)])
+    assert (bad.status, bad.reason) == ("False", Reason.ADDRESS_UNVERIFIED)
+    assert "n0, n1, n2, n3, n4 and 2 more" in bad.message
+    assert "not listed" in bad.message
+    (good,) = findings(pod, {}, FINE, ())
+    assert good.status == "True"
+
+
+@dataclass
+class Resource:
+    """Takes conditions, or is away."""
+
+    written: list[list[dict[str, Any]]] = field(default_factory=list)
+    away: bool = False
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    async def read(self) -> list[dict[str, Any]]:
+        if self.away:
+            raise ApiAwayError("the API server is away")
+        return self.found
+
+    async def write(self, conditions: list[dict[str, Any]]) -> None:
+        if self.away:
+            raise ApiAwayError("the API server is away")
+        self.written.append(conditions)
+
+    @property
+    def last(self) -> dict[str, tuple[str, str]]:
+        return {each["type"]: (each["status"], each["reason"]) for each in self.written[-1]}
+
+
+@dataclass
+class Told:
+    """Conditions as they are set."""
+
+    findings: tuple[Finding, ...] = ()
+
+    def now(self) -> tuple[Finding, ...]:
+        return self.findings
+
+
+@pytest.mark.looptime
+async def test_conditions_are_written_when_they_change_and_again_when_that_failed() -> None:
+    told, resource = Told(), Resource()
+    metrics = AdvertiseMetrics(CollectorRegistry())
+    task = asyncio.create_task(keep_writing(told, resource, metrics))
+    await asyncio.sleep(10)
+    assert resource.written == []
+    head = Finding(Condition.HEAD_READY, "True", Reason.HEAD_ANSWERS, "yes")
+    told.findings = (head,)
+    await asyncio.sleep(10)
+    assert len(resource.written) == 1
+    resource.away = True
+    told.findings = (Finding(Condition.HEAD_READY, "False", Reason.HEAD_AWAY, "no"),)
+    await asyncio.sleep(10)
+    resource.away = False
+    await asyncio.sleep(20)
+    assert resource.last == {"HeadReady": ("False", "HeadAway")}
+    told.findings = ()
+    await asyncio.sleep(3)
+    assert resource.last == {"HeadReady": ("True", "NotUsed")}
+    assert unused(Condition.HEAD_READY).status == "True"
+    await asyncio.sleep(60)
+    assert len(resource.written) == 3
+    task.cancel()
+
+
+@pytest.mark.looptime
+async def test_what_was_said_before_us_is_taken_over_or_taken_back() -> None:
+    old = {"lastTransitionTime": "2026-01-01T00:00:00Z", "message": "no", "reason": "HeadAway"}
+    head = {**old, "type": "HeadReady", "status": "False"}
+    gone = {**old, "type": "SourcesReady", "status": "False"}
+    others = {**old, "type": "Ready", "status": "False"}
+    told, resource = Told(), Resource(found=[head, gone, others], away=True)
+    told.findings = (Finding(Condition.HEAD_READY, "False", Reason.HEAD_AWAY, "no"),)
+    metrics = AdvertiseMetrics(CollectorRegistry())
+    task = asyncio.create_task(keep_writing(told, resource, metrics))
+    await asyncio.sleep(1)
+    resource.away = False
+    await asyncio.sleep(20)
+    assert resource.last == {
+        "HeadReady": ("False", "HeadAway"),
+        "SourcesReady": ("True", "NotUsed"),
+    }
+    times = {each["type"]: each["lastTransitionTime"] for each in resource.written[-1]}
+    assert times["HeadReady"] == old["lastTransitionTime"] != times["SourcesReady"]
+    assert len(resource.written) == 1
+    task.cancel()

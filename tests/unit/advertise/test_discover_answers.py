@@ -1,0 +1,73 @@
+"""What `mediafleet discover` makes of answers that others wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo, OrchestratorRequest
+from mediafleet_scheduler.core.advertise.capabilities import Sessions, read, wanted
+from mediafleet_scheduler.core.advertise.discovery import Failure, Offer, Why
+from mediafleet_scheduler.core.advertise.eth import BadKeyError, signed
+from mediafleet_scheduler.discover import asking
+from mediafleet_scheduler.discover.webhook import BadWebhookError, parse
+
+
+def test_what_is_asked_for_and_what_is_told_of_capabilities() -> None:
+    text = ("live-video-to-video/noop", "35/other", "llm")
+    sent = OrchestratorRequest.FromString(asking.request([wanted(each) for each in text]))
+    assert len(sent.address) == 20
+    said = Capabilities.FromString(sent.capabilities)
+    assert list(said.bitstring) == [1 << 35 | 1 << 33]
+    assert sorted(said.constraints.per_capability[35].models) == ["noop", "other"]
+    info = OrchestratorInfo(transcoder="t", capabilities=sent.capabilities)
+    offer = asking.offer(info.SerializeToString())
+    assert isinstance(offer, Offer)
+    assert all(wanted(each).met_by(offer.capabilities) for each in text)
+    assert offer.price_per_unit is None
+    silent = asking.offer(OrchestratorInfo(transcoder="t").SerializeToString())
+    assert isinstance(silent, Offer)
+    assert silent.capabilities is None
+
+
+def test_sessions_are_told_where_a_node_tells_them() -> None:
+    said = Capabilities(bitstring=[1 << 35 | 1 << 33])
+    models = said.constraints.per_capability[35].models
+    models["noop"].capacity, models["noop"].capacity_in_use = 4, 3
+    models["other"].capacity = 2
+    said.constraints.per_capability[33].models["small"].capacity = 1
+    said.constraints.per_capability[33].models["silent"].SetInParent()
+    can = read(said.SerializeToString())
+    assert can.total() == Sessions(3, 7)
+    assert can.total([wanted("35/noop")]) == Sessions(3, 4)
+    assert can.total([wanted("live-video-to-video")]) == Sessions(3, 6)
+    assert can.total([wanted("llm/silent")]) is None
+    models["noop"].capacity_in_use = 0
+    # What it can do is the same, so that the advertiser's list is too.
+    assert read(said.SerializeToString()) == can
+
+
+def test_a_request_is_signed_with_the_key_that_is_given() -> None:
+    sent = OrchestratorRequest.FromString(asking.request((), "46" * 32))
+    assert signed(sent.address, sent.sig)
+    with pytest.raises(BadKeyError):
+        asking.request((), "not a key")
+
+
+@pytest.mark.parametrize(
+    "info", [b"\xff" * 20, OrchestratorInfo(capabilities=b"\xff").SerializeToString()]
+)
+def test_garbage_is_unreadable(info: bytes) -> None:
+    reply = asking.offer(info)
+    assert isinstance(reply, Failure)
+    assert reply.why is Why.UNREADABLE
+
+
+def test_a_webhook_tells_addresses_and_its_bad_entries_cost_only_themselves() -> None:
+    body = b'[{"address": "https://a:1", "score": 1}, {"score": 1}, 7, {"address": "https://b:1"}]'
+    assert parse(body, "http://w") == ["https://a:1", "https://b:1"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b"\xff"])
+def test_a_webhook_that_tells_no_list_is_an_error(body: bytes) -> None:
+    with pytest.raises(BadWebhookError, match="http://w"):
+        parse(body, "http://w")

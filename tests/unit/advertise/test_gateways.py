@@ -1,0 +1,69 @@
+"""Who may ask, and how many do."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
+from mediafleet_scheduler.advertise import gateways as module
+from mediafleet_scheduler.advertise.gateways import Gateways
+from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.core.advertise.eth import private_key, sign
+from mediafleet_scheduler.core.advertise.views import PoolView
+
+ADDRESS, SIGNATURE = sign(private_key("46" * 32))
+OTHER, OTHERS_SIGNATURE = sign(private_key("47" * 32))
+
+
+class Scene:
+    def __init__(self, *allowed: bytes) -> None:
+        self.now = 0.0
+        self.registry = CollectorRegistry()
+        self.gateways = Gateways(AdvertiseMetrics(self.registry), lambda: self.now)
+        listed = [f"0x{address.hex().upper()}" for address in allowed]
+        self.gateways.take(PoolView("", "pool", Advertise(gateways=listed), ()))
+
+    def ask(self, address: bytes, signature: bytes = b"") -> bytes | None:
+        request = OrchestratorRequest(address=address, sig=signature)
+        return self.gateways.admit(request.SerializeToString())
+
+    @property
+    def counted(self) -> float | None:
+        return self.registry.get_sample_value("mediafleet_gateways")
+
+
+def test_without_a_list_everybody_may_ask_signed_or_not() -> None:
+    scene = Scene()
+    assert scene.ask(ADDRESS) == ADDRESS
+    assert scene.ask(b"short") == b""
+    assert scene.gateways.admit(b"") == b""
+    assert scene.gateways.admit(b"\xff garbage") == b""
+
+
+def test_with_a_list_only_those_on_it_with_a_signature_of_their_own() -> None:
+    scene = Scene(ADDRESS)
+    assert scene.ask(ADDRESS, SIGNATURE) == ADDRESS
+    assert scene.ask(ADDRESS) is None
+    assert scene.ask(ADDRESS, OTHERS_SIGNATURE) is None
+    assert scene.ask(OTHER, OTHERS_SIGNATURE) is None
+    assert scene.gateways.admit(b"\xff garbage") is None
+    assert scene.counted == 1
+
+
+def test_gateways_are_counted_once_and_for_ten_minutes() -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.ask(ADDRESS)
+    scene.now = 400.0
+    scene.ask(OTHER)
+    assert scene.counted == 2
+    scene.now = 601.0
+    assert scene.counted == 1
+
+
+def test_what_is_remembered_of_strangers_is_bounded() -> None:
+    scene = Scene()
+    for number in range(module._REMEMBERED + 5):
+        scene.ask(number.to_bytes(20, "big"))
+    assert scene.counted == module._REMEMBERED

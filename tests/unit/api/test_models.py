@@ -1,0 +1,86 @@
+"""The models of resources and files: defaults, and errors that name the field."""
+
+import pytest
+from pydantic import ValidationError
+
+from mediafleet_common.api.egress_fleet import CpuCost, EgressFleetSpec, Mode, RequestType
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
+
+
+def test_a_resource_is_read_in_camel_case_and_a_file_in_snake_case() -> None:
+    camel = EgressFleetSpec.model_validate(
+        {"redis": {"address": "r:6379"}, "placement": {"maxCpuUtilization": 0.5}}
+    )
+    snake = EgressFleetSpec.model_validate(
+        {"redis": {"address": "r:6379"}, "placement": {"max_cpu_utilization": 0.5}}
+    )
+    assert camel == snake
+    assert camel.placement.max_cpu_utilization == 0.5
+
+
+def test_the_mode_is_pack_unless_told_otherwise() -> None:
+    spec = EgressFleetSpec.model_validate({"redis": {"address": "r:6379"}})
+    assert spec.placement.mode is Mode.PACK
+
+
+def test_every_request_type_has_a_cost_of_upstream() -> None:
+    costs = {kind: CpuCost().of(kind) for kind in RequestType}
+    assert costs == {
+        RequestType.ROOM_COMPOSITE: 4.0,
+        RequestType.AUDIO_ROOM_COMPOSITE: 1.0,
+        RequestType.SDK_AUDIO_ROOM_COMPOSITE: 1.0,
+        RequestType.WEB: 4.0,
+        RequestType.AUDIO_WEB: 1.0,
+        RequestType.PARTICIPANT: 2.0,
+        RequestType.TRACK_COMPOSITE: 1.0,
+        RequestType.TRACK: 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "settle_seconds"),
+    [
+        ({}, 420),
+        ({"load": "docker-ai"}, 660),
+        ({"load": "connections"}, 660),
+        ({"load": "url"}, 660),
+        ({"drain": {"settle": "2s"}}, 2),
+    ],
+)
+def test_an_orchestrator_settles_past_the_gateways_refresh(
+    spec: dict[str, object], settle_seconds: float
+) -> None:
+    assert OrchestratorPoolSpec.model_validate(spec).settle_seconds == settle_seconds
+
+
+@pytest.mark.parametrize(
+    ("fleets", "message"),
+    [
+        ([{"name": "a", "worker": []}], "worker"),
+        ([{"name": "a", "workers": [{"name": "p"}]}], "cluster_id"),
+        ([{"name": "a", "placement": {"mode": "packed"}}], "pack"),
+        (
+            [
+                {
+                    "name": "a",
+                    "workers": [
+                        {"name": "p", "cluster_id": "1"},
+                        {"name": "p", "cluster_id": "2"},
+                    ],
+                }
+            ],
+            "two workers have name 'p'",
+        ),
+    ],
+)
+def test_a_wrong_workers_file_is_refused_by_the_name_of_the_field(
+    fleets: list[object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        WorkersFile.model_validate({"fleets": fleets})
+
+
+def test_a_nodes_file_leaves_a_bad_url_to_the_advertiser() -> None:
+    nodes = NodesFile.model_validate({"nodes": [{"name": "n", "url": "not a url"}]}).nodes
+    assert nodes[0].url == "not a url"

@@ -1,0 +1,294 @@
+"""Objects of the API server as views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mediafleet_common.api.egress_fleet import Mode, RequestType
+from mediafleet_common.api.names import PodState
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.quantities import quantity
+from mediafleet_scheduler.core.advertise.views import PoolView, Source
+from mediafleet_scheduler.directory.objects import (
+    PodFacts,
+    PoolFacts,
+    UnreadableObjectError,
+    egress_view,
+    fleet_facts,
+    pod_facts,
+    pod_state,
+    pool_facts,
+    pool_view,
+)
+
+READY = [{"type": "Ready", "status": "True"}]
+
+
+def pod(name: str = "orch-0", state: str | None = "ready", **more: Any) -> dict[str, Any]:
+    labels = {"mediafleet.dev/kind": "orchestrator", "mediafleet.dev/fleet": "orch"}
+    if state is not None:
+        labels["mediafleet.dev/state"] = state
+    meta = {
+        "name": name,
+        "namespace": "ns",
+        "uid": f"12345678-{name}",
+        "resourceVersion": "7",
+        "labels": labels,
+        "annotations": {"mediafleet.dev/address": f"https://{name}:8935"},
+        **more.get("metadata", {}),
+    }
+    status = {"podIP": "10.0.0.1", "conditions": READY, **more.get("status", {})}
+    return {"metadata": meta, "spec": more.get("spec", {}), "status": status}
+
+
+DELETED: dict[str, Any] = {"metadata": {"deletionTimestamp": "2026-11-22T05:00:00Z"}}
+NOT_READY: dict[str, Any] = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "state"),
+    [
+        (pod(), PodState.READY),
+        (pod(state="pending"), PodState.PENDING),
+        (pod(state=None), PodState.PENDING),
+        (pod(state="nonsense"), PodState.PENDING),
+        (pod(**NOT_READY), PodState.PENDING),
+        (pod(status={"conditions": None}), PodState.PENDING),
+        (pod(state="draining"), PodState.DRAINING),
+        (pod(state="draining", **NOT_READY), PodState.DRAINING),
+        (pod(**DELETED), PodState.DRAINING),
+        (pod(state="pending", **DELETED), PodState.DRAINING),
+    ],
+)
+def test_a_pod_is_ready_only_when_operator_and_kubernetes_say_so(
+    raw: dict[str, Any], state: PodState
+) -> None:
+    assert pod_state(raw) is state
+
+
+@pytest.mark.parametrize(
+    ("raw", "was"),
+    [
+        (pod(), True),
+        (pod(**NOT_READY), True),
+        (pod(state="pending", **NOT_READY), False),
+        (pod(state=None, **NOT_READY), False),
+        (pod(status={**NOT_READY["status"], "phase": "Failed"}), False),
+    ],
+)
+def test_a_pod_that_once_was_ready_is_told_from_one_that_starts_or_has_ended(
+    raw: dict[str, Any], was: bool
+) -> None:
+    assert pod_facts(raw).was_ready is was
+    (node,) = a_view([raw], None, 0.0).nodes
+    assert node.was_ready is was
+
+
+def pool(**more: Any) -> dict[str, Any]:
+    meta = {"name": "orch", "namespace": "ns", "uid": "p", "resourceVersion": "1", **more}
+    return {"metadata": meta, "spec": {"advertise": {"maxNodes": 3}}}
+
+
+def a_view(pods: list[dict[str, Any]], previous: PoolView | None, now: float) -> PoolView:
+    facts = [pod_facts(raw) for raw in pods]
+    return pool_view("ns", "orch", pool_facts(pool()), facts, previous, now)
+
+
+def test_a_pool_is_its_pods_by_name() -> None:
+    view = a_view([pod("orch-1"), pod("orch-0")], None, 0.0)
+    assert [(n.name, n.url, n.metrics_url) for n in view.nodes] == [
+        ("orch-0", "https://orch-0:8935", "http://10.0.0.1:7936/metrics"),
+        ("orch-1", "https://orch-1:8935", "http://10.0.0.1:7936/metrics"),
+    ]
+    assert view.advertise.max_nodes == 3
+
+
+def test_what_a_pool_says_of_load_order_and_sources() -> None:
+    spec = {
+        "load": "docker-ai",
+        "sessions": {"max": 4},
+        "advertise": {
+            "order": "by_gateway",
+            "sources": [
+                {"name": "us", "listUrl": "http://us/orchestrators", "staleAfter": "30s"},
+                {"name": "eu", "urls": ["https://h:1"], "weight": 2},
+            ],
+        },
+    }
+    view = pool_view("ns", "orch", pool_facts({**pool(), "spec": spec}), [], None, 0.0)
+    assert (view.load, view.sessions_max) == ("docker-ai", 4)
+    assert view.advertise.order == "by_gateway"
+    assert view.sources == (
+        Source("eu", ("https://h:1",), None, 2.0, 300.0, None, None),
+        Source("us", (), "http://us/orchestrators", 1.0, 30.0, None, None),
+    )
+
+
+def test_a_nodes_region_is_its_pods_label_and_else_the_pools() -> None:
+    def regions(**advertise: str) -> list[str | None]:
+        spec = OrchestratorPoolSpec.model_validate({"advertise": advertise})
+        facts = PoolFacts("ns", "orch", "uid", False, spec)
+        raws = [pod("a"), pod("b")]
+        raws[0]["metadata"]["labels"]["topology.kubernetes.io/region"] = "eu"
+        raws[0]["metadata"]["labels"]["where"] = "north"
+        view = pool_view("ns", "orch", facts, map(pod_facts, raws), None, 0.0)
+        return [node.region for node in view.nodes]
+
+    assert regions() == ["eu", None]
+    assert regions(region="us") == ["eu", "us"]
+    assert regions(region="us", regionLabel="where") == ["north", "us"]
+
+
+def test_a_sources_secrets_are_files_where_the_operator_mounts_them() -> None:
+    secret = {"name": "s", "key": "k"}
+    told = {"name": "eu", "listUrl": "https://h/l", "tokenSecret": secret, "caSecret": secret}
+    spec = OrchestratorPoolSpec.model_validate({"advertise": {"sources": [told]}})
+    view = pool_view("ns", "orch", PoolFacts("ns", "orch", "u", False, spec), [], None, 0.0)
+    (source,) = view.sources
+    assert source.token_file == "/mediafleet/sources/eu/token"
+    assert source.ca_file == "/mediafleet/sources/eu/ca"
+
+
+def test_pods_of_other_pools_and_namespaces_are_none_of_its_own() -> None:
+    elsewhere = pod("a", metadata={"namespace": "other"})
+    other = pod("b", metadata={"labels": {"mediafleet.dev/fleet": "other"}})
+    assert a_view([elsewhere, other], None, 0.0).nodes == ()
+
+
+def test_a_pod_without_an_address_yet_has_an_empty_url() -> None:
+    raw = pod(metadata={"annotations": None}, status={"podIP": ""})
+    (node,) = a_view([raw], None, 0.0).nodes
+    assert (node.url, node.metrics_url) == ("", None)
+
+
+def test_a_pool_that_is_gone_or_going_has_no_nodes_to_tell_of() -> None:
+    facts = [pod_facts(pod())]
+    going = pool_facts(pool(deletionTimestamp="2026-11-22T05:00:00Z"))
+    assert pool_view("ns", "orch", going, facts, None, 0.0).nodes == ()
+    assert pool_view("ns", "orch", None, facts, None, 0.0).nodes == ()
+
+
+def test_the_time_of_a_change_is_when_it_was_seen_or_the_drain_was_marked() -> None:
+    first = a_view([pod("a", "pending"), pod("b")], None, 100.0)
+    assert [node.changed_at for node in first.nodes] == [None, None]
+    second = a_view([pod("a"), pod("b"), pod("c")], first, 200.0)
+    assert [node.changed_at for node in second.nodes] == [200.0, None, 200.0]
+    drained = {"mediafleet.dev/drain-started": "1970-01-01T00:04:59.500Z"}
+    third = a_view([pod("a"), pod("b", "draining", metadata={"annotations": drained})], second, 300)
+    assert [node.changed_at for node in third.nodes] == [200.0, 299.5]
+
+
+def egress_pod(name: str, **limits: str) -> PodFacts:
+    labels = {"mediafleet.dev/fleet": "rec", "mediafleet.dev/state": "ready"}
+    spec = {
+        "containers": [
+            {"name": "sidecar", "resources": {"limits": {"cpu": "9"}}},
+            {"name": "egress", "resources": {"limits": limits}},
+        ]
+    }
+    return pod_facts(pod(name, metadata={"labels": labels}, spec=spec))
+
+
+def fleet(**spec: Any) -> dict[str, Any]:
+    meta = {"name": "rec", "namespace": "ns", "uid": "f", "resourceVersion": "1"}
+    return {"metadata": meta, "spec": {"redis": {"address": "r:6379"}, **spec}}
+
+
+def test_an_egress_worker_is_what_its_pod_and_fleet_say() -> None:
+    raw = fleet(placement={"mode": "spread"}, accepts=["track"])
+    view = egress_view([fleet_facts(raw)], [egress_pod("rec-0", cpu="4500m", memory="4Gi")])
+    (found,) = view.fleets
+    (worker,) = found.workers
+    assert (found.key, found.placement.mode) == ("ns/rec", Mode.SPREAD)
+    assert found.accepts == {RequestType.TRACK}
+    assert found.redis is not None
+    assert found.redis.address == "r:6379"
+    assert worker.cluster_id == "ns.rec-0.12345678"
+    assert (worker.cpu_cores, worker.memory_bytes) == (4.5, 4 * 1024**3)
+    assert worker.metrics_url == "http://10.0.0.1:9091/metrics"
+
+
+def test_the_cpus_that_the_fleet_declares_come_first_and_unknown_stays_unknown() -> None:
+    declared = fleet_facts(fleet(placement={"cpu": 2}))
+    (worker,) = egress_view([declared], [egress_pod("rec-0", cpu="8")]).fleets[0].workers
+    assert worker.cpu_cores == 2
+    (worker,) = egress_view([fleet_facts(fleet())], [egress_pod("rec-0")]).fleets[0].workers
+    assert (worker.cpu_cores, worker.memory_bytes) == (None, None)
+
+
+def test_a_fleet_without_pods_knows_how_large_they_would_be() -> None:
+    container = {"name": "egress", "resources": {"limits": {"cpu": "6"}}}
+    made = fleet(template={"spec": {"containers": [container]}})
+    (found,) = egress_view([fleet_facts(made)], []).fleets
+    assert found.pod_cores == 6.0
+    (found,) = egress_view([fleet_facts(fleet())], []).fleets
+    assert found.pod_cores is None
+
+
+def test_requests_wait_where_the_fleet_autoscales_or_says_so() -> None:
+    def wait(**spec: Any) -> float:
+        (found,) = egress_view([fleet_facts(fleet(**spec))], []).fleets
+        return found.queue.max_wait_seconds
+
+    assert wait() == 0.0
+    assert wait(autoscaling={}) == 5.0
+    assert wait(autoscaling={"engine": "none"}) == 0.0
+    assert wait(autoscaling={}, placement={"queue": {"maxWait": "0s"}}) == 0.0
+    assert wait(placement={"queue": {"maxWait": "2s"}}) == 2.0
+
+
+def test_a_fleet_takes_the_rooms_that_it_names_in_its_rank() -> None:
+    raw = fleet(rooms=["vip-*", "!vip-test"], priority=7)
+    (found,) = egress_view([fleet_facts(raw)], []).fleets
+    assert found.takes(RequestType.TRACK, "vip-1")
+    assert not found.takes(RequestType.TRACK, "vip-test")
+    assert found.rank == (-7, "rec", "ns")
+
+
+def test_no_accepts_means_all_types_and_a_fleet_being_deleted_is_no_fleet() -> None:
+    (found,) = egress_view([fleet_facts(fleet())], []).fleets
+    assert found.accepts == set(RequestType)
+    going = fleet()
+    going["metadata"]["deletionTimestamp"] = "2026-11-22T05:00:00Z"
+    assert egress_view([fleet_facts(going)], []).fleets == ()
+
+
+def test_a_spec_of_another_version_is_refused_by_field() -> None:
+    with pytest.raises(UnreadableObjectError, match=r"spec\.placement\.mode"):
+        fleet_facts(fleet(placement={"mode": "best"}))
+    with pytest.raises(UnreadableObjectError, match=r"spec\.advertise\.order"):
+        pool_facts({**pool(), "spec": {"advertise": {"order": "best"}}})
+
+
+def test_what_only_a_newer_crd_knows_stops_nobody() -> None:
+    assert fleet_facts(fleet(wishes=3)).spec == fleet_facts(fleet()).spec
+    newer = {**pool()["spec"], "wishes": 3}
+    assert pool_facts({**pool(), "spec": newer}).spec == pool_facts(pool()).spec
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("500m", 0.5),
+        ("2", 2.0),
+        (2, 2.0),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("100u", 1e-4),
+        ("4Gi", 4 * 1024**3),
+        ("512M", 512e6),
+        ("64Ki", 65536.0),
+        ("1e3", 1000.0),
+        ("1E2", 100.0),
+        ("1E", 1e18),
+        ("", None),
+        ("x", None),
+        ("4GB", None),
+        ("1 Gi", None),
+        (True, None),
+    ],
+)
+def test_quantities(text: object, number: float | None) -> None:
+    assert quantity(text) == (None if number is None else pytest.approx(number))

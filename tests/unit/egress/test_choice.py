@@ -1,0 +1,128 @@
+"""Who is given a place before whom, on the local copy of the ledger."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.queue import QueueRule, Waiting, line
+from mediafleet_scheduler.core.egress.requests import Request
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.egress.places.choice import MOST_AT_ONCE, Chooser, Wish
+from mediafleet_scheduler.egress.places.pods import Pods
+from mediafleet_scheduler.egress.places.quarantine import Trust
+
+NOW = time.time()
+
+
+class Desk:
+    """A chooser over a fleet of pods that take one web page each."""
+
+    def __init__(self, pods: int) -> None:
+        self.ledger = Ledger()
+        trust = Trust(EgressMetrics(CollectorRegistry()), Settings().quarantine)
+        self.pods = Pods(self.ledger, trust)
+        workers = tuple(
+            Worker(f"p{n}", f"u{n}", f"p{n}", None, 4.0, None, PodState.READY) for n in range(pods)
+        )
+        kinds, queue = frozenset(RequestType), QueueRule(5.0)
+        self.fleet = Fleet("", "rec", Placement(), kinds, None, workers, queue=queue)
+        self.pods.follow(EgressView((self.fleet,)))
+        self.chooser = Chooser(self.pods, self.ledger, random.Random(0))
+
+    def chosen(self, *wishes: Wish, patient: tuple[Wish, ...] = ()) -> list[str]:
+        """Who is given a place."""
+        waiting = {wish.request.egress_id: wish for wish in patient}
+        picked = self.chooser.pick(wishes, waiting)
+        assert set(self.ledger.jobs) == {place.job.egress_id for _, place in picked.chosen}
+        self.chooser.undo(picked, picked.chosen)
+        assert not self.ledger.jobs, "nothing is held beyond the choosing"
+        return [wish.request.egress_id for wish, _ in picked.chosen]
+
+
+def wish(name: str, room: str = "", since: float = 0.0) -> Wish:
+    request = Request(name, RequestType.WEB, None, room_name=room)
+    return Wish(request, "t", NOW, NOW + since, NOW + 5)
+
+
+def elsewhere(name: str, room: str = "", since: float = 0.0) -> Waiting:
+    return Waiting(name, "/rec", RequestType.WEB, 4.0, room, NOW + since, until=math.inf)
+
+
+async def test_while_nobody_waits_the_first_come_is_first() -> None:
+    assert Desk(2).chosen(wish("x"), wish("y"), wish("z")) == ["x", "y"]
+
+
+async def test_who_waits_is_before_who_comes() -> None:
+    assert Desk(1).chosen(wish("x", since=9), patient=(wish("y"),)) == ["y"]
+
+
+async def test_a_place_is_left_for_one_before_who_waits_at_another_desk() -> None:
+    desk = Desk(2)
+    desk.ledger.wait(elsewhere("other", since=-1))
+    assert desk.chosen(patient=(wish("x"), wish("y", since=1))) == ["x"]
+
+
+async def test_a_retry_has_the_place_that_was_kept_for_it() -> None:
+    desk = Desk(1)
+    desk.ledger.wait(elsewhere("x", since=-1))
+    assert desk.chosen(wish("y", since=1)) == []
+    assert desk.chosen(wish("x", since=-1), patient=(wish("y", since=1),)) == ["x"]
+
+
+async def test_what_fits_passes_what_does_not() -> None:
+    desk = Desk(1)
+    small = Wish(Request("small", RequestType.TRACK, None), "t", NOW, NOW + 1, NOW + 5)
+    large = Wish(Request("large", RequestType.WEB, 8.0), "t", NOW, NOW, NOW + 5)
+    assert desk.chosen(patient=(large, small)) == ["small"]
+
+
+async def test_many_who_wait_are_given_places_by_several_calls_and_none_is_passed() -> None:
+    desk = Desk(MOST_AT_ONCE + 2)
+    patient = tuple(wish(f"{n:03}", since=n / 1000) for n in range(MOST_AT_ONCE + 5))
+    picked = desk.chooser.pick(
+        [wish("late", since=9)], {each.request.egress_id: each for each in patient}
+    )
+    assert len(picked.chosen) == MOST_AT_ONCE
+    assert picked.more
+    assert [
+        each.request.egress_id for each, _ in picked.unplaced if each.request.egress_id == "late"
+    ]
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 12),
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from(["here", "there", "new"])), max_size=20
+    ),
+)
+async def test_places_go_by_the_line_whoever_asks_where(
+    pods: int, wanted: list[tuple[str, str]]
+) -> None:
+    desk = Desk(pods)
+    here: list[Wish] = []
+    new: list[Wish] = []
+    for number, (room, where) in enumerate(wanted):
+        name = f"{number:02}{where}"
+        if where == "there":
+            desk.ledger.wait(elsewhere(name, room, number))
+        else:
+            (here if where == "here" else new).append(wish(name, room, number))
+    everybody = [elsewhere(f"{n:02}{where}", room, n) for n, (room, where) in enumerate(wanted)]
+    order = [each.egress_id for each in line(everybody, {}, NOW)][:pods]
+    ours = [name for name in order if not name.endswith("there")]
+    if here or desk.ledger.waiting:
+        assert desk.chosen(*new, patient=tuple(here)) == ours
+    else:
+        assert desk.chosen(*new) == [each.request.egress_id for each in new][:pods]

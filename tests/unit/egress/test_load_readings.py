@@ -1,0 +1,65 @@
+"""How often a desk asks pods for their load when they do not tell it."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Final
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.names import PodState
+from mediafleet_common.probes import polling
+from mediafleet_common.probes.load import Load
+from mediafleet_common.probes.polling import Failure, NoLoad
+from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.views import Fleet, Worker
+from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.egress.places.load_readings import Scraper
+from mediafleet_scheduler.egress.places.pods import Pods
+from mediafleet_scheduler.egress.places.quarantine import Trust
+
+pytestmark = pytest.mark.looptime
+EVERY: Final = 5.0
+MOST: Final = 60.0
+TOLD: Final = Load(jobs=0, cpu_load=0.0)
+LOST: Final = NoLoad(Failure.TIMED_OUT, "lost")
+PAUSES: Final = {
+    # what comes of each look at a pod -> seconds after it until the next one
+    "all is well": ([TOLD] * 3, [EVERY] * 3),
+    "now and then one is lost": ([TOLD, LOST, LOST, TOLD, LOST], [EVERY] * 5),
+    "the pod is gone": (
+        [LOST] * 8,
+        [EVERY, EVERY, 2 * EVERY, 4 * EVERY, 8 * EVERY, MOST, MOST, MOST],
+    ),
+    "it is back": ([LOST, LOST, LOST, LOST, TOLD], [EVERY, EVERY, 2 * EVERY, 4 * EVERY, EVERY]),
+}
+
+
+@pytest.mark.parametrize(("told", "pauses"), PAUSES.values(), ids=PAUSES)
+async def test_a_pod_that_is_silent_for_long_is_asked_less_often(
+    monkeypatch: pytest.MonkeyPatch, told: list[Load | NoLoad], pauses: list[float]
+) -> None:
+    asked: list[float] = []
+    loop, coming = asyncio.get_running_loop(), iter([*told, TOLD])
+
+    async def poll(*_: object) -> Load | NoLoad:
+        asked.append(loop.time())
+        return next(coming, TOLD)
+
+    monkeypatch.setattr(polling, "poll", poll)
+    settings = Settings(scrape_every_seconds=EVERY, scrape_max_back_off_seconds=MOST)
+    ledger, metrics = Ledger(), EgressMetrics(CollectorRegistry())
+    pod = Worker("p", "u", "c", "http://p/metrics", 16.0, None, PodState.READY)
+    fleet = Fleet("", "rec", Placement(), frozenset(RequestType), None, (pod,))
+    async with Scraper(
+        Pods(ledger, Trust(metrics, settings.quarantine)), ledger, metrics, settings
+    ) as scraper:
+        scraper.follow([fleet])
+        await asyncio.sleep(1.1 * sum(pauses) + 1)
+    waited = [after - before for before, after in pairwise(asked)]
+    # By chance a tenth more or less, so that pods are not all asked at once.
+    assert waited[: len(pauses)] == [pytest.approx(pause, rel=0.11) for pause in pauses]

@@ -1,0 +1,198 @@
+"""The operator's small parts: queue, statuses, Events, children, probing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from tests.kit.operator.kube_server import KubeServer
+
+from mediafleet_common.api.egress_fleet import EgressFleetStatus
+from mediafleet_common.api.names import Kind
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.shared import PodStatus
+from mediafleet_common.kube.client import Api
+from mediafleet_common.probes.load import Load, Source
+from mediafleet_common.probes.polling import Failure, NoLoad
+from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.kube.children import contains, wanted
+from mediafleet_operator.kube.report import EVENT_BURST, EventWriter, StatusWriter
+from mediafleet_operator.manifests.pods.pod import Product
+from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.rounds.probes import Prober, Subject
+from mediafleet_operator.rounds.queue import KeyedQueue
+
+KEY = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
+
+
+def resource(status: EgressFleetStatus | None = None, **spec: Any) -> Resource:
+    parsed = OrchestratorPoolSpec.model_validate(spec)
+    return Resource(KEY, "uid", "1", 1, False, parsed, status)
+
+
+async def test_a_key_waits_once_and_is_worked_on_once_at_a_time() -> None:
+    queue: KeyedQueue[str] = KeyedQueue()
+    queue.add("a")
+    queue.add("a")
+    assert len(queue) == 1
+    assert await queue.take() == "a"
+    queue.add("a")
+    queue.add("a")
+    assert len(queue) == 0, "not while it is worked on"
+    queue.done("a")
+    assert len(queue) == 1, "but once after that"
+
+
+@pytest.mark.looptime
+async def test_of_several_times_the_first_counts() -> None:
+    queue: KeyedQueue[str] = KeyedQueue()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for seconds in (9, 2, 5):
+        queue.add_after("a", seconds)
+    await queue.take()
+
+    assert loop.time() - began == pytest.approx(2)
+    queue.close()
+
+
+def test_a_status_in_which_only_loads_changed_waits_its_turn() -> None:
+    now = 100.0
+    writer = StatusWriter(cast("Api", KubeServer()), clock=lambda: now)
+    old = EgressFleetStatus(replicas=1, jobs=1, pods=[PodStatus(name="a", state="ready", load=1)])
+    busier = EgressFleetStatus(
+        replicas=1, jobs=2, pods=[PodStatus(name="a", state="ready", load=2)]
+    )
+    grown = EgressFleetStatus(replicas=2, jobs=1, pods=[PodStatus(name="a", state="ready", load=1)])
+    one = resource(old)
+    writer._written[KEY] = now - 2
+
+    assert writer.due(one, old) is None
+    assert writer.due(one, busier) == pytest.approx(3)
+    assert writer.due(one, grown) == 0
+    now += 3
+    assert writer.due(one, busier) == 0
+
+
+async def test_too_many_events_of_one_fleet_are_dropped() -> None:
+    from mediafleet_common.api.events import Telling
+    from mediafleet_common.api.names import Reason
+
+    server, now = KubeServer(), 100.0
+    writer = EventWriter(cast("Api", server), "me", clock=lambda: now)
+    for _ in range(EVENT_BURST + 10):
+        await writer.post(resource(), Telling("Normal", Reason.SCALED_UP, "more"))
+    assert len(server.objects) == EVENT_BURST
+    now += 25
+    for _ in range(10):
+        await writer.post(resource(), Telling("Normal", Reason.SCALED_UP, "more"))
+
+    assert len(server.objects) == EVENT_BURST + 3
+    event = next(iter(server.objects.values()))
+    assert event["regarding"]["uid"] == "uid"
+
+
+def test_what_the_api_server_adds_to_a_child_does_not_matter_and_what_it_lacks_does() -> None:
+    live = {"spec": {"replicas": 2, "more": 1, "ports": [{"port": 1, "nodePort": 3}]}}
+
+    assert contains(live, {"spec": {"replicas": 2, "ports": [{"port": 1}]}})
+    assert not contains(live, {"spec": {"replicas": 3}})
+    assert not contains(live, {"spec": {"ports": [{"port": 1}, {"port": 2}]}})
+    assert not contains({}, live)
+
+
+def test_a_pool_gets_its_advertiser_and_what_that_may_do() -> None:
+    children = {each["kind"]: each for each in wanted(resource(), Product("ours:1", "Never"))}
+    pod = children["Deployment"]["spec"]["template"]["spec"]
+
+    assert children["Service"]["metadata"]["name"] == "orch"
+    assert [port["port"] for port in children["Service"]["spec"]["ports"]] == [8935, 8080]
+    assert children["Deployment"]["metadata"]["name"] == "orch-advertiser"
+    assert children["Deployment"]["spec"]["replicas"] == 2
+    assert pod["containers"][0]["args"][:3] == ["advertise", "--pool", "media/orch"]
+    assert pod["serviceAccountName"] == children["RoleBinding"]["subjects"][0]["name"]
+    rules = children["Role"]["rules"]
+    (writes,) = [rule for rule in rules if rule["verbs"] != ["get", "list", "watch"]]
+    assert (writes["resources"], writes["resourceNames"], writes["verbs"]) == (
+        ["orchestratorpools/status"],
+        ["orch"],
+        ["patch"],
+    )
+    assert all("*" not in str(rule) for rule in children["Role"]["rules"])
+
+
+def test_a_certificate_of_the_users_is_mounted() -> None:
+    deployment = wanted(resource(advertise={"tlsSecret": "cert"}), Product("ours:1"))[-2]
+    spec = deployment["spec"]["template"]["spec"]
+
+    assert {"name": "tls", "secret": {"secretName": "cert"}} in spec["volumes"]
+    assert "--tls-cert" in spec["containers"][0]["args"]
+
+
+def test_a_fleets_budget_holds_on_to_busy_pods_alone() -> None:
+    budget = wanted(resource(), Product("ours:1"))[0]
+
+    assert budget["spec"]["maxUnavailable"] == 0
+    assert budget["spec"]["selector"]["matchLabels"]["mediafleet.dev/busy"] == "true"
+
+
+class Pods:
+    """Answers like pods, and counts."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.answer: Load | NoLoad = Load(jobs=0)
+
+    async def __call__(self, url: str, source: Source) -> Load | NoLoad:
+        del url, source
+        self.asked.append(asyncio.get_running_loop().time())
+        return self.answer
+
+
+def subject(*, often: bool) -> dict[str, Subject]:
+    return {"u": Subject(KEY, "http://10.0.0.1:7936/metrics", Source.TRANSCODE, often)}
+
+
+@pytest.mark.looptime
+async def test_pods_are_asked_at_once_then_rarely_and_every_second_while_it_matters() -> None:
+    pods, news = Pods(), list[FleetKey]()
+    prober = Prober(pods, news.append)
+    prober.follow(KEY, subject(often=False))
+    await asyncio.sleep(20)
+    assert len(pods.asked) == 2
+    prober.follow(KEY, subject(often=True))
+    await asyncio.sleep(5.5)
+    assert len(pods.asked) in (7, 8)
+    await prober.close()
+
+
+@pytest.mark.looptime
+async def test_it_tells_news_alone_but_every_answer_of_a_pod_that_matters() -> None:
+    pods, news = Pods(), list[FleetKey]()
+    prober = Prober(pods, news.append)
+    prober.follow(KEY, subject(often=False))
+    await asyncio.sleep(40)
+    assert len(news) == 1
+    pods.answer = NoLoad(Failure.UNREACHABLE, "refused")
+    await asyncio.sleep(15)
+    assert len(news) == 2
+    assert prober.histories["u"][-1].jobs is None
+    prober.follow(KEY, subject(often=True))
+    await asyncio.sleep(5.5)
+    assert len(news) > 6
+    await prober.close()
+
+
+@pytest.mark.looptime
+async def test_a_pod_that_is_gone_is_asked_no_more() -> None:
+    pods, news = Pods(), list[FleetKey]()
+    prober = Prober(pods, news.append)
+    prober.follow(KEY, subject(often=True))
+    await asyncio.sleep(1.5)
+    prober.follow(KEY, {})
+    before = len(pods.asked)
+    await asyncio.sleep(5)
+
+    assert len(pods.asked) == before
+    assert prober.histories == {}

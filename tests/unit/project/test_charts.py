@@ -1,0 +1,184 @@
+"""The charts and samples, as far as they can be judged without helm."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mediafleet_common.api import crds
+from mediafleet_common.api.names import API_VERSION, Kind, Port
+from mediafleet_operator.kube import digest
+from mediafleet_operator.manifests.pods.pod import Product, problem
+from mediafleet_testbed.paths import REPOSITORY
+
+ROOT = REPOSITORY
+CHART = ROOT / "charts/mediafleet"
+SAMPLES = sorted((ROOT / "samples").glob("*.yaml"))
+TEMPLATES = sorted((CHART / "templates").rglob("*.*"))
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+
+def resolve(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema, or what its reference names."""
+    name = schema.get("$ref", "").rsplit("/", 1)[-1]
+    return SCHEMA["definitions"][name] if name else schema
+
+
+def differences(values: object, schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Keys that only one of the default values and the schema knows."""
+    schema = resolve(schema)
+    if not isinstance(values, dict) or "properties" not in schema:
+        return
+    assert schema["additionalProperties"] is False, f"{path} takes any key"
+    known = schema["properties"]
+    for name in sorted(values.keys() ^ known.keys()):
+        yield f"{path}.{name}"
+    for name in values.keys() & known.keys():
+        yield from differences(values[name], known[name], f"{path}.{name}")
+
+
+def test_the_schema_knows_the_default_values_and_no_others() -> None:
+    # `global` is helm's own; `claims` are resources that few pods have.
+    unset = [".global", ".operator.resources.claims", ".egress.resources.claims"]
+    assert sorted(differences(VALUES, SCHEMA, "")) == sorted(unset)
+
+
+def test_every_value_that_a_template_reads_has_a_default() -> None:
+    missing = []
+    for path in TEMPLATES:
+        for dotted in re.findall(r"\.Values\.([A-Za-z.]+)", path.read_text(encoding="utf-8")):
+            value: Any = VALUES
+            for name in dotted.split("."):
+                value = value.get(name, ...) if isinstance(value, dict) else ...
+            if value is ...:
+                missing.append(f"{path.name}: {dotted}")
+    assert missing == []
+
+
+def test_operator_and_desk_take_the_same_settings_of_a_workload() -> None:
+    assert VALUES["egress"].keys() - VALUES["operator"].keys() == {
+        "enabled",
+        "redis",
+        "scaler",
+    }
+    assert VALUES["operator"].keys() <= VALUES["egress"].keys()
+
+
+def test_both_components_have_a_second_replica_and_lose_one_at_a_time() -> None:
+    for component in ("operator", "egress"):
+        assert VALUES[component]["replicas"] == 2
+        budget = VALUES[component]["podDisruptionBudget"]
+        assert (budget["enabled"], budget["maxUnavailable"]) == (True, 1)
+
+
+def test_charts_and_distribution_have_one_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for chart in ("mediafleet", "mediafleet-crds"):
+        about = yaml.safe_load((ROOT / "charts" / chart / "Chart.yaml").read_text(encoding="utf-8"))
+        assert (about["version"], about["appVersion"]) == (project["version"], project["version"])
+
+
+def test_no_rule_has_a_wildcard_or_reaches_secrets_or_runs_commands() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in TEMPLATES)
+    rules = [line for line in text.splitlines() if re.search(r"(resources|verbs|apiGroups):", line)]
+    assert rules
+    for line in rules:
+        assert "*" not in line
+        words = set(re.findall(r"[a-z./]+", line.split(":", 1)[1]))
+        assert not words & {
+            "secrets",
+            "pods/exec",
+            "pods/attach",
+            "escalate",
+            "bind",
+            "impersonate",
+        }
+
+
+def test_helm_leaves_the_resources_as_they_are() -> None:
+    """Braces in descriptions and CEL rules must not read as template actions."""
+    for text in crds.render().values():
+        assert "{{" not in text
+
+
+def test_probes_and_monitors_use_the_ports_that_the_code_uses() -> None:
+    workload = (CHART / "templates/_workload.tpl").read_text(encoding="utf-8")
+    assert f"containerPort: {Port.DESK_HTTP}" in workload
+    monitors = (CHART / "templates/monitors.yaml").read_text(encoding="utf-8")
+    for kind, port in (
+        ("egress", Port.EGRESS_METRICS),
+        ("orchestrator", Port.AGENT),
+        ("advertiser", Port.DESK_HTTP),
+    ):
+        assert f'"{kind}" {port}' in monitors
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def ours(path: Path) -> list[dict[str, Any]]:
+    return [part for part in documents(path) if part["apiVersion"] == API_VERSION]
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_a_sample_is_what_the_models_accept(path: Path) -> None:
+    for document in ours(path):
+        body = {key: document[key] for key in ("kind", "spec")}
+        crds.MODELS[Kind(document["kind"])].model_validate(body, by_alias=True, by_name=False)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_pods_can_be_made_of_a_sample(path: Path) -> None:
+    for document in ours(path):
+        given = {"namespace": "default", "uid": "u", "resourceVersion": "1"}
+        raw = {**document, "metadata": {**document["metadata"], **given}}
+        resource = digest.resource(raw, Kind(document["kind"]))
+        assert problem(resource, Product("mediafleet:dev")) is None
+
+
+@pytest.mark.parametrize("name", ["egress-fleet", "orchestrator-pool"])
+def test_a_plain_sample_is_about_ten_lines(name: str) -> None:
+    lines = (ROOT / f"samples/{name}.yaml").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if not line.startswith("#")]) <= 10
+
+
+def fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    for name, part in schema.get("properties", {}).items():
+        yield f"{path}.{name}"
+        yield from fields(part, f"{path}.{name}")
+
+
+def keys(value: object, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield f"{path}.{name}"
+            yield from keys(part, f"{path}.{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "alternatives"),
+    [
+        (
+            "egress-fleet-full",
+            Kind.EGRESS_FLEET,
+            (".redis.sentinel", ".redis.cluster", ".egressConfig.configMap"),
+        ),
+        ("orchestrator-pool-full", Kind.ORCHESTRATOR_POOL, (".template.metadata",)),
+    ],
+)
+def test_a_full_sample_names_every_field(
+    name: str, kind: Kind, alternatives: tuple[str, ...]
+) -> None:
+    """`alternatives` exclude what is set, and stand there as comments."""
+    path = ROOT / f"samples/{name}.yaml"
+    version = crds.crd(kind)["spec"]["versions"][0]
+    wanted = set(fields(version["schema"]["openAPIV3Schema"]["properties"]["spec"]))
+    missing = wanted - set(keys(ours(path)[0]["spec"]))
+    assert sorted(field for field in missing if not field.startswith(alternatives)) == []

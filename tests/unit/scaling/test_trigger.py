@@ -1,0 +1,65 @@
+"""What the metadata of a KEDA trigger may say."""
+
+from __future__ import annotations
+
+import pytest
+
+from mediafleet_scheduler.core.scaling.trigger import (
+    KEYS,
+    OF_KEDA,
+    RULES,
+    Metric,
+    Trigger,
+    TriggerError,
+    parse,
+)
+
+
+def test_the_name_of_the_fleet_is_enough() -> None:
+    read = parse({"fleet": "rec"}, "media")
+    assert read == Trigger("media", "rec", Metric.UTILIZATION, 0.7, None, 0.0)
+
+
+def test_every_key_is_read() -> None:
+    said = {"fleet": "rec", "namespace": "other", "metric": "slots", "target": "3", "type": "web"}
+    read = parse({**said, "activation": "2", "metricType": "AverageValue"}, "media")
+    assert read == Trigger("other", "rec", Metric.SLOTS, 3.0, "web", 2.0)
+
+
+def test_what_keda_adds_for_itself_is_let_through() -> None:
+    assert parse({"fleet": "rec", **dict.fromkeys(OF_KEDA, "x")}, "media").fleet == "rec"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({}, "fleet is missing"),
+        ({"fleet": ""}, "fleet is missing"),
+        ({"fleet": "rec", "threshold": "5"}, "threshold is no key .* allowed: fleet, namespace"),
+        ({"fleet": "rec", "Target": "5"}, "Target is no key"),
+        ({"fleet": "rec", "metric": "cpu"}, "metric: one of utilization, slots, sessions, queue"),
+        ({"fleet": "rec", "metric": "sessions"}, "target is missing: metric sessions needs it"),
+        ({"fleet": "rec", "target": "0"}, "target: a number from 0.01 to 1,"),
+        ({"fleet": "rec", "target": "1.5"}, "target: a number from 0.01 to 1,"),
+        ({"fleet": "rec", "target": "0.3333"}, "at most 3 decimals"),
+        ({"fleet": "rec", "target": "nan"}, "target: a number"),
+        ({"fleet": "rec", "target": "70%"}, "target: a number"),
+        ({"fleet": "rec", "activation": "-1"}, "activation: a number from 0"),
+        ({"fleet": "rec", "type": "web"}, "type goes with metric slots or queue, not with util"),
+        ({"fleet": "rec", "metric": "slots", "type": "video"}, "type: one of room_composite, "),
+        ({"fleet": "rec", "metricType": "Value"}, "metricType: only AverageValue"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(metadata: dict[str, str], says: str) -> None:
+    with pytest.raises(TriggerError, match=says):
+        parse(metadata, "media")
+
+
+def test_every_metric_has_a_rule_and_its_default_is_within_its_bounds() -> None:
+    assert set(RULES) == set(Metric)
+    for rule in RULES.values():
+        assert rule.default is None or rule.least <= rule.default <= rule.most
+
+
+def test_every_key_has_a_meaning() -> None:
+    assert all(key.means.endswith(".") and key.default for key in KEYS.values())
