@@ -33,7 +33,7 @@ from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
 from mediafleet_testbed.load import h2_load
-from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
@@ -128,14 +128,14 @@ async def desk(
         folder = Path(scratch)
         file, port = folder / "nodes.yaml", free_port()
         write(file, entries, **advertise)
-        async with Crew(folder) as crew:
-            member = await crew.python(
+        async with Processes(folder) as processes:
+            member = await processes.python(
                 "advertiser",
                 "mediafleet.main",
                 *("advertise", "--nodes", str(file), "--listen", f"127.0.0.1:{port}"),
                 *("--http", "127.0.0.1:0", *(() if tls else ("--plaintext",))),
             )
-            await crew.says(member, f"{len(entries)} of {len(entries)} nodes listed", 60)
+            await processes.says(member, f"{len(entries)} of {len(entries)} nodes listed", 60)
             url = NodeUrl("https" if tls else "http", "127.0.0.1", port)
             async with NodeClient(url) as client:
                 yield Desk(file, client, port, tls, member.process.pid)
@@ -186,10 +186,10 @@ async def baseline(nodes: int, seconds: float) -> Rate:
     entries = addresses(nodes, 8935)
     size = len(OrchestratorInfo(nodes=[each["url"] for each in entries]).SerializeToString())
     with tempfile.TemporaryDirectory() as scratch:
-        async with Crew(Path(scratch)) as crew:
+        async with Processes(Path(scratch)) as processes:
             port = free_port()
-            member = await crew.python("bare", "bench.bare_server", str(port), str(size))
-            await crew.says(member, "ready")
+            member = await processes.python("bare", "bench.bare_server", str(port), str(size))
+            await processes.says(member, "ready")
             found = await load(port, member.process.pid, seconds, tls=False)
             return rate("baseline: the same bytes", nodes, None, found)
 

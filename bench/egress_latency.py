@@ -32,7 +32,7 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.load.bursts import quantile
-from mediafleet_testbed.processes import Crew, Member
+from mediafleet_testbed.processes import Member, Processes
 from mediafleet_testbed.real_servers import redis_server
 from mediafleet_testbed.standins.egress_rules import Admission
 from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
@@ -79,16 +79,16 @@ async def pods(url: str, count: int, upstream: bool, start_seconds: float) -> No
 
 @asynccontextmanager
 async def fleet(
-    crew: Crew, url: str, count: int, upstream: bool, start_seconds: float = 0.0
+    processes: Processes, url: str, count: int, upstream: bool, start_seconds: float = 0.0
 ) -> AsyncIterator[None]:
     """Pods in a process of their own."""
     kind = "upstream" if upstream else "own-topic"
     arguments = ("pods", url, str(count), kind, str(start_seconds))
     name = f"pods-{count}-{kind}-{start_seconds}"
-    member = await crew.python(name, "bench.egress_latency", *arguments)
-    await crew.says(member, "pods ready", 60)
+    member = await processes.python(name, "bench.egress_latency", *arguments)
+    await processes.says(member, "pods ready", 60)
     yield
-    await crew.dismiss(member)
+    await processes.dismiss(member)
 
 
 async def measure(client: Client, calls: int) -> tuple[list[float], int]:
@@ -108,7 +108,7 @@ async def measure(client: Client, calls: int) -> tuple[list[float], int]:
 
 
 async def start_desk(
-    crew: Crew, folder: Path, url: str, count: int, name: str, cpus: float = CPUS
+    processes: Processes, folder: Path, url: str, count: int, name: str, cpus: float = CPUS
 ) -> Member:
     """A desk for so many pods."""
     workers = [{"name": f"pod-{n}", "cluster_id": f"pod-{n}", "cpu": cpus} for n in range(count)]
@@ -116,21 +116,21 @@ async def start_desk(
     fleets = [{"name": "bench", "placement": {"mode": "spread"}, "workers": workers}]
     file.write_text(yaml.safe_dump({"fleets": fleets}))
     options = ("--redis", url, "--workers", str(file), "--http", "127.0.0.1:0")
-    desk = await crew.python(name, "mediafleet.main", "egress", *options)
-    await crew.says(desk, "ready", 60)
+    desk = await processes.python(name, "mediafleet.main", "egress", *options)
+    await processes.says(desk, "ready", 60)
     return desk
 
 
 async def through_desk(
-    crew: Crew, folder: Path, url: str, client: Client, count: int, calls: int
+    processes: Processes, folder: Path, url: str, client: Client, count: int, calls: int
 ) -> Figure:
     """Calls that the desk places."""
-    desk = await start_desk(crew, folder, url, count, f"desk-{count}")
+    desk = await start_desk(processes, folder, url, count, f"desk-{count}")
     await measure(client, WARM_UP_CALLS)
     before = cpu_seconds(desk.process.pid)
     seconds, failed = await measure(client, calls)
     used = cpu_seconds(desk.process.pid) - before
-    await crew.dismiss(desk)
+    await processes.dismiss(desk)
     return Figure("mediafleet", count, seconds, failed, used)
 
 
@@ -150,17 +150,17 @@ async def run(calls: int) -> list[Figure]:
         connection = redis.Redis.from_url(server.url)
         folder = Path(scratch)
         async with (
-            Crew(folder) as crew,
+            Processes(folder) as processes,
             RedisBus(connection) as bus,
             Client(bus, "EgressInternal") as client,
         ):
             for count in FLEETS:
-                async with fleet(crew, server.url, count, upstream=True):
+                async with fleet(processes, server.url, count, upstream=True):
                     seconds, failed = await measure(client, UPSTREAM_CALLS)
                     figures.append(Figure("upstream's auction", count, seconds, failed))
-                async with fleet(crew, server.url, count, upstream=False):
+                async with fleet(processes, server.url, count, upstream=False):
                     figures.append(
-                        await through_desk(crew, folder, server.url, client, count, calls)
+                        await through_desk(processes, folder, server.url, client, count, calls)
                     )
         await connection.aclose()
     return figures

@@ -33,7 +33,7 @@ from mediafleet_scheduler.psrpc.client import ACCEPT_FIRST, UPSTREAM_START_EGRES
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.load.bursts import quantile
-from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import redis_server
 
 PODS: Final = 50
@@ -135,24 +135,26 @@ async def run(seconds: float) -> tuple[list[Figure], Figure, Figure]:
         server = stack.enter_context(redis_server())
         connection = redis.Redis.from_url(server.url)
         stack.push_async_callback(connection.aclose)
-        crew = await stack.enter_async_context(Crew(folder))
+        processes = await stack.enter_async_context(Processes(folder))
         bus = await stack.enter_async_context(RedisBus(connection))
         client = await stack.enter_async_context(Client(bus, "EgressInternal"))
         # What comes last is overloaded, and its pods are of no use to what would come after.
-        async with fleet(crew, server.url, PODS, upstream=False):
-            desks = [await start_desk(crew, folder, server.url, PODS, f"desk-{n}") for n in (1, 2)]
+        async with fleet(processes, server.url, PODS, upstream=False):
+            desks = [
+                await start_desk(processes, folder, server.url, PODS, f"desk-{n}") for n in (1, 2)
+            ]
             await measure(client, 50)
             pids = [desk.process.pid for desk in desks]
             figures = await rising("two desks", calls(client, None), seconds, pids)
-            await crew.dismiss(*desks)
-        async with fleet(crew, server.url, PODS, upstream=False):
+            await processes.dismiss(*desks)
+        async with fleet(processes, server.url, PODS, upstream=False):
             figures += await rising("nobody", calls(client, PODS), seconds)
-        async with fleet(crew, server.url, PODS, False, SLOW_START_SECONDS):
+        async with fleet(processes, server.url, PODS, False, SLOW_START_SECONDS):
             straight = await in_flight(calls(client, PODS))
-            desk = await start_desk(crew, folder, server.url, PODS, "desk-3")
+            desk = await start_desk(processes, folder, server.url, PODS, "desk-3")
             await measure(client, 5)
             through = await in_flight(calls(client, None))
-            await crew.dismiss(desk)
+            await processes.dismiss(desk)
     return figures, straight, through
 
 

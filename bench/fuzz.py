@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mediafleet_testbed.load.fuzzing import Target
-from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
@@ -31,17 +31,17 @@ async def _measure(requests: int, seed: int) -> Table:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         file, port, http = folder / "nodes.yaml", free_port(), free_port()
-        async with StandInNode(parse_flags(_FLAGS)) as node, Crew(folder) as crew:
+        async with StandInNode(parse_flags(_FLAGS)) as node, Processes(folder) as processes:
             regions = [{"name": "eu", "cidrs": ["127.0.0.0/8"]}]
             entries = addresses(50, node.port)
             write(file, entries, order="by_gateway", max_nodes=5, regions=regions)
-            member = await crew.python(
+            member = await processes.python(
                 "advertiser",
                 "mediafleet.main",
                 *("advertise", "--nodes", str(file), "--listen", f"127.0.0.1:{port}"),
                 *("--http", f"127.0.0.1:{http}", "--plaintext"),
             )
-            await crew.says(member, "50 of 50 nodes listed")
+            await processes.says(member, "50 of 50 nodes listed")
             target = Target(port, http, member.process.pid)
             before, began = target.resident_mb(), time.perf_counter()
             memory = await asyncio.to_thread(lambda: list(target.rounds(seed, requests)))

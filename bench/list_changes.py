@@ -31,7 +31,7 @@ from rich.table import Table
 from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
-from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
@@ -124,14 +124,14 @@ async def advertiser(
 ) -> AsyncIterator[tuple[NodeClient, int]]:
     """A desk that lists `count` nodes, as a process of its own."""
     port = free_port()
-    async with Crew(folder) as crew:
-        member = await crew.python(
+    async with Processes(folder) as processes:
+        member = await processes.python(
             "advertiser",
             "mediafleet.main",
             *("advertise", *source, "--listen", f"127.0.0.1:{port}"),
             *("--http", "127.0.0.1:0", "--plaintext"),
         )
-        await crew.says(member, "advertise ready", 60)
+        await processes.says(member, "advertise ready", 60)
         async with NodeClient(NodeUrl("http", "127.0.0.1", port)) as client:
             async with asyncio.timeout(60):
                 while True:

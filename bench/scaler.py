@@ -37,7 +37,7 @@ from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_scheduler.scaler.service import SERVICE
 from mediafleet_testbed.load.bursts import quantile
-from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import redis_server
 
 FLEETS: Final = 200
@@ -96,7 +96,7 @@ def ref(number: int) -> Ref:
 
 
 @asynccontextmanager
-async def desk(crew: Crew, folder: Path, url: str) -> AsyncIterator[tuple[int, Keda]]:
+async def desk(processes: Processes, folder: Path, url: str) -> AsyncIterator[tuple[int, Keda]]:
     """A desk with all fleets; its process id, and a connection to it."""
     ca = trustme.CA()
     server, client = ca.issue_cert("localhost"), ca.issue_cert("keda")
@@ -110,21 +110,21 @@ async def desk(crew: Crew, folder: Path, url: str) -> AsyncIterator[tuple[int, K
     ]
     file = folder / "workers.yaml"
     file.write_text(yaml.safe_dump({"fleets": fleets}))
-    member = await crew.python(
+    member = await processes.python(
         "desk",
         "mediafleet.main",
         *("egress", "--redis", url, "--workers", str(file), "--http", "127.0.0.1:0"),
         *("--scaler", "127.0.0.1:0", "--scaler-cert", str(folder / "tls.crt")),
         *("--scaler-key", str(folder / "tls.key"), "--scaler-client-ca", str(folder / "ca.crt")),
     )
-    line = await crew.says(member, "mediafleet egress ready", 60)
+    line = await processes.says(member, "mediafleet egress ready", 60)
     port = line.partition("KEDA scaler 127.0.0.1:")[2].partition(" ")[0]
     credentials = grpc.ssl_channel_credentials(
         ca.cert_pem.bytes(), client.private_key_pem.bytes(), client.cert_chain_pems[0].bytes()
     )
     async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
         yield member.process.pid, Keda(channel)
-    await crew.dismiss(member)
+    await processes.dismiss(member)
 
 
 async def poll(keda: Keda, seconds: float) -> list[float]:
@@ -171,10 +171,10 @@ async def measure(seconds: float, pushes: int) -> Figures:
     ):
         connection = redis.Redis.from_url(server.url)
         async with (
-            Crew(Path(scratch)) as crew,
+            Processes(Path(scratch)) as processes,
             RedisBus(connection) as bus,
             Client(bus, "EgressInternal") as client,
-            desk(crew, Path(scratch), server.url) as (pid, keda),
+            desk(processes, Path(scratch), server.url) as (pid, keda),
         ):
             refs = [ref(number) for number in range(FLEETS)]
             actives = [keda.stream("StreamIsActive", wire.IsActiveResponse, r) for r in refs]

@@ -34,7 +34,7 @@ class Member:
         return "\n".join(text.splitlines()[-lines:])
 
 
-class Crew:
+class Processes:
     """Starts processes with their output in files below `directory`; ends them all on exit."""
 
     def __init__(self, directory: Path) -> None:

@@ -193,7 +193,7 @@ def _own_names(listen: str, pool: str | None) -> list[str]:
 
 
 def _ready_line(serving: Serving, listen: str, http: str, plaintext: bool) -> str:
-    view, notice = serving.board.view, serving.board.notice
+    view, notice = serving.served_list.view, serving.served_list.notice
     total = len(view.nodes) if view else 0
     listed = len(notice.listing.nodes) if notice else 0
     where = f"{view.namespace}/{view.name}".lstrip("/") if view else "?"

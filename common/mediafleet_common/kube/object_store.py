@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Shelf(Generic[T]):
+class ObjectStore(Generic[T]):
     """The newest sighting of each object, by uid."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ LiveKit's psrpc envelopes, as far as mediafleet speaks them.
 Field numbers are the fact: livekit/psrpc internal/internal.proto (v0.7.x), and for the
 fields marked 0.8 the numbers of later builds; nothing here requires those.
 On the wire the type URL is `type.googleapis.com/internal.X`: a string for us, see
-mediafleet_common/api/wire_names.py, so that Python's one descriptor pool never clashes.
+psrpc/envelope.py, so that Python's one descriptor pool never clashes.
 """
 
 from collections import abc as _abc

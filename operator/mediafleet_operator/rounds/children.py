@@ -32,7 +32,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Keeper:
+class ChildResources:
     """What fleets have beside their pods."""
 
     children: Children

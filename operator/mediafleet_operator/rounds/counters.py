@@ -44,7 +44,7 @@ def count_drain(kind: str, action: Action, now: float) -> None:
         metrics.drain_seconds.labels(kind).observe(max(now - action.pod.drain_started, 0.0))
 
 
-class Latecomers:
+class LateSessions:
     """Counts pods that were deleted as idle and then had a session after all.
 
     Between the last idle reading and the deletion a gateway may still call a node that it knows.

@@ -35,7 +35,7 @@ from mediafleet_operator.manifests.pods.pod import problem
 from mediafleet_operator.manifests.resource import Resource, template_hash
 from mediafleet_operator.rounds import counters, metrics
 from mediafleet_operator.rounds.autoscaling import Autoscaler
-from mediafleet_operator.rounds.children import Keeper
+from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.probes import Prober, subject
 from mediafleet_operator.rounds.queue import KeyedQueue
 
@@ -56,7 +56,7 @@ class Worker:
     snapshots: Snapshots
     queue: KeyedQueue[FleetKey]
     applier: Applier
-    keeper: Keeper
+    child_resources: ChildResources
     statuses: StatusWriter
     events: EventWriter
     prober: Prober
@@ -70,7 +70,7 @@ class Worker:
     """By fleet, with the template that the memory is of."""
     _ended: dict[FleetKey, list[DrainStatus]] = field(default_factory=dict)
     """Drains of which no status tells yet."""
-    latecomers: counters.Latecomers = field(default_factory=counters.Latecomers)
+    late_sessions: counters.LateSessions = field(default_factory=counters.LateSessions)
     _problems: dict[FleetKey, tuple[str, int, str | None]] = field(default_factory=dict)
     """By fleet: uid and generation, and why no pod can be made of them."""
 
@@ -129,7 +129,7 @@ class Worker:
     async def _keep_parts(self, resource: Resource, planned: Plan) -> None:
         key = resource.key
         services = list(self.snapshots.services.get(key, {}).values())
-        kept = await self.keeper.keep(resource, planned, services)
+        kept = await self.child_resources.keep(resource, planned, services)
         if kept.look_again_seconds is not None:
             self.queue.add_after(key, kept.look_again_seconds)
         memory = self._memory(resource)
@@ -196,7 +196,7 @@ class Worker:
         ended = self._ended.get(key, [])
         status = report(observation, planned, resource.status, mode=mode, ended=ended)
         counters.count(key, planned)
-        self.latecomers.look(observation, planned)
+        self.late_sessions.look(observation, planned)
         due = self.statuses.due(resource, status)
         tellings = tell(done, f"{key.name}-", resource.status, status)
         if due:
@@ -220,7 +220,7 @@ class Worker:
                 counters.count_drain(kind, action, now)
                 if (drain := records.ended(action, now)) is not None:
                     self._ended.setdefault(key, []).append(drain)
-                self.latecomers.note(key, action)
+                self.late_sessions.note(key, action)
                 if isinstance(action, Create):
                     memory = failures.created(memory)
                 continue
@@ -276,7 +276,7 @@ class Worker:
         self._problems.pop(key, None)
         self.autoscaler.forget(key)
         self._ended.pop(key, None)
-        self.keeper.forget(key)
+        self.child_resources.forget(key)
         self.statuses.forget(key)
         self.events.forget(key)
         counters.forget(key)

@@ -32,7 +32,7 @@ from mediafleet_operator.manifests.children.scaling import Keda
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.rounds import metrics
 from mediafleet_operator.rounds.autoscaling import Autoscaler
-from mediafleet_operator.rounds.children import Keeper
+from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.demand import DemandPoller, ask
 from mediafleet_operator.rounds.handlers import follow
 from mediafleet_operator.rounds.probes import Prober
@@ -150,7 +150,7 @@ async def _lead(
             snapshots,
             queue,
             applier,
-            Keeper(
+            ChildResources(
                 Children(api, settings.product),
                 Heads(api, settings.product, partial(poll, session), time.time),
             ),

@@ -16,7 +16,7 @@ from mediafleet_common.kube.access import ApiAwayError
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.advertise.served_list import Board
+from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.core.advertise.findings import (
     Finding,
     HeadState,
@@ -69,17 +69,17 @@ class Teller(Protocol):
 class Conditions:
     """What there is to tell now."""
 
-    board: Board
+    served_list: ServedList
     head: Head
     sources: Sources
 
     def now(self) -> tuple[Finding, ...]:
         """The conditions of what is in use."""
-        view = self.board.view
+        view = self.served_list.view
         if view is None:
             return ()
         state = HeadState(self.head.away, self.head.mistake)
-        return findings(view.advertise, self.sources(), state, self.board.unverified)
+        return findings(view.advertise, self.sources(), state, self.served_list.unverified)
 
     def route(self) -> web.RouteDef:
         """`GET /conditions`."""

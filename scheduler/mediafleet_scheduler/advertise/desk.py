@@ -20,7 +20,7 @@ from mediafleet_scheduler.advertise.geography import Geography
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.probing import Manner
-from mediafleet_scheduler.advertise.served_list import Board
+from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, handler, orchestrators_route
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory.directory import Directory
@@ -56,7 +56,7 @@ class Settings:
 class Serving:
     """A desk that is ready."""
 
-    board: Board
+    served_list: ServedList
     grpc_port: int
     http_port: int
     scaler_port: int | None = None
@@ -75,25 +75,25 @@ async def serve(
         CannotStartError: a port cannot be listened on.
     """
     metrics = AdvertiseMetrics(registry)
-    board = Board(metrics, settings.manner)
+    served_list = ServedList(metrics, settings.manner)
     head = Head(metrics, settings.own_urls)
     gateways, geography = Gateways(metrics), Geography(settings.region_database)
-    desk = Desk(board, head, gateways, geography, metrics)
+    desk = Desk(served_list, head, gateways, geography, metrics)
 
     def ready() -> str | None:
         if stop.is_set():
             return "stopping"
-        if board.notice is None:
+        if served_list.notice is None:
             return "the list of nodes is not known yet"
         return head.mistake
 
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(board.close)
+        stack.push_async_callback(served_list.close)
         stack.push_async_callback(head.close)
-        outlook = Outlook(lambda: read(board))
-        conditions = Conditions(board, head, settings.sources)
+        outlook = Outlook(lambda: read(served_list))
+        conditions = Conditions(served_list, head, settings.sources)
         routes = [
-            orchestrators_route(board, geography, metrics),
+            orchestrators_route(served_list, geography, metrics),
             demand_route(outlook),
             conditions.route(),
         ]
@@ -102,11 +102,11 @@ async def serve(
         rpc = GrpcServer(settings.listen, [handler(desk)], settings.credentials)
         await stack.enter_async_context(rpc)
         scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry))
-        for take in (gateways.take, geography.take, head.take, board.take):
+        for take in (gateways.take, geography.take, head.take, served_list.take):
             directory.subscribe(take)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(directory.run())
-            told = Serving(board, rpc.port, http.port, scaler)
+            told = Serving(served_list, rpc.port, http.port, scaler)
             telling = tasks.create_task(_tell(told, on_ready))
             writing = tasks.create_task(_write(conditions, settings.resource, metrics))
             await stop.wait()
@@ -119,10 +119,10 @@ async def _write(
     conditions: Conditions, resource: Resource | None, metrics: AdvertiseMetrics
 ) -> None:
     if resource is not None:
-        await conditions.board.ready()
+        await conditions.served_list.ready()
         await keep_writing(conditions, resource, metrics)
 
 
 async def _tell(serving: Serving, on_ready: Callable[[Serving], None]) -> None:
-    await serving.board.ready()
+    await serving.served_list.ready()
     on_ready(serving)

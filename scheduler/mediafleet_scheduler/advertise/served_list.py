@@ -47,7 +47,7 @@ class Notice:
     lineup: Lineup
 
 
-class Board:
+class ServedList:
     """Makes a notice of each view and each change in the nodes' health and load."""
 
     def __init__(

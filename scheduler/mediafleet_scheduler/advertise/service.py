@@ -21,7 +21,7 @@ from mediafleet_scheduler.advertise.geography import Geography
 from mediafleet_scheduler.advertise.head.answers import Asker, Context, HeadAnswers, refuse
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.advertise.served_list import Board
+from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.core.advertise.capabilities import UnknownCapabilityError, wanted
 from mediafleet_scheduler.directory.sourced import OWN
 
@@ -35,7 +35,7 @@ Method = Callable[[bytes, Context], Awaitable[bytes]]
 class Desk:
     """What answers are made of."""
 
-    board: Board
+    served_list: ServedList
     head: Head
     gateways: Gateways
     geography: Geography
@@ -45,13 +45,13 @@ class Desk:
 def handler(desk: Desk) -> grpc.GenericRpcHandler:
     """The gRPC methods: by the board, and through the head where the pool has one."""
 
-    board, gateways, geography = desk.board, desk.gateways, desk.geography
+    served_list, gateways, geography = desk.served_list, desk.gateways, desk.geography
     count = desk.metrics.get_orchestrator.labels
     answered, not_ready, not_allowed = count("ok"), count("not_ready"), count("not_allowed")
     through_head = HeadAnswers(desk.head, desk.metrics)
 
     async def get_orchestrator(request: bytes, context: Context) -> bytes:
-        notice = board.notice
+        notice = served_list.notice
         if notice is None:
             not_ready.inc()
             return refuse(context, grpc.StatusCode.UNAVAILABLE, _NOT_YET)
@@ -67,14 +67,14 @@ def handler(desk: Desk) -> grpc.GenericRpcHandler:
         return notice.lineup.orchestrator_info(gateway, region)
 
     async def ping(request: bytes, context: Context) -> bytes:
-        if board.notice is not None and board.notice.advertise.head is not None:
-            return await through_head.ping(request, context, board.notice)
+        if served_list.notice is not None and served_list.notice.advertise.head is not None:
+            return await through_head.ping(request, context, served_list.notice)
         context.set_trailing_metadata((ADVERTISER,))
         # A node signs the value; a desk has no key, and whoever cares about it asks a node.
         return request
 
     async def end_transcoding_session(request: bytes, context: Context) -> bytes:
-        if board.notice is not None and board.notice.advertise.head is not None:
+        if served_list.notice is not None and served_list.notice.advertise.head is not None:
             return await through_head.end_transcoding_session(request, context)
         return refuse(context, grpc.StatusCode.UNIMPLEMENTED, _NOT_HERE)
 
@@ -90,7 +90,7 @@ def handler(desk: Desk) -> grpc.GenericRpcHandler:
 
 
 def orchestrators_route(
-    board: Board, geography: Geography, metrics: AdvertiseMetrics
+    served_list: ServedList, geography: Geography, metrics: AdvertiseMetrics
 ) -> web.RouteDef:
     """`GET /orchestrators`, for -orchWebhookUrl and the Python SDK.
 
@@ -103,7 +103,7 @@ def orchestrators_route(
     count = metrics.json_lists.labels
 
     async def orchestrators(request: web.Request) -> web.Response:
-        if board.notice is None:
+        if served_list.notice is None:
             count("not_ready").inc()
             return web.Response(status=503, text=_NOT_YET)
         try:
@@ -111,7 +111,7 @@ def orchestrators_route(
         except UnknownCapabilityError as error:
             count("bad_caps").inc()
             return web.Response(status=400, text=f"caps {error}")
-        lineup = board.notice.lineup
+        lineup = served_list.notice.lineup
         if request.query.get("scope") == OWN:
             lineup = lineup.own()
         caller = request.remote or ""

@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, KindLabel, Label
 from mediafleet_common.kube.access import Collection, Raw
-from mediafleet_common.kube.object_store import Shelf
+from mediafleet_common.kube.object_store import ObjectStore
 from mediafleet_common.kube.watching import Away, Changed, Listed, News, Watcher
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.views import PoolView
@@ -50,7 +50,7 @@ class _Kind(Generic[FactsT]):
 
     def __init__(self, collection: Collection, read: Callable[[Raw], FactsT]) -> None:
         self.collection = collection
-        self.shelf: Shelf[FactsT] = Shelf()
+        self.object_store: ObjectStore[FactsT] = ObjectStore()
         self.listed = False
         self._read = read
         self._complaints: dict[str, str] = {}
@@ -60,16 +60,16 @@ class _Kind(Generic[FactsT]):
         before = dict(self._complaints)
         if isinstance(news, Listed):
             read = [(_uid(raw), _version(raw), self._facts(raw)) for raw in news.raws]
-            self.shelf.take_list(
+            self.object_store.take_list(
                 news.version,
                 [(uid, version, facts) for uid, version, facts in read if facts is not None],
                 [uid for uid, _, facts in read if facts is None],
             )
             self.listed = True
         elif news.deleted:
-            self.shelf.remove(_uid(news.raw), _version(news.raw))
+            self.object_store.remove(_uid(news.raw), _version(news.raw))
         elif (facts := self._facts(news.raw)) is not None:
-            self.shelf.put(_uid(news.raw), _version(news.raw), facts)
+            self.object_store.put(_uid(news.raw), _version(news.raw), facts)
         return sum(before.get(uid) != text for uid, text in self._complaints.items())
 
     def _facts(self, raw: Raw) -> FactsT | None:
@@ -205,7 +205,7 @@ class KubeEgressDirectory(KubeDirectory[EgressView]):
         self._kinds = [self._fleets, self._pods]
 
     def _make_view(self) -> EgressView:
-        return egress_view(self._fleets.shelf.items, self._pods.shelf.items)
+        return egress_view(self._fleets.object_store.items, self._pods.object_store.items)
 
     def _make(self) -> None:
         super()._make()
@@ -238,12 +238,14 @@ class KubePoolDirectory(KubeDirectory[PoolView]):
         self._kinds = [self._pools, self._pods]
 
     def _make_view(self) -> PoolView:
-        pool = next((pool for pool in self._pools.shelf.items if pool.name == self._name), None)
+        pool = next(
+            (pool for pool in self._pools.object_store.items if pool.name == self._name), None
+        )
         return pool_view(
             self._namespace,
             self._name,
             pool,
-            self._pods.shelf.items,
+            self._pods.object_store.items,
             self.view,
             time.time(),
         )

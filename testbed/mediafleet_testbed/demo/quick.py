@@ -31,7 +31,7 @@ from mediafleet_testbed.demo.quick_nodes import follow_a_change
 from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.load import psrpc_bursts
 from mediafleet_testbed.load.bursts import BURST, Burst, bars, quantile, table
-from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.processes import Processes
 
 WORKERS: Final = 10
 CPUS: Final = 12.0
@@ -48,8 +48,10 @@ HEAVY: Final = 8
 class Quick:
     """One run."""
 
-    def __init__(self, crew: Crew, directory: Path, redis_url: str, console: Console) -> None:
-        self._crew = crew
+    def __init__(
+        self, processes: Processes, directory: Path, redis_url: str, console: Console
+    ) -> None:
+        self._processes = processes
         self._workers_file = directory / "workers.yaml"
         self._redis_url = redis_url
         self._console = console
@@ -59,23 +61,23 @@ class Quick:
     async def upstream(self, bus: Bus) -> Burst:
         """The burst on a stock fleet: an auction among all workers."""
         self._console.print("starting ten stock workers: upstream's auction decides …")
-        crew = await self._workers("upstream", UPSTREAM_JOB_SECONDS, "--upstream")
+        processes = await self._workers("upstream", UPSTREAM_JOB_SECONDS, "--upstream")
         found = await self._told(psrpc_bursts.burst("upstream auction", bus, self._urls))
-        await self._crew.dismiss(*crew)
+        await self._processes.dismiss(*processes)
         return found
 
     async def mediafleet(self, bus: Bus, claims: Claims) -> list[Burst]:
         """The same burst in each mode, and a mixed one."""
         self._console.print("starting ten workers and the egress desk …")
-        crew = await self._workers("fleet", JOB_SECONDS)
+        processes = await self._workers("fleet", JOB_SECONDS)
         self._write(Mode.PACK)
-        desk = await self._crew.python(
+        desk = await self._processes.python(
             "desk",
             "mediafleet.main",
             *("egress", "--redis", self._redis_url),
             *("--workers", str(self._workers_file), "--http", "127.0.0.1:0"),
         )
-        self._console.print(f"  {await self._crew.says(desk, 'ready')}", highlight=False)
+        self._console.print(f"  {await self._processes.says(desk, 'ready')}", highlight=False)
         bursts = []
         for mode in Mode:
             bursts.append(await self._burst(bus, mode, mode.value, psrpc_bursts.track))
@@ -86,7 +88,7 @@ class Quick:
             mixed.placed == BURST,
             f"{mixed.placed} run",
         )
-        await self._crew.dismiss(desk, *crew)
+        await self._processes.dismiss(desk, *processes)
         return [*bursts, mixed]
 
     async def _burst(
@@ -104,10 +106,10 @@ class Quick:
         self._console.print(f"  {burst.title}: {burst.placed} of {BURST} run, {seconds:.1f} s")
         return burst
 
-    async def _workers(self, crew: str, job_seconds: float, *flags: str) -> list[Any]:
+    async def _workers(self, processes: str, job_seconds: float, *flags: str) -> list[Any]:
         members = [
-            await self._crew.python(
-                f"{crew}-{name}",
+            await self._processes.python(
+                f"{processes}-{name}",
                 "mediafleet_testbed.standins.egress",
                 *("--redis", self._redis_url, "--cluster-id", name, "--cpus", str(CPUS)),
                 *("--metrics", f"127.0.0.1:{port}", "--io", "publish"),
@@ -116,7 +118,7 @@ class Quick:
             for name, port in self._ports.items()
         ]
         for member in members:
-            await self._crew.says(member, "ready")
+            await self._processes.says(member, "ready")
         return members
 
     def _write(self, mode: Mode) -> None:
@@ -185,8 +187,8 @@ async def run(console: Console) -> Claims:
         directory = Path(scratch)
         with real_servers.redis_server() as server:
             client = Redis.from_url(server.url)
-            async with Crew(directory) as crew, RedisBus(client) as bus:
-                quick = Quick(crew, directory, server.url, console)
+            async with Processes(directory) as processes, RedisBus(client) as bus:
+                quick = Quick(processes, directory, server.url, console)
                 bursts = [await quick.upstream(bus), *await quick.mediafleet(bus, claims)]
             await client.aclose()
         console.print()
@@ -194,8 +196,8 @@ async def run(console: Console) -> Claims:
         for burst in (bursts[0], bursts[2]):
             console.print(f"\n{burst.title}:")
             console.print("\n".join(bars(burst)), highlight=False)
-        async with Crew(directory) as crew:
-            await follow_a_change(crew, directory, console, claims)
+        async with Processes(directory) as processes:
+            await follow_a_change(processes, directory, console, claims)
     claims.print(console)
     console.print(f"\n{time.monotonic() - began:.0f} s. The whole product: make demo")
     return claims

@@ -15,7 +15,7 @@ from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed import real_servers
 from mediafleet_testbed.demo.claims import Claims
 from mediafleet_testbed.errors import TestbedError
-from mediafleet_testbed.processes import Crew, Member
+from mediafleet_testbed.processes import Member, Processes
 
 GOAL_SECONDS = 1.0
 DEAD_GOAL_SECONDS = 3.0
@@ -25,8 +25,8 @@ DEAD_GOAL_SECONDS = 3.0
 class _Pool:
     """Nodes, the file that names them, and the advertiser that follows it."""
 
-    def __init__(self, crew: Crew, directory: Path, console: Console) -> None:
-        self._crew = crew
+    def __init__(self, processes: Processes, directory: Path, console: Console) -> None:
+        self._processes = processes
         self._console = console
         self._file = directory / "nodes.yaml"
         self._nodes: dict[str, dict[str, str]] = {}
@@ -36,7 +36,7 @@ class _Pool:
     async def start_node(self, name: str) -> None:
         """Start a node and put it into the entries."""
         port = real_servers.free_port()
-        member = await self._crew.python(
+        member = await self._processes.python(
             name,
             "mediafleet_testbed.standins.node",
             *(
@@ -46,7 +46,7 @@ class _Pool:
                 f"127.0.0.1:{real_servers.free_port()}",
             ),
         )
-        await self._crew.says(member, "ready")
+        await self._processes.says(member, "ready")
         url = f"https://127.0.0.1:{port}"
         self.members[name] = member
         self._nodes[name] = {"name": name, "url": url}
@@ -63,13 +63,13 @@ class _Pool:
     async def start_advertiser(self) -> NodeClient:
         """The desk, and a client of it."""
         port = real_servers.free_port()
-        desk = await self._crew.python(
+        desk = await self._processes.python(
             "advertiser",
             "mediafleet.main",
             *("advertise", "--nodes", str(self._file)),
             *("--listen", f"127.0.0.1:{port}", "--http", "127.0.0.1:0"),
         )
-        self._console.print(f"  {await self._crew.says(desk, 'ready')}", highlight=False)
+        self._console.print(f"  {await self._processes.says(desk, 'ready')}", highlight=False)
         return NodeClient(parse_node_url(f"https://127.0.0.1:{port}"))
 
     async def lists(self, client: NodeClient, wanted: set[str], why: str) -> float:
@@ -91,10 +91,12 @@ class _Pool:
         raise TestbedError(f"{why}: the list is {listed}, wanted {sorted(wanted)}")
 
 
-async def follow_a_change(crew: Crew, directory: Path, console: Console, claims: Claims) -> None:
+async def follow_a_change(
+    processes: Processes, directory: Path, console: Console, claims: Claims
+) -> None:
     """Three nodes; one drains, one dies, one is added."""
     console.print("\nstarting three orchestrator nodes and the advertiser …")
-    pool = _Pool(crew, directory, console)
+    pool = _Pool(processes, directory, console)
     for number in range(3):
         await pool.start_node(f"n{number}")
     pool.write()
@@ -102,7 +104,7 @@ async def follow_a_change(crew: Crew, directory: Path, console: Console, claims:
         await pool.lists(client, {"n0", "n1", "n2"}, "three nodes answer Ping")
         pool.write(n0="draining")
         unlisted = await pool.lists(client, {"n1", "n2"}, "n0 drains (a line of the file changed)")
-        await crew.dismiss(pool.members["n1"])
+        await processes.dismiss(pool.members["n1"])
         dead = await pool.lists(client, {"n2"}, "n1 died")
         await pool.start_node("n3")
         pool.write()

@@ -19,7 +19,7 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc import channels, identifiers
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, decode, encode
-from mediafleet_testbed.processes import Crew, Member
+from mediafleet_testbed.processes import Member, Processes
 
 SERVICE: Final = "EgressInternal"
 METHOD: Final = "StartEgress"
@@ -88,7 +88,7 @@ class Desks:
     """Starts desks for one fleet."""
 
     stage: Scene
-    crew: Crew
+    processes: Processes
     redis: str
     file: Path
     known: set[str] = field(default_factory=set)
@@ -96,8 +96,8 @@ class Desks:
     async def start(self, name: str) -> Desk:
         """Start a desk and wait until it bids."""
         options = ("--redis", self.redis, "--workers", str(self.file), "--http", "127.0.0.1:0")
-        member = await self.crew.python(name, "mediafleet.main", "egress", *options)
-        line = await self.crew.says(member, "mediafleet egress ready:")
+        member = await self.processes.python(name, "mediafleet.main", "egress", *options)
+        line = await self.processes.says(member, "mediafleet egress ready:")
         url = f"http://{line.rpartition('http ')[2].strip()}/metrics"
         new: set[str] = set()
 
@@ -134,5 +134,5 @@ async def desks(
     file = folder / "workers.yaml"
     fleet = {"name": "rec", "placement": {"mode": "spread"}, "workers": workers}
     file.write_text(yaml.safe_dump({"fleets": [fleet]}))
-    async with Crew(folder) as crew:
-        yield Desks(stage, crew, redis, file)
+    async with Processes(folder) as processes:
+        yield Desks(stage, processes, redis, file)

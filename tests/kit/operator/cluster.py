@@ -24,7 +24,7 @@ from mediafleet_operator.kube.snapshots import Snapshots
 from mediafleet_operator.manifests.children.scaling import Keda
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.rounds.autoscaling import Autoscaler
-from mediafleet_operator.rounds.children import Keeper
+from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.demand import DemandPoller, Silence
 from mediafleet_operator.rounds.probes import Prober, Subject
 from mediafleet_operator.rounds.queue import KeyedQueue
@@ -109,7 +109,7 @@ class Cluster:
             self.snapshots,
             self.queue,
             applier,
-            Keeper(
+            ChildResources(
                 Children(api, product),
                 Heads(api, product, self.ask_head, lambda: self.now),
             ),

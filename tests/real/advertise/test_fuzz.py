@@ -20,7 +20,7 @@ from mediafleet_common.serving.tls import FilePair, self_signed
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed.load import h2_load
 from mediafleet_testbed.load.fuzzing import Target
-from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import free_port
 
 REQUESTS: Final = int(os.environ.get("MEDIAFLEET_FUZZ", "6000"))
@@ -36,18 +36,18 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.timeout(max(120, REQUESTS // 200))
 async def test_arbitrary_requests_are_answered_or_refused_and_cost_no_memory(path: Path) -> None:
-    async with nodes(3) as three, Crew(path.parent) as crew:
+    async with nodes(3) as three, Processes(path.parent) as processes:
         regions = [{"name": "eu", "cidrs": ["127.0.0.0/8"]}]
         entries = [entry(f"n{number}", node) for number, node in enumerate(three)]
         write(path, *entries, order="by_gateway", max_nodes=2, regions=regions)
         port, http = free_port(), free_port()
-        member = await crew.python(
+        member = await processes.python(
             "advertiser",
             "mediafleet.main",
             *("advertise", "--nodes", str(path), "--listen", f"127.0.0.1:{port}"),
             *("--http", f"127.0.0.1:{http}", "--plaintext"),
         )
-        await crew.says(member, "3 of 3 nodes listed")
+        await processes.says(member, "3 of 3 nodes listed")
         target = Target(port, http, member.process.pid)
         memory = await asyncio.to_thread(lambda: list(target.rounds(1, REQUESTS)))
         assert target.answered + target.refused + target.http == REQUESTS

@@ -13,7 +13,7 @@ from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
 from mediafleet_scheduler.advertise.probing import Manner
 from mediafleet_scheduler.core.advertise import eth
-from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.gateway import Gateway
 from mediafleet_testbed.standins.node_service import standin_signature
@@ -109,17 +109,17 @@ async def test_the_commands_ask_nodes_on_chain_with_the_key_they_are_given(path:
     key.write_text("0x" + "46" * 32 + "\n")
     me, _ = eth.sign(eth.private_key("46" * 32))
     chain = ("-network=arbitrum-one-mainnet", "-pricePerUnit=5", f"-standinFunded=0x{me.hex()}")
-    async with nodes(2, *chain, "-maxSessions=1") as (a, b), Crew(path.parent) as crew:
+    async with nodes(2, *chain, "-maxSessions=1") as (a, b), Processes(path.parent) as processes:
         a.sessions.segment("one")
         write(path, entry("a", a), entry("b", b))
         port = free_port()
-        member = await crew.python(
+        member = await processes.python(
             "advertiser",
             "mediafleet.main",
             *("advertise", "--nodes", str(path), "--listen", f"127.0.0.1:{port}", "--plaintext"),
             *("--http", "127.0.0.1:0", "--probe-key", str(key)),
         )
-        await crew.says(member, "2 of 2 nodes listed")
+        await processes.says(member, "2 of 2 nodes listed")
         async with NodeClient(NodeUrl("http", "127.0.0.1", port)) as client:
 
             async def full_last() -> bool:
@@ -128,10 +128,10 @@ async def test_the_commands_ask_nodes_on_chain_with_the_key_they_are_given(path:
 
             await until(full_last)
         top = ("discover", "--orch", f"http://127.0.0.1:{port}", "--extra-nodes", "2")
-        unsigned = await crew.python("unsigned", "mediafleet.main", *top)
+        unsigned = await processes.python("unsigned", "mediafleet.main", *top)
         assert await unsigned.process.wait() == 1
         assert unsigned.log_tail().count("sig check failed") == 2
-        signed = await crew.python("signed", "mediafleet.main", *top, "--key", str(key))
+        signed = await processes.python("signed", "mediafleet.main", *top, "--key", str(key))
         assert await signed.process.wait() == 0
         assert "OrchestratorCapped" in signed.log_tail()
         assert "46" * 32 not in member.log.read_text() + signed.log_tail()

@@ -23,7 +23,7 @@ from mediafleet_common.reports.explanation import Explanation
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.errors import Code
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_testbed.processes import Crew, Member
+from mediafleet_testbed.processes import Member, Processes
 from mediafleet_testbed.real_servers import RedisServer, free_port
 
 FILE = """
@@ -41,7 +41,7 @@ fleets:
 class Running:
     """A desk and two workers."""
 
-    crew: Crew
+    processes: Processes
     desk: Member
     url: str
     file: Path
@@ -73,7 +73,7 @@ async def running(
     file = tmp_path / "workers.yaml"
     file.write_text(FILE.format(*ports, ""))
     async with (
-        Crew(tmp_path) as crew,
+        Processes(tmp_path) as processes,
         RedisBus(commands) as bus,
         Client(bus, "EgressInternal") as client,
         aiohttp.ClientSession() as http,
@@ -81,19 +81,19 @@ async def running(
         for number, port in enumerate(ports):
             name = f"pod-{number}"
             arguments = ("--redis", redis_process.url, "--cluster-id", name, "--cpus", "12")
-            worker = await crew.python(
+            worker = await processes.python(
                 name,
                 "mediafleet_testbed.standins.egress",
                 *(*arguments, "--metrics", f"127.0.0.1:{port}", "--io", "publish"),
             )
-            await crew.says(worker, "ready")
+            await processes.says(worker, "ready")
         options = ("--redis", redis_process.url, "--workers", str(file), "--http", "127.0.0.1:0")
-        desk = await crew.python("desk", "mediafleet.main", "egress", *options)
-        line = await crew.says(
+        desk = await processes.python("desk", "mediafleet.main", "egress", *options)
+        line = await processes.says(
             desk, "mediafleet egress ready: 1 fleet, 2 workers, redis 127.0.0.1:"
         )
         url = "http://" + line.rpartition("http ")[2].strip()
-        yield Running(crew, desk, url, file, ports, client, http)
+        yield Running(processes, desk, url, file, ports, client, http)
 
 
 async def test_the_command_places_follows_its_file_and_stops(running: Running) -> None:
@@ -132,10 +132,10 @@ async def test_a_desk_that_is_killed_is_followed_by_one_that_knows(running: Runn
     options = ("--workers", str(running.file), "--http", "127.0.0.1:0")
     url = running.desk.log.read_text().partition("redis 127.0.0.1:")[2].partition(",")[0]
     redis_url = f"redis://127.0.0.1:{url}"
-    second = await running.crew.python(
+    second = await running.processes.python(
         "second", "mediafleet.main", "egress", "--redis", redis_url, *options
     )
-    await running.crew.says(second, "ready")
+    await running.processes.says(second, "ready")
     for _ in range(5):
         assert await running.start() is None
     assert [await running.active(worker) for worker in (0, 1)] == [3, 3]

@@ -21,7 +21,7 @@ from mediafleet_scheduler.egress.connections.opening import of_url
 from mediafleet_scheduler.egress.peers.native_fleets import NativeFleets, ask_for_bids
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
-from mediafleet_testbed.processes import Crew
+from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import RedisServer, free_port
 from mediafleet_testbed.standins import egress_worker
 from mediafleet_testbed.standins.egress_rules import Admission
@@ -98,11 +98,11 @@ async def test_livekit_servers_auction_starts_jobs_on_what_the_operator_renders(
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps(config))
     monkeypatch.setenv("EGRESS_CONFIG_FILE", str(path))
-    async with Crew(tmp_path) as crew, Client(bus, "EgressInternal") as client:
-        stock = await crew.python(
+    async with Processes(tmp_path) as processes, Client(bus, "EgressInternal") as client:
+        stock = await processes.python(
             "stock", "mediafleet_testbed.standins.egress", "--cpus", "8", "--io", "publish"
         )
-        await crew.says(stock, "ready")
+        await processes.says(stock, "ready")
         answer = await client.request(
             "StartEgress",
             track("EG_1").SerializeToString(),

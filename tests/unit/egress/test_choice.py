@@ -20,7 +20,7 @@ from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.places.choice import MOST_AT_ONCE, Chooser, Wish
 from mediafleet_scheduler.egress.places.pods import Pods
-from mediafleet_scheduler.egress.places.quarantine import Trust
+from mediafleet_scheduler.egress.places.quarantine import Quarantine
 
 NOW = time.time()
 
@@ -30,7 +30,7 @@ class Desk:
 
     def __init__(self, pods: int) -> None:
         self.ledger = Ledger()
-        trust = Trust(EgressMetrics(CollectorRegistry()), Settings().quarantine)
+        trust = Quarantine(EgressMetrics(CollectorRegistry()), Settings().quarantine)
         self.pods = Pods(self.ledger, trust)
         workers = tuple(
             Worker(f"p{n}", f"u{n}", f"p{n}", None, 4.0, None, PodState.READY) for n in range(pods)

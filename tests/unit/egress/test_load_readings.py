@@ -20,7 +20,7 @@ from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.places.load_readings import Scraper
 from mediafleet_scheduler.egress.places.pods import Pods
-from mediafleet_scheduler.egress.places.quarantine import Trust
+from mediafleet_scheduler.egress.places.quarantine import Quarantine
 
 pytestmark = pytest.mark.looptime
 EVERY: Final = 5.0
@@ -56,7 +56,7 @@ async def test_a_pod_that_is_silent_for_long_is_asked_less_often(
     pod = Worker("p", "u", "c", "http://p/metrics", 16.0, None, PodState.READY)
     fleet = Fleet("", "rec", Placement(), frozenset(RequestType), None, (pod,))
     async with Scraper(
-        Pods(ledger, Trust(metrics, settings.quarantine)), ledger, metrics, settings
+        Pods(ledger, Quarantine(metrics, settings.quarantine)), ledger, metrics, settings
     ) as scraper:
         scraper.follow([fleet])
         await asyncio.sleep(1.1 * sum(pauses) + 1)

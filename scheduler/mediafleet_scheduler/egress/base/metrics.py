@@ -39,7 +39,7 @@ class EgressMetrics:
             ["fleet"],
             registry=registry,
         )
-        self.strangers: Final = Counter(
+        self.foreign_bidders: Final = Counter(
             "mediafleet_strangers_grants",
             "StartEgress that was given to egress workers outside of fleets.",
             registry=registry,

@@ -88,7 +88,7 @@ class Desk:
         """Whether egress workers outside of fleets are to have it: there is no room here."""
         tools = self._tools
         silent = all(fleet.placement.when_full is WhenFull.SILENT for fleet in fleets)
-        if not silent and not tools.strangers.are_there:
+        if not silent and not tools.foreign_bidders.are_there:
             return False
         # Whoever asks again for what was started here must not have it started elsewhere.
         known = request.egress_id in self._tries or tools.store.knows(request.egress_id)

@@ -19,7 +19,7 @@ from mediafleet_scheduler.core.egress.accounting.lost_jobs import Verdict
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.ledger.store import Store, StoreError
-from mediafleet_scheduler.egress.ledger.writer import Clerk
+from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
 from mediafleet_scheduler.egress.peers.io_info import IoInfo, knows_it_ended
 from mediafleet_scheduler.egress.places.pods import Pods, label
 from mediafleet_scheduler.psrpc.errors import PsrpcError
@@ -46,11 +46,17 @@ class LostJobs:
     """Sees to jobs that were lost, as an async context manager would: `close` ends what runs."""
 
     def __init__(
-        self, pods: Pods, store: Store, clerk: Clerk, io: IoInfo, tell: Tell, metrics: EgressMetrics
+        self,
+        pods: Pods,
+        store: Store,
+        ledger_writer: LedgerWriter,
+        io: IoInfo,
+        tell: Tell,
+        metrics: EgressMetrics,
     ) -> None:
         self._pods = pods
         self._store = store
-        self._clerk = clerk
+        self._ledger_writer = ledger_writer
         self._io = io
         self._tell = tell
         self._metrics = metrics
@@ -116,7 +122,7 @@ class LostJobs:
 
     def _over(self, job: Job, how: Verdict) -> None:
         self._metrics.ends.labels(how).inc()
-        self._clerk.note(self._store.ended(job.egress_id))
+        self._ledger_writer.note(self._store.ended(job.egress_id))
 
     async def _report(self, job: Job) -> None:
         """Tell livekit-server, which may be away for a while."""

@@ -25,18 +25,18 @@ from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.ledger.records import Record
 from mediafleet_scheduler.egress.ledger.store import Claim, Store, StoreError
-from mediafleet_scheduler.egress.ledger.writer import Clerk
+from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
 from mediafleet_scheduler.egress.peers import answers
 from mediafleet_scheduler.egress.peers.active_list import list_active
 from mediafleet_scheduler.egress.peers.answers import RefusedError
-from mediafleet_scheduler.egress.peers.foreign_bidders import Strangers
+from mediafleet_scheduler.egress.peers.foreign_bidders import ForeignBidders
 from mediafleet_scheduler.egress.peers.forwarding import (
     Forwarded,
     Forwarder,
     Outcome,
     fault_of,
 )
-from mediafleet_scheduler.egress.peers.job_info import Infos
+from mediafleet_scheduler.egress.peers.job_info import JobInfos
 from mediafleet_scheduler.egress.places.choice import Known, Nowhere, Placed, Wish
 from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import Pods, label
@@ -58,11 +58,11 @@ class Tools:
     store: Store
     placer: Placer
     queue: Queue
-    infos: Infos
-    strangers: Strangers
+    infos: JobInfos
+    foreign_bidders: ForeignBidders
     forwarder: Forwarder
     client: Client
-    clerk: Clerk
+    ledger_writer: LedgerWriter
     metrics: EgressMetrics
     settings: Settings
 
@@ -199,7 +199,7 @@ class Try:
         kept = answers.without_request(answer) or self._tools.infos.heard(job.egress_id)
         now = time.time()
         record = Record(replace(job, started_at=now, server_id=server_id), kept)
-        self._tools.clerk.note(self._tools.store.started(record))
+        self._tools.ledger_writer.note(self._tools.store.started(record))
         if self._place is not None:
             fleet, metrics = self._place.fleet, self._tools.metrics
             mode = fleet.placement.mode
@@ -218,7 +218,7 @@ class Try:
         said = printable(redacted(str(error)))
         _log.warning("%s failed on %s: %s", job.egress_id, job.worker, said)
         record = Record(job, error=error)
-        self._tools.clerk.note(self._tools.store.ended(job.egress_id, record))
+        self._tools.ledger_writer.note(self._tools.store.ended(job.egress_id, record))
         raise error
 
     def _go_round_or_refuse(self, found: Nowhere, wish: Wish) -> None:
@@ -241,7 +241,7 @@ class Try:
 
     def _release(self) -> None:
         note = self._tools.store.released(self._request.egress_id, self._token)
-        self._tools.clerk.note(note)
+        self._tools.ledger_writer.note(note)
 
     def _left(self) -> float:
         """Seconds until the client must have an answer."""
@@ -320,7 +320,7 @@ class Try:
         """It was started, as livekit-server was told, and no pod lists it: it may be over."""
         if answers.ended_id(told) is None:
             return self._started(job, self._tools.store.server_of(job.worker_uid), told)
-        self._tools.clerk.note(self._tools.store.ended(job.egress_id, Record(job, told)))
+        self._tools.ledger_writer.note(self._tools.store.ended(job.egress_id, Record(job, told)))
         return told
 
     async def _taken_over(self, job: Job) -> bool:

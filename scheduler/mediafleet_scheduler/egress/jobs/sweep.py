@@ -137,9 +137,9 @@ class Sweeper:
         if verdict is Verdict.CONFIRM:
             started = replace(job, started_at=asked_at, server_id=server_id)
             running = Record(started, tools.infos.heard(egress_id))
-            tools.clerk.note(tools.store.started(running))
+            tools.ledger_writer.note(tools.store.started(running))
         elif verdict.ends:
             tools.metrics.ends.labels(verdict).inc()
             _log.warning("%s on %s is over: %s", egress_id, job.worker, verdict)
-            tools.clerk.note(tools.store.ended(egress_id))
+            tools.ledger_writer.note(tools.store.ended(egress_id))
         return verdict

@@ -21,7 +21,7 @@ _MAX_DELAY_SECONDS: Final = 5.0
 _log: Final = logging.getLogger(__name__)
 
 
-class Clerk:
+class LedgerWriter:
     """Writes notes in the order they came, several at a time."""
 
     def __init__(self, store: Store, metrics: EgressMetrics) -> None:

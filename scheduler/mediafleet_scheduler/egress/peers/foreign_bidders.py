@@ -25,7 +25,7 @@ GRANTS: Final = channels.grant(SERVICE, START_EGRESS)
 _log: Final = logging.getLogger(__name__)
 
 
-class Strangers:
+class ForeignBidders:
     """Hears who is given requests."""
 
     def __init__(self, metrics: EgressMetrics, remembered_seconds: float) -> None:
@@ -52,4 +52,4 @@ class Strangers:
         if not self.are_there:
             _log.warning("egress workers outside of fleets take requests: full fleets keep silent")
         self._seen_at = asyncio.get_running_loop().time()
-        self._metrics.strangers.inc()
+        self._metrics.foreign_bidders.inc()

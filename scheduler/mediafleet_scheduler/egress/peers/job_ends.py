@@ -11,7 +11,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
-from mediafleet_scheduler.egress.ledger.writer import Clerk
+from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
 from mediafleet_scheduler.egress.peers import answers
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.bus import Bus
@@ -22,18 +22,18 @@ from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
 UPDATES: Final = channels.request("IOInfo", "UpdateEgress")
 
 
-class Ends:
+class JobEnds:
     """Takes jobs out of the ledger when their pods say that they are over; calls `on_end` then."""
 
     def __init__(
         self,
         ledger: Ledger,
-        clerk: Clerk,
+        ledger_writer: LedgerWriter,
         on_end: Callable[[], None],
         on_bad_message: OnBadMessage,
     ) -> None:
         self._ledger = ledger
-        self._clerk = clerk
+        self._ledger_writer = ledger_writer
         self._on_end = on_end
         self._on_bad_message = on_bad_message
 
@@ -53,7 +53,7 @@ class Ends:
         if egress_id is None:
             return
         if self._ledger.drop(egress_id) is not None:
-            self._clerk.metrics.ends.labels("heard").inc()
+            self._ledger_writer.metrics.ends.labels("heard").inc()
         # Also one that is not known here: another desk may have claimed it a moment ago.
-        self._clerk.note(self._clerk.store.ended(egress_id))
+        self._ledger_writer.note(self._ledger_writer.store.ended(egress_id))
         self._on_end()

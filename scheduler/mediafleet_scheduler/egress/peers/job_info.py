@@ -25,7 +25,7 @@ CREATES: Final = channels.request(IO_SERVICE, "CreateEgress")
 _REMEMBERED: Final = 10_000
 
 
-class Infos:
+class JobInfos:
     """Answers for jobs by their ids."""
 
     def __init__(self, io: IoInfo, wait_seconds: float, on_bad_message: OnBadMessage) -> None:

@@ -21,7 +21,7 @@ from mediafleet_scheduler.core.egress.placement.modes import (
 from mediafleet_scheduler.core.egress.quarantine import room_to_spare
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.egress.places.costs import Costs
-from mediafleet_scheduler.egress.places.quarantine import Trust
+from mediafleet_scheduler.egress.places.quarantine import Quarantine
 
 _Kept = tuple[Need | None, bool]
 _NONE_KEPT: Final[_Kept] = (None, False)
@@ -31,7 +31,7 @@ _State = tuple[bool, bool, _Kept]
 class Pods:
     """The fleets of one Redis."""
 
-    def __init__(self, ledger: Ledger, trust: Trust) -> None:
+    def __init__(self, ledger: Ledger, trust: Quarantine) -> None:
         self._ledger = ledger
         self.trust: Final = trust
         self.costs: Final = Costs(ledger)

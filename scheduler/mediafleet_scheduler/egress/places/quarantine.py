@@ -20,7 +20,7 @@ from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 _log: Final = logging.getLogger(__name__)
 
 
-class Trust:
+class Quarantine:
     """Pods that failed lately, by uid. Each desk learns by itself."""
 
     def __init__(self, metrics: EgressMetrics, rules: Rules) -> None:

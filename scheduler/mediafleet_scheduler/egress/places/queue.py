@@ -17,7 +17,7 @@ from mediafleet_scheduler.core.egress.queue import Waiting, of_fleet
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.ledger.store import Claim, StoreError
-from mediafleet_scheduler.egress.ledger.writer import Clerk
+from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
 from mediafleet_scheduler.egress.places.choice import Found, Known, Nowhere, Wish
 from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import label
@@ -32,10 +32,12 @@ _log: Final = logging.getLogger(__name__)
 class Queue:
     """Takes places, and lets requests wait for them."""
 
-    def __init__(self, ledger: Ledger, placer: Placer, clerk: Clerk, settings: Settings) -> None:
+    def __init__(
+        self, ledger: Ledger, placer: Placer, ledger_writer: LedgerWriter, settings: Settings
+    ) -> None:
         self._ledger = ledger
         self._placer = placer
-        self._clerk = clerk
+        self._ledger_writer = ledger_writer
         self._settings = settings
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting = 0
@@ -75,7 +77,7 @@ class Queue:
         """Put out of the line what a desk that died left there."""
         for entry in tuple(self._ledger.waiting.values()):
             if not entry.counts(now - _LEFT_BEHIND_SECONDS):
-                self._clerk.note(self._clerk.store.left(entry))
+                self._ledger_writer.note(self._ledger_writer.store.left(entry))
 
     async def close(self) -> None:
         """Nobody waits any more: those who do are refused, and another desk has their retry."""
@@ -94,7 +96,7 @@ class Queue:
 
     async def _known(self, wish: Wish, entry: Waiting | None = None) -> Known | None:
         """What is known of its id; with an entry it waits from now on if nothing is."""
-        store = self._clerk.store
+        store = self._ledger_writer.store
         asked = await (store.wait(entry) if entry else store.find(wish.request.egress_id))
         record = asked.existing if asked is not None else None
         if asked is None or record is None or record.job.token == wish.token:
@@ -110,7 +112,7 @@ class Queue:
             return await self._placer.place_later(wish, seconds)
         finally:
             self._waiting -= 1
-            waited = self._clerk.metrics.queue_seconds.labels(label(fleet))
+            waited = self._ledger_writer.metrics.queue_seconds.labels(label(fleet))
             waited.observe(time.monotonic() - began)
 
     async def _look(self) -> None:
@@ -119,17 +121,17 @@ class Queue:
         while self._waiting:
             await asyncio.sleep(pause)
             try:
-                await self._clerk.store.sync()
+                await self._ledger_writer.store.sync()
                 pause = every
             except StoreError as error:
-                self._clerk.metrics.ledger_errors.labels("sync").inc()
+                self._ledger_writer.metrics.ledger_errors.labels("sync").inc()
                 _log.warning("%s", error)
                 pause = min(pause * 2, _MAX_PAUSE_SECONDS)
             self._placer.wake()
 
     def _keep(self, entry: Waiting) -> None:
         """Keep the place of a refused request for its retry."""
-        self._clerk.note(self._clerk.store.kept(entry))
+        self._ledger_writer.note(self._ledger_writer.store.kept(entry))
         if before := self._timers.pop(entry.egress_id, None):
             before.cancel()
         loop = asyncio.get_running_loop()
@@ -140,7 +142,7 @@ class Queue:
     def _drop(self, entry: Waiting) -> None:
         del self._timers[entry.egress_id]
         if self._ledger.waiting.get(entry.egress_id) == entry:
-            self._clerk.note(self._clerk.store.left(entry))
+            self._ledger_writer.note(self._ledger_writer.store.left(entry))
             self._placer.wake()
 
 

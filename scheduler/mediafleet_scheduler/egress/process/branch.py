@@ -21,17 +21,17 @@ from mediafleet_scheduler.egress.jobs.lost_jobs import LostJobs, Tell, tell_nobo
 from mediafleet_scheduler.egress.jobs.start import Tools
 from mediafleet_scheduler.egress.jobs.sweep import Sweeper
 from mediafleet_scheduler.egress.ledger.store import Store
-from mediafleet_scheduler.egress.ledger.writer import Clerk
-from mediafleet_scheduler.egress.peers.foreign_bidders import FAMILY, Strangers
+from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
+from mediafleet_scheduler.egress.peers.foreign_bidders import FAMILY, ForeignBidders
 from mediafleet_scheduler.egress.peers.forwarding import SERVICE, Forwarder
 from mediafleet_scheduler.egress.peers.io_info import IO_SERVICE, IoInfo
-from mediafleet_scheduler.egress.peers.job_ends import Ends
-from mediafleet_scheduler.egress.peers.job_info import Infos
+from mediafleet_scheduler.egress.peers.job_ends import JobEnds
+from mediafleet_scheduler.egress.peers.job_info import JobInfos
 from mediafleet_scheduler.egress.places.choice import Chooser
 from mediafleet_scheduler.egress.places.load_readings import Scraper
 from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import Pods
-from mediafleet_scheduler.egress.places.quarantine import Trust
+from mediafleet_scheduler.egress.places.quarantine import Quarantine
 from mediafleet_scheduler.egress.places.queue import Queue
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.client import Client, log_bad_message
@@ -68,9 +68,9 @@ class EgressService:
         self.metrics: Final = metrics
         self._settings = settings or Settings()
         self.ledger: Final = Ledger()
-        self.pods: Final = Pods(self.ledger, Trust(metrics, self._settings.quarantine))
+        self.pods: Final = Pods(self.ledger, Quarantine(metrics, self._settings.quarantine))
         self._store = Store(client, self.ledger, db)
-        self._clerk = Clerk(self._store, metrics)
+        self._ledger_writer = LedgerWriter(self._store, metrics)
         self._open = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._log_again_at: dict[BadMessage, float] = {}
@@ -99,7 +99,7 @@ class EgressService:
 
     async def settled(self) -> None:
         """Wait until all that is known is written to Redis."""
-        await self._clerk.finish()
+        await self._ledger_writer.finish()
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, metrics = self._settings, self.metrics
@@ -108,10 +108,10 @@ class EgressService:
         scraper = Scraper(self.pods, self.ledger, metrics, settings)
         await stack.enter_async_context(scraper)
         io = IoInfo(await stack.enter_async_context(self._client(IO_SERVICE)))
-        infos = Infos(io, settings.info_wait_seconds, self._bad_message)
-        strangers = Strangers(metrics, settings.strangers_seconds)
+        infos = JobInfos(io, settings.info_wait_seconds, self._bad_message)
+        foreign_bidders = ForeignBidders(metrics, settings.strangers_seconds)
         placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store)
-        queue = Queue(self.ledger, placer, self._clerk, settings)
+        queue = Queue(self.ledger, placer, self._ledger_writer, settings)
         stack.push_async_callback(queue.close)
         tools = Tools(
             pods=self.pods,
@@ -121,8 +121,8 @@ class EgressService:
             forwarder=Forwarder(rpc, metrics, settings),
             client=rpc,
             infos=infos,
-            strangers=strangers,
-            clerk=self._clerk,
+            foreign_bidders=foreign_bidders,
+            ledger_writer=self._ledger_writer,
             metrics=metrics,
             settings=settings,
         )
@@ -135,14 +135,14 @@ class EgressService:
 
         self._directory.subscribe(follow)
         stack.push_async_callback(self._stop)
-        self._tasks.append(asyncio.create_task(self._clerk.run(), name="clerk"))
-        ends = Ends(self.ledger, self._clerk, placer.wake, self._bad_message)
+        self._tasks.append(asyncio.create_task(self._ledger_writer.run(), name="clerk"))
+        ends = JobEnds(self.ledger, self._ledger_writer, placer.wake, self._bad_message)
         await ends.listen(self._bus)
         await infos.listen(self._bus)
-        await strangers.listen(self._bus)
+        await foreign_bidders.listen(self._bus)
         server = Server(self._bus, SERVICE, on_bad_message=self._bad_message, family=FAMILY)
         desk = Desk(server, tools, lambda: self.sweeper.heard())
-        self.losses = LostJobs(self.pods, self._store, self._clerk, io, self._tell, metrics)
+        self.losses = LostJobs(self.pods, self._store, self._ledger_writer, io, self._tell, metrics)
         stack.push_async_callback(self.losses.close)
         self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)
         stack.push_async_callback(sweeper.close)
@@ -167,7 +167,7 @@ class EgressService:
         """Write down what is known, and end."""
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
-                await self._clerk.finish()
+                await self._ledger_writer.finish()
         except TimeoutError:
             _log.warning("the ledger was not written to the end; the next desk asks the pods")
         for task in self._tasks:

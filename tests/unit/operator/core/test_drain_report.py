@@ -20,7 +20,7 @@ from mediafleet_operator.core.drain.records import MAX_DRAINS, ended, newest
 from mediafleet_operator.core.fleet.actions import Create, Delete, Undrain
 from mediafleet_operator.core.fleet.plan import plan
 from mediafleet_operator.core.status.events import tell
-from mediafleet_operator.rounds.counters import Latecomers
+from mediafleet_operator.rounds.counters import LateSessions
 
 LEAVING = draining(1, since=90, drain_reason=DrainReason.TEMPLATE, busy_label=True)
 
@@ -89,13 +89,13 @@ def late() -> float:
 
 
 def test_a_pod_deleted_as_idle_that_has_work_after_all_is_counted_once() -> None:
-    latecomers, before = Latecomers(), late()
+    late_sessions, before = LateSessions(), late()
     going = draining(1, deleting=True)
-    latecomers.note(KEY, Delete(going, Reason.DRAIN_FINISHED))
+    late_sessions.note(KEY, Delete(going, Reason.DRAIN_FINISHED))
 
     def look(*jobs: int) -> None:
         seen = observe(fleet(0), [going], loads={1: readings(*jobs)})
-        latecomers.look(seen, plan(seen))
+        late_sessions.look(seen, plan(seen))
 
     look(0, 0)
     assert late() == before
@@ -105,10 +105,10 @@ def test_a_pod_deleted_as_idle_that_has_work_after_all_is_counted_once() -> None
 
 
 def test_a_pod_deleted_at_its_time_out_is_no_latecomer() -> None:
-    latecomers, before = Latecomers(), late()
+    late_sessions, before = LateSessions(), late()
     going = draining(1, deleting=True)
-    latecomers.note(KEY, Delete(going, Reason.DRAIN_TIMED_OUT))
+    late_sessions.note(KEY, Delete(going, Reason.DRAIN_TIMED_OUT))
     seen = observe(fleet(0), [going], loads={1: readings(1, 1)})
-    latecomers.look(seen, plan(seen))
+    late_sessions.look(seen, plan(seen))
 
     assert late() == before

@@ -1,8 +1,8 @@
 """Which pod gets the next job: an order over pods for each mode. Pure.
 
 Every order is a key tuple, read from left to right, that ends in the pod's unique name. A pod is a
-candidate when the job fits as the pod itself will count it (core/egress/accounting/accounts.py); a pod whose CPUs are
-not known decides by its own bid.
+candidate when the job fits as the pod itself will count it (core/egress/accounting); a pod whose
+CPUs are not known decides by its own bid.
 """
 
 from __future__ import annotations
