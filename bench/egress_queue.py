@@ -33,7 +33,7 @@ from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.queue import QueueRule
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
-from mediafleet_scheduler.directory.publishing import Publisher
+from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client

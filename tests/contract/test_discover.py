@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.kit.advertise.scene import desk, entry, write
 
 from mediafleet_scheduler.core.advertise.discovery import Failure, Offer, Report, Why, Wishes
-from mediafleet_scheduler.discover import asking
+from mediafleet_scheduler.discover import gateway_call
 from mediafleet_scheduler.discover.rounds import discover
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
@@ -111,7 +111,7 @@ class Patience:
     _quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._message = asking.request(())
+        self._message = gateway_call.request(())
         self._quiet.set()
 
     def clock(self) -> float:
@@ -120,11 +120,11 @@ class Patience:
     async def ask(self, url: str) -> Offer | Failure:
         self.asked.append(url)
         if url in self.world.mute:
-            return await asking.ask(url, self._message)
+            return await gateway_call.ask(url, self._message)
         self._busy += 1
         self._quiet.clear()
         try:
-            return await asking.ask(url, self._message)
+            return await gateway_call.ask(url, self._message)
         finally:
             self._busy -= 1
             if not self._busy:
@@ -280,8 +280,8 @@ async def test_a_node_that_refuses_is_told_with_its_words() -> None:
         full = await node(stack, "-maxSessions=1")
         full.sessions.segment("one")
         unsigned = await node(stack, "-network=mainnet")
-        message = asking.request(())
-        refusals = [await asking.ask(each.url, message) for each in (full, unsigned)]
+        message = gateway_call.request(())
+        refusals = [await gateway_call.ask(each.url, message) for each in (full, unsigned)]
     assert [each.why for each in refusals if isinstance(each, Failure)] == [Why.REFUSED] * 2
     assert "OrchestratorCapped" in str(refusals[0])
     assert "sig check failed" in str(refusals[1])
@@ -291,7 +291,7 @@ async def test_over_tls_with_the_certificate_of_a_node() -> None:
     async with AsyncExitStack() as stack:
         listen = ("-serviceAddr=127.0.0.1:0", "-httpAddr=127.0.0.1:0", "-cliAddr=:0")
         secure = await stack.enter_async_context(StandInNode(parse_flags(listen)))
-        reply = await asking.ask(secure.url, asking.request(()))
+        reply = await gateway_call.ask(secure.url, gateway_call.request(()))
     assert isinstance(reply, Offer)
     assert (reply.transcoder, reply.price_per_unit, reply.pixels_per_unit) == (secure.url, 0, 1)
 

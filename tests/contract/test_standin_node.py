@@ -21,9 +21,9 @@ import pytest
 from cryptography import x509
 
 from mediafleet_common.api.node_url import parse_node_url
+from mediafleet_common.probes.http_client import Failure, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.probes.ping import Answer, NodeClient
-from mediafleet_common.probes.polling import Failure, NoLoad, client, poll
 from mediafleet_common.wire.livepeer_pb2 import (
     AuthToken,
     EndTranscodingSessionRequest,

@@ -89,9 +89,9 @@ def advertise(
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_scheduler.advertise.desk import Settings, serve
-        from mediafleet_scheduler.advertise.probing import Manner
+        from mediafleet_scheduler.advertise.prober import Manner
         from mediafleet_scheduler.directory.sourced import SourcedDirectory
-        from mediafleet_scheduler.scaler import serving as keda
+        from mediafleet_scheduler.scaler import server as keda
 
         credentials = None
         if not plaintext:

@@ -140,7 +140,7 @@ def egress(
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_scheduler.egress.connections.opening import access_to
         from mediafleet_scheduler.egress.process.serve import Options, serve
-        from mediafleet_scheduler.scaler import serving as keda
+        from mediafleet_scheduler.scaler import server as keda
 
         def on_ready(serving: Serving) -> None:
             said = scaler_part(scaler, serving.scaler_port, scaler_plaintext)

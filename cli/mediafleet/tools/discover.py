@@ -73,7 +73,7 @@ def discover(
     from mediafleet_common.serving import logs
     from mediafleet_scheduler.core.advertise.capabilities import UnknownCapabilityError, wanted
     from mediafleet_scheduler.core.advertise.discovery import Wishes
-    from mediafleet_scheduler.discover import asking
+    from mediafleet_scheduler.discover import gateway_call
     from mediafleet_scheduler.discover.webhook import BadWebhookError
 
     logs.configure("warning")
@@ -87,7 +87,7 @@ def discover(
             capabilities=tuple(wanted(each) for each in capability or ()),
             suspended=frozenset(suspended or ()),
         )
-        message = asking.request(
+        message = gateway_call.request(
             wishes.capabilities, key.read_text(encoding="ascii") if key else None
         )
     except OSError as error:
@@ -116,14 +116,14 @@ def _addresses(texts: Sequence[str]) -> list[str]:
 
 async def _round(top: Sequence[str], webhook: str | None, wishes: Wishes, message: bytes) -> Report:
     from mediafleet_scheduler.core.advertise.discovery import Failure, Offer
-    from mediafleet_scheduler.discover import asking, rounds
+    from mediafleet_scheduler.discover import gateway_call, rounds
     from mediafleet_scheduler.discover.webhook import addresses
 
     if webhook is not None:
         top = await addresses(webhook)
 
     async def ask(url: str) -> Offer | Failure:
-        return await asking.ask(url, message)
+        return await gateway_call.ask(url, message)
 
     return await rounds.discover(top, wishes, ask)
 

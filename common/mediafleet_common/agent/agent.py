@@ -22,10 +22,10 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from mediafleet_common.agent import holding
+from mediafleet_common.agent import hold
 from mediafleet_common.agent.sockets import Ip, plain
 from mediafleet_common.agent.witness import AgentSettings, Sight, Witness
-from mediafleet_common.probes.polling import PINGS_TOO, FetchError, client
+from mediafleet_common.probes.http_client import PINGS_TOO, FetchError, client
 from mediafleet_common.serving.addresses import split_host_port
 from mediafleet_common.serving.run import CannotStartError
 
@@ -65,8 +65,8 @@ class _Agent:
     def __init__(self, witness: Witness) -> None:
         self._witness = witness
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._hold: asyncio.Task[holding.Release] | None = None
-        self._held: holding.Release | None = None
+        self._hold: asyncio.Task[hold.Release] | None = None
+        self._held: hold.Release | None = None
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -103,19 +103,19 @@ class _Agent:
         released = await asyncio.shield(self._hold)
         return web.Response(text=f"{released.value}\n")
 
-    async def _hold_back(self) -> holding.Release:
+    async def _hold_back(self) -> hold.Release:
         began, jobs = time.monotonic(), list[int | None]()
         grace = self._witness.settings.grace_seconds
         while True:
             sight = await self._witness.look()
             jobs.append(await self._witness.jobs())
             waited = time.monotonic() - began
-            if why := holding.release(jobs, sight.listens, waited, grace):
+            if why := hold.release(jobs, sight.listens, waited, grace):
                 _log.info("let go after %.1f s: %s, sessions %s", waited, why.value, jobs[-1])
                 return why
             if len(jobs) == 1 and jobs[0] != 0:
                 _log.warning("to be ended with sessions %s: held back", jobs[0])
-            del jobs[: -holding.IDLE_READINGS]
+            del jobs[: -hold.IDLE_READINGS]
             await asyncio.sleep(_HOLD_PAUSE_SECONDS)
 
 

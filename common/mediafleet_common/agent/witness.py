@@ -16,8 +16,8 @@ import aiohttp
 from mediafleet_common.agent import sockets
 from mediafleet_common.agent.sockets import Ip, Socket, UnreadableSocketsError
 from mediafleet_common.api.names import Port
+from mediafleet_common.probes.http_client import FetchError, fetch
 from mediafleet_common.probes.load import Source, UnreadableMetricsError, named, parse
-from mediafleet_common.probes.polling import FetchError, fetch
 
 _MAX_BYTES: Final = 8 * 1024 * 1024
 _MAX_LOAD_BYTES: Final = 1024 * 1024

@@ -12,8 +12,8 @@ from mediafleet_common.api.names import Annotation, Port
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import GoneError
+from mediafleet_common.probes.http_client import NoLoad
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import NoLoad
 from mediafleet_operator.core import flag_head as restarts
 from mediafleet_operator.core.flag_head import Head
 from mediafleet_operator.core.fleet.model import FleetKey

@@ -16,7 +16,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from mediafleet_common.api.names import Reason
-from mediafleet_common.probes.polling import Failure, FetchError, fetch
+from mediafleet_common.probes.http_client import Failure, FetchError, fetch
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.rounds import scale_metrics as metrics

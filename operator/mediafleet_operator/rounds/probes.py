@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Port
+from mediafleet_common.probes.http_client import NoLoad
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import NoLoad
 from mediafleet_operator.core.fleet.model import FleetKey, History, PodView, Reading
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds import metrics

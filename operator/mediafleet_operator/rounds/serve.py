@@ -18,7 +18,7 @@ from kubernetes.aio.client import Configuration
 from mediafleet_common.api.names import Kind
 from mediafleet_common.kube.client import Api, configure
 from mediafleet_common.kube.errors import KubeError
-from mediafleet_common.probes.polling import client, poll
+from mediafleet_common.probes.http_client import client, poll
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube.apply import Applier

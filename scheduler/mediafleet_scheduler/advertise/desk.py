@@ -19,13 +19,13 @@ from mediafleet_scheduler.advertise.gateways import Gateways
 from mediafleet_scheduler.advertise.geography import Geography
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.advertise.probing import Manner
+from mediafleet_scheduler.advertise.prober import Manner
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, handler, orchestrators_route
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.scaler.outlook import Outlook
-from mediafleet_scheduler.scaler.serving import ScalerOptions, demand_route, serving
+from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import Final
 from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
 from mediafleet_scheduler.core.advertise import ordering
-from mediafleet_scheduler.core.advertise.advertised import NodeKey, address, node_key
 from mediafleet_scheduler.core.advertise.capabilities import Capabilities, Wanted
+from mediafleet_scheduler.core.advertise.listing import NodeKey, address, node_key
 from mediafleet_scheduler.core.advertise.ordering import Room
 from mediafleet_scheduler.core.advertise.views import Node
 

@@ -11,10 +11,10 @@ from typing import Final
 from mediafleet_common.api.advertise import Order
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_common.probes.http_client import PINGS_TOO, Failure, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import PINGS_TOO, Failure, NoLoad, client, poll
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.core.advertise.advertised import NodeKey, node_key
+from mediafleet_scheduler.core.advertise.listing import NodeKey, node_key
 from mediafleet_scheduler.core.advertise.ordering import Room
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.core.scaling.away import is_away

@@ -16,8 +16,8 @@ from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.lineup import Lineup
 from mediafleet_scheduler.advertise.loads import Loads
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.advertise.probing import Manner, Prober
-from mediafleet_scheduler.core.advertise.advertised import (
+from mediafleet_scheduler.advertise.prober import Manner, Prober
+from mediafleet_scheduler.core.advertise.listing import (
     NEVER_ASKED,
     Health,
     LeftOut,

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from mediafleet_common.api.base import Model
 from mediafleet_common.serving.logs import printable
-from mediafleet_scheduler.directory.publishing import Publisher, ViewT
+from mediafleet_scheduler.directory.publisher import Publisher, ViewT
 
 ModelT = TypeVar("ModelT", bound=Model)
 Build = Callable[[ModelT, ViewT | None, float], ViewT]

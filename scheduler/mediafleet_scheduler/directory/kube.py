@@ -35,7 +35,7 @@ from mediafleet_scheduler.directory.objects import (
     pool_facts,
     pool_view,
 )
-from mediafleet_scheduler.directory.publishing import Publisher, ViewT
+from mediafleet_scheduler.directory.publisher import Publisher, ViewT
 
 _log: Final = logging.getLogger(__name__)
 _GATHER_SECONDS: Final = 0.005

@@ -15,7 +15,7 @@ import aiohttp
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from mediafleet_common.api.node_url import NodeUrl, is_local
-from mediafleet_common.probes.polling import FetchError, client, fetch_newer
+from mediafleet_common.probes.http_client import FetchError, client, fetch_newer
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.findings import SourceState
 from mediafleet_scheduler.core.advertise.sources import (
@@ -28,7 +28,7 @@ from mediafleet_scheduler.core.advertise.sources import (
 )
 from mediafleet_scheduler.core.advertise.views import PoolView, Source
 from mediafleet_scheduler.directory.directory import Directory
-from mediafleet_scheduler.directory.publishing import Publisher
+from mediafleet_scheduler.directory.publisher import Publisher
 
 _log: Final = logging.getLogger(__name__)
 _READ_SECONDS: Final = 0.3

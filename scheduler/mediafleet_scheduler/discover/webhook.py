@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from mediafleet_common.probes.polling import FetchError, client, fetch
+from mediafleet_common.probes.http_client import FetchError, client, fetch
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise import sources as core
 

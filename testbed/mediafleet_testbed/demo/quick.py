@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from rich.console import Console
 
 from mediafleet_common.api.egress_fleet import Mode
-from mediafleet_common.probes import polling
+from mediafleet_common.probes import http_client
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
@@ -138,7 +138,7 @@ class Quick:
     async def _idle(self) -> None:
         """Wait until every job has ended and the file's change is in force."""
         ended = time.monotonic() + 1.0
-        async with polling.client() as session:
+        async with http_client.client() as session:
             while time.monotonic() < ended + 15:
                 logs = await psrpc_bursts.logs(session, self._urls)
                 busy = [name for name, log in logs.items() if log["active"]]

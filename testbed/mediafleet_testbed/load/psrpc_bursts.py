@@ -13,7 +13,7 @@ from typing import Any, Final
 import aiohttp
 from livekit.protocol import egress as livekit
 
-from mediafleet_common.probes import polling
+from mediafleet_common.probes import http_client
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
@@ -51,7 +51,7 @@ async def burst(
     count: int = BURST,
 ) -> Burst:
     """Start `count` jobs at once; how many each worker (base URL by name) then has started."""
-    async with Client(bus, "EgressInternal") as client, polling.client() as session:
+    async with Client(bus, "EgressInternal") as client, http_client.client() as session:
         before = {name: len(log["started"]) for name, log in (await logs(session, workers)).items()}
         taken = await asyncio.gather(*(_start(client, make(number)) for number in range(count)))
         after = await logs(session, workers)
@@ -63,7 +63,10 @@ async def burst(
 async def logs(session: aiohttp.ClientSession, workers: Mapping[str, str]) -> dict[str, Any]:
     """What each stand-in worker says that it started and runs."""
     texts = await asyncio.gather(
-        *(polling.fetch(session, f"{base}/jobs", timeout_seconds=5.0) for base in workers.values())
+        *(
+            http_client.fetch(session, f"{base}/jobs", timeout_seconds=5.0)
+            for base in workers.values()
+        )
     )
     return {name: json.loads(text) for name, text in zip(workers, texts, strict=True)}
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mediafleet_common.api.egress_fleet import Mode
 from mediafleet_common.api.names import Kind, Port
-from mediafleet_common.probes import polling
+from mediafleet_common.probes.http_client import NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_testbed.demo.claims import Claims
 from mediafleet_testbed.load.bursts import BURST, Burst, bars, quantile, table
@@ -108,7 +108,7 @@ class EgressStory:
     async def _jobs(self) -> dict[str, int]:
         """Active jobs per pod, by the pods' own metrics."""
         pods = await self._cluster.pods(self._fleet)
-        async with polling.client() as session:
+        async with client() as session:
             loads = await asyncio.gather(*(self._load(session, pod.ip) for pod in pods))
         return {
             pod.name: load.jobs or 0
@@ -116,10 +116,8 @@ class EgressStory:
             if isinstance(load, Load)
         }
 
-    async def _load(self, session: aiohttp.ClientSession, ip: str | None) -> Load | polling.NoLoad:
-        return await polling.poll(
-            session, f"http://{ip}:{Port.EGRESS_METRICS}/metrics", Source.EGRESS
-        )
+    async def _load(self, session: aiohttp.ClientSession, ip: str | None) -> Load | NoLoad:
+        return await poll(session, f"http://{ip}:{Port.EGRESS_METRICS}/metrics", Source.EGRESS)
 
     def _judge(self, mode: Mode, burst: Burst, claims: Claims) -> None:
         name = mode.value

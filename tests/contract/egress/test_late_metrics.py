@@ -27,9 +27,9 @@ from tests.kit.egress.virtual import (
 )
 
 from mediafleet_common.api.egress_fleet import CpuCost, Placement
-from mediafleet_common.probes import polling
+from mediafleet_common.probes import http_client
+from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source, parse
-from mediafleet_common.probes.polling import Failure, NoLoad
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
@@ -106,7 +106,7 @@ async def test_nearly_all_is_accepted_that_an_oracle_would_accept(
     names = [f"pod-{number}" for number in range(setup.pods)]
     async with scene(bus, memory_redis()) as stage, livekit_server(bus, Records()):
         late = LateMetrics(stage, chance)
-        monkeypatch.setattr(polling, "poll", late.poll)
+        monkeypatch.setattr(http_client, "poll", late.poll)
         for name in names:
             await stage.standin(name, setup.cpu, start_seconds=START_SECONDS)
         of = with_metrics(fleet(*names, cpus=setup.cpu), placing)

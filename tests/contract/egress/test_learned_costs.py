@@ -21,7 +21,7 @@ from tests.kit.egress.virtual import (
 
 from mediafleet_common.api.egress_fleet import LearnedCosts, Placement, RequestType, Use
 from mediafleet_common.api.names import PodState
-from mediafleet_common.probes import polling
+from mediafleet_common.probes import http_client
 from mediafleet_common.probes.load import Load, Source, parse
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
@@ -94,7 +94,7 @@ def told_by(standins: dict[str, Standin], monkeypatch: pytest.MonkeyPatch) -> No
         del session, timeout_seconds
         return parse(exposition(standins[url.split("/")[2]]), source)
 
-    monkeypatch.setattr(polling, "poll", poll)
+    monkeypatch.setattr(http_client, "poll", poll)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise.desk import Serving, Settings, serve
-from mediafleet_scheduler.advertise.probing import Manner
+from mediafleet_scheduler.advertise.prober import Manner
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory.entries import pool_view
 from mediafleet_scheduler.directory.entries_file import NodesFile

@@ -22,7 +22,7 @@ from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
-from mediafleet_scheduler.directory.publishing import Publisher
+from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.jobs.lost_jobs import Tell, tell_nobody

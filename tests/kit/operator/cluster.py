@@ -10,8 +10,8 @@ from tests.kit.operator.kube_server import KubeServer
 from mediafleet_common.api.names import Kind, Label, Reason
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import KubeError
+from mediafleet_common.probes.http_client import NoLoad
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import NoLoad
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey, History, Reading
 from mediafleet_operator.kube import digest, paths

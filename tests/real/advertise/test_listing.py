@@ -11,7 +11,7 @@ from tests.kit.advertise.scene import desk, entry, nodes, until, write
 from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
-from mediafleet_scheduler.advertise.probing import Manner
+from mediafleet_scheduler.advertise.prober import Manner
 from mediafleet_scheduler.core.advertise import eth
 from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import free_port

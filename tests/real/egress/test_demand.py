@@ -22,8 +22,8 @@ from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.core.scaling.trigger import Metric
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.server import ScalerOptions, serving
 from mediafleet_scheduler.scaler.service import SERVICE
-from mediafleet_scheduler.scaler.serving import ScalerOptions, serving
 from mediafleet_testbed.buses import MemoryBus
 
 HEARING = replace(QUICK, heard_look_seconds=0.05, list_wait_seconds=0.5)

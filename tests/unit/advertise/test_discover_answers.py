@@ -8,23 +8,23 @@ from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo, 
 from mediafleet_scheduler.core.advertise.capabilities import Sessions, read, wanted
 from mediafleet_scheduler.core.advertise.discovery import Failure, Offer, Why
 from mediafleet_scheduler.core.advertise.eth import BadKeyError, signed
-from mediafleet_scheduler.discover import asking
+from mediafleet_scheduler.discover import gateway_call
 from mediafleet_scheduler.discover.webhook import BadWebhookError, parse
 
 
 def test_what_is_asked_for_and_what_is_told_of_capabilities() -> None:
     text = ("live-video-to-video/noop", "35/other", "llm")
-    sent = OrchestratorRequest.FromString(asking.request([wanted(each) for each in text]))
+    sent = OrchestratorRequest.FromString(gateway_call.request([wanted(each) for each in text]))
     assert len(sent.address) == 20
     said = Capabilities.FromString(sent.capabilities)
     assert list(said.bitstring) == [1 << 35 | 1 << 33]
     assert sorted(said.constraints.per_capability[35].models) == ["noop", "other"]
     info = OrchestratorInfo(transcoder="t", capabilities=sent.capabilities)
-    offer = asking.offer(info.SerializeToString())
+    offer = gateway_call.offer(info.SerializeToString())
     assert isinstance(offer, Offer)
     assert all(wanted(each).met_by(offer.capabilities) for each in text)
     assert offer.price_per_unit is None
-    silent = asking.offer(OrchestratorInfo(transcoder="t").SerializeToString())
+    silent = gateway_call.offer(OrchestratorInfo(transcoder="t").SerializeToString())
     assert isinstance(silent, Offer)
     assert silent.capabilities is None
 
@@ -47,17 +47,17 @@ def test_sessions_are_told_where_a_node_tells_them() -> None:
 
 
 def test_a_request_is_signed_with_the_key_that_is_given() -> None:
-    sent = OrchestratorRequest.FromString(asking.request((), "46" * 32))
+    sent = OrchestratorRequest.FromString(gateway_call.request((), "46" * 32))
     assert signed(sent.address, sent.sig)
     with pytest.raises(BadKeyError):
-        asking.request((), "not a key")
+        gateway_call.request((), "not a key")
 
 
 @pytest.mark.parametrize(
     "info", [b"\xff" * 20, OrchestratorInfo(capabilities=b"\xff").SerializeToString()]
 )
 def test_garbage_is_unreadable(info: bytes) -> None:
-    reply = asking.offer(info)
+    reply = gateway_call.offer(info)
     assert isinstance(reply, Failure)
     assert reply.why is Why.UNREADABLE
 

@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import Failure, NoLoad
 from mediafleet_scheduler.advertise.loads import Loads
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.core.advertise.advertised import NodeKey, node_key
+from mediafleet_scheduler.core.advertise.listing import NodeKey, node_key
 from mediafleet_scheduler.core.advertise.ordering import Room
 from mediafleet_scheduler.core.advertise.views import Node, PoolView
 

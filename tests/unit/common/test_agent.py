@@ -16,11 +16,11 @@ from aiohttp import web
 from yarl import URL
 
 from mediafleet_common.agent.agent import pinger, refuse_foreign, serve
-from mediafleet_common.agent.holding import Release, release
+from mediafleet_common.agent.hold import Release, release
 from mediafleet_common.agent.sockets import connections, exposed, listens, parse
 from mediafleet_common.agent.witness import PROBER_SECONDS, AgentSettings, Witness
+from mediafleet_common.probes.http_client import PINGS_TOO, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import PINGS_TOO, NoLoad, client, poll
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags

@@ -16,7 +16,7 @@ from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.queue import Waiting
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
-from mediafleet_scheduler.directory.publishing import Publisher
+from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.egress.process.branches import Branch, Branches
 from mediafleet_scheduler.egress.process.demand import Demands

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
-from mediafleet_common.probes import polling
+from mediafleet_common.probes import http_client
+from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load
-from mediafleet_common.probes.polling import Failure, NoLoad
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.views import Fleet, Worker
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
@@ -50,7 +50,7 @@ async def test_a_pod_that_is_silent_for_long_is_asked_less_often(
         asked.append(loop.time())
         return next(coming, TOLD)
 
-    monkeypatch.setattr(polling, "poll", poll)
+    monkeypatch.setattr(http_client, "poll", poll)
     settings = Settings(scrape_every_seconds=EVERY, scrape_max_back_off_seconds=MOST)
     ledger, metrics = Ledger(), EgressMetrics(CollectorRegistry())
     pod = Worker("p", "u", "c", "http://p/metrics", 16.0, None, PodState.READY)

@@ -23,8 +23,8 @@ from mediafleet_common.wire import scaler_pb2 as wire
 from mediafleet_scheduler.core.scaling.demand import unknown
 from mediafleet_scheduler.scaler.metrics import ScalerMetrics
 from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, options, serving
 from mediafleet_scheduler.scaler.service import AGAIN_SECONDS, SERVICE, Scaler
-from mediafleet_scheduler.scaler.serving import ScalerOptions, demand_route, options, serving
 
 BUSY: Final = FleetDemand(
     kind=Kind.EGRESS_FLEET,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from mediafleet_common.api.names import Kind, PodState
 from mediafleet_common.reports.demand import SESSION, FleetDemand
-from mediafleet_scheduler.core.advertise.advertised import NodeKey, node_key
+from mediafleet_scheduler.core.advertise.listing import NodeKey, node_key
 from mediafleet_scheduler.core.advertise.ordering import Room
 from mediafleet_scheduler.core.advertise.views import Node, PoolView
 from mediafleet_scheduler.core.scaling.away import is_away

@@ -15,9 +15,9 @@ from typing import Final, Self
 
 import aiohttp
 
-from mediafleet_common.probes import polling
+from mediafleet_common.probes import http_client
+from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import Failure, NoLoad
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.views import Fleet
@@ -46,7 +46,7 @@ class Scraper:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = polling.client()
+        self._session = http_client.client()
         return self
 
     async def __aexit__(
@@ -110,7 +110,7 @@ class Scraper:
         if self._session is None:
             raise RuntimeError("the scraper is not open")
         timeout = self._settings.scrape_timeout_seconds
-        load = await polling.poll(self._session, url, Source.EGRESS, timeout)
+        load = await http_client.poll(self._session, url, Source.EGRESS, timeout)
         if isinstance(load, Load) and load.jobs is None:
             return NoLoad(Failure.UNREADABLE, "no metric of an egress worker in it")
         return load

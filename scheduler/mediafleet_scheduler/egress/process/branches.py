@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
-from mediafleet_scheduler.directory.publishing import Publisher
+from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.connections.opening import Connections, until_it_answers

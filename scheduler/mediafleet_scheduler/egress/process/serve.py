@@ -39,7 +39,7 @@ from mediafleet_scheduler.egress.process.demand import Demands
 from mediafleet_scheduler.egress.process.explanation import costs_route, explain_route
 from mediafleet_scheduler.egress.process.gauges import DeskCollector
 from mediafleet_scheduler.scaler.outlook import Outlook
-from mediafleet_scheduler.scaler.serving import ScalerOptions, demand_route, serving
+from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
 
 _PATIENCE_SECONDS: Final = 30.0
 """A Redis may take so long to start beside us."""

@@ -9,7 +9,7 @@ import pytest
 from tests.kit.operator.demand_builders import demand
 
 from mediafleet_common.api.names import Kind, Reason
-from mediafleet_common.probes.polling import Failure, FetchError
+from mediafleet_common.probes.http_client import Failure, FetchError
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.rounds.demand import (

@@ -19,7 +19,7 @@ from bench.autoscaling.world import Terms, World
 
 from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.names import Kind
-from mediafleet_common.probes.polling import Failure, FetchError
+from mediafleet_common.probes.http_client import Failure, FetchError
 from mediafleet_common.reports.demand import Demand
 from mediafleet_operator.core.autoscaling.decision import decide
 from mediafleet_operator.core.autoscaling.model import Past, Situation, policy

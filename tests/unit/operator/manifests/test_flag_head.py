@@ -10,8 +10,8 @@ from tests.unit.operator.manifests.test_on_chain import REDEEMED
 from tests.unit.operator.manifests.test_pods import PRODUCT, pool
 
 from mediafleet_common.kube.client import Json
+from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load
-from mediafleet_common.probes.polling import Failure, NoLoad
 from mediafleet_operator.core.flag_head import EVERY_SECONDS, Head
 from mediafleet_operator.manifests.children.flag_head import manifests
 from mediafleet_operator.manifests.overlay import InvalidTemplateError

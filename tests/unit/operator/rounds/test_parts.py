@@ -13,8 +13,8 @@ from mediafleet_common.api.names import Kind
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.shared import PodStatus
 from mediafleet_common.kube.client import Api
+from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import Failure, NoLoad
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube.children import contains, wanted
 from mediafleet_operator.kube.report import EVENT_BURST, EventWriter, StatusWriter

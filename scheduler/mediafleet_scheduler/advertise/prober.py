@@ -17,14 +17,14 @@ from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.core.advertise.advertised import (
+from mediafleet_scheduler.core.advertise.capabilities import Capabilities, read
+from mediafleet_scheduler.core.advertise.listing import (
     NEVER_ASKED,
     Health,
     NodeKey,
     ProbeRules,
     pause_seconds,
 )
-from mediafleet_scheduler.core.advertise.capabilities import Capabilities, read
 
 _log: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 64

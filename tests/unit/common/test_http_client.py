@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from mediafleet_common.probes.http_client import MAX_BYTES, Failure, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.polling import MAX_BYTES, Failure, NoLoad, client, poll
 from mediafleet_common.serving.http import HttpServer
 
 TRANSCODE = "livepeer_current_sessions_total 2\nlivepeer_max_sessions_total 10\n"

@@ -17,8 +17,8 @@ from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer
 from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.advertise.probing import Manner, Prober, advertises_only, capabilities
-from mediafleet_scheduler.core.advertise.advertised import Health, to_ask
+from mediafleet_scheduler.advertise.prober import Manner, Prober, advertises_only, capabilities
+from mediafleet_scheduler.core.advertise.listing import Health, to_ask
 from mediafleet_scheduler.core.advertise.views import Node, PoolView
 
 pytestmark = pytest.mark.looptime
