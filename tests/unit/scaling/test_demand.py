@@ -262,7 +262,7 @@ TYPES = {"web": 1, "track": 6}
         ({"each": TYPES}, trigger(Metric.SLOTS, 2), 2),
         ({"each": TYPES}, trigger(Metric.SLOTS, 2, "track"), 1),
         (
-            {"each": TYPES, "ready": 3, "busy": 3, "free": {"web": 0}, "queued_cost": 6.4},
+            {"each": TYPES, "ready": 3, "busy": 3, "free": {"web": 0}, "queued": {"web": 2}},
             trigger(Metric.SLOTS, 1),
             6,
         ),

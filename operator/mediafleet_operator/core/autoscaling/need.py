@@ -1,13 +1,4 @@
-"""How many pods demand needs: room for what waits, and for `buffer` more jobs.
-
-The rule, in places for jobs of the buffer's type:
-
-    wanted = ready pods + away - floor((free - waiting - buffer) / places on an empty pod)
-
-but no fewer than are busy; away are busy pods that are not Ready any more.
-It does not depend on how many pods there are: one more pod adds as many free places as it takes
-away in the next reckoning, so that constant demand never flaps.
-"""
+"""How many pods demand needs: room for what waits, and for `buffer` more jobs."""
 
 from __future__ import annotations
 
@@ -15,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_common.scaling.wanted import for_places
 from mediafleet_operator.core.autoscaling.model import Policy
 
 
@@ -32,43 +24,15 @@ def idle(demand: FleetDemand) -> bool:
     return not runs and not any(demand.queued.values())
 
 
-def counted_type(policy: Policy, demand: FleetDemand) -> str | None:
-    """The type that room is counted in: the policy's, else the dearest that fits on a pod.
-
-    `None`: an empty pod takes none of it, or nobody knows how many.
-    """
-    if policy.type is not None:
-        return policy.type if demand.each.get(policy.type, 0) > 0 else None
-    fitting = {kind: count for kind, count in demand.each.items() if count > 0}
-    # Of the dearest an empty pod takes fewest.
-    return min(fitting, key=lambda kind: (fitting[kind], kind), default=None)
-
-
 def need(policy: Policy, demand: FleetDemand) -> Need | None:
     """The pods that demand needs; `None`: nobody can tell."""
-    kind = counted_type(policy, demand)
-    if kind is None:
-        return None
-    each = demand.each[kind]
-    free = demand.free.get(kind, 0)
     buffer = max(policy.slots, math.ceil(policy.percent * demand.work / 100))
-    waiting = _waiting(demand, each)
-    spare = math.floor((free - waiting - buffer) / each)
-    pods = max(demand.ready + demand.away - spare, demand.busy)
+    found = for_places(demand, policy.type, buffer)
+    if found is None:
+        return None
     waits = sum(demand.queued.values())
     why = (
-        f"{demand.work} running, {waits} waiting; free for {free} more {kind} on {demand.ready} "
-        f"pods, wanted free for {buffer}, an empty pod takes {each}"
+        f"{demand.work} running, {waits} waiting; free for {found.free} more {found.kind} on "
+        f"{demand.ready} pods, wanted free for {buffer}, an empty pod takes {found.each}"
     )
-    return Need(pods, why)
-
-
-def _waiting(demand: FleetDemand, each: int) -> int:
-    """What waits, in places of the counted type; what no pod could ever take is left out."""
-    share = sum(
-        count / demand.each[kind]
-        for kind, count in sorted(demand.queued.items())
-        if demand.each.get(kind, 0) > 0
-    )
-    # A sum of fractions that ought to be whole may be a little more.
-    return math.ceil(share * each - 1e-9)
+    return Need(found.pods, why)

@@ -93,7 +93,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "namespace": Key("that of the ScaledObject", "Namespace of the fleet or pool."),
     "metric": Key("utilization", f"One of {', '.join(Metric)}."),
     "target": Key("by the metric", "Above 0, at most three decimals; what it counts, see below."),
-    "type": Key("the dearest that is accepted", "Request type, or session for a pool."),
+    "type": Key("the dearest accepted that fits a pod", "Request type, or session for a pool."),
     "activation": Key(
         "0",
         "Scaled from zero, and kept above it, while more than that many jobs or "

@@ -7,6 +7,7 @@ from typing import Final
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.reports.demand import SESSION, FleetDemand
+from mediafleet_common.scaling.wanted import for_places
 from mediafleet_scheduler.core.scaling.trigger import Metric, Trigger, TriggerError
 
 _ROUNDING: Final = 1e-9
@@ -77,14 +78,12 @@ def _size(demand: FleetDemand) -> float:
 
 def _for_slots(demand: FleetDemand, trigger: Trigger) -> int:
     """Pods for `target` free places, beyond what waits; never fewer than have work."""
-    size = _size(demand)
-    kind = trigger.type or min(demand.each, key=lambda kind: (demand.each[kind], kind))
-    each = demand.each[kind]
-    if not each:
-        raise TriggerError(f"type {kind}: not even one fits on a pod of {demand.name}")
-    taken = _up(demand.queued_cost / size * each)
-    missing = math.ceil(trigger.target) + taken - demand.free.get(kind, 0)
-    return max(demand.busy, demand.ready + demand.away + math.ceil(missing / each))
+    _size(demand)
+    found = for_places(demand, trigger.type, math.ceil(trigger.target))
+    if found is None:
+        kind = f"type {trigger.type}" if trigger.type else "metric slots"
+        raise TriggerError(f"{kind}: not even one fits on a pod of {demand.name}")
+    return found.pods
 
 
 def _up(pods: float) -> int:
