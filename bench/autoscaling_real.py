@@ -45,7 +45,7 @@ from mediafleet_testbed import images
 from mediafleet_testbed.cluster.keda import Keda
 from mediafleet_testbed.cluster.metrics_adapter import MetricsAdapter
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 FLEET: Final = "rec"
@@ -283,7 +283,7 @@ def main() -> None:
         parser.error(f"no engine {', '.join(sorted(unknown))}; there are {', '.join(VIRTUAL)}")
     scenario = load(options.scenario).scenario
     node = Node.running()
-    images.load(node)
+    images.load(node.instance)
     console = Console(width=110)
     table = Table(title=f"{scenario.about}: {scenario.seconds} s")
     heads = (

@@ -19,8 +19,7 @@ from tests.kit.watching.scene import watched
 
 from mediafleet_testbed import images
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.host import why_not
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node, why_not
 
 CHANGES: Final = 200
 SEED: Final = 1
@@ -36,7 +35,7 @@ def main() -> int:
         if not node.inside:
             again = [sys.executable, "-m", "bench.freshness", str(changes)]
             return subprocess.call(node.inside_command(*again), env=node.environment())
-        images.load(node)
+        images.load(node.instance)
         with (
             Workspace.create(node, prefix="bench") as workspace,
             deployed(node, workspace, {"egress": {"enabled": False}}) as product,

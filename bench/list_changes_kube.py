@@ -31,8 +31,7 @@ from tests.kit.watching.api import Api, pods
 
 from mediafleet_common.api.names import API_VERSION, Annotation, Kind, KindLabel, Label
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.host import why_not
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node, why_not
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
 

@@ -37,7 +37,7 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
 from mediafleet_testbed import images
 from mediafleet_testbed.load.bursts import quantile
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 FLEETS: Final = 200
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("seconds", nargs="?", type=float, default=SECONDS)
     parser.add_argument("pushes", nargs="?", type=int, default=PUSHES)
     node = Node.running()
-    images.load(node)
+    images.load(node.instance)
     Console(width=110).print(table(asyncio.run(run(node, parser.parse_args()))))
 
 

@@ -52,7 +52,7 @@ def why_not(tier: str) -> str | None:
 
         return real()
     if tier in ON_NODE:
-        from mediafleet_testbed.node.node import why_not as cluster
+        from mediafleet_testbed.node import why_not as cluster
 
         return cluster()
     return None
@@ -61,7 +61,7 @@ def why_not(tier: str) -> str | None:
 @functools.cache
 def node() -> contextlib.AbstractContextManager[object]:
     """The node that all tiers share which need one; one that ran before stays up."""
-    from mediafleet_testbed.node.node import Node
+    from mediafleet_testbed.node import Node
 
     return Node.up()
 

@@ -11,8 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mediafleet_testbed import images
-from mediafleet_testbed.node.host import why_not
-from mediafleet_testbed.node.node import UP_TIMEOUT_SECONDS, Node, take_down
+from mediafleet_testbed.node import UP_TIMEOUT_SECONDS, Node, take_down, why_not
 from mediafleet_testbed.tools import toolchain
 from mediafleet_testbed.tools.recipes import KUBECTL, TOOLS
 
@@ -82,7 +81,7 @@ def execute(
     if not bring_up:
         _become(Node.running(), context.args)
     with Node.up() as node:
-        images.load(node)
+        images.load(node.instance)
         sys.exit(subprocess.call(node.inside_command(*context.args), env=node.environment()))
 
 
@@ -94,7 +93,7 @@ def load_images(
 ) -> None:
     """Build the container images and import those that changed; all when none is named."""
     node = Node.running()
-    for image in images.load(node, *(names or [])):
+    for image in images.load(node.instance, *(names or [])):
         megabytes = sum(layer.size_bytes for layer in image.layers) / 1e6
         console.print(f"{image.name:24} {image.digest[:19]} {megabytes:6.1f} MB")
 

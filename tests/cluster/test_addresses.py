@@ -16,7 +16,7 @@ from mediafleet_common.api.node_url import parse_node_url
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.layout import NODE_IP
+from mediafleet_testbed.node import NODE_IP
 from mediafleet_testbed.story.waiting import until
 
 pytestmark = pytest.mark.timeout(300)

@@ -13,7 +13,7 @@ from tests.kit.watching.fleets import orchestrator_pool
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_scheduler.directory.objects import PoolFacts, pod_facts, pool_view
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 pytestmark = pytest.mark.timeout(300)

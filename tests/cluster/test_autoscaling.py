@@ -16,7 +16,7 @@ from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import Kind
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 SECONDS: Final = 90.0

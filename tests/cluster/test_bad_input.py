@@ -25,7 +25,7 @@ from mediafleet_common.wire import psrpc_pb2 as psrpc
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.errors import BadMessage
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 SERVE_SECONDS: Final = 60.0

@@ -18,7 +18,7 @@ from tests.kit.watching.feeding import Begun, Recorders
 from tests.kit.watching.scene import Scene, watched
 
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 
 SEED: Final = 7
 GONE_SECONDS: Final = 60.0

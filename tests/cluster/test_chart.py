@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mediafleet_testbed.cluster.workspace import Workspace
-    from mediafleet_testbed.node.node import Node
+    from mediafleet_testbed.node import Node
 
 ROOT = REPOSITORY
 CHART = str(ROOT / "charts/mediafleet")

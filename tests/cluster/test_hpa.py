@@ -21,7 +21,7 @@ from mediafleet_common.api.autoscaling import OUR_METRIC
 from mediafleet_testbed.cluster.kwok import ON_IT, crowded
 from mediafleet_testbed.cluster.metrics_adapter import MetricsAdapter
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 MANY: Final = 22

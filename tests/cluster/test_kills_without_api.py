@@ -22,7 +22,7 @@ from tests.kit.watching.scene import Scene, watched
 
 from mediafleet_common.api.names import PodState
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 11)

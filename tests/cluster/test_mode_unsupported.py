@@ -14,7 +14,7 @@ from mediafleet_common.api.names import FIELD_MANAGER
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.directory.conditions import tell_mode
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 
 
 async def test_a_mode_that_pods_do_not_know_stands_beside_the_conditions_of_the_operator(

@@ -11,15 +11,15 @@ import pytest
 
 from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.errors import CommandError
-from mediafleet_testbed.node.layout import NODE_IP
-from mediafleet_testbed.node.namespaces import call_in
+from mediafleet_testbed.namespaces import call_in
+from mediafleet_testbed.node import NODE_IP
 from mediafleet_testbed.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mediafleet_testbed.cluster.workspace import Level, Workspace
-    from mediafleet_testbed.node.node import Node
+    from mediafleet_testbed.node import Node
 
 PORT = 8000
 OURS = "mediafleet-testbed-marker"

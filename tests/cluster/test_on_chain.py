@@ -13,7 +13,7 @@ from tests.kit.node.operating import operating
 from tests.kit.watching.fleets import orchestrator_pool
 
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 pytestmark = pytest.mark.timeout(300)

@@ -20,7 +20,7 @@ from mediafleet_common.api.names import Kind, Label
 from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import CommandError
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 pytestmark = pytest.mark.timeout(300)

@@ -10,7 +10,7 @@ from tests.unit.operator.autoscaling.test_docs import PAGES, examples
 
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import CommandError
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.paths import REPOSITORY
 
 ROOT: Final = REPOSITORY

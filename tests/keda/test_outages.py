@@ -33,7 +33,7 @@ from tests.kit.watching.scaled import (
 )
 
 from mediafleet_testbed.cluster.keda import ADAPTER, OPERATOR
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 20260824)

@@ -40,7 +40,7 @@ from mediafleet_common.api.names import Kind, Port
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_common.wire import scaler_pb2 as wire
 from mediafleet_scheduler.scaler.service import SERVICE
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 ANSWERED: Final = {"rpc": "GetMetrics", "code": "OK"}

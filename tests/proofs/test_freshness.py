@@ -20,7 +20,7 @@ from tests.kit.watching.verdicts import judge
 
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.load.bursts import quantile
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 20260824)
 CHANGES: Final = 100

@@ -27,7 +27,7 @@ from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import Kind, Port
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 from mediafleet_testbed.waiting import WaitedInVainError
 

@@ -31,7 +31,7 @@ from tests.kit.watching.verdicts import Deletion, Fault, Violation, judge, waite
 from mediafleet_common.api.names import Kind
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.load.bursts import quantile
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 20260822)

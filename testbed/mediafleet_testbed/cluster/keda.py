@@ -20,9 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mediafleet_testbed.errors import NodeError, ToolError, tail
-from mediafleet_testbed.node.layout import NODE_IP
-from mediafleet_testbed.node.node import Node
-from mediafleet_testbed.node.pki import Authority
+from mediafleet_testbed.node import NODE_IP, Authority, Node
 from mediafleet_testbed.paths import TOOLCHAIN
 from mediafleet_testbed.tools.recipes import KEDA_MODULE, KEDA_TOOLS, TOOLS
 from mediafleet_testbed.tools.toolchain import ensure, go

@@ -15,7 +15,7 @@ from typing import Any, Final
 import yaml
 
 from mediafleet_testbed.errors import NodeError, tail
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.tools.toolchain import ensure
 from mediafleet_testbed.waiting import WaitedInVainError, wait_for
 

@@ -20,9 +20,7 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-from mediafleet_testbed.node.layout import NODE_IP
-from mediafleet_testbed.node.node import Node
-from mediafleet_testbed.node.pki import Authority
+from mediafleet_testbed.node import NODE_IP, Authority, Node
 from mediafleet_testbed.waiting import wait_for
 
 API: Final = "v1beta1.external.metrics.k8s.io"

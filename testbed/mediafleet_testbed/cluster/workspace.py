@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from mediafleet_testbed.node.node import Node
+    from mediafleet_testbed.node import Node
 
 Level = Literal["restricted", "baseline", "privileged"]
 

@@ -26,12 +26,12 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed import real_servers
-from mediafleet_testbed.demo.claims import Claims
 from mediafleet_testbed.demo.quick_nodes import follow_a_change
 from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.load import psrpc_bursts
 from mediafleet_testbed.load.bursts import BURST, Burst, bars, quantile, table
 from mediafleet_testbed.processes import Processes
+from mediafleet_testbed.story.claims import Claims
 
 WORKERS: Final = 10
 CPUS: Final = 12.0

@@ -13,9 +13,9 @@ from mediafleet_common.api.node_url import parse_node_url
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed import real_servers
-from mediafleet_testbed.demo.claims import Claims
 from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.processes import Member, Processes
+from mediafleet_testbed.story.claims import Claims
 
 GOAL_SECONDS = 1.0
 DEAD_GOAL_SECONDS = 3.0

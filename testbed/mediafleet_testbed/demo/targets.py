@@ -12,8 +12,7 @@ from typing import Final, Protocol
 
 from mediafleet_testbed import images
 from mediafleet_testbed.errors import CannotRunHereError, CommandError, TestbedError
-from mediafleet_testbed.node.host import require_possible
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node, require_possible
 from mediafleet_testbed.paths import REPOSITORY
 from mediafleet_testbed.progress import step
 from mediafleet_testbed.tools import toolchain
@@ -95,7 +94,7 @@ class OwnNode:
         require_possible()
         toolchain.ensure("helm", "livekit-server")
         self._node = Node.up()
-        images.load(self._node)
+        images.load(self._node.instance)
 
     def remove(self) -> None:
         """End it, unless it ran before."""

@@ -1,7 +1,7 @@
 """Container images, made here and imported into the node's containerd; no registry, no Docker.
 
-    images.load(node)                      all of them; only what changed is packed and sent
-    images.load(node, "mediafleet")        one
+    images.load(node.instance)                 all of them; only what changed is packed
+    images.load(node.instance, "mediafleet")   one
 
 In manifests they are called `mediafleet:dev`, `mediafleet-testbed:dev`, `redis:dev` and
 `livekit-server:dev`, with `imagePullPolicy: Never`.
@@ -14,11 +14,9 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from mediafleet_testbed.node.layout import PAUSE_IMAGE
-
 from ..errors import ImageError
 from ..locks import locked
-from ..paths import cache
+from ..paths import Instance, cache
 from ..progress import step
 from . import layers
 from .oci import Image, Layer, write_archive
@@ -27,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mediafleet_testbed.node.node import Node
-
+PAUSE_IMAGE = "localhost/mediafleet-pause:dev"
 NAMES = ("mediafleet", "mediafleet-testbed", "redis", "livekit-server")
 
 IMPORT_TIMEOUT_SECONDS = 300
@@ -63,16 +60,16 @@ def pause() -> Image:
     return Image(PAUSE_IMAGE, (layers.pause_layer(),), ("/pause",))
 
 
-def load(node: Node, *names: str) -> list[Image]:
-    """Build the images and import into the node what it does not have yet."""
+def load(instance: Instance, *names: str) -> list[Image]:
+    """Build the images and import into that node what it does not have yet."""
     images = build(*names)
-    import_into(node, images)
+    import_into(instance, images)
     _prune()
     return images
 
 
-def import_into(node: Node, images: list[Image]) -> None:
-    instance = node.instance
+def import_into(instance: Instance, images: list[Image]) -> None:
+    """Import what that node does not have yet."""
     blobs = instance.containerd_root / "io.containerd.content.v1.content/blobs/sha256"
     with locked(instance.run / "images.lock"):
         marks = instance.run / "images"
@@ -90,9 +87,9 @@ def import_into(node: Node, images: list[Image]) -> None:
         try:
             missing = {layer for image in stale for layer in image.layers} - present
             usual_seconds = sum(layer.size_bytes for layer in missing) / IMPORT_BYTES_PER_SECOND
-            with step(f"importing {len(stale)} images into node {node.name}", usual_seconds):
+            with step(f"importing {len(stale)} images into node {instance.name}", usual_seconds):
                 write_archive(stale, archive, present={layer.digest for layer in present})
-                _ctr(node, "images", "import", "--all-platforms", str(archive))
+                _ctr(instance, "images", "import", "--all-platforms", str(archive))
         finally:
             archive.unlink(missing_ok=True)
         for image in stale:
@@ -105,13 +102,13 @@ def _is_current(marks: Path, image: Image) -> bool:
     return mark.exists() and mark.read_text() == image.digest
 
 
-def _ctr(node: Node, *arguments: str) -> None:
-    command = ["ctr", "--address", str(node.instance.containerd_socket), "-n", "k8s.io", *arguments]
+def _ctr(instance: Instance, *arguments: str) -> None:
+    command = ["ctr", "--address", str(instance.containerd_socket), "-n", "k8s.io", *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=IMPORT_TIMEOUT_SECONDS, check=False
     )
     if done.returncode != 0:
-        log = node.log("containerd")
+        log = instance.log("containerd")
         raise ImageError(f"{' '.join(command[5:7])}: {done.stderr.strip()}; see {log}")
 
 

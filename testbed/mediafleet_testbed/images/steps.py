@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mediafleet_testbed.node.host import outside_prefix
+from mediafleet_testbed.namespaces import outside_prefix
 
 from ..errors import ImageError, tail
 from ..paths import cache

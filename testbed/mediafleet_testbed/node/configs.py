@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
+from mediafleet_testbed.images import PAUSE_IMAGE
 from mediafleet_testbed.node.layout import (
     CLUSTER_DOMAIN,
     MAX_PODS,
     NODE_IP,
     NODE_NAME,
-    PAUSE_IMAGE,
     POD_CIDR,
 )
 from mediafleet_testbed.paths import Instance

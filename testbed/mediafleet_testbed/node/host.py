@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from mediafleet_testbed.errors import CannotRunHereError, NodeError
 from mediafleet_testbed.node.layout import DEAD_END, NODE_IP, NODE_NETWORK_LENGTH
-from mediafleet_testbed.node.namespaces import is_current
 from mediafleet_testbed.node.supervisor import cgroup_roots
 from mediafleet_testbed.paths import Instance
 
@@ -98,16 +97,6 @@ def _is_overlay(folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     command = ["stat", "--file-system", "--format=%T", str(folder)]
     return "overlay" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def outside_prefix() -> list[str]:
-    """What goes before a command that needs the machine's own network; empty when in it."""
-    instance = Instance.named()
-    if not is_current(instance.netns_path):
-        return []
-    unhide = 'umount /etc/resolv.conf 2>/dev/null; exec "$@"'
-    enter = ["nsenter", f"--net={instance.outside_path}", "unshare", "--mount"]
-    return [*enter, "--propagation", "slave", "sh", "-c", unhide, "sh"]
 
 
 def is_up(instance: Instance) -> bool:

@@ -17,7 +17,6 @@ API_PORT = 6443
 ETCD_PORT = 2379
 API_SERVER = f"https://{NODE_IP}:{API_PORT}"
 
-PAUSE_IMAGE = "localhost/mediafleet-pause:dev"
 PRIVATE_FOLDERS = (
     # Paths that programs use whatever they are told; each node sees an empty one of its own, so
     # that two nodes do not meet there and nothing stays behind.

@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, Any
 from mediafleet_testbed import images
 from mediafleet_testbed.errors import CommandError, NodeError, NotRunningError
 from mediafleet_testbed.locks import locked
+from mediafleet_testbed.namespaces import is_current
 from mediafleet_testbed.node import debian, host, start
-from mediafleet_testbed.node.host import why_not
 from mediafleet_testbed.node.layout import NODE_NAME
-from mediafleet_testbed.node.namespaces import is_current
 from mediafleet_testbed.paths import Instance
 from mediafleet_testbed.tools import toolchain
 from mediafleet_testbed.tools.recipes import KUBECTL, NODE_TOOLS
@@ -33,8 +32,6 @@ from mediafleet_testbed.tools.recipes import KUBECTL, NODE_TOOLS
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
-
-__all__ = ["Node", "why_not"]
 
 UP_TIMEOUT_SECONDS = 180.0
 """A warm start takes about six seconds; a machine with other work may need many times that."""
@@ -72,7 +69,7 @@ class Node:
             try:
                 start.start(instance, tools, timeout_seconds)
                 node = cls(instance, ours=True)
-                images.import_into(node, [images.pause()])
+                images.import_into(instance, [images.pause()])
                 instance.complete.touch()
             except BaseException:
                 host.remove_all(instance)

@@ -13,8 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mediafleet_testbed.errors import NodeError, tail
+from mediafleet_testbed.namespaces import call_in
 from mediafleet_testbed.node.layout import API_PORT, NODE_IP, NODE_NAME
-from mediafleet_testbed.node.namespaces import call_in
 from mediafleet_testbed.node.supervisor import accepts
 
 if TYPE_CHECKING:

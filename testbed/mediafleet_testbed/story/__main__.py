@@ -9,8 +9,8 @@ import sys
 from livekit import api
 from rich.console import Console
 
-from mediafleet_testbed.demo.claims import Claims
 from mediafleet_testbed.errors import TestbedError
+from mediafleet_testbed.story.claims import Claims
 from mediafleet_testbed.story.cluster import Cluster
 from mediafleet_testbed.story.egress import EgressStory
 from mediafleet_testbed.story.pool import PoolStory

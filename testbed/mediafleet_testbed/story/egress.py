@@ -14,8 +14,8 @@ from mediafleet_common.api.egress_fleet import Mode
 from mediafleet_common.api.names import Kind, Port
 from mediafleet_common.probes.http_client import NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_testbed.demo.claims import Claims
 from mediafleet_testbed.load.bursts import BURST, Burst, bars, quantile, table
+from mediafleet_testbed.story.claims import Claims
 from mediafleet_testbed.story.cluster import Cluster
 from mediafleet_testbed.story.waiting import until
 

@@ -12,7 +12,7 @@ from mediafleet_common.api.names import Kind, Port
 from mediafleet_common.api.node_url import parse_node_url
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
-from mediafleet_testbed.demo.claims import Claims
+from mediafleet_testbed.story.claims import Claims
 from mediafleet_testbed.story.cluster import Cluster
 from mediafleet_testbed.story.timeline import Timeline
 from mediafleet_testbed.story.waiting import until

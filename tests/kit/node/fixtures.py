@@ -13,7 +13,7 @@ import pytest
 from mediafleet_testbed import images
 from mediafleet_testbed.cluster.workspace import Level, Workspace
 from mediafleet_testbed.errors import NotRunningError
-from mediafleet_testbed.node.node import Node, why_not
+from mediafleet_testbed.node import Node, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def node() -> Node:
         pytest.fail(f"no node is running; this starts one and takes it down: {HOW}", pytrace=False)
     if not found.inside:
         pytest.fail(f"outside of the node's network; run it inside: {HOW}", pytrace=False)
-    images.load(found)
+    images.load(found.instance)
     return found
 
 

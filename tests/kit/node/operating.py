@@ -15,7 +15,7 @@ from typing import Final
 
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import TestbedError
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.paths import REPOSITORY
 
 ROOT: Final = REPOSITORY

@@ -13,7 +13,7 @@ from mediafleet_common.api.names import GROUP, PLURALS
 from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import TestbedError
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.paths import REPOSITORY
 from mediafleet_testbed.tools import toolchain
 

@@ -15,7 +15,7 @@ from typing import Final
 from tests.kit.watching import api
 from tests.kit.watching.scene import Scene
 
-from mediafleet_testbed.node.supervisor import cgroup_roots
+from mediafleet_testbed.node import cgroup_roots
 from mediafleet_testbed.paths import Instance
 from mediafleet_testbed.waiting import WaitedInVainError
 

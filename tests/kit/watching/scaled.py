@@ -23,7 +23,7 @@ from tests.kit.watching.verdicts import judge
 from mediafleet_common.api.names import KEDA_PAUSE, Kind, Port
 from mediafleet_testbed.cluster.keda import Keda
 from mediafleet_testbed.cluster.workspace import Workspace
-from mediafleet_testbed.node.node import Node
+from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 FLEET: Final = "rec"

@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from mediafleet_testbed.demo.claims import Claims, Verdict
 from mediafleet_testbed.load.bursts import Burst, bars, quantile
+from mediafleet_testbed.story.claims import Claims, Verdict
 from mediafleet_testbed.story.cluster import SeenPod
 from mediafleet_testbed.story.timeline import Timeline
 

@@ -1,4 +1,4 @@
-"""Work in another network namespace from a thread of this process.
+"""A node's network namespace seen from this process: work inside it, or outside of it.
 
 A network namespace belongs to a thread: one made for the purpose enters it, does its work and ends,
 and the rest of the program stays where it is.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mediafleet_testbed.errors import NodeError
+from mediafleet_testbed.paths import Instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,16 @@ def is_current(namespace: Path) -> bool:
         return Path("/proc/thread-self/ns/net").stat().st_ino == namespace.stat().st_ino
     except OSError:
         return False
+
+
+def outside_prefix() -> list[str]:
+    """What goes before a command that needs the machine's own network; empty when in it."""
+    instance = Instance.named()
+    if not is_current(instance.netns_path):
+        return []
+    unhide = 'umount /etc/resolv.conf 2>/dev/null; exec "$@"'
+    enter = ["nsenter", f"--net={instance.outside_path}", "unshare", "--mount"]
+    return [*enter, "--propagation", "slave", "sh", "-c", unhide, "sh"]
 
 
 def call_in(namespace: Path, function: Callable[[], Result]) -> Result:
