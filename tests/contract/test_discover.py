@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from tests.kit.advertise.scene import desk, entry, write
 
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.core.advertise.discovery import Failure, Offer, Report, Why, Wishes
 from mediafleet_scheduler.discover import gateway_call
 from mediafleet_scheduler.discover.rounds import discover
@@ -114,8 +115,9 @@ class Patience:
         self._message = gateway_call.request(())
         self._quiet.set()
 
-    def clock(self) -> float:
-        return self.now
+    @property
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.now)
 
     async def ask(self, url: str) -> Offer | Failure:
         self.asked.append(url)
@@ -255,7 +257,11 @@ async def test_each_who_is_left_out_has_its_reason(
 ) -> None:
     patience = Patience(world)
     report = await discover(
-        [world.urls["P"]], Wishes(extra_nodes=10), patience.ask, patience.clock, patience.pause
+        [world.urls["P"]],
+        Wishes(extra_nodes=10),
+        patience.ask,
+        patience.clock,
+        patience.pause,
     )
     names = {url: name for name, url in world.urls.items()}
     assert sorted((names[each.visit.url], each.why) for each in report.left_out) == sorted(

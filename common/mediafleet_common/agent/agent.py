@@ -1,9 +1,9 @@
 """The sidecar of an orchestrator node: shows `/metrics` of its CLI server, and nothing else of it.
 
 That server moves money without asking for a password (`/transferTokens`, `/withdraw`: go-livepeer
-server/webserver.go), so it listens on loopback only and no other request ever gets through. Beside
-that the agent tells what only who is in the pod can see (open connections, who listens on the CLI
-port), and holds the node back when it is to be ended with sessions.
+server/webserver.go), so it listens on loopback only and no other request gets through. The agent
+also shows what can be seen only inside the pod (open connections, listeners on the CLI port), and
+holds the node back when it is to be ended with sessions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Final
@@ -25,6 +24,7 @@ from prometheus_client.registry import Collector
 from mediafleet_common.agent import hold
 from mediafleet_common.agent.sockets import Ip, plain
 from mediafleet_common.agent.witness import AgentSettings, Sight, Witness
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.probes.http_client import PINGS_TOO, FetchError, client
 from mediafleet_common.serving.addresses import split_host_port
 from mediafleet_common.serving.run import CannotStartError
@@ -35,7 +35,11 @@ _HOLD_PAUSE_SECONDS: Final = 1.0
 
 
 async def serve(
-    settings: AgentSettings, listen: str, stop: asyncio.Event, on_ready: Callable[[int], None]
+    settings: AgentSettings,
+    listen: str,
+    stop: asyncio.Event,
+    on_ready: Callable[[int], None],
+    clock: Clock = SYSTEM,
 ) -> None:
     """Answer `GET /metrics` and `GET /hold` until `stop` is set; `on_ready` gets the port.
 
@@ -49,7 +53,7 @@ async def serve(
     host, port = split_host_port(listen)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(client())
-        witness = Witness(settings, session)
+        witness = Witness(settings, session, clock)
         runner = web.AppRunner(_Agent(witness).app(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -104,12 +108,12 @@ class _Agent:
         return web.Response(text=f"{released.value}\n")
 
     async def _hold_back(self) -> hold.Release:
-        began, jobs = time.monotonic(), list[int | None]()
+        began, jobs = self._witness.clock.monotonic(), list[int | None]()
         grace = self._witness.settings.grace_seconds
         while True:
             sight = await self._witness.look()
             jobs.append(await self._witness.jobs())
-            waited = time.monotonic() - began
+            waited = self._witness.clock.monotonic() - began
             if why := hold.release(jobs, sight.listens, waited, grace):
                 _log.info("let go after %.1f s: %s, sessions %s", waited, why.value, jobs[-1])
                 return why
@@ -120,7 +124,7 @@ class _Agent:
 
 
 class _Shown(Collector):
-    """What the agent sees, for one answer; what is not known is not there."""
+    """The agent's own metrics, for one answer; unknown ones are absent."""
 
     def __init__(self, sight: Sight, *, holds: bool) -> None:
         self._sight = sight
@@ -151,10 +155,10 @@ class _Shown(Collector):
 
 
 def pinger(user_agent: str, remote: str | None) -> Ip | None:
-    """The address of who reads our metrics and also pings the node, which is no gateway.
+    """The address of a caller that reads our metrics and also pings the node, so is no gateway.
 
-    Only an advertiser is, which says so. An operator in the network of the host, where gateways
-    may be too, keeps no connection to a node.
+    Only an advertiser does both, and says so. An operator in the host's network, where gateways may
+    be too, keeps no connection to a node.
     """
     if not user_agent.startswith(PINGS_TOO):
         return None

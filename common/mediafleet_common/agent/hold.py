@@ -1,4 +1,4 @@
-"""How long a node that is to be ended is held back: the second belt of a drain. Pure.
+"""How long a node that is to be ended is held back, in addition to the drain. Pure.
 
 go-livepeer exits 10 s after SIGTERM whatever its sessions (cmd/livepeer/livepeer.go,
 shutdownTimeout), so SIGTERM has to wait for them.
@@ -16,11 +16,11 @@ LAST_SECONDS: Final = 15.0
 
 
 class Release(StrEnum):
-    """Why a node is held back no longer."""
+    """Why a node is let go."""
 
     IDLE = "idle"
     GONE = "gone"
-    """Nobody listens on its port any more."""
+    """Its port no longer listens."""
     OUT_OF_TIME = "out_of_time"
 
 
@@ -35,7 +35,7 @@ def release(
     """Whether to let a node go; `None`: hold on.
 
     `jobs`: what it said, newest last; unknown is not idle. `listens`: whether it still takes
-    connections, `None` when nobody can tell.
+    connections, `None` unknown.
     """
     if listens is False:
         return Release.GONE

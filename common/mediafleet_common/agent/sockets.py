@@ -57,12 +57,12 @@ def connections(sockets: Iterable[Socket], port: int, without: Collection[Ip] = 
 
 
 def listens(sockets: Iterable[Socket], port: int) -> bool:
-    """Whether anybody listens on a port."""
+    """Whether a port listens."""
     return any(each.state == _LISTEN and each.port == port for each in sockets)
 
 
 def exposed(sockets: Iterable[Socket], port: int) -> bool:
-    """Whether anybody listens on a port for more than this network namespace itself."""
+    """Whether a port listens on more than loopback."""
     return any(
         each.state == _LISTEN and each.port == port and not each.local.is_loopback
         for each in sockets

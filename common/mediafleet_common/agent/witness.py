@@ -1,12 +1,10 @@
-"""What only who is in a node's pod can see: its private metrics, its sockets, its load."""
+"""What can be seen only inside a node's pod: its private metrics, its sockets, its load."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,6 +14,7 @@ import aiohttp
 from mediafleet_common.agent import sockets
 from mediafleet_common.agent.sockets import Ip, Socket, UnreadableSocketsError
 from mediafleet_common.api.names import Port
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.probes.http_client import FetchError, fetch
 from mediafleet_common.probes.load import Source, UnreadableMetricsError, named, parse
 
@@ -24,15 +23,15 @@ _MAX_LOAD_BYTES: Final = 1024 * 1024
 _MAX_TABLE_BYTES: Final = 16 * 1024 * 1024
 _TIMEOUT_SECONDS: Final = 2.0
 _LOAD_TIMEOUT_SECONDS: Final = 0.7
-"""Within the second that who reads our metrics waits."""
+"""Within the second that readers of our metrics wait."""
 PROBER_SECONDS: Final = 120.0
-"""So long after its last reading an address is taken for a prober's."""
+"""So long after its last reading an address counts as a prober's."""
 _MAX_PROBERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """What an agent is told."""
+    """How an agent is set up."""
 
     metrics_url: str = f"http://127.0.0.1:{Port.NODE_CLI}/metrics"
     source: Source = Source.TRANSCODE
@@ -47,7 +46,7 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen just now; `None` is unknown."""
+    """One observation; `None` is unknown."""
 
     connections: int | None
     listens: bool | None
@@ -58,11 +57,11 @@ class Sight:
 
 @dataclass(slots=True)
 class Witness:
-    """Looks when asked."""
+    """Observes a node on demand."""
 
     settings: AgentSettings
     session: aiohttp.ClientSession
-    clock: Callable[[], float] = time.monotonic
+    clock: Clock = SYSTEM
     _probers: dict[Ip, float] = field(default_factory=dict)
 
     @property
@@ -72,7 +71,7 @@ class Witness:
 
     def probed_by(self, ip: Ip) -> None:
         """One of our own probers is at that address."""
-        now = self.clock()
+        now = self.clock.monotonic()
         self._probers = {
             each: at for each, at in self._probers.items() if now - at < PROBER_SECONDS
         }
@@ -93,7 +92,7 @@ class Witness:
         url_load = await self._url_load() if self.settings.load_url else None
         if table is None:
             return Sight(None, None, None, url_load)
-        now = self.clock()
+        now = self.clock.monotonic()
         probers = {ip for ip, at in self._probers.items() if now - at < PROBER_SECONDS}
         return Sight(
             sockets.connections(table, self.settings.node_port, probers),
@@ -137,7 +136,7 @@ class Witness:
             value = named(text, metric) if metric else _number(text)
         except (FetchError, UnreadableMetricsError):
             return None
-        # More than nothing is busy: half a job is one.
+        # Rounded up: half a job is one.
         return None if value is None or value < 0 else math.ceil(value)
 
 

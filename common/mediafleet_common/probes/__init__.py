@@ -1,1 +1,1 @@
-"""Read a pod's load over HTTP: text -> Load is pure (`load`), the polling stands apart."""
+"""A pod's load over HTTP (`http_client`; text to `Load` is pure, in `load`), and a node's ping."""

@@ -1,4 +1,4 @@
-"""Ask a worker for its metrics over HTTP, within bounds: a `Load`, or a typed reason."""
+"""HTTP GET within bounds, and a worker's `Load` by it, or a typed reason."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TIMEOUT_SECONDS: Final = 1.0
 MAX_BYTES: Final = 1024 * 1024
 _CONNECTIONS: Final = 128
 PINGS_TOO: Final = "mediafleet-pings"
-"""User-Agent of who also keeps a connection to the node itself: an agent counts none of its
-sender's as a gateway's."""
+"""User-Agent of a client that also keeps a connection to the node itself: an agent does not count
+connections from its address."""
 
 
 class Failure(StrEnum):
@@ -35,7 +35,7 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NoLoad:
-    """The load could not be learnt."""
+    """The load is unknown."""
 
     why: Failure
     detail: str
@@ -43,7 +43,7 @@ class NoLoad:
 
 
 class FetchError(Exception):
-    """A GET that brought no text."""
+    """A GET that failed."""
 
     def __init__(self, why: Failure, detail: str) -> None:
         super().__init__(detail)
@@ -86,7 +86,7 @@ async def fetch(
 ) -> bytes:
     """The body of a GET that answered 200; redirects are not followed.
 
-    `tls` is aiohttp's: `True` verifies by the roots of the system.
+    `tls` is aiohttp's: `True` verifies against the roots of the system.
 
     Raises:
         FetchError: with the reason.

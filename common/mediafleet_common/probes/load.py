@@ -1,4 +1,4 @@
-"""What a worker's Prometheus metrics say of its load. Pure: text in, `Load` out.
+"""A worker's load from its Prometheus metrics. Pure: text in, `Load` out.
 
 A metric that is absent is unknown, never 0.
 
@@ -21,7 +21,7 @@ _PREFIXES: Final = ("livekit_", "livepeer_", "mediafleet_agent_")
 
 
 class Source(StrEnum):
-    """Which kind of worker the text is of."""
+    """The kind of worker, or of reading."""
 
     EGRESS = "egress"
     TRANSCODE = "transcode"
@@ -29,7 +29,7 @@ class Source(StrEnum):
     CONNECTIONS = "connections"
     """Open connections, as the agent beside a node counts them."""
     URL = "url"
-    """What the agent reads at a URL of the user's."""
+    """What the agent reads at a URL that the user gives."""
 
 
 _NAMES: Final = {
@@ -84,7 +84,7 @@ def parse(text: str, source: Source) -> Load:
 
 
 def named(text: str, name: str) -> float | None:
-    """The sum of all series of one metric, whoever exports it; `None`: there is none.
+    """The sum of all series of one metric, from any exporter; `None`: there is none.
 
     Raises:
         UnreadableMetricsError: the text is not Prometheus exposition.

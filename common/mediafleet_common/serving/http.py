@@ -24,8 +24,8 @@ _SHUTDOWN_SECONDS: Final = 1.0
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a line of aiohttp's speaks of us, and not of noise that somebody sent: each such
-    request would cost a traceback."""
+    """Whether a log record of aiohttp is about our code, and not about a malformed request, which
+    would cost a traceback each."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, BadHttpMessage)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 _NOISY: Final = ("aiohttp.access", "asyncio", "grpc", "kopf", "kubernetes")
-"""Libraries whose chatter below WARNING helps nobody."""
+"""Libraries that log too much below WARNING."""
 
 
 def configure(level: str = "info", json: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Run a command's coroutine until it ends or the process is told to stop."""
+"""Run a command's coroutine until it ends or a signal stops the process."""
 
 from __future__ import annotations
 

@@ -22,17 +22,20 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.run import CannotStartError
 
 _CLOCK_SKEW: Final = timedelta(minutes=5)
 _COMMON_NAME_MAX: Final = 64
 
 
-def self_signed(hosts: Sequence[str], days: int = 365) -> tuple[bytes, bytes]:
+def self_signed(
+    hosts: Sequence[str], days: int = 365, clock: Clock = SYSTEM
+) -> tuple[bytes, bytes]:
     """Key and certificate (PEM) for host names and IP addresses, valid from five minutes ago."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:_COMMON_NAME_MAX])])
-    now = datetime.now(UTC)
+    now = datetime.fromtimestamp(clock.unix(), UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

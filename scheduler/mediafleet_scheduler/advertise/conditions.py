@@ -1,4 +1,4 @@
-"""Tells what the advertiser finds: as JSON, and on the resource where there is one."""
+"""The advertiser's conditions, as JSON and on the resource where there is one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from mediafleet_common.api.names import Condition
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.access import ApiAwayError
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.head.head import Head
@@ -41,10 +42,10 @@ Sources = Callable[[], Mapping[str, SourceState]]
 
 
 class Resource(Protocol):
-    """Has conditions, ours and those of others."""
+    """A resource with conditions, ours and those of others."""
 
     async def read(self) -> list[dict[str, Any]]:
-        """All that it has.
+        """All its conditions.
 
         Raises:
             ApiAwayError: it could not be done.
@@ -59,7 +60,7 @@ class Resource(Protocol):
 
 
 class Teller(Protocol):
-    """Knows what there is to tell."""
+    """Has conditions."""
 
     def now(self) -> tuple[Finding, ...]:
         """The conditions of what is in use."""
@@ -67,7 +68,7 @@ class Teller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What there is to tell now."""
+    """The conditions at present."""
 
     served_list: ServedList
     head: Head
@@ -90,11 +91,13 @@ class Conditions:
         return web.get("/conditions", conditions)
 
 
-async def keep_writing(conditions: Teller, resource: Resource, metrics: AdvertiseMetrics) -> None:
+async def keep_writing(
+    conditions: Teller, resource: Resource, metrics: AdvertiseMetrics, clock: Clock = SYSTEM
+) -> None:
     """Write the conditions whenever they are others, until cancelled.
 
-    What is no longer in use is said so, whoever said it before us, since a condition that nobody
-    speaks for would stay.
+    A part that is no longer in use gets a condition that says so, also when an earlier process
+    wrote it: otherwise it would stay as it was.
     """
     book: _Book | None = None
     while True:
@@ -102,7 +105,7 @@ async def keep_writing(conditions: Teller, resource: Resource, metrics: Advertis
             if book is None:
                 book = _Book(await resource.read())
             if book.take(conditions.now()):
-                await resource.write(book.rendered())
+                await resource.write(book.rendered(clock.unix()))
                 book.written()
                 metrics.condition_writes.labels("ok").inc()
         except ApiAwayError as error:
@@ -114,7 +117,7 @@ async def keep_writing(conditions: Teller, resource: Resource, metrics: Advertis
 
 
 class _Book:
-    """What is on the resource of ours, and what should be."""
+    """Our conditions as they stand on the resource, and as they should."""
 
     def __init__(self, found: list[dict[str, Any]]) -> None:
         ours = [each for each in found if each.get("type") in _OURS]
@@ -123,15 +126,15 @@ class _Book:
         self._next = self._known
 
     def take(self, findings: tuple[Finding, ...]) -> bool:
-        """These are the findings now; whether that is something new."""
+        """Take the present findings; whether they differ from the resource's."""
         told = {each.type.value: each for each in findings}
         gone = {name: unused(Condition(name)) for name in self._known if name not in told}
         self._next = {name: _said(each) for name, each in (told | gone).items()}
         return self._next != self._known
 
-    def rendered(self) -> list[dict[str, Any]]:
+    def rendered(self, unix: float) -> list[dict[str, Any]]:
         """For the resource; a transition time moves only when the status does."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for name, each in self._next.items():
             before = self._known.get(name)
             if before is None or before["status"] != each["status"]:

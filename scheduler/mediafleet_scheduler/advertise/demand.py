@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.core.advertise.demand import pool_demand
 
 
-def read(served_list: ServedList) -> list[FleetDemand] | None:
+def read(served_list: ServedList, clock: Clock = SYSTEM) -> list[FleetDemand] | None:
     """The demand of the pool; `None`: it is not known yet."""
     if served_list.view is None:
         return None
-    return [pool_demand(served_list.view, served_list.rooms, time.time())]
+    return [pool_demand(served_list.view, served_list.rooms, clock.unix())]

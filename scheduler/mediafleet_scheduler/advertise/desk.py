@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.grpc_server import GrpcServer
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.advertise.conditions import Conditions, Resource, Sources, keep_writing
@@ -37,19 +38,20 @@ class Settings:
     http: str
     """HOST:PORT of health, metrics and `/orchestrators`."""
     credentials: grpc.ServerCredentials | None
-    """`None`: plaintext, which somebody has to have chosen."""
+    """`None`: plaintext, which the user must have chosen."""
     manner: Manner = field(default_factory=Manner)
-    """How nodes are asked."""
+    """How nodes are probed."""
     own_urls: tuple[str, ...] = ()
     """Where the desk itself is reached, beside `advertise.urls`: no work can be done there."""
     scaler: ScalerOptions | None = None
-    """`None`: KEDA is not answered."""
+    """`None`: no scaler is served."""
     sources: Sources = dict
-    """How the reading of the pool's sources goes."""
+    """How reading the pool's sources goes."""
     resource: Resource | None = None
-    """Has conditions, some of them ours; `None`: there is none."""
+    """The resource that shows our conditions; `None`: there is none."""
     region_database: Path | None = None
     """In MaxMind's format, for `advertise.regions` by country."""
+    clock: Clock = SYSTEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,11 @@ async def serve(
     Raises:
         CannotStartError: a port cannot be listened on.
     """
-    metrics = AdvertiseMetrics(registry)
-    served_list = ServedList(metrics, settings.manner)
+    metrics, clock = AdvertiseMetrics(registry), settings.clock
+    served_list = ServedList(metrics, settings.manner, clock)
     head = Head(metrics, settings.own_urls)
-    gateways, geography = Gateways(metrics), Geography(settings.region_database)
+    gateways = Gateways(metrics, clock)
+    geography = Geography(settings.region_database, clock)
     desk = Desk(served_list, head, gateways, geography, metrics)
 
     def ready() -> str | None:
@@ -90,7 +93,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(served_list.close)
         stack.push_async_callback(head.close)
-        outlook = Outlook(lambda: read(served_list))
+        outlook = Outlook(lambda: read(served_list, clock))
         conditions = Conditions(served_list, head, settings.sources)
         routes = [
             orchestrators_route(served_list, geography, metrics),
@@ -101,26 +104,24 @@ async def serve(
         await stack.enter_async_context(http)
         rpc = GrpcServer(settings.listen, [handler(desk)], settings.credentials)
         await stack.enter_async_context(rpc)
-        scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry))
+        scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry, clock))
         for take in (gateways.take, geography.take, head.take, served_list.take):
             directory.subscribe(take)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(directory.run())
             told = Serving(served_list, rpc.port, http.port, scaler)
             telling = tasks.create_task(_tell(told, on_ready))
-            writing = tasks.create_task(_write(conditions, settings.resource, metrics))
+            writing = tasks.create_task(_write(conditions, settings, metrics))
             await stop.wait()
             writing.cancel()
             following.cancel()
             telling.cancel()
 
 
-async def _write(
-    conditions: Conditions, resource: Resource | None, metrics: AdvertiseMetrics
-) -> None:
-    if resource is not None:
+async def _write(conditions: Conditions, settings: Settings, metrics: AdvertiseMetrics) -> None:
+    if settings.resource is not None:
         await conditions.served_list.ready()
-        await keep_writing(conditions, resource, metrics)
+        await keep_writing(conditions, settings.resource, metrics, settings.clock)
 
 
 async def _tell(serving: Serving, on_ready: Callable[[Serving], None]) -> None:

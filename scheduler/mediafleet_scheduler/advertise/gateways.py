@@ -1,14 +1,13 @@
-"""Who asks: counted by address, and kept out where the pool names those that may."""
+"""The gateways that ask: counted by address, and refused where the pool names others."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertise import eth
@@ -29,29 +28,27 @@ _signed = lru_cache(maxsize=4096)(eth.signed)
 class Gateways:
     """The gateways of a pool."""
 
-    def __init__(
-        self, metrics: AdvertiseMetrics, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, metrics: AdvertiseMetrics, clock: Clock = SYSTEM) -> None:
         self._clock = clock
         self._allowed: frozenset[bytes] = frozenset()
         self._seen: dict[bytes, float] = {}
         metrics.gateways.set_function(self.count)
 
     def take(self, view: PoolView) -> None:
-        """Let in whom this pool lets in."""
+        """Admit the gateways of this pool."""
         self._allowed = frozenset(bytes.fromhex(each[2:]) for each in view.advertise.gateways)
 
     def admit(self, request: bytes) -> bytes | None:
-        """The ETH address that a gateway says it has, empty if none; `None`: it may not ask.
+        """The ETH address that a gateway claims, empty if none; `None`: it may not ask.
 
-        Its signature is looked at only where the pool names those that may ask: it names a gateway
-        and authenticates none, and nothing is given away by an order.
+        The signature is verified only where the pool names its gateways: it identifies a gateway
+        and authenticates none, and an order reveals nothing.
         """
         try:
             said = OrchestratorRequest.FromString(request)
         except DecodeError:
             return b"" if not self._allowed else None
-        # An address of another length is nobody's.
+        # An address of another length is none.
         address = said.address if len(said.address) == _ADDRESS_BYTES else b""
         if self._allowed and not (address in self._allowed and _signed(address, said.sig)):
             return None
@@ -61,12 +58,12 @@ class Gateways:
 
     def count(self) -> int:
         """How many have asked in the last ten minutes."""
-        since = self._clock() - _RECENT_SECONDS
+        since = self._clock.monotonic() - _RECENT_SECONDS
         return sum(at >= since for at in self._seen.values())
 
     def _note(self, address: bytes) -> None:
-        # Taken out first, so that whoever has not asked for longest stands first.
+        # Taken out first, so that the gateway that asked longest ago stands first.
         self._seen.pop(address, None)
         if len(self._seen) >= _REMEMBERED:
             del self._seen[next(iter(self._seen))]
-        self._seen[address] = self._clock()
+        self._seen[address] = self._clock.monotonic()

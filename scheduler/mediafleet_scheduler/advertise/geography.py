@@ -1,10 +1,8 @@
-"""Where callers are: the pool's table of regions, and a database of countries if there is one."""
+"""The regions of callers, by the pool's table and by a database of countries if there is one."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -12,6 +10,7 @@ from urllib.parse import unquote
 import maxminddb
 
 from mediafleet_common.api.advertise import GatewayRegion
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.regions import Place, RegionTable
 from mediafleet_scheduler.core.advertise.views import PoolView
@@ -23,11 +22,9 @@ _LOOK_SECONDS: Final = 60.0
 
 
 class Geography:
-    """The regions of a pool's callers; what was found of an address is kept for a while."""
+    """The regions of a pool's callers; results are cached by address."""
 
-    def __init__(
-        self, database: Path | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, database: Path | None = None, clock: Clock = SYSTEM) -> None:
         self._database = None if database is None else _Database(database)
         self._clock = clock
         self._looked_at = float("-inf")
@@ -53,7 +50,7 @@ class Geography:
         return self.of(unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]"))
 
     def of(self, address: str) -> str | None:
-        """The region of an IP address; `None`: nobody knows, or nobody asked for it."""
+        """The region of an IP address; `None`: unknown, or the pool has no regions."""
         if self._table is None:
             return None
         self._look()
@@ -64,9 +61,9 @@ class Geography:
         return self._known[address]
 
     def _look(self) -> None:
-        if self._database is None or self._clock() - self._looked_at < _LOOK_SECONDS:
+        if self._database is None or self._clock.monotonic() - self._looked_at < _LOOK_SECONDS:
             return
-        self._looked_at = self._clock()
+        self._looked_at = self._clock.monotonic()
         if self._database.reopened():
             self._known.clear()
 
@@ -90,7 +87,7 @@ class _Database:
             stamp = (stat.st_mtime_ns, stat.st_size)
             if stamp == self._stamp:
                 return False
-            # Into memory: a file that is overwritten under a map of it is nobody's any more.
+            # Into memory: a mapped file that is overwritten in place would change under the reader.
             reader = maxminddb.open_database(self._path, maxminddb.MODE_MEMORY)
         except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
             if not self._complained:

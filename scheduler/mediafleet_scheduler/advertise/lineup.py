@@ -1,7 +1,7 @@
-"""The list in the form in which it is sent, in the order that one request is told.
+"""The list as bytes that are ready to be sent, in the order for one request.
 
-Each node is serialised once; an order is a concatenation, since protobuf and JSON lists are. What
-was put together is kept while list, order and rooms stay as they are, within bounds.
+Each node is serialised once. An answer is a concatenation, as protobuf and JSON lists are. Answers
+are cached, within bounds, while the list, the order and the rooms stay the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEPT_PARTS: Final = 16
 _ADDRESS_BYTES: Final = 20
 
 Expected = MutableMapping[NodeKey, float]
-"""Sessions that those who were told of a node since it was last read may have begun on it."""
+"""Sessions that gateways may have begun on a node since its load was last read."""
 _Key = tuple[str | None, int | bytes | tuple[int, ...] | None]
 """The region whose nodes come first, and what else decides the order."""
 
@@ -67,7 +67,7 @@ class Lineup:
 
     @property
     def by_gateway(self) -> bool:
-        """Whether it matters who asks."""
+        """Whether the order depends on the gateway."""
         return self._advertise.order is Order.BY_GATEWAY
 
     def having(self, wanted: tuple[Wanted, ...]) -> Lineup:
@@ -80,10 +80,10 @@ class Lineup:
         return self._part(wanted, fits) if wanted else self
 
     def own(self) -> Lineup:
-        """All nodes but those that sources told of: what other advertisers may be told.
+        """The pool's own nodes, without those of sources: the list for other advertisers.
 
-        They are told of every one in a lasting order, whatever gateways are told: they choose by
-        themselves, and their asking begins no session.
+        It holds every node in a fixed order, whatever the order for gateways: an advertiser
+        chooses by itself, and its request begins no session.
         """
         whole = self._advertise.model_copy(update={"order": Order.FIXED, "max_nodes": None})
         return self._part("own", lambda index: self._nodes[index].source is None, whole)
@@ -133,7 +133,7 @@ class Lineup:
         return known
 
     def _key(self, gateway: bytes, region: str | None) -> _Key:
-        """Requests with the same key are told the same."""
+        """Requests with the same key get the same answer."""
         near = region if region in self._regions else None
         match self._advertise.order:
             case Order.ROTATE:
@@ -173,7 +173,7 @@ class Lineup:
         groups = self._ranks(region)
         indices = ordering.least_loaded(groups, self._standings, expected, most)
         for index in indices:
-            # One session, on any of those that are told.
+            # One session, on any node of the answer.
             self._expected[self._keys[index]] = expected[index] + 1 / len(indices)
         return tuple(indices)
 

@@ -1,4 +1,4 @@
-"""Read the load of nodes from their metrics, again and again."""
+"""Reads the load of nodes from their metrics at intervals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mediafleet_scheduler.core.scaling.away import is_away
 _SECONDS: Final = 1.0
 """Between readings where the order depends on them."""
 _LAZY_SECONDS: Final = 5.0
-"""Where only being full counts."""
+"""Between readings where only being full counts."""
 _PER_SECOND: Final = 100.0
 """Readings of all nodes together; where that is not enough each is read less often."""
 _KEPT_READINGS: Final = 3
@@ -34,7 +34,7 @@ Read = Callable[[str, Source], Awaitable[Load | NoLoad]]
 
 
 class Loads:
-    """One task per node that has metrics and is or was ready; what they learn is in `rooms`.
+    """One task per node that has metrics and is or was ready; the results are in `rooms`.
 
     `on_change` is called when a room is another one; `on_reading` at each reading of a node.
     """
@@ -61,7 +61,7 @@ class Loads:
         return self._rooms
 
     def follow(self, view: PoolView) -> None:
-        """Read those of a pool that are or were ready, and nobody else: who starts has no load."""
+        """Read the nodes of a pool that are or were ready; one that starts has no load."""
         if self._view is not None and self._view.load is not view.load:
             self._rooms.clear()
         self._view = view

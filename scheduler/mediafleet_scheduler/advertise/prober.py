@@ -1,4 +1,4 @@
-"""Ask each ready node, again and again, whether it lives."""
+"""Pings each ready node at intervals to learn whether it lives."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from mediafleet_common.api.advertise import Probe
 from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
@@ -36,28 +37,28 @@ class Asked(Protocol):
     """A node that can be asked; `NodeClient` is the real one."""
 
     refusal: str
-    """What it said in the last call, if it refused."""
+    """Its refusal in the last call, if it refused."""
 
     async def ping(self, timeout_seconds: float) -> Answer:
         """Ping it once."""
 
     async def orchestrator_info(self, timeout_seconds: float, request: bytes = b"") -> bytes | None:
-        """What it says of itself, if it does."""
+        """Its serialised OrchestratorInfo; `None`: it gave none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How nodes are asked."""
+    """How nodes are probed."""
 
     rules: ProbeRules = field(default_factory=ProbeRules)
     timeout_seconds: float = 0.5
     request: bytes = b""
-    """The OrchestratorRequest with which they are asked what they are."""
+    """The OrchestratorRequest that asks for their description."""
     dial: Callable[[NodeUrl], AbstractAsyncContextManager[Asked]] = NodeClient
 
 
 class Prober:
-    """One task per ready node; what they learn is in `health`.
+    """One task per ready node; the results are in `health`.
 
     `on_change` is called whenever a node has been asked for the first time or its health has
     changed what may be listed.
@@ -69,8 +70,10 @@ class Prober:
         metrics: AdvertiseMetrics,
         on_change: Callable[[], None],
         place: Probe = Probe.ADDRESS,
+        clock: Clock = SYSTEM,
     ) -> None:
         self._manner = manner
+        self._clock = clock
         self._rules = manner.rules
         self._metrics = metrics
         self._place = place.value
@@ -91,7 +94,7 @@ class Prober:
         return all(health.asked for health in self._health.values())
 
     def follow(self, wanted: Mapping[NodeKey, NodeUrl]) -> None:
-        """Ask these from now on, new ones at once, and nobody else."""
+        """Probe exactly these from now on, new ones at once."""
         for key in self._tasks.keys() - wanted.keys():
             self._tasks.pop(key).cancel()
             self._health.pop(key, None)
@@ -136,10 +139,9 @@ class Prober:
                 await asyncio.sleep(pause)
 
     async def _ask(self, client: Asked, before: Health) -> Health:
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = self._clock.monotonic()
         answer = await client.ping(self._manner.timeout_seconds)
-        if answer is Answer.TIMED_OUT and clock() - began > self._too_late:
+        if answer is Answer.TIMED_OUT and self._clock.monotonic() - began > self._too_late:
             # This process was held up, so that the answer may have been there in time.
             self._count("held_up")
             return before

@@ -1,17 +1,17 @@
-"""The notice board: the list in force, ready to be sent, and what changed about it."""
+"""The list in force, ready to be sent, and a log of its changes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_common.api.advertise import Advertise, Probe
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.lineup import Lineup
 from mediafleet_scheduler.advertise.loads import Loads
@@ -38,7 +38,7 @@ _GATHER_SECONDS: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One state of the list, for all who ask."""
+    """One version of the list, for all requests."""
 
     listing: Listing
     advertise: Advertise
@@ -54,20 +54,20 @@ class ServedList:
         self,
         metrics: AdvertiseMetrics,
         manner: Manner | None = None,
-        now: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM,
     ) -> None:
         self._metrics = metrics
-        self._now = now
+        self._clock = clock
         manner = manner or Manner()
-        self._outside = Prober(manner, metrics, self._update_soon)
-        self._inside = Prober(manner, metrics, self._update_soon, Probe.POD)
+        self._outside = Prober(manner, metrics, self._update_soon, clock=clock)
+        self._inside = Prober(manner, metrics, self._update_soon, Probe.POD, clock)
         self._expected: dict[NodeKey, float] = {}
         self._loads = Loads(metrics, self._update_soon, self._forget_expected)
         self._view: PoolView | None = None
         self._notice: Notice | None = None
         self._ready = asyncio.Event()
         self._whole = False
-        """Whether every node was asked since nobody was: an empty list would else be told."""
+        """Whether every node was probed once; before that the list would be too short."""
         self._due: asyncio.TimerHandle | None = None
         self._complained: set[NodeKey] = set()
         self._timed: set[NodeKey] = set()
@@ -147,7 +147,7 @@ class ServedList:
         )
         self._account(self._view, present)
         before = self._notice.listing.nodes if self._notice else ()
-        self._made_at = self._now()
+        self._made_at = self._clock.unix()
         self._notice = self._next(present, self._view.advertise, health)
         if before != present.nodes or not self._ready.is_set():
             self._tell(self._view, before, present)
@@ -184,7 +184,7 @@ class ServedList:
         return Notice(*state, Lineup(present.nodes, rooms, advertise, self._expected, can))
 
     def _age_seconds(self) -> float:
-        return 0.0 if self._made_at is None else max(0.0, self._now() - self._made_at)
+        return 0.0 if self._made_at is None else max(0.0, self._clock.unix() - self._made_at)
 
     def _account(self, view: PoolView, present: Listing) -> None:
         self._metrics.list_size.labels(view.name).set(len(present.nodes))
@@ -225,7 +225,7 @@ class ServedList:
             key = node_key(node)
             if node.changed_at is None:
                 continue
-            age = max(0.0, self._now() - node.changed_at)
+            age = max(0.0, self._clock.unix() - node.changed_at)
             if key in new and key not in self._timed:
                 self._timed.add(key)
                 self._metrics.listed_seconds.observe(age)

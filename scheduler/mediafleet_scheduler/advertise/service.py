@@ -1,7 +1,7 @@
 """What the desk answers: net.Orchestrator over gRPC, and the list as JSON over HTTP.
 
 Service and messages: livepeer/go-livepeer net/lp_rpc.proto. Messages are passed as bytes: `lineup`
-serialises an answer once, and a request is read only where it matters who asks.
+serialises an answer once, and a request is parsed only where the answer depends on the gateway.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Method = Callable[[bytes, Context], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What answers are made of."""
+    """The parts that answers are made from."""
 
     served_list: ServedList
     head: Head
@@ -43,7 +43,7 @@ class Desk:
 
 
 def handler(desk: Desk) -> grpc.GenericRpcHandler:
-    """The gRPC methods: by the board, and through the head where the pool has one."""
+    """The gRPC methods: from the served list, and through the head where the pool has one."""
 
     served_list, gateways, geography = desk.served_list, desk.gateways, desk.geography
     count = desk.metrics.get_orchestrator.labels
@@ -70,7 +70,7 @@ def handler(desk: Desk) -> grpc.GenericRpcHandler:
         if served_list.notice is not None and served_list.notice.advertise.head is not None:
             return await through_head.ping(request, context, served_list.notice)
         context.set_trailing_metadata((ADVERTISER,))
-        # A node signs the value; a desk has no key, and whoever cares about it asks a node.
+        # A node signs the value. A desk has no key.
         return request
 
     async def end_transcoding_session(request: bytes, context: Context) -> bytes:
@@ -94,10 +94,11 @@ def orchestrators_route(
 ) -> web.RouteDef:
     """`GET /orchestrators`, for -orchWebhookUrl and the Python SDK.
 
-    Whoever asks is told, in the order of GetOrchestrator; with by_gateway the caller's IP address
-    stands for the gateway. An ETag tells the same list. `caps=PIPELINE/MODEL`, repeated, leaves out
-    nodes that are known to lack any of them (livepeer/livepeer-python-gateway capabilities.py).
-    `scope=own` leaves out what sources told: so advertisers ask each other.
+    Every caller gets the list, in the order of GetOrchestrator; with by_gateway the caller's IP
+    address stands for the gateway. An unchanged list keeps its ETag. `caps=PIPELINE/MODEL`,
+    repeated, leaves out nodes that are known to lack any of them (livepeer/livepeer-python-gateway
+    capabilities.py).
+    `scope=own` leaves out nodes of sources: advertisers read each other so.
     """
 
     count = metrics.json_lists.labels

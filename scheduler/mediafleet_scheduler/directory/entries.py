@@ -1,4 +1,4 @@
-"""What the files say, as views. Pure: the file's mtime comes in as an argument."""
+"""The files' contents as views. Pure: the file's mtime comes in as an argument."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mediafleet_scheduler.directory.entries_file import (
 )
 
 POOL_NAME = "file"
-"""What a pool from a file is called in metrics."""
+"""Name of a pool from a file in metrics."""
 
 
 def egress_view(file: WorkersFile, previous: EgressView | None, changed_at: float) -> EgressView:
@@ -57,7 +57,7 @@ def _fleet(entry: FleetEntry) -> Fleet:
 def pool_view(file: NodesFile, previous: PoolView | None, changed_at: float) -> PoolView:
     """The nodes of a nodes file; those that are what they were keep the time of that change.
 
-    Since when those of the first reading are what they are, nobody has told.
+    For nodes of the first reading that time is unknown.
     """
     known = {node.uid: node for node in previous.nodes} if previous else {}
     at = changed_at if previous else None

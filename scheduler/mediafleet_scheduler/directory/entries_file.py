@@ -110,9 +110,9 @@ class SourceEntry(Source):
 
 
 class FileAdvertise(Advertise):
-    """How gateways are told of the nodes, and of nodes in other places."""
+    """How gateways learn of the nodes, and of nodes in other places."""
 
-    # A narrower entry in a list that nobody writes to.
+    # A narrower entry in a list that is only read.
     sources: Annotated[list[SourceEntry], Field(max_length=50)] = Field(  # type: ignore[assignment]
         default_factory=list
     )
@@ -123,7 +123,7 @@ class NodesFile(Model):
     """`mediafleet advertise --nodes FILE`."""
 
     advertise: FileAdvertise = FileAdvertise()
-    """How gateways are told of the nodes."""
+    """How gateways learn of the nodes."""
     load: LoadSource = LoadSource.TRANSCODE
     """How a node's load is read from its metrics: transcode (sessions), docker-ai (AI containers \
 in use), connections or url (both as `mediafleet agent` beside the node tells them)."""

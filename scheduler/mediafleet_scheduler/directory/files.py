@@ -1,11 +1,10 @@
-"""A directory told by a YAML file that people or programs edit while the desk runs."""
+"""A directory from a YAML file that may be edited while the desk runs."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -15,6 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from pydantic import ValidationError
 
 from mediafleet_common.api.base import Model
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.directory.publisher import Publisher, ViewT
 
@@ -48,9 +48,11 @@ class FileDirectory(Publisher[ViewT], Generic[ModelT, ViewT]):
         model: type[ModelT],
         build: Build[ModelT, ViewT],
         registry: CollectorRegistry = REGISTRY,
+        clock: Clock = SYSTEM,
     ) -> None:
         super().__init__()
         self._path = path
+        self._clock = clock
         self._model = model
         self._build = build
         self._seen: tuple[int, ...] | None = None
@@ -91,20 +93,20 @@ class FileDirectory(Publisher[ViewT], Generic[ModelT, ViewT]):
             self._take(model, stat.st_mtime)
 
     def _read(self, stat: os.stat_result) -> bool:
-        """Whether the content is another one than last time and nobody is writing it."""
+        """Whether the content changed and is not being written now."""
         stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if stat.st_size > _MAX_BYTES:
             raise BrokenFileError(f"{stat.st_size} bytes, more than {_MAX_BYTES}")
         if stamp != self._seen:
             replaced = self._seen is not None and self._seen[1] != stat.st_ino
             self._seen = stamp
-            now = time.monotonic()
+            now = self._clock.monotonic()
             self._unread_since = self._unread_since or now
             # Replaced again and again it is whole each time; written to again and again it is not.
             waited = replaced and now - self._unread_since > _WAIT_SECONDS
             if self.view is not None and not waited:
                 return False
-        elif time.time() - stat.st_mtime > _YOUNG_SECONDS and self._content is not None:
+        elif self._clock.unix() - stat.st_mtime > _YOUNG_SECONDS and self._content is not None:
             # Old enough that a later write would show in the mtime, however coarse.
             return False
         self._unread_since = None

@@ -1,11 +1,10 @@
-"""A directory with the nodes of its pool's sources: fixed URLs and other advertisers' lists."""
+"""A directory that adds the nodes of a pool's sources: fixed URLs and other advertisers' lists."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import ssl
-import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ import aiohttp
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from mediafleet_common.api.node_url import NodeUrl, is_local
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.probes.http_client import FetchError, client, fetch_newer
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.findings import SourceState
@@ -37,14 +37,14 @@ _TIMEOUT_SECONDS: Final = 1.0
 _FAILED_SECONDS: Final = 2.0
 """Until a source that could not be read is read again."""
 OWN: Final = "own"
-"""Value of query parameter `scope`: an advertiser of ours leaves out what its sources told it."""
+"""Value of query parameter `scope`: our advertisers leave out nodes of sources then."""
 
 
 class SourcedDirectory(Publisher[PoolView]):
-    """The views of another directory, with what their sources tell.
+    """The views of another directory, with the nodes of their sources.
 
-    A source that cannot be read keeps its last list for `staleAfter` and then drops out; why it
-    cannot be read is told once. The first view waits until each source was tried once.
+    A source that cannot be read keeps its last list for `staleAfter` and then drops out; the reason
+    is logged once. The first view waits until each source was tried once.
     """
 
     def __init__(
@@ -52,9 +52,11 @@ class SourcedDirectory(Publisher[PoolView]):
         inner: Directory[PoolView],
         registry: CollectorRegistry = REGISTRY,
         read_seconds: float = _READ_SECONDS,
+        clock: Clock = SYSTEM,
     ) -> None:
         super().__init__()
         self._inner = inner
+        self._clock = clock
         self._read_seconds = read_seconds
         self._base: PoolView | None = None
         self._told: dict[str, Told] = {}
@@ -81,7 +83,7 @@ class SourcedDirectory(Publisher[PoolView]):
 
     def _state(self, source: Source) -> SourceState:
         told = self._told.get(source.name)
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         dropped = told is None or is_stale(source, told, now)
         return SourceState(self._complaints.get(source.name), dropped)
 
@@ -118,7 +120,7 @@ class SourcedDirectory(Publisher[PoolView]):
         base = self._base
         if base is None or any(source.name not in self._tried for source in self._tasks):
             return
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         told = {
             source.name: current(source, self._told.get(source.name), now)
             for source in base.sources
@@ -126,7 +128,7 @@ class SourcedDirectory(Publisher[PoolView]):
         for name, urls in told.items():
             self._nodes.labels(name).set(len(urls))
             self._named.add(name)
-        self.publish(merged(base, told, self.view, time.time()))
+        self.publish(merged(base, told, self.view, self._clock.unix()))
 
     async def _read_forever(self, source: Source) -> None:
         async with client() as session:
@@ -167,7 +169,7 @@ class SourcedDirectory(Publisher[PoolView]):
                     )
         except (FetchError, NotAListError, OSError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
-        self._told[source.name] = Told(urls, asyncio.get_running_loop().time(), etag)
+        self._told[source.name] = Told(urls, self._clock.monotonic(), etag)
         return None
 
     def _note(self, source: Source, complaint: str | None) -> None:
@@ -200,7 +202,7 @@ def _with_scope(url: str) -> str:
 def _authorization(source: Source) -> dict[str, str]:
     if source.token_file is None:
         return {}
-    # Read each time: whoever wrote it may write another.
+    # Read each time: the token may be replaced.
     token = Path(source.token_file).read_text(encoding="ascii").strip()
     return {"Authorization": f"Bearer {token}"}
 

@@ -1,13 +1,13 @@
-"""Run a round of discovery: ask whom it names, tell it the answers and the time."""
+"""Runs a round of discovery: asks the nodes it names, and gives it the answers and the time."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.discovery import (
     Failure,
@@ -30,7 +30,7 @@ async def discover(
     top: Sequence[str],
     wishes: Wishes,
     ask: Ask,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Clock = SYSTEM,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Report:
     """One round that begins with `top`; it takes 6 seconds at most."""
@@ -39,15 +39,15 @@ async def discover(
     async with asyncio.TaskGroup() as tasks:
 
         async def visit(entry: Visit) -> None:
-            began = clock()
+            began = clock.monotonic()
             reply = await ask(entry.url)
-            replies.put_nowait((entry, reply, clock() - began))
+            replies.put_nowait((entry, reply, clock.monotonic() - began))
 
-        asked = [tasks.create_task(visit(entry)) for entry in this.begin(top, clock())]
+        asked = [tasks.create_task(visit(entry)) for entry in this.begin(top, clock.monotonic())]
         while this.ended is None:
-            reply = await _next(replies, pause(max(0.0, this.wake_at - clock())))
+            reply = await _next(replies, pause(max(0.0, this.wake_at - clock.monotonic())))
             if reply is None:
-                this.wake(clock())
+                this.wake(clock.monotonic())
             else:
                 asked += [tasks.create_task(visit(entry)) for entry in this.hear(*reply)]
         for task in asked:
@@ -57,7 +57,7 @@ async def discover(
         if missed.why is Why.BAD_URL:
             _log.warning(
                 "%s lists %s, which gateways cannot use: %s",
-                printable(missed.visit.via or "somebody"),
+                printable(missed.visit.via or "a webhook"),
                 printable(missed.visit.url),
                 missed.detail,
             )

@@ -18,7 +18,7 @@ _TIMEOUT_SECONDS: Final = 3.0
 
 
 class BadWebhookError(Exception):
-    """No list could be had; the text says why and is fit to print."""
+    """The webhook gave no list; the text says why and is fit to print."""
 
 
 async def addresses(url: str) -> list[str]:

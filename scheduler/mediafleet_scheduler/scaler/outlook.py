@@ -1,7 +1,7 @@
-"""The newest snapshot of a desk's demand, and who waits for news of a fleet.
+"""The newest snapshot of a desk's demand, and the callers that wait for a change.
 
-Level-triggered: the desk is looked at again and again, whatever it was that changed. All that is
-answered at one moment comes from one snapshot.
+Level-triggered: the desk is read at intervals, whatever changed. All answers of one moment come
+from one snapshot.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Read = Callable[[], Iterable[FleetDemand] | None]
 """What the desk knows now; `None`: it does not know its fleets yet. Never blocks."""
 
 LOOK_SECONDS: Final = 0.1
-"""Between looks; a change is told within two of them."""
+"""Between readings; a change is published within two of them."""
 _SHARE: Final = 20
-"""Looking takes about one part in so many of the time at most,"""
+"""Reading takes at most one part in so many of the time,"""
 _MAX_SECONDS: Final = 0.2
-"""but looks are no further apart than this."""
+"""but readings are no further apart than this."""
 
 
 class Outlook:
-    """Looks at a desk, and wakes those who wait for news of a fleet."""
+    """Reads a desk's demand, and wakes callers that wait for a change of a fleet."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
@@ -63,7 +63,7 @@ class Outlook:
                 cost = time.thread_time() - began
                 await asyncio.sleep(min(max(LOOK_SECONDS, cost * _SHARE), _MAX_SECONDS))
         finally:
-            # Nobody looks any more, so that nothing is known.
+            # There are no more readings, so the demand is unknown.
             self._fleets = None
 
     def look(self) -> None:
@@ -76,13 +76,13 @@ class Outlook:
                 self._news.pop(key).set()
 
     def close(self) -> None:
-        """Send those who wait home: the desk ends."""
+        """Wake all waiting callers: the desk ends."""
         self._over = True
         for event in self._news.values():
             event.set()
 
     async def news(self, key: Key, timeout_seconds: float | None = None) -> None:
-        """Wait until a fleet's demand is another one, for the end, or so long."""
+        """Wait until a fleet's demand changes, the desk ends, or the time is over."""
         if self._over:
             return
         event = self._news.setdefault(key, asyncio.Event())
@@ -94,7 +94,7 @@ class Outlook:
 
 
 def _same(one: FleetDemand | None, other: FleetDemand | None) -> bool:
-    """Whether they say the same, though maybe at other times."""
+    """Whether they are equal but for their times."""
     # A fleet of which nothing changed is not counted anew, and hundreds are compared at each look.
     if one is other or one is None or other is None:
         return one is other

@@ -14,6 +14,7 @@ import grpc
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.grpc_server import GrpcServer, with_limits
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.tls import FilePair
@@ -41,8 +42,8 @@ class ScalerOptions:
     certificate: Path | None = None
     key: Path | None = None
     client_ca: Path | None = None
-    """Who signs the certificates of clients. Without these three: plaintext, which somebody has
-    to have chosen."""
+    """Authority of the clients' certificates. Without these three: plaintext, which the user must
+    have chosen."""
 
     @property
     def secure(self) -> bool:
@@ -92,7 +93,10 @@ def options(
 
 @asynccontextmanager
 async def serving(
-    outlook: Outlook, chosen: ScalerOptions | None, registry: CollectorRegistry = REGISTRY
+    outlook: Outlook,
+    chosen: ScalerOptions | None,
+    registry: CollectorRegistry = REGISTRY,
+    clock: Clock = SYSTEM,
 ) -> AsyncIterator[int | None]:
     """Look at the desk, and serve the scaler if that is chosen; its port.
 
@@ -105,7 +109,7 @@ async def serving(
         if chosen is None:
             yield None
             return
-        handlers = [handler(outlook, ScalerMetrics(registry))]
+        handlers = [handler(outlook, ScalerMetrics(registry), clock)]
         credentials = chosen.credentials()
         async with GrpcServer(chosen.listen, handlers, credentials, _LIMITS, _STREAMS) as server:
             _log.info("KEDA scaler on port %d (%s)", server.port, _said(chosen))
@@ -121,7 +125,7 @@ async def serving(
 
 def _tell(looking: asyncio.Task[None]) -> None:
     if not looking.cancelled() and (error := looking.exception()) is not None:
-        _log.critical("the demand cannot be told any more", exc_info=error)
+        _log.critical("the demand is not read any more", exc_info=error)
 
 
 def _said(chosen: ScalerOptions) -> str:
@@ -129,7 +133,7 @@ def _said(chosen: ScalerOptions) -> str:
 
 
 def demand_route(outlook: Outlook) -> web.RouteDef:
-    """`GET /demand`: what the desk's fleets ask for, as JSON of common.api.demand.Demand."""
+    """`GET /demand`: the demand of the desk's fleets, as JSON of common.reports.demand.Demand."""
 
     async def demand(_: web.Request) -> web.Response:
         if not outlook.known:

@@ -8,7 +8,6 @@ known is UNAVAILABLE.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.wire import scaler_pb2 as wire
 from mediafleet_scheduler.core.scaling.trigger import Trigger, TriggerError, parse
@@ -42,7 +42,8 @@ class NoFleetError(Exception):
 class Scaler:
     """Answers the five calls."""
 
-    def __init__(self, outlook: Outlook, metrics: ScalerMetrics) -> None:
+    def __init__(self, outlook: Outlook, metrics: ScalerMetrics, clock: Clock = SYSTEM) -> None:
+        self._clock = clock
         self._outlook = outlook
         self._metrics = metrics
 
@@ -77,7 +78,7 @@ class Scaler:
         while no pod is ready. While nothing is known it says nothing."""
         with self._stream("StreamIsActive"):
             trigger = await self._parsed("StreamIsActive", ref, context)
-            clock = asyncio.get_running_loop().time
+            clock = self._clock.monotonic
             said: bool | None = None
             again_at = math.inf
             while not self._outlook.over:
@@ -176,9 +177,11 @@ def _written(message: Message) -> bytes:
     return message.SerializeToString()
 
 
-def handler(outlook: Outlook, metrics: ScalerMetrics) -> grpc.GenericRpcHandler:
+def handler(
+    outlook: Outlook, metrics: ScalerMetrics, clock: Clock = SYSTEM
+) -> grpc.GenericRpcHandler:
     """The gRPC methods, on top of an outlook."""
-    scaler = Scaler(outlook, metrics)
+    scaler = Scaler(outlook, metrics, clock)
     ref, write = wire.ScaledObjectRef.FromString, _written
     unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
     return grpc.method_handlers_generic_handler(

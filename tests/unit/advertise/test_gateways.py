@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.clock import Clock
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise import gateways as module
 from mediafleet_scheduler.advertise.gateways import Gateways
@@ -20,7 +21,7 @@ class Scene:
     def __init__(self, *allowed: bytes) -> None:
         self.now = 0.0
         self.registry = CollectorRegistry()
-        self.gateways = Gateways(AdvertiseMetrics(self.registry), lambda: self.now)
+        self.gateways = Gateways(AdvertiseMetrics(self.registry), Clock(monotonic=lambda: self.now))
         listed = [f"0x{address.hex().upper()}" for address in allowed]
         self.gateways.take(PoolView("", "pool", Advertise(gateways=listed), ()))
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.kit.clock import loop_clock
 
 from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
@@ -77,7 +78,7 @@ class Scene:
         self.changes = 0
         metrics = AdvertiseMetrics(self.registry)
         manner = Manner(request=b"who are you?", dial=self.nodes.dial)
-        self.prober = Prober(manner, metrics, self._changed)
+        self.prober = Prober(manner, metrics, self._changed, clock=loop_clock())
 
     def _changed(self) -> None:
         self.changes += 1

@@ -19,6 +19,7 @@ from mediafleet_common.agent.agent import pinger, refuse_foreign, serve
 from mediafleet_common.agent.hold import Release, release
 from mediafleet_common.agent.sockets import connections, exposed, listens, parse
 from mediafleet_common.agent.witness import PROBER_SECONDS, AgentSettings, Witness
+from mediafleet_common.clock import Clock
 from mediafleet_common.probes.http_client import PINGS_TOO, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.serving.run import CannotStartError
@@ -160,7 +161,7 @@ async def test_who_reads_the_metrics_as_our_probers_do_is_no_gateway(tmp_path: P
     folder = proc(tmp_path, LISTENS, CALL, (f"{POD}{NODE}", f"{PROBER}:C000", "01"))
     now = 0.0
     async with client() as session:
-        witness = Witness(AgentSettings(DEAD, proc=folder), session, lambda: now)
+        witness = Witness(AgentSettings(DEAD, proc=folder), session, Clock(monotonic=lambda: now))
         assert (await witness.look()).connections == 2
         witness.probed_by(ip_address("10.1.1.2"))
         assert (await witness.look()).connections == 1

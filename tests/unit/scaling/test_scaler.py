@@ -14,6 +14,7 @@ import grpc.aio
 import pytest
 import trustme
 from prometheus_client import CollectorRegistry
+from tests.kit.clock import loop_clock
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.reports.demand import Demand, FleetDemand
@@ -228,7 +229,7 @@ async def listened(desk: Desk) -> AsyncIterator[Said]:
     began = asyncio.get_running_loop().time()
 
     async def listen() -> None:
-        scaler = Scaler(desk.outlook, ScalerMetrics(CollectorRegistry()))
+        scaler = Scaler(desk.outlook, ScalerMetrics(CollectorRegistry()), loop_clock())
         async for answer in scaler.stream_is_active(ref(), None):
             at = asyncio.get_running_loop().time() - began
             said.append((round(at, 3), answer.result))

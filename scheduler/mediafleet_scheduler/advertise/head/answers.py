@@ -1,4 +1,4 @@
-"""What callers get through a head, and what they get while it is away."""
+"""Answers through a head, and in its place while it is away."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NO_LIMIT_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who is told a list."""
+    """The caller that a list is made for."""
 
     gateway: bytes
     """ETH address."""

@@ -1,7 +1,7 @@
-"""The head: a real orchestrator whose answers we pass on, with our list of nodes.
+"""The head: a real orchestrator whose answers are passed on with our list of nodes.
 
-Requests and answers travel as bytes. Its errors are its own, with code, details and trailers; only
-that nobody is there is ours to say.
+Requests and answers travel as bytes. The head's errors pass unchanged, with code, details and
+trailers; the desk adds one of its own, for a head that does not answer.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from mediafleet_scheduler.core.advertise.views import PoolView
 
 _log: Final = logging.getLogger(__name__)
 _TIMEOUT_SECONDS: Final = 5.0
-"""For an answer of the head, where the caller does not give less."""
+"""Limit for an answer of the head; a caller's shorter deadline wins."""
 _LOOK_SECONDS: Final = 2.0
-"""Between two looks at the head by ourselves."""
+"""Between two probes of the head."""
 _LOOK_TIMEOUT_SECONDS: Final = 1.0
 _SILENT: Final = "it does not answer in time"
 
@@ -53,7 +53,7 @@ class Head:
         self._own_urls = own
         self._own: frozenset[Address] = frozenset()
         self._found_out: set[Address] = set()
-        """Where an advertiser answered in place of the head, whoever knew that address."""
+        """Addresses at which an advertiser answered in place of the head."""
         self._transcoder = ""
         self._spec: HeadSpec | None = None
         self._link: HeadLink | None = None
@@ -103,7 +103,7 @@ class Head:
         """GetOrchestrator. The answer's own nodes are still in it.
 
         Raises:
-            HeadAwayError: nobody is there.
+            HeadAwayError: the head does not answer.
             HeadIsUsError: it sends gateways to us, and so every job.
         """
         reply = await self.call(GET_ORCHESTRATOR, request, metadata, seconds)
@@ -115,7 +115,7 @@ class Head:
         """A call with the bytes as they came.
 
         Raises:
-            HeadAwayError: nobody is there.
+            HeadAwayError: the head does not answer.
         """
         link = self._link
         if link is None:

@@ -1,4 +1,4 @@
-"""The connection to a head: made when it is needed, kept, and made anew when it breaks."""
+"""The connection to a head: opened on demand, kept, and opened anew when it breaks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class HeadAwayError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the head answered, good or bad."""
+    """The head's answer, whatever its status."""
 
     code: grpc.StatusCode
     details: str
@@ -53,7 +53,7 @@ class HeadLink:
         """One call with the bytes as they came.
 
         Raises:
-            HeadAwayError: nobody is there.
+            HeadAwayError: the head does not answer.
         """
         channel = await self._channel()
         call = channel.unary_unary(method)(request, metadata=_passed(metadata))
@@ -81,7 +81,7 @@ class HeadLink:
     async def _channel(self) -> grpc.aio.Channel:
         if self._dialling is None:
             self._dialling = asyncio.create_task(_dial(self._spec))
-            # Whoever waits for it hears of its failure; nobody may be waiting any more.
+            # Every waiter receives its failure; there may be no waiter left.
             self._dialling.add_done_callback(lambda task: task.cancelled() or task.exception())
         dialling = self._dialling
         try:

@@ -28,14 +28,14 @@ PIPELINES: Final = {
 }
 _NAMES: Final = {number: name for name, number in PIPELINES.items()}
 _WORDS: Final = 4
-"""Of the bits that somebody tells; upstream is at 38 bits."""
+"""Words of a bitstring that are read; upstream is at 38 bits."""
 _LEGACY: Final = frozenset(range(12))
 """What orchestrators could do before they told what they can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """How many an orchestrator has and takes, as it tells of AI models."""
+    """Sessions in use and at most, as an orchestrator tells for its AI models."""
 
     in_use: int
     capacity: int
@@ -43,14 +43,14 @@ class Sessions:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an orchestrator told."""
+    """What an orchestrator said it can do."""
 
     numbers: frozenset[int]
     models: Mapping[int, frozenset[str]] = field(default_factory=dict)
     """By capability."""
     sessions: Mapping[tuple[int, str], Sessions] = field(default_factory=dict, compare=False)
-    """By capability and model, of those that told a capacity. It moves with every session, and what
-    somebody can do does not."""
+    """By capability and model, of those that told a capacity. It moves with every session;
+    what a node can do does not."""
 
     def total(self, wanted: Sequence[Wanted] = ()) -> Sessions | None:
         """Sessions of what is wanted, or of everything; `None`: it told no capacity of that."""

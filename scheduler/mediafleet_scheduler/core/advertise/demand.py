@@ -53,7 +53,7 @@ def pool_demand(pool: PoolView, rooms: Mapping[NodeKey, Room], now: float) -> Fl
 
 
 def _on_draining(nodes: Iterable[Node], rooms: Mapping[NodeKey, Room]) -> int:
-    """Sessions on draining nodes: one at least while nobody can tell, so that none is idle."""
+    """Sessions on draining nodes: one at least while unknown, so that none counts as idle."""
     draining = (node for node in nodes if node.state is PodState.DRAINING)
     return sum(_sessions(node, rooms, 1) or 0 for node in draining)
 

@@ -2,8 +2,8 @@
 
 A gateway signs its own address and nothing else (livepeer/go-livepeer server/rpc.go,
 genOrchestratorReq): the Keccak-256 of the address as checksummed text, under the prefix of personal
-messages (core/orchestrator.go, VerifySig; crypto/verify.go). So whoever has seen a request can send
-it again: a signature names a gateway and does not authenticate one.
+messages (core/orchestrator.go, VerifySig; crypto/verify.go). So a request that was
+seen can be sent again: a signature names a gateway and does not authenticate one.
 """
 
 from __future__ import annotations

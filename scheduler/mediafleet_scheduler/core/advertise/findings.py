@@ -1,4 +1,4 @@
-"""What an advertiser finds wrong with its pool that nobody else can see. Pure."""
+"""Faults of a pool that only its advertiser can see, as conditions. Pure."""
 
 from __future__ import annotations
 

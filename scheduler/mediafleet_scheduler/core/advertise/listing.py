@@ -1,8 +1,8 @@
-"""Which nodes a gateway may be told of, and why the others are left out.
+"""The nodes that gateways get, and why the others are left out.
 
 A node is listed when it is ready, its URL can be dialled, and it has answered a ping since it was
-last thought dead. Whoever refuses, answers: being full, or refusing GetOrchestrator, is not death
-(go-livepeer server/rpc.go).
+last thought dead. A refusal is an answer: a node that is full, or refuses GetOrchestrator, is
+not dead (go-livepeer server/rpc.go).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ProbeRules:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the pings of one node have told so far."""
+    """What the pings of one node have shown so far."""
 
     alive: bool = False
     ever_alive: bool = False
@@ -150,7 +150,7 @@ def pause_seconds(health: Health, nodes: int, rules: ProbeRules, jitter: float) 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What to tell gateways, and about whom nothing."""
+    """The nodes to list, and those left out."""
 
     nodes: tuple[Node, ...]
     """By name, those of sources after our own, those known to be full last; with order fixed this
@@ -192,9 +192,9 @@ def to_ask(view: PoolView) -> tuple[dict[NodeKey, NodeUrl], dict[NodeKey, NodeUr
 def listing(
     view: PoolView, health: Mapping[NodeKey, Health], full: Set[NodeKey] = frozenset()
 ) -> Listing:
-    """The nodes of a pool that may be told of, each address once; `full` are known to be so.
+    """The nodes of a pool that may be listed, each address once; `full` are known to be so.
 
-    Of these each request is told of no more than maxNodes: which ones depends on who asks.
+    An answer holds at most maxNodes of them; which ones depends on the gateway.
     """
     listed: list[Node] = []
     left_out: list[tuple[Node, LeftOut]] = []

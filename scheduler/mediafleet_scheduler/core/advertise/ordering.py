@@ -1,8 +1,8 @@
-"""In which order one request is told of the nodes: whoever stands first gets the work.
+"""The order of the nodes in one answer: the first get the work.
 
 A gateway visits only the first -extraNodes entries, so that the order is what places work. All
 orders put nodes in the gateway's own region first, and nodes that are known to be full last;
-whoever is dead, draining or a duplicate is not here any more (`advertised`). What is not known is
+dead, draining and duplicate nodes were left out before (`listing`). What is not known is
 no reason to prefer or to avoid a node.
 """
 
@@ -122,8 +122,7 @@ def least_loaded(
 ) -> list[int]:
     """The `most` least loaded nodes, in each group.
 
-    `expected` are sessions that those who were told of a node since it was last read may have
-    begun.
+    `expected` are sessions that gateways may have begun on a node since its load was last read.
     """
     keys = [
         (group, unknown, load + more, index)

@@ -1,4 +1,4 @@
-"""In which region a gateway is, by its IP address. Pure."""
+"""The region of a gateway, by its IP address. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mediafleet_common.api.advertise import GatewayRegion
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a database thinks that an address is."""
+    """The place of an address, by a database."""
 
     country: str | None = None
     """ISO 3166, two letters."""
@@ -39,7 +39,7 @@ class RegionTable:
         )
 
     def region(self, address: str, lookup: Lookup) -> str | None:
-        """The region of an IP address; `None`: nobody knows."""
+        """The region of an IP address; `None`: unknown."""
         where = _parse(address)
         if where is None:
             return None

@@ -1,8 +1,8 @@
-"""Nodes in other places: how what sources tell is merged with a pool's own nodes.
+"""Nodes in other places: how the lists of sources are merged with a pool's own nodes.
 
-Our own nodes are known at first hand, so that a source never brings back one that drains here. What
-a source told is not told on to other advertisers (`Node.source`), so that there are no loops and
-nobody's list goes further than one step.
+Our own nodes are known at first hand, so that a source never brings back one that drains here.
+Nodes of a source are not passed on to other advertisers (`Node.source`), so that there are no loops
+and no list travels further than one step.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ class NotAListError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a source told when it last could be read."""
+    """The last list that a source gave."""
 
     urls: tuple[str, ...]
     at: float = field(compare=False)
     """Seconds on the caller's clock."""
     etag: str | None = field(default=None, compare=False)
-    """What tells this list from others, in its teller's words."""
+    """ETag of this list, from its server."""
 
 
 def addresses(body: bytes, *, near: bool = False) -> tuple[tuple[str, ...], int]:
     """The addresses of `[{"address": "https://…", "score": 1}]`, and how many entries were dropped.
 
-    Dropped are those without an address, and those that nobody could mean for gateways elsewhere:
+    Dropped are those without an address, and those that cannot be meant for gateways elsewhere:
     link-local, multicast, unspecified, and this machine itself unless the list is from here, too
     (`near`). So a list made elsewhere never has us dial what stands beside us.
 
@@ -104,8 +104,8 @@ def merged(
 ) -> PoolView:
     """A pool with the nodes that its sources tell, by name of the source.
 
-    A node that was not there in `previous` is new as of `now` (Unix); `None`: nobody knows since
-    when those are there.
+    A node that was not there in `previous` is new as of `now` (Unix); `None`: the time is
+    unknown.
     """
     ours = {node_url(node.url) for node in view.nodes} - {None}
     known = {node.uid: node for node in previous.nodes} if previous else {}

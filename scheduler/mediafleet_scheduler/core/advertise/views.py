@@ -20,23 +20,23 @@ class Node:
     metrics_url: str | None
     state: PodState
     changed_at: float | None = None
-    """Unix time of the change that brought it to this state (pod Ready, drain started), if told;
-    for the metrics that say how old news was when it took effect."""
+    """Unix time of the change that brought it to this state (pod Ready, drain started), if known;
+    for the metrics of how fast changes take effect."""
     source: str | None = None
-    """Who told of it; `None`: the pool itself."""
+    """The source that listed it; `None`: the pool itself."""
     weight: float = 1.0
     """Its share with order by_gateway, against others of the same room."""
     pod_url: str | None = None
     """Where it answers inside the cluster, if that is known."""
     region: str | None = None
-    """As its label says, or whoever told of it."""
+    """As its label or its source says."""
     was_ready: bool = False
     """Whether it has been Ready, be it now or not: one that is pending may then have sessions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where nodes in other places are told of."""
+    """A list of nodes in another place."""
 
     name: str
     urls: tuple[str, ...]

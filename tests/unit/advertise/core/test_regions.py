@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from tests.kit.advertise.mmdb import write_mmdb
 
 from mediafleet_common.api.advertise import Advertise, GatewayRegion
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.advertise.geography import Geography
 from mediafleet_scheduler.core.advertise.regions import Place, RegionTable
 from mediafleet_scheduler.core.advertise.views import PoolView
@@ -74,7 +75,7 @@ def test_a_peer_of_grpc_is_known_by_its_address() -> None:
 def test_a_database_of_countries_may_come_later_and_be_replaced(tmp_path: Path) -> None:
     now = 0.0
     path = tmp_path / "countries.mmdb"
-    geography = Geography(path, lambda: now)
+    geography = Geography(path, Clock(monotonic=lambda: now))
     geography.take(pool(*REGIONS))
     assert geography.of("192.0.2.9") is None
     write_mmdb(path, "192.0.2.0/24", {"country": {"iso_code": "DE"}})
