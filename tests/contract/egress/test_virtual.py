@@ -19,7 +19,7 @@ import math
 import os
 import random
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
 import pytest
 from tests.kit.egress.scene import Scene, fleet, scene, track
@@ -33,10 +33,12 @@ from tests.kit.egress.virtual import (
     on_loop_time,
 )
 
+from mediafleet_scheduler.core.egress import start
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
+from mediafleet_scheduler.core.egress.attempt import Free, Phase
 from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.egress.base.settings import Settings
-from mediafleet_scheduler.egress.jobs.start import Try
+from mediafleet_scheduler.egress.jobs.start import StartAttempt
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 from mediafleet_testbed.buses import Faults, FaultyBus, MemoryBus
 
@@ -151,11 +153,12 @@ async def test_every_request_is_started_once_or_refused_whatever_the_bus_and_des
 async def test_a_desk_that_moves_claims_without_proof_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def take_for_absent(self: Try, job: Job) -> tuple[bytes | None, bool]:
+    async def take_for_absent(self: StartAttempt, job: Job) -> Free:
         store = self._tools.store
         await store.write([store.released(job.egress_id, job.token)])
         await asyncio.sleep(0.1)
-        return None, True
+        return Free()
 
-    monkeypatch.setattr(Try, "_find_out", take_for_absent)
+    monkeypatch.setattr(StartAttempt, "_ask_pods", take_for_absent)
+    monkeypatch.setitem(cast("dict[Any, Any]", start._TABLE), (Phase.LOOKING, Free), start._free)
     assert (await run(monkeypatch, 500, SEED)).doubles > 0

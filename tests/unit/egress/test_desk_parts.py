@@ -15,6 +15,7 @@ from mediafleet_common.api.egress_fleet import RedisSpec, RequestType
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
+from mediafleet_scheduler.core.egress.attempt import Outcome
 from mediafleet_scheduler.core.egress.placement.modes import Refusal
 from mediafleet_scheduler.core.egress.queue import Waiting
 from mediafleet_scheduler.core.egress.requests import Request
@@ -33,7 +34,7 @@ from mediafleet_scheduler.egress.ledger.records import (
     waiting_to_json,
 )
 from mediafleet_scheduler.egress.peers import answers
-from mediafleet_scheduler.egress.peers.forwarding import Outcome, outcome_of
+from mediafleet_scheduler.egress.peers.forwarding import outcome_of
 from mediafleet_scheduler.egress.process.serve import Options
 from mediafleet_scheduler.psrpc.envelope import Response
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError

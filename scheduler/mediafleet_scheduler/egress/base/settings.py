@@ -27,7 +27,9 @@ class Settings:
     grant_margin_seconds: float = 5.0
     """Clocks and queues may differ by so much: then no grant can be on its way any more."""
     leave_alone_seconds: float = 2.0
-    """A claim of another try that is younger is left to it."""
+    """A claim of another attempt that is younger is left to it."""
+    ask_again_seconds: float = 0.5
+    """While nobody knows whether a job runs, the pods are asked again after so long."""
     answer_margin_seconds: float = 0.5
     """A refusal is sent this long before the client gives up."""
     answer_within_seconds: float = 9.0

@@ -21,7 +21,7 @@ from mediafleet_scheduler.core.egress.requests import (
     classify,
 )
 from mediafleet_scheduler.core.egress.views import Fleet
-from mediafleet_scheduler.egress.jobs.start import Tools, Try
+from mediafleet_scheduler.egress.jobs.start import StartAttempt, Tools
 from mediafleet_scheduler.egress.peers import answers
 from mediafleet_scheduler.egress.peers.answers import RefusedError
 from mediafleet_scheduler.egress.peers.forwarding import START_EGRESS
@@ -49,7 +49,7 @@ class Desk:
         self._heard = heard
         """Told of every request that is heard, also of those that another desk will be granted."""
         self._tries: dict[str, asyncio.Task[bytes]] = {}
-        self._attempts: dict[str, Try] = {}
+        self._attempts: dict[str, StartAttempt] = {}
         """Those of them that run."""
         self._method: Method | None = None
 
@@ -101,7 +101,9 @@ class Desk:
         request = _read(message)
         task = self._tries.get(request.egress_id)
         if task is None:
-            attempt = self._attempts[request.egress_id] = Try(self._tools, message, request)
+            attempt = self._attempts[request.egress_id] = StartAttempt(
+                self._tools, message, request
+            )
             task = asyncio.create_task(attempt.run(), name=f"start {request.egress_id}")
             self._tries[request.egress_id] = task
             task.add_done_callback(lambda _: self._keep(request.egress_id))

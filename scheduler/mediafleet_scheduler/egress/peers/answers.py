@@ -7,6 +7,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from livekit.protocol import egress as livekit
 
+from mediafleet_scheduler.core.egress.attempt import LedgerFailed, NoCapacity, Refuse, Why
 from mediafleet_scheduler.core.egress.placement.modes import Refusal
 from mediafleet_scheduler.core.egress.requests import Request
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
@@ -52,6 +53,24 @@ def nowhere(reason: Refusal, request: Request, cores: float) -> RefusedError:
         case Refusal.DRAINING:
             sentence = f"all pods that could take {job} are leaving"
             return RefusedError(Code.RESOURCE_EXHAUSTED, reason, sentence)
+
+
+def refusal(step: Refuse, request: Request) -> RefusedError:
+    """What to say when an attempt ends without a start."""
+    match step.why, step.event:
+        case Why.NO_CAPACITY, NoCapacity(reason, cores):
+            return nowhere(reason, request, cores)
+        case Why.LEDGER, LedgerFailed(why):
+            return RefusedError(Code.UNAVAILABLE, LEDGER, why)
+        case Why.NO_BID, _:
+            sentence = f"no pod with room for {request.kind} bid for it"
+            return RefusedError(Code.UNAVAILABLE, NO_BID, sentence)
+        case Why.EXPIRED, _:
+            sentence = "the client gave up before it was started"
+            return RefusedError(Code.UNAVAILABLE, UNDECIDED, sentence)
+    worker = step.job.worker if step.job else "a pod"
+    sentence = f"nobody knows yet whether it runs on {worker}"
+    return RefusedError(Code.UNAVAILABLE, UNDECIDED, sentence)
 
 
 def told(info: bytes) -> tuple[str, bytes]:

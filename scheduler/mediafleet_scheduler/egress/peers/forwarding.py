@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
+from mediafleet_scheduler.core.egress.attempt import Outcome
 from mediafleet_scheduler.core.egress.quarantine import Fault
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
@@ -24,37 +24,6 @@ from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, NoBidError, P
 
 SERVICE: Final = "EgressInternal"
 START_EGRESS: Final = "StartEgress"
-
-
-class Outcome(StrEnum):
-    """What came of handing a request to a pod."""
-
-    STARTED = "started"
-    ALREADY_RUNS = "already_runs"
-    """The pod has the same egress id: somebody's earlier try started it there."""
-    NO_BID = "no_bid"
-    """Nothing was started."""
-    NOT_ENOUGH_CPU = "not_enough_cpu"
-    """Nothing was started."""
-    SHUTTING_DOWN = "shutting_down"
-    """Nothing was started."""
-    REFUSED = "refused"
-    """Any other error: it is the answer, since something may have been launched."""
-    NO_ANSWER = "no_answer"
-    """The pod was granted the request and kept silent: nobody knows."""
-    TOO_LATE = "too_late"
-    """It was not handed over: the claim is too old, and others may have acted on it."""
-
-    @property
-    def not_started(self) -> bool:
-        """Whether the job surely does not run there, so that another pod may have it."""
-        return self in (Outcome.NO_BID, Outcome.NOT_ENOUGH_CPU, Outcome.SHUTTING_DOWN)
-
-    @property
-    def decides(self) -> bool:
-        """Whether it tells of an id that somebody else tried before whether it runs there: a full
-        pod does not bid for what it runs, so silence proves nothing."""
-        return self not in (Outcome.NO_ANSWER, Outcome.NO_BID, Outcome.TOO_LATE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediafleet_scheduler.core.egress.attempt import Outcome
 from mediafleet_scheduler.core.egress.quarantine import (
     Case,
     Fault,
@@ -15,7 +16,7 @@ from mediafleet_scheduler.core.egress.quarantine import (
     left_out,
     room_to_spare,
 )
-from mediafleet_scheduler.egress.peers.forwarding import Forwarded, Outcome, fault_of
+from mediafleet_scheduler.egress.peers.forwarding import Forwarded, fault_of
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
 RULES = Rules(faults=3, first_back_off=10.0, max_back_off=60.0)
