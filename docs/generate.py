@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
+import itertools
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +20,10 @@ import typer
 import yaml
 
 from mediafleet.commands import app
-from mediafleet.in_pod import egress_config
 from mediafleet_common.api import crds
 from mediafleet_scheduler.core.scaling import trigger
 from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
+from mediafleet_scheduler.egress.base.settings import Settings as EgressSettings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CHART: Final = ROOT / "charts/mediafleet"
@@ -62,7 +65,18 @@ def settings() -> str:
         "# Settings\n",
         "Options of the commands, then the files that stand in for a cluster, then the resources.",
         "Values of the Helm chart: [charts/mediafleet](../charts/mediafleet/README.md).\n",
+        "An option may also be given by its environment variable; the command line counts more.",
+        "A variable of a repeatable option has its values separated by spaces; a flag takes `1` or",
+        "`0`. `mediafleet --install-completion` makes bash, zsh, fish and PowerShell complete",
+        "commands and options; `--show-completion` prints the script instead.\n",
         *commands(),
+        "## Settings file\n",
+        "`--settings FILE` or `MEDIAFLEET_SETTINGS_FILE`: YAML, a section for each process, which",
+        "reads its own at its start. What is not given keeps its default. An unknown name or a",
+        "number below 0 ends the process with a line that names it. The defaults are for",
+        "production: change one for a reason.\n",
+        "    egress:\n      bid_wait_seconds: 0.3\n",
+        *sections(),
         "## Workers file\n",
         "`mediafleet egress --workers FILE`, YAML.\n",
         fields(crds.structural(WorkersFile.model_json_schema(by_alias=False))) + "\n",
@@ -83,35 +97,77 @@ def settings() -> str:
 def commands() -> Iterator[str]:
     """A section for each command of the console script."""
     group = typer.main.get_command(app)
-    context = typer.Context(group, info_name="mediafleet")
-    for name, command in sorted(getattr(group, "commands", {}).items()):
+    context = group.make_context("mediafleet", [], resilient_parsing=True)
+    for name, command in getattr(group, "commands", {}).items():
+        here = command.make_context(name, [], parent=context, resilient_parsing=True)
+        examples = (command.epilog or "").partition(":\n")[2]
         yield f"## `mediafleet {name}`\n"
         yield f"{inspect.cleandoc(command.help or '')}\n"
+        yield "\n".join(f"  {line}" for line in examples.splitlines()) + "\n"
         yield (
             table(
-                ("option", "default", "meaning"),
-                (option(each, context) for each in command.params if each.name != "help"),
+                ("option", "environment", "default", "meaning"),
+                (option(each, here) for each in command.params if each.name != "help"),
             )
             + "\n"
         )
-    yield "## `mediafleet egress-config`\n"
-    yield f"{inspect.cleandoc(egress_config.__doc__ or '')}\n\n    {egress_config.USAGE}\n"
 
 
-def option(parameter: Any, context: typer.Context) -> tuple[str, str, str]:
+def option(parameter: Any, context: Any) -> tuple[str, str, str, str]:
     """A row of a command's table."""
     names = sorted([*parameter.opts, *parameter.secondary_opts], key=len, reverse=True)
     if parameter.secondary_opts:
         names = [*parameter.opts, *parameter.secondary_opts]
-    if not names[0].startswith("-"):
-        names = [names[0].upper()]
+    value = f" {parameter.metavar}" if parameter.metavar else ""
+    if parameter.param_type_name == "argument":
+        names, value = [parameter.metavar or names[0].upper()], ""
+    variable = parameter.envvar
+    if variable is None and getattr(parameter, "show_envvar", False) and names[0].startswith("-"):
+        variable = f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
     default = parameter.get_default(context)
     if isinstance(default, bool):
         default = parameter.opts[0] if default else None
     shown = "required" if parameter.required else code(default)
-    value = f" {parameter.metavar}" if parameter.metavar else ""
     text = " ".join((parameter.help or "").split())
-    return code(", ".join(names) + value), shown, text
+    return code(", ".join(names) + value), code(variable), shown, text
+
+
+SETTINGS: Final[dict[str, type[object]]] = {"egress": EgressSettings}
+"""Section of the settings file -> its dataclass."""
+UNITS: Final = {"seconds": "s", "bytes": "bytes", "ratio": "share", "cpus": "CPUs"}
+"""Last word of a setting's name -> its unit."""
+
+
+def sections() -> Iterator[str]:
+    """A table for each section of the settings file."""
+    for section, kind in SETTINGS.items():
+        yield f"### `{section}`\n"
+        yield table(("setting", "unit", "default", "meaning"), _settings(kind, kind(), "")) + "\n"
+
+
+def _settings(kind: Any, default: object, path: str) -> Iterator[tuple[str, str, str, str]]:
+    meanings = meant(kind)
+    for each in dataclasses.fields(kind):
+        value = getattr(default, each.name)
+        if dataclasses.is_dataclass(value):
+            yield from _settings(type(value), value, f"{path}{each.name}.")
+        else:
+            unit = UNITS.get(each.name.rpartition("_")[2], "")
+            shown = f"{value:g}" if isinstance(value, float) else value
+            yield code(f"{path}{each.name}"), unit, code(shown), meanings.get(each.name, "")
+
+
+def meant(kind: type[object]) -> dict[str, str]:
+    """Name of each field of a dataclass -> the string below it."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    found: dict[str, str] = {}
+    for field, below in itertools.pairwise(definition.body):
+        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+            continue
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            found[field.target.id] = " ".join(str(below.value.value).split())
+    return found
 
 
 def fields(schema: dict[str, Any]) -> str:

@@ -1,27 +1,40 @@
-"""The commands. Each imports what it needs when it runs, so that `--help` is quick."""
+"""The commands, in the order of use. Each imports what it needs when it runs."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 import typer
 
+from mediafleet.help import Command, Group
+from mediafleet.in_pod import lightweight
 from mediafleet.in_pod.agent import agent
+from mediafleet.options import flat
 from mediafleet.services.advertise import advertise
 from mediafleet.services.egress import egress
 from mediafleet.services.operator import operator
 from mediafleet.tools.break_glass import break_glass
 from mediafleet.tools.discover import discover
+from mediafleet.tools.explain import explain
 from mediafleet.tools.simulate import simulate
 from mediafleet.tools.status import status
 
 app = typer.Typer(
     name="mediafleet",
+    cls=Group,
     help="Autoscaled, drain-safe fleets of live-media workers on Kubernetes.",
+    epilog="mediafleet COMMAND --help shows a command's options and examples.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "MEDIAFLEET",
+        "max_content_width": 100,
+    },
 )
 
 
@@ -37,17 +50,107 @@ def _version(wanted: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            allow_from_autoenv=False,
+            help="Print the version.",
+        ),
     ] = False,
 ) -> None:
     pass
 
 
-app.command()(advertise)
-app.command()(discover)
-app.command()(egress)
-app.command()(agent)
-app.command()(operator)
-app.command()(status)
-app.command()(simulate)
-app.command()(break_glass)
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command, where it is listed, and how it is called."""
+
+    run: Callable[..., None]
+    panel: str
+    examples: tuple[str, ...]
+
+
+LOOK: Final = "Look first"
+RUN: Final = "Run in a cluster or beside one"
+ASK: Final = "Ask what is running"
+POD: Final = "Inside pods (the operator starts these)"
+
+ENTRIES: Final = (
+    Entry(
+        simulate,
+        LOOK,
+        (
+            "mediafleet simulate burst",
+            "mediafleet simulate day --mode pack --mode upstream --pods 20 --plot day.svg",
+        ),
+    ),
+    Entry(
+        operator,
+        RUN,
+        ("mediafleet operator --image registry.example.com/mediafleet:0.1.0 --namespace media",),
+    ),
+    Entry(
+        egress,
+        RUN,
+        (
+            "mediafleet egress --kube --http 0.0.0.0:8080",
+            "mediafleet egress --redis redis://127.0.0.1:6379 --workers workers.yaml",
+        ),
+    ),
+    Entry(
+        advertise,
+        RUN,
+        (
+            "mediafleet advertise --pool media/transcoders",
+            "mediafleet advertise --nodes nodes.yaml --listen 0.0.0.0:8935",
+        ),
+    ),
+    Entry(
+        status,
+        ASK,
+        (
+            "mediafleet status",
+            "mediafleet status recorders -n media -o wide",
+            "mediafleet status --desk http://127.0.0.1:8080",
+        ),
+    ),
+    Entry(
+        explain,
+        ASK,
+        (
+            "mediafleet explain http://127.0.0.1:8080",
+            "mediafleet explain http://127.0.0.1:8080 --type room_composite --mode pack",
+        ),
+    ),
+    Entry(
+        discover,
+        ASK,
+        ("mediafleet discover --orch https://transcoders.media.svc:8935 --extra-nodes 20",),
+    ),
+    Entry(
+        break_glass,
+        ASK,
+        (
+            "mediafleet break-glass recorders -n media --dry-run",
+            "mediafleet break-glass recorders -n media --undo",
+        ),
+    ),
+    Entry(agent, POD, ("mediafleet agent --load transcode --grace 1h",)),
+    Entry(
+        lightweight.egress_config,
+        POD,
+        ("mediafleet egress-config --in /user/config.yaml --out /config/egress.yaml",),
+    ),
+    Entry(lightweight.wait_address, POD, ("mediafleet wait-address --file /address/url",)),
+)
+
+for _entry in ENTRIES:
+    _lines = "\n".join(f"  {example}" for example in _entry.examples)
+    app.command(
+        _entry.run.__name__.replace("_", "-"),
+        cls=Command,
+        rich_help_panel=_entry.panel,
+        # `\b` keeps the lines as they are.
+        epilog=f"\b\nExample:\n{_lines}",
+    )(flat(_entry.run))

@@ -7,15 +7,14 @@ import sys
 
 def main() -> None:
     """Run the command that the arguments name."""
-    if sys.argv[1:2] == ["egress-config"]:
-        # Runs once at the start of every egress pod: typer alone would cost more than the work.
-        from mediafleet.in_pod.egress_config import main as egress_config
-
-        sys.exit(egress_config(sys.argv[2:]))
-    if sys.argv[1:2] == ["wait-address"]:
-        from mediafleet.in_pod.wait_address import main as wait_address
-
-        sys.exit(wait_address(sys.argv[2:]))
+    name, arguments = "".join(sys.argv[1:2]), sys.argv[2:]
+    # These run once at the start of a pod: typer alone would cost more than their work.
+    if name in ("egress-config", "wait-address") and not {"-h", "--help"} & {*arguments}:
+        if name == "egress-config":
+            from mediafleet.in_pod.egress_config import main as light
+        else:
+            from mediafleet.in_pod.wait_address import main as light
+        sys.exit(light(arguments))
     from mediafleet.commands import app
 
     app()

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mediafleet.options import LogOptions
+
 
 class LoadOf(StrEnum):
     """Where the node's load is read."""
@@ -27,21 +29,29 @@ def agent(
         str, typer.Option(help="Where to show them.", metavar="HOST:PORT")
     ] = "0.0.0.0:7936",
     load: Annotated[
-        LoadOf, typer.Option(help="What says whether the node is idle.")
+        LoadOf,
+        typer.Option(
+            metavar="transcode|docker-ai|connections|url",
+            help="What says whether the node is idle.",
+        ),
     ] = LoadOf.TRANSCODE,
     load_url: Annotated[
         str | None, typer.Option(help="Where load url is read.", metavar="URL")
     ] = None,
     load_metric: Annotated[
         str | None,
-        typer.Option(help="Prometheus metric at --load-url; absent: it is a JSON number."),
+        typer.Option(
+            metavar="NAME", help="Prometheus metric at --load-url; absent: it is a JSON number."
+        ),
     ] = None,
-    node_port: Annotated[int, typer.Option(help="Port that gateways connect to.")] = 8935,
+    node_port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port that gateways connect to.")
+    ] = 8935,
     grace: Annotated[
-        str, typer.Option(help="Grace period that /hold stays within, for example 1h.")
+        str,
+        typer.Option(metavar="TIME", help="Grace period that /hold stays within, for example 1h."),
     ] = "30s",
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
-    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
+    logs: LogOptions,
 ) -> None:
     """Show /metrics of a go-livepeer node's CLI server and nothing else of it.
 
@@ -53,7 +63,6 @@ def agent(
     from mediafleet_common.agent.witness import AgentSettings
     from mediafleet_common.api.durations import seconds
     from mediafleet_common.probes.load import Source
-    from mediafleet_common.serving import logs
     from mediafleet_common.serving.run import run
 
     if (load is LoadOf.URL) != (load_url is not None):
@@ -62,7 +71,7 @@ def agent(
         grace_seconds = seconds(grace)
     except ValueError as error:
         raise typer.BadParameter(f"--grace: {error}") from error
-    logs.configure(log_level, log_json)
+    logs.configure()
     settings = AgentSettings(
         metrics_url=metrics,
         source=Source(load.value),

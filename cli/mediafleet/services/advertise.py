@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mediafleet.services.scaler_options import (
-    ScalerCert,
-    ScalerClientCa,
-    ScalerKey,
-    ScalerListen,
-    ScalerPlaintext,
-    scaler_part,
-)
+from mediafleet.options import HttpOption, KedaOptions, LogOptions
 
 if TYPE_CHECKING:
     import grpc
@@ -26,101 +20,146 @@ if TYPE_CHECKING:
     from mediafleet_scheduler.directory.conditions import PoolConditions
     from mediafleet_scheduler.directory.directory import Directory
 
+_NODES: Final = "Nodes"
+_TLS: Final = "TLS"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """Which nodes are advertised, and how they are asked."""
+
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMESPACE/NAME",
+            help="OrchestratorPool to answer for, read from Kubernetes.",
+            rich_help_panel=_NODES,
+        ),
+    ] = None
+    nodes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Instead of --pool: YAML file of nodes; changes are followed.",
+            rich_help_panel=_NODES,
+        ),
+    ] = None
+    probe_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Private key (hexadecimal) that signs what nodes are asked.",
+            rich_help_panel=_NODES,
+        ),
+    ] = None
+    region_database: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Database of countries by IP address (.mmdb), for advertise.regions.",
+            rich_help_panel=_NODES,
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Raise typer.BadParameter where they do not go together."""
+        if (self.nodes is None) == (self.pool is None):
+            raise typer.BadParameter("give either --nodes FILE or --pool NAMESPACE/NAME")
+        if self.pool is not None and not all(self.pool.partition("/")):
+            raise typer.BadParameter(f"--pool {self.pool!r} is not NAMESPACE/NAME")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """By which certificate GetOrchestrator is answered."""
+
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Certificate (PEM); a replacement is picked up.",
+            rich_help_panel=_TLS,
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Key of the certificate (PEM).", rich_help_panel=_TLS),
+    ] = None
+    tls_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name or address to sign our own certificate for; repeatable.",
+            rich_help_panel=_TLS,
+        ),
+    ] = None
+    plaintext: Annotated[
+        bool,
+        typer.Option(
+            "--plaintext",
+            help="No TLS: gateways must be given an http:// URL.",
+            rich_help_panel=_TLS,
+        ),
+    ] = False
+
+    def check(self) -> None:
+        """Raise typer.BadParameter where they do not go together."""
+        half = (self.tls_cert is None) != (self.tls_key is None)
+        if half or (self.plaintext and self.tls_cert is not None):
+            raise typer.BadParameter("give both --tls-cert and --tls-key, or --plaintext, or none")
+
 
 def advertise(
     *,
+    nodes: NodeOptions,
     listen: Annotated[
-        str, typer.Option(help="HOST:PORT of GetOrchestrator.", metavar="HOST:PORT")
+        str, typer.Option(metavar="HOST:PORT", help="Where GetOrchestrator is answered.")
     ] = "0.0.0.0:8935",
-    nodes: Annotated[
-        Path | None, typer.Option(help="YAML file of nodes; followed while we run.")
-    ] = None,
-    pool: Annotated[
-        str | None, typer.Option(help="OrchestratorPool to answer for.", metavar="NAMESPACE/NAME")
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(help="Certificate (PEM); a replacement is picked up.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Key of the certificate (PEM).")] = None,
-    tls_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Name or address to sign our own certificate for; repeatable."),
-    ] = None,
-    plaintext: Annotated[
-        bool, typer.Option("--plaintext", help="No TLS: gateways must be given an http:// URL.")
-    ] = False,
-    probe_key: Annotated[
-        Path | None,
-        typer.Option(help="Private key (hexadecimal) with which to ask nodes what they are."),
-    ] = None,
-    region_database: Annotated[
-        Path | None,
-        typer.Option(help="Database of countries by IP address (.mmdb), for advertise.regions."),
-    ] = None,
-    http: Annotated[
-        str,
-        typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics, /orchestrators, /demand."),
-    ] = "127.0.0.1:8080",
-    scaler: ScalerListen = None,
-    scaler_cert: ScalerCert = None,
-    scaler_key: ScalerKey = None,
-    scaler_client_ca: ScalerClientCa = None,
-    scaler_plaintext: ScalerPlaintext = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
-    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
+    tls: TlsOptions,
+    http: HttpOption = "127.0.0.1:8080",
+    keda: KedaOptions,
+    logs: LogOptions,
 ) -> None:
-    """Answer GetOrchestrator with the live list of nodes, from a file or from Kubernetes.
+    """Answer GetOrchestrator with the live list of nodes, from Kubernetes or from a file.
 
     Without a certificate of yours it signs its own, as go-livepeer does. A gateway visits only
     the first -extraNodes entries of the list, and none unless it sets that flag.
     """
     # A node that is away is news in our own log; gRPC would add three lines of its own each time.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from mediafleet_common.serving import logs
     from mediafleet_common.serving.run import run
 
-    logs.configure(log_level, log_json)
-    if (nodes is None) == (pool is None):
-        raise typer.BadParameter("give either --nodes FILE or --pool NAMESPACE/NAME")
-    if pool is not None and not all(pool.partition("/")):
-        raise typer.BadParameter(f"--pool {pool!r} is not NAMESPACE/NAME")
-    if (tls_cert is None) != (tls_key is None) or (plaintext and tls_cert is not None):
-        raise typer.BadParameter("give both --tls-cert and --tls-key, or --plaintext, or none")
+    logs.configure()
+    nodes.check()
+    tls.check()
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_scheduler.advertise.desk import Settings, serve
         from mediafleet_scheduler.advertise.prober import Manner
         from mediafleet_scheduler.directory.sourced import SourcedDirectory
-        from mediafleet_scheduler.scaler import server as keda
 
+        names = _own_names(listen, nodes.pool)
         credentials = None
-        if not plaintext:
-            credentials = _credentials(tls_cert, tls_key, tls_host or _own_names(listen, pool))
-        own = tuple(
-            f"https://{name}:{listen.rpartition(':')[2]}" for name in _own_names(listen, pool)
-        )
-        manner = Manner(request=_signed_request(probe_key))
-        chosen = keda.options(
-            scaler, scaler_cert, scaler_key, scaler_client_ca, plaintext=scaler_plaintext
-        )
-        directory = SourcedDirectory(_own_nodes(nodes, pool))
-        settings = Settings(
+        if not tls.plaintext:
+            credentials = _credentials(tls.tls_cert, tls.tls_key, tls.tls_host or names)
+        directory = SourcedDirectory(_own_nodes(nodes.nodes, nodes.pool))
+        chosen = Settings(
             listen,
             http,
             credentials,
-            manner,
-            own_urls=own,
-            scaler=chosen,
-            region_database=region_database,
+            Manner(request=_signed_request(nodes.probe_key)),
+            own_urls=tuple(f"https://{name}:{listen.rpartition(':')[2]}" for name in names),
+            scaler=keda.chosen(),
+            region_database=nodes.region_database,
             sources=directory.states,
-            resource=_resource(pool),
+            resource=_resource(nodes.pool),
         )
 
         def on_ready(serving: Serving) -> None:
-            said = scaler_part(scaler, serving.scaler_port, scaler_plaintext)
-            typer.echo(_ready_line(serving, settings.listen, settings.http, plaintext) + said)
+            line = _ready_line(serving, listen, http, tls.plaintext)
+            typer.echo(line + keda.ready_part(serving.scaler_port))
 
-        await serve(settings, directory, stop, on_ready)
+        await serve(chosen, directory, stop, on_ready)
 
     raise typer.Exit(run(main))
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from mediafleet.options import (
+    CLUSTER,
+    SCALER,
+    ClusterOptions,
+    HttpOption,
+    LogOptions,
+    NamespaceOption,
+)
 
 if TYPE_CHECKING:
     from mediafleet_operator.kube.snapshots import Snapshots
@@ -15,98 +25,130 @@ if TYPE_CHECKING:
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-def operator(
-    *,
-    namespace: Annotated[
-        list[str] | None,
-        typer.Option(help="Namespace to serve; repeatable. Without any: all of them."),
-    ] = None,
-    http: Annotated[
-        str, typer.Option(help="HOST:PORT of /healthz, /readyz, /metrics.")
-    ] = "127.0.0.1:8080",
+@dataclass(frozen=True, slots=True)
+class PodOptions:
+    """What the operator puts into pods."""
+
     image: Annotated[
         str,
-        typer.Option(help="Image of mediafleet, for helpers inside pods and for the advertisers."),
-    ] = "mediafleet:dev",
+        typer.Option(
+            metavar="IMAGE",
+            help="Image of mediafleet, for helpers inside pods and for the advertisers.",
+        ),
+    ] = "mediafleet:dev"
     image_pull_policy: Annotated[
-        str | None, typer.Option(help="Always, IfNotPresent or Never, for that image.")
-    ] = None,
-    leader_election: Annotated[
-        bool,
-        typer.Option(help="Wait for the Lease; switch off when there is only one operator."),
-    ] = True,
-    lease_namespace: Annotated[
         str | None,
-        typer.Option(help="Namespace of the Lease; default: this pod's, else `default`."),
-    ] = None,
+        typer.Option(metavar="POLICY", help="Always, IfNotPresent or Never, for that image."),
+    ] = None
     egress_desk: Annotated[
         str | None,
         typer.Option(
+            metavar="URL",
             help="URL of the egress desk's HTTP port, asked for the demand of egress fleets that "
-            "are scaled automatically."
+            "are scaled automatically.",
         ),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseOptions:
+    """One operator at a time."""
+
+    leader_election: Annotated[
+        bool,
+        typer.Option(
+            help="Wait for the Lease; switch off when there is only one operator.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = True
+    lease_namespace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Namespace of the Lease; default: this pod's, else `default`.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None
+
+    def where(self) -> str | None:
+        """Namespace of the Lease; `None`: no election."""
+        return (self.lease_namespace or _own_namespace()) if self.leader_election else None
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledObjectOptions:
+    """What the operator writes for KEDA."""
+
     keda_scaler: Annotated[
         str | None,
         typer.Option(
-            help="HOST:PORT under which KEDA reaches the egress desk's scaler.", metavar="HOST:PORT"
+            metavar="HOST:PORT",
+            help="Address under which KEDA reaches the egress desk's scaler.",
+            rich_help_panel=SCALER,
         ),
-    ] = None,
+    ] = None
     keda_auth: Annotated[
         str | None,
         typer.Option(
+            metavar="KIND/NAME",
             help="TriggerAuthentication/NAME or ClusterTriggerAuthentication/NAME that holds "
             "KEDA's certificate; without one the scalers speak plaintext.",
-            metavar="KIND/NAME",
+            rich_help_panel=SCALER,
         ),
-    ] = None,
+    ] = None
     keda_pool_secret: Annotated[
         str,
         typer.Option(
-            help="With --keda-auth, the Secret in the namespace of a pool by which its advertiser "
-            "answers KEDA: tls.crt, tls.key, and ca.crt of who signs KEDA's.",
             metavar="NAME",
+            help="With --keda-auth: Secret in the namespace of a pool by which its advertiser "
+            "answers KEDA: tls.crt, tls.key, and ca.crt of the authority of KEDA's.",
+            rich_help_panel=SCALER,
         ),
-    ] = "mediafleet-scaler-pools",
-    kubeconfig: Annotated[
-        str | None, typer.Option(help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
-    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
+    ] = "mediafleet-scaler-pools"
+
+
+def operator(
+    *,
+    pods: PodOptions,
+    http: HttpOption = "127.0.0.1:8080",
+    namespace: NamespaceOption = None,
+    lease: LeaseOptions,
+    cluster: ClusterOptions,
+    keda: ScaledObjectOptions,
+    logs: LogOptions,
 ) -> None:
     """Keep the pods of fleets and pools as their resources say; drain before deleting."""
     import logging
 
-    from mediafleet_common.serving import logs
     from mediafleet_common.serving.run import run
     from mediafleet_operator.manifests.children.scaling import Keda
     from mediafleet_operator.manifests.pods.pod import Product
     from mediafleet_operator.rounds.serve import Settings, serve, summary
 
-    logs.configure(log_level, log_json)
+    logs.configure()
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    settings = Settings(
-        product=Product(image, image_pull_policy, keda_pool_secret if keda_auth else None),
+    pool_secret = keda.keda_pool_secret if keda.keda_auth else None
+    chosen = Settings(
+        product=Product(pods.image, pods.image_pull_policy, pool_secret),
         http=http,
         namespaces=tuple(namespace or ()),
-        lease_namespace=(lease_namespace or _own_namespace()) if leader_election else None,
-        kubeconfig=kubeconfig,
-        context=context,
-        egress_desk=egress_desk,
-        keda=Keda(keda_scaler, _authentication(keda_auth)),
+        lease_namespace=lease.where(),
+        kubeconfig=cluster.kubeconfig,
+        context=cluster.context,
+        egress_desk=pods.egress_desk,
+        keda=Keda(keda.keda_scaler, _authentication(keda.keda_auth)),
     )
 
     async def main(stop: asyncio.Event) -> None:
         def on_ready(snapshots: Snapshots, port: int) -> None:
             host = http.rpartition(":")[0]
-            where = ", ".join(settings.namespaces) or "all"
+            where = ", ".join(chosen.namespaces) or "all"
             typer.echo(
                 f"mediafleet operator ready: {summary(snapshots)}, namespaces {where}, "
                 f"http {host}:{port}"
             )
 
-        await serve(settings, stop, on_ready)
+        await serve(chosen, stop, on_ready)
 
     raise typer.Exit(run(main))
 

@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mediafleet.options import ClusterOptions
+
 if TYPE_CHECKING:
     from mediafleet_operator.core.break_glass import Switch
 
 
 def break_glass(
-    name: Annotated[str, typer.Argument(help="An EgressFleet.")],
+    name: Annotated[str, typer.Argument(metavar="FLEET", help="Name of an EgressFleet.")],
     *,
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", metavar="NAME", help="Its namespace.")
+    ] = "default",
     undo: Annotated[bool, typer.Option("--undo", help="Back to the desk, pod by pod.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
-    kubeconfig: Annotated[
-        str | None, typer.Option(help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    cluster: ClusterOptions,
 ) -> None:
     """Let recordings start without the egress desk, when it does not and nobody knows why.
 
@@ -36,7 +37,7 @@ def break_glass(
     from mediafleet_operator.core.break_glass import CannotBreakGlassError
 
     try:
-        done = asyncio.run(_switch(namespace, name, undo, dry_run, kubeconfig, context))
+        done = asyncio.run(_switch(namespace, name, undo, dry_run, cluster))
     except (CannotBreakGlassError, CannotStartError, KubeError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -53,12 +54,7 @@ def break_glass(
 
 
 async def _switch(
-    namespace: str,
-    name: str,
-    undo: bool,
-    dry_run: bool,
-    kubeconfig: str | None,
-    context: str | None,
+    namespace: str, name: str, undo: bool, dry_run: bool, cluster: ClusterOptions
 ) -> list[Switch]:
     from mediafleet_common.api.names import Kind
     from mediafleet_common.kube.client import Api, configure
@@ -67,7 +63,7 @@ async def _switch(
     from mediafleet_operator.core.fleet.model import FleetKey
     from mediafleet_operator.kube import paths
 
-    async with Api(await configure(kubeconfig, context)) as api:
+    async with Api(await configure(cluster.kubeconfig, cluster.context)) as api:
         try:
             fleets = await api.list_all(paths.fleets(Kind.EGRESS_FLEET, None))
         except RefusedError:

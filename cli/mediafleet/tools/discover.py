@@ -6,11 +6,12 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+from mediafleet.options import Output, OutputOption
 
 if TYPE_CHECKING:
     from mediafleet_scheduler.core.advertise.capabilities import Sessions
@@ -21,47 +22,53 @@ _PIPE_WIDTH: Final = 500
 """Where nobody sees where a line ends, each entry has one."""
 
 
-class Output(StrEnum):
-    """Forms of output."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 def discover(
     *,
     orch: Annotated[
         list[str] | None,
-        typer.Option(help="Orchestrator to begin with, as a gateway's -orchAddr; repeatable."),
+        typer.Option(
+            metavar="URL", help="Orchestrator to begin with, as a gateway's -orchAddr; repeatable."
+        ),
     ] = None,
     webhook: Annotated[
-        str | None, typer.Option(help="URL of a JSON list to begin with (-orchWebhookUrl).")
+        str | None,
+        typer.Option(metavar="URL", help="URL of a JSON list to begin with (-orchWebhookUrl)."),
     ] = None,
     extra_nodes: Annotated[
         int,
         typer.Option(
-            max=1000, help="The gateway's -extraNodes; at its default of 0 no list works."
+            metavar="COUNT",
+            max=1000,
+            help="The gateway's -extraNodes; at its default of 0 no list works.",
         ),
     ] = 0,
-    count: Annotated[int, typer.Option(help="How many orchestrators to look for.")] = 100,
-    timeout: Annotated[str, typer.Option(help="The gateway's -discoveryTimeout.")] = "500ms",
+    count: Annotated[
+        int, typer.Option(metavar="COUNT", help="How many orchestrators to look for.")
+    ] = 100,
+    timeout: Annotated[
+        str, typer.Option(metavar="TIME", help="The gateway's -discoveryTimeout.")
+    ] = "500ms",
     capability: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only those that have it: a number, PIPELINE or PIPELINE/MODEL; repeatable."
+            metavar="CAPABILITY",
+            help="Only those that have it: a number, PIPELINE or PIPELINE/MODEL; repeatable.",
         ),
     ] = None,
     suspended: Annotated[
         list[str] | None,
-        typer.Option(help="A transcoder that the gateway has suspended; repeatable."),
+        typer.Option(
+            metavar="URL", help="A transcoder that the gateway has suspended; repeatable."
+        ),
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option(help="Private key (hexadecimal) to sign with, which nodes on-chain demand."),
+        typer.Option(
+            metavar="FILE",
+            help="Private key (hexadecimal) to sign with, which nodes on-chain demand.",
+        ),
     ] = None,
-    output: Annotated[
-        Output, typer.Option("--output", "-o", help="Form of output.")
-    ] = Output.TABLE,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Discover orchestrators as a gateway does: who is found, how fast, and why not the others.
 

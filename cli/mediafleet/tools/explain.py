@@ -1,13 +1,13 @@
-"""`mediafleet egress --explain URL`: why the next job of a type would go where."""
+"""`mediafleet explain URL`: where the next job of a type would go, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mediafleet.options import Output, OutputOption
 from mediafleet.tools.asking import fetch, not_a_desk
 
 if TYPE_CHECKING:
@@ -21,25 +21,41 @@ if TYPE_CHECKING:
     )
 
 
-class Output(StrEnum):
-    """Forms of output."""
+def explain(
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL",
+            envvar="MEDIAFLEET_EXPLAIN_URL",
+            help="http://HOST:PORT, the --http address of a running egress desk.",
+        ),
+    ],
+    *,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            envvar="MEDIAFLEET_EXPLAIN_TYPE",
+            help="A request type, as in spec.accepts.",
+        ),
+    ] = "track",
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODE", help="Only this mode; repeatable. Default: all."),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Ask a running egress desk where the next job would go, and why not elsewhere.
 
-    TABLE = "table"
-    JSON = "json"
-
-
-def explain(url: str, kind: str, modes: Sequence[str], output: Output) -> None:
-    """Ask a running desk and print what it says.
-
-    Raises:
-        typer.Exit: the desk did not answer, or would not.
+    Nothing is started. Exit status 1 when the desk does not answer.
     """
     from pydantic import ValidationError
 
     from mediafleet_common.reports.explanation import Explanation
 
-    query = [("type", kind), *(("mode", each) for each in modes)]
-    text = fetch("--explain", url, "/explain", query)
+    query = [("type", kind), *(("mode", each) for each in mode or ())]
+    text = fetch("URL", url, "/explain", query)
     if output is Output.JSON:
         typer.echo(text)
         return

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mediafleet.options import Output, OutputOption
+
 if TYPE_CHECKING:
     from mediafleet_common.api.egress_fleet import CpuCost
     from mediafleet_scheduler.simulate.figures import Figures
@@ -27,13 +29,6 @@ BUSY pods with jobs, mean/most · EMPTY pods that a scale-down could have, mean
 NEEDS the fewest pods that refuse nothing"""
 
 
-class Output(StrEnum):
-    """Forms of output."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 class Way(StrEnum):
     """Who places, in words of the command line."""
 
@@ -49,23 +44,36 @@ class Way(StrEnum):
 def simulate(
     trace: Annotated[
         str,
-        typer.Argument(help="CSV or JSON file with time, type, duration; or burst, day, mixed."),
+        typer.Argument(
+            metavar="TRACE",
+            help="CSV or JSON file with time, type, duration; or burst, day, mixed.",
+        ),
     ],
     *,
     mode: Annotated[
         list[Way] | None,
         typer.Option(
-            help="Who places: the desk in a mode, upstream's auction, or stock pods with the patch "
-            "of engine native (native_…); repeatable. Default: all."
+            metavar="MODE",
+            help="Who places: the desk (pack, spread, type_aware), upstream's auction (upstream), "
+            "or stock pods with the patch of engine native (native_spread, native_type_aware); "
+            "repeatable. Default: all.",
         ),
     ] = None,
-    pods: Annotated[int, typer.Option(min=1, max=_MOST_PODS, help="Pods of the fleet.")] = 10,
-    cpu: Annotated[float, typer.Option(min=0.1, max=1024, help="CPUs of a pod.")] = 16,
+    pods: Annotated[
+        int, typer.Option(metavar="COUNT", min=1, max=_MOST_PODS, help="Pods of the fleet.")
+    ] = 10,
+    cpu: Annotated[
+        float, typer.Option(metavar="CPUS", min=0.1, max=1024, help="CPUs of a pod.")
+    ] = 16,
     max_cpu_utilization: Annotated[
-        float, typer.Option(min=0.05, max=1, help="As spec.placement.maxCpuUtilization.")
+        float,
+        typer.Option(metavar="SHARE", min=0.05, max=1, help="As spec.placement.maxCpuUtilization."),
     ] = 0.8,
     queue: Annotated[
-        str, typer.Option(help="As spec.placement.queue.maxWait: the desk lets requests wait.")
+        str,
+        typer.Option(
+            metavar="TIME", help="As spec.placement.queue.maxWait: the desk lets requests wait."
+        ),
     ] = "0s",
     cost: Annotated[
         list[str] | None,
@@ -75,12 +83,14 @@ def simulate(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Write a picture: FILE.svg, or FILE.png with mediafleet[plot]."),
+        typer.Option(
+            metavar="FILE", help="Write a picture: FILE.svg, or FILE.png with mediafleet[plot]."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of what is left to chance.")] = 0,
-    output: Annotated[
-        Output, typer.Option("--output", "-o", help="Form of output.")
-    ] = Output.TABLE,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Seed of what is left to chance.")
+    ] = 0,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Run a trace of jobs against a fleet on a virtual clock, and compare the ways of placing.
 

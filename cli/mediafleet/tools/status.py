@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mediafleet.options import ClusterOptions
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -27,21 +29,23 @@ class Output(StrEnum):
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(help="Only the fleet or pool of this name.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only the fleet or pool of this name.")
+    ] = None,
     *,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Only this namespace; default: all.")
+        str | None,
+        typer.Option(
+            "--namespace", "-n", metavar="NAME", help="Only this namespace; default: all."
+        ),
     ] = None,
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="All namespaces (the default).")
     ] = False,
     output: Annotated[
-        Output, typer.Option("--output", "-o", help="Form of output.")
+        Output,
+        typer.Option("--output", "-o", metavar="table|wide|json|yaml", help="Form of output."),
     ] = Output.TABLE,
-    kubeconfig: Annotated[
-        str | None, typer.Option(help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
     desk: Annotated[
         str | None,
         typer.Option(
@@ -50,6 +54,7 @@ def status(
             metavar="http://HOST:PORT",
         ),
     ] = None,
+    cluster: ClusterOptions,
 ) -> None:
     """Show fleets and pools: pods, load, who drains, since when and why, and what is wrong."""
     if desk is not None:
@@ -63,7 +68,7 @@ def status(
 
     if all_namespaces and namespace:
         raise typer.BadParameter("give -n or -A, not both")
-    resources, pods = _fetch(namespace, kubeconfig, context)
+    resources, pods = _fetch(namespace, cluster)
     fleets = lines(resources, pods, time.time())
     if name is not None:
         fleets = [each for each in fleets if each.name == name]
@@ -74,13 +79,13 @@ def status(
 
 
 def _fetch(
-    namespace: str | None, kubeconfig: str | None, context: str | None
+    namespace: str | None, cluster: ClusterOptions
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     from mediafleet_common.kube.errors import GoneError, KubeError, RefusedError
     from mediafleet_common.serving.run import CannotStartError
 
     try:
-        return asyncio.run(_list(namespace, kubeconfig, context))
+        return asyncio.run(_list(namespace, cluster))
     except CannotStartError as error:
         message = str(error)
     except GoneError:
@@ -94,13 +99,13 @@ def _fetch(
 
 
 async def _list(
-    namespace: str | None, kubeconfig: str | None, context: str | None
+    namespace: str | None, cluster: ClusterOptions
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     from mediafleet_common.api.names import Kind, Label
     from mediafleet_common.kube.client import Api, configure
     from mediafleet_operator.kube import paths
 
-    async with Api(await configure(kubeconfig, context)) as api:
+    async with Api(await configure(cluster.kubeconfig, cluster.context)) as api:
         lists = [api.list_all(paths.fleets(kind, namespace)) for kind in Kind]
         pods = api.list_all(paths.pods(namespace), labelSelector=Label.KIND.value)
         *resources, found = await asyncio.gather(*lists, pods)

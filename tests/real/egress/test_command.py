@@ -156,7 +156,7 @@ async def test_a_running_desk_explains_where_the_next_job_would_go(running: Runn
         400,
         f"type: one of {', '.join(RequestType)}\n",
     )
-    shown = await asyncio.to_thread(CliRunner().invoke, app, ["egress", "--explain", running.url])
+    shown = await asyncio.to_thread(CliRunner().invoke, app, ["explain", running.url])
     assert "rec  a track needs 0.5 CPUs" in shown.output
     assert "spread (in force): goes to pod-" in shown.output
     costs = await asyncio.to_thread(CliRunner().invoke, app, ["status", "--desk", running.url])
@@ -180,7 +180,7 @@ async def test_no_secret_of_a_request_is_told_anywhere(running: Running) -> None
         assert answer.error is None
     paths = ("/metrics", "/demand", "/explain?type=track", "/costs")
     told = {path: (await running.get(path))[1] for path in paths}
-    for command in (["egress", "--explain"], ["status", "--desk"]):
+    for command in (["explain"], ["status", "--desk"]):
         shown = await asyncio.to_thread(CliRunner().invoke, app, [*command, running.url])
         assert shown.exit_code == 0, shown.output
         told[" ".join(command)] = shown.output

@@ -163,9 +163,7 @@ def printed(
 ) -> str:
     text = Explanation(type=TRACK, at=100.0, fleets=list(fleets)).model_dump_json(by_alias=False)
     monkeypatch.setattr(command, "fetch", lambda *_: text)
-    result = CliRunner().invoke(
-        app, ["egress", "--explain", "http://desk:8080", *more], env={"COLUMNS": "160"}
-    )
+    result = CliRunner().invoke(app, ["explain", "http://desk:8080", *more], env={"COLUMNS": "160"})
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -195,6 +193,6 @@ def test_json_is_what_the_desk_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_desk_that_does_not_answer_is_told_in_a_line() -> None:
-    result = CliRunner().invoke(app, ["egress", "--explain", "127.0.0.1:1"])
+    result = CliRunner().invoke(app, ["explain", "127.0.0.1:1"])
     assert result.exit_code == 1
     assert "http://127.0.0.1:1 does not answer: " in result.output

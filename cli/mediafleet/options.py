@@ -1,0 +1,223 @@
+"""Options that more than one command has, each declared once; and how a command takes a group.
+
+A command's parameter may be one of these dataclasses, or one of its own: `flat` gives typer a
+function with an option for each field.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from mediafleet_scheduler.scaler.server import ScalerOptions
+
+LOGS: Final = "Logs"
+CLUSTER: Final = "Kubernetes"
+SCALER: Final = "KEDA"
+
+
+class Output(StrEnum):
+    """Forms of output that every tool has."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputOption = Annotated[
+    Output, typer.Option("--output", "-o", metavar="table|json", help="Form of output.")
+]
+NamespaceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--namespace",
+        metavar="NAME",
+        help="Namespace to serve; repeatable. Without any: all.",
+        rich_help_panel=CLUSTER,
+    ),
+]
+HttpOption = Annotated[
+    str,
+    typer.Option(
+        "--http",
+        metavar="HOST:PORT",
+        help="Where /healthz, /readyz, /metrics and the process's reports are served.",
+    ),
+]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        metavar="FILE",
+        envvar="MEDIAFLEET_SETTINGS_FILE",
+        help="YAML file of times and limits; see docs/settings.md.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """How a process logs."""
+
+    log_level: Annotated[
+        str,
+        typer.Option(
+            metavar="LEVEL",
+            envvar="MEDIAFLEET_LOG_LEVEL",
+            help="debug, info, warning or error.",
+            rich_help_panel=LOGS,
+        ),
+    ] = "info"
+    log_json: Annotated[
+        bool,
+        typer.Option(
+            "--log-json",
+            envvar="MEDIAFLEET_LOG_JSON",
+            help="Log JSON lines.",
+            rich_help_panel=LOGS,
+        ),
+    ] = False
+
+    def configure(self) -> None:
+        """Log so from here on."""
+        from mediafleet_common.serving import logs
+
+        logs.configure(self.log_level, self.log_json)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """Which cluster, as whom."""
+
+    kubeconfig: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="MEDIAFLEET_KUBECONFIG",
+            help="Default: $KUBECONFIG, the pod's account, ~/.kube/config.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="MEDIAFLEET_CONTEXT",
+            help="Context of the kubeconfig; default: its current one.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class KedaOptions:
+    """KEDA's external scaler, the same for every desk."""
+
+    scaler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where KEDA's external scaler is served; none by default.",
+            rich_help_panel=SCALER,
+        ),
+    ] = None
+    scaler_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Its certificate (PEM); a replacement is picked up.",
+            rich_help_panel=SCALER,
+        ),
+    ] = None
+    scaler_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Key of that certificate (PEM).", rich_help_panel=SCALER),
+    ] = None
+    scaler_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Authority of KEDA's client certificate (PEM): others are refused. A "
+            "replacement is picked up.",
+            rich_help_panel=SCALER,
+        ),
+    ] = None
+    scaler_plaintext: Annotated[
+        bool,
+        typer.Option(
+            "--scaler-plaintext",
+            help="No TLS for the scaler: anybody may ask it.",
+            rich_help_panel=SCALER,
+        ),
+    ] = False
+
+    def chosen(self) -> ScalerOptions | None:
+        """What the desk serves; `None`: no scaler.
+
+        Raises:
+            CannotStartError: the options do not go together.
+        """
+        from mediafleet_scheduler.scaler import server
+
+        return server.options(
+            self.scaler,
+            self.scaler_cert,
+            self.scaler_key,
+            self.scaler_client_ca,
+            plaintext=self.scaler_plaintext,
+        )
+
+    def ready_part(self, port: int | None) -> str:
+        """What a ready line says of the scaler."""
+        if self.scaler is None or port is None:
+            return ""
+        how = "plaintext" if self.scaler_plaintext else "mutual TLS"
+        return f", KEDA scaler {self.scaler.rpartition(':')[0]}:{port} ({how})"
+
+
+def flat(function: Callable[..., None]) -> Callable[..., None]:
+    """The function with an option for each field of its parameters that are dataclasses."""
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: each for name, each in hints.items() if is_dataclass(each)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in groups:
+            parameters += _parameters(groups[parameter.name])
+        else:
+            parameters.append(
+                parameter.replace(
+                    annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY
+                )
+            )
+
+    @wraps(function)
+    def command(**given: Any) -> None:
+        made = {
+            name: group(**{each.name: given.pop(each.name) for each in fields(group)})
+            for name, group in groups.items()
+        }
+        function(**made, **given)
+
+    # typer reads this attribute, as inspect does.
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
+
+
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if each.default is MISSING else each.default,
+            annotation=hints[each.name],
+        )
+        for each in fields(group)
+    ]

@@ -1,0 +1,66 @@
+"""The settings file: what it gives, and what it says of a mistake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mediafleet_common.serving import settings_file
+from mediafleet_common.serving.run import CannotStartError
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    failures: int = 3
+    hold_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outer:
+    wait_seconds: float = 0.2
+    inner: Inner = field(default_factory=Inner)
+
+
+def read(tmp_path: Path, text: str) -> Outer:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text, encoding="utf-8")
+    return settings_file.read(path, "egress", Outer)
+
+
+def test_without_a_file_or_a_section_the_defaults_hold(tmp_path: Path) -> None:
+    assert settings_file.read(None, "egress", Outer) == Outer()
+    assert read(tmp_path, "") == Outer()
+    assert read(tmp_path, "operator: {whatever: it says}\n") == Outer()
+
+
+def test_what_is_given_counts_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
+    text = "egress:\n  wait_seconds: 1\n  inner:\n    hold_seconds: 5\n"
+    assert read(tmp_path, text) == Outer(1.0, Inner(3, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("egress: {wait: 1}", "egress.wait: there is no such setting; there are wait_seconds"),
+        ("egress: {inner: {hold: 1}}", "egress.inner.hold: there is no such setting; there are f"),
+        ("egress: {wait_seconds: -1}", "egress.wait_seconds: Input should be greater than"),
+        ("egress: {wait_seconds: soon}", "egress.wait_seconds: Input should be a valid number"),
+        ("egress: {wait_seconds: .inf}", "egress.wait_seconds: Input should be a finite number"),
+        ("desk: {}", "desk is no section; the sections are egress, advertise, operator"),
+        ("[]", "it is not a mapping"),
+        ("egress: [", "while parsing"),
+    ],
+)
+def test_a_mistake_is_named_with_its_field_and_what_to_write(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(CannotStartError) as caught:
+        read(tmp_path, text)
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(CannotStartError, match="No such file"):
+        settings_file.read(tmp_path / "none.yaml", "egress", Outer)
