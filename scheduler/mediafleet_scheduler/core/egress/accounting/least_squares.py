@@ -71,11 +71,16 @@ def solve(wanted: Equations) -> Solution:
         best = max(waiting, key=lambda i: pull[i] / scale[i], default=None)
         if best is None or pull[best] <= _TINY * scale[best] * math.sqrt(wanted.square or 1.0):
             break
-        free.append(best)
-        if not _settle(wanted, values, free):
+        settled = _settle(wanted, values, [*free, best])
+        if settled is None:
             # It is a mixture of those that are free already.
-            free.remove(best)
             unfit.add(best)
+            continue
+        values, kept = settled
+        if len(kept) <= len(free):
+            # Another is free no more, so what was a mixture with it may be none now.
+            unfit.clear()
+        free = kept
     return Solution(values, _errors(wanted, values, free))
 
 
@@ -87,22 +92,23 @@ def _pull(wanted: Equations, values: Sequence[float]) -> list[float]:
     ]
 
 
-def _settle(wanted: Equations, values: list[float], free: list[int]) -> bool:
-    """Set the free values to what fits best, and those that would be negative to 0."""
-    before = values.copy()
+def _settle(
+    wanted: Equations, start: Sequence[float], freed: Sequence[int]
+) -> tuple[list[float], list[int]] | None:
+    """The values that fit best, those that would be negative at 0, and which are free then.
+
+    `None`: one of the free ones is a mixture of the others.
+    """
+    values, free = list(start), list(freed)
     while free:
         inverse = _inverse([[wanted.gram[i][j] for j in free] for i in free])
         if inverse is None:
-            values[:] = before
-            return False
-        goal = [
-            sum(part * wanted.target[i] for part, i in zip(row, free, strict=True))
-            for row in inverse
-        ]
+            return None
+        goal = _goal(wanted, free, inverse)
         if min(goal) > 0:
             for i, value in zip(free, goal, strict=True):
                 values[i] = value
-            return True
+            break
         # As far towards the goal as no value becomes negative.
         steps = [
             values[i] / (values[i] - value) if values[i] > value else 0.0
@@ -115,7 +121,24 @@ def _settle(wanted: Equations, values: list[float], free: list[int]) -> bool:
         for i in [i for i in free if values[i] <= _TINY]:
             values[i] = 0.0
             free.remove(i)
-    return True
+    return values, free
+
+
+def _goal(wanted: Equations, free: Sequence[int], inverse: Matrix) -> list[float]:
+    """The values of the free ones that fit best, if each may be negative."""
+    goal = [0.0] * len(free)
+    # Each further time takes off what rounding has left of near mixtures.
+    for _ in range(3):
+        left = [
+            wanted.target[i]
+            - sum(wanted.gram[i][j] * value for j, value in zip(free, goal, strict=True))
+            for i in free
+        ]
+        goal = [
+            value + sum(part * pull for part, pull in zip(row, left, strict=True))
+            for value, row in zip(goal, inverse, strict=True)
+        ]
+    return goal
 
 
 def _errors(wanted: Equations, values: Sequence[float], free: Sequence[int]) -> list[float]:
@@ -139,19 +162,31 @@ def _errors(wanted: Equations, values: Sequence[float], free: Sequence[int]) -> 
 
 
 def _inverse(matrix: Matrix) -> Matrix | None:
-    """By elimination with pivots; `None`: it has none worth the name."""
+    """By elimination, without pivots, as sums of squares need none; `None`: it has none.
+
+    The diagonal is above 0. It is scaled to 1 first: whether one column is a mixture of others does
+    not depend on the units of any.
+    """
     size = len(matrix)
-    work = [[*row, *(float(i == j) for j in range(size))] for i, row in enumerate(matrix)]
-    largest = max((matrix[i][i] for i in range(size)), default=0.0)
+    scale = [math.sqrt(matrix[i][i]) for i in range(size)]
+    work = [
+        [
+            *(value / (scale[i] * by) for value, by in zip(row, scale, strict=True)),
+            *(float(i == j) for j in range(size)),
+        ]
+        for i, row in enumerate(matrix)
+    ]
     for column in range(size):
-        pivot = max(range(column, size), key=lambda i: abs(work[i][column]))
-        if abs(work[pivot][column]) <= _TINY * largest:
-            return None
-        work[column], work[pivot] = work[pivot], work[column]
+        # The part of this column, squared, that is no mixture of those before it.
         divisor = work[column][column]
+        if divisor <= _TINY:
+            return None
         work[column] = [value / divisor for value in work[column]]
         for i in range(size):
             factor = work[i][column]
             if i != column and factor:
                 work[i] = [a - factor * b for a, b in zip(work[i], work[column], strict=True)]
-    return [row[size:] for row in work]
+    return [
+        [value / (scale[i] * by) for value, by in zip(row[size:], scale, strict=True)]
+        for i, row in enumerate(work)
+    ]
