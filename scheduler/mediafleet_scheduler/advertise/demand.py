@@ -5,11 +5,11 @@ from __future__ import annotations
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_scheduler.advertise.served_list import ServedList
-from mediafleet_scheduler.core.advertise.demand import pool_demand
+from mediafleet_scheduler.core.advertise.demand import demand_of
 
 
 def read(served_list: ServedList, clock: Clock = SYSTEM) -> list[FleetDemand] | None:
     """The demand of the pool; `None`: it is not known yet."""
     if served_list.view is None:
         return None
-    return [pool_demand(served_list.view, served_list.rooms, clock.unix())]
+    return [demand_of(served_list.view, served_list.rooms, clock.unix())]

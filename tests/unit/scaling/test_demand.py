@@ -15,7 +15,8 @@ from mediafleet_common.api.egress_fleet import CpuCost, Placement, RequestType
 from mediafleet_common.api.names import Kind, PodState
 from mediafleet_common.probes.load import Load
 from mediafleet_common.reports.demand import SESSION, FleetDemand
-from mediafleet_scheduler.core.advertise.demand import pool_demand
+from mediafleet_common.scaling.unknown import unknown
+from mediafleet_scheduler.core.advertise.demand import demand_of as pool_demand_of
 from mediafleet_scheduler.core.advertise.ordering import Room
 from mediafleet_scheduler.core.advertise.views import Node, PoolView
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
@@ -23,7 +24,6 @@ from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
 from mediafleet_scheduler.core.egress.demand import egress_demand
 from mediafleet_scheduler.core.egress.queue import Waiting
 from mediafleet_scheduler.core.egress.views import Fleet, Worker
-from mediafleet_scheduler.core.scaling.demand import unknown
 from mediafleet_scheduler.core.scaling.trigger import Metric, Trigger, TriggerError
 from mediafleet_scheduler.core.scaling.wanted import UnknownDemandError, active, wanted
 
@@ -183,7 +183,7 @@ def rooms(**sessions: tuple[int | None, int | None]) -> dict[tuple[str, str], Ro
 
 def test_a_pool_adds_up_the_sessions_of_its_own_ready_nodes() -> None:
     nodes = (node("a"), node("b"), node("c", PodState.DRAINING), node("d", source="elsewhere"))
-    told = pool_demand(pool(*nodes), rooms(a=(3, 10), b=(0, 8), c=(9, 9), d=(5, 5)), NOW)
+    told = pool_demand_of(pool(*nodes), rooms(a=(3, 10), b=(0, 8), c=(9, 9), d=(5, 5)), NOW)
     assert (told.known, told.ready, told.busy, told.work) == (True, 2, 1, 3)
     assert (told.size, told.free, told.each) == (9.0, {SESSION: 15}, {SESSION: 8})
 
@@ -192,20 +192,22 @@ def test_a_pool_adds_up_the_sessions_of_its_own_ready_nodes() -> None:
 def test_a_node_that_does_not_tell_its_sessions_makes_the_pool_unknown(
     known: dict[str, tuple[int | None, int | None]],
 ) -> None:
-    told = pool_demand(pool(node("a"), node("b")), rooms(a=(0, 10), **known), NOW)
+    told = pool_demand_of(pool(node("a"), node("b")), rooms(a=(0, 10), **known), NOW)
     assert (told.known, told.reason) == (False, "b does not tell its sessions")
 
 
 def test_a_pool_without_ready_nodes_has_the_size_that_the_resource_says() -> None:
-    told = pool_demand(pool(sessions_max=12), {}, NOW)
+    told = pool_demand_of(pool(sessions_max=12), {}, NOW)
     assert (told.known, told.size, told.each) == (True, 12.0, {SESSION: 12})
-    assert pool_demand(pool(), {}, NOW).size is None
+    assert pool_demand_of(pool(), {}, NOW).size is None
 
 
 def test_sessions_on_nodes_that_are_not_ready_any_more_still_count() -> None:
     gone = [replace(node(name, PodState.PENDING), was_ready=True) for name in ("a", "b")]
     fresh = node("c", PodState.PENDING)
-    told = pool_demand(pool(*gone, fresh, node("d")), rooms(a=(3, 10), b=(0, 10), d=(4, 10)), NOW)
+    told = pool_demand_of(
+        pool(*gone, fresh, node("d")), rooms(a=(3, 10), b=(0, 10), d=(4, 10)), NOW
+    )
     assert (told.known, told.work, told.busy, told.away, told.ready) == (True, 7, 2, 1, 1)
     assert told.free == {SESSION: 6}
 
@@ -218,7 +220,7 @@ def test_sessions_on_a_draining_node_keep_the_pool_active_and_so_does_one_that_d
     known: dict[str, tuple[int | None, int | None]], leaving: int
 ) -> None:
     away = node("b", PodState.DRAINING, source="elsewhere")
-    told = pool_demand(pool(node("a", PodState.DRAINING), away), rooms(**known), NOW)
+    told = pool_demand_of(pool(node("a", PodState.DRAINING), away), rooms(**known), NOW)
     asked = trigger(Metric.SESSIONS, 1.0)
     assert (told.known, told.work, told.leaving) == (True, 0, leaving)
     assert active(told, asked) is (leaving > 0)
@@ -226,9 +228,9 @@ def test_sessions_on_a_draining_node_keep_the_pool_active_and_so_does_one_that_d
 
 def test_a_node_that_is_not_ready_any_more_and_silent_counts_as_full() -> None:
     gone = replace(node("a", PodState.PENDING), was_ready=True)
-    told = pool_demand(pool(gone, node("d")), rooms(d=(4, 10)), NOW)
+    told = pool_demand_of(pool(gone, node("d")), rooms(d=(4, 10)), NOW)
     assert (told.known, told.work, told.busy, told.away) == (True, 14, 2, 1)
-    assert not pool_demand(pool(gone), {}, NOW).known, "how much is full is not known"
+    assert not pool_demand_of(pool(gone), {}, NOW).known, "how much is full is not known"
 
 
 def trigger(metric: Metric, target: float, kind: str | None = None, above: float = 0) -> Trigger:

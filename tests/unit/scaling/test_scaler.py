@@ -18,10 +18,10 @@ from tests.kit.clock import loop_clock
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.reports.demand import Demand, FleetDemand
+from mediafleet_common.scaling.unknown import unknown
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.wire import scaler_pb2 as wire
-from mediafleet_scheduler.core.scaling.demand import unknown
 from mediafleet_scheduler.scaler.metrics import ScalerMetrics
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, options, serving

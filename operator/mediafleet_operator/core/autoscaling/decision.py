@@ -41,7 +41,8 @@ def decide(situation: Situation) -> Verdict:
         kind = situation.policy.type or "accepted type"
         why = (
             f"An empty pod takes no job of {kind}, as far as is known, so no pod is taken away. "
-            "Set the size of a pod, or spec.autoscaling.buffer.type to what fits on one."
+            "Set the size of a pod (of a pool, spec.sessions.max), or spec.autoscaling.buffer.type "
+            "to what fits on one."
         )
         return _held(situation, past, Reason.DEMAND_UNKNOWN, why, floor)
     return _follow(situation, past, limits, demand, needed)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.names import Kind, PodState
 from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_common.scaling.unknown import silence, unknown
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
 from mediafleet_scheduler.core.egress.accounting.resources import rules_of
@@ -16,7 +17,6 @@ from mediafleet_scheduler.core.egress.capacity import Counts, capacity, pod_core
 from mediafleet_scheduler.core.egress.queue import of_fleet
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.core.scaling.away import is_away
-from mediafleet_scheduler.core.scaling.demand import silence, unknown
 
 
 def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> FleetDemand:

@@ -13,9 +13,9 @@ from typing import Final
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_common.scaling.unknown import unknown
 from mediafleet_scheduler.core.egress.demand import egress_demand
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
-from mediafleet_scheduler.core.scaling.demand import unknown
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.egress.process.branches import Branch, Branches

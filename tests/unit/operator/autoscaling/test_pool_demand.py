@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tests.kit.operator.demand_builders import NOW, asked
 from tests.kit.operator.fleet_builders import draining, fleet, observe, pending, pod
 
 from mediafleet_common.api.names import Kind
+from mediafleet_operator.core.autoscaling.decision import decide
+from mediafleet_operator.core.autoscaling.model import Past, Situation
 from mediafleet_operator.core.autoscaling.pool_demand import of_pool
 from mediafleet_operator.core.fleet.model import FleetKey
 
@@ -33,8 +36,10 @@ def test_one_silent_node_makes_demand_unknown_and_is_named() -> None:
 
 def test_without_a_limit_nobody_knows_how_much_a_node_takes() -> None:
     said = of_pool(observe(POOL, [pod(0)], {0: 3}), None)
-    assert not said.known
-    assert "spec.sessions.max" in (said.reason or "")
+    assert (said.known, said.work, said.size, said.each) == (True, 3, None, {})
+    verdict = decide(Situation(asked(), 1, said, Past(), NOW))
+    assert verdict.replicas == 1
+    assert "spec.sessions.max" in verdict.why
 
 
 def test_a_draining_node_asks_for_no_pod_and_keeps_the_pool_awake() -> None:
