@@ -90,4 +90,4 @@ async def test_an_event_that_is_refused_is_only_logged(
     server.status = 403
     with caplog.at_level(logging.WARNING):
         await post(FLEET, TELLING)
-    assert "was not posted: HTTP 403" in caplog.text
+    assert "Event JobsLost of live/rec was not posted" in caplog.text

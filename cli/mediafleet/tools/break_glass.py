@@ -57,8 +57,9 @@ async def _switch(
     namespace: str, name: str, undo: bool, dry_run: bool, cluster: ClusterOptions
 ) -> list[Switch]:
     from mediafleet_common.api.names import Kind
-    from mediafleet_common.kube.client import Api, configure
+    from mediafleet_common.kube.client import Api
     from mediafleet_common.kube.errors import RefusedError
+    from mediafleet_common.kube.login import configure
     from mediafleet_operator.core.break_glass import switches
     from mediafleet_operator.core.fleet.model import FleetKey
     from mediafleet_operator.kube import paths

@@ -102,7 +102,8 @@ async def _list(
     namespace: str | None, cluster: ClusterOptions
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     from mediafleet_common.api.names import Kind, Label
-    from mediafleet_common.kube.client import Api, configure
+    from mediafleet_common.kube.client import Api
+    from mediafleet_common.kube.login import configure
     from mediafleet_operator.kube import paths
 
     async with Api(await configure(cluster.kubeconfig, cluster.context)) as api:

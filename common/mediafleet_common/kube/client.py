@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from mediafleet_common.kube.errors import KubeError, UnreachableError, of_answer
+from mediafleet_common.kube.login import configure
+from mediafleet_common.kube.paths import Target
 from mediafleet_common.serving.run import CannotStartError
 
 DEADLINE_SECONDS: Final = 10.0
@@ -32,57 +31,11 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 """JSON is YAML."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a call is about: the path of a collection or an object, and its name in metrics."""
-
-    path: str
-    resource: str
-
-
-async def configure(kubeconfig: str | None = None, context: str | None = None) -> Configuration:
-    """How to reach the API server: as told, by $KUBECONFIG, from inside a pod, by ~/.kube/config.
-
-    Raises:
-        CannotStartError: none of these.
-    """
-    configuration = Configuration()
-    try:
-        if _inside_a_pod(kubeconfig):
-            load_incluster_config(client_configuration=configuration)
-        else:
-            await load_kube_config(
-                config_file=_file(kubeconfig),
-                context=context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-    except (ConfigException, OSError) as error:
-        raise CannotStartError(
-            f"no Kubernetes cluster is configured ({error}): set KUBECONFIG or give --kubeconfig"
-        ) from error
-    return configuration
-
-
-def _inside_a_pod(kubeconfig: str | None) -> bool:
-    named = kubeconfig or os.environ.get("KUBECONFIG")
-    return not named and "KUBERNETES_SERVICE_HOST" in os.environ
-
-
-def _file(kubeconfig: str | None) -> str:
-    default = str(Path.home() / ".kube" / "config")
-    files = kubeconfig or os.environ.get("KUBECONFIG") or default
-    # $KUBECONFIG may name several.
-    if not any(Path(each).exists() for each in files.split(os.pathsep)):
-        raise ConfigException(f"there is no {files}")
-    return files
-
-
 class Api:
     """The API server. An async context manager.
 
-    `may_write` is asked before each write: an operator that has lost its Lease must not write any
-    more, however late a call of its comes.
+    `may_write` is asked before each write: an operator that has lost its Lease must not write,
+    however late its call comes.
     """
 
     def __init__(
@@ -114,15 +67,24 @@ class Api:
 
     async def list_all(self, target: Target, **query: str) -> list[Json]:
         """All objects of a collection, page by page."""
+        return (await self.list_as_of(target, **query))[1]
+
+    async def list_as_of(self, target: Target, **query: str) -> tuple[int, list[Json]]:
+        """All objects of a collection, and the resourceVersion that the list is as of."""
         items: list[Json] = []
         more = ""
         while True:
             page = {"limit": str(PAGE), **({"continue": more} if more else {})}
             answer = await self.get(target, **query, **page)
-            items += answer.get("items") or []
-            more = (answer.get("metadata") or {}).get("continue") or ""
+            try:
+                items += answer["items"] or []
+                version = int(answer["metadata"]["resourceVersion"])
+            except (KeyError, TypeError, ValueError) as error:
+                message = f"GET {target.path}: an answer that is no list: {error!r}"
+                raise UnreachableError(message) from error
+            more = answer["metadata"].get("continue") or ""
             if not more:
-                return items
+                return version, items
 
     async def create(self, target: Target, body: Json) -> Json:
         """POST; AlreadyExistsError when there is one of that name."""
@@ -215,3 +177,22 @@ class Api:
         except ValueError as error:
             raise UnreachableError(f"{method} {target.path}: not JSON") from error
         return answer
+
+
+Connect = Callable[[], AbstractAsyncContextManager[Api]]
+"""Opens the API server for a few calls.
+
+Raises:
+    UnreachableError: there are no credentials.
+"""
+
+
+@asynccontextmanager
+async def connect() -> AsyncIterator[Api]:
+    """The API server by credentials that are read anew, for processes that call it rarely."""
+    try:
+        configuration = await configure()
+    except CannotStartError as error:
+        raise UnreachableError(str(error)) from error
+    async with Api(configuration) as api:
+        yield api

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mediafleet_common.api.names import FIELD_MANAGER, SERVING_GATE, Annotation, Label, PodState
-from mediafleet_common.kube.client import Api, Json, Target
+from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import (
     AlreadyExistsError,
     ConflictError,
     GoneError,
     KubeError,
 )
+from mediafleet_common.kube.paths import Target
 from mediafleet_operator.core.fleet.actions import (
     Action,
     Create,
@@ -96,7 +97,7 @@ class Applier:
         if there is not None:
             self.snapshots.put_pod(there)
         if there is None or there.view.uid != pod.uid:
-            self.snapshots.drop_pod(resource.key, pod.uid)
+            self.snapshots.drop_pod(resource.key, pod.uid, pod.resource_version)
 
     async def _set_replicas(self, resource: Resource, replicas: int) -> None:
         body: Json = {
@@ -125,7 +126,7 @@ class Applier:
         except AlreadyExistsError as error:
             # Either our own, and its event is late, or somebody else's.
             name = pod_name(resource.key.name, slot)
-            pod = digest.pod(await self.api.get(paths.item(target, name)))
+            pod = digest.pod(await self.api.get(target.item(name)))
             ours = pod is not None and pod.key == resource.key
             if pod is not None and ours:
                 self.snapshots.put_pod(pod)
@@ -138,7 +139,7 @@ class Applier:
         if answer.get("kind") == "Pod" and "deletionTimestamp" in answer["metadata"]:
             self._note(answer)
         else:
-            self.snapshots.drop_pod(resource.key, pod.uid)
+            self.snapshots.drop_pod(resource.key, pod.uid, pod.resource_version)
 
     async def _patch(self, resource: Resource, pod: PodView, metadata: Json) -> None:
         precondition = {"uid": pod.uid, "resourceVersion": pod.resource_version}
@@ -147,7 +148,7 @@ class Applier:
 
     async def _set_door(self, resource: Resource, pod: PodView, *, open: bool) -> None:  # noqa: A002
         # Conditional on the pod alone: kubelet writes the same status all the time.
-        target = paths.item(paths.pods(resource.key.namespace), pod.name, "status")
+        target = paths.pods(resource.key.namespace).item(pod.name, "status")
         body: Json = {
             "metadata": {"uid": pod.uid},
             "status": {"conditions": [door(open=open, now=self.now())]},
@@ -155,7 +156,7 @@ class Applier:
         self._note(await self.api.merge_lists(target, body))
 
     def _target(self, resource: Resource, pod: PodView) -> Target:
-        return paths.item(paths.pods(resource.key.namespace), pod.name)
+        return paths.pods(resource.key.namespace).item(pod.name)
 
     def _note(self, answer: Json) -> None:
         if (pod := digest.pod(answer)) is not None:

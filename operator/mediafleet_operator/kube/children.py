@@ -73,7 +73,7 @@ class Children:
         self._right.pop((service.key, "Service", service.name), None)
         if service.deleting:
             return
-        target = paths.item(paths.services(service.key.namespace), service.name)
+        target = paths.services(service.key.namespace).item(service.name)
         with contextlib.suppress(GoneError, ConflictError):
             await self.api.delete(target, service.uid, service.resource_version)
 
@@ -84,7 +84,7 @@ class Children:
         if known and known[0] == {} and now - known[1] < LOOK_SECONDS:
             return
         namespace = resource.key.namespace
-        target = paths.item(paths.collection("apps/v1", "deployments", namespace), name)
+        target = paths.collection("apps/v1", "deployments", namespace).item(name)
         with contextlib.suppress(GoneError, ConflictError):
             meta = (await self.api.get(target))["metadata"]
             owners = meta.get("ownerReferences") or ()

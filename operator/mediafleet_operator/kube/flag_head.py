@@ -93,7 +93,7 @@ class Heads:
         name = flag_head.head_name(resource.key.name)
         target = paths.collection("apps/v1", "deployments", resource.key.namespace)
         try:
-            live = await self.api.get(paths.item(target, name))
+            live = await self.api.get(target.item(name))
         except GoneError:
             return None
         marks = live["metadata"].get("annotations") or {}

@@ -59,7 +59,7 @@ class Lease:
     ) -> None:
         self._api = api
         self._collection = paths.collection("coordination.k8s.io/v1", "leases", namespace)
-        self._target = paths.item(self._collection, name)
+        self._target = self._collection.item(name)
         self._name = name
         self._identity = identity
         self._terms = terms

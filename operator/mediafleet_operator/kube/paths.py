@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind
-from mediafleet_common.kube.client import Target
+from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, Label
+from mediafleet_common.kube.paths import Collection, Target
 from mediafleet_operator.core.fleet.model import FleetKey
 
 _PLURALS: Final = {
@@ -21,45 +21,41 @@ _PLURALS: Final = {
 }
 
 
+FLEETS: Final = {kind: Collection(GROUP, VERSION, PLURALS[kind]) for kind in Kind}
+PODS: Final = Collection("", "v1", "pods", Label.KIND.value)
+SERVICES: Final = Collection("", "v1", "services", Label.SLOT.value)
+NODES: Final = Collection("", "v1", "nodes", namespaced=False, optional=True)
+FOLLOWED: Final = (NODES, *FLEETS.values(), PODS, SERVICES)
+"""What the operator watches."""
+
+
 def collection(api_version: str, plural: str, namespace: str | None) -> Target:
     """A collection, of one namespace or of all."""
-    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-    inside = f"/namespaces/{namespace}" if namespace else ""
-    return Target(f"{root}{inside}/{plural}", plural)
-
-
-def item(target: Target, name: str, part: str = "") -> Target:
-    """One object of a collection, or a part of it such as `status`."""
-    tail = f"/{part}" if part else ""
-    return Target(f"{target.path}/{name}{tail}", f"{target.resource}{tail}")
+    group, _, version = api_version.rpartition("/")
+    return Collection(group, version, plural).inside(namespace)
 
 
 def pods(namespace: str | None) -> Target:
     """All pods of a namespace, or of all."""
-    return collection("v1", "pods", namespace)
+    return PODS.inside(namespace)
 
 
 def services(namespace: str | None) -> Target:
     """All Services of a namespace, or of all."""
-    return collection("v1", "services", namespace)
-
-
-def nodes() -> Target:
-    """All nodes."""
-    return collection("v1", "nodes", None)
+    return SERVICES.inside(namespace)
 
 
 def fleets(kind: Kind, namespace: str | None) -> Target:
     """All resources of a kind."""
-    return collection(f"{GROUP}/{VERSION}", PLURALS[kind], namespace)
+    return FLEETS[kind].inside(namespace)
 
 
 def fleet(key: FleetKey, part: str = "") -> Target:
     """One resource."""
-    return item(fleets(key.kind, key.namespace), key.name, part)
+    return fleets(key.kind, key.namespace).item(key.name, part)
 
 
 def of_manifest(manifest: dict[str, object], namespace: str, name: str) -> Target:
     """Where an object that we make lies."""
     plural = _PLURALS[str(manifest["kind"])]
-    return item(collection(str(manifest["apiVersion"]), plural, namespace), name)
+    return collection(str(manifest["apiVersion"]), plural, namespace).item(name)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from mediafleet_common.api.events import EVENTS_API, Regarding, Reporter, Telling, event
+from mediafleet_common.api.events import Regarding, Reporter, Telling
 from mediafleet_common.api.shared import FleetStatus
+from mediafleet_common.kube import events
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_operator.core.fleet.model import FleetKey
@@ -110,16 +109,9 @@ class EventWriter:
         if not self._may(resource.key):
             return
         key = resource.key
-        collection = paths.collection(EVENTS_API, "events", key.namespace)
-        body = event(
-            Regarding(key.kind, key.namespace, key.name, resource.uid),
-            telling,
-            Reporter("operator", self.instance),
-            datetime.now(UTC),
-            uuid.uuid4().hex[:16],
-        )
+        regarding = Regarding(key.kind, key.namespace, key.name, resource.uid)
         try:
-            await self.api.create(collection, body)
+            await events.post(self.api, regarding, telling, Reporter("operator", self.instance))
         except KubeError as error:
             _log.warning("%s: Event %s not posted: %s", key, telling.reason, error)
 

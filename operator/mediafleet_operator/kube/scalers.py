@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.names import FIELD_MANAGER, KEDA_PAUSE, Reason
-from mediafleet_common.kube.client import Api, Json, Target
+from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import ConflictError, GoneError, KubeError
+from mediafleet_common.kube.paths import Target
 from mediafleet_operator.core.autoscaling.cron import BadScheduleError
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.schedule import bounds

@@ -1,14 +1,15 @@
-"""What is known of the cluster: the last word on each pod, node and fleet.
+"""What is known of the cluster: the newest sighting of each pod, node, Service and fleet.
 
 Filled by watch events, by the answers to our own writes (so that a plan never starts from before
-them) and by full lists. An older word never replaces a newer one.
+them) and by full lists. An older sighting never replaces a newer one, and a list from before a
+deletion does not bring the object back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from mediafleet_common.api.names import Kind
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.fleet.model import (
     FleetKey,
@@ -23,9 +24,27 @@ from mediafleet_operator.manifests.pods.address import Located, Place, locate, s
 from mediafleet_operator.manifests.resource import Resource, engine_conflict, fleet_spec, is_native
 
 
+class Deleted:
+    """Uids of deleted objects that a list which is on its way may still have."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, int] = {}
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._at
+
+    def add(self, uid: str, version: str) -> None:
+        """An object was deleted as of `version`, or later."""
+        self._at[uid] = int(version)
+
+    def prune(self, version: int, uids: set[str]) -> None:
+        """A list as of `version` has these: it still has the object, or is newer, or older."""
+        self._at = {uid: at for uid, at in self._at.items() if uid in uids or at > version}
+
+
 @dataclass(slots=True)
 class Snapshots:
-    """The cluster as last heard of."""
+    """The cluster as last seen."""
 
     nodes_known: bool = True
     """Whether we may see nodes; if not, none is ever called cordoned or lost."""
@@ -36,21 +55,39 @@ class Snapshots:
     services: dict[FleetKey, dict[int, SlotService]] = field(default_factory=dict)
     """Of slots, by pool and slot."""
     missing_nodes: dict[str, float] = field(default_factory=dict)
-    """Nodes that pods are on and nobody has told us of, and when that was first noticed."""
+    """Nodes that pods are on and that were never seen, and since when."""
+    _deleted_fleets: Deleted = field(default_factory=Deleted)
+    _deleted_pods: Deleted = field(default_factory=Deleted)
+    _deleted_services: Deleted = field(default_factory=Deleted)
 
     def put_fleet(self, resource: Resource) -> bool:
         """Take note of a resource; whether that was news."""
+        if resource.uid in self._deleted_fleets:
+            return False
         known = self.fleets.get(resource.key)
         if known and known.uid == resource.uid and not _newer(resource, known):
             return False
         self.fleets[resource.key] = resource
         return True
 
-    def drop_fleet(self, key: FleetKey, uid: str) -> None:
-        """The resource is gone."""
+    def drop_fleet(self, key: FleetKey, uid: str, version: str) -> None:
+        """The resource is gone, as of a resourceVersion."""
+        self._deleted_fleets.add(uid, version)
         known = self.fleets.get(key)
         if known and known.uid == uid:
             del self.fleets[key]
+
+    def keep_only_fleets(self, kind: Kind, version: int, uids: set[str]) -> set[FleetKey]:
+        """Drop the resources that a list as of `version` does not have; their keys."""
+        gone = [
+            (key, each)
+            for key, each in self.fleets.items()
+            if key.kind is kind and each.uid not in uids and int(each.resource_version) <= version
+        ]
+        for key, each in gone:
+            self.drop_fleet(key, each.uid, each.resource_version)
+        self._deleted_fleets.prune(version, uids)
+        return {key for key, _ in gone}
 
     def native_fleets(self) -> list[FleetKey]:
         """The fleets without a desk."""
@@ -58,6 +95,8 @@ class Snapshots:
 
     def put_pod(self, pod: Pod) -> bool:
         """Take note of a pod; whether that was news."""
+        if pod.view.uid in self._deleted_pods:
+            return False
         pods = self.pods.setdefault(pod.key, {})
         known = pods.get(pod.view.uid)
         if known and not _newer(pod.view, known.view):
@@ -65,8 +104,9 @@ class Snapshots:
         pods[pod.view.uid] = pod
         return True
 
-    def drop_pod(self, key: FleetKey, uid: str) -> None:
-        """The pod is gone."""
+    def drop_pod(self, key: FleetKey, uid: str, version: str) -> None:
+        """The pod is gone, as of a resourceVersion."""
+        self._deleted_pods.add(uid, version)
         pods = self.pods.get(key)
         if pods is not None:
             pods.pop(uid, None)
@@ -87,6 +127,8 @@ class Snapshots:
 
     def put_service(self, service: SlotService) -> bool:
         """Take note of a slot's Service; whether that was news."""
+        if service.uid in self._deleted_services:
+            return False
         of_pool = self.services.setdefault(service.key, {})
         known = of_pool.get(service.slot)
         if known and known.uid == service.uid and not _newer(service, known):
@@ -95,25 +137,37 @@ class Snapshots:
         return True
 
     def drop_service(self, service: SlotService) -> None:
-        """The Service is gone."""
+        """The Service is gone, as of its resourceVersion."""
+        self._deleted_services.add(service.uid, service.resource_version)
         of_pool = self.services.get(service.key, {})
         known = of_pool.get(service.slot)
         if known and known.uid == service.uid:
             del of_pool[service.slot]
 
-    def keep_only_services(self, uids: Iterable[str]) -> None:
-        """Forget the Services that a full list does not have."""
-        there = set(uids)
-        for service in [each for all_ in self.services.values() for each in all_.values()]:
-            if service.uid not in there:
-                self.drop_service(service)
+    def keep_only_services(self, version: int, uids: set[str]) -> set[FleetKey]:
+        """Drop the Services that a list as of `version` does not have; their fleets."""
+        gone = [
+            each
+            for of_pool in self.services.values()
+            for each in of_pool.values()
+            if each.uid not in uids and int(each.resource_version) <= version
+        ]
+        for service in gone:
+            self.drop_service(service)
+        self._deleted_services.prune(version, uids)
+        return {each.key for each in gone}
 
-    def keep_only_pods(self, uids: Iterable[str]) -> set[FleetKey]:
-        """Forget the pods that a full list does not have; the fleets that had them."""
-        there = set(uids)
-        gone = [(key, uid) for key, pods in self.pods.items() for uid in pods if uid not in there]
-        for key, uid in gone:
-            self.drop_pod(key, uid)
+    def keep_only_pods(self, version: int, uids: set[str]) -> set[FleetKey]:
+        """Drop the pods that a list as of `version` does not have; their fleets."""
+        gone = [
+            (key, pod.view)
+            for key, pods in self.pods.items()
+            for pod in pods.values()
+            if pod.view.uid not in uids and int(pod.view.resource_version) <= version
+        ]
+        for key, view in gone:
+            self.drop_pod(key, view.uid, view.resource_version)
+        self._deleted_pods.prune(version, uids)
         return {key for key, _ in gone}
 
     def keys_on_node(self, name: str) -> set[FleetKey]:

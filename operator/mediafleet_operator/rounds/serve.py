@@ -13,14 +13,14 @@ from functools import partial
 from importlib.metadata import version
 from typing import Final
 
-from kubernetes.aio.client import Configuration
-
 from mediafleet_common.api.names import Kind
-from mediafleet_common.kube.client import Api, configure
-from mediafleet_common.kube.errors import KubeError
+from mediafleet_common.kube.client import Api
+from mediafleet_common.kube.login import configure
+from mediafleet_common.kube.watch import follow
 from mediafleet_common.probes.http_client import client, poll
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.apply import Applier
 from mediafleet_operator.kube.children import Children
 from mediafleet_operator.kube.flag_head import Heads
@@ -34,18 +34,16 @@ from mediafleet_operator.rounds import metrics
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.demand import DemandPoller, ask
-from mediafleet_operator.rounds.handlers import follow
 from mediafleet_operator.rounds.probes import Prober
 from mediafleet_operator.rounds.queue import KeyedQueue
 from mediafleet_operator.rounds.round import Worker
 from mediafleet_operator.rounds.scale_counters import ScaleCounts
-from mediafleet_operator.rounds.watch import Listener
+from mediafleet_operator.rounds.watch import RESYNC_SECONDS, Listener
 
 _log: Final = logging.getLogger(__name__)
 WORKERS: Final = 8
 """Fleets worked on at a time; the calls of all of them share one bound."""
 LEASE_NAME: Final = "mediafleet-operator"
-FIRST_LIST_RETRY_SECONDS: Final = 2.0
 LAST_ROUND_SECONDS: Final = 2.0
 
 
@@ -71,10 +69,11 @@ class Health:
 
     def __init__(self) -> None:
         self.reason: str | None = "starting"
+        self.listener: Listener | None = None
 
     def why(self) -> str | None:
         """`None` when all is well."""
-        return self.reason
+        return self.listener.why() if self.listener is not None else self.reason
 
 
 async def serve(
@@ -104,7 +103,6 @@ async def serve(
                 return
             stack.push_async_callback(lease.release)
         metrics.leader.set(1)
-        health.reason = "listing what is in the cluster"
         held = lease.held if lease else lambda: True
         api = await stack.enter_async_context(
             Api(configuration, may_write=held, on_write=_count_write)
@@ -115,7 +113,7 @@ async def serve(
         def ready(snapshots: Snapshots) -> None:
             on_ready(snapshots, http.port)
 
-        tasks.append(asyncio.create_task(_lead(api, configuration, settings, health, stop, ready)))
+        tasks.append(asyncio.create_task(_lead(api, settings, health, ready)))
         stopping = asyncio.create_task(_wait(stop))
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         if stopping not in done:
@@ -132,16 +130,15 @@ def identity() -> str:
 
 async def _lead(
     api: Api,
-    configuration: Configuration,
     settings: Settings,
     health: Health,
-    stop: asyncio.Event,
     on_ready: Callable[[Snapshots], None],
 ) -> None:
     """Watch and work until cancelled."""
     snapshots = Snapshots()
     queue: KeyedQueue[FleetKey] = KeyedQueue()
-    listener = Listener(api, snapshots, queue, settings.namespaces)
+    listener = health.listener = Listener(snapshots, queue)
+    login = partial(configure, settings.kubeconfig, settings.context)
     async with client() as session:
         prober = Prober(partial(poll, session), queue.add)
         poller = DemandPoller(partial(ask, session), queue.add)
@@ -167,13 +164,19 @@ async def _lead(
             ),
         )
         try:
-            await _first_list(listener, health)
-            health.reason = None
-            on_ready(snapshots)
             async with asyncio.TaskGroup() as group:
-                group.create_task(follow(listener, configuration, stop))
-                group.create_task(listener.keep_listing())
+                group.create_task(
+                    follow(
+                        paths.FOLLOWED,
+                        settings.namespaces,
+                        listener.take,
+                        login=login,
+                        list_seconds=RESYNC_SECONDS,
+                    )
+                )
                 group.create_task(_watch_age(listener))
+                await listener.complete.wait()
+                on_ready(snapshots)
                 for _ in range(WORKERS):
                     group.create_task(worker.run())
         finally:
@@ -182,23 +185,9 @@ async def _lead(
             await poller.close()
 
 
-async def _first_list(listener: Listener, health: Health) -> None:
-    while True:
-        try:
-            await listener.list_all()
-        except KubeError as error:
-            fix = "; are the CRDs installed?" if error.word == "gone" else ""
-            health.reason = f"cannot list what is in the cluster: {error}{fix}"
-            _log.warning("%s", health.reason)
-            metrics.reconcile_errors.labels("all", error.word).inc()
-            await asyncio.sleep(FIRST_LIST_RETRY_SECONDS)
-        else:
-            return
-
-
 async def _watch_age(listener: Listener) -> None:
     while True:
-        metrics.watch_age.set(time.monotonic() - listener.last_event_at)
+        metrics.watch_age.set(listener.silent_seconds)
         await asyncio.sleep(1)
 
 

@@ -1,23 +1,20 @@
-"""Takes in what is told of the cluster: each event, and full lists of everything.
+"""Takes in the news of the cluster: each event, and lists of everything.
 
-An event goes into the snapshots, and the fleet that it concerns into the queue. A full list is
-taken before the first plan, after each time a watch had to start over (what was deleted meanwhile
-nobody tells), and every RESYNC_SECONDS.
+News goes into the snapshots, and each fleet that it concerns into the queue.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mediafleet_common.api.names import KIND_LABELS, Kind, Label
-from mediafleet_common.kube.client import Api
-from mediafleet_common.kube.errors import KubeError, RefusedError
+from mediafleet_common.api.names import KIND_LABELS, Kind
+from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.kube.paths import Collection
+from mediafleet_common.kube.watch import Away, Changed, Hidden, Listed, News
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import digest, paths
 from mediafleet_operator.kube.snapshots import Snapshots
@@ -26,65 +23,120 @@ from mediafleet_operator.rounds.queue import KeyedQueue
 
 _log: Final = logging.getLogger(__name__)
 RESYNC_SECONDS: Final = 300.0
-RELIST_SECONDS: Final = 1.0
-"""After a watch started over; its events come in a bunch."""
+"""From one list of everything to the next, while no watch starts over."""
+_KINDS: Final = {collection: kind for kind, collection in paths.FLEETS.items()}
+
+Raw = Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class Listener:
     """Fills the snapshots and the queue."""
 
-    api: Api
     snapshots: Snapshots
     queue: KeyedQueue[FleetKey]
-    namespaces: Sequence[str]
-    """Empty: all of them."""
-    last_event_at: float = field(default_factory=time.monotonic)
-    _relist: asyncio.Event = field(default_factory=asyncio.Event)
+    clock: Clock = SYSTEM
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+    """Everything was listed once."""
+    _news_at: float = field(init=False)
+    _unlisted: set[Collection] = field(default_factory=lambda: set(paths.FOLLOWED))
+    _away: str | None = None
+
+    def __post_init__(self) -> None:
+        self._news_at = self.clock.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the last news."""
+        return self.clock.monotonic() - self._news_at
+
+    def why(self) -> str | None:
+        """Why no fleet can be looked at yet, if so."""
+        if self.complete.is_set():
+            return None
+        return self._away or "listing what is in the cluster"
+
+    def take(self, news: News) -> None:
+        """Take in one piece of news."""
+        if isinstance(news, Away):
+            self._note_away(news)
+            return
+        self._news_at = self.clock.monotonic()
+        if self._away is not None:
+            _log.info("the API server answers again")
+            self._away = None
+        match news:
+            case Changed():
+                self._changed(news)
+            case Listed():
+                self._listed(news)
+                self._complete(news.collection)
+            case Hidden():
+                if self.snapshots.nodes_known:
+                    _log.warning(
+                        "nodes are not watched, so cordoned ones stay in use: %s", news.reason
+                    )
+                self.snapshots.nodes_known = False
+                self._complete(news.collection)
+
+    def _note_away(self, news: Away) -> None:
+        fix = "; are the CRDs installed?" if news.word == "gone" else ""
+        if self._away is None:
+            _log.warning("no news from the API server: %s%s", news.reason, fix)
+        self._away = f"cannot list what is in the cluster: {news.reason}{fix}"
+        metrics.reconcile_errors.labels("all", news.word).inc()
+
+    def _complete(self, collection: Collection) -> None:
+        self._unlisted.discard(collection)
+        if not self._unlisted:
+            self.complete.set()
 
     # Events
 
-    def on_fleet(self, kind: Kind, type_: str | None, raw: Mapping[str, Any]) -> None:
-        """An event of a resource."""
-        self._seen(type_)
+    def _changed(self, news: Changed) -> None:
+        raw, deleted = news.raw, news.deleted
+        if (kind := _KINDS.get(news.collection)) is not None:
+            self._on_fleet(kind, raw, deleted=deleted)
+        elif news.collection == paths.PODS:
+            self._on_pod(raw, deleted=deleted)
+        elif news.collection == paths.SERVICES:
+            self._on_service(raw, deleted=deleted)
+        else:
+            self._on_node(raw, deleted=deleted)
+
+    def _on_fleet(self, kind: Kind, raw: Raw, *, deleted: bool) -> None:
+        if not deleted:
+            self._put_fleet(kind, raw)
+            return
         meta = raw["metadata"]
         key = FleetKey(kind, meta["namespace"], meta["name"])
-        if type_ == "DELETED":
-            self.snapshots.drop_fleet(key, meta["uid"])
-            self.queue.add(key)
-            self._look_beside()
-        else:
-            self._put_fleet(kind, raw)
+        self.snapshots.drop_fleet(key, meta["uid"], meta["resourceVersion"])
+        self.queue.add(key)
+        self._look_beside()
 
-    def on_pod(self, type_: str | None, raw: Mapping[str, Any]) -> None:
-        """An event of a pod with our labels."""
-        self._seen(type_)
+    def _on_pod(self, raw: Raw, *, deleted: bool) -> None:
         pod = digest.pod(raw)
         if pod is None:
             return
-        if type_ == "DELETED":
-            self.snapshots.drop_pod(pod.key, pod.view.uid)
+        if deleted:
+            self.snapshots.drop_pod(pod.key, pod.view.uid, pod.view.resource_version)
             self.queue.add(pod.key)
         elif self.snapshots.put_pod(pod):
             self.queue.add(pod.key)
 
-    def on_service(self, type_: str | None, raw: Mapping[str, Any]) -> None:
-        """An event of a slot's Service."""
-        self._seen(type_)
+    def _on_service(self, raw: Raw, *, deleted: bool) -> None:
         service = digest.slot_service(raw)
         if service is None:
             return
-        if type_ == "DELETED":
+        if deleted:
             self.snapshots.drop_service(service)
             self.queue.add(service.key)
         elif self.snapshots.put_service(service):
             self.queue.add(service.key)
 
-    def on_node(self, type_: str | None, raw: Mapping[str, Any]) -> None:
-        """An event of a Kubernetes node."""
-        self._seen(type_)
+    def _on_node(self, raw: Raw, *, deleted: bool) -> None:
         node = digest.node(raw)
-        if type_ == "DELETED":
+        if deleted:
             self.snapshots.drop_node(node.name)
         elif not self.snapshots.put_node(node):
             return
@@ -93,90 +145,26 @@ class Listener:
 
     # Lists
 
-    async def list_all(self) -> None:
-        """Bring the snapshots in step with full lists; every fleet is looked at after.
-
-        Raises:
-            KubeError: something could not be listed.
-        """
-        await self._list_nodes()
-        for kind in Kind:
-            await self._list_fleets(kind)
-        await self._list_pods()
-        await self._list_services()
-        for key in {*self.snapshots.fleets, *self.snapshots.pods}:
+    def _listed(self, news: Listed) -> None:
+        """Bring the snapshots in step with a list; every fleet is looked at after."""
+        for raw in news.raws:
+            self._changed(Changed(news.collection, raw))
+        uids = {str(raw["metadata"]["uid"]) for raw in news.raws}
+        gone: set[FleetKey] = set()
+        if (kind := _KINDS.get(news.collection)) is not None:
+            gone = self.snapshots.keep_only_fleets(kind, news.version, uids)
+        elif news.collection == paths.PODS:
+            gone = self.snapshots.keep_only_pods(news.version, uids)
+        elif news.collection == paths.SERVICES:
+            gone = self.snapshots.keep_only_services(news.version, uids)
+        else:
+            names = {raw["metadata"]["name"] for raw in news.raws}
+            for name in set(self.snapshots.nodes) - names:
+                self.snapshots.drop_node(name)
+        for key in {*gone, *self.snapshots.fleets, *self.snapshots.pods}:
             self.queue.add(key)
 
-    def list_soon(self) -> None:
-        """Something may have been missed."""
-        self._relist.set()
-
-    async def keep_listing(self) -> None:
-        """List everything again when it is time, until cancelled."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RESYNC_SECONDS):
-                    await self._relist.wait()
-                    await asyncio.sleep(RELIST_SECONDS)
-            self._relist.clear()
-            try:
-                await self.list_all()
-            except KubeError as error:
-                _log.warning("resync: %s", error)
-                metrics.reconcile_errors.labels("all", error.word).inc()
-                await asyncio.sleep(RELIST_SECONDS)
-                self._relist.set()
-
-    async def _list_nodes(self) -> None:
-        try:
-            nodes = await self.api.list_all(paths.nodes())
-        except RefusedError as error:
-            if self.snapshots.nodes_known:
-                _log.warning("nodes are not watched, so cordoned ones stay in use: %s", error)
-            self.snapshots.nodes_known = False
-            return
-        names = set()
-        for raw in nodes:
-            node = digest.node(raw)
-            names.add(node.name)
-            self.snapshots.put_node(node)
-        for name in set(self.snapshots.nodes) - names:
-            self.snapshots.drop_node(name)
-
-    async def _list_fleets(self, kind: Kind) -> None:
-        there = set()
-        for namespace in self.namespaces or (None,):
-            for raw in await self.api.list_all(paths.fleets(kind, namespace)):
-                meta = raw["metadata"]
-                there.add((FleetKey(kind, meta["namespace"], meta["name"]), meta["uid"]))
-                self._put_fleet(kind, raw)
-        known = [(key, each.uid) for key, each in self.snapshots.fleets.items() if key.kind is kind]
-        for key, uid in known:
-            if (key, uid) not in there:
-                self.snapshots.drop_fleet(key, uid)
-                self.queue.add(key)
-
-    async def _list_pods(self) -> None:
-        uids = set()
-        for namespace in self.namespaces or (None,):
-            query = {"labelSelector": Label.KIND.value}
-            for raw in await self.api.list_all(paths.pods(namespace), **query):
-                uids.add(raw["metadata"]["uid"])
-                if (pod := digest.pod(raw)) is not None:
-                    self.snapshots.put_pod(pod)
-        self.snapshots.keep_only_pods(uids)
-
-    async def _list_services(self) -> None:
-        uids = set()
-        for namespace in self.namespaces or (None,):
-            query = {"labelSelector": Label.SLOT.value}
-            for raw in await self.api.list_all(paths.services(namespace), **query):
-                uids.add(raw["metadata"]["uid"])
-                if (service := digest.slot_service(raw)) is not None:
-                    self.snapshots.put_service(service)
-        self.snapshots.keep_only_services(uids)
-
-    def _put_fleet(self, kind: Kind, raw: Mapping[str, Any]) -> None:
+    def _put_fleet(self, kind: Kind, raw: Raw) -> None:
         try:
             resource = digest.resource(raw, kind)
         except digest.UnreadableObjectError as error:
@@ -195,8 +183,3 @@ class Listener:
         """Fleets without a desk may now stand beside one, or no longer."""
         for key in self.snapshots.native_fleets():
             self.queue.add(key)
-
-    def _seen(self, type_: str | None) -> None:
-        self.last_event_at = time.monotonic()
-        if type_ is None:
-            self._relist.set()

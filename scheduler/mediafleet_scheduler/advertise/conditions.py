@@ -13,7 +13,7 @@ from aiohttp import web
 
 from mediafleet_common.api.names import Condition
 from mediafleet_common.clock import SYSTEM, Clock
-from mediafleet_common.kube.access import ApiAwayError
+from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
@@ -48,14 +48,14 @@ class Resource(Protocol):
         """All its conditions.
 
         Raises:
-            ApiAwayError: it could not be done.
+            KubeError: it could not be done.
         """
 
     async def write(self, conditions: list[dict[str, Any]]) -> None:
         """Write these, and leave those of others alone.
 
         Raises:
-            ApiAwayError: it could not be done.
+            KubeError: it could not be done.
         """
 
 
@@ -108,7 +108,7 @@ async def keep_writing(
                 await resource.write(book.rendered(clock.unix()))
                 book.written()
                 metrics.condition_writes.labels("ok").inc()
-        except ApiAwayError as error:
+        except KubeError as error:
             metrics.condition_writes.labels("failed").inc()
             _log.warning("conditions were not written: %s", printable(str(error), 300))
             await asyncio.sleep(_FAILED_SECONDS)

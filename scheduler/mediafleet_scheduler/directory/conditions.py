@@ -1,11 +1,11 @@
-"""Puts what desks find on the status of their resources, beside the conditions of the operator."""
+"""Writes the conditions of desks to the status of their resources, beside the operator's."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from mediafleet_common.api.names import (
     API_VERSION,
@@ -17,12 +17,10 @@ from mediafleet_common.api.names import (
     Kind,
     Reason,
 )
-from mediafleet_common.kube.access import (
-    ApiAwayError,
-    Collection,
-    apply_status,
-    read_object,
-)
+from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.kube.client import Connect, Json, connect
+from mediafleet_common.kube.errors import KubeError
+from mediafleet_common.kube.paths import Collection
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.egress.views import Fleet
 
@@ -42,21 +40,23 @@ class PoolConditions:
 
     namespace: str
     name: str
+    connect: Connect = connect
 
-    async def read(self) -> list[dict[str, Any]]:
+    async def read(self) -> list[Json]:
         """All conditions that the pool has.
 
         Raises:
-            ApiAwayError: it could not be done.
+            KubeError: it could not be read.
         """
-        raw = await read_object(_POOLS, self.namespace, self.name)
+        async with self.connect() as api:
+            raw = await api.get(_POOLS.item(self.namespace, self.name))
         return list((raw.get("status") or {}).get("conditions") or ())
 
-    async def write(self, conditions: list[dict[str, Any]]) -> None:
+    async def write(self, conditions: list[Json]) -> None:
         """Write these, and leave those of others alone.
 
         Raises:
-            ApiAwayError: it could not be done.
+            KubeError: it could not be written.
         """
         body = {
             "apiVersion": API_VERSION,
@@ -64,15 +64,19 @@ class PoolConditions:
             "metadata": {"name": self.name, "namespace": self.namespace},
             "status": {"conditions": conditions},
         }
-        await apply_status(_POOLS, self.namespace, self.name, _MANAGER, body)
+        async with self.connect() as api:
+            await api.apply(_POOLS.item(self.namespace, self.name, "status"), body, _MANAGER)
 
 
-async def tell_mode(fleet: Fleet, known: bool) -> None:
-    """Put condition ModeUnsupported on an EgressFleet with engine native, or say why not."""
+async def tell_mode(
+    fleet: Fleet, known: bool, connect: Connect = connect, clock: Clock = SYSTEM
+) -> None:
+    """Put condition ModeUnsupported on an EgressFleet with engine native, or log why not."""
+    now = datetime.fromtimestamp(clock.unix(), UTC)
     finding = {
         "type": Condition.MODE_UNSUPPORTED.value,
         "status": "False" if known else "True",
-        "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "reason": (Reason.MODE_KNOWN if known else Reason.MODE_IGNORED).value,
         "message": "The pods bid as spec.placement.mode says."
         if known
@@ -86,6 +90,7 @@ async def tell_mode(fleet: Fleet, known: bool) -> None:
         "status": {"conditions": [finding]},
     }
     try:
-        await apply_status(_FLEETS, fleet.namespace, fleet.name, _DESK, body)
-    except ApiAwayError as error:
+        async with connect() as api:
+            await api.apply(_FLEETS.item(fleet.namespace, fleet.name, "status"), body, _DESK)
+    except KubeError as error:
         _log.warning("condition of %s was not written: %s", fleet.key, printable(str(error), 300))

@@ -1,25 +1,25 @@
-"""A directory told by Kubernetes: fleets, pools and their pods, as they change.
+"""A directory from Kubernetes: fleets, pools and their pods, as they change.
 
-While the API server is away the last view stays. An egress desk that is started meanwhile goes by
-the view that its predecessor kept, if it was told where.
+While the API server is away the last view stays. An egress desk that starts meanwhile uses the view
+that its predecessor kept, if it was given a file for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, KindLabel, Label
-from mediafleet_common.kube.access import Collection, Raw
+from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.kube.client import Json
 from mediafleet_common.kube.object_store import ObjectStore
-from mediafleet_common.kube.watching import Away, Changed, Listed, News, Watcher
+from mediafleet_common.kube.paths import Collection
+from mediafleet_common.kube.watch import Away, Changed, Hidden, Listed, News, follow
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.core.egress.views import EgressView
@@ -40,15 +40,15 @@ from mediafleet_scheduler.directory.publisher import Publisher, ViewT
 _log: Final = logging.getLogger(__name__)
 _GATHER_SECONDS: Final = 0.005
 _KEEP_SECONDS: Final = 0.1
-"""A view is kept so long after the first change, with all that changed meanwhile."""
+"""From the first change to writing the view, with all changes meanwhile."""
 
 FactsT = TypeVar("FactsT")
 
 
 class _Kind(Generic[FactsT]):
-    """One kind of object that is followed, from raw to the shelf."""
+    """One kind of object that is followed, from JSON to the object store."""
 
-    def __init__(self, collection: Collection, read: Callable[[Raw], FactsT]) -> None:
+    def __init__(self, collection: Collection, read: Callable[[Json], FactsT]) -> None:
         self.collection = collection
         self.object_store: ObjectStore[FactsT] = ObjectStore()
         self.listed = False
@@ -56,7 +56,7 @@ class _Kind(Generic[FactsT]):
         self._complaints: dict[str, str] = {}
 
     def take(self, news: Changed | Listed) -> int:
-        """Put news on the shelf; how many objects could not be read for the first time."""
+        """Put news into the store; how many objects could not be read for the first time."""
         before = dict(self._complaints)
         if isinstance(news, Listed):
             read = [(_uid(raw), _version(raw), self._facts(raw)) for raw in news.raws]
@@ -72,7 +72,7 @@ class _Kind(Generic[FactsT]):
             self.object_store.put(_uid(news.raw), _version(news.raw), facts)
         return sum(before.get(uid) != text for uid, text in self._complaints.items())
 
-    def _facts(self, raw: Raw) -> FactsT | None:
+    def _facts(self, raw: Json) -> FactsT | None:
         try:
             facts = self._read(raw)
         except UnreadableObjectError as error:
@@ -88,11 +88,11 @@ class _Kind(Generic[FactsT]):
             _log.error("%s; what was read before stays in force", printable(text, 500))
 
 
-def _uid(raw: Raw) -> str:
+def _uid(raw: Json) -> str:
     return str(raw["metadata"]["uid"])
 
 
-def _version(raw: Raw) -> int:
+def _version(raw: Json) -> int:
     return int(raw["metadata"]["resourceVersion"])
 
 
@@ -102,8 +102,14 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
     The first view comes after a complete list of every kind.
     """
 
-    def __init__(self, namespaces: Sequence[str], registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self,
+        namespaces: Sequence[str],
+        registry: CollectorRegistry = REGISTRY,
+        clock: Clock = SYSTEM,
+    ) -> None:
         super().__init__()
+        self._clock = clock
         self._kinds: list[_Kind[FleetFacts] | _Kind[PoolFacts] | _Kind[PodFacts]] = []
         self._namespaces = tuple(namespaces)
         self._due: asyncio.TimerHandle | None = None
@@ -127,12 +133,12 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
 
     @property
     def silent_seconds(self) -> float:
-        """Since anything was heard of the API server; infinite before the first word."""
-        return float("inf") if self._heard_at is None else time.monotonic() - self._heard_at
+        """Since the last news from the API server; infinite before the first."""
+        return float("inf") if self._heard_at is None else self._clock.monotonic() - self._heard_at
 
     @property
     def complaint(self) -> str | None:
-        """Why nothing is heard of the API server, if so."""
+        """Why there is no news from the API server, if so."""
         return self._away
 
     async def run(self) -> None:
@@ -141,22 +147,11 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
         Raises:
             RuntimeError: the watching thread ended by itself.
         """
-        loop = asyncio.get_running_loop()
-
-        def deliver(news: News) -> None:
-            with suppress(RuntimeError):  # the loop has ended before the thread
-                loop.call_soon_threadsafe(self._take, news)
-
-        collections = [kind.collection for kind in self._kinds]
-        watcher = Watcher(collections, self._namespaces, deliver)
-        watcher.start()
         try:
-            await watcher.ended()
-            raise RuntimeError("the thread that watches Kubernetes has ended")
+            await follow([kind.collection for kind in self._kinds], self._namespaces, self._take)
         finally:
             if self._due is not None:
                 self._due.cancel()
-            await watcher.stop()
 
     def _take(self, news: News) -> None:
         if isinstance(news, Away):
@@ -166,7 +161,9 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
             self._away = news.reason
             self._go_without()
             return
-        self._heard_at = time.monotonic()
+        if isinstance(news, Hidden):
+            return  # none of our kinds is optional
+        self._heard_at = self._clock.monotonic()
         if self._away is not None:
             _log.info("Kubernetes can be heard again")
             self._away = None
@@ -182,7 +179,7 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
         self.publish(self._make_view())
 
     def _go_without(self) -> None:
-        """The API server is away: what can be done about a view that there is not yet."""
+        """The API server is away: publish what can stand in for a first view."""
 
     @abstractmethod
     def _make_view(self) -> ViewT: ...
@@ -196,8 +193,9 @@ class KubeEgressDirectory(KubeDirectory[EgressView]):
         namespaces: Sequence[str],
         registry: CollectorRegistry = REGISTRY,
         last_view: LastView | None = None,
+        clock: Clock = SYSTEM,
     ) -> None:
-        super().__init__(namespaces, registry)
+        super().__init__(namespaces, registry, clock)
         self._last_view = last_view
         self._keep_due: asyncio.TimerHandle | None = None
         self._fleets = _Kind(_resources(Kind.EGRESS_FLEET), fleet_facts)
@@ -229,8 +227,14 @@ class KubeEgressDirectory(KubeDirectory[EgressView]):
 class KubePoolDirectory(KubeDirectory[PoolView]):
     """One OrchestratorPool and its pods."""
 
-    def __init__(self, namespace: str, name: str, registry: CollectorRegistry = REGISTRY) -> None:
-        super().__init__((namespace,), registry)
+    def __init__(
+        self,
+        namespace: str,
+        name: str,
+        registry: CollectorRegistry = REGISTRY,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        super().__init__((namespace,), registry, clock)
         self._namespace, self._name = namespace, name
         self._pools = _Kind(_resources(Kind.ORCHESTRATOR_POOL), pool_facts)
         selector = f"{Label.KIND}={KindLabel.ORCHESTRATOR},{Label.FLEET}={name}"
@@ -247,7 +251,7 @@ class KubePoolDirectory(KubeDirectory[PoolView]):
             pool,
             self._pods.object_store.items,
             self.view,
-            time.time(),
+            self._clock.unix(),
         )
 
 

@@ -170,7 +170,9 @@ class Cluster:
             pod = digest.pod(raw)
             assert pod is not None
             self.snapshots.put_pod(pod)
-        self.snapshots.keep_only_pods(each["metadata"]["uid"] for each in self.server.within(PODS))
+        pods = self.server.within(PODS)
+        newest = max((int(each["metadata"]["resourceVersion"]) for each in pods), default=0)
+        self.snapshots.keep_only_pods(newest, {each["metadata"]["uid"] for each in pods})
         resource = digest.resource(self.server.objects[FLEET], KEY.kind)
         self.snapshots.put_fleet(resource)
 

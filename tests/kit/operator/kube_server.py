@@ -11,8 +11,9 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from mediafleet_common.kube.client import Json, Target
+from mediafleet_common.kube.client import Json
 from mediafleet_common.kube.errors import AlreadyExistsError, ConflictError, GoneError
+from mediafleet_common.kube.paths import Target
 
 Hook = Callable[[str, Target], None]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.kube.watching import Away, Changed, Listed, News
+from mediafleet_common.kube.watch import Away, Changed, Listed, News
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.directory.kube import KubeEgressDirectory, KubePoolDirectory

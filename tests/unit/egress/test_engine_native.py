@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 from tests.kit.operator.fleet_builders import fleet, observe, pending, pod, words
@@ -15,9 +17,10 @@ from mediafleet.in_pod.egress_config import merge, ours
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, RedisSpec
 from mediafleet_common.api.names import Annotation, Condition, Kind, Reason
 from mediafleet_common.api.shared import ConditionStatus, FleetStatus
-from mediafleet_common.kube import client
-from mediafleet_common.kube.client import Json, Target
+from mediafleet_common.kube import client, login
+from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import RefusedError
+from mediafleet_common.kube.paths import Target
 from mediafleet_operator.core.break_glass import CannotBreakGlassError, switches
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.core.fleet.plan import plan
@@ -25,7 +28,7 @@ from mediafleet_operator.core.status.conditions import conditions
 from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.pods.egress import settings
 from mediafleet_operator.manifests.resource import Resource, engine_conflict, template_hash
-from mediafleet_scheduler.directory import conditions as desk_conditions
+from mediafleet_scheduler.directory.conditions import tell_mode
 from mediafleet_scheduler.directory.entries_file import WorkersFile
 from mediafleet_scheduler.directory.objects import egress_view, fleet_facts
 
@@ -156,19 +159,30 @@ def test_what_a_desk_said_of_the_mode_goes_with_the_engine(native: bool) -> None
     assert (said in kept) is native
 
 
-async def test_the_desk_writes_the_condition_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    written: list[Any] = []
+class Applies(KubeServer):
+    """Keeps what is applied."""
 
-    async def apply_status(collection: Any, *rest: Any) -> None:
-        written.append(rest)
+    def __init__(self) -> None:
+        super().__init__()
+        self.applied: list[tuple[str, str, Json]] = []
 
-    monkeypatch.setattr(desk_conditions, "apply_status", apply_status)
+    async def apply(self, target: Target, body: Json, manager: str) -> Json:
+        self.applied.append((target.path, manager, body))
+        return body
+
+
+async def test_the_desk_writes_the_condition_and_nothing_else() -> None:
+    server = Applies()
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Api]:
+        yield cast("Api", server)
+
     of = egress_view([fleet_facts(raw("a", placement={"engine": "native"}))], ()).native[0]
-    await desk_conditions.tell_mode(of, known=False)
-    ((namespace, name, manager, body),) = written
-    assert (namespace, name, manager) == ("live", "a", "mediafleet-egress")
+    await tell_mode(of, known=False, connect=connect)
+    ((path, manager, body),) = server.applied
+    assert path.endswith("/namespaces/live/egressfleets/a/status")
+    assert manager == "mediafleet-egress"
     assert list(body["status"]) == ["conditions"]
     (condition,) = body["status"]["conditions"]
     assert (condition["type"], condition["status"]) == ("ModeUnsupported", "True")
@@ -284,7 +298,7 @@ def test_the_command_switches_and_goes_back(monkeypatch: pytest.MonkeyPatch) -> 
     async def configure(*_: object) -> None:
         pass
 
-    monkeypatch.setattr(client, "configure", configure)
+    monkeypatch.setattr(login, "configure", configure)
     monkeypatch.setattr(client, "Api", lambda _: server)
 
     def engine(*more: str) -> tuple[str, str]:

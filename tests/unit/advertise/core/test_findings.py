@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import Condition, Reason
-from mediafleet_common.kube.access import ApiAwayError
+from mediafleet_common.kube.errors import KubeError
 from mediafleet_scheduler.advertise.conditions import keep_writing
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertise.findings import (
@@ -97,12 +97,12 @@ class Resource:
 
     async def read(self) -> list[dict[str, Any]]:
         if self.away:
-            raise ApiAwayError("the API server is away")
+            raise KubeError("the API server is away")
         return self.found
 
     async def write(self, conditions: list[dict[str, Any]]) -> None:
         if self.away:
-            raise ApiAwayError("the API server is away")
+            raise KubeError("the API server is away")
         self.written.append(conditions)
 
     @property

@@ -9,8 +9,9 @@ from prometheus_client import REGISTRY
 from tests.kit.operator.cluster import FLEET, SILENT, Cluster, KilledError
 
 from mediafleet_common.api.names import Kind, Reason
-from mediafleet_common.kube.client import Json, Target
+from mediafleet_common.kube.client import Json
 from mediafleet_common.kube.errors import RefusedError, UnreachableError
+from mediafleet_common.kube.paths import Target
 from mediafleet_common.reports.demand import FleetDemand
 
 CALM: Final = {

@@ -197,9 +197,9 @@ def test_an_older_word_never_replaces_a_newer_one() -> None:
 def test_a_full_list_drops_what_is_gone() -> None:
     filled = snapshots(raw_pod(uid="a"), raw_pod(uid="b"))
 
-    assert filled.keep_only_pods({"a"}) == {KEY}
+    assert filled.keep_only_pods(10_000, {"a"}) == {KEY}
     assert [each.uid for each in seen(filled)] == ["a"]
-    filled.drop_pod(KEY, "a")
+    filled.drop_pod(KEY, "a", "10001")
     assert seen(filled) == ()
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.kit.operator.cluster import FLEET, KEY, PODS, Cluster, KilledError
 
 from mediafleet_common.api.names import Label, Reason
-from mediafleet_common.kube.client import Json, Target
+from mediafleet_common.kube.client import Json
 from mediafleet_common.kube.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -21,6 +21,7 @@ from mediafleet_common.kube.errors import (
     UnreachableError,
     of_answer,
 )
+from mediafleet_common.kube.paths import Target
 from mediafleet_operator.kube import digest
 
 

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, cast
+import copy
+from typing import Any
 
-import pytest
 from tests.kit.operator.kube_server import KubeServer
 
-from mediafleet_common.api.names import Kind, Reason
-from mediafleet_common.kube.client import Api, Json, Target
-from mediafleet_common.kube.errors import RefusedError
+from mediafleet_common.api.names import Kind
+from mediafleet_common.kube.client import Json
+from mediafleet_common.kube.watch import Away, Changed, Hidden, Listed
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.snapshots import Snapshots
 from mediafleet_operator.rounds.queue import KeyedQueue
-from mediafleet_operator.rounds.watch import RELIST_SECONDS, RESYNC_SECONDS, Listener
+from mediafleet_operator.rounds.watch import Listener
 
 KEY = FleetKey(Kind.EGRESS_FLEET, "media", "rec")
 FLEET = paths.fleet(KEY).path
 PODS = paths.pods("media").path
-
-
-class Server(KubeServer):
-    """Counts its lists, and may hide its nodes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lists = 0
-        self.nodes_hidden = False
-
-    async def list_all(self, target: Target, **query: str) -> list[Json]:
-        if target.resource == "nodes":
-            self.lists += 1
-            if self.nodes_hidden:
-                raise RefusedError(Reason.ADMISSION_REFUSED, "cannot list nodes")
-        return await super().list_all(target, **query)
 
 
 def fleet(server: KubeServer) -> Json:
@@ -49,8 +32,28 @@ def pod(server: KubeServer, slot: int, **labels: str) -> Json:
     return server.put(f"{PODS}/rec-{slot}", {"metadata": meta, "spec": {"nodeName": "n1"}})
 
 
-def listener(server: KubeServer) -> Listener:
-    return Listener(cast("Api", server), Snapshots(), KeyedQueue(), ["media"])
+def listener() -> Listener:
+    return Listener(Snapshots(), KeyedQueue())
+
+
+def lists(server: KubeServer) -> list[Listed]:
+    """Everything, as a watcher lists it."""
+    of = {each: server.within(each.inside("media").path) for each in paths.FOLLOWED}
+    now = next(server._versions)
+    return [Listed(each, now, copy.deepcopy(raws)) for each, raws in of.items()]
+
+
+def take_lists(one: Listener, server: KubeServer) -> None:
+    for listed in lists(server):
+        one.take(listed)
+
+
+def on_fleet(one: Listener, raw: Json, *, deleted: bool = False) -> None:
+    one.take(Changed(paths.FLEETS[Kind.EGRESS_FLEET], raw, deleted=deleted))
+
+
+def on_pod(one: Listener, raw: Json, *, deleted: bool = False) -> None:
+    one.take(Changed(paths.PODS, raw, deleted=deleted))
 
 
 async def queued(one: Listener) -> list[FleetKey]:
@@ -62,12 +65,12 @@ async def queued(one: Listener) -> list[FleetKey]:
 
 
 async def test_a_list_fills_everything_and_each_fleet_is_looked_at() -> None:
-    server = Server()
+    server = KubeServer()
     fleet(server)
     pod(server, 0)
     server.put("/api/v1/nodes/n1", {"metadata": {"name": "n1"}, "spec": {"unschedulable": True}})
-    one = listener(server)
-    await one.list_all()
+    one = listener()
+    take_lists(one, server)
 
     assert list(one.snapshots.fleets) == [KEY]
     assert len(one.snapshots.pods[KEY]) == 1
@@ -76,15 +79,15 @@ async def test_a_list_fills_everything_and_each_fleet_is_looked_at() -> None:
 
 
 async def test_a_list_drops_what_was_deleted_while_nobody_listened() -> None:
-    server = Server()
+    server = KubeServer()
     fleet(server)
     pod(server, 0)
-    one = listener(server)
-    await one.list_all()
+    one = listener()
+    take_lists(one, server)
     await queued(one)
     server.remove(FLEET)
     server.remove(f"{PODS}/rec-0")
-    await one.list_all()
+    take_lists(one, server)
 
     assert one.snapshots.fleets == {}
     assert one.snapshots.pods == {}
@@ -92,91 +95,118 @@ async def test_a_list_drops_what_was_deleted_while_nobody_listened() -> None:
 
 
 async def test_without_the_right_to_list_nodes_it_goes_on() -> None:
-    server = Server()
-    server.nodes_hidden = True
+    server = KubeServer()
     fleet(server)
-    one = listener(server)
-    await one.list_all()
+    one = listener()
+    nodes, *others = lists(server)
+    for listed in others:
+        one.take(listed)
+    assert not one.complete.is_set()
+    assert one.why() == "listing what is in the cluster"
+    one.take(Hidden(nodes.collection, "cannot list nodes"))
 
+    assert one.why() is None
     assert not one.snapshots.nodes_known
     assert list(one.snapshots.fleets) == [KEY]
 
 
-async def test_events_bring_a_fleet_into_the_queue_once_and_only_with_news() -> None:
-    server = Server()
-    one = listener(server)
-    one.on_fleet(Kind.EGRESS_FLEET, "ADDED", fleet(server))
+async def test_a_list_from_before_a_deletion_does_not_bring_the_object_back() -> None:
+    server = KubeServer()
+    raw = fleet(server)
     there = pod(server, 0)
-    one.on_pod("ADDED", there)
+    one = listener()
+    take_lists(one, server)
+    late = lists(server)
+    # The version of a deletion is that of the deletion.
+    there["metadata"]["resourceVersion"] = raw["metadata"]["resourceVersion"] = "99"
+    on_pod(one, there, deleted=True)
+    on_fleet(one, raw, deleted=True)
+    for listed in late:
+        one.take(listed)
+
+    assert one.snapshots.pods == {}
+    assert one.snapshots.fleets == {}
+
+
+async def test_a_list_from_before_a_creation_does_not_take_the_object_away() -> None:
+    server = KubeServer()
+    fleet(server)
+    one = listener()
+    take_lists(one, server)
+    late = lists(server)
+    on_pod(one, pod(server, 0))
+    for listed in late:
+        one.take(listed)
+
+    assert len(one.snapshots.pods[KEY]) == 1
+
+
+async def test_readiness_says_why_there_is_no_first_list() -> None:
+    one = listener()
+    one.take(Away("HTTP 404: not found", "gone"))
+    assert one.why() == (
+        "cannot list what is in the cluster: HTTP 404: not found; are the CRDs installed?"
+    )
+    take_lists(one, KubeServer())
+    assert one.why() is None
+
+
+async def test_events_bring_a_fleet_into_the_queue_once_and_only_with_news() -> None:
+    server = KubeServer()
+    one = listener()
+    on_fleet(one, fleet(server))
+    there = pod(server, 0)
+    on_pod(one, there)
     assert await queued(one) == [KEY]
-    one.on_pod("MODIFIED", there)
+    on_pod(one, there)
     assert await queued(one) == []
-    one.on_pod("DELETED", there)
+    on_pod(one, there, deleted=True)
     assert await queued(one) == [KEY]
-    one.on_fleet(Kind.EGRESS_FLEET, "DELETED", server.objects[FLEET])
+    on_fleet(one, server.objects[FLEET], deleted=True)
     assert await queued(one) == [KEY]
     assert one.snapshots.fleets == {}
 
 
 async def test_a_node_wakes_the_fleets_that_have_pods_on_it() -> None:
-    server = Server()
-    one = listener(server)
-    one.on_pod("ADDED", pod(server, 0))
+    server = KubeServer()
+    one = listener()
+    on_pod(one, pod(server, 0))
     await queued(one)
     node: dict[str, Any] = {"metadata": {"name": "n1"}, "spec": {}}
-    one.on_node("ADDED", node)
+    one.take(Changed(paths.NODES, node))
     assert await queued(one) == [KEY]
-    one.on_node("MODIFIED", node)
+    one.take(Changed(paths.NODES, node))
     assert await queued(one) == [], "a heartbeat is no news"
-    one.on_node("MODIFIED", {**node, "spec": {"unschedulable": True}})
+    one.take(Changed(paths.NODES, {**node, "spec": {"unschedulable": True}}))
     assert await queued(one) == [KEY]
 
 
 async def test_a_resource_it_cannot_read_is_left_as_it_was() -> None:
-    server = Server()
-    one = listener(server)
-    one.on_fleet(Kind.EGRESS_FLEET, "ADDED", fleet(server))
+    server = KubeServer()
+    one = listener()
+    on_fleet(one, fleet(server))
     await queued(one)
     odd = server.put(FLEET, {"spec": {"replicas": "some"}})
-    one.on_fleet(Kind.EGRESS_FLEET, "MODIFIED", odd)
+    on_fleet(one, odd)
 
     assert await queued(one) == []
     assert KEY in one.snapshots.fleets
 
 
-@pytest.mark.looptime
-async def test_it_lists_again_when_a_watch_started_over_and_every_few_minutes() -> None:
-    server = Server()
-    one = listener(server)
-    task = asyncio.create_task(one.keep_listing())
-    await asyncio.sleep(RESYNC_SECONDS / 2)
-    assert server.lists == 0
-    for slot in range(3):
-        # kopf gives the first list of a watch as events without a type.
-        one.on_pod(None, pod(server, slot))
-    await asyncio.sleep(RELIST_SECONDS + 1)
-    assert server.lists == 1
-    await asyncio.sleep(RESYNC_SECONDS + 1)
-    assert server.lists == 2
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    one.queue.close()
-
-
 async def test_a_fleet_without_a_desk_is_looked_at_when_another_comes_changes_or_goes() -> None:
-    server = Server()
+    server = KubeServer()
     native = {
         "metadata": {"name": "native", "namespace": "media", "generation": 1},
         "spec": {"redis": {"address": "redis:6379"}, "placement": {"engine": "native"}},
     }
     key = FleetKey(Kind.EGRESS_FLEET, "media", "native")
-    one = listener(server)
-    one.on_fleet(Kind.EGRESS_FLEET, "ADDED", server.put(paths.fleet(key).path, native))
+    one = listener()
+    on_fleet(one, server.put(paths.fleet(key).path, native))
     assert await queued(one) == [key]
     raw = fleet(server)
-    one.on_fleet(Kind.EGRESS_FLEET, "ADDED", raw)
+    on_fleet(one, raw)
     assert set(await queued(one)) == {KEY, key}
-    one.on_fleet(Kind.EGRESS_FLEET, "MODIFIED", fleet(server))
+    on_fleet(one, fleet(server))
     assert await queued(one) == [KEY], "of its status it need not know"
-    one.on_fleet(Kind.EGRESS_FLEET, "DELETED", raw)
+    on_fleet(one, raw, deleted=True)
     assert set(await queued(one)) == {KEY, key}

@@ -1,0 +1,27 @@
+"""Posts Events of events.k8s.io/v1."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Final
+
+from mediafleet_common.api.events import Regarding, Reporter, Telling, event
+from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.kube.client import Api
+from mediafleet_common.kube.paths import Collection
+
+_EVENTS: Final = Collection("events.k8s.io", "v1", "events")
+
+
+async def post(
+    api: Api, regarding: Regarding, telling: Telling, reporter: Reporter, clock: Clock = SYSTEM
+) -> None:
+    """Post one Event.
+
+    Raises:
+        KubeError: it was not posted.
+    """
+    at = datetime.fromtimestamp(clock.unix(), UTC)
+    body = event(regarding, telling, reporter, at, uuid.uuid4().hex[:16])
+    await api.create(_EVENTS.inside(regarding.namespace), body)

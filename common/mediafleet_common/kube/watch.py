@@ -1,0 +1,298 @@
+"""Watches objects with kopf and lists them at intervals, in a thread and a loop of its own.
+
+kopf reports each change within milliseconds, but not the objects that were deleted while its watch
+was broken: the lists show those. On the loop of the process kopf would take over the process's
+signals, cancel every task of the loop that is younger than itself when it ends, and kill its thread
+ten minutes later (kopf 1.45, kopf/_core/reactor/running.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any, Final
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from mediafleet_common.kube.client import Api, Json
+from mediafleet_common.kube.errors import KubeError, RefusedError
+from mediafleet_common.kube.login import configure, connection
+from mediafleet_common.kube.paths import Collection
+from mediafleet_common.serving.run import CannotStartError
+
+_log: Final = logging.getLogger(__name__)
+LIST_SECONDS: Final = 30.0
+GATHER_SECONDS: Final = 1.0
+"""From the start of a watch to a list: its first events come in a bunch."""
+_BACK_OFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+_JOIN_SECONDS: Final = 5.0
+_CHUNK: Final = 500
+_CHATTY: Final = (
+    "kopf._cogs.clients",
+    "kopf._core.reactor.observation",
+    "kopf._core.reactor.running",
+    "kopf.activities",
+)
+
+
+class _Patience:
+    """Pauses between attempts of kopf, without end. When they are used up kopf stops watching for
+    good, and an API server that has just been started answers 503 for seconds."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((0.1, 0.3, 0.5), repeat(1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An object was seen, or deleted."""
+
+    collection: Collection
+    raw: Json
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """All objects of a collection as of a resourceVersion."""
+
+    collection: Collection
+    version: int
+    raws: list[Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The API server refuses the list of an optional collection."""
+
+    collection: Collection
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The API server cannot be reached, or the watch ended."""
+
+    reason: str
+    word: str = "other"
+    """Its class as a metric's label."""
+
+
+News = Changed | Listed | Hidden | Away
+Login = Callable[[], Awaitable[Configuration]]
+
+
+class Watcher:
+    """Delivers news from a thread until stopped; `deliver` is called in that thread."""
+
+    def __init__(
+        self,
+        collections: Sequence[Collection],
+        namespaces: Sequence[str],
+        deliver: Callable[[News], None],
+        *,
+        login: Login = configure,
+        list_seconds: float = LIST_SECONDS,
+    ) -> None:
+        self._collections = tuple(collections)
+        self._namespaces = tuple(namespaces)
+        self._deliver = deliver
+        self._login = login
+        self._list_seconds = list_seconds
+        self._hidden: set[Collection] = set()
+        self._thread = threading.Thread(target=self._run, name="kubernetes", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._listed = asyncio.Event()
+        """The first lists are in, so it is known which collections can be watched."""
+        self._relist = asyncio.Event()
+        """A watch started over, so objects may have been deleted unseen."""
+        self._begun = threading.Event()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for name in _CHATTY:
+            # kopf logs an error for each failed attempt; we log once that the server is away.
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End the thread."""
+        await asyncio.to_thread(self._begun.wait, _JOIN_SECONDS)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has just ended
+                self._loop.call_soon_threadsafe(self._stop.set)
+        await asyncio.to_thread(self._thread.join, _JOIN_SECONDS)
+
+    async def ended(self) -> None:
+        """Wait until the thread ends: after `stop`, or by a bug."""
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._begun.set()
+        failures = 0
+        while not self._stop.is_set():
+            stopped = asyncio.create_task(self._stop.wait())
+            lists = asyncio.create_task(self._list_forever())
+            # kopf last: when it ends it cancels every task of this loop that is younger.
+            watch = asyncio.create_task(self._watch())
+            done, _ = await asyncio.wait(
+                {stopped, lists, watch}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in (lists, stopped):
+                task.cancel()
+            if watch not in done:
+                if self._listed.is_set():
+                    await asyncio.wait({watch}, timeout=_JOIN_SECONDS)
+                watch.cancel()
+            results = await asyncio.gather(stopped, lists, watch, return_exceptions=True)
+            if not self._stop.is_set():
+                errors = [repr(result) for result in results if isinstance(result, Exception)]
+                self._deliver(Away(f"watching ended: {'; '.join(errors) or 'no error'}"))
+                failures += 1
+                await self._pause(failures)
+
+    async def _pause(self, failures: int) -> None:
+        pause = _BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS)) - 1]
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+
+    async def _list_forever(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._list()
+            except (KubeError, CannotStartError, OSError) as error:
+                word = error.word if isinstance(error, KubeError) else "other"
+                self._deliver(Away(str(error) or type(error).__name__, word))
+                failures += 1
+                await self._pause(failures)
+            else:
+                failures = 0
+                self._listed.set()
+                await self._rest()
+
+    async def _list(self) -> None:
+        async with Api(await self._login()) as api:
+            for collection in self._collections:
+                try:
+                    listed = await list_collection(api, collection, self._namespaces)
+                except RefusedError as error:
+                    if not collection.optional:
+                        raise
+                    self._hidden.add(collection)
+                    self._deliver(Hidden(collection, str(error)))
+                else:
+                    self._deliver(listed)
+
+    async def _rest(self) -> None:
+        """Until the next list is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._list_seconds * random.uniform(0.8, 1.2)):
+                await self._relist.wait()
+                await asyncio.sleep(GATHER_SECONDS)
+        self._relist.clear()
+
+    async def _watch(self) -> None:
+        await self._listed.wait()
+        self._relist.set()
+        await kopf.operator(
+            registry=self._registry(),
+            settings=self._settings(),
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=self._stop,
+        )
+
+    def _settings(self) -> kopf.OperatorSettings:
+        settings = kopf.OperatorSettings()
+        settings.posting.enabled = False
+        settings.scanning.disabled = True
+        settings.process.ultimate_exiting_timeout = None
+        settings.networking.connect_timeout = 5.0
+        settings.networking.request_timeout = 30.0
+        settings.networking.error_backoffs = _Patience()
+        settings.watching.chunk_size = _CHUNK
+        # kopf has a task for each object until it was quiet for so long; ours keep nothing.
+        settings.queueing.idle_timeout = 0.1
+        for collection in self._collections:
+            if collection.label_selector:
+                settings.watching.label_selectors[collection.plural] = collection.label_selector
+        return settings
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        async def _login(**_: Any) -> kopf.ConnectionInfo:
+            return await connection(await self._login())
+
+        for collection in self._collections:
+            if collection not in self._hidden:
+                self._follow(registry, collection)
+        return registry
+
+    def _follow(self, registry: kopf.OperatorRegistry, collection: Collection) -> None:
+        @kopf.on.event(collection.group, collection.version, collection.plural, registry=registry)
+        async def _event(event: kopf.RawEvent, **_: Any) -> None:
+            if event["type"] is None:
+                # kopf gives the first list of a watch as events without a type.
+                self._relist.set()
+            raw: Any = event["object"]
+            self._deliver(Changed(collection, raw, deleted=event["type"] == "DELETED"))
+
+
+async def follow(
+    collections: Sequence[Collection],
+    namespaces: Sequence[str],
+    take: Callable[[News], None],
+    *,
+    login: Login = configure,
+    list_seconds: float = LIST_SECONDS,
+) -> None:
+    """Watch until cancelled; `take` is called on the loop of the caller.
+
+    Raises:
+        RuntimeError: the watching thread ended by itself.
+    """
+    loop = asyncio.get_running_loop()
+
+    def deliver(news: News) -> None:
+        with suppress(RuntimeError):  # the loop has ended before the thread
+            loop.call_soon_threadsafe(take, news)
+
+    watcher = Watcher(collections, namespaces, deliver, login=login, list_seconds=list_seconds)
+    watcher.start()
+    try:
+        await watcher.ended()
+        raise RuntimeError("the thread that watches Kubernetes has ended")
+    finally:
+        await watcher.stop()
+
+
+async def list_collection(api: Api, collection: Collection, namespaces: Sequence[str]) -> Listed:
+    """All objects of a kind in `namespaces` (none: in all), as of the oldest of the lists.
+
+    Raises:
+        KubeError: one of them could not be had.
+    """
+    selector = collection.label_selector
+    query = {"labelSelector": selector} if selector else {}
+    places: Sequence[str | None] = namespaces if collection.namespaced and namespaces else (None,)
+    lists = [await api.list_as_of(collection.inside(place), **query) for place in places]
+    return Listed(
+        collection,
+        min(version for version, _ in lists),
+        [raw for _, raws in lists for raw in raws],
+    )
