@@ -21,6 +21,7 @@ import yaml
 
 from mediafleet.commands import app
 from mediafleet_common.api import crds
+from mediafleet_scheduler.broker.models import ModelsFile
 from mediafleet_scheduler.core.scaling import trigger
 from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
 from mediafleet_scheduler.egress.base.settings import Settings as EgressSettings
@@ -83,6 +84,11 @@ def settings() -> str:
         "## Nodes file\n",
         "`mediafleet advertise --nodes FILE`, YAML.\n",
         fields(crds.structural(NodesFile.model_json_schema(by_alias=False))) + "\n",
+    ]
+    parts += [
+        "## Models file\n",
+        "`mediafleet broker --models FILE`, YAML.\n",
+        fields(crds.structural(ModelsFile.model_json_schema(by_alias=False))) + "\n",
     ]
     for kind in crds.MODELS:
         schema = crds.crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]

@@ -13,6 +13,7 @@ from mediafleet.in_pod import lightweight
 from mediafleet.in_pod.agent import agent
 from mediafleet.options import flat
 from mediafleet.services.advertise import advertise
+from mediafleet.services.broker import ai_models, broker
 from mediafleet.services.egress import egress
 from mediafleet.services.operator import operator
 from mediafleet.tools.break_glass import break_glass
@@ -105,6 +106,16 @@ ENTRIES: Final = (
             "mediafleet advertise --pool media/transcoders",
             "mediafleet advertise --nodes nodes.yaml --listen 0.0.0.0:8935",
         ),
+    ),
+    Entry(
+        broker,
+        RUN,
+        ("mediafleet broker --secret-file secret --models models.yaml",),
+    ),
+    Entry(
+        ai_models,
+        RUN,
+        ("mediafleet ai-models --models models.yaml --url http://broker.media.svc:8080",),
     ),
     Entry(
         status,

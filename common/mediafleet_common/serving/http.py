@@ -44,7 +44,9 @@ class HttpServer:
     """`/healthz`, `/readyz`, `/metrics` and `routes` on one port, as an async context manager.
 
     `/readyz` and `/healthz` answer 200 `ok`, or 503 with the reason that `ready` or `healthy`
-    gives. `listen` is `HOST:PORT`; port 0 takes a free one, told by `port` once started.
+    gives. `listen` is `HOST:PORT`; port 0 takes a free one, told by `port` once started. With
+    `cancels`
+    the work for a request ends when its caller goes.
 
     Raises:
         CannotStartError: on entering, when the address cannot be listened on.
@@ -57,8 +59,11 @@ class HttpServer:
         healthy: Why = _always_well,
         routes: Iterable[web.RouteDef] = (),
         registry: CollectorRegistry = REGISTRY,
+        *,
+        cancels: bool = False,
     ) -> None:
         self._listen = listen
+        self._cancels = cancels
         self._registry = registry
         self._app = web.Application(client_max_size=_MAX_BODY_BYTES)
         self._app.add_routes(
@@ -86,6 +91,7 @@ class HttpServer:
             access_log=None,
             keepalive_timeout=_KEEPALIVE_SECONDS,
             shutdown_timeout=_SHUTDOWN_SECONDS,
+            handler_cancellation=self._cancels,
         )
         await runner.setup()
         try:

@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%mediafleet_common/wire/livepeer.proto\x12\x18mediafleet.wire.livepeer\"\x19\n\x08PingPong\x12\r\n\x05value\x18\x01 \x01(\x0c\"h\n\x13OrchestratorRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0c\x12\x0b\n\x03sig\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x01(\x0c\x12\x1d\n\x15ignore_capacity_check\x18\x04 \x01(\x08\"\xf4\x04\n\x0c\x43\x61pabilities\x12\x11\n\tbitstring\x18\x01 \x03(\x04\x12G\n\x0b\x63onstraints\x18\x05 \x01(\x0b\x32\x32.mediafleet.wire.livepeer.Capabilities.Constraints\x1a\xe0\x01\n\x0b\x43onstraints\x12]\n\x0eper_capability\x18\x02 \x03(\x0b\x32\x45.mediafleet.wire.livepeer.Capabilities.Constraints.PerCapabilityEntry\x1ar\n\x12PerCapabilityEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12K\n\x05value\x18\x02 \x01(\x0b\x32<.mediafleet.wire.livepeer.Capabilities.CapabilityConstraints:\x02\x38\x01\x1a\xd8\x01\n\x15\x43\x61pabilityConstraints\x12X\n\x06models\x18\x01 \x03(\x0b\x32H.mediafleet.wire.livepeer.Capabilities.CapabilityConstraints.ModelsEntry\x1a\x65\n\x0bModelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x45\n\x05value\x18\x02 \x01(\x0b\x32\x36.mediafleet.wire.livepeer.Capabilities.ModelConstraint:\x02\x38\x01\x1aJ\n\x0fModelConstraint\x12\x0c\n\x04warm\x18\x01 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x02 \x01(\r\x12\x17\n\x0f\x63\x61pacity_in_use\x18\x04 \x01(\r\"d\n\tPriceInfo\x12\x16\n\x0eprice_per_unit\x18\x01 \x01(\x03\x12\x17\n\x0fpixels_per_unit\x18\x02 \x01(\x03\x12\x12\n\ncapability\x18\x03 \x01(\r\x12\x12\n\nconstraint\x18\x04 \x01(\t\"B\n\tAuthToken\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\nexpiration\x18\x03 \x01(\x03\"\xfb\x01\n\x10OrchestratorInfo\x12\x12\n\ntranscoder\x18\x01 \x01(\t\x12\x15\n\rticket_params\x18\x02 \x01(\x0c\x12\x37\n\nprice_info\x18\x03 \x01(\x0b\x32#.mediafleet.wire.livepeer.PriceInfo\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\x0c\x12\x19\n\x0c\x63\x61pabilities\x18\x05 \x01(\x0cH\x00\x88\x01\x01\x12\x37\n\nauth_token\x18\x06 \x01(\x0b\x32#.mediafleet.wire.livepeer.AuthToken\x12\r\n\x05nodes\x18\" \x03(\tB\x0f\n\r_capabilities\"W\n\x1c\x45ndTranscodingSessionRequest\x12\x37\n\nauth_token\x18\x01 \x01(\x0b\x32#.mediafleet.wire.livepeer.AuthToken\"\x1f\n\x1d\x45ndTranscodingSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%mediafleet_common/wire/livepeer.proto\x12\x18mediafleet.wire.livepeer\"\x19\n\x08PingPong\x12\r\n\x05value\x18\x01 \x01(\x0c\"h\n\x13OrchestratorRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0c\x12\x0b\n\x03sig\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x01(\x0c\x12\x1d\n\x15ignore_capacity_check\x18\x04 \x01(\x08\"\x9c\x06\n\x0c\x43\x61pabilities\x12\x11\n\tbitstring\x18\x01 \x03(\x04\x12J\n\ncapacities\x18\x03 \x03(\x0b\x32\x36.mediafleet.wire.livepeer.Capabilities.CapacitiesEntry\x12\x0f\n\x07version\x18\x04 \x01(\t\x12G\n\x0b\x63onstraints\x18\x05 \x01(\x0b\x32\x32.mediafleet.wire.livepeer.Capabilities.Constraints\x1a\x31\n\x0f\x43\x61pacitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\xe0\x01\n\x0b\x43onstraints\x12]\n\x0eper_capability\x18\x02 \x03(\x0b\x32\x45.mediafleet.wire.livepeer.Capabilities.Constraints.PerCapabilityEntry\x1ar\n\x12PerCapabilityEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12K\n\x05value\x18\x02 \x01(\x0b\x32<.mediafleet.wire.livepeer.Capabilities.CapabilityConstraints:\x02\x38\x01\x1a\xd8\x01\n\x15\x43\x61pabilityConstraints\x12X\n\x06models\x18\x01 \x03(\x0b\x32H.mediafleet.wire.livepeer.Capabilities.CapabilityConstraints.ModelsEntry\x1a\x65\n\x0bModelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x45\n\x05value\x18\x02 \x01(\x0b\x32\x36.mediafleet.wire.livepeer.Capabilities.ModelConstraint:\x02\x38\x01\x1a\x62\n\x0fModelConstraint\x12\x0c\n\x04warm\x18\x01 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x02 \x01(\r\x12\x16\n\x0erunner_version\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61pacity_in_use\x18\x04 \x01(\r\"d\n\tPriceInfo\x12\x16\n\x0eprice_per_unit\x18\x01 \x01(\x03\x12\x17\n\x0fpixels_per_unit\x18\x02 \x01(\x03\x12\x12\n\ncapability\x18\x03 \x01(\r\x12\x12\n\nconstraint\x18\x04 \x01(\t\"B\n\tAuthToken\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\nexpiration\x18\x03 \x01(\x03\"\xfb\x01\n\x10OrchestratorInfo\x12\x12\n\ntranscoder\x18\x01 \x01(\t\x12\x15\n\rticket_params\x18\x02 \x01(\x0c\x12\x37\n\nprice_info\x18\x03 \x01(\x0b\x32#.mediafleet.wire.livepeer.PriceInfo\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\x0c\x12\x19\n\x0c\x63\x61pabilities\x18\x05 \x01(\x0cH\x00\x88\x01\x01\x12\x37\n\nauth_token\x18\x06 \x01(\x0b\x32#.mediafleet.wire.livepeer.AuthToken\x12\r\n\x05nodes\x18\" \x03(\tB\x0f\n\r_capabilities\"W\n\x1c\x45ndTranscodingSessionRequest\x12\x37\n\nauth_token\x18\x01 \x01(\x0b\x32#.mediafleet.wire.livepeer.AuthToken\"\x1f\n\x1d\x45ndTranscodingSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediafleet_common.wire.livepeer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CAPABILITIES_CAPACITIESENTRY']._loaded_options = None
+  _globals['_CAPABILITIES_CAPACITIESENTRY']._serialized_options = b'8\001'
   _globals['_CAPABILITIES_CONSTRAINTS_PERCAPABILITYENTRY']._loaded_options = None
   _globals['_CAPABILITIES_CONSTRAINTS_PERCAPABILITYENTRY']._serialized_options = b'8\001'
   _globals['_CAPABILITIES_CAPABILITYCONSTRAINTS_MODELSENTRY']._loaded_options = None
@@ -40,25 +42,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORCHESTRATORREQUEST']._serialized_start=94
   _globals['_ORCHESTRATORREQUEST']._serialized_end=198
   _globals['_CAPABILITIES']._serialized_start=201
-  _globals['_CAPABILITIES']._serialized_end=829
-  _globals['_CAPABILITIES_CONSTRAINTS']._serialized_start=310
-  _globals['_CAPABILITIES_CONSTRAINTS']._serialized_end=534
-  _globals['_CAPABILITIES_CONSTRAINTS_PERCAPABILITYENTRY']._serialized_start=420
-  _globals['_CAPABILITIES_CONSTRAINTS_PERCAPABILITYENTRY']._serialized_end=534
-  _globals['_CAPABILITIES_CAPABILITYCONSTRAINTS']._serialized_start=537
-  _globals['_CAPABILITIES_CAPABILITYCONSTRAINTS']._serialized_end=753
-  _globals['_CAPABILITIES_CAPABILITYCONSTRAINTS_MODELSENTRY']._serialized_start=652
-  _globals['_CAPABILITIES_CAPABILITYCONSTRAINTS_MODELSENTRY']._serialized_end=753
-  _globals['_CAPABILITIES_MODELCONSTRAINT']._serialized_start=755
-  _globals['_CAPABILITIES_MODELCONSTRAINT']._serialized_end=829
-  _globals['_PRICEINFO']._serialized_start=831
-  _globals['_PRICEINFO']._serialized_end=931
-  _globals['_AUTHTOKEN']._serialized_start=933
-  _globals['_AUTHTOKEN']._serialized_end=999
-  _globals['_ORCHESTRATORINFO']._serialized_start=1002
-  _globals['_ORCHESTRATORINFO']._serialized_end=1253
-  _globals['_ENDTRANSCODINGSESSIONREQUEST']._serialized_start=1255
-  _globals['_ENDTRANSCODINGSESSIONREQUEST']._serialized_end=1342
-  _globals['_ENDTRANSCODINGSESSIONRESPONSE']._serialized_start=1344
-  _globals['_ENDTRANSCODINGSESSIONRESPONSE']._serialized_end=1375
+  _globals['_CAPABILITIES']._serialized_end=997
+  _globals['_CAPABILITIES_CAPACITIESENTRY']._serialized_start=402
+  _globals['_CAPABILITIES_CAPACITIESENTRY']._serialized_end=451
+  _globals['_CAPABILITIES_CONSTRAINTS']._serialized_start=454
+  _globals['_CAPABILITIES_CONSTRAINTS']._serialized_end=678
+  _globals['_CAPABILITIES_CONSTRAINTS_PERCAPABILITYENTRY']._serialized_start=564
+  _globals['_CAPABILITIES_CONSTRAINTS_PERCAPABILITYENTRY']._serialized_end=678
+  _globals['_CAPABILITIES_CAPABILITYCONSTRAINTS']._serialized_start=681
+  _globals['_CAPABILITIES_CAPABILITYCONSTRAINTS']._serialized_end=897
+  _globals['_CAPABILITIES_CAPABILITYCONSTRAINTS_MODELSENTRY']._serialized_start=796
+  _globals['_CAPABILITIES_CAPABILITYCONSTRAINTS_MODELSENTRY']._serialized_end=897
+  _globals['_CAPABILITIES_MODELCONSTRAINT']._serialized_start=899
+  _globals['_CAPABILITIES_MODELCONSTRAINT']._serialized_end=997
+  _globals['_PRICEINFO']._serialized_start=999
+  _globals['_PRICEINFO']._serialized_end=1099
+  _globals['_AUTHTOKEN']._serialized_start=1101
+  _globals['_AUTHTOKEN']._serialized_end=1167
+  _globals['_ORCHESTRATORINFO']._serialized_start=1170
+  _globals['_ORCHESTRATORINFO']._serialized_end=1421
+  _globals['_ENDTRANSCODINGSESSIONREQUEST']._serialized_start=1423
+  _globals['_ENDTRANSCODINGSESSIONREQUEST']._serialized_end=1510
+  _globals['_ENDTRANSCODINGSESSIONRESPONSE']._serialized_start=1512
+  _globals['_ENDTRANSCODINGSESSIONRESPONSE']._serialized_end=1543
 # @@protoc_insertion_point(module_scope)

@@ -76,6 +76,26 @@ class Capabilities(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
+    class CapacitiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Constraints(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,40 +179,50 @@ class Capabilities(_message.Message):
 
         WARM_FIELD_NUMBER: _builtins.int
         CAPACITY_FIELD_NUMBER: _builtins.int
+        RUNNER_VERSION_FIELD_NUMBER: _builtins.int
         CAPACITY_IN_USE_FIELD_NUMBER: _builtins.int
         warm: _builtins.bool
         capacity: _builtins.int
+        runner_version: _builtins.str
         capacity_in_use: _builtins.int
         def __init__(
             self,
             *,
             warm: _builtins.bool = ...,
             capacity: _builtins.int = ...,
+            runner_version: _builtins.str = ...,
             capacity_in_use: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "capacity_in_use", b"capacity_in_use", "warm", b"warm"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "capacity_in_use", b"capacity_in_use", "runner_version", b"runner_version", "warm", b"warm"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     BITSTRING_FIELD_NUMBER: _builtins.int
+    CAPACITIES_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
     @_builtins.property
     def bitstring(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """a bit for each capability, lowest word first"""
 
+    @_builtins.property
+    def capacities(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]: ...
     @_builtins.property
     def constraints(self) -> Global___Capabilities.Constraints: ...
     def __init__(
         self,
         *,
         bitstring: _abc.Iterable[_builtins.int] | None = ...,
+        capacities: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        version: _builtins.str = ...,
         constraints: Global___Capabilities.Constraints | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["constraints", b"constraints"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bitstring", b"bitstring", "constraints", b"constraints"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bitstring", b"bitstring", "capacities", b"capacities", "constraints", b"constraints", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ The version of a Go program is what its module's `go.mod` requires: there and no
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,8 @@ from pathlib import Path
 from mediafleet_testbed.errors import ToolError
 from mediafleet_testbed.paths import TOOLCHAIN
 
+AI_WORKER = "ai-worker"
+"""A program of ours, on the libraries of the one that it stands in for."""
 KEDA_MODULE = "github.com/kedacore/keda/v2"
 _KUBE_VERSION_PACKAGES = ("k8s.io/client-go/pkg/version", "k8s.io/component-base/version")
 
@@ -35,6 +38,11 @@ class GoTool:
     @property
     def version(self) -> str:
         return required_version(self.folder, self.module)
+
+    @property
+    def build(self) -> str:
+        """What tells two builds of one version apart: sources of our own may change."""
+        return sources_digest(self.folder)
 
     @property
     def ldflags(self) -> str:
@@ -93,6 +101,7 @@ TOOLS: dict[str, GoTool] = {
             ("version", "--short"),
         ),
         GoTool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", 80),
+        GoTool(AI_WORKER, AI_WORKER, ".", "google.golang.org/grpc", 20),
         _keda("operator", 420),
         _keda("adapter", 15),
     )
@@ -154,3 +163,11 @@ def distribution_lock(distribution: str) -> Path:
 def distribution_version(distribution: str) -> str:
     """The version that the lock names, e.g. `1.36.3`."""
     return distribution_lock(distribution).read_text().split()[0].partition("==")[2]
+
+
+@cache
+def sources_digest(folder: str) -> str:
+    """Of our own Go files in a folder; empty when there are none."""
+    files = sorted((TOOLCHAIN / folder).glob("*.go"))
+    texts = b"".join(path.read_bytes() for path in files)
+    return hashlib.sha256(texts).hexdigest()[:8] if files else ""

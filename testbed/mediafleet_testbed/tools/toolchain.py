@@ -60,7 +60,8 @@ def bin_folder(*names: str) -> Path:
 
 
 def _cached(name: str) -> Path:
-    return cache() / "bin" / f"{name}-v{_wanted(name)}"
+    build = TOOLS[name].build if name in TOOLS else ""
+    return cache() / "bin" / "-".join(filter(None, (name, f"v{_wanted(name)}", build)))
 
 
 def _wanted(name: str) -> str:

@@ -1,0 +1,190 @@
+"""`mediafleet broker`: remote AI workers register here; orchestrators find one runner."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from mediafleet.options import HttpOption, LogOptions
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from mediafleet_scheduler.broker.files import Certificate
+    from mediafleet_scheduler.broker.models import ModelsFile
+    from mediafleet_scheduler.broker.serve import Serving
+
+_WORKERS: Final = "Workers"
+_RUNNER: Final = "Runner API"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """Where workers register, and with what."""
+
+    secret_file: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="What workers may register with (-orchSecret), one a line; changes are followed.",
+            rich_help_panel=_WORKERS,
+        ),
+    ]
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where workers register and post results (TLS).",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = "0.0.0.0:8935"
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Certificate (PEM); a replacement is picked up. Stock workers do not verify it.",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Key of the certificate (PEM).", rich_help_panel=_WORKERS
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Raise typer.BadParameter where they do not go together."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise typer.BadParameter("give both --tls-cert and --tls-key, or none")
+
+
+RunnerTokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Token that orchestrators call the runner API with.",
+        rich_help_panel=_RUNNER,
+    ),
+]
+ModelsOption = Annotated[
+    Path,
+    typer.Option(metavar="FILE", help="YAML file of pipelines, models and prices."),
+]
+
+
+def broker(
+    *,
+    models: ModelsOption,
+    workers: WorkerOptions,
+    http: HttpOption = "127.0.0.1:8080",
+    runner_token_file: RunnerTokenOption = None,
+    spool: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for inputs and results while a task is there."),
+    ] = None,
+    logs: LogOptions,
+) -> None:
+    """Take remote AI workers by one address, and be the runner that orchestrators call.
+
+    Workers run `livepeer -aiWorker -orchAddr HOST:PORT -orchSecret SECRET` and need no port of
+    their own. Orchestrators take what `mediafleet ai-models` prints as their -aiModels.
+    """
+    from mediafleet_common.serving.addresses import split_host_port
+    from mediafleet_common.serving.run import run
+
+    logs.configure()
+    workers.check()
+    loopback = split_host_port(http)[0] in ("127.0.0.1", "::1", "localhost")
+    if runner_token_file is None and not loopback:
+        raise typer.BadParameter(
+            "--http beyond this machine needs --runner-token-file: whoever reaches it runs tasks"
+        )
+
+    async def main(stop: asyncio.Event) -> None:
+        from mediafleet_scheduler.broker.files import Lines
+        from mediafleet_scheduler.broker.models import ModelsFile
+        from mediafleet_scheduler.broker.serve import Settings, serve
+        from mediafleet_scheduler.directory.files import FileDirectory
+
+        certificate = _certificate(workers.tls_cert, workers.tls_key)
+        token = None if runner_token_file is None else Lines(runner_token_file)
+        settings = Settings(
+            workers.listen,
+            http,
+            certificate.context,
+            secrets=Lines(workers.secret_file),
+            token=(lambda: None) if token is None else token.first,
+            spool=spool,
+            reload=certificate.reload,
+        )
+        directory = FileDirectory(models, ModelsFile, lambda file, _, __: tuple(file.models))
+
+        def on_ready(serving: Serving) -> None:
+            count = len(directory.view or ())
+            typer.echo(
+                f"mediafleet broker ready: {count} models, "
+                f"workers {workers.listen.rpartition(':')[0]}:{serving.port} (TLS), "
+                f"runner API {http.rpartition(':')[0]}:{serving.http_port}"
+            )
+
+        await serve(settings, directory, stop, on_ready)
+
+    raise typer.Exit(run(main))
+
+
+def ai_models(
+    *,
+    models: ModelsOption,
+    url: Annotated[
+        str, typer.Option(metavar="URL", help="Where orchestrators reach the broker's HTTP port.")
+    ],
+    capacity: Annotated[
+        int, typer.Option(min=1, help="Tasks of a model that the orchestrator gives at a time.")
+    ] = 1,
+    runner_token_file: RunnerTokenOption = None,
+) -> None:
+    """Print the aiModels.json of an orchestrator that uses a broker as its runner.
+
+    An orchestrator reads it at its start alone: restart it after a change.
+    """
+    from mediafleet_scheduler.broker.ai_models import rendered
+    from mediafleet_scheduler.broker.files import Lines
+
+    token = None if runner_token_file is None else Lines(runner_token_file).first()
+    typer.echo(json.dumps(rendered(_read(models), url, capacity, token), indent=2))
+
+
+def _read(path: Path) -> ModelsFile:
+    from mediafleet_scheduler.broker.models import ModelsFile
+    from mediafleet_scheduler.directory.files import BrokenFileError, parse
+
+    try:
+        return parse(path.read_bytes(), ModelsFile)
+    except (OSError, BrokenFileError) as error:
+        raise typer.BadParameter(f"{path}: {error}") from error
+
+
+def _certificate(certificate: Path | None, key: Path | None) -> Certificate:
+    import socket
+    import tempfile
+
+    from mediafleet_common.serving.tls import self_signed
+    from mediafleet_scheduler.broker.files import Certificate
+
+    if certificate is not None and key is not None:
+        return Certificate(certificate, key)
+    # Workers do not look whose certificate it is.
+    made_key, made = self_signed([socket.gethostname(), "localhost", "127.0.0.1"])
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Path(folder, "certificate"), Path(folder, "key")
+        for path, text in zip(paths, (made, made_key), strict=True):
+            path.touch(mode=0o600)
+            path.write_bytes(text)
+        pair = Certificate(*paths)
+    pair.forget_files()
+    return pair

@@ -1,0 +1,1 @@
+"""The AI worker broker: remote workers register here, orchestrators find one runner."""

@@ -1,0 +1,48 @@
+"""Input files that workers fetch: each under a name that nobody can guess, for a while.
+
+Workers fetch by GET over HTTP/1.1, without a credential, within 4 s (go-livepeer
+server/ai_worker.go): the name is all that lets them in.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+PATH: Final = "/inputs/"
+_AUTHORITY: Final = re.compile(r"([A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?")
+
+
+class Inputs:
+    """The files that may be fetched now."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, Path] = {}
+        self._names: dict[Path, set[str]] = {}
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """By name."""
+        return self._files
+
+    def offer(self, file: Path, authority: str) -> str:
+        """The URL of a file for a worker that reaches us as `authority`; empty when it names none
+        that can stand in a URL."""
+        if not _AUTHORITY.fullmatch(authority):
+            return ""
+        name = secrets.token_urlsafe(24)
+        self._files[name] = file
+        self._names.setdefault(file, set()).add(name)
+        return f"https://{authority}{PATH}{name}"
+
+    def withdraw(self, file: Path) -> None:
+        """A file's job is over."""
+        for name in self._names.pop(file, ()):
+            self._files.pop(name, None)
+
+    def find(self, path: str) -> Path | None:
+        """The file of a request's path."""
+        return self._files.get(path.removeprefix(PATH)) if path.startswith(PATH) else None

@@ -1,0 +1,237 @@
+"""The broker's tasks on the clock: the dispatcher's steps are carried out here."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_scheduler.broker.metrics import BrokerMetrics
+from mediafleet_scheduler.core.workers.dispatch import Dispatcher
+from mediafleet_scheduler.core.workers.steps import Answer, Ending, Rules, Send, Step, Verdict
+from mediafleet_scheduler.core.workers.views import Target, Worker
+
+_EVENTS_AT_ONCE: Final = 64
+"""Chunks of a stream that wait for its caller; then the worker is held back."""
+
+
+class TaskFailedError(Exception):
+    """A task has no result."""
+
+    def __init__(self, ending: Ending, words: str) -> None:
+        super().__init__(words or ending.value)
+        self.ending = ending
+        self.words = words
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A result that is there as a whole."""
+
+    body: Mapping[str, object]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """By the names that the body uses; in the job's folder, which goes when the job is over."""
+
+
+class Events:
+    """A result that comes bit by bit (text/event-stream)."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_EVENTS_AT_ONCE)
+        self._broken = False
+
+    async def put(self, chunk: bytes) -> None:
+        """One more bit; waits while the caller is slow."""
+        await self._queue.put(chunk)
+
+    async def end(self) -> None:
+        """That was all."""
+        await self._queue.put(None)
+
+    def break_off(self) -> None:
+        """No more will come."""
+        self._broken = True
+        if not self._queue.full():
+            self._queue.put_nowait(None)
+
+    async def get(self) -> bytes | None:
+        """The next bit; `None`: that was all.
+
+        Raises:
+            TaskFailedError: the rest will never come.
+        """
+        chunk = await self._queue.get()
+        if chunk is None and self._broken:
+            raise TaskFailedError(Ending.LOST, "the worker is gone")
+        return chunk
+
+
+Result = Whole | Events
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a task's request holds beside its JSON."""
+
+    request: Mapping[str, object]
+    file: Path | None = None
+
+
+class Outlet(Protocol):
+    """Where a worker's jobs are written."""
+
+    def send(self, attempt: int, target: Target, task: Input) -> None:
+        """Tell the worker of a job."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One task, from its coming to its answer."""
+
+    id: str
+    target: Target
+    input: Input
+    folder: Path
+    """Files of this job alone."""
+    came: float
+    result: asyncio.Future[Result]
+
+
+class Jobs:
+    """All tasks of a broker."""
+
+    def __init__(
+        self, metrics: BrokerMetrics, rules: Rules | None = None, clock: Clock = SYSTEM
+    ) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._dispatcher = Dispatcher(lambda: secrets.randbits(63) or 1, rules)
+        self._outlets: dict[str, Outlet] = {}
+        self._jobs: dict[str, Job] = {}
+        self._events: dict[str, Events] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when a worker comes or goes."""
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """For those who show what there is."""
+        return self._dispatcher
+
+    def now(self) -> float:
+        """The time that deadlines are told in."""
+        return self._clock.monotonic()
+
+    # Workers
+
+    def connected(self, worker: Worker, outlet: Outlet) -> None:
+        """A worker has registered."""
+        self._outlets[worker.id] = outlet
+        self._metrics.workers.set(len(self._outlets))
+        self._follow(self._dispatcher.connected(worker, self.now()))
+        self.on_change()
+
+    def lost(self, worker: str) -> None:
+        """A worker's stream has ended."""
+        if self._outlets.pop(worker, None) is None:
+            return
+        self._metrics.workers.set(len(self._outlets))
+        self._follow(self._dispatcher.lost(worker, self.now()))
+        self.on_change()
+
+    # Tasks
+
+    def submit(self, target: Target, task: Input, folder: Path, seconds: float) -> Job:
+        """A task has come; `job.result` is its one answer, within `seconds`."""
+        loop = asyncio.get_running_loop()
+        name = secrets.token_hex(8)
+        job = Job(name, target, task, folder, self.now(), loop.create_future())
+        self._jobs[job.id] = job
+        self._follow(self._dispatcher.submitted(job.id, target, job.came + seconds, job.came))
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Its caller has gone; harmless when it is over."""
+        self._follow(self._dispatcher.cancelled(job.id))
+
+    # Results
+
+    def job_of(self, attempt: int) -> Job | None:
+        """The job that a result is for, counting what it is; `None`: nobody waits for it."""
+        verdict = self._dispatcher.verdict(attempt)
+        self._metrics.results.labels(verdict.value).inc()
+        task = self._dispatcher.task_of(attempt)
+        return self._jobs.get(task) if verdict is Verdict.WANTED and task else None
+
+    def succeeded(self, attempt: int, result: Whole | None = None) -> None:
+        """An attempt's whole result has come; `None`: nobody waits for it, or it was streamed."""
+        task = self._dispatcher.task_of(attempt)
+        job = self._jobs.get(task) if task else None
+        if job is not None and result is not None and not job.result.done():
+            job.result.set_result(result)
+        self._follow(self._dispatcher.succeeded(attempt, self.now()))
+
+    def streams(self, attempt: int) -> Events | None:
+        """An attempt's result begins to come bit by bit; `None`: nobody waits for it."""
+        task = self._dispatcher.task_of(attempt)
+        job = self._jobs.get(task) if task else None
+        if job is None or job.result.done():
+            return None
+        self._dispatcher.first_byte(attempt)
+        self._events[job.id] = events = Events()
+        job.result.set_result(events)
+        return events
+
+    def failed(self, attempt: int, words: str) -> None:
+        """A worker has answered with an error."""
+        self._follow(self._dispatcher.failed(attempt, words, self.now()))
+
+    # How
+
+    def _follow(self, steps: list[Step]) -> None:
+        # A worker that cannot be told of a job is lost, which brings further steps.
+        for step in steps:
+            if isinstance(step, Send):
+                self._send(step)
+            else:
+                self._answer(step)
+        self._set_timer()
+
+    def _send(self, step: Send) -> None:
+        job = self._jobs[step.task]
+        self._metrics.attempts.labels(*job.target).inc()
+        self._outlets[step.worker].send(step.attempt, job.target, job.input)
+
+    def _answer(self, step: Answer) -> None:
+        job = self._jobs.pop(step.task)
+        self._metrics.tasks.labels(*job.target, step.ending.value).inc()
+        self._metrics.seconds.labels(*job.target).observe(self.now() - job.came)
+        events = self._events.pop(step.task, None)
+        if events is not None and step.ending is not Ending.DONE:
+            events.break_off()
+        if not job.result.done():
+            job.result.set_exception(TaskFailedError(step.ending, step.words))
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self.now()
+        moment = self._dispatcher.next_moment(now)
+        if moment is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, moment - now), self._time_passed)
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        self._follow(self._dispatcher.passed(self.now()))
+
+    def close(self) -> None:
+        """No timers any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

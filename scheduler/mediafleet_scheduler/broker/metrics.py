@@ -1,0 +1,63 @@
+"""Metrics of the broker."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class BrokerMetrics:
+    """All of them, on one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.workers = Gauge(
+            "mediafleet_broker_workers", "Workers that are connected", registry=registry
+        )
+        self.refused = Counter(
+            "mediafleet_broker_registrations_refused_total",
+            "Registrations that were refused",
+            ["reason"],
+            registry=registry,
+        )
+        self.tasks = Counter(
+            "mediafleet_broker_tasks_total",
+            "Tasks by how they ended",
+            ["pipeline", "model", "ending"],
+            registry=registry,
+        )
+        self.attempts = Counter(
+            "mediafleet_broker_attempts_total",
+            "Tasks given to a worker, by model",
+            ["pipeline", "model"],
+            registry=registry,
+        )
+        self.results = Counter(
+            "mediafleet_broker_results_total",
+            "Results by what became of them: wanted, late, unknown, unreadable, unauthorized",
+            ["verdict"],
+            registry=registry,
+        )
+        self.waiting = Gauge(
+            "mediafleet_broker_waiting",
+            "Tasks that wait for a worker",
+            ["pipeline", "model"],
+            registry=registry,
+        )
+        self.in_use = Gauge(
+            "mediafleet_broker_capacity_in_use",
+            "Tasks that take up capacity of workers",
+            ["pipeline", "model"],
+            registry=registry,
+        )
+        self.capacity = Gauge(
+            "mediafleet_broker_capacity",
+            "Tasks that live workers take at a time",
+            ["pipeline", "model"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "mediafleet_broker_task_seconds",
+            "From a task's coming to its answer",
+            ["pipeline", "model"],
+            buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900),
+            registry=registry,
+        )

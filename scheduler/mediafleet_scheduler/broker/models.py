@@ -1,0 +1,64 @@
+"""The models file: which pipelines and models a broker takes, and at what price."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from mediafleet_common.api.base import Model
+from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
+from mediafleet_scheduler.core.workers.views import Target
+
+
+class ModelEntry(Model):
+    """One model of one pipeline."""
+
+    pipeline: Pipeline
+    """Its name, as text-to-image."""
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    """The model's id, as workers tell it."""
+    price_per_unit: Annotated[float, Field(ge=0)] = 0
+    """What an orchestrator is to ask for; on-chain it is needed."""
+    pixels_per_unit: Annotated[int, Field(ge=1)] = 1
+    """How many pixels (or what the pipeline counts) that is for."""
+    currency: Annotated[str, Field(min_length=1, max_length=16)] = "wei"
+    """Of the price."""
+    wait_seconds: Annotated[float | None, Field(gt=0, le=3600)] = None
+    """How long a task may wait and run in all; by default what a stock worker takes for one."""
+
+    @property
+    def target(self) -> Target:
+        """What tasks of it ask for."""
+        return Target(self.pipeline, self.model)
+
+    @property
+    def seconds(self) -> float:
+        """How long a task may wait and run in all."""
+        return self.wait_seconds or FORMS[self.pipeline].limit_seconds
+
+    @field_validator("pipeline")
+    @classmethod
+    def _served(cls, pipeline: Pipeline) -> Pipeline:
+        if pipeline is Pipeline.IMAGE_TO_VIDEO:
+            raise ValueError(
+                "image-to-video cannot be offered to orchestrators: workers answer with a film,"
+                " runners with its frames"
+            )
+        return pipeline
+
+
+class ModelsFile(Model):
+    """All of them."""
+
+    models: Annotated[list[ModelEntry], Field(min_length=1, max_length=256)]
+    """Each once."""
+
+    @model_validator(mode="after")
+    def _once(self) -> ModelsFile:
+        seen: set[Target] = set()
+        for each in self.models:
+            if each.target in seen:
+                raise ValueError(f"models: {each.target} is named twice")
+            seen.add(each.target)
+        return self

@@ -1,0 +1,189 @@
+"""The stream on which a worker registers and hears of its jobs: gRPC over HTTP/2.
+
+Framing: a byte of compression, four of length, the message (grpc/grpc doc/PROTOCOL-HTTP2.md). The
+status comes in trailers after headers: a stock worker that finds it in the headers tries again for
+ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import secrets
+import struct
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote
+
+from google.protobuf.message import DecodeError
+
+from mediafleet_common.serving.http2 import Stream, StreamClosedError
+from mediafleet_common.serving.logs import printable
+from mediafleet_common.wire.ai_worker_pb2 import (
+    AIJobData,
+    AIRequestType,
+    EarlierNotifyAIJob,
+    EarlierRegisterRequest,
+    NotifyAIJob,
+    RegisterAIWorkerRequest,
+)
+from mediafleet_scheduler.broker.inputs import Inputs
+from mediafleet_scheduler.broker.jobs import Input, Jobs
+from mediafleet_scheduler.broker.metrics import BrokerMetrics
+from mediafleet_scheduler.core.workers.pipelines import Pipeline
+from mediafleet_scheduler.core.workers.registration import (
+    Refusal,
+    RefusedError,
+    Registration,
+    worker_of,
+)
+from mediafleet_scheduler.core.workers.views import Target
+
+PATH: Final = "/net.AIWorker/RegisterAIWorker"
+EARLIER_PATH: Final = "/net.Transcoder/RegisterAIWorker"
+
+_MOST_BYTES: Final = 1024 * 1024
+_WITHIN_SECONDS: Final = 10.0
+_JOBS_AHEAD: Final = 4096
+"""Jobs that a worker has not read; it is broken then."""
+_UNKNOWN, _INVALID_ARGUMENT = 2, 3
+_TYPES: Final = {
+    Pipeline.TEXT_TO_IMAGE: AIRequestType.TEXT_TO_IMAGE,
+    Pipeline.IMAGE_TO_TEXT: AIRequestType.IMAGE_TO_TEXT,
+    Pipeline.IMAGE_TO_IMAGE: AIRequestType.IMAGE_TO_IMAGE,
+    Pipeline.UPSCALE: AIRequestType.UPSCALE,
+    Pipeline.AUDIO_TO_TEXT: AIRequestType.AUDIO_TO_TEXT,
+}
+"""The types of the earlier form."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Secrets:
+    """Who may register and post results. Compared in constant time."""
+
+    def __init__(self, read: Callable[[], list[str]]) -> None:
+        self._read = read
+
+    def accept(self, given: str) -> bool:
+        """Whether it is one of ours; all are looked at, whichever it is."""
+        found = False
+        for each in self._read():
+            found |= hmac.compare_digest(each.encode(), given.encode())
+        return found
+
+
+class _Outlet:
+    """Jobs on their way to one worker."""
+
+    def __init__(self, inputs: Inputs, authority: str, *, earlier: bool) -> None:
+        self._inputs = inputs
+        self._authority = authority
+        self._earlier = earlier
+        self.messages: Final[asyncio.Queue[bytes]] = asyncio.Queue(_JOBS_AHEAD)
+
+    def send(self, attempt: int, target: Target, task: Input) -> None:
+        """Tell the worker of a job. The input's URL is under the name that the worker dialled."""
+        url = "" if task.file is None else self._inputs.offer(task.file, self._authority)
+        told = json.dumps({"input_url": url, "request": task.request}, separators=(",", ":"))
+        if self._earlier:
+            kind = _TYPES[target.pipeline]
+            job = EarlierNotifyAIJob(type=kind, task_id=attempt, data=told.encode())
+            self.messages.put_nowait(job.SerializeToString())
+            return
+        data = AIJobData(pipeline=target.pipeline.value, request_data=told.encode())
+        self.messages.put_nowait(NotifyAIJob(ai_job_data=data, task_id=attempt).SerializeToString())
+
+
+class Registrations:
+    """Serves RegisterAIWorker, in today's form and the earlier one."""
+
+    def __init__(self, jobs: Jobs, secrets_: Secrets, inputs: Inputs, metrics: BrokerMetrics):
+        self._jobs = jobs
+        self._secrets = secrets_
+        self._inputs = inputs
+        self._metrics = metrics
+
+    async def serve(self, stream: Stream) -> None:
+        """One worker, as long as it stays."""
+        earlier = stream.path == EARLIER_PATH
+        stream.send_headers([(":status", "200"), ("content-type", "application/grpc")])
+        try:
+            async with asyncio.timeout(_WITHIN_SECONDS):
+                registration = await self._read(stream, earlier=earlier)
+            name = f"{stream.peer}/{secrets.token_hex(4)}"
+            spoken = frozenset(_TYPES if earlier else Pipeline)
+            worker = worker_of(registration, name, stream.peer, spoken)
+        except RefusedError as error:
+            _log.warning("%s may not register: %s", stream.peer, error)
+            self._metrics.refused.labels(error.refusal.name.lower()).inc()
+            _end(stream, _UNKNOWN, str(error))
+            return
+        except (TimeoutError, DecodeError, struct.error, UnicodeDecodeError) as error:
+            said = printable(str(error)) or type(error).__name__
+            _log.warning("%s sent no registration: %s", stream.peer, said)
+            self._metrics.refused.labels("unreadable").inc()
+            _end(stream, _INVALID_ARGUMENT, "not a registration")
+            return
+        outlet = _Outlet(self._inputs, stream.headers.get(":authority", ""), earlier=earlier)
+        models = ", ".join(f"{target} x{offer.capacity}" for target, offer in worker.offers.items())
+        _log.info("worker %s offers %s", worker.id, printable(models))
+        self._jobs.connected(worker, outlet)
+        try:
+            await self._pass_on(stream, outlet)
+        finally:
+            _log.info("worker %s is gone", worker.id)
+            self._jobs.lost(worker.id)
+
+    async def _read(self, stream: Stream, *, earlier: bool) -> Registration:
+        body = bytearray()
+        async for chunk in stream.body():
+            body += chunk
+            if len(body) >= 5 and (size := struct.unpack(">BI", body[:5])[1]) > _MOST_BYTES:
+                raise DecodeError(f"a registration of {size} bytes")
+            if len(body) >= 5 and len(body) >= 5 + size:
+                break
+        compressed, size = struct.unpack(">BI", bytes(body[:5]))
+        if compressed or len(body) < 5 + size:
+            raise DecodeError("compressed, or cut off")
+        text = bytes(body[5 : 5 + size])
+        if earlier:
+            old = EarlierRegisterRequest.FromString(text)
+            self._check(old.secret)
+            return Registration.of_earlier(old)
+        message = RegisterAIWorkerRequest.FromString(text)
+        self._check(message.secret)
+        return Registration.of(message)
+
+    def _check(self, secret: str) -> None:
+        if not self._secrets.accept(secret):
+            raise RefusedError(Refusal.SECRET)
+
+    async def _pass_on(self, stream: Stream, outlet: _Outlet) -> None:
+        gone = asyncio.create_task(stream.closed.wait())
+        try:
+            while not stream.closed.is_set():
+                next_one = asyncio.create_task(outlet.messages.get())
+                try:
+                    await asyncio.wait({gone, next_one}, return_when=asyncio.FIRST_COMPLETED)
+                    if not next_one.done():
+                        return
+                    await stream.send(_framed(next_one.result()))
+                finally:
+                    next_one.cancel()
+        except StreamClosedError:
+            pass
+        finally:
+            gone.cancel()
+
+
+def _framed(message: bytes) -> bytes:
+    return struct.pack(">BI", 0, len(message)) + message
+
+
+def _end(stream: Stream, status: int, words: str) -> None:
+    stream.send_headers(
+        [("grpc-status", str(status)), ("grpc-message", quote(words, safe=" ()-:,/"))], end=True
+    )

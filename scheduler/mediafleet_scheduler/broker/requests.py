@@ -1,0 +1,97 @@
+"""A runner's request as a task: JSON or a form, read with bounds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from mediafleet_scheduler.broker.jobs import Input
+from mediafleet_scheduler.core.workers.pipelines import (
+    FORMS,
+    BadRequestError,
+    Pipeline,
+    check,
+    typed,
+)
+
+_MOST_INPUT: Final = 300 * 1024 * 1024
+"""What a stock worker fetches at the most (go-livepeer server/ai_worker.go)."""
+_MOST_JSON: Final = 8 * 1024 * 1024
+_MOST_FIELD: Final = 1024 * 1024
+_MOST_FIELDS: Final = 64
+_CHUNK: Final = 64 * 1024
+
+
+async def read(request: web.Request, pipeline: Pipeline, folder: Path) -> Input:
+    """The task that a request asks for; its file is written into `folder`.
+
+    Raises:
+        BadRequestError: with the field and the fix.
+        ValueError, aiohttp.ClientError, AssertionError: it is no JSON, or no form.
+    """
+    form = FORMS[pipeline]
+    if form.file_field is None:
+        fields = json.loads(await _all(request))
+        if not isinstance(fields, dict):
+            raise BadRequestError("body", "must be a JSON object")
+        check(pipeline, fields)
+        return Input(fields)
+    texts, file = await _form(request, form.file_field, folder)
+    fields = {**typed(texts), form.file_field: None}
+    if file is None:
+        raise BadRequestError(form.file_field, "is missing: attach the file")
+    check(pipeline, fields)
+    return Input(fields, file)
+
+
+async def _all(request: web.Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > _MOST_JSON:
+            raise BadRequestError("body", f"is longer than {_MOST_JSON} bytes")
+    return bytes(body)
+
+
+async def _form(
+    request: web.Request, file_field: str, folder: Path
+) -> tuple[list[tuple[str, str]], Path | None]:
+    texts: list[tuple[str, str]] = []
+    file: Path | None = None
+    async for part in await request.multipart():
+        if not isinstance(part, aiohttp.BodyPartReader):
+            raise BadRequestError("body", "holds parts within parts")
+        name = part.name or ""
+        if name != file_field:
+            texts.append((name, await _text(part, name)))
+        elif file is None:
+            file = await _save(part, folder / "input")
+        else:
+            raise BadRequestError(name, "is there twice")
+        if len(texts) > _MOST_FIELDS:
+            raise BadRequestError("body", f"has more than {_MOST_FIELDS} fields")
+    return texts, file
+
+
+async def _text(part: aiohttp.BodyPartReader, name: str) -> str:
+    value = bytearray()
+    while chunk := await part.read_chunk(_CHUNK):
+        value += chunk
+        if len(value) > _MOST_FIELD:
+            raise BadRequestError(name, f"is longer than {_MOST_FIELD} bytes")
+    return value.decode()
+
+
+async def _save(part: aiohttp.BodyPartReader, path: Path) -> Path:
+    size = 0
+    with path.open("xb") as file:
+        while chunk := await part.read_chunk(_CHUNK):
+            size += len(chunk)
+            if size > _MOST_INPUT:
+                raise BadRequestError(part.name or "file", f"is longer than {_MOST_INPUT} bytes")
+            file.write(chunk)
+    return path

@@ -1,0 +1,173 @@
+"""What workers post: results in all their forms, read with bounds and written to disk.
+
+Forms: `multipart/mixed` with file parts and one JSON part, `text/event-stream`, or an error as
+`livepeer/ai-worker-error` (go-livepeer server/ai_worker.go); and the earlier JSON with JobType,
+TaskID, Data and Err.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Final, Protocol
+
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.broker.jobs import Job, Jobs, Whole
+from mediafleet_scheduler.broker.metrics import BrokerMetrics
+from mediafleet_scheduler.broker.parts import MOST_JSON, Parts, UnreadableError, as_object
+from mediafleet_scheduler.broker.registrations import Secrets
+
+PATH: Final = "/aiResults"
+_SCHEMES: Final = ("Livepeer-AI-Worker-1.0", "Livepeer-Transcoder-1.0")
+_MOST_ERROR: Final = 64 * 1024
+_TASK_ID: Final = re.compile(r"\d{1,19}")
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Post(Protocol):
+    """A posted result, whichever HTTP it came by."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By lower-case name."""
+
+    def let_in(self) -> None:
+        """Its sender may send a large body."""
+
+    def body(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+
+
+class Results:
+    """Takes results and gives them to the jobs that wait for them."""
+
+    def __init__(
+        self, jobs: Jobs, secrets: Secrets, metrics: BrokerMetrics, most_bytes: int = 4 << 30
+    ) -> None:
+        self._jobs = jobs
+        self._secrets = secrets
+        self._metrics = metrics
+        self._most_bytes = most_bytes
+        """Of one result."""
+
+    async def take(self, post: Post) -> tuple[int, str]:
+        """Status and text of the answer. Nothing of a body is read before the secret is right."""
+        headers = post.headers
+        known = headers.get("authorization") in _SCHEMES
+        if not known or not self._secrets.accept(headers.get("credentials", "")):
+            self._metrics.results.labels("unauthorized").inc()
+            return 401, "invalid secret"
+        media, _, _ = headers.get("content-type", "").partition(";")
+        if media.strip().lower() == "application/json":
+            return await self._earlier(post)
+        told = headers.get("taskid", "")
+        if not _TASK_ID.fullmatch(told):
+            self._metrics.results.labels("unreadable").inc()
+            return 400, "TaskId must be the number of the job"
+        attempt = int(told)
+        job = self._jobs.job_of(attempt)
+        if job is None:
+            # Its capacity is free again all the same; the body is not wanted.
+            self._jobs.succeeded(attempt)
+            return 200, "nobody waits for this result any more"
+        post.let_in()
+        try:
+            await self._read(post, media.strip().lower(), attempt, job)
+        except UnreadableError as error:
+            self._unreadable(attempt, str(error))
+            return 400, str(error)
+        except Exception:
+            self._unreadable(attempt, "the result was broken off")
+            raise
+        return 200, "ok"
+
+    def _unreadable(self, attempt: int, why: str) -> None:
+        self._metrics.results.labels("unreadable").inc()
+        self._jobs.failed(attempt, why)
+
+    async def _read(self, post: Post, media: str, attempt: int, job: Job) -> None:
+        if media == "livepeer/ai-worker-error":
+            words = (await _all(post, _MOST_ERROR)).decode(errors="replace")
+            _log.info("a worker failed a task of %s: %s", job.target, printable(words))
+            self._jobs.failed(attempt, words)
+        elif media == "text/event-stream":
+            await self._events(post, attempt)
+        elif media == "multipart/mixed":
+            self._jobs.succeeded(attempt, await self._parts(post, job, attempt))
+        else:
+            raise UnreadableError(
+                "Content-Type must be multipart/mixed, text/event-stream, livepeer/ai-worker-error"
+                " or application/json"
+            )
+
+    async def _events(self, post: Post, attempt: int) -> None:
+        events = None
+        size = 0
+        async for chunk in post.body():
+            size += len(chunk)
+            if size > self._most_bytes:
+                raise UnreadableError("the result is too long")
+            events = events or self._jobs.streams(attempt)
+            if events is None:
+                break
+            await events.put(chunk)
+        if events is None:
+            raise UnreadableError("an event stream without an event")
+        await events.end()
+        self._jobs.succeeded(attempt)
+
+    async def _parts(self, post: Post, job: Job, attempt: int) -> Whole:
+        parts = Parts(post.headers["content-type"], job.folder, f"result-{attempt}")
+        size = 0
+        try:
+            async for chunk in post.body():
+                size += len(chunk)
+                if size > self._most_bytes:
+                    raise UnreadableError("the result is too long")
+                parts.feed(chunk)
+            return parts.whole()
+        finally:
+            parts.close()
+
+    async def _earlier(self, post: Post) -> tuple[int, str]:
+        post.let_in()
+        try:
+            told = as_object(await _all(post, MOST_JSON))
+            attempt = _task_id(told)
+        except UnreadableError as error:
+            self._metrics.results.labels("unreadable").inc()
+            return 400, str(error)
+        job = self._jobs.job_of(attempt)
+        if job is None:
+            self._jobs.succeeded(attempt)
+            return 200, "nobody waits for this result any more"
+        if words := told.get("Err"):
+            self._jobs.failed(attempt, str(words)[:_MOST_ERROR])
+            return 200, "ok"
+        try:
+            data = base64.b64decode(str(told.get("Data") or ""), validate=True)
+            self._jobs.succeeded(attempt, Whole(as_object(data)))
+        except (UnreadableError, binascii.Error) as error:
+            self._unreadable(attempt, "Data must be base64 of a JSON object")
+            return 400, str(error)
+        return 200, "ok"
+
+
+async def _all(post: Post, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in post.body():
+        body += chunk
+        if len(body) > most:
+            raise UnreadableError(f"longer than {most} bytes")
+    return bytes(body)
+
+
+def _task_id(told: Mapping[str, object]) -> int:
+    attempt = told.get("TaskID")
+    if not isinstance(attempt, int) or attempt < 0:
+        raise UnreadableError("TaskID must be the number of the job")
+    return attempt

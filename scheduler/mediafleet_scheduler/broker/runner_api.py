@@ -1,0 +1,223 @@
+"""The ai-runner's HTTP API, for orchestrators that use the broker as an external runner.
+
+Only answers that a stock orchestrator survives: JSON with 200, 400, 401, 422 or 500 in the
+runner's shapes; any other status ends its handler and leaks that capacity until it restarts.
+Waiting is better than refusing: "insufficient capacity" sends the gateway elsewhere, any other
+error suspends the orchestrator. A closed connection is a cancel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hmac
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+
+from mediafleet_scheduler.broker.inputs import Inputs
+from mediafleet_scheduler.broker.jobs import Events, Input, Job, Jobs, TaskFailedError, Whole
+from mediafleet_scheduler.broker.models import ModelEntry
+from mediafleet_scheduler.broker.requests import read
+from mediafleet_scheduler.core.workers.pipelines import (
+    FORMS,
+    BadRequestError,
+    Pipeline,
+    model_of,
+)
+from mediafleet_scheduler.core.workers.steps import Ending
+from mediafleet_scheduler.core.workers.views import Target
+
+FULL: Final = "insufficient capacity"
+"""In upstream's words: the gateway then tries another session and suspends nobody."""
+
+_CHUNK: Final = 48 * 1024
+"""A multiple of three: base64 of a chunk then needs no padding."""
+_TYPES: Final = {".png": "image/png", ".mp4": "video/mp4", ".wav": "audio/wav"}
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _Refused(Exception):  # noqa: N818 - carries an answer
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class RunnerApi:
+    """Routes for `/PIPELINE` and, for one model alone, `/runners/PIPELINE/MODEL/PIPELINE`."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        inputs: Inputs,
+        models: Callable[[], Iterable[ModelEntry]],
+        spool: Path,
+        token: Callable[[], str | None],
+    ) -> None:
+        self._jobs = jobs
+        self._inputs = inputs
+        self._models = models
+        self._spool = spool
+        self._token = token
+
+    def routes(self) -> list[web.RouteDef]:
+        """To be served on the HTTP port."""
+        return [
+            *(web.post(f"/{pipeline}", self._run) for pipeline in FORMS),
+            web.post("/runners/{pipeline}/{model:[^/]+(?:/[^/]+)*}/{again}", self._run),
+            web.get("/health", self._health),
+            web.get("/runners/{pipeline}/{model:[^/]+(?:/[^/]+)*}/health", self._health),
+            web.get("/runners/{pipeline}/{model:[^/]+(?:/[^/]+)*}/version", self._version),
+            web.get("/runners/{pipeline}/{model:[^/]+(?:/[^/]+)*}/hardware/info", self._hardware),
+        ]
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "OK"})
+
+    async def _version(self, request: web.Request) -> web.Response:
+        pipeline, model = request.match_info["pipeline"], request.match_info["model"]
+        versions = {
+            offer.version
+            for worker in self._jobs.dispatcher.workers
+            for target, offer in worker.offers.items()
+            if target == (pipeline, model) and offer.version
+        }
+        told = min(versions, default="0.0.0")
+        return web.json_response({"pipeline": pipeline, "model_id": model, "version": told})
+
+    async def _hardware(self, request: web.Request) -> web.Response:
+        pipeline, model = request.match_info["pipeline"], request.match_info["model"]
+        return web.json_response({"pipeline": pipeline, "model_id": model, "gpu_info": {}})
+
+    async def _run(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._answered(request)
+        except _Refused as refused:
+            return refused.answer
+
+    async def _answered(self, request: web.Request) -> web.StreamResponse:
+        self._authorize(request)
+        name = request.match_info.get("again") or request.path.removeprefix("/")
+        pipeline = next((each for each in FORMS if each.value == name), None)
+        told = request.match_info.get("pipeline")
+        if pipeline is None or told not in (None, name):
+            raise _Refused(_error(400, f"there is no pipeline {name!r}"[:200]))
+        with self._folder() as folder:
+            task = await _read(request, pipeline, folder)
+            entry = self._entry(pipeline, task, request.match_info.get("model"))
+            job = self._jobs.submit(entry.target, task, folder, entry.seconds)
+            try:
+                return await self._wait(request, job)
+            finally:
+                self._jobs.cancel(job)
+                if task.file is not None:
+                    self._inputs.withdraw(task.file)
+
+    def _authorize(self, request: web.Request) -> None:
+        token = self._token()
+        given = request.headers.get("Authorization", "")
+        if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            raise _Refused(_error(401, "Invalid bearer token."))
+
+    def _entry(self, pipeline: Pipeline, task: Input, only: str | None) -> ModelEntry:
+        model = model_of(pipeline, task.request)
+        taken = {entry.target: entry for entry in self._models()}
+        entry = taken.get(Target(pipeline, model))
+        if entry is None or only not in (None, model):
+            raise _Refused(_error(400, f"model {model!r} is not offered for {pipeline}"[:400]))
+        return entry
+
+    @contextlib.contextmanager
+    def _folder(self) -> Any:
+        folder = Path(tempfile.mkdtemp(dir=self._spool, prefix="job-"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _wait(self, request: web.Request, job: Job) -> web.StreamResponse:
+        try:
+            result = await job.result
+        except TaskFailedError as error:
+            full = error.ending is Ending.TIMED_OUT and "room" in error.words
+            return _error(500, FULL if full else str(error))
+        if isinstance(result, Events):
+            return await _stream(request, result)
+        return await _whole(request, result)
+
+
+async def _read(request: web.Request, pipeline: Pipeline, folder: Path) -> Input:
+    try:
+        return await read(request, pipeline, folder)
+    except BadRequestError as error:
+        detail = [{"loc": ["body", error.field], "msg": error.message, "type": "value_error"}]
+        raise _Refused(web.json_response({"detail": detail}, status=422)) from error
+    except (ValueError, aiohttp.ClientError, AssertionError) as error:
+        said = f"the request cannot be read: {type(error).__name__}"
+        raise _Refused(_error(400, said)) from error
+
+
+async def _stream(request: web.Request, events: Events) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    try:
+        while (chunk := await events.get()) is not None:
+            await response.write(chunk)
+    except TaskFailedError:
+        # An end that is none: the caller sees that the rest is missing.
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    await response.write_eof()
+    return response
+
+
+async def _whole(request: web.Request, result: Whole) -> web.StreamResponse:
+    """The JSON with its files in it, as data URLs, never whole in memory."""
+    if not result.files:
+        return web.json_response(result.body)
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    for piece in _pieces(result.body, result.files):
+        if isinstance(piece, str):
+            await response.write(piece.encode())
+            continue
+        async for chunk in _encoded(piece):
+            await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+def _pieces(body: Mapping[str, object], files: Mapping[str, Path]) -> Iterable[str | Path]:
+    """JSON text, cut where a file goes."""
+    text = json.dumps(body, separators=(",", ":"))
+    names = sorted(files, key=lambda name: text.find(f'"{name}"'))
+    for name in names:
+        before, found, text = text.partition(f'"{name}"')
+        if not found:
+            text = before
+            continue
+        yield f'{before}"data:{_TYPES.get(Path(name).suffix, "application/octet-stream")};base64,'
+        yield files[name]
+        text = '"' + text
+    yield text
+
+
+async def _encoded(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield base64.b64encode(chunk)
+            await asyncio.sleep(0)
+
+
+def _error(status: int, words: str) -> web.Response:
+    return web.json_response({"detail": {"msg": words}}, status=status)

@@ -1,0 +1,167 @@
+"""Start, serve and stop the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import ssl
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from mediafleet_common.serving.http import HttpServer
+from mediafleet_common.serving.run import CannotStartError
+from mediafleet_scheduler.broker.door import Door
+from mediafleet_scheduler.broker.inputs import Inputs
+from mediafleet_scheduler.broker.jobs import Jobs
+from mediafleet_scheduler.broker.metrics import BrokerMetrics
+from mediafleet_scheduler.broker.models import ModelEntry
+from mediafleet_scheduler.broker.registrations import Registrations, Secrets
+from mediafleet_scheduler.broker.results import Results
+from mediafleet_scheduler.broker.runner_api import RunnerApi
+from mediafleet_scheduler.core.workers.steps import Rules
+from mediafleet_scheduler.directory.directory import Directory
+
+Models = tuple[ModelEntry, ...]
+
+_SHOW_SECONDS: Final = 5.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a broker is set up."""
+
+    listen: str
+    """HOST:PORT of the workers' door."""
+    http: str
+    """HOST:PORT of the runner API, health and metrics."""
+    context: ssl.SSLContext
+    secrets: Callable[[], list[str]]
+    """What workers may register with, asked each time."""
+    token: Callable[[], str | None] = lambda: None
+    """What orchestrators call with; `None`: nothing is asked for."""
+    spool: Path | None = None
+    """Where inputs and results lie; `None`: a folder of our own in the system's place for such."""
+    rules: Rules = field(default_factory=Rules)
+    reload: Callable[[], None] = lambda: None
+    """Reads the certificate again, if its files have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A broker that is ready."""
+
+    port: int
+    http_port: int
+    jobs: Jobs
+
+
+async def serve(
+    settings: Settings,
+    directory: Directory[Models],
+    stop: asyncio.Event,
+    on_ready: Callable[[Serving], None],
+    registry: CollectorRegistry = REGISTRY,
+) -> None:
+    """Serve until `stop` is set; `on_ready` is called once, with the first models.
+
+    Raises:
+        CannotStartError: a port cannot be listened on, or the spool cannot be written.
+    """
+    metrics = BrokerMetrics(registry)
+
+    def models() -> Models:
+        return directory.view or ()
+
+    def ready() -> str | None:
+        if stop.is_set():
+            return "stopping"
+        return "the models are not known yet" if directory.view is None else None
+
+    jobs, inputs = Jobs(metrics, settings.rules), Inputs()
+    secrets = Secrets(settings.secrets)
+    async with AsyncExitStack() as stack:
+        stack.callback(jobs.close)
+        spool = _spool(settings.spool)
+        stack.callback(shutil.rmtree, spool, ignore_errors=True)
+        api = RunnerApi(jobs, inputs, models, spool, settings.token)
+        http = HttpServer(
+            settings.http,
+            ready,
+            routes=api.routes(),
+            registry=registry,
+            cancels=True,
+        )
+        await stack.enter_async_context(http)
+        door = Door(
+            settings.listen,
+            settings.context,
+            Registrations(jobs, secrets, inputs, metrics),
+            Results(jobs, secrets, metrics),
+            inputs,
+        )
+        await stack.enter_async_context(door)
+        jobs.on_change = lambda: _report(jobs, models())
+        known = asyncio.Event()
+        directory.subscribe(lambda _: known.set())
+        async with asyncio.TaskGroup() as tasks:
+            working = [
+                tasks.create_task(directory.run()),
+                tasks.create_task(_tell(known, on_ready, Serving(door.port, http.port, jobs))),
+                tasks.create_task(_keep_showing(jobs, metrics, models)),
+                tasks.create_task(_keep_certificate(settings)),
+            ]
+            await stop.wait()
+            for each in working:
+                each.cancel()
+
+
+async def _tell(
+    known: asyncio.Event, on_ready: Callable[[Serving], None], serving: Serving
+) -> None:
+    await known.wait()
+    on_ready(serving)
+
+
+async def _keep_showing(jobs: Jobs, metrics: BrokerMetrics, models: Callable[[], Models]) -> None:
+    while True:
+        _show(jobs, metrics, models())
+        await asyncio.sleep(_SHOW_SECONDS)
+
+
+async def _keep_certificate(settings: Settings) -> None:
+    """Later handshakes use what the certificate's files hold by then."""
+    while True:
+        await asyncio.sleep(_SHOW_SECONDS)
+        settings.reload()
+
+
+def _spool(where: Path | None) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="mediafleet-broker-", dir=where))
+    except OSError as error:
+        raise CannotStartError(f"--spool: cannot write there: {error}") from error
+
+
+def _show(jobs: Jobs, metrics: BrokerMetrics, models: Iterable[ModelEntry]) -> None:
+    dispatcher = jobs.dispatcher
+    for entry in models:
+        metrics.waiting.labels(*entry.target).set(dispatcher.waiting(entry.target))
+        metrics.in_use.labels(*entry.target).set(dispatcher.in_use(entry.target))
+        metrics.capacity.labels(*entry.target).set(dispatcher.capacity(entry.target))
+
+
+def _report(jobs: Jobs, models: Iterable[ModelEntry]) -> None:
+    """Say what workers offer that nobody may ask for."""
+    taken = {entry.target for entry in models}
+    offered = {target for worker in jobs.dispatcher.workers for target in worker.offers}
+    if left := sorted(str(target) for target in offered - taken):
+        _log.info("offered by workers and not in the models file: %s", ", ".join(left))

@@ -1,0 +1,335 @@
+"""From a task to its one answer: who works on it, and what follows when that fails.
+
+    waiting --given--> running --result--> done
+       ^                  | error: the next worker, up to `max_attempts`
+       |                  | full: the next worker, without limit
+       '------------------' its worker is lost: once elsewhere
+
+After the first byte to the caller, a time-out or a cancel no other worker is asked. A task that is
+over leaves its attempt behind: there is no cancel on the wire, so that the worker's capacity stays
+in use until the result comes or the worker is gone. Capacity is never counted up and down: it is
+what the attempts that are there say.
+
+Each attempt has an id of its own, which is the task id on the wire: a late result of an earlier
+attempt can then not be taken for that of a later one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from mediafleet_scheduler.core.workers.choice import Candidate, choose
+from mediafleet_scheduler.core.workers.steps import (
+    FULL_WORDS,
+    Answer,
+    Ending,
+    Rules,
+    Send,
+    Step,
+    Verdict,
+)
+from mediafleet_scheduler.core.workers.views import Target, Worker
+
+
+@dataclass(slots=True)
+class _Task:
+    id: str
+    target: Target
+    deadline: float
+    excluded: set[str] = field(default_factory=set)
+    """Workers that failed it or died with it."""
+    faulty: list[str] = field(default_factory=list)
+    """Those that failed it, in order."""
+    deaths: int = 0
+    attempt: int | None = None
+    """Where it runs now."""
+    begun: bool = False
+    """Whether its caller has had the first byte."""
+    words: str = ""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    id: int
+    task: str
+    """Stays when the task is over: the attempt goes on."""
+    target: Target
+    worker: str
+
+
+@dataclass(slots=True)
+class _Standing:
+    """What is known of a worker beside what it told."""
+
+    worker: Worker
+    last_given: int
+    draining: bool = False
+    faults: int = 0
+    times: int = 0
+    out_until: float = 0.0
+    full_until: dict[Target, float] = field(default_factory=dict)
+    attempts: set[int] = field(default_factory=set)
+
+
+class Dispatcher:
+    """The tasks and workers of one broker. Takes events with their time, returns steps.
+
+    `new_id` makes the task ids on the wire: 63 bits that nobody can guess, since a result is known
+    by its id and the secret alone.
+    """
+
+    def __init__(self, new_id: Callable[[], int], rules: Rules | None = None) -> None:
+        self._new_id = new_id
+        self._rules = rules or Rules()
+        self._workers: dict[str, _Standing] = {}
+        self._tasks: dict[str, _Task] = {}
+        self._attempts: dict[int, _Attempt] = {}
+        self._waiting: dict[Target, OrderedDict[str, None]] = {}
+        self._turn = 0
+
+    # What there is
+
+    @property
+    def workers(self) -> list[Worker]:
+        """All workers, in the order of connecting."""
+        return [each.worker for each in self._workers.values()]
+
+    def capacity(self, target: Target) -> int:
+        """Tasks of a model that live workers take at a time; draining ones take none."""
+        return sum(
+            each.worker.offers[target].capacity
+            for each in self._workers.values()
+            if target in each.worker.offers and not each.draining
+        )
+
+    def in_use(self, target: Target) -> int:
+        """Attempts that take up that capacity."""
+        return sum(each.target == target for each in self._attempts.values())
+
+    def waiting(self, target: Target) -> int:
+        """Tasks of a model that wait for a worker."""
+        return len(self._waiting.get(target, ()))
+
+    def load(self, worker: str) -> int:
+        """Attempts on a worker."""
+        standing = self._workers.get(worker)
+        return 0 if standing is None else len(standing.attempts)
+
+    def is_quarantined(self, worker: str, now: float) -> bool:
+        """Whether a worker is left out after failures in a row."""
+        standing = self._workers.get(worker)
+        return standing is not None and now < standing.out_until
+
+    def next_moment(self, now: float) -> float | None:
+        """When time alone changes something; `None`: it does not."""
+        moments = [task.deadline for task in self._tasks.values()]
+        if any(self._waiting.values()):
+            for each in self._workers.values():
+                moments += [each.out_until, *each.full_until.values()]
+        return min((each for each in moments if each > now), default=None)
+
+    # Events
+
+    def connected(self, worker: Worker, now: float) -> list[Step]:
+        """A worker has registered."""
+        self._turn += 1
+        self._workers[worker.id] = _Standing(worker, self._turn)
+        return self._give(worker.offers, now)
+
+    def drain(self, worker: str, now: float) -> None:
+        """A worker is given nothing any more; what it has goes on."""
+        if (standing := self._workers.get(worker)) is not None:
+            standing.draining = True
+
+    def lost(self, worker: str, now: float) -> list[Step]:
+        """A worker's stream has ended: what it had is done once elsewhere, or over."""
+        standing = self._workers.pop(worker, None)
+        if standing is None:
+            return []
+        steps: list[Step] = []
+        freed: list[Target] = []
+        for id_ in sorted(standing.attempts):
+            attempt = self._attempts.pop(id_)
+            task = self._running(attempt)
+            if task is None:
+                continue
+            task.attempt = None
+            task.excluded.add(worker)
+            task.deaths += 1
+            if task.begun or task.deaths > 1:
+                steps.append(self._end(task, Ending.LOST, "its worker is gone", worker))
+            else:
+                self._wait(task, first=True)
+                freed.append(task.target)
+        return steps + self._give(freed, now)
+
+    def submitted(self, task: str, target: Target, deadline: float, now: float) -> list[Step]:
+        """A task has come; its id is new."""
+        if task in self._tasks:
+            raise ValueError(f"task {task} is there already")
+        self._tasks[task] = _Task(task, target, deadline)
+        self._wait(self._tasks[task])
+        return self._give([target], now)
+
+    def verdict(self, attempt: int) -> Verdict:
+        """What a result that begins to arrive is, before anything of it is used."""
+        known = self._attempts.get(attempt)
+        if known is None:
+            return Verdict.UNKNOWN
+        return Verdict.LATE if self._running(known) is None else Verdict.WANTED
+
+    def task_of(self, attempt: int) -> str | None:
+        """The task that an attempt is for; `None`: unknown, or not for it any more."""
+        known = self._attempts.get(attempt)
+        task = None if known is None else self._running(known)
+        return None if task is None else task.id
+
+    def first_byte(self, attempt: int) -> None:
+        """The task's caller has had the first byte of this attempt's result."""
+        known = self._attempts.get(attempt)
+        if known is not None and (task := self._running(known)) is not None:
+            task.begun = True
+
+    def succeeded(self, attempt: int, now: float) -> list[Step]:
+        """An attempt's whole result has come."""
+        known = self._finish(attempt)
+        if known is None:
+            return []
+        if (standing := self._workers.get(known.worker)) is not None:
+            standing.faults = standing.times = 0
+            standing.out_until = 0.0
+        steps: list[Step] = []
+        if (task := self._running(known)) is not None:
+            if len(task.faulty) == 1:
+                # Another could do it: the fault was the worker's, not the request's.
+                self._blame(task.faulty[0], now)
+            steps.append(self._end(task, Ending.DONE, "", known.worker))
+        return steps + self._give([known.target], now)
+
+    def failed(self, attempt: int, words: str, now: float) -> list[Step]:
+        """A worker has answered with an error."""
+        known = self._finish(attempt)
+        if known is None:
+            return []
+        standing, task = self._workers.get(known.worker), self._running(known)
+        is_full = words.strip() == FULL_WORDS
+        if standing is not None:
+            self._turn += 1
+            standing.last_given = self._turn
+            if is_full:
+                standing.full_until[known.target] = now + self._rules.full_pause_seconds
+        steps: list[Step] = []
+        if task is not None:
+            task.attempt = None
+            if is_full:
+                self._wait(task, first=True)
+            else:
+                steps += self._after_error(task, known.worker, words, now)
+        return steps + self._give([known.target], now)
+
+    def cancelled(self, task: str) -> list[Step]:
+        """The caller has gone. The attempt goes on, and takes up capacity."""
+        known = self._tasks.get(task)
+        return [] if known is None else [self._end(known, Ending.CANCELLED, "", None)]
+
+    def passed(self, now: float) -> list[Step]:
+        """Time has passed: tasks that are due end, and pauses are over."""
+        due = [task for task in self._tasks.values() if task.deadline <= now]
+        steps: list[Step] = []
+        for task in due:
+            running = task.attempt is not None
+            words = "no result in time" if running else task.words or "no worker had room in time"
+            steps.append(self._end(task, Ending.TIMED_OUT, words, None))
+        return steps + self._give(list(self._waiting), now)
+
+    # How
+
+    def _after_error(self, task: _Task, worker: str, words: str, now: float) -> list[Step]:
+        task.words = words
+        task.excluded.add(worker)
+        task.faulty.append(worker)
+        most = self._rules.max_attempts
+        others = any(
+            task.target in each.worker.offers and each.worker.id not in task.excluded
+            for each in self._workers.values()
+        )
+        if task.begun or not others or (most is not None and len(task.faulty) >= most):
+            if len(task.faulty) == 1:
+                # Nobody else could show whether the request or the worker is to blame.
+                self._blame(worker, now)
+            return [self._end(task, Ending.FAILED, words, worker)]
+        self._wait(task, first=True)
+        return []
+
+    def _blame(self, worker: str, now: float) -> None:
+        """Count a failure against a worker that others did not share."""
+        standing = self._workers.get(worker)
+        if standing is None:
+            return
+        standing.faults += 1
+        if standing.faults >= self._rules.faults:
+            back_off = self._rules.back_off_seconds * 2**standing.times
+            standing.out_until = now + min(back_off, self._rules.max_back_off_seconds)
+            standing.times = min(standing.times + 1, 16)
+            standing.faults = self._rules.faults - 1
+
+    def _running(self, attempt: _Attempt) -> _Task | None:
+        task = self._tasks.get(attempt.task)
+        return task if task is not None and task.attempt == attempt.id else None
+
+    def _finish(self, attempt: int) -> _Attempt | None:
+        known = self._attempts.pop(attempt, None)
+        if known is not None and (standing := self._workers.get(known.worker)) is not None:
+            standing.attempts.discard(attempt)
+        return known
+
+    def _end(self, task: _Task, ending: Ending, words: str, worker: str | None) -> Answer:
+        del self._tasks[task.id]
+        self._waiting.get(task.target, OrderedDict()).pop(task.id, None)
+        return Answer(task.id, ending, words, worker)
+
+    def _wait(self, task: _Task, *, first: bool = False) -> None:
+        queue = self._waiting.setdefault(task.target, OrderedDict())
+        queue[task.id] = None
+        if first:
+            queue.move_to_end(task.id, last=False)
+
+    def _give(self, targets: Iterable[Target], now: float) -> list[Step]:
+        """Give what waits for these models to whoever has room."""
+        steps: list[Step] = []
+        for target in dict.fromkeys(targets):
+            for id_ in list(self._waiting.get(target, ())):
+                task = self._tasks[id_]
+                worker = choose(target, self._candidates(target, now), task.excluded)
+                if worker is not None:
+                    steps.append(self._send(task, worker))
+                elif not task.excluded:
+                    break  # Nobody has room for anyone.
+        return steps
+
+    def _candidates(self, target: Target, now: float) -> list[Candidate]:
+        return [
+            Candidate(
+                each.worker,
+                sum(self._attempts[id_].target == target for id_ in each.attempts),
+                each.last_given,
+                not each.draining
+                and now >= each.out_until
+                and now >= each.full_until.get(target, 0.0),
+            )
+            for each in self._workers.values()
+            if target in each.worker.offers
+        ]
+
+    def _send(self, task: _Task, worker: Worker) -> Send:
+        self._turn += 1
+        standing = self._workers[worker.id]
+        standing.last_given = self._turn
+        attempt = _Attempt(self._new_id(), task.id, task.target, worker.id)
+        self._attempts[attempt.id] = attempt
+        standing.attempts.add(attempt.id)
+        self._waiting[task.target].pop(task.id)
+        task.attempt = attempt.id
+        return Send(attempt.id, task.id, worker.id)

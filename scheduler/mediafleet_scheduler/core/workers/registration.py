@@ -1,0 +1,104 @@
+"""Who may register, and what a registration offers.
+
+The words that end a worker are upstream's (livepeer/go-livepeer core/ai_worker.go): a stock worker
+compares them as they are, stops for good, and stays as a process. All other refusals bring it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from mediafleet_common.wire.ai_worker_pb2 import EarlierRegisterRequest, RegisterAIWorkerRequest
+from mediafleet_common.wire.livepeer_pb2 import Capabilities
+from mediafleet_scheduler.core.workers.pipelines import BY_CAPABILITY, LIVE_VIDEO, Pipeline
+from mediafleet_scheduler.core.workers.views import Offer, Target, Worker
+
+MOST_MODELS: Final = 256
+MOST_CAPACITY: Final = 1024
+"""Of one model of one worker."""
+MOST_NAME: Final = 256
+"""Characters of a model's or version's name."""
+
+
+class Refusal(StrEnum):
+    """Why a worker may not register, in the words that it is told."""
+
+    SECRET = "invalid secret"
+    CAPACITY = "zero capacity"
+    LIVE_VIDEO = (
+        "live-video-to-video (capability 35) cannot be served by a remote worker:"
+        " leave it out of -aiModels"
+    )
+    TOO_MUCH = "more models, or longer names, than a worker may offer"
+
+
+class RefusedError(Exception):
+    """The worker may not register."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.value)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a worker sent, but for the secret."""
+
+    capabilities: Capabilities
+    hardware: tuple[str, ...] = ()
+    capacity: int | None = None
+    """In the earlier form, of each model that tells none itself."""
+
+    @classmethod
+    def of(cls, message: RegisterAIWorkerRequest) -> Registration:
+        """Of a stock worker."""
+        names = {gpu.name for each in message.hardware for gpu in each.gpu_info.values()}
+        shown = sorted(name[:MOST_NAME] for name in names if name)[:MOST_MODELS]
+        return cls(message.capabilities, tuple(shown))
+
+    @classmethod
+    def of_earlier(cls, message: EarlierRegisterRequest) -> Registration:
+        """Of a worker of the earlier form."""
+        return cls(message.capabilities, capacity=max(0, message.capacity))
+
+
+def worker_of(
+    registration: Registration,
+    name: str,
+    address: str,
+    spoken: Container[Pipeline] = frozenset(Pipeline),
+) -> Worker:
+    """The worker that registers; `spoken` are the pipelines that its form of jobs can name.
+
+    Capacity and warmth of a model are what its constraints say: the map `capacities` always says 1.
+
+    Raises:
+        RefusedError: it offers nothing, or what it may not.
+    """
+    told = registration.capabilities
+    constraints = told.constraints.per_capability
+    bits = {
+        64 * n + b for n, word in enumerate(told.bitstring[:4]) for b in range(64) if word >> b & 1
+    }
+    if LIVE_VIDEO in constraints or LIVE_VIDEO in bits:
+        raise RefusedError(Refusal.LIVE_VIDEO)
+    offers: dict[Target, Offer] = {}
+    for number, each in sorted(constraints.items()):
+        pipeline = BY_CAPABILITY.get(number)
+        if pipeline is None or pipeline not in spoken:
+            continue
+        for model_name, model in sorted(each.models.items()):
+            capacity = model.capacity or registration.capacity or 0
+            if capacity < 1:
+                continue
+            if len(model_name) > MOST_NAME or len(offers) == MOST_MODELS:
+                raise RefusedError(Refusal.TOO_MUCH)
+            version = model.runner_version[:MOST_NAME] or None
+            offer = Offer(min(capacity, MOST_CAPACITY), model.warm, version)
+            offers[Target(pipeline, model_name)] = offer
+    if not offers:
+        raise RefusedError(Refusal.CAPACITY)
+    return Worker(name, address, offers, told.version[:MOST_NAME], registration.hardware)

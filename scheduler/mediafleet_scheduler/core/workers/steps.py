@@ -1,0 +1,70 @@
+"""What a dispatcher goes by, and what it asks its shell to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+FULL_WORDS: Final = "no workers can process job requested"
+"""What a stock worker reports when it has no room (go-livepeer server/ai_worker.go)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How often a task is tried, and when a worker is left out; times in seconds."""
+
+    max_attempts: int | None = 3
+    """Workers that may fail a task before its caller is told so; `None`: all."""
+    full_pause_seconds: float = 1.0
+    """How long a worker that said it was full is not asked for the same model."""
+    faults: int = 3
+    """Failures in a row until a worker is left out."""
+    back_off_seconds: float = 15.0
+    """How long the first time; doubled each time after."""
+    max_back_off_seconds: float = 600.0
+
+
+class Ending(StrEnum):
+    """How a task ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    """Workers failed it; the last one's words are told."""
+    LOST = "lost"
+    """The workers that had it are gone."""
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Give an attempt to a worker."""
+
+    attempt: int
+    task: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A task is over."""
+
+    task: str
+    ending: Ending
+    words: str = ""
+    """Why it failed, from the last worker."""
+    worker: str | None = None
+
+
+Step = Send | Answer
+
+
+class Verdict(StrEnum):
+    """What a result is."""
+
+    WANTED = "wanted"
+    LATE = "late"
+    """Its task is over, or was given to another worker."""
+    UNKNOWN = "unknown"
+    """No such attempt: twice, or of somebody else."""

@@ -1,0 +1,283 @@
+"""A broker over real TLS: workers register by gRPC, orchestrators call it as a runner."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import grpc
+import pytest
+from tests.kit.egress.scene import eventually
+from tests.kit.workers.captures import capture
+from tests.kit.workers.scene import Broker, broker, registration, worker
+
+from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
+from mediafleet_scheduler.broker.runner_api import FULL
+from mediafleet_scheduler.core.workers.pipelines import Pipeline
+from mediafleet_scheduler.core.workers.views import Target
+
+IMAGE = (Pipeline.TEXT_TO_IMAGE, "m/sd")
+UPSCALE = (Pipeline.UPSCALE, "m/up")
+LLM = (Pipeline.LLM, "m/llm")
+AUDIO = (Pipeline.AUDIO_TO_TEXT, "m/asr")
+PROMPT = {"model_id": "m/sd", "prompt": "Cool dog at a rave party", "width": 1024, "height": 1024}
+
+
+def captured(name: str) -> tuple[dict[str, str], bytes]:
+    """Headers and body of a result as a stock worker posted it."""
+    head, _, body = capture(name).partition(b"\r\n\r\n")
+    lines = head.decode().splitlines()[1:]
+    return dict(line.split(": ", 1) for line in lines), body
+
+
+async def ask(of: Broker, body: object, path: str = "/text-to-image") -> tuple[int, object]:
+    async with of.session.post(of.runner + path, json=body) as response:
+        return response.status, await response.json()
+
+
+PNG = b"\x89PNG\r\n\x1a\nnot much of a picture"
+
+
+def result(name: str = "47309c52.png", content: bytes = PNG) -> bytes:
+    return (
+        b"--b\r\nContent-Disposition: attachment; filename=" + name.encode() + b"\r\n"
+        b"Content-Type: image/png\r\n\r\n" + content + b"\r\n"
+        b"--b\r\nContent-Type: application/json\r\n\r\n"
+        b'{"images":[{"nsfw":false,"seed":7,"url":"' + name.encode() + b'"}]}\r\n--b--\r\n'
+    )
+
+
+async def test_a_request_comes_back_as_a_runner_answers_with_the_file_in_it(tmp_path: Path) -> None:
+    async with broker(tmp_path, IMAGE) as some, worker(some, registration(IMAGE)) as one:
+        asking = asyncio.create_task(ask(some, PROMPT))
+        attempt, pipeline, data = await one.job()
+        assert pipeline == "text-to-image"
+        assert data == {"input_url": "", "request": PROMPT}
+        assert await some.post_result(attempt, result(), "multipart/mixed; boundary=b") == (
+            200,
+            "ok",
+        )
+        status, body = await asking
+    url = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    assert (status, body) == (200, {"images": [{"nsfw": False, "seed": 7, "url": url}]})
+    left = [path.name for path in tmp_path.iterdir()]  # noqa: ASYNC240 - of a test
+    assert left == ["tls.pem"]
+
+
+async def test_an_uploaded_file_is_fetched_by_the_worker_over_http_1_while_the_job_is_there(
+    tmp_path: Path,
+) -> None:
+    form = aiohttp.FormData()
+    form.add_field("image", PNG, filename="image")
+    form.add_field("prompt", "hi")
+    form.add_field("model_id", "m/up")
+    form.add_field("num_inference_steps", "20")
+    async with broker(tmp_path, UPSCALE) as some, worker(some, registration(UPSCALE)) as one:
+
+        async def upload() -> int:
+            async with some.session.post(f"{some.runner}/upscale", data=form) as response:
+                return response.status
+
+        asking = asyncio.create_task(upload())
+        attempt, _, data = await one.job()
+        expected = {"image": None, "model_id": "m/up", "prompt": "hi", "num_inference_steps": 20}
+        assert data["request"] == expected
+        assert re.fullmatch(rf"https://{some.authority}/inputs/[\w-]{{32}}", data["input_url"])
+        assert await one.input(data["input_url"]) == PNG
+        await some.post_result(attempt, result(), "multipart/mixed; boundary=b")
+        assert await asking == 200
+        with pytest.raises(aiohttp.ClientResponseError, match="404"):
+            await one.input(data["input_url"])
+
+
+async def test_an_llms_words_are_passed_on_as_they_come(tmp_path: Path) -> None:
+    request = {"model": "m/llm", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    words = [b'data: {"choices":[{"delta":{"content":"w%d "}}]}\n\n' % n for n in range(3)]
+    async with broker(tmp_path, LLM) as some, worker(some, registration(LLM)) as one:
+        heard = asyncio.Event()
+
+        async def tell() -> AsyncIterator[bytes]:
+            for word in words:
+                yield word
+                await heard.wait()
+
+        async def listen() -> list[bytes]:
+            found = []
+            async with some.session.post(f"{some.runner}/llm", json=request) as response:
+                assert response.headers["Content-Type"] == "text/event-stream"
+                async for line in response.content:
+                    found.append(line)
+                    heard.set()
+            return found
+
+        asking = asyncio.create_task(listen())
+        attempt, _, _ = await one.job()
+        posted = await some.post_result(attempt, tell(), "text/event-stream")
+        assert posted == (200, "ok")
+        assert b"".join(await asking) == b"".join(words)
+
+
+@pytest.mark.parametrize(
+    ("message", "words", "reason"),
+    [
+        (registration(IMAGE, secret="guessed"), "invalid secret", "secret"),
+        (registration(IMAGE, capacity=0), "zero capacity", "capacity"),
+    ],
+)
+async def test_a_worker_that_may_not_register_is_told_in_upstreams_words(
+    tmp_path: Path, message: RegisterAIWorkerRequest, words: str, reason: str
+) -> None:
+    async with broker(tmp_path, IMAGE) as some:
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            async with worker(some, message):
+                pytest.fail("it was let in")
+        assert ended.value.details() == words
+        assert some.count("registrations_refused_total", reason=reason) == 1
+
+
+async def test_a_result_with_a_wrong_secret_changes_nothing(tmp_path: Path) -> None:
+    async with broker(tmp_path, IMAGE) as some, worker(some, registration(IMAGE)) as one:
+        asking = asyncio.create_task(ask(some, PROMPT))
+        attempt, _, _ = await one.job()
+        media = "multipart/mixed; boundary=b"
+        status, _ = await some.post_result(attempt, result(), media, Credentials="guessed")
+        assert status == 401
+        assert not asking.done()
+        await some.post_result(attempt, result(), media)
+        assert (await asking)[0] == 200
+
+
+async def test_a_worker_that_dies_in_mid_task_is_made_good_by_another(tmp_path: Path) -> None:
+    async with broker(tmp_path, IMAGE) as some, worker(some, registration(IMAGE)) as first:
+        asking = asyncio.create_task(ask(some, PROMPT))
+        lost, _, _ = await first.job()
+        async with worker(some, registration(IMAGE)) as second:
+            first.leave()
+            attempt, _, _ = await second.job()
+            media = "multipart/mixed; boundary=b"
+            late = await some.post_result(lost, result(content=b"late"), media)
+            assert late[0] == 200
+            await some.post_result(attempt, result(), media)
+            status, body = await asking
+    assert status == 200
+    assert base64.b64encode(b"late").decode() not in str(body)
+
+
+async def test_no_room_in_time_is_insufficient_capacity_in_a_shape_that_orchestrators_survive(
+    tmp_path: Path,
+) -> None:
+    async with broker(tmp_path, IMAGE, wait_seconds=0.05) as some:
+        assert await ask(some, PROMPT) == (500, {"detail": {"msg": FULL}})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "told"),
+    [
+        ("/text-to-image", {"prompt": "x"}, 422, "model_id"),
+        ("/text-to-image", {"model_id": "m/sd"}, 422, "prompt"),
+        ("/text-to-image", {"model_id": "m/other", "prompt": "x"}, 400, "not offered"),
+        ("/text-to-image", [1], 422, "body"),
+        ("/llm", {"model": "m/llm", "messages": []}, 422, "messages"),
+    ],
+)
+async def test_bad_requests_name_the_field(
+    tmp_path: Path, path: str, body: object, status: int, told: str
+) -> None:
+    async with broker(tmp_path, IMAGE, LLM) as some:
+        found, answer = await ask(some, body, path)
+        assert found == status
+        assert told in str(answer)
+
+
+async def test_a_caller_that_goes_cancels_its_task_and_the_capacity_stays_in_use(
+    tmp_path: Path,
+) -> None:
+    async with broker(tmp_path, IMAGE) as some, worker(some, registration(IMAGE)) as one:
+        asking = asyncio.create_task(ask(some, PROMPT))
+        attempt, _, _ = await one.job()
+        asking.cancel()
+        ended = {"pipeline": "text-to-image", "model": "m/sd", "ending": "cancelled"}
+        await eventually(lambda: some.count("tasks_total", **ended) == 1)
+        assert some.serving.jobs.dispatcher.in_use(Target(*IMAGE)) == 1
+        await some.post_result(attempt, b"x", "livepeer/ai-worker-error")
+        assert some.serving.jobs.dispatcher.in_use(Target(*IMAGE)) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "why"),
+    [
+        (result("../../etc/x.png"), "multipart/mixed; boundary=b", "a plain name of its own"),
+        (result("/etc/x.png"), "multipart/mixed; boundary=b", "a plain name of its own"),
+        (result()[:-20], "multipart/mixed; boundary=b", "cut off"),
+        (b"--b\r\n\r\nx", "multipart/mixed", "no boundary"),
+        (b"x", "text/html", "Content-Type must be"),
+    ],
+)
+async def test_a_result_that_is_none_is_told_so_and_the_task_tried_elsewhere(
+    tmp_path: Path, body: bytes, media: str, why: str
+) -> None:
+    async with (
+        broker(tmp_path, IMAGE) as some,
+        worker(some, registration(IMAGE)) as one,
+        worker(some, registration(IMAGE)) as two,
+    ):
+        asking = asyncio.create_task(ask(some, PROMPT))
+        waiting = {asyncio.create_task(each.job()) for each in (one, two)}
+        (first,), rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        status, said = await some.post_result(first.result()[0], body, media)
+        assert status == 400
+        assert why in said
+        attempt, _, _ = await rest.pop()
+        await some.post_result(attempt, result(), "multipart/mixed; boundary=b")
+        assert (await asking)[0] == 200
+
+
+REQUESTS: dict[str, tuple[Pipeline, dict[str, object]]] = {
+    "01_100_text-to-image.http": (Pipeline.TEXT_TO_IMAGE, {"prompt": "x"}),
+    "02_101_text-to-speech.http": (Pipeline.TEXT_TO_SPEECH, {"text": "x"}),
+    "03_102_llm.http": (Pipeline.LLM, {"messages": [{"role": "user", "content": "x"}]}),
+    "04_103_llm.http": (Pipeline.LLM, {"messages": [{"role": "user", "content": "x"}]}),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_results_of_a_stock_worker_are_taken_as_it_posted_them(
+    tmp_path: Path, name: str
+) -> None:
+    pipeline, request = REQUESTS[name]
+    headers, body = captured(name)
+    field = "model" if pipeline is Pipeline.LLM else "model_id"
+    offered = (pipeline, "m/sd")
+    async with broker(tmp_path, offered) as some, worker(some, registration(offered)) as one:
+
+        async def call() -> tuple[int, bytes]:
+            url = f"{some.runner}/{pipeline}"
+            async with some.session.post(url, json={**request, field: "m/sd"}) as response:
+                return response.status, await response.read()
+
+        asking = asyncio.create_task(call())
+        attempt, _, _ = await one.job()
+        assert await some.post_result(attempt, body, headers["Content-Type"]) == (200, "ok")
+        status, answer = await asking
+    assert status == 200
+    if headers["Content-Type"] == "text/event-stream":
+        assert answer == body
+    elif pipeline is not Pipeline.LLM:
+        assert b";base64," in answer
+
+
+@pytest.mark.parametrize(
+    "name", ["05_104_image-to-image.http", "07_106_text-to-image.http", "09_108_text-to-image.http"]
+)
+async def test_errors_of_a_stock_worker_free_its_capacity(tmp_path: Path, name: str) -> None:
+    headers, body = captured(name)
+    async with broker(tmp_path, IMAGE) as some, worker(some, registration(IMAGE)) as one:
+        asking = asyncio.create_task(ask(some, PROMPT))
+        attempt, _, _ = await one.job()
+        await some.post_result(attempt, body, headers["Content-Type"])
+        assert some.serving.jobs.dispatcher.in_use(Target(*IMAGE)) == 0
+        asking.cancel()
