@@ -37,7 +37,7 @@ SECONDS: Final = {
 
 ON_NODE: Final = ("cluster", "proofs", "keda")
 PROGRAMS: Final = {
-    "real": ("livekit-server",),
+    "real": ("livekit-server", "ai-worker"),
     "cluster": (*NODE_TOOLS, "livekit-server", "helm", "kwok"),
     "proofs": (*NODE_TOOLS, "helm"),
     "keda": (*NODE_TOOLS, "helm", *KEDA_TOOLS),
