@@ -28,7 +28,7 @@ from bench.advertise import LISTED_GOAL_MS, UNLISTED_GOAL_MS, addresses, cpu_sec
 from rich.console import Console
 from rich.table import Table
 
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed.processes import Processes

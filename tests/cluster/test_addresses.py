@@ -12,7 +12,7 @@ import pytest
 from tests.kit.node.operating import operating
 from tests.kit.watching.fleets import orchestrator_pool
 
-from mediafleet_common.api.node_url import parse_node_url
+from mediafleet_common.formats.node_url import parse_node_url
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed.cluster.workspace import Workspace

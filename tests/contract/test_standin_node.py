@@ -20,7 +20,7 @@ import grpc.aio
 import pytest
 from cryptography import x509
 
-from mediafleet_common.api.node_url import parse_node_url
+from mediafleet_common.formats.node_url import parse_node_url
 from mediafleet_common.probes.http_client import Failure, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.probes.ping import Answer, NodeClient

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from mediafleet_common.api.names import KIND_LABELS, Annotation, Condition, Kind, Label
+from mediafleet_common.formats.times import unix
 
 Raw = Mapping[str, Any]
 _ALARMING: Final = {
@@ -170,7 +170,5 @@ def _age(at: str | None, now: float) -> float | None:
 
 def since_seconds(at: str | None, now: float) -> float | None:
     """Seconds since an RFC 3339 time; `None` when it is none."""
-    try:
-        return now - datetime.fromisoformat(at or "").astimezone(UTC).timestamp()
-    except ValueError:
-        return None
+    told = unix(at)
+    return None if told is None else now - told

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Literal
 
 from mediafleet_common.api.names import API_VERSION, GROUP, Kind, Reason
+from mediafleet_common.formats.times import rfc3339
 
 EVENTS_API: Final = "events.k8s.io/v1"
 _NAME: Final = 200
@@ -43,9 +43,12 @@ class Telling:
 
 
 def event(
-    regarding: Regarding, telling: Telling, reporter: Reporter, at: datetime, suffix: str
+    regarding: Regarding, telling: Telling, reporter: Reporter, at: float, suffix: str
 ) -> dict[str, Any]:
-    """The object to create; `suffix` makes its name unique. Source: Kubernetes events.k8s.io/v1."""
+    """The object to create; `suffix` makes its name unique, `at` is Unix time.
+
+    Source: Kubernetes events.k8s.io/v1.
+    """
     return {
         "apiVersion": EVENTS_API,
         "kind": "Event",
@@ -53,7 +56,7 @@ def event(
             "name": f"{regarding.name[:_NAME]}.{suffix}",
             "namespace": regarding.namespace,
         },
-        "eventTime": at.isoformat(timespec="microseconds"),
+        "eventTime": rfc3339(at, "microseconds"),
         "reportingController": f"{GROUP}/{reporter.component}",
         "reportingInstance": reporter.instance[:_INSTANCE],
         "action": "Reconcile",

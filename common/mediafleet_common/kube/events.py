@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import Final
 
 from mediafleet_common.api.events import Regarding, Reporter, Telling, event
@@ -22,6 +21,5 @@ async def post(
     Raises:
         KubeError: it was not posted.
     """
-    at = datetime.fromtimestamp(clock.unix(), UTC)
-    body = event(regarding, telling, reporter, at, uuid.uuid4().hex[:16])
+    body = event(regarding, telling, reporter, clock.unix(), uuid.uuid4().hex[:16])
     await api.create(_EVENTS.inside(regarding.namespace), body)

@@ -17,7 +17,7 @@ import grpc
 import grpc.aio
 from cryptography import x509
 
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 
 PING: Final = "/net.Orchestrator/Ping"
 GET_ORCHESTRATOR: Final = "/net.Orchestrator/GetOrchestrator"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mediafleet_common.formats.hosts import unbracketed
 from mediafleet_common.serving.run import CannotStartError
 
 
@@ -14,4 +15,4 @@ def split_host_port(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise CannotStartError(f"{text!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
+    return unbracketed(host) or "0.0.0.0", int(port)

@@ -8,6 +8,7 @@ from typing import Final, Self
 import grpc
 import grpc.aio
 
+from mediafleet_common.formats.hosts import with_port
 from mediafleet_common.serving.addresses import split_host_port
 from mediafleet_common.serving.run import CannotStartError
 
@@ -66,7 +67,7 @@ class GrpcServer:
 
     async def __aenter__(self) -> Self:
         host, port = split_host_port(self._listen)
-        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        target = with_port(host, port)
         server = grpc.aio.server(options=self._limits, maximum_concurrent_rpcs=self._calls_at_once)
         server.add_generic_rpc_handlers(self._handlers)
         try:

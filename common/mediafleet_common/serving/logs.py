@@ -5,8 +5,9 @@ from __future__ import annotations
 import json as json_text
 import logging
 import sys
-from datetime import UTC, datetime
 from typing import Final
+
+from mediafleet_common.formats.times import rfc3339
 
 _NOISY: Final = ("aiohttp.access", "asyncio", "grpc", "kopf", "kubernetes")
 """Libraries that log too much below WARNING."""
@@ -31,8 +32,7 @@ def printable(text: str, limit: int = 200) -> str:
 
 
 def _moment(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(record.created, "milliseconds")
 
 
 class _PlainFormatter(logging.Formatter):

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
+from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
 
 STILL_SECONDS: Final = 5.0
 EVERY_SECONDS: Final = 60.0

@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from mediafleet_common.api.names import FIELD_MANAGER, SERVING_GATE, Annotation, Label, PodState
+from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import (
     AlreadyExistsError,
@@ -31,7 +31,6 @@ from mediafleet_operator.core.fleet.actions import (
     Undrain,
 )
 from mediafleet_operator.core.fleet.model import PodView
-from mediafleet_operator.core.status.times import rfc3339
 from mediafleet_operator.kube import digest, paths
 from mediafleet_operator.kube.snapshots import Snapshots
 from mediafleet_operator.manifests.pods.address import service_addr
@@ -170,7 +169,7 @@ def marks(action: Mark | Drain | Undrain, now: float) -> Json:
     match action:
         case Drain(_, reason):
             labels[Label.STATE.value] = PodState.DRAINING.value
-            annotations[Annotation.DRAIN_STARTED.value] = rfc3339_ms(now)
+            annotations[Annotation.DRAIN_STARTED.value] = rfc3339(now, "milliseconds")
             annotations[Annotation.DRAIN_REASON.value] = reason.value
         case Undrain():
             labels[Label.STATE.value] = PodState.READY.value
@@ -199,9 +198,3 @@ def door(*, open: bool, now: float) -> Json:  # noqa: A002
         "reason": "Serving" if open else "Draining",
         "message": "" if open else "It drains and is idle: no new connections.",
     }
-
-
-def rfc3339_ms(at: float) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")

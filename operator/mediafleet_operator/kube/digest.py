@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -27,6 +26,7 @@ from mediafleet_common.api.names import (
 )
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec, OrchestratorPoolStatus
 from mediafleet_common.api.shared import FleetStatus
+from mediafleet_common.formats.times import unix
 from mediafleet_operator.core.fleet.model import FleetKey, PodView
 from mediafleet_operator.kube import containers
 from mediafleet_operator.manifests.resource import Resource, Spec
@@ -187,16 +187,6 @@ def pod(raw: Raw) -> Pod | None:
 def _owner(meta: Raw) -> str | None:
     owners: Iterable[Raw] = meta.get("ownerReferences") or ()
     return next((each["uid"] for each in owners if each.get("controller")), None)
-
-
-def unix(text: object) -> float | None:
-    """Unix time of an RFC 3339 text; `None` when it is none."""
-    if not isinstance(text, str):
-        return None
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
 
 
 def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView:

@@ -10,6 +10,8 @@ from typing import Final, Protocol
 from mediafleet_common.api.advertise import Mode
 from mediafleet_common.api.names import Annotation, Port
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.formats.hosts import bracketed
+from mediafleet_common.formats.times import rfc3339, unix
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import GoneError
 from mediafleet_common.probes.http_client import NoLoad
@@ -17,8 +19,7 @@ from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.core import flag_head as restarts
 from mediafleet_operator.core.flag_head import Head
 from mediafleet_operator.core.fleet.model import FleetKey
-from mediafleet_operator.core.status.times import rfc3339
-from mediafleet_operator.kube import digest, paths
+from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.children import flag_head
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
@@ -98,7 +99,7 @@ class Heads:
             return None
         marks = live["metadata"].get("annotations") or {}
         nodes = marks.get(Annotation.NODES.value) or ""
-        told_at = digest.unix(marks.get(Annotation.NODES_TOLD.value))
+        told_at = unix(marks.get(Annotation.NODES_TOLD.value))
         return Head(tuple(each for each in nodes.split(",") if each), told_at)
 
     async def _idle(self, resource: Resource) -> bool:
@@ -108,7 +109,7 @@ class Heads:
             ip = (raw.get("status") or {}).get("podIP")
             if "deletionTimestamp" in raw["metadata"] or not ip:
                 continue
-            host = f"[{ip}]" if ":" in ip else ip
+            host = bracketed(ip)
             load = await self.ask(f"http://{host}:{Port.AGENT}/metrics", Source.TRANSCODE)
             if not isinstance(load, Load) or load.jobs != 0:
                 return False

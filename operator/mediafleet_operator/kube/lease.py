@@ -13,9 +13,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
+from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import (
     AlreadyExistsError,
@@ -172,5 +172,4 @@ class Lease:
 
 
 def _now() -> str:
-    text = datetime.now(UTC).isoformat(timespec="microseconds")
-    return text.replace("+00:00", "Z")
+    return rfc3339(time.time(), "microseconds")

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Port
+from mediafleet_common.formats.hosts import bracketed
 from mediafleet_common.probes.http_client import NoLoad
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.core.fleet.model import FleetKey, History, PodView, Reading
@@ -108,7 +109,7 @@ class Prober:
 def subject(resource: Resource, pod: PodView, *, often: bool) -> Subject:
     """Where to ask a pod of a fleet."""
     spec = resource.spec
-    host = f"[{pod.ip}]" if ":" in (pod.ip or "") else pod.ip
+    host = bracketed(pod.ip or "")
     if isinstance(spec, EgressFleetSpec):
         url = f"http://{host}:{Port.EGRESS_METRICS}/metrics"
         return Subject(resource.key, url, Source.EGRESS, often)

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from aiohttp import web
 
 from mediafleet_common.api.names import Condition
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.head.head import Head
@@ -134,7 +134,7 @@ class _Book:
 
     def rendered(self, unix: float) -> list[dict[str, Any]]:
         """For the resource; a transition time moves only when the status does."""
-        now = datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = rfc3339(unix)
         for name, each in self._next.items():
             before = self._known.get(name)
             if before is None or before["status"] != each["status"]:

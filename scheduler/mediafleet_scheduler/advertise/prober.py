@@ -13,8 +13,8 @@ from typing import Final, Protocol
 from google.protobuf.message import DecodeError
 
 from mediafleet_common.api.advertise import Probe
-from mediafleet_common.api.node_url import NodeUrl
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics

@@ -10,8 +10,8 @@ from typing import Final
 
 from mediafleet_common.api.advertise import Advertise, Probe
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.lineup import Lineup
 from mediafleet_scheduler.advertise.loads import Loads

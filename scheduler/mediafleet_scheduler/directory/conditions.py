@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from mediafleet_common.api.names import (
@@ -18,6 +17,7 @@ from mediafleet_common.api.names import (
     Reason,
 )
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.kube.client import Connect, Json, connect
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.kube.paths import Collection
@@ -72,11 +72,10 @@ async def tell_mode(
     fleet: Fleet, known: bool, connect: Connect = connect, clock: Clock = SYSTEM
 ) -> None:
     """Put condition ModeUnsupported on an EgressFleet with engine native, or log why not."""
-    now = datetime.fromtimestamp(clock.unix(), UTC)
     finding = {
         "type": Condition.MODE_UNSUPPORTED.value,
         "status": "False" if known else "True",
-        "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lastTransitionTime": rfc3339(clock.unix()),
         "reason": (Reason.MODE_KNOWN if known else Reason.MODE_IGNORED).value,
         "message": "The pods bid as spec.placement.mode says."
         if known

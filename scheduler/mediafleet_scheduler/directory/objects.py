@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -26,7 +25,9 @@ from mediafleet_common.api.names import (
     cluster_id,
 )
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
-from mediafleet_common.api.quantities import quantity
+from mediafleet_common.formats.hosts import with_port
+from mediafleet_common.formats.quantities import quantity
+from mediafleet_common.formats.times import unix
 from mediafleet_scheduler.core.advertise.sources import source
 from mediafleet_scheduler.core.advertise.views import Node, PoolView, Source
 from mediafleet_scheduler.core.egress.queue import queue_rule
@@ -99,7 +100,7 @@ def pod_facts(raw: Raw) -> PodFacts:
         uid=meta["uid"],
         fleet=labels.get(Label.FLEET, ""),
         state=pod_state(raw),
-        drain_started=_unix(annotations.get(Annotation.DRAIN_STARTED)),
+        drain_started=unix(annotations.get(Annotation.DRAIN_STARTED)),
         ip=(raw.get("status") or {}).get("podIP") or None,
         address=annotations.get(Annotation.ADDRESS) or None,
         cpu_cores=quantity(limits.get("cpu", "")),
@@ -270,7 +271,7 @@ def _metrics(pod: PodFacts, port: int) -> str | None:
 def _pod_url(pod: PodFacts, scheme: str, port: int) -> str | None:
     if pod.ip is None:
         return None
-    return f"{scheme}://{f'[{pod.ip}]' if ':' in pod.ip else pod.ip}:{port}"
+    return f"{scheme}://{with_port(pod.ip, port)}"
 
 
 def _limits(raw: Raw, container: str) -> Raw:
@@ -278,13 +279,6 @@ def _limits(raw: Raw, container: str) -> Raw:
         if spec.get("name") == container:
             return (spec.get("resources") or {}).get("limits") or {}
     return {}
-
-
-def _unix(text: str | None) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp() if text else None
-    except ValueError:
-        return None
 
 
 def _first(error: ValidationError) -> str:

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from mediafleet_common.api.node_url import NodeUrl, is_local
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats.node_url import NodeUrl, is_local
 from mediafleet_common.probes.http_client import FetchError, client, fetch_newer
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.findings import SourceState

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from mediafleet_common.api.node_url import parse_node_url
+from mediafleet_common.formats.node_url import parse_node_url
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed import real_servers

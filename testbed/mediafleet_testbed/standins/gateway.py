@@ -21,7 +21,7 @@ from typing import Final
 
 import aiohttp
 
-from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
+from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import (
     AuthToken,

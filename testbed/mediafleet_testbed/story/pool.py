@@ -9,7 +9,7 @@ import aiohttp
 from rich.console import Console
 
 from mediafleet_common.api.names import Kind, Port
-from mediafleet_common.api.node_url import parse_node_url
+from mediafleet_common.formats.node_url import parse_node_url
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed.story.claims import Claims

@@ -14,7 +14,7 @@ import grpc.aio
 import yaml
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise.desk import Serving, Settings, serve

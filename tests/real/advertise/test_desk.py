@@ -26,7 +26,7 @@ from tests.kit.advertise.scene import (
     write_text,
 )
 
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.serving.tls import FilePair, self_signed, self_signed_credentials
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest

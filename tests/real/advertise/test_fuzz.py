@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 from tests.kit.advertise.scene import desk, entry, nodes, until, write
 
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.serving.tls import FilePair, self_signed
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo

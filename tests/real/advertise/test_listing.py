@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.kit.advertise.scene import desk, entry, nodes, until, write
 
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
 from mediafleet_scheduler.advertise.prober import Manner

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer, NodeClient
 
 Handler = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]

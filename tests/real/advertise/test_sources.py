@@ -18,7 +18,7 @@ import yaml
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.serving.tls import self_signed
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo

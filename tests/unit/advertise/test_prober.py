@@ -14,7 +14,7 @@ from tests.kit.clock import loop_clock
 
 from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer
 from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics

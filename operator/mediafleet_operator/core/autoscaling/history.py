@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from mediafleet_common.api.autoscaling import AutoscalingStatus, Engine, ScaleChange
+from mediafleet_common.formats.times import rfc3339, unix
 from mediafleet_operator.core.autoscaling.model import Change, Past, Scaling
 
 MAX_WHY_CHARACTERS = 1000
@@ -34,10 +33,10 @@ def past_of(status: AutoscalingStatus | None) -> Past:
     changes = [
         Change(at, each.added, each.removed)
         for each in status.changes
-        if (at := _unix(each.time)) is not None
+        if (at := unix(each.time)) is not None
     ]
     last = status.last_scale_time
-    return Past(status.replicas, tuple(changes), last_change=_unix(last) if last else None)
+    return Past(status.replicas, tuple(changes), last_change=unix(last))
 
 
 def engine_of(status: AutoscalingStatus | None) -> Engine:
@@ -49,11 +48,4 @@ def engine_of(status: AutoscalingStatus | None) -> Engine:
 
 
 def _text(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _unix(text: str) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
+    return rfc3339(at, "milliseconds")

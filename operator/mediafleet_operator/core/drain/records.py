@@ -7,8 +7,8 @@ from typing import Final
 
 from mediafleet_common.api.names import Reason
 from mediafleet_common.api.shared import DrainResult, DrainStatus, FleetStatus
+from mediafleet_common.formats.times import rfc3339
 from mediafleet_operator.core.fleet.actions import Action, Delete, Undrain
-from mediafleet_operator.core.status.times import rfc3339
 
 MAX_DRAINS: Final = 10
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Literal
 
 from mediafleet_common.api.names import Condition, Kind, Reason
 from mediafleet_common.api.shared import ConditionStatus, FleetStatus
+from mediafleet_common.formats.times import rfc3339
 from mediafleet_operator.core.drain import leaving
 from mediafleet_operator.core.fleet import ailments
 from mediafleet_operator.core.fleet.model import Observation, PodView
@@ -33,7 +33,7 @@ def conditions(
 ) -> list[ConditionStatus]:
     """All conditions; a transition time moves only when the status does."""
     known = {each.type: each for each in previous.conditions} if previous else {}
-    now = datetime.fromtimestamp(observation.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = rfc3339(observation.now)
     result = []
     for name, find in _FINDERS.items():
         finding = find(observation, plan)

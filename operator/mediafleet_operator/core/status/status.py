@@ -13,6 +13,7 @@ from mediafleet_common.api.egress_fleet import EgressFleetStatus
 from mediafleet_common.api.names import KIND_LABELS, Kind, Label, PodState
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolStatus
 from mediafleet_common.api.shared import DrainStatus, FleetStatus, PodStatus
+from mediafleet_common.formats.times import rfc3339
 from mediafleet_operator.core.autoscaling.history import status_of
 from mediafleet_operator.core.drain import records
 from mediafleet_operator.core.fleet import ailments
@@ -20,7 +21,6 @@ from mediafleet_operator.core.fleet.model import FleetKey, Observation, PodView
 from mediafleet_operator.core.fleet.plan import Plan
 from mediafleet_operator.core.fleet.roster import by_slot
 from mediafleet_operator.core.status import conditions
-from mediafleet_operator.core.status.times import rfc3339
 
 MAX_PODS: Final = 100
 """So many pods are named in a status; an object has to stay small."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from mediafleet_common.api.address import Address, AddressType, NodeAddress
 from mediafleet_common.api.names import Reason
-from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url, unreachable
+from mediafleet_common.formats.hosts import bracketed, with_port
+from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url, unreachable
 from mediafleet_operator.core.fleet.model import AddressProblem
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
 
@@ -67,7 +68,7 @@ def fill_in(address: Address, place: Place) -> str:
             name=place.name,
             namespace=place.namespace,
             nodeName=place.node,
-            nodeExternalIP=_bracketed(place.node_external or ""),
+            nodeExternalIP=bracketed(place.node_external or ""),
         )
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise InvalidTemplateError(
@@ -143,11 +144,7 @@ def _beyond_range(address: Address, place: Place) -> AddressProblem | None:
 def _join(address: Address, host: str | None, port: int) -> Located:
     if host is None:
         return Located()
-    return Located(f"{address.scheme}://{_bracketed(host)}:{port}")
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    return Located(f"{address.scheme}://{with_port(host, port)}")
 
 
 def _unknown(message: str) -> Located:

@@ -13,7 +13,7 @@ from typing import Final
 import grpc
 
 from mediafleet_common.api.advertise import Head as HeadSpec
-from mediafleet_common.api.node_url import node_url
+from mediafleet_common.formats.node_url import node_url
 from mediafleet_common.probes.ping import (
     GET_ORCHESTRATOR,
     PING,

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from mediafleet_common.api.advertise import Head as HeadSpec
-from mediafleet_common.api.node_url import BadNodeUrlError, parse_node_url
+from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.probes.ping import NoTlsError, connected, dial
 
 _GRACE_SECONDS: Final = 5.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mediafleet_common.api.node_url import NodeUrl
+from mediafleet_common.formats.node_url import NodeUrl
 
 _DEFAULT_PORT: Final = 443
 """gRPC's, whatever the scheme."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from mediafleet_common.api.advertise import Advertise, Probe
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.node_url import NodeUrl, node_url
+from mediafleet_common.formats.node_url import NodeUrl, node_url
 from mediafleet_scheduler.core.advertise.capabilities import Capabilities
 from mediafleet_scheduler.core.advertise.views import Node, PoolView
 

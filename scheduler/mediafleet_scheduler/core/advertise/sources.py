@@ -15,7 +15,7 @@ from typing import Final
 from mediafleet_common.api import advertise
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.node_url import is_local, node_url, unreachable
+from mediafleet_common.formats.node_url import is_local, node_url, unreachable
 from mediafleet_scheduler.core.advertise.views import Node, PoolView, Source
 
 MAX_NODES: Final = 1000

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.formats.hosts import unbracketed
 from mediafleet_common.serving.run import CannotStartError
 
 _CONNECT_SECONDS: Final = 2.0
@@ -236,7 +237,7 @@ def _host_port(address: str) -> tuple[str, int]:
         return address, _DEFAULT_PORT
     if not port.isdigit():
         raise CannotStartError(f"redis: {address!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return unbracketed(host), int(port)
 
 
 async def until_it_answers(connections: Connections, patience_seconds: float) -> None:

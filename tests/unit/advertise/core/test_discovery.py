@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_common.formats.node_url import BadNodeUrlError, NodeUrl, parse_node_url
 from mediafleet_scheduler.core.advertise.capabilities import (
     Capabilities,
     UnknownCapabilityError,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_common.formats.node_url import BadNodeUrlError, NodeUrl, parse_node_url
 from mediafleet_scheduler.core.advertise.listing import (
     NEVER_ASKED,
     Health,

@@ -21,7 +21,7 @@ from tests.unit.operator.manifests.test_pods import PRODUCT, container, env, poo
 from mediafleet.in_pod.wait_address import main, wait
 from mediafleet_common.api.address import Address
 from mediafleet_common.api.names import Condition, Kind, Reason
-from mediafleet_common.api.node_url import parse_node_url, unreachable
+from mediafleet_common.formats.node_url import parse_node_url, unreachable
 from mediafleet_operator.core.drain.leaving import DOOR_SECONDS
 from mediafleet_operator.core.fleet.actions import Mark
 from mediafleet_operator.core.fleet.model import (

@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from mediafleet_common.formats.hosts import with_port
+
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _MAX_CHARACTERS: Final = 300
 
@@ -29,8 +31,7 @@ class NodeUrl:
     @property
     def target(self) -> str:
         """`host:port` for a dialler, brackets around an IPv6 address."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return with_port(self.host, self.port)
 
     def __str__(self) -> str:
         """The one form in which it is told; gateways compare URLs as text."""

@@ -1,0 +1,1 @@
+"""How values are written as text: times, addresses, quantities, URLs of nodes. Pure."""
