@@ -14,7 +14,7 @@ from mediafleet_common.api.shared import SecretKey, Template
 
 
 class Order(StrEnum):
-    """In which order a gateway is told of the nodes."""
+    """The order of the nodes in an answer."""
 
     FIXED = "fixed"
     ROTATE = "rotate"
@@ -166,7 +166,7 @@ class Probe(StrEnum):
 
 
 class Advertise(Model):
-    """How gateways are told of the nodes."""
+    """How nodes are advertised to gateways."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -211,14 +211,14 @@ listed too."""
 out as unverified."""
     probe_key_secret: SecretKey | None = None
     """Private key (64 hexadecimal digits) with which nodes are asked what they are. Nodes \
-on-chain refuse whoever does not sign, and a priced one whoever has no deposit: without a key it \
-is not known whether they are full, and what they can do."""
+on-chain refuse a caller that does not sign, and priced ones a caller without a deposit: without \
+a key it is not known whether they are full, and what they can do."""
     gateways: Annotated[
         list[Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")]], Field(max_length=1000)
     ] = Field(default_factory=list)
     """ETH addresses of the gateways that are answered; empty: all. A filter and no \
-authentication: a gateway's signature is over its address alone, so that whoever has seen it can \
-send it again. The JSON list is not filtered."""
+authentication: a gateway's signature is over its address alone, so that anybody who has seen it \
+can send it again. The JSON list is not filtered."""
     region_label: Annotated[str, Field(min_length=1, max_length=317)] = (
         "topology.kubernetes.io/region"
     )
@@ -235,8 +235,8 @@ send it again. The JSON list is not filtered."""
             },
         ),
     ] = Field(default_factory=list)
-    """Where gateways are. A gateway is told of the nodes in its own region first, in each order, \
-and of the full ones last as ever."""
+    """Where gateways are. A gateway gets the nodes of its own region first, in each order, and full \
+ones last as ever."""
     region_database: RegionDatabase | None = None
     """For the countries and continents in regions."""
     max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None

@@ -140,7 +140,7 @@ else) or url (see loadUrl)."""
     address: Address = Address()
     """Under which address a gateway reaches a node."""
     advertise: Advertise = Advertise()
-    """How gateways are told of the nodes."""
+    """How nodes are advertised to gateways."""
     sessions: Sessions = Sessions()
     """How many sessions a node takes."""
     template: Template = Template()
