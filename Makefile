@@ -28,6 +28,10 @@ setup: $(STAMP) ## A virtual environment with the locked dependencies and this p
 quick: $(STAMP) ## First look, no root, no cluster: both desks and stand-in workers as processes
 	$(PY) -m mediafleet_testbed.demo.quick $(ARGS)
 
+.PHONY: quick-picture
+quick-picture: $(STAMP) ## Draw docs/quick.svg again from a run of make quick
+	$(PY) -m mediafleet_testbed.demo.quick --picture docs/quick.svg
+
 .PHONY: demo
 demo: $(STAMP) ## The whole product on a real Kubernetes node (root; KEEP=1, CLUSTER=node|kind|current)
 	$(PY) -m mediafleet_testbed.demo.demo --cluster $(or $(CLUSTER),node) $(if $(KEEP),--keep) $(ARGS)
@@ -59,7 +63,7 @@ crds: $(STAMP) ## Generate crds/ and the CRD chart from the models
 
 .PHONY: docs
 docs: $(STAMP) ## Generate docs/settings.md, docs/metrics.md and the chart's table of values
-	$(PY) docs/generate.py
+	$(PY) -m docs.generate
 
 .PHONY: lock
 lock: ## Resolve the dependencies again (needs uv)

@@ -1,7 +1,7 @@
 """`make quick`: a first look without root, cluster or Go.
 
 Redis and both desks are the real ones, run from files; the workers and nodes are stand-ins. Ends
-with a line per claim and exits 1 when one failed.
+with a line per claim and exits 1 when one failed. Leaves `quick.svg`, two bursts beside each other.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed import real_servers
+from mediafleet_testbed.demo import picture
 from mediafleet_testbed.demo.quick_nodes import follow_a_change
 from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.load import psrpc_bursts
@@ -174,8 +175,8 @@ def _judge(mode: Mode, burst: Burst, claims: Claims) -> None:
     claims.within(f"{mode.value}: p99 of {BURST} calls at once", p99, GOAL_P99_SECONDS, "s")
 
 
-async def run(console: Console) -> Claims:
-    """All of it."""
+async def run(console: Console, drawing: Path) -> Claims:
+    """All of it; `drawing` becomes the picture of the bursts."""
     began = time.monotonic()
     claims = Claims()
     console.print(
@@ -196,6 +197,8 @@ async def run(console: Console) -> Claims:
         for burst in (bursts[0], bursts[2]):
             console.print(f"\n{burst.title}:")
             console.print("\n".join(bars(burst)), highlight=False)
+        picture.write(drawing, stock=bursts[0], ours=bursts[2])
+        console.print(f"\nThe same as a picture: {drawing}")
         async with Processes(directory) as processes:
             await follow_a_change(processes, directory, console, claims)
     claims.print(console)
@@ -205,10 +208,12 @@ async def run(console: Console) -> Claims:
 
 def main() -> None:
     """Run, print, exit 1 when a claim failed."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--picture", type=Path, default=Path("quick.svg"), metavar="FILE.svg")
+    chosen = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     try:
-        claims = asyncio.run(run(Console(highlight=False, soft_wrap=True)))
+        claims = asyncio.run(run(Console(highlight=False, soft_wrap=True), chosen.picture))
     except TestbedError as error:
         sys.exit(f"quick: {error}")
     sys.exit(1 if claims.failed else 0)

@@ -57,7 +57,7 @@ def table(bursts: Sequence[Burst]) -> Table:
     for name in ("p50", "p99"):
         rows.add_column(name, justify="right", no_wrap=True)
     for burst in bursts:
-        counts = " ".join(f"{count:2d}" for _, count in sorted(burst.jobs.items(), key=_by_number))
+        counts = " ".join(f"{count:2d}" for _, count in sorted(burst.jobs.items(), key=by_number))
         figures = [_milliseconds(quantile(burst.call_seconds, share)) for share in (0.5, 0.99)]
         rows.add_row(burst.title, counts, str(burst.refused), *figures)
     return rows
@@ -68,11 +68,12 @@ def bars(burst: Burst, width: int = 50) -> list[str]:
     most = max(*burst.jobs.values(), 1)
     return [
         f"  {name:>14} {'█' * round(count / most * width)} {count}"
-        for name, count in sorted(burst.jobs.items(), key=_by_number)
+        for name, count in sorted(burst.jobs.items(), key=by_number)
     ]
 
 
-def _by_number(item: tuple[str, int]) -> tuple[str, int]:
+def by_number(item: tuple[str, int]) -> tuple[str, int]:
+    """Key that sorts `pod-10` after `pod-9`."""
     stem, _, number = item[0].rpartition("-")
     return (stem, int(number)) if number.isdigit() else (item[0], 0)
 
