@@ -235,8 +235,8 @@ can send it again. The JSON list is not filtered."""
             },
         ),
     ] = Field(default_factory=list)
-    """Where gateways are. A gateway gets the nodes of its own region first, in each order, and full \
-ones last as ever."""
+    """Where gateways are. A gateway gets the nodes of its own region first, in each order, and \
+full ones last as ever."""
     region_database: RegionDatabase | None = None
     """For the countries and continents in regions."""
     max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
