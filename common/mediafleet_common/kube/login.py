@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.run import CannotStartError
 
 TOKEN_SECONDS: Final = 300.0
@@ -58,9 +59,10 @@ def _file(kubeconfig: str | None) -> str:
     return files
 
 
-async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
+async def connection(configuration: Configuration, clock: Clock = SYSTEM) -> kopf.ConnectionInfo:
     """The same credentials in kopf's form."""
     token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    expires = datetime.fromtimestamp(clock.unix() + TOKEN_SECONDS, UTC)
     return kopf.ConnectionInfo(
         server=configuration.host,
         ca_path=configuration.ssl_ca_cert,
@@ -69,5 +71,5 @@ async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
         private_key_path=configuration.key_file,
         scheme="Bearer" if token else None,
         token=token.split(" ", 1)[-1] if token else None,
-        expiration=datetime.now(UTC) + timedelta(seconds=TOKEN_SECONDS) if token else None,
+        expiration=expires if token else None,
     )

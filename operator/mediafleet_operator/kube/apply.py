@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_common.api.names import FIELD_MANAGER, SERVING_GATE, Annotation, Label, PodState
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import (
@@ -57,7 +58,7 @@ class Applier:
     api: Api
     snapshots: Snapshots
     product: Product
-    now: Callable[[], float]
+    clock: Clock = SYSTEM
 
     async def apply(self, resource: Resource, actions: Sequence[Action]) -> list[Outcome]:
         """Carry out all actions side by side; a failed one does not hold up the others."""
@@ -77,7 +78,7 @@ class Applier:
                 case SetDoor(pod):
                     await self._set_door(resource, pod, open=action.open)
                 case _:
-                    await self._patch(resource, action.pod, marks(action, self.now()))
+                    await self._patch(resource, action.pod, marks(action, self.clock.unix()))
         except KubeError as error:
             if isinstance(error, GoneError | ConflictError) and isinstance(action, OnPod):
                 await self._look_again(resource, action.pod)
@@ -150,7 +151,7 @@ class Applier:
         target = paths.pods(resource.key.namespace).item(pod.name, "status")
         body: Json = {
             "metadata": {"uid": pod.uid},
-            "status": {"conditions": [door(open=open, now=self.now())]},
+            "status": {"conditions": [door(open=open, now=self.clock.unix())]},
         }
         self._note(await self.api.merge_lists(target, body))
 

@@ -4,15 +4,15 @@ of slots."""
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mediafleet_common.api.names import FIELD_MANAGER, Kind
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import ConflictError, GoneError, RefusedError
-from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.state import FleetState, Made
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.digest import SlotService
 from mediafleet_operator.manifests.children import advertiser, disruption, flag_head, slots
@@ -29,13 +29,12 @@ class Children:
 
     api: Api
     product: Product
-    clock: Callable[[], float] = time.monotonic
-    _right: dict[tuple[FleetKey, str, str], tuple[Json, float]] = field(default_factory=dict)
-    """What each was last seen or made to be, and when."""
+    clock: Clock = SYSTEM
 
     async def keep(
         self,
         resource: Resource,
+        state: FleetState,
         slots_in_use: Iterable[int] = (),
         services: Iterable[SlotService] = (),
         head: list[Json] | None = None,
@@ -55,7 +54,7 @@ class Children:
         claims = slots.claims(resource, in_use)
         for manifest in [*of_slots, *claims, *wanted(resource, self.product, head)]:
             try:
-                await self._keep(resource, manifest)
+                await self._keep(resource, state, manifest)
             except RefusedError as error:
                 # It must not keep the others from being made.
                 name = f"{manifest['kind']} {manifest['metadata']['name']}"
@@ -63,25 +62,24 @@ class Children:
         kept = {manifest["metadata"]["name"] for manifest in of_slots}
         for service in services:
             if service.name not in kept and service.owner_uid == resource.uid:
-                await self._delete(service)
+                await self._delete(state, service)
         for name in unwanted(resource, has_head=head is not None):
-            await self._drop_deployment(resource, name)
+            await self._drop_deployment(resource, state, name)
         if refused is not None:
             raise refused
 
-    async def _delete(self, service: SlotService) -> None:
-        self._right.pop((service.key, "Service", service.name), None)
+    async def _delete(self, state: FleetState, service: SlotService) -> None:
+        state.children.pop(("Service", service.name), None)
         if service.deleting:
             return
         target = paths.services(service.key.namespace).item(service.name)
         with contextlib.suppress(GoneError, ConflictError):
             await self.api.delete(target, service.uid, service.resource_version)
 
-    async def _drop_deployment(self, resource: Resource, name: str) -> None:
-        """What another advertise.mode has made."""
-        key = (resource.key, "Deployment", name)
-        known, now = self._right.get(key), self.clock()
-        if known and known[0] == {} and now - known[1] < LOOK_SECONDS:
+    async def _drop_deployment(self, resource: Resource, state: FleetState, name: str) -> None:
+        """Delete what another advertise.mode has made."""
+        absent = Made({}, self.clock.monotonic())
+        if _fresh(state.children.get(("Deployment", name)), absent):
             return
         namespace = resource.key.namespace
         target = paths.collection("apps/v1", "deployments", namespace).item(name)
@@ -90,14 +88,13 @@ class Children:
             owners = meta.get("ownerReferences") or ()
             if any(each.get("uid") == resource.uid for each in owners):
                 await self.api.delete(target, meta["uid"], meta["resourceVersion"])
-        self._right[key] = ({}, now)
+        state.children["Deployment", name] = absent
 
-    async def _keep(self, resource: Resource, manifest: Json) -> None:
+    async def _keep(self, resource: Resource, state: FleetState, manifest: Json) -> None:
         name = str(manifest["metadata"]["name"])
-        key = (resource.key, str(manifest["kind"]), name)
-        known = self._right.get(key)
-        now = self.clock()
-        if known and known[0] == manifest and now - known[1] < LOOK_SECONDS:
+        key = (str(manifest["kind"]), name)
+        made = Made(manifest, self.clock.monotonic())
+        if _fresh(state.children.get(key), made):
             return
         target = paths.of_manifest(manifest, resource.key.namespace, name)
         try:
@@ -106,11 +103,12 @@ class Children:
             live = {}
         if not contains(live, manifest):
             await self.api.apply(target, manifest, FIELD_MANAGER)
-        self._right[key] = (manifest, now)
+        state.children[key] = made
 
-    def forget(self, key: FleetKey) -> None:
-        """The fleet is gone; its children go by their owner reference."""
-        self._right = {each: right for each, right in self._right.items() if each[0] != key}
+
+def _fresh(known: Made | None, now: Made) -> bool:
+    """Whether an object was the same when it was last looked at, not long ago."""
+    return known is not None and known.manifest == now.manifest and now.at - known.at < LOOK_SECONDS
 
 
 def wanted(resource: Resource, product: Product, head: list[Json] | None = None) -> list[Json]:

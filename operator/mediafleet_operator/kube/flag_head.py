@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mediafleet_common.api.advertise import Mode
 from mediafleet_common.api.names import Annotation, Port
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.hosts import bracketed
 from mediafleet_common.formats.times import rfc3339, unix
 from mediafleet_common.kube.client import Api, Json
@@ -18,7 +19,7 @@ from mediafleet_common.probes.http_client import NoLoad
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.core import flag_head as restarts
 from mediafleet_operator.core.flag_head import Head
-from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.children import flag_head
 from mediafleet_operator.manifests.pods.pod import Product
@@ -49,13 +50,9 @@ class Heads:
     api: Api
     product: Product
     ask: Ask
-    now: Callable[[], float]
-    _wanted: dict[FleetKey, tuple[tuple[str, ...], float]] = field(default_factory=dict)
-    """The list that each ought to have, and since when."""
-    _heads: dict[FleetKey, Head] = field(default_factory=dict)
-    """What each was last told."""
+    clock: Clock = SYSTEM
 
-    async def wish(self, resource: Resource, urls: Iterable[str]) -> Wish | None:
+    async def wish(self, resource: Resource, state: FleetState, urls: Iterable[str]) -> Wish | None:
         """What the head of a pool ought to be for these nodes; `None`: it has none.
 
         Raises:
@@ -64,31 +61,26 @@ class Heads:
         """
         spec = resource.spec
         if not isinstance(spec, OrchestratorPoolSpec) or spec.advertise.mode is not Mode.FLAG:
-            self.forget(resource.key)
+            state.head = state.head_nodes = None
             return None
-        key, now = resource.key, self.now()
+        now = self.clock.unix()
         fixed = [url for source in spec.advertise.sources for url in source.urls]
         wanted, _ = restarts.listable([*urls, *fixed], spec.advertise.max_nodes)
-        if key not in self._wanted or self._wanted[key][0] != wanted:
-            self._wanted[key] = (wanted, now)
-        still = now - self._wanted[key][1]
-        head = self._heads.get(key) or await self._read(resource)
+        if state.head_nodes is None or state.head_nodes[0] != wanted:
+            state.head_nodes = (wanted, now)
+        still = now - state.head_nodes[1]
+        head = state.head or await self._read(resource)
         busy_too = spec.advertise.flag.restart_while_busy
         step = restarts.step(head, wanted, still, now, idle=busy_too)
         if step.ask_sessions and await self._idle(resource):
             step = restarts.step(head, wanted, still, now, idle=True)
         if step.tell or head is None:
-            _log.info("%s: the head is told of %d nodes", key, len(step.nodes))
+            _log.info("%s: the head receives %d nodes", resource.key, len(step.nodes))
             head = Head(step.nodes, float(int(now)))
-        self._heads[key] = head
+        state.head = head
         told_at = rfc3339(head.told_at or now)
         manifests = flag_head.manifests(resource, self.product, head, told_at)
         return Wish(manifests, step.look_again_seconds)
-
-    def forget(self, key: FleetKey) -> None:
-        """The pool is gone, or has no head any more."""
-        self._wanted.pop(key, None)
-        self._heads.pop(key, None)
 
     async def _read(self, resource: Resource) -> Head | None:
         name = flag_head.head_name(resource.key.name)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import (
@@ -54,7 +54,7 @@ class Lease:
         name: str,
         identity: str,
         terms: Terms = Terms(),
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._api = api
@@ -72,7 +72,7 @@ class Lease:
     def held(self) -> bool:
         """Whether we may work now."""
         at = self._renewed_at
-        return at is not None and self._clock() - at < self._terms.deadline_seconds
+        return at is not None and self._clock.monotonic() - at < self._terms.deadline_seconds
 
     async def acquire(self) -> None:
         """Wait until we hold it."""
@@ -125,12 +125,12 @@ class Lease:
 
     async def _take(self) -> bool:
         """Take or renew it; `False` when somebody else holds it."""
-        began = self._clock()
+        began = self._clock.monotonic()
         try:
             lease = await self._api.get(self._target)
         except GoneError:
             metadata = {"name": self._name}
-            spec = {**self._spec(), "acquireTime": _now(), "leaseTransitions": 0}
+            spec = {**self._spec(), "acquireTime": self._now(), "leaseTransitions": 0}
             await self._api.create(
                 self._collection,
                 {
@@ -148,7 +148,7 @@ class Lease:
             return False
         if holder != self._identity:
             transitions = (spec.get("leaseTransitions") or 0) + 1
-            spec |= {"acquireTime": _now(), "leaseTransitions": transitions}
+            spec |= {"acquireTime": self._now(), "leaseTransitions": transitions}
         spec |= self._spec()
         # Conditional on the resourceVersion that was read: of two takers one fails.
         await self._api.replace(self._target, lease)
@@ -158,18 +158,17 @@ class Lease:
     def _expired(self, lease: Json) -> bool:
         version = lease["metadata"]["resourceVersion"]
         if self._seen is None or self._seen[0] != version:
-            self._seen = (version, self._clock())
+            self._seen = (version, self._clock.monotonic())
             return False
         duration = lease["spec"].get("leaseDurationSeconds") or self._terms.duration_seconds
-        return self._clock() - self._seen[1] >= float(duration)
+        return self._clock.monotonic() - self._seen[1] >= float(duration)
 
     def _spec(self) -> Json:
         return {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": round(self._terms.duration_seconds),
-            "renewTime": _now(),
+            "renewTime": self._now(),
         }
 
-
-def _now() -> str:
-    return rfc3339(time.time(), "microseconds")
+    def _now(self) -> str:
+        return rfc3339(self._clock.unix(), "microseconds")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mediafleet_common.api.events import Regarding, Reporter, Telling
 from mediafleet_common.api.shared import FleetStatus
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube import events
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import KubeError
-from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.resource import Resource
 
@@ -60,23 +60,22 @@ def without(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
 
 @dataclass(slots=True)
 class StatusWriter:
-    """Writes statuses. It remembers only when it last did."""
+    """Writes statuses."""
 
     api: Api
-    clock: Callable[[], float] = time.monotonic
-    _written: dict[FleetKey, float] = field(default_factory=dict)
+    clock: Clock = SYSTEM
 
-    def due(self, resource: Resource, status: FleetStatus) -> float | None:
+    def due(self, resource: Resource, state: FleetState, status: FleetStatus) -> float | None:
         """In how many seconds a status is to be written; `None`: it says nothing new."""
         old, new = rendered(resource.status), rendered(status)
         if old == new:
             return None
         if significant(old) != significant(new):
             return 0.0
-        written = self._written.get(resource.key, float("-inf"))
-        return max(written + LOAD_ONLY_SECONDS - self.clock(), 0.0)
+        due_at = state.status_written_at + LOAD_ONLY_SECONDS
+        return max(due_at - self.clock.monotonic(), 0.0)
 
-    async def write(self, resource: Resource, status: FleetStatus) -> Json:
+    async def write(self, resource: Resource, state: FleetState, status: FleetStatus) -> Json:
         """Write a status; the resource as it then is.
 
         Raises:
@@ -87,12 +86,8 @@ class StatusWriter:
         patch = without(rendered(resource.status), new)
         body: Json = {"metadata": precondition, "status": patch}
         answer = await self.api.patch(paths.fleet(resource.key, "status"), body)
-        self._written[resource.key] = self.clock()
+        state.status_written_at = self.clock.monotonic()
         return answer
-
-    def forget(self, key: FleetKey) -> None:
-        """The fleet is gone."""
-        self._written.pop(key, None)
 
 
 @dataclass(slots=True)
@@ -101,29 +96,25 @@ class EventWriter:
 
     api: Api
     instance: str
-    clock: Callable[[], float] = time.monotonic
-    _spent: dict[FleetKey, tuple[float, float]] = field(default_factory=dict)
+    clock: Clock = SYSTEM
 
-    async def post(self, resource: Resource, telling: Telling) -> None:
+    async def post(self, resource: Resource, state: FleetState, telling: Telling) -> None:
         """Post one Event about a fleet."""
-        if not self._may(resource.key):
+        if not self._may(state):
             return
         key = resource.key
         regarding = Regarding(key.kind, key.namespace, key.name, resource.uid)
         try:
-            await events.post(self.api, regarding, telling, Reporter("operator", self.instance))
+            reporter = Reporter("operator", self.instance)
+            await events.post(self.api, regarding, telling, reporter, self.clock)
         except KubeError as error:
             _log.warning("%s: Event %s not posted: %s", key, telling.reason, error)
 
-    def _may(self, key: FleetKey) -> bool:
+    def _may(self, state: FleetState) -> bool:
         """A bucket of EVENT_BURST, filled again one by one."""
-        now = self.clock()
-        spent, at = self._spent.get(key, (0.0, now))
+        now = self.clock.monotonic()
+        spent, at = state.events_spent or (0.0, now)
         spent = max(spent - (now - at) / EVENT_REFILL_SECONDS, 0.0)
         allowed = spent < EVENT_BURST
-        self._spent[key] = (spent + 1 if allowed else spent, now)
+        state.events_spent = (spent + 1 if allowed else spent, now)
         return allowed
-
-    def forget(self, key: FleetKey) -> None:
-        """The fleet is gone."""
-        self._spent.pop(key, None)

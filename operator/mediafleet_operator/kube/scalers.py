@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.names import FIELD_MANAGER, KEDA_PAUSE, Reason
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import ConflictError, GoneError, KubeError
 from mediafleet_common.kube.paths import Target
 from mediafleet_operator.core.autoscaling.cron import BadScheduleError
-from mediafleet_operator.core.autoscaling.model import policy
+from mediafleet_operator.core.autoscaling.model import Found, policy
 from mediafleet_operator.core.autoscaling.schedule import bounds
-from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.state import FleetState, Made, Scaler
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.children import contains
 from mediafleet_operator.manifests.children import scaling
@@ -31,37 +31,26 @@ DISCOVER_SECONDS: Final = 30.0
 """So often it is looked whether the cluster knows ScaledObjects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What KEDA or the HPA say of themselves."""
-
-    active: bool
-    reason: Reason
-    why: str
-
-
 @dataclass(slots=True)
 class Scalers:
     """Applies the scalers of fleets when they differ from what they ought to be."""
 
     api: Api
     keda: Keda
-    clock: Callable[[], float] = time.monotonic
-    _seen: dict[FleetKey, tuple[Json, float, Found]] = field(default_factory=dict)
-    """What each was last made to be, when it was last looked at, and what it said."""
+    clock: Clock = SYSTEM
     _known: tuple[float, bool] | None = None
     """When it was last looked whether there is KEDA, and whether there was."""
     _tolerance: bool = True
     """Whether the cluster has taken `tolerance` so far."""
 
-    async def keep(self, resource: Resource, asked: Autoscaling, now: float) -> Found:
-        """Bring a fleet's scaler to what it ought to be; what it says. `now`: Unix time.
+    async def keep(self, resource: Resource, state: FleetState, asked: Autoscaling) -> Found:
+        """Bring a fleet's scaler to what it ought to be; what it says.
 
         Raises:
             KubeError: it could not be read or written.
         """
         try:
-            limits = bounds(policy(asked), now)
+            limits = bounds(policy(asked), self.clock.unix())
         except BadScheduleError as error:
             return Found(False, Reason.SCHEDULE_INVALID, f"{error}. Nothing is changed.")
         if asked.engine is Engine.KEDA:
@@ -79,9 +68,9 @@ class Scalers:
             )
         else:
             manifest = scaling.hpa(resource, asked, limits, tolerance=self._tolerance)
-        return await self._keep(resource, manifest, asked.engine)
+        return await self._keep(resource, state, manifest, asked.engine)
 
-    async def remove(self, resource: Resource, engine: Engine) -> None:
+    async def remove(self, resource: Resource, state: FleetState, engine: Engine) -> None:
         """Delete what an engine worked by, if it is ours; returns once it is gone.
 
         Raises:
@@ -89,7 +78,7 @@ class Scalers:
         """
         if engine not in KINDS:
             return
-        self.forget(resource.key)
+        state.scaler = None
         target = self._target(resource, engine)
         with contextlib.suppress(GoneError):
             meta = (await self.api.get(target))["metadata"]
@@ -101,15 +90,13 @@ class Scalers:
             finalizers = ", ".join(meta.get("finalizers") or ()) or "none"
             raise ConflictError(f"{target.path} is being deleted (finalizers: {finalizers})")
 
-    def forget(self, key: FleetKey) -> None:
-        """The fleet is gone, or has no scaler any more."""
-        self._seen.pop(key, None)
-
-    async def _keep(self, resource: Resource, manifest: Json, engine: Engine) -> Found:
-        seen = self._seen.get(resource.key)
-        now = self.clock()
-        if seen and seen[0] == manifest and now - seen[1] < LOOK_SECONDS:
-            return seen[2]
+    async def _keep(
+        self, resource: Resource, state: FleetState, manifest: Json, engine: Engine
+    ) -> Found:
+        made = Made(manifest, self.clock.monotonic())
+        known = state.scaler
+        if known and known.made.manifest == manifest and made.at - known.made.at < LOOK_SECONDS:
+            return known.found
         target = self._target(resource, engine)
         try:
             live = await self.api.get(target)
@@ -117,12 +104,12 @@ class Scalers:
             live = {}
         if live and not _owned(live["metadata"], resource):
             found = _not_ours(resource, engine)
-            self._seen[resource.key] = (manifest, now, found)
+            state.scaler = Scaler(made, found)
             return found
         if not contains(live, manifest) or _taken_back(live, manifest):
             live = await self._apply(target, manifest)
         found = said(engine, live)
-        self._seen[resource.key] = (manifest, now, found)
+        state.scaler = Scaler(made, found)
         return found
 
     async def _apply(self, target: Target, manifest: Json) -> Json:
@@ -137,7 +124,7 @@ class Scalers:
             return await self.api.apply(target, _without_tolerance(manifest), FIELD_MANAGER)
 
     async def _knows_keda(self) -> bool:
-        now = self.clock()
+        now = self.clock.monotonic()
         if self._known is None or now - self._known[0] >= DISCOVER_SECONDS:
             group = Target(f"/apis/{scaling.KEDA_API}", "discovery")
             try:

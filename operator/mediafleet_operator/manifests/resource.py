@@ -34,6 +34,10 @@ class Resource:
     status: FleetStatus | None
     keda_pause: Mapping[str, str] = field(default_factory=dict)
     """Annotations by which a person pauses KEDA on the resource, for its ScaledObject."""
+    template_hash: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "template_hash", template_hash(self.spec))
 
     @property
     def owner(self) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def fleet_spec(
         uid=resource.uid,
         generation=resource.generation,
         replicas=spec.replicas,
-        template_hash=template_hash(spec),
+        template_hash=resource.template_hash,
         settle_seconds=spec.settle_seconds,
         drain_timeout_seconds=seconds(spec.drain.timeout),
         on_timeout=spec.drain.on_timeout,

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.names import KIND_LABELS, Kind, Port, Reason
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.autoscaling import history, pace, pool_demand
 from mediafleet_operator.core.autoscaling.decision import decide
-from mediafleet_operator.core.autoscaling.model import Past, Scaling, Situation, Verdict, policy
+from mediafleet_operator.core.autoscaling.model import (
+    Found,
+    Past,
+    Scaling,
+    Situation,
+    Verdict,
+    policy,
+)
 from mediafleet_operator.core.fleet.actions import Action, Rescale
 from mediafleet_operator.core.fleet.model import FleetKey, Observation
 from mediafleet_operator.core.fleet.roster import sort
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.kube.apply import Applier
-from mediafleet_operator.kube.scalers import Found, Scalers
+from mediafleet_operator.kube.scalers import Scalers
 from mediafleet_operator.manifests.children.scaling import KINDS
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds import metrics
@@ -49,7 +58,7 @@ class Step:
 
 @dataclass(slots=True)
 class Autoscaler:
-    """Looks at fleets; what it remembers of them beyond their status is lost without harm."""
+    """Decides for fleets that are scaled automatically, by any engine."""
 
     queue: KeyedQueue[FleetKey]
     applier: Applier
@@ -57,27 +66,27 @@ class Autoscaler:
     scalers: Scalers
     counts: ScaleCounts
     egress_desk: str | None = None
-    """URL of the egress desk's HTTP port; `None`: nobody knows of egress demand."""
-    scalings: dict[FleetKey, Scaling] = field(default_factory=dict)
-    """What is to be said of the fleets that are scaled."""
-    _pasts: dict[FleetKey, tuple[str, Past]] = field(default_factory=dict)
-    """By fleet, with the uid of the resource that it is the past of."""
+    """URL of the egress desk's HTTP port; `None`: egress demand is unknown."""
+    clock: Clock = SYSTEM
 
     async def round(
-        self, resource: Resource, observe: Callable[[Resource], Observation]
+        self,
+        resource: Resource,
+        state: FleetState,
+        observe: Callable[[Resource], Observation],
     ) -> tuple[Resource, list[Action]]:
-        """Have our say before the plan, so that it is made for the count that demand wants.
+        """Set `spec.replicas` before the plan, which is then made for the count that demand wants.
 
         Returns the resource as it then is, and what was done.
         """
         key = resource.key
         if not self._concerns(resource):
-            self.forget(key)
+            self._leave(key, state)
             return resource, []
-        step = await self.look(resource, observe(resource))
+        step = await self.look(resource, state, observe(resource))
         if step is None:
             return resource, []
-        self.scalings[key] = step.scaling
+        state.scaling = step.scaling
         self.queue.add_after(key, step.look_again_seconds)
         if step.rescale is None:
             return resource, []
@@ -91,49 +100,55 @@ class Autoscaler:
             metrics.reconcile_errors.labels(KIND_LABELS[key.kind], outcome.error.word).inc()
         return self.applier.snapshots.fleets.get(key, resource), done
 
-    async def look(self, resource: Resource, observation: Observation) -> Step | None:
+    async def look(
+        self, resource: Resource, state: FleetState, observation: Observation
+    ) -> Step | None:
         """What is wanted of a fleet now; `None`: nobody scales it.
 
-        What KEDA or an HPA cannot be given is said in the condition; the pods go on.
+        The condition says what KEDA or an HPA cannot be given; the pods go on.
         """
         asked = resource.spec.autoscaling
         replicas = resource.spec.replicas
         if resource.deleting or replicas is None:
             return None
         engine = Engine.NONE if asked is None else asked.engine
-        for was in self._before(resource, engine):
-            # Before anybody else writes replicas, the one who did has to be gone.
+        for was in self._before(resource, state, engine):
+            # The engine that wrote replicas has to be gone before another one does.
             try:
-                await self.scalers.remove(resource, was)
+                await self.scalers.remove(resource, state, was)
             except KubeError as error:
-                return self._stuck(resource, was, replicas, observation.now, error)
+                return self._stuck(resource, state, was, replicas, observation.now, error)
         if asked is None or engine is Engine.NONE:
-            self.forget(resource.key)
+            self._leave(resource.key, state)
             return None
         others = engine is Engine.KEDA or (engine is Engine.HPA and not asked.hpa.ours)
         if others:
             self.poller.forget(resource.key)
-            step = await self._left_to_others(resource, asked, replicas, observation.now)
+            step = await self._left_to_others(resource, state, asked, replicas)
         else:
-            verdict = self._decide(resource, asked, replicas, observation)
+            verdict = self._decide(resource, state, asked, replicas, observation)
             step = (
                 self._own(replicas, verdict)
                 if engine is Engine.BUILTIN
-                else await self._left_to_others(resource, asked, replicas, observation.now, verdict)
+                else await self._left_to_others(resource, state, asked, replicas, verdict)
             )
-        self._pasts[resource.key] = (resource.uid, step.scaling.past)
+        state.past = step.scaling.past
         ready = sum(pod.serving for pod in sort(observation).counted)
         target = None if others else asked.target or 1.0
-        self.counts.count(resource.key, step.scaling, target, ready)
+        self.counts.count(resource.key, state, step.scaling, target, ready)
         return step
 
     def forget(self, key: FleetKey) -> None:
-        """Nobody scales the fleet any more, or it is gone."""
-        if self._pasts.pop(key, None) is not None:
-            self.counts.forget(key)
-        self.scalings.pop(key, None)
+        """The fleet is gone, or nobody scales it any more."""
+        self.counts.forget(key)
         self.poller.forget(key)
-        self.scalers.forget(key)
+
+    def _leave(self, key: FleetKey, state: FleetState) -> None:
+        """Nobody scales the fleet any more."""
+        if state.past is not None:
+            self.counts.forget(key)
+        self.poller.forget(key)
+        state.past = state.scaling = state.scaler = state.short_since = None
 
     @staticmethod
     def _concerns(resource: Resource) -> bool:
@@ -141,12 +156,15 @@ class Autoscaler:
         said = resource.status.autoscaling if resource.status else None
         return resource.spec.autoscaling is not None or said is not None
 
-    def _before(self, resource: Resource, engine: Engine) -> list[Engine]:
-        """Engines that may have worked before this one, by the status. A process that was killed
-        may have made something and not said so: each one looks once for itself."""
+    def _before(self, resource: Resource, state: FleetState, engine: Engine) -> list[Engine]:
+        """Engines that may have worked before this one, by the status.
+
+        A process that was killed may have made something that no status names, so each process
+        looks once.
+        """
         said = resource.status.autoscaling if resource.status else None
         was = {history.engine_of(said)}
-        if engine is Engine.BUILTIN and resource.key not in self._pasts:
+        if engine is Engine.BUILTIN and state.past is None:
             was |= KINDS.keys()
         return sorted(was - {engine})
 
@@ -167,17 +185,18 @@ class Autoscaler:
     async def _left_to_others(
         self,
         resource: Resource,
+        state: FleetState,
         asked: Autoscaling,
         replicas: int,
-        now: float,
         verdict: Verdict | None = None,
     ) -> Step:
         """KEDA or an HPA writes the number; `verdict` is what our metric tells an HPA."""
         try:
-            found = await self.scalers.keep(resource, asked, now)
+            found = await self.scalers.keep(resource, state, asked)
         except KubeError as error:
             found = Found(False, Reason.SCALER_NOT_READY, f"It could not be applied: {error}")
-        past = pace.looked(verdict.past if verdict else self._past(resource), replicas, now)
+        now = self.clock.unix()
+        past = pace.looked(verdict.past if verdict else _past(resource, state), replicas, now)
         active, reason, why = found.active, found.reason, found.why
         if verdict is not None and not verdict.active:
             reason = verdict.reason if active else reason
@@ -188,23 +207,34 @@ class Autoscaler:
         return Step(scaling, None, OFTEN_SECONDS if verdict and verdict.busy else RARELY_SECONDS)
 
     def _stuck(
-        self, resource: Resource, engine: Engine, replicas: int, now: float, error: KubeError
+        self,
+        resource: Resource,
+        state: FleetState,
+        engine: Engine,
+        replicas: int,
+        now: float,
+        error: KubeError,
     ) -> Step:
         """The engine before cannot be taken away yet: two must not write the same number."""
-        past = pace.looked(self._past(resource), replicas, now)
+        past = pace.looked(_past(resource, state), replicas, now)
         why = f"What engine {engine.value} worked by is not gone yet: {error}"
         scaling = Scaling(engine, False, Reason.SCALER_NOT_READY, why, past)
         return Step(scaling, None, OFTEN_SECONDS)
 
     def _decide(
-        self, resource: Resource, asked: Autoscaling, replicas: int, observation: Observation
+        self,
+        resource: Resource,
+        state: FleetState,
+        asked: Autoscaling,
+        replicas: int,
+        observation: Observation,
     ) -> Verdict:
         said = self._demand(resource, observation)
         situation = Situation(
             policy=policy(asked),
             replicas=replicas,
             demand=None if isinstance(said, Silence) else said,
-            past=self._past(resource),
+            past=_past(resource, state),
             now=observation.now,
             paused=resource.spec.paused,
             silence=said.why if isinstance(said, Silence) else "",
@@ -237,11 +267,11 @@ class Autoscaler:
             return None
         return f"http://{key.name}.{key.namespace}.svc:{Port.DESK_HTTP}/demand"
 
-    def _past(self, resource: Resource) -> Past:
-        known = self._pasts.get(resource.key)
-        if known is not None and known[0] == resource.uid:
-            return known[1]
-        return history.past_of(resource.status.autoscaling if resource.status else None)
+
+def _past(resource: Resource, state: FleetState) -> Past:
+    if state.past is not None:
+        return state.past
+    return history.past_of(resource.status.autoscaling if resource.status else None)
 
 
 def _every_seconds(resource: Resource, *, busy: bool) -> float:

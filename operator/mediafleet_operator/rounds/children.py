@@ -8,8 +8,8 @@ from typing import Final
 
 from mediafleet_common.api.names import KIND_LABELS
 from mediafleet_common.kube.errors import RefusedError
-from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.core.fleet.plan import Plan
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.core.status.status import listed
 from mediafleet_operator.kube.children import Children
 from mediafleet_operator.kube.digest import SlotService
@@ -39,7 +39,11 @@ class ChildResources:
     heads: Heads
 
     async def keep(
-        self, resource: Resource, planned: Plan, services: Iterable[SlotService]
+        self,
+        resource: Resource,
+        state: FleetState,
+        planned: Plan,
+        services: Iterable[SlotService],
     ) -> Kept:
         """Bring it all to what it ought to be, as far as the API server lets us.
 
@@ -47,16 +51,11 @@ class ChildResources:
             KubeError: something could not be read or written, for no fault of the resource's.
         """
         try:
-            wish = await self.heads.wish(resource, listed(planned))
+            wish = await self.heads.wish(resource, state, listed(planned))
             head = wish.manifests if wish else None
-            await self.children.keep(resource, planned.slots_in_use, services, head)
+            await self.children.keep(resource, state, planned.slots_in_use, services, head)
         except (RefusedError, InvalidTemplateError) as error:
             word = error.word if isinstance(error, RefusedError) else "invalid"
             metrics.reconcile_errors.labels(KIND_LABELS[resource.key.kind], word).inc()
             return Kept(str(error), REFUSED_SECONDS)
         return Kept(look_again_seconds=wish.look_again_seconds if wish else None)
-
-    def forget(self, key: FleetKey) -> None:
-        """The fleet is gone."""
-        self.children.forget(key)
-        self.heads.forget(key)

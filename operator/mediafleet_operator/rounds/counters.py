@@ -9,6 +9,7 @@ from mediafleet_common.api.names import KIND_LABELS, Reason
 from mediafleet_operator.core.fleet.actions import Action, Delete, Undrain
 from mediafleet_operator.core.fleet.model import FleetKey, Observation
 from mediafleet_operator.core.fleet.plan import Plan
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.rounds import metrics
 
 STATES: Final = ("wanted", "ready", "pending", "draining", "going", "lost")
@@ -44,30 +45,24 @@ def count_drain(kind: str, action: Action, now: float) -> None:
         metrics.drain_seconds.labels(kind).observe(max(now - action.pod.drain_started, 0.0))
 
 
-class LateSessions:
-    """Counts pods that were deleted as idle and then had a session after all.
+def note_idle(state: FleetState, action: Action) -> None:
+    """Remember a pod that was deleted as idle."""
+    if isinstance(action, Delete) and action.reason is Reason.DRAIN_FINISHED:
+        state.idle_deleted.add(action.pod.uid)
+
+
+def count_late_sessions(state: FleetState, observation: Observation, planned: Plan) -> None:
+    """Count pods that were deleted as idle and have a session after all, each once.
 
     Between the last idle reading and the deletion a gateway may still call a node that it knows.
     The node's preStop hook waits for such a session.
     """
-
-    def __init__(self) -> None:
-        self._idle: dict[FleetKey, set[str]] = {}
-
-    def note(self, key: FleetKey, action: Action) -> None:
-        """An action was carried out."""
-        if isinstance(action, Delete) and action.reason is Reason.DRAIN_FINISHED:
-            self._idle.setdefault(key, set()).add(action.pod.uid)
-
-    def look(self, observation: Observation, planned: Plan) -> None:
-        """See whether one of them has a session now; each is counted once."""
-        key = observation.fleet.key
-        going = {pod.uid: pod for pod in planned.roster.going}
-        waiting = self._idle.pop(key, set()) & going.keys()
-        late = {uid for uid in waiting if observation.jobs(going[uid])}
-        metrics.drain_latecomers.labels(KIND_LABELS[key.kind].value).inc(len(late))
-        if waiting - late:
-            self._idle[key] = waiting - late
+    going = {pod.uid: pod for pod in planned.roster.going}
+    waiting = state.idle_deleted & going.keys()
+    late = {uid for uid in waiting if observation.jobs(going[uid])}
+    kind = KIND_LABELS[observation.fleet.key.kind].value
+    metrics.drain_latecomers.labels(kind).inc(len(late))
+    state.idle_deleted = waiting - late
 
 
 def forget(key: FleetKey) -> None:

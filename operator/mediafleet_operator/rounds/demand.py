@@ -7,7 +7,6 @@ not answer is asked again after growing pauses, and what it said before soon cou
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +15,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from mediafleet_common.api.names import Reason
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.probes.http_client import Failure, FetchError, fetch
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey
@@ -80,7 +80,7 @@ class DemandPoller:
         self,
         ask: Ask,
         on_news: Callable[[FleetKey], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM,
     ) -> None:
         self._ask = ask
         self._on_news = on_news
@@ -119,7 +119,7 @@ class DemandPoller:
         desk = self._desks.get(url)
         if desk is None or (desk.heard_at is None and desk.trouble is None):
             return Silence(Reason.DEMAND_UNKNOWN, "the desk has not been asked yet")
-        now = self._clock()
+        now = self._clock.monotonic()
         if desk.heard_at is None or now - desk.heard_at > VALID_SECONDS:
             why = f"{url} does not answer: {desk.trouble or 'no answer yet'}"
             return Silence(Reason.DESK_UNREACHABLE, why)
@@ -157,7 +157,7 @@ class DemandPoller:
                 await _rest(desk)
 
     def _note(self, desk: _Desk, demand: Demand) -> None:
-        now = self._clock()
+        now = self._clock.monotonic()
         again = desk.trouble is not None
         desk.heard_at, desk.trouble = now, None
         told = {FleetKey(each.kind, each.namespace, each.name): each for each in demand.fleets}

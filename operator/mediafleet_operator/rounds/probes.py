@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Port
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.hosts import bracketed
 from mediafleet_common.probes.http_client import NoLoad
 from mediafleet_common.probes.load import Load, Source
@@ -42,10 +42,13 @@ class Subject:
 class Prober:
     """One task for each pod; `histories` is what they have learnt."""
 
-    def __init__(self, ask: Ask, on_news: Callable[[FleetKey], None]) -> None:
+    def __init__(
+        self, ask: Ask, on_news: Callable[[FleetKey], None], clock: Clock = SYSTEM
+    ) -> None:
         self.histories: dict[str, History] = {}
         self._ask = ask
         self._on_news = on_news
+        self._clock = clock
         self._subjects: dict[str, Subject] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wake: dict[str, asyncio.Event] = {}
@@ -79,7 +82,7 @@ class Prober:
     async def _follow(self, uid: str) -> None:
         while True:
             subject = self._subjects[uid]
-            began = time.time()
+            began = self._clock.unix()
             answer = await self._ask(subject.url, subject.source)
             load = answer if isinstance(answer, Load) else Load()
             jobs = load.jobs

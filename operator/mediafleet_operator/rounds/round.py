@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, PodState
-from mediafleet_common.api.shared import DrainStatus
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -20,19 +18,20 @@ from mediafleet_common.kube.errors import (
     RefusedError,
 )
 from mediafleet_operator.core.drain import records
-from mediafleet_operator.core.drain.loads_wanted import to_ask_first
+from mediafleet_operator.core.drain.loads_wanted import WAIT_SECONDS, loads_wanted, unread
 from mediafleet_operator.core.fleet.actions import Action, Create
-from mediafleet_operator.core.fleet.model import FleetKey, Memory, Observation
+from mediafleet_operator.core.fleet.model import FleetKey, Observation
 from mediafleet_operator.core.fleet.plan import Plan, plan
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.core.status import failures
-from mediafleet_operator.core.status.events import tell
+from mediafleet_operator.core.status.events import events_to_post
 from mediafleet_operator.core.status.status import report
 from mediafleet_operator.kube import digest
 from mediafleet_operator.kube.apply import Applier, Outcome
 from mediafleet_operator.kube.report import EventWriter, StatusWriter
 from mediafleet_operator.kube.snapshots import Snapshots
 from mediafleet_operator.manifests.pods.pod import problem
-from mediafleet_operator.manifests.resource import Resource, template_hash
+from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds import counters, metrics
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
@@ -43,8 +42,6 @@ _log: Final = logging.getLogger(__name__)
 PASSES: Final = 3
 """A round plans again after its own actions; more than this would hide a plan without end."""
 NEXT_ROUND_SECONDS: Final = 0.1
-FIRST_LOADS_SECONDS: Final = 1.2
-"""A little more than a probe may take."""
 RETRY_SECONDS: Final = 1.0
 """After a write that failed for no fault of the plan's."""
 
@@ -61,24 +58,14 @@ class Worker:
     events: EventWriter
     prober: Prober
     autoscaler: Autoscaler
-    clock: Callable[[], float] = time.monotonic
-    _met: dict[FleetKey, float] = field(default_factory=dict)
-    """When each fleet was first looked at by this process."""
-    _asking: dict[FleetKey, float] = field(default_factory=dict)
-    """Since when a choice among a fleet's pods waits for their answers."""
-    _memories: dict[FleetKey, tuple[str, Memory]] = field(default_factory=dict)
-    """By fleet, with the template that the memory is of."""
-    _ended: dict[FleetKey, list[DrainStatus]] = field(default_factory=dict)
-    """Drains of which no status tells yet."""
-    late_sessions: counters.LateSessions = field(default_factory=counters.LateSessions)
-    _problems: dict[FleetKey, tuple[str, int, str | None]] = field(default_factory=dict)
-    """By fleet: uid and generation, and why no pod can be made of them."""
+    clock: Clock = SYSTEM
+    _states: dict[FleetKey, FleetState] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
             key = await self.queue.take()
-            began = time.monotonic()
+            began = self.clock.monotonic()
             try:
                 await self.round(key)
             except KubeError as error:
@@ -88,7 +75,7 @@ class Worker:
                 self._failed(key, "unexpected", error)
             finally:
                 kind = KIND_LABELS[key.kind]
-                metrics.reconcile_seconds.labels(kind).observe(time.monotonic() - began)
+                metrics.reconcile_seconds.labels(kind).observe(self.clock.monotonic() - began)
                 self.queue.done(key)
 
     async def round(self, key: FleetKey) -> None:
@@ -101,117 +88,142 @@ class Worker:
         if resource is None:
             self._forget(key)
             return
-        if self._too_early(resource):
-            self.queue.add_after(key, FIRST_LOADS_SECONDS)
+        state = self._state(resource)
+        if self._too_early(resource, state):
+            self.queue.add_after(key, WAIT_SECONDS)
             return
-        resource, done = await self.autoscaler.round(resource, self._observe)
-        for _ in range(PASSES):
-            observation, planned = self._plan(resource)
-            asked = self._asked_first(resource, observation, planned)
-            self._follow(resource, planned, asked)
-            if asked or not planned.actions:
-                break
-            outcomes = await self.applier.apply(resource, planned.actions)
-            done += [each.action for each in outcomes if each.error is None]
-            resource = self.snapshots.fleets.get(key, resource)
-            if not self._learn(resource, outcomes):
-                break
-        observation, planned = self._plan(resource)
+        resource, done = await self._act(resource, state)
+        if resource.uid != state.uid:
+            self.queue.add(key)
+            return
+        observation, planned = self._plan(resource, state)
         if resource.deleting:
             return
         if planned.actions:
             self.queue.add_after(key, NEXT_ROUND_SECONDS)
         if planned.look_again_seconds is not None:
             self.queue.add_after(key, planned.look_again_seconds)
-        await self._report(resource, observation, planned, done)
-        await self._keep_parts(resource, planned)
+        await self._report(resource, state, observation, planned, done)
+        await self._keep_children(resource, state, planned)
 
-    async def _keep_parts(self, resource: Resource, planned: Plan) -> None:
+    async def _act(self, resource: Resource, state: FleetState) -> tuple[Resource, list[Action]]:
+        """Carry out plans until nothing is left to do now; the resource as it then is."""
+        key = resource.key
+        resource, done = await self.autoscaler.round(
+            resource, state, lambda of: self._observe(of, state)
+        )
+        for _ in range(PASSES):
+            if resource.uid != state.uid:
+                break
+            observation, planned = self._plan(resource, state)
+            wanted = self._loads_wanted(observation, planned, state)
+            self._follow(resource, planned, wanted)
+            if wanted or not planned.actions:
+                break
+            outcomes = await self.applier.apply(resource, planned.actions)
+            done += [each.action for each in outcomes if each.error is None]
+            resource = self.snapshots.fleets.get(key, resource)
+            if not self._learn(resource, state, outcomes):
+                break
+        return resource, done
+
+    def _state(self, resource: Resource) -> FleetState:
+        key = resource.key
+        known = self._states.get(key)
+        if known is None or known.uid != resource.uid:
+            if known is not None:
+                self._forget(key)
+            known = self._states[key] = FleetState(resource.uid)
+        return known
+
+    async def _keep_children(self, resource: Resource, state: FleetState, planned: Plan) -> None:
         key = resource.key
         services = list(self.snapshots.services.get(key, {}).values())
-        kept = await self.child_resources.keep(resource, planned, services)
+        kept = await self.child_resources.keep(resource, state, planned, services)
         if kept.look_again_seconds is not None:
             self.queue.add_after(key, kept.look_again_seconds)
-        memory = self._memory(resource)
-        if memory.unmade != kept.refused:
-            memory = failures.unmade(memory, kept.refused)
-            self._memories[key] = (template_hash(resource.spec), memory)
+        if state.memory.unmade != kept.refused:
+            state.memory = failures.unmade(state.memory, kept.refused)
             self.queue.add_after(key, NEXT_ROUND_SECONDS)
 
-    def _too_early(self, resource: Resource) -> bool:
-        """Whether to wait for the first word of the pods' load.
+    def _too_early(self, resource: Resource, state: FleetState) -> bool:
+        """Whether to wait for the first loads of the pods.
 
-        Just started, we know none: a scale-down that waited for us would take a busy pod where an
-        idle one is. The first answers bring the key back; should none come, time does.
+        The first answers bring the key back; should none come, time does.
         """
-        first = self._met.setdefault(resource.key, self.clock())
-        if self.clock() - first >= FIRST_LOADS_SECONDS:
+        now = self.clock.monotonic()
+        if state.met_at is None:
+            state.met_at = now
+        if now - state.met_at >= WAIT_SECONDS:
             return False
-        _, planned = self._plan(resource)
+        _, planned = self._plan(resource, state)
         self._follow(resource, planned)
-        serving = [pod for pod in planned.roster.counted if pod.serving]
-        return any(pod.uid not in self.prober.histories for pod in serving)
+        return unread(planned, self.prober.histories)
 
-    def _asked_first(
-        self, resource: Resource, observation: Observation, planned: Plan
+    def _loads_wanted(
+        self, observation: Observation, planned: Plan, state: FleetState
     ) -> frozenset[str]:
-        """Uids of the pods whose answer a choice still waits for; each brings the key back.
+        """Uids of the pods whose load a choice still waits for; each answer brings the key back.
 
         Should one not answer, the choice is made by what is known.
         """
-        asked = to_ask_first(observation, planned)
-        if not asked:
-            self._asking.pop(resource.key, None)
-            return asked
-        since = self._asking.setdefault(resource.key, self.clock())
-        return asked if self.clock() - since < FIRST_LOADS_SECONDS else frozenset()
+        wanted = loads_wanted(observation, planned)
+        now = self.clock.monotonic()
+        if not wanted:
+            state.loads_wanted_since = None
+            return wanted
+        if state.loads_wanted_since is None:
+            state.loads_wanted_since = now
+        return wanted if now - state.loads_wanted_since < WAIT_SECONDS else frozenset()
 
-    def _plan(self, resource: Resource) -> tuple[Observation, Plan]:
-        observation = self._observe(resource)
+    def _plan(self, resource: Resource, state: FleetState) -> tuple[Observation, Plan]:
+        observation = self._observe(resource, state)
         return observation, plan(observation)
 
-    def _observe(self, resource: Resource) -> Observation:
+    def _observe(self, resource: Resource, state: FleetState) -> Observation:
+        if state.template != resource.template_hash:
+            state.template = resource.template_hash
+            state.memory = failures.template_changed(state.memory)
+        if state.problem is None or state.problem[0] != resource.generation:
+            state.problem = (resource.generation, problem(resource, self.applier.product))
         observation = self.snapshots.observe(
             resource,
-            self._problem(resource),
+            state.problem[1],
             self.prober.histories,
-            self._memory(resource),
-            self.applier.now(),
+            state.memory,
+            self.clock.unix(),
         )
-        return replace(observation, scaling=self.autoscaler.scalings.get(resource.key))
-
-    def _problem(self, resource: Resource) -> str | None:
-        known = self._problems.get(resource.key)
-        if known is None or known[:2] != (resource.uid, resource.generation):
-            said = problem(resource, self.applier.product)
-            known = self._problems[resource.key] = (resource.uid, resource.generation, said)
-        return known[2]
+        return replace(observation, scaling=state.scaling)
 
     async def _report(
-        self, resource: Resource, observation: Observation, planned: Plan, done: list[Action]
+        self,
+        resource: Resource,
+        state: FleetState,
+        observation: Observation,
+        planned: Plan,
+        done: list[Action],
     ) -> None:
         """Status, Events and metrics, all from the snapshot after the actions."""
         key, spec = resource.key, resource.spec
         mode = spec.placement.mode.value if isinstance(spec, EgressFleetSpec) else None
-        ended = self._ended.get(key, [])
-        status = report(observation, planned, resource.status, mode=mode, ended=ended)
+        status = report(observation, planned, resource.status, mode=mode, ended=state.ended)
         counters.count(key, planned)
-        self.late_sessions.look(observation, planned)
-        due = self.statuses.due(resource, status)
-        tellings = tell(done, f"{key.name}-", resource.status, status)
+        counters.count_late_sessions(state, observation, planned)
+        due = self.statuses.due(resource, state, status)
+        events = events_to_post(done, f"{key.name}-", resource.status, status)
         if due:
             self.queue.add_after(key, due)
         elif due is not None:
-            answer = await self.statuses.write(resource, status)
+            answer = await self.statuses.write(resource, state, status)
             self.snapshots.put_fleet(digest.resource(answer, key.kind))
-            self._ended.pop(key, None)
-        await asyncio.gather(*(self.events.post(resource, each) for each in tellings))
+            state.ended = []
+        await asyncio.gather(*(self.events.post(resource, state, each) for each in events))
 
-    def _learn(self, resource: Resource, outcomes: list[Outcome]) -> bool:
+    def _learn(self, resource: Resource, state: FleetState, outcomes: list[Outcome]) -> bool:
         """Take note of what became of the actions; whether to go on at once."""
-        key, now = resource.key, self.applier.now()
+        key, now = resource.key, self.clock.unix()
         kind = KIND_LABELS[key.kind].value
-        memory = self._memory(resource)
+        memory = state.memory
         refusal: RefusedError | None = None
         go_on = True
         for outcome in outcomes:
@@ -219,8 +231,8 @@ class Worker:
             if error is None:
                 counters.count_drain(kind, action, now)
                 if (drain := records.ended(action, now)) is not None:
-                    self._ended.setdefault(key, []).append(drain)
-                self.late_sessions.note(key, action)
+                    state.ended.append(drain)
+                counters.note_idle(state, action)
                 if isinstance(action, Create):
                     memory = failures.created(memory)
                 continue
@@ -236,22 +248,16 @@ class Worker:
         if refusal is not None:
             _log.warning("%s: pod refused: %s", key, refusal)
             memory = failures.refused(memory, refusal.reason, str(refusal), now)
-        self._memories[key] = (template_hash(resource.spec), memory)
+        state.memory = memory
         return go_on
 
-    def _memory(self, resource: Resource) -> Memory:
-        template, memory = self._memories.get(resource.key, ("", Memory()))
-        if template != template_hash(resource.spec):
-            memory = failures.template_changed(memory)
-        return memory
-
     def _follow(
-        self, resource: Resource, planned: Plan, asked: frozenset[str] = frozenset()
+        self, resource: Resource, planned: Plan, wanted: frozenset[str] = frozenset()
     ) -> None:
         roster = planned.roster
-        # Those that go are still asked: a session may have come after the last idle reading.
+        # Deleted pods are still read: a session may have come after the last idle reading.
         pods = (*roster.current, *roster.outdated, *roster.draining, *roster.going)
-        often = planned.probe_often | asked | {pod.uid for pod in roster.going}
+        often = planned.probe_often | wanted | {pod.uid for pod in roster.going}
         self.prober.follow(
             resource.key,
             {
@@ -269,14 +275,8 @@ class Worker:
         self.queue.add_after(key, RETRY_SECONDS)
 
     def _forget(self, key: FleetKey) -> None:
+        """The resource is gone, or another one of its name has come."""
+        self._states.pop(key, None)
         self.prober.follow(key, {})
-        self._met.pop(key, None)
-        self._asking.pop(key, None)
-        self._memories.pop(key, None)
-        self._problems.pop(key, None)
         self.autoscaler.forget(key)
-        self._ended.pop(key, None)
-        self.child_resources.forget(key)
-        self.statuses.forget(key)
-        self.events.forget(key)
         counters.forget(key)

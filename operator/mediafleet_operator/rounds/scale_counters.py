@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import Gauge
 
 from mediafleet_common.api.autoscaling import Engine
 from mediafleet_common.api.names import KIND_LABELS
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_operator.core.autoscaling.model import Scaling
 from mediafleet_operator.core.fleet.actions import Rescale
 from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.rounds import scale_metrics as metrics
 
 _GAUGES: Final = (
@@ -25,12 +26,18 @@ _GAUGES: Final = (
 
 @dataclass(slots=True)
 class ScaleCounts:
-    """Keeps the series of all fleets, and since when each has been short of pods."""
+    """Keeps the series of all fleets."""
 
-    clock: Callable[[], float]
-    _short_since: dict[FleetKey, float] = field(default_factory=dict)
+    clock: Clock = SYSTEM
 
-    def count(self, key: FleetKey, scaling: Scaling, target: float | None, ready: int) -> None:
+    def count(
+        self,
+        key: FleetKey,
+        state: FleetState,
+        scaling: Scaling,
+        target: float | None,
+        ready: int,
+    ) -> None:
         """One look at a fleet: `target` is that of the HPA that goes by our metric, `None` where
         nobody may; `ready` are the pods that take work."""
         labels = _labels(key)
@@ -51,7 +58,7 @@ class ScaleCounts:
             _drop(metrics.autoscaling_wanted, labels)
             return
         metrics.autoscaling_wanted.labels(*labels).set(scaling.wanted)
-        self._time(key, scaling.wanted, ready)
+        self._time(key, state, scaling.wanted, ready)
 
     def changed(self, key: FleetKey, rescale: Rescale) -> None:
         """The built-in engine wrote a number."""
@@ -60,7 +67,6 @@ class ScaleCounts:
 
     def forget(self, key: FleetKey) -> None:
         """Nobody scales the fleet any more."""
-        self._short_since.pop(key, None)
         labels = _labels(key)
         _drop(metrics.autoscaling_demand, _for_an_hpa(key))
         for gauge in _GAUGES:
@@ -68,12 +74,12 @@ class ScaleCounts:
         for engine in Engine:
             _drop(metrics.autoscaling_active, (*labels, engine.value))
 
-    def _time(self, key: FleetKey, wanted: int, ready: int) -> None:
-        now = self.clock()
+    def _time(self, key: FleetKey, state: FleetState, wanted: int, ready: int) -> None:
+        now, since = self.clock.monotonic(), state.short_since
         if wanted > ready:
-            self._short_since.setdefault(key, now)
+            state.short_since = now if since is None else since
             return
-        since = self._short_since.pop(key, None)
+        state.short_since = None
         if since is not None:
             metrics.demand_to_capacity.labels(KIND_LABELS[key.kind].value).observe(now - since)
 

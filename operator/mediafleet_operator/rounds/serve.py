@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +13,7 @@ from importlib.metadata import version
 from typing import Final
 
 from mediafleet_common.api.names import Kind
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Api
 from mediafleet_common.kube.login import configure
 from mediafleet_common.kube.watch import follow
@@ -77,7 +77,10 @@ class Health:
 
 
 async def serve(
-    settings: Settings, stop: asyncio.Event, on_ready: Callable[[Snapshots, int], None]
+    settings: Settings,
+    stop: asyncio.Event,
+    on_ready: Callable[[Snapshots, int], None],
+    clock: Clock = SYSTEM,
 ) -> None:
     """Run until `stop`; `on_ready` is called once, when the first lists are in.
 
@@ -95,7 +98,7 @@ async def serve(
     ):
         lease = None
         if settings.lease_namespace is not None:
-            lease = Lease(lease_api, settings.lease_namespace, LEASE_NAME, identity())
+            lease = Lease(lease_api, settings.lease_namespace, LEASE_NAME, identity(), clock=clock)
             # One that waits is as ready as it can be: it must not hold up a rollout of ours.
             health.reason = None
             _log.info("waiting for Lease %s/%s", settings.lease_namespace, LEASE_NAME)
@@ -113,7 +116,7 @@ async def serve(
         def ready(snapshots: Snapshots) -> None:
             on_ready(snapshots, http.port)
 
-        tasks.append(asyncio.create_task(_lead(api, settings, health, ready)))
+        tasks.append(asyncio.create_task(_lead(api, settings, health, ready, clock)))
         stopping = asyncio.create_task(_wait(stop))
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         if stopping not in done:
@@ -133,35 +136,38 @@ async def _lead(
     settings: Settings,
     health: Health,
     on_ready: Callable[[Snapshots], None],
+    clock: Clock,
 ) -> None:
     """Watch and work until cancelled."""
     snapshots = Snapshots()
     queue: KeyedQueue[FleetKey] = KeyedQueue()
-    listener = health.listener = Listener(snapshots, queue)
+    listener = health.listener = Listener(snapshots, queue, clock)
     login = partial(configure, settings.kubeconfig, settings.context)
     async with client() as session:
-        prober = Prober(partial(poll, session), queue.add)
-        poller = DemandPoller(partial(ask, session), queue.add)
-        applier = Applier(api, snapshots, settings.product, time.time)
+        prober = Prober(partial(poll, session), queue.add, clock)
+        poller = DemandPoller(partial(ask, session), queue.add, clock)
+        applier = Applier(api, snapshots, settings.product, clock)
         worker = Worker(
             snapshots,
             queue,
             applier,
             ChildResources(
-                Children(api, settings.product),
-                Heads(api, settings.product, partial(poll, session), time.time),
+                Children(api, settings.product, clock),
+                Heads(api, settings.product, partial(poll, session), clock),
             ),
-            StatusWriter(api),
-            EventWriter(api, identity()),
+            StatusWriter(api, clock),
+            EventWriter(api, identity(), clock),
             prober,
             Autoscaler(
                 queue,
                 applier,
                 poller,
-                Scalers(api, settings.keda),
-                ScaleCounts(time.monotonic),
+                Scalers(api, settings.keda, clock),
+                ScaleCounts(clock),
                 settings.egress_desk,
+                clock,
             ),
+            clock,
         )
         try:
             async with asyncio.TaskGroup() as group:

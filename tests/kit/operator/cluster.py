@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 from tests.kit.operator.kube_server import KubeServer
 
 from mediafleet_common.api.names import Kind, Label, Reason
+from mediafleet_common.clock import Clock
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.probes.http_client import NoLoad
@@ -104,27 +105,29 @@ class Cluster:
         self.snapshots = Snapshots(nodes_known=False)
         self.queue: KeyedQueue[FleetKey] = KeyedQueue()
         product = Product("ours")
-        applier = Applier(api, self.snapshots, product, lambda: self.now)
+        clock = Clock(lambda: self.now, lambda: self.now)
+        applier = Applier(api, self.snapshots, product, clock)
         self.worker = Worker(
             self.snapshots,
             self.queue,
             applier,
             ChildResources(
-                Children(api, product),
-                Heads(api, product, self.ask_head, lambda: self.now),
+                Children(api, product, clock),
+                Heads(api, product, self.ask_head, clock),
             ),
-            StatusWriter(api),
-            EventWriter(api, "test"),
+            StatusWriter(api, clock),
+            EventWriter(api, "test", clock),
             cast("Prober", self.prober),
             Autoscaler(
                 self.queue,
                 applier,
                 cast("DemandPoller", self.poller),
-                Scalers(api, Keda(), lambda: self.now),
-                ScaleCounts(lambda: self.now),
+                Scalers(api, Keda(), clock),
+                ScaleCounts(clock),
                 "http://desk:8080/",
+                clock,
             ),
-            clock=lambda: self.now,
+            clock,
         )
 
     async def ask_head(self, url: str, source: Source) -> Load | NoLoad:

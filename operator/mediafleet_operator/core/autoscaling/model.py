@@ -141,3 +141,12 @@ class Scaling:
     past: Past
     wanted: int | None = None
     """`None`: unknown. Of KEDA, or an HPA on another metric than ours, what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What KEDA or the HPA say of themselves."""
+
+    active: bool
+    reason: Reason
+    why: str

@@ -1,4 +1,4 @@
-"""Whose load is asked anew before a choice is made by it.
+"""Which loads have to be read anew before a choice is made by them.
 
 Pods that nothing is decided about are asked rarely. A scale-down decides about all of them at once,
 often just after jobs have ended: by old readings a busy pod would leave where an idle one is.
@@ -6,6 +6,7 @@ often just after jobs have ended: by old readings a busy pod would leave where a
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final
 
 from mediafleet_common.api.names import DrainReason
@@ -15,12 +16,23 @@ from mediafleet_operator.core.fleet.plan import Plan
 
 RECENT_SECONDS: Final = 2.0
 """A reading younger than this is good enough to choose by."""
+WAIT_SECONDS: Final = 1.2
+"""A choice waits so long for loads, a little more than a probe may take."""
 
 
-def to_ask_first(observation: Observation, planned: Plan) -> frozenset[str]:
-    """Uids of the pods to ask before the plan is carried out; empty: go on.
+def unread(planned: Plan, read: Container[str]) -> bool:
+    """Whether the load of a serving pod has not been read yet; `read` has uids.
 
-    Without a choice (nobody leaves by a scale-down, or all do) nobody has to be asked.
+    A process that was just started knows no load: a scale-down at once would take a busy pod where
+    an idle one is.
+    """
+    return any(pod.uid not in read for pod in planned.roster.counted if pod.serving)
+
+
+def loads_wanted(observation: Observation, planned: Plan) -> frozenset[str]:
+    """Uids of the pods whose load is read before the plan is carried out; empty: go on.
+
+    Without a choice (no pod leaves by a scale-down, or all do) no load is wanted.
     """
     victims = {
         action.pod.uid

@@ -17,7 +17,7 @@ from mediafleet_operator.core.fleet.model import Observation, PodView, Refusal
 from mediafleet_operator.core.fleet.roster import Roster, sort
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What to do now, and when to look again if nothing happens."""
 
@@ -47,7 +47,15 @@ def plan(observation: Observation) -> Plan:
     roster = sort(observation)
     wanted = fleet.first_replicas if fleet.replicas is None else fleet.replicas
     if fleet.deleting or fleet.paused:
-        return Plan((), roster, wanted, False, None, frozenset(), None)
+        return Plan(
+            actions=(),
+            roster=roster,
+            wanted=wanted,
+            rollout_stopped=False,
+            refusal=None,
+            probe_often=frozenset(),
+            look_again_seconds=None,
+        )
     balanced = balance(observation, roster, wanted)
     actions: list[Action] = [] if fleet.replicas is not None else [SetReplicas(wanted)]
     actions += balanced.actions
@@ -60,13 +68,13 @@ def plan(observation: Observation) -> Plan:
     unwritten = [pod for pod in roster.marked if pod.uid not in busy_with]
     actions += marks(observation, unwritten)
     return Plan(
-        tuple(actions),
-        roster,
-        wanted,
-        balanced.rollout_stopped,
-        balanced.refusal,
-        frozenset(pod.uid for pod in roster.draining + roster.outdated),
-        _look_again(observation, roster, balanced.refusal),
+        actions=tuple(actions),
+        roster=roster,
+        wanted=wanted,
+        rollout_stopped=balanced.rollout_stopped,
+        refusal=balanced.refusal,
+        probe_often=frozenset(pod.uid for pod in roster.draining + roster.outdated),
+        look_again_seconds=_look_again(observation, roster, balanced.refusal),
     )
 
 

@@ -30,7 +30,7 @@ _WARNINGS = (
 )
 
 
-def tell(
+def events_to_post(
     done: Sequence[Action], prefix: str, before: FleetStatus | None, after: FleetStatus
 ) -> list[Telling]:
     """The Events of one round. `prefix`: what the names of the fleet's pods begin with."""

@@ -11,7 +11,7 @@ from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.pods import egress, orchestrator
 from mediafleet_operator.manifests.pods.address import Place
 from mediafleet_operator.manifests.pods.agent import refuse_open_cli
-from mediafleet_operator.manifests.resource import Resource, Spec, grace_seconds, template_hash
+from mediafleet_operator.manifests.resource import Resource, Spec, grace_seconds
 
 MAX_POD_NAME_CHARACTERS: Final = 63
 """A pod's name is its host name and a label's value."""
@@ -94,7 +94,7 @@ def labels(resource: Resource, slot: int) -> dict[str, str]:
         Label.KIND.value: kind.value,
         Label.FLEET.value: resource.key.name,
         Label.SLOT.value: str(slot),
-        Label.TEMPLATE.value: template_hash(resource.spec),
+        Label.TEMPLATE.value: resource.template_hash,
         Label.STATE.value: PodState.PENDING.value,
         **app_labels(resource, kind.value),
     }

@@ -21,6 +21,7 @@ from mediafleet_common.api.names import Kind, Reason
 from mediafleet_operator.core.autoscaling.model import Past, Scaling
 from mediafleet_operator.core.autoscaling.schedule import Bounds
 from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.manifests.children.scaling import hpa
 from mediafleet_operator.rounds.scale_counters import ScaleCounts
 from mediafleet_testbed.paths import REPOSITORY
@@ -47,11 +48,11 @@ def fleet() -> Iterator[FleetKey]:
         FleetKey(key.kind, "elsewhere", key.name),
         FleetKey(key.kind, key.namespace, "another"),
     ]
-    counts = ScaleCounts(lambda: 0.0)
+    counts = ScaleCounts()
     for pods, each in enumerate([key, *others], WANTED):
         past = Past(replicas=1)
         scaling = Scaling(Engine.HPA, True, Reason.AUTOSCALING, "", past, pods)
-        counts.count(each, scaling, 1.0, 1)
+        counts.count(each, FleetState("uid"), scaling, 1.0, 1)
     yield key
     for each in (key, *others):
         counts.forget(each)

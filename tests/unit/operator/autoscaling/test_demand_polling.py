@@ -9,6 +9,7 @@ import pytest
 from tests.kit.operator.demand_builders import demand
 
 from mediafleet_common.api.names import Kind, Reason
+from mediafleet_common.clock import Clock
 from mediafleet_common.probes.http_client import Failure, FetchError
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey
@@ -33,7 +34,7 @@ class Desk:
         self.asked: list[float] = []
         self.news: list[FleetKey] = []
         self.frozen_at: float | None = None
-        self.poller = DemandPoller(self.ask, self.news.append, self.loop.time)
+        self.poller = DemandPoller(self.ask, self.news.append, Clock(monotonic=self.loop.time))
 
     async def ask(self, url: str) -> Demand:
         assert url == URL

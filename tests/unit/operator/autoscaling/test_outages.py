@@ -19,6 +19,7 @@ from bench.autoscaling.world import Terms, World
 
 from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.names import Kind
+from mediafleet_common.clock import Clock
 from mediafleet_common.probes.http_client import Failure, FetchError
 from mediafleet_common.reports.demand import Demand
 from mediafleet_operator.core.autoscaling.decision import decide
@@ -143,7 +144,7 @@ async def play(outages: list[Outage], seconds: int, seed: int) -> Story:
     chance = random.Random(seed)
     story = Story(World(Terms(start_seconds=4), MIN, 0.0), outages)
     loop = asyncio.get_running_loop()
-    poller = DemandPoller(story.ask, lambda key: None, loop.time)
+    poller = DemandPoller(story.ask, lambda key: None, Clock(monotonic=loop.time))
     poller.follow(KEY, "http://desk/demand", 1.0)
     for _ in range(seconds):
         await asyncio.sleep(1.0)
@@ -212,7 +213,7 @@ async def test_an_autoscaler_that_takes_unknown_for_zero_is_found_out() -> None:
     story = Blind(
         World(Terms(start_seconds=4), MIN, 0.0), [Outage(Fault.REDIS, begins, begins + 60)]
     )
-    poller = DemandPoller(story.ask, lambda key: None, loop.time)
+    poller = DemandPoller(story.ask, lambda key: None, Clock(monotonic=loop.time))
     poller.follow(KEY, "http://desk/demand", 1.0)
     for _ in range(int(begins) + 60):
         await asyncio.sleep(1.0)

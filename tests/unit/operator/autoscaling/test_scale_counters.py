@@ -9,9 +9,11 @@ from prometheus_client import REGISTRY
 
 from mediafleet_common.api.autoscaling import Engine
 from mediafleet_common.api.names import Kind, Reason
+from mediafleet_common.clock import Clock
 from mediafleet_operator.core.autoscaling.model import Past, Scaling
 from mediafleet_operator.core.fleet.actions import Rescale
 from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.rounds.scale_counters import ScaleCounts
 
 KEY = FleetKey(Kind.EGRESS_FLEET, "media", "counted")
@@ -23,7 +25,8 @@ class Counts:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.counts = ScaleCounts(lambda: self.now)
+        self.counts = ScaleCounts(Clock(monotonic=lambda: self.now))
+        self.state = FleetState("uid")
 
     def look(
         self,
@@ -36,7 +39,7 @@ class Counts:
         active = wanted is not None
         past = Past(replicas=ready, last_change=5.0)
         scaling = Scaling(engine, active, Reason.AUTOSCALING, "", past, wanted)
-        self.counts.count(KEY, scaling, target, ready)
+        self.counts.count(KEY, self.state, scaling, target, ready)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY
 from tests.kit.operator.fleet_builders import (
-    KEY,
     NOW,
     TIMEOUT,
     draining,
@@ -19,8 +18,9 @@ from mediafleet_common.api.shared import DrainResult, DrainStatus, FleetStatus, 
 from mediafleet_operator.core.drain.records import MAX_DRAINS, ended, newest
 from mediafleet_operator.core.fleet.actions import Create, Delete, Undrain
 from mediafleet_operator.core.fleet.plan import plan
-from mediafleet_operator.core.status.events import tell
-from mediafleet_operator.rounds.counters import LateSessions
+from mediafleet_operator.core.fleet.state import FleetState
+from mediafleet_operator.core.status.events import events_to_post
+from mediafleet_operator.rounds.counters import count_late_sessions, note_idle
 
 LEAVING = draining(1, since=90, drain_reason=DrainReason.TEMPLATE, busy_label=True)
 
@@ -43,7 +43,7 @@ def test_a_drain_is_told_with_since_when_how_it_ended_and_what_was_left() -> Non
         "result": DrainResult.IDLE,
         "left": 0,
     }
-    [event] = tell([delete], "rec-", None, FleetStatus())
+    [event] = events_to_post([delete], "rec-", None, FleetStatus())
     assert event.note == "Deleted rec-1 (drained 90 s): settled and idle."
 
 
@@ -56,7 +56,7 @@ def test_one_that_timed_out_says_how_many_were_left_or_that_nobody_knows() -> No
         told = ended(delete, NOW)
         assert told is not None
         assert (told.result, told.left) == (DrainResult.TIMED_OUT, jobs)
-        notes += [each.note for each in tell([delete], "rec-", None, FleetStatus())]
+        notes += [each.note for each in events_to_post([delete], "rec-", None, FleetStatus())]
 
     assert "rec-1 (drained 601 s, 2 left)" in notes[0]
     assert "rec-1 (drained 601 s, load unknown)" in notes[1]
@@ -89,13 +89,13 @@ def late() -> float:
 
 
 def test_a_pod_deleted_as_idle_that_has_work_after_all_is_counted_once() -> None:
-    late_sessions, before = LateSessions(), late()
+    state, before = FleetState("uid"), late()
     going = draining(1, deleting=True)
-    late_sessions.note(KEY, Delete(going, Reason.DRAIN_FINISHED))
+    note_idle(state, Delete(going, Reason.DRAIN_FINISHED))
 
     def look(*jobs: int) -> None:
         seen = observe(fleet(0), [going], loads={1: readings(*jobs)})
-        late_sessions.look(seen, plan(seen))
+        count_late_sessions(state, seen, plan(seen))
 
     look(0, 0)
     assert late() == before
@@ -105,10 +105,10 @@ def test_a_pod_deleted_as_idle_that_has_work_after_all_is_counted_once() -> None
 
 
 def test_a_pod_deleted_at_its_time_out_is_no_latecomer() -> None:
-    late_sessions, before = LateSessions(), late()
+    state, before = FleetState("uid"), late()
     going = draining(1, deleting=True)
-    late_sessions.note(KEY, Delete(going, Reason.DRAIN_TIMED_OUT))
+    note_idle(state, Delete(going, Reason.DRAIN_TIMED_OUT))
     seen = observe(fleet(0), [going], loads={1: readings(1, 1)})
-    late_sessions.look(seen, plan(seen))
+    count_late_sessions(state, seen, plan(seen))
 
     assert late() == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.kit.operator.fleet_builders import fleet, observe, pending, pod, readings
 
-from mediafleet_operator.core.drain.loads_wanted import RECENT_SECONDS, to_ask_first
+from mediafleet_operator.core.drain.loads_wanted import RECENT_SECONDS, loads_wanted
 from mediafleet_operator.core.fleet.model import Observation
 from mediafleet_operator.core.fleet.plan import plan
 
@@ -12,7 +12,7 @@ OLD = RECENT_SECONDS + 1
 
 
 def asked(observation: Observation) -> set[str]:
-    return set(to_ask_first(observation, plan(observation)))
+    return set(loads_wanted(observation, plan(observation)))
 
 
 def test_a_scale_down_asks_those_whose_load_was_read_a_while_ago() -> None:

@@ -30,7 +30,7 @@ from mediafleet_operator.core.fleet.model import (
 )
 from mediafleet_operator.core.fleet.plan import plan
 from mediafleet_operator.core.status.conditions import NAMED_PODS, names_of
-from mediafleet_operator.core.status.events import tell
+from mediafleet_operator.core.status.events import events_to_post
 from mediafleet_operator.core.status.status import MAX_PODS, report
 
 POOL = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "rec")
@@ -311,7 +311,8 @@ def test_events_say_a_whole_step_each() -> None:
     quiet = FleetStatus()
 
     assert [
-        (each.type, each.reason.value, each.note) for each in tell(done, "rec-", None, quiet)
+        (each.type, each.reason.value, each.note)
+        for each in events_to_post(done, "rec-", None, quiet)
     ] == [
         ("Normal", "ScaledUp", "Created rec-3, rec-4."),
         ("Normal", "DrainCancelled", "Took back rec-5."),
@@ -330,5 +331,5 @@ def test_trouble_is_told_once_while_it_lasts() -> None:
     first = status_of(broken)
     second = status_of(broken, first)
 
-    assert [each.reason for each in tell([], "rec-", None, first)] == [Reason.CRASH_LOOP]
-    assert tell([], "rec-", first, second) == []
+    assert [each.reason for each in events_to_post([], "rec-", None, first)] == [Reason.CRASH_LOOP]
+    assert events_to_post([], "rec-", first, second) == []

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.kit.operator.kube_server import KubeServer
 
+from mediafleet_common.clock import Clock
 from mediafleet_common.kube.client import Api
 from mediafleet_common.kube.errors import UnreachableError
 from mediafleet_operator.kube.lease import Lease, LostLeaseError, Terms
@@ -20,7 +21,7 @@ PATH = "/apis/coordination.k8s.io/v1/namespaces/ops/leases/op"
 TERMS = Terms()
 
 
-class Clock:
+class Passing:
     """Time that passes while somebody sleeps."""
 
     def __init__(self) -> None:
@@ -34,8 +35,8 @@ class Clock:
         await asyncio.sleep(0)
 
 
-def lease(server: KubeServer, clock: Clock, name: str = "a") -> Lease:
-    return Lease(cast("Api", server), "ops", "op", name, TERMS, clock, clock.sleep)
+def lease(server: KubeServer, clock: Passing, name: str = "a") -> Lease:
+    return Lease(cast("Api", server), "ops", "op", name, TERMS, Clock(monotonic=clock), clock.sleep)
 
 
 def spec(server: KubeServer) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def spec(server: KubeServer) -> dict[str, Any]:
 
 
 async def test_the_first_one_takes_it_at_once() -> None:
-    server, clock = KubeServer(), Clock()
+    server, clock = KubeServer(), Passing()
     mine = lease(server, clock)
     assert not mine.held()
     await mine.acquire()
@@ -56,7 +57,7 @@ async def test_the_first_one_takes_it_at_once() -> None:
 
 
 async def test_the_next_one_waits_until_it_was_not_renewed_for_its_duration() -> None:
-    server, clock = KubeServer(), Clock()
+    server, clock = KubeServer(), Passing()
     await lease(server, clock).acquire()
     other = lease(server, clock, "b")
     await other.acquire()
@@ -67,7 +68,7 @@ async def test_the_next_one_waits_until_it_was_not_renewed_for_its_duration() ->
 
 
 async def test_given_back_it_is_taken_at_once() -> None:
-    server, clock = KubeServer(), Clock()
+    server, clock = KubeServer(), Passing()
     mine, other = lease(server, clock), lease(server, clock, "b")
     await mine.acquire()
     await mine.release()
@@ -78,7 +79,7 @@ async def test_given_back_it_is_taken_at_once() -> None:
 
 
 async def test_what_another_one_took_is_not_given_back() -> None:
-    server, clock = KubeServer(), Clock()
+    server, clock = KubeServer(), Passing()
     mine = lease(server, clock)
     await mine.acquire()
     server.put(PATH, {"spec": {"holderIdentity": "b"}})
@@ -88,7 +89,7 @@ async def test_what_another_one_took_is_not_given_back() -> None:
 
 
 async def test_a_lease_that_cannot_be_renewed_is_lost_before_another_one_may_take_it() -> None:
-    server, clock = KubeServer(), Clock()
+    server, clock = KubeServer(), Passing()
     mine = lease(server, clock)
     await mine.acquire()
 
@@ -103,7 +104,7 @@ async def test_a_lease_that_cannot_be_renewed_is_lost_before_another_one_may_tak
 
 
 async def test_a_process_that_was_paused_knows_at_once_that_its_time_is_over() -> None:
-    server, clock = KubeServer(), Clock()
+    server, clock = KubeServer(), Passing()
     mine = lease(server, clock)
     await mine.acquire()
     clock.now += TERMS.deadline_seconds
@@ -112,7 +113,7 @@ async def test_a_process_that_was_paused_knows_at_once_that_its_time_is_over() -
 
 
 async def test_one_that_is_no_longer_named_ends() -> None:
-    server, clock = KubeServer(), Clock()
+    server, clock = KubeServer(), Passing()
     mine = lease(server, clock)
     await mine.acquire()
     server.put(PATH, {"spec": {"holderIdentity": "b"}})
@@ -122,7 +123,7 @@ async def test_one_that_is_no_longer_named_ends() -> None:
 
 
 async def test_of_two_that_take_it_at_the_same_moment_one_gets_it() -> None:
-    server, clock = KubeServer(), Clock()
+    server, clock = KubeServer(), Passing()
     await lease(server, clock, "gone").acquire()
     two = [lease(server, clock, name) for name in "ab"]
     tasks = [asyncio.create_task(each.acquire()) for each in two]
@@ -136,7 +137,7 @@ async def test_of_two_that_take_it_at_the_same_moment_one_gets_it() -> None:
 
 async def race(seed: int) -> None:
     """Two candidates whose calls fail, before or after the deed, and which stop for a while."""
-    dice, server, clock = random.Random(seed), KubeServer(), Clock()
+    dice, server, clock = random.Random(seed), KubeServer(), Passing()
     two = [lease(server, clock, name) for name in "ab"]
 
     def fail(verb: str, target: object) -> None:

@@ -12,10 +12,12 @@ from mediafleet_common.api.egress_fleet import EgressFleetStatus
 from mediafleet_common.api.names import Kind
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.shared import PodStatus
+from mediafleet_common.clock import Clock
 from mediafleet_common.kube.client import Api
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.kube.children import contains, wanted
 from mediafleet_operator.kube.report import EVENT_BURST, EventWriter, StatusWriter
 from mediafleet_operator.manifests.pods.pod import Product
@@ -59,20 +61,20 @@ async def test_of_several_times_the_first_counts() -> None:
 
 def test_a_status_in_which_only_loads_changed_waits_its_turn() -> None:
     now = 100.0
-    writer = StatusWriter(cast("Api", KubeServer()), clock=lambda: now)
+    writer = StatusWriter(cast("Api", KubeServer()), Clock(monotonic=lambda: now))
     old = EgressFleetStatus(replicas=1, jobs=1, pods=[PodStatus(name="a", state="ready", load=1)])
     busier = EgressFleetStatus(
         replicas=1, jobs=2, pods=[PodStatus(name="a", state="ready", load=2)]
     )
     grown = EgressFleetStatus(replicas=2, jobs=1, pods=[PodStatus(name="a", state="ready", load=1)])
     one = resource(old)
-    writer._written[KEY] = now - 2
+    state = FleetState("uid", status_written_at=now - 2)
 
-    assert writer.due(one, old) is None
-    assert writer.due(one, busier) == pytest.approx(3)
-    assert writer.due(one, grown) == 0
+    assert writer.due(one, state, old) is None
+    assert writer.due(one, state, busier) == pytest.approx(3)
+    assert writer.due(one, state, grown) == 0
     now += 3
-    assert writer.due(one, busier) == 0
+    assert writer.due(one, state, busier) == 0
 
 
 async def test_too_many_events_of_one_fleet_are_dropped() -> None:
@@ -80,13 +82,14 @@ async def test_too_many_events_of_one_fleet_are_dropped() -> None:
     from mediafleet_common.api.names import Reason
 
     server, now = KubeServer(), 100.0
-    writer = EventWriter(cast("Api", server), "me", clock=lambda: now)
+    writer = EventWriter(cast("Api", server), "me", Clock(monotonic=lambda: now))
+    state = FleetState("uid")
     for _ in range(EVENT_BURST + 10):
-        await writer.post(resource(), Telling("Normal", Reason.SCALED_UP, "more"))
+        await writer.post(resource(), state, Telling("Normal", Reason.SCALED_UP, "more"))
     assert len(server.objects) == EVENT_BURST
     now += 25
     for _ in range(10):
-        await writer.post(resource(), Telling("Normal", Reason.SCALED_UP, "more"))
+        await writer.post(resource(), state, Telling("Normal", Reason.SCALED_UP, "more"))
 
     assert len(server.objects) == EVENT_BURST + 3
     event = next(iter(server.objects.values()))

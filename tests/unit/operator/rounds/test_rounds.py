@@ -254,3 +254,31 @@ def test_errors_of_the_api_server_are_told_apart() -> None:
     hook = of_answer(500, status("InternalError", "failed calling webhook x"))
     assert isinstance(hook, RefusedError)
     assert type(of_answer(405, b"[]")) is KubeError
+
+
+async def test_a_fleet_that_is_made_again_between_two_rounds_knows_nothing_of_the_one_before() -> (
+    None
+):
+    cluster = Cluster(replicas=2)
+    await cluster.settle()
+
+    def refuse(verb: str, target: Target) -> None:
+        del verb
+        if target.resource == "orchestratorpools/status":
+            raise UnreachableError("busy")
+
+    # A drain ends and no status says so yet.
+    cluster.server.before_write = refuse
+    cluster.server.put(FLEET, {"spec": {"replicas": 1}})
+    await cluster.settle()
+    assert len(cluster.pods) == 1
+    cluster.server.before_write = lambda verb, target: None
+    again = {key: cluster.server.objects[FLEET][key] for key in ("apiVersion", "kind", "spec")}
+    for path in [FLEET, *(f"{PODS}/{name}" for name in cluster.pods)]:
+        cluster.server.remove(path)
+    cluster.server.put(FLEET, {**again, "metadata": {"name": "orch", "namespace": "media"}})
+    await cluster.settle()
+
+    status = cluster.server.objects[FLEET]["status"]
+    assert status["readyReplicas"] == 1
+    assert status.get("drains", []) == []
