@@ -152,8 +152,8 @@ def ai_models(
 
     An orchestrator reads it at its start alone: restart it after a change.
     """
-    from mediafleet_scheduler.broker.ai_models import rendered
     from mediafleet_scheduler.broker.files import Lines
+    from mediafleet_scheduler.broker.models import rendered
 
     token = None if runner_token_file is None else Lines(runner_token_file).first()
     typer.echo(json.dumps(rendered(_read(models), url, capacity, token), indent=2))

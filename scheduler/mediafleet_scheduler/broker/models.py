@@ -1,8 +1,11 @@
-"""The models file: which pipelines and models a broker takes, and at what price."""
+"""The models file: which pipelines and models a broker takes, and at what price; and what an
+orchestrator that uses the broker as an external runner is given of it.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
 
@@ -62,3 +65,28 @@ class ModelsFile(Model):
                 raise ValueError(f"models: {each.target} is named twice")
             seen.add(each.target)
         return self
+
+
+def rendered(
+    models: ModelsFile, url: str, capacity: int, token: str | None
+) -> list[dict[str, object]]:
+    """aiModels.json: an entry for each model, with a URL of its own, so that /version speaks of it.
+
+    Fields: livepeer/go-livepeer core/ai.go (AIModelConfig). An orchestrator reads capacity and
+    warmth here and nowhere else, once, at its start.
+    """
+    base = url.rstrip("/")
+    return [
+        {
+            "pipeline": entry.pipeline.value,
+            "model_id": entry.model,
+            "url": f"{base}/runners/{entry.pipeline.value}/{quote(entry.model)}",
+            "capacity": capacity,
+            "warm": True,
+            "price_per_unit": entry.price_per_unit,
+            "pixels_per_unit": entry.pixels_per_unit,
+            "currency": entry.currency,
+            **({"token": token} if token else {}),
+        }
+        for entry in models.models
+    ]

@@ -8,9 +8,8 @@ import pytest
 
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.tls import self_signed
-from mediafleet_scheduler.broker.ai_models import rendered
 from mediafleet_scheduler.broker.files import Certificate, Lines
-from mediafleet_scheduler.broker.models import ModelsFile
+from mediafleet_scheduler.broker.models import ModelsFile, rendered
 from mediafleet_scheduler.directory.files import BrokenFileError, parse
 
 

@@ -204,11 +204,9 @@ def of_spec(spec: RedisSpec, access: Access = NOTHING_ASKED) -> Connections:
         sentinels = [_host_port(address) for address in spec.sentinel.addresses]
         of_theirs = _credentials(spec.sentinel.username, access.sentinel_password)
         theirs = {"socket_connect_timeout": _CONNECT_SECONDS, "protocol": 2, **tls, **of_theirs}
-        child_resources = Sentinel(sentinels, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]
-        master: redis.Redis = child_resources.master_for(
-            spec.sentinel.master_name, db=spec.db, **options
-        )
-        return Connections(master, master, where, spec.db, child_resources.sentinels)
+        sentinel = Sentinel(sentinels, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]
+        master: redis.Redis = sentinel.master_for(spec.sentinel.master_name, db=spec.db, **options)
+        return Connections(master, master, where, spec.db, sentinel.sentinels)
     if spec.address is None:
         raise CannotStartError("redis needs an address, a sentinel or a cluster")
     host, port = _host_port(spec.address)
