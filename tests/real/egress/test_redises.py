@@ -372,8 +372,8 @@ async def test_a_failover_by_the_sentinel_under_load_is_followed_and_doubles_not
     ):
         guarded = on("a", sentinel={"master_name": "main", "addresses": [f"127.0.0.1:{port}"]})
         guarded = replace(guarded, workers=fleet("a", cpus=LARGE_CPUS).workers)
-        sentinel = Sentinel([("127.0.0.1", port)])  # type: ignore[no-untyped-call]
-        client = sentinel.master_for("main", protocol=2)
+        found = Sentinel([("127.0.0.1", port)])  # type: ignore[no-untyped-call]
+        client = found.master_for("main", protocol=2)
         watcher = redis.Redis(port=port, decode_responses=True)
 
         async def watched() -> bool:
@@ -399,7 +399,7 @@ async def test_a_failover_by_the_sentinel_under_load_is_followed_and_doubles_not
             assert await kept.hlen("mediafleet:{egress/0}:jobs") >= 2
             await kept.aclose()
         await watcher.aclose()
-        for each in sentinel.sentinels:
+        for each in found.sentinels:
             await each.aclose()
 
 
