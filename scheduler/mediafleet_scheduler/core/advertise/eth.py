@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from coincurve import PrivateKey, PublicKey
+from Crypto.Hash import keccak
 
 ADDRESS_BYTES: Final = 20
 _SIGNATURE_BYTES: Final = 65
@@ -83,65 +84,7 @@ def _digest(address: bytes) -> bytes:
     return keccak256(_PREFIX + keccak256(checksummed(address).encode()))
 
 
-_RATE: Final = 136
-"""Bytes that Keccak-256 takes in at a time."""
-_LANE: Final = (1 << 64) - 1
-
-
 def keccak256(message: bytes) -> bytes:
-    """Keccak-256 as Ethereum has it, from before SHA-3 changed the padding (Keccak reference 3.0;
-    hashlib has only SHA-3)."""
-    padding = bytearray(_RATE - len(message) % _RATE)
-    padding[0] ^= 0x01
-    padding[-1] ^= 0x80
-    padded = message + padding
-    lanes = [0] * 25
-    for begin in range(0, len(padded), _RATE):
-        for index in range(_RATE // 8):
-            at = begin + 8 * index
-            lanes[index] ^= int.from_bytes(padded[at : at + 8], "little")
-        _permute(lanes)
-    return b"".join(lane.to_bytes(8, "little") for lane in lanes[:4])
-
-
-def _constants() -> tuple[list[int], list[tuple[int, int, int]]]:
-    """Round constants from their shift register, and where each lane of rho and pi goes."""
-    register, rounds = 1, []
-    for _ in range(24):
-        constant = 0
-        for power in range(7):
-            constant |= (register & 1) << (1 << power) - 1
-            register = register << 1 ^ (0x171 if register & 0x80 else 0)
-        rounds.append(constant)
-    moves, x, y = [], 1, 0
-    for step in range(24):
-        x, y, source = y, (2 * x + 3 * y) % 5, x + 5 * y
-        moves.append((x + 5 * y, source, (step + 1) * (step + 2) // 2 % 64))
-    return rounds, moves
-
-
-_ROUNDS, _MOVES = _constants()
-
-
-def _turn(lane: int, bits: int) -> int:
-    return (lane << bits | lane >> 64 - bits) & _LANE
-
-
-def _permute(lanes: list[int]) -> None:
-    for constant in _ROUNDS:
-        sums = [
-            lanes[x] ^ lanes[x + 5] ^ lanes[x + 10] ^ lanes[x + 15] ^ lanes[x + 20]
-            for x in range(5)
-        ]
-        mixed = [sums[(x + 4) % 5] ^ _turn(sums[(x + 1) % 5], 1) for x in range(5)]
-        for index in range(25):
-            lanes[index] ^= mixed[index % 5]
-        moved = [lanes[0]] * 25
-        for target, source, bits in _MOVES:
-            moved[target] = _turn(lanes[source], bits)
-        for row in range(0, 25, 5):
-            for x in range(5):
-                lanes[row + x] = moved[row + x] ^ (
-                    ~moved[row + (x + 1) % 5] & moved[row + (x + 2) % 5] & _LANE
-                )
-        lanes[0] ^= constant
+    """Keccak-256 as Ethereum has it, from before SHA-3 changed the padding; hashlib has only
+    SHA-3."""
+    return keccak.new(digest_bits=256, data=message).digest()

@@ -63,14 +63,23 @@ def test_a_cron_expression_was_last_due(case: Case) -> None:
         ("0 0 0 * *", "day of month '0'"),
         ("0 0 * 13 *", "month '13'"),
         ("0 0 * * 8", "day of week '8'"),
-        ("0 0 * * FRI-MON", "runs backwards"),
-        ("*/0 * * * *", "a step is a number above 0"),
+        ("0 0 * * FRI-MON", "day of week 'FRI-MON' is not .* a range from less to more"),
+        ("*/0 * * * *", r"minute '\*/0' is not .* with a step above 0"),
         ("0 0 * * FREITAG", "day of week 'FREITAG'"),
     ],
 )
 def test_a_wrong_cron_expression_is_refused_with_the_field(text: str, words: str) -> None:
     with pytest.raises(cron.BadScheduleError, match=words):
         cron.parse(text)
+
+
+def test_what_a_half_hour_change_leaves_out_is_due_after_it() -> None:
+    # 4 October 2026 on Lord Howe Island: 02:00 becomes 02:30.
+    name = "Australia/Lord_Howe"
+    change = at("2026-10-04 01:59", name) + 60
+    due = cron.parse("20,35 2 * * *")
+    assert due.last(change + 10 * 60, cron.zone(name)) == change + 5 * 60, "02:35"
+    assert due.last(change + 30 * 60, cron.zone(name)) == change + 20 * 60, "02:20, as 02:50"
 
 
 def test_an_unknown_time_zone_is_refused_with_the_fix() -> None:
