@@ -21,6 +21,8 @@ from mediafleet_common.probes.load import Source, UnreadableMetricsError, named,
 _MAX_BYTES: Final = 8 * 1024 * 1024
 _MAX_LOAD_BYTES: Final = 1024 * 1024
 _MAX_TABLE_BYTES: Final = 16 * 1024 * 1024
+_MAX_NUMBER_BYTES: Final = 64
+_MOST_LOAD: Final = 1_000_000
 _TIMEOUT_SECONDS: Final = 2.0
 _LOAD_TIMEOUT_SECONDS: Final = 0.7
 """Within the second that readers of our metrics wait."""
@@ -108,8 +110,7 @@ class Witness:
             of_url = self.settings.source is Source.URL
             return sight.url_load if of_url else sight.connections
         try:
-            text = (await self.node_metrics()).decode("utf-8", "replace")
-            return parse(text, self.settings.source).jobs
+            return parse(await self.node_metrics(), self.settings.source).jobs
         except (FetchError, UnreadableMetricsError):
             return None
 
@@ -132,18 +133,19 @@ class Witness:
         assert url is not None
         try:
             body = await fetch(self.session, url, _LOAD_TIMEOUT_SECONDS, _MAX_LOAD_BYTES)
-            text = body.decode("utf-8", "replace")
-            value = named(text, metric) if metric else _number(text)
+            value = named(body, metric) if metric else _number(body)
         except (FetchError, UnreadableMetricsError):
             return None
         # Rounded up: half a job is one.
         return None if value is None or value < 0 else math.ceil(value)
 
 
-def _number(text: str) -> float | None:
+def _number(text: bytes) -> float | None:
+    if len(text) > _MAX_NUMBER_BYTES:
+        return None
     try:
         value = json.loads(text)
     except ValueError:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+    return float(value) if is_number and 0 <= value <= _MOST_LOAD else None

@@ -103,9 +103,9 @@ is for gateways in the same network."""
 loopback, link-local and unspecified addresses are always refused."""
     scheme: Literal["https", "http"] = "https"
     """What gateways speak; http is for tests, since go-livepeer nodes always speak TLS."""
-    template: Annotated[str, Field(max_length=300, json_schema_extra={"pattern": "^https?://"})] | (
-        None
-    ) = None
+    template: Annotated[
+        str, Field(max_length=300, json_schema_extra={"pattern": r"^https?://\S+$"})
+    ] | (None) = None
     """URL with {slot}, {name}, {namespace}, {nodeName} or {nodeExternalIP}."""
     service: SlotService = SlotService()
     """node_port and load_balancer: the Service of each slot."""

@@ -11,7 +11,8 @@ from mediafleet_common.api.base import rules
 
 PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 EXAMPLES: Final = "write for example 500ms, 30s, 7m or 1h30m"
-_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_MAX_CHARACTERS: Final = 32
+_PART: Final = re.compile(r"([0-9]{1,32}(?:\.[0-9]{1,32})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -21,8 +22,8 @@ def seconds(text: str) -> float:
     Raises:
         ValueError: the text is not a duration.
     """
-    if not re.match(PATTERN, text):
-        raise ValueError(f"{text!r} is not a duration: {EXAMPLES}")
+    if len(text) > _MAX_CHARACTERS or not re.fullmatch(PATTERN, text):
+        raise ValueError(f"{text[:_MAX_CHARACTERS]!r} is not a duration: {EXAMPLES}")
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
 
 
@@ -37,7 +38,7 @@ Duration = Annotated[
     BeforeValidator(_checked),
     Field(
         json_schema_extra={
-            "maxLength": 32,
+            "maxLength": _MAX_CHARACTERS,
             # A rule and not a pattern: the API server then says what to write, not what failed.
             **rules(
                 (f"self.matches('{PATTERN}')".replace("\\", "\\\\"), f"not a duration: {EXAMPLES}")

@@ -313,7 +313,8 @@ class EgressConfig(Model):
     """A key of a ConfigMap."""
 
 
-RoomPattern = Annotated[str, Field(min_length=1, max_length=256)]
+# At most eight stars: more say nothing that fewer do not, and each placement goes through them.
+RoomPattern = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^*]*(\*[^*]*){0,8}$")]
 
 
 class EgressFleetSpec(Model):

@@ -68,8 +68,7 @@ async def poll(
 ) -> Load | NoLoad:
     """The load that the metrics at `url` tell. Never raises but for cancellation."""
     try:
-        text = (await fetch(session, url, timeout_seconds)).decode("utf-8", "replace")
-        return parse(text, source)
+        return parse(await fetch(session, url, timeout_seconds), source)
     except FetchError as error:
         return error.no_load
     except UnreadableMetricsError as error:

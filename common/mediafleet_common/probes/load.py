@@ -8,16 +8,14 @@ monitor/census.go.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
+from mediafleet_common.probes.exposition import Series, UnreadableMetricsError, read
 
-_PREFIXES: Final = ("livekit_", "livepeer_", "mediafleet_agent_")
+__all__ = ["Load", "Source", "UnreadableMetricsError", "named", "parse"]
 
 
 class Source(StrEnum):
@@ -39,10 +37,16 @@ _NAMES: Final = {
     Source.URL: ("mediafleet_agent_url_load", None),
 }
 """By source: the metric that is the load, and the one that is the capacity, if any is."""
-
-
-class UnreadableMetricsError(ValueError):
-    """The text is not Prometheus exposition."""
+_CLI_EXPOSED: Final = "mediafleet_agent_cli_exposed"
+_REQUESTS: Final = "livekit_egress_requests"
+_AVAILABLE: Final = "livekit_egress_available"
+_TERMINATING: Final = "livekit_egress_is_terminating"
+_CPU_LOAD: Final = "livekit_node_cpu_load"
+_LOAD_RATIO: Final = "livekit_load_ratio"
+_OF_EGRESS: Final = (_REQUESTS, _AVAILABLE, _TERMINATING, _CPU_LOAD, _LOAD_RATIO)
+_MOST_JOBS: Final = 1_000_000
+_MOST_SHARE: Final = 1000.0
+"""Beyond these, and below 0, a value makes no sense: it is unknown, and nothing reckons with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,79 +69,79 @@ class Load:
     """Whether the node's CLI port, which moves money, listens on more than loopback."""
 
 
-def parse(text: str, source: Source) -> Load:
+def parse(text: str | bytes, source: Source) -> Load:
     """The load that an exposition text tells.
 
     Raises:
         UnreadableMetricsError: the text is not Prometheus exposition.
     """
-    samples = list(_samples(text))
     if source is Source.EGRESS:
-        return _egress(samples)
+        return _egress(read(_bytes(text), _OF_EGRESS))
     jobs, capacity = _NAMES[source]
-    exposed = _total(samples, "mediafleet_agent_cli_exposed")
+    series = read(_bytes(text), [name for name in (jobs, capacity, _CLI_EXPOSED) if name])
+    exposed = _total(series, _CLI_EXPOSED)
     return Load(
-        jobs=_whole(_total(samples, jobs)),
-        capacity=_whole(_total(samples, capacity)) if capacity else None,
+        jobs=_whole(_total(series, jobs)),
+        capacity=_whole(_total(series, capacity)) if capacity else None,
         cli_exposed=None if exposed is None else exposed > 0,
     )
 
 
-def named(text: str, name: str) -> float | None:
-    """The sum of all series of one metric, from any exporter; `None`: there is none.
+def named(text: str | bytes, name: str) -> float | None:
+    """The sum of all series of one metric, from any exporter; `None`: none, or no count.
 
     Raises:
         UnreadableMetricsError: the text is not Prometheus exposition.
     """
-    return _total(list(_samples(text, (name,))), name)
+    total = _total(read(_bytes(text), (name,)), name)
+    return total if total is not None and 0 <= total <= _MOST_JOBS else None
 
 
-def _samples(text: str, prefixes: tuple[str, ...] = _PREFIXES) -> Iterator[Sample]:
-    # Go and process metrics are most of an exposition and none of our business.
-    lines = [line for line in text.splitlines() if line.startswith(prefixes)]
-    if not lines and text.strip() and not text.lstrip().startswith("#"):
-        raise UnreadableMetricsError("no line of it is a metric")
-    try:
-        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
-            # NaN and infinity are legal values that say nothing: unknown, like an absent one.
-            yield from (sample for sample in family.samples if math.isfinite(sample.value))
-    except ValueError as error:
-        raise UnreadableMetricsError(str(error)) from error
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
 
 
-def _egress(samples: list[Sample]) -> Load:
+def _egress(series: Sequence[Series]) -> Load:
     by_type: dict[str, int] = {}
-    for sample in samples:
-        if sample.name == "livekit_egress_requests":
-            kind = sample.labels.get("type", "")
-            by_type[kind] = by_type.get(kind, 0) + round(sample.value)
+    nonsense = False
+    for each in series:
+        if each.name != _REQUESTS:
+            continue
+        count = _whole(each.value)
+        nonsense = nonsense or count is None
+        kind = each.labels.get("type", "")
+        by_type[kind] = by_type.get(kind, 0) + (count or 0)
     # The gauge vector has no series before the first job, and counts a job only once its process
     # is launched; `available` (1: no request is active) is there from the start and knows both.
-    idle = _total(samples, "livekit_egress_available")
+    idle = _total(series, _AVAILABLE)
     jobs = sum(by_type.values()) if by_type or idle is not None else None
     if idle == 0 and jobs == 0:
         jobs = 1
-    terminating = _total(samples, "livekit_egress_is_terminating")
+    terminating = _total(series, _TERMINATING)
     return Load(
-        jobs=jobs,
-        cpu_load=_total(samples, "livekit_node_cpu_load"),
+        jobs=None if nonsense else jobs,
+        cpu_load=_share(_total(series, _CPU_LOAD)),
         terminating=None if terminating is None else terminating > 0,
-        memory_share=_ratio(samples, "memory"),
-        pulse_share=_ratio(samples, "pulse"),
-        jobs_by_type=by_type,
+        memory_share=_ratio(series, "memory"),
+        pulse_share=_ratio(series, "pulse"),
+        jobs_by_type={} if nonsense else by_type,
     )
 
 
-def _total(samples: list[Sample], name: str) -> float | None:
-    values = [sample.value for sample in samples if sample.name == name]
+def _total(series: Sequence[Series], name: str) -> float | None:
+    values = [each.value for each in series if each.name == name]
     return sum(values) if values else None
 
 
-def _ratio(samples: list[Sample], resource: str) -> float | None:
+def _ratio(series: Sequence[Series], resource: str) -> float | None:
     """livekit/egress pkg/stats/monitor.go, updateLoadRatios."""
-    name = "livekit_load_ratio"
-    return _total([each for each in samples if each.labels.get("type") == resource], name)
+    of_it = [each for each in series if each.labels.get("type") == resource]
+    return _share(_total(of_it, _LOAD_RATIO))
 
 
 def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
+    return None if value is None or not 0 <= value <= _MOST_JOBS else round(value)
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None or not 0 <= value <= _MOST_SHARE else value

@@ -11,7 +11,12 @@ from pydantic import Field, model_validator
 
 from mediafleet_common.api.advertise import Advertise, Source
 from mediafleet_common.api.base import Model
-from mediafleet_common.api.egress_fleet import Placement, PlacementEngine, RequestType
+from mediafleet_common.api.egress_fleet import (
+    Placement,
+    PlacementEngine,
+    RequestType,
+    RoomPattern,
+)
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource, Sessions
 
@@ -44,7 +49,7 @@ class FleetEntry(Model):
     """Which worker gets the next job."""
     accepts: list[RequestType] = Field(default_factory=list)
     """Request types it takes; empty means all."""
-    rooms: list[str] = Field(default_factory=list)
+    rooms: Annotated[list[RoomPattern], Field(max_length=100)] = Field(default_factory=list)
     """Names of rooms it takes, with * for any text and ! before those it does not take."""
     priority: int = 0
     """The highest is tried first, then by name."""
