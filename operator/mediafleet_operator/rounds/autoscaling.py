@@ -31,10 +31,9 @@ from mediafleet_operator.kube.apply import Applier
 from mediafleet_operator.kube.scalers import Scalers
 from mediafleet_operator.manifests.children.scaling import KINDS
 from mediafleet_operator.manifests.resource import Resource
-from mediafleet_operator.rounds import metrics
+from mediafleet_operator.rounds.counters import ScaleCounts
 from mediafleet_operator.rounds.demand import DemandPoller, Silence
 from mediafleet_operator.rounds.queue import KeyedQueue
-from mediafleet_operator.rounds.scale_counters import ScaleCounts
 
 _log: Final = logging.getLogger(__name__)
 OFTEN_SECONDS: Final = 1.0
@@ -97,7 +96,7 @@ class Autoscaler:
             done.append(step.rescale)
         else:
             _log.info("%s: spec.replicas is not written: %s", key, outcome.error)
-            metrics.reconcile_errors.labels(KIND_LABELS[key.kind], outcome.error.word).inc()
+            self.counts.metrics.failed(KIND_LABELS[key.kind], outcome.error.word)
         return self.applier.snapshots.fleets.get(key, resource), done
 
     async def look(

@@ -16,7 +16,7 @@ from mediafleet_operator.kube.digest import SlotService
 from mediafleet_operator.kube.flag_head import Heads
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
 from mediafleet_operator.manifests.resource import Resource
-from mediafleet_operator.rounds import metrics
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 
 REFUSED_SECONDS: Final = 10.0
 """After a Service, a claim or the like was refused."""
@@ -37,6 +37,7 @@ class ChildResources:
 
     children: Children
     heads: Heads
+    metrics: OperatorMetrics
 
     async def keep(
         self,
@@ -56,6 +57,6 @@ class ChildResources:
             await self.children.keep(resource, state, planned.slots_in_use, services, head)
         except (RefusedError, InvalidTemplateError) as error:
             word = error.word if isinstance(error, RefusedError) else "invalid"
-            metrics.reconcile_errors.labels(KIND_LABELS[resource.key.kind], word).inc()
+            self.metrics.failed(KIND_LABELS[resource.key.kind], word)
             return Kept(str(error), REFUSED_SECONDS)
         return Kept(look_again_seconds=wish.look_again_seconds if wish else None)

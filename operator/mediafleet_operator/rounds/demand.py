@@ -19,7 +19,7 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.probes.http_client import Failure, FetchError, fetch
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey
-from mediafleet_operator.rounds import scale_metrics as metrics
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 5.0
@@ -80,10 +80,12 @@ class DemandPoller:
         self,
         ask: Ask,
         on_news: Callable[[FleetKey], None],
+        metrics: OperatorMetrics,
         clock: Clock = SYSTEM,
     ) -> None:
         self._ask = ask
         self._on_news = on_news
+        self._metrics = metrics
         self._clock = clock
         self._desks: dict[str, _Desk] = {}
         self._urls: dict[FleetKey, str] = {}
@@ -143,7 +145,7 @@ class DemandPoller:
             try:
                 demand = await self._ask(url)
             except FetchError as error:
-                metrics.demand_polls.labels(error.no_load.why.value).inc()
+                self._metrics.demand_polls.labels(error.no_load.why.value).inc()
                 news = desk.trouble is None
                 desk.trouble = error.no_load.detail or error.no_load.why.value
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
@@ -151,7 +153,7 @@ class DemandPoller:
                     self._tell(desk)
                 await asyncio.sleep(pause)
             else:
-                metrics.demand_polls.labels("ok").inc()
+                self._metrics.demand_polls.labels("ok").inc()
                 self._note(desk, demand)
                 pause = FIRST_PAUSE_SECONDS
                 await _rest(desk)

@@ -15,7 +15,7 @@ from mediafleet_common.probes.http_client import NoLoad
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.core.fleet.model import FleetKey, History, PodView, Reading
 from mediafleet_operator.manifests.resource import Resource
-from mediafleet_operator.rounds import metrics
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 
 OFTEN_SECONDS: Final = 1.0
 RARELY_SECONDS: Final = 15.0
@@ -43,11 +43,16 @@ class Prober:
     """One task for each pod; `histories` is what they have learnt."""
 
     def __init__(
-        self, ask: Ask, on_news: Callable[[FleetKey], None], clock: Clock = SYSTEM
+        self,
+        ask: Ask,
+        on_news: Callable[[FleetKey], None],
+        metrics: OperatorMetrics,
+        clock: Clock = SYSTEM,
     ) -> None:
         self.histories: dict[str, History] = {}
         self._ask = ask
         self._on_news = on_news
+        self._metrics = metrics
         self._clock = clock
         self._subjects: dict[str, Subject] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -89,7 +94,7 @@ class Prober:
             result = answer.why.value if isinstance(answer, NoLoad) else "ok"
             if isinstance(answer, Load) and jobs is None:
                 result = "absent"
-            metrics.probes.labels(KIND_LABELS[subject.key.kind], result).inc()
+            self._metrics.probes.labels(KIND_LABELS[subject.key.kind], result).inc()
             before = self.histories.get(uid, ())
             reading = Reading(began, jobs, load.capacity, load.cli_exposed)
             self.histories[uid] = (*before, reading)[-KEPT_READINGS:]

@@ -32,9 +32,9 @@ from mediafleet_operator.kube.report import EventWriter, StatusWriter
 from mediafleet_operator.kube.snapshots import Snapshots
 from mediafleet_operator.manifests.pods.pod import problem
 from mediafleet_operator.manifests.resource import Resource
-from mediafleet_operator.rounds import counters, metrics
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
+from mediafleet_operator.rounds.counters import FleetCounts, note_idle
 from mediafleet_operator.rounds.probes import Prober, subject
 from mediafleet_operator.rounds.queue import KeyedQueue
 
@@ -58,6 +58,7 @@ class Worker:
     events: EventWriter
     prober: Prober
     autoscaler: Autoscaler
+    counts: FleetCounts
     clock: Clock = SYSTEM
     _states: dict[FleetKey, FleetState] = field(default_factory=dict)
 
@@ -75,7 +76,9 @@ class Worker:
                 self._failed(key, "unexpected", error)
             finally:
                 kind = KIND_LABELS[key.kind]
-                metrics.reconcile_seconds.labels(kind).observe(self.clock.monotonic() - began)
+                self.counts.metrics.reconcile_seconds.labels(kind).observe(
+                    self.clock.monotonic() - began
+                )
                 self.queue.done(key)
 
     async def round(self, key: FleetKey) -> None:
@@ -207,8 +210,8 @@ class Worker:
         key, spec = resource.key, resource.spec
         mode = spec.placement.mode.value if isinstance(spec, EgressFleetSpec) else None
         status = report(observation, planned, resource.status, mode=mode, ended=state.ended)
-        counters.count(key, planned)
-        counters.count_late_sessions(state, observation, planned)
+        self.counts.count(key, planned)
+        self.counts.count_late_sessions(state, observation, planned)
         due = self.statuses.due(resource, state, status)
         events = events_to_post(done, f"{key.name}-", resource.status, status)
         if due:
@@ -229,14 +232,14 @@ class Worker:
         for outcome in outcomes:
             action, error = outcome.action, outcome.error
             if error is None:
-                counters.count_drain(kind, action, now)
+                self.counts.count_drain(kind, action, now)
                 if (drain := records.ended(action, now)) is not None:
                     state.ended.append(drain)
-                counters.note_idle(state, action)
+                note_idle(state, action)
                 if isinstance(action, Create):
                     memory = failures.created(memory)
                 continue
-            metrics.reconcile_errors.labels(kind, error.word).inc()
+            self.counts.metrics.failed(kind, error.word)
             if outcome.slot_taken and isinstance(action, Create):
                 memory = failures.slot_taken(memory, action.slot, now)
             elif isinstance(error, RefusedError) and isinstance(action, Create):
@@ -271,7 +274,7 @@ class Worker:
         # A conflict is everyday: the resource changed meanwhile, and its event is on its way.
         level = logging.DEBUG if isinstance(error, ConflictError) else logging.WARNING
         _log.log(level, "%s: %s", key, error)
-        metrics.reconcile_errors.labels(KIND_LABELS[key.kind], word).inc()
+        self.counts.metrics.failed(KIND_LABELS[key.kind], word)
         self.queue.add_after(key, RETRY_SECONDS)
 
     def _forget(self, key: FleetKey) -> None:
@@ -279,4 +282,4 @@ class Worker:
         self._states.pop(key, None)
         self.prober.follow(key, {})
         self.autoscaler.forget(key)
-        counters.forget(key)
+        self.counts.forget(key)

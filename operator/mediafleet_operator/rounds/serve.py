@@ -12,6 +12,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import Final
 
+from prometheus_client import REGISTRY, CollectorRegistry
+
 from mediafleet_common.api.names import Kind
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Api
@@ -30,14 +32,14 @@ from mediafleet_operator.kube.scalers import Scalers
 from mediafleet_operator.kube.snapshots import Snapshots
 from mediafleet_operator.manifests.children.scaling import Keda
 from mediafleet_operator.manifests.pods.pod import Product
-from mediafleet_operator.rounds import metrics
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
+from mediafleet_operator.rounds.counters import FleetCounts, ScaleCounts
 from mediafleet_operator.rounds.demand import DemandPoller, ask
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import Prober
 from mediafleet_operator.rounds.queue import KeyedQueue
 from mediafleet_operator.rounds.round import Worker
-from mediafleet_operator.rounds.scale_counters import ScaleCounts
 from mediafleet_operator.rounds.watch import RESYNC_SECONDS, Listener
 
 _log: Final = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ async def serve(
     stop: asyncio.Event,
     on_ready: Callable[[Snapshots, int], None],
     clock: Clock = SYSTEM,
+    registry: CollectorRegistry = REGISTRY,
 ) -> None:
     """Run until `stop`; `on_ready` is called once, when the first lists are in.
 
@@ -88,11 +91,12 @@ async def serve(
         CannotStartError: no cluster is configured, or the port is taken.
     """
     configuration = await configure(settings.kubeconfig, settings.context)
+    metrics = OperatorMetrics(registry)
     metrics.build_info.labels(version("mediafleet"), "operator").set(1)
     metrics.leader.set(0)
     health = Health()
     async with (
-        HttpServer(settings.http, health.why) as http,
+        HttpServer(settings.http, health.why, registry=registry) as http,
         Api(configuration) as lease_api,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -108,7 +112,7 @@ async def serve(
         metrics.leader.set(1)
         held = lease.held if lease else lambda: True
         api = await stack.enter_async_context(
-            Api(configuration, may_write=held, on_write=_count_write)
+            Api(configuration, may_write=held, on_write=partial(_count_write, metrics))
         )
         keep = [lease.keep()] if lease else []
         tasks = [asyncio.create_task(each, name="lease") for each in keep]
@@ -116,7 +120,7 @@ async def serve(
         def ready(snapshots: Snapshots) -> None:
             on_ready(snapshots, http.port)
 
-        tasks.append(asyncio.create_task(_lead(api, settings, health, ready, clock)))
+        tasks.append(asyncio.create_task(_lead(api, settings, health, ready, clock, metrics)))
         stopping = asyncio.create_task(_wait(stop))
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         if stopping not in done:
@@ -137,15 +141,16 @@ async def _lead(
     health: Health,
     on_ready: Callable[[Snapshots], None],
     clock: Clock,
+    metrics: OperatorMetrics,
 ) -> None:
     """Watch and work until cancelled."""
     snapshots = Snapshots()
     queue: KeyedQueue[FleetKey] = KeyedQueue()
-    listener = health.listener = Listener(snapshots, queue, clock)
+    listener = health.listener = Listener(snapshots, queue, metrics, clock)
     login = partial(configure, settings.kubeconfig, settings.context)
     async with client() as session:
-        prober = Prober(partial(poll, session), queue.add, clock)
-        poller = DemandPoller(partial(ask, session), queue.add, clock)
+        prober = Prober(partial(poll, session), queue.add, metrics, clock)
+        poller = DemandPoller(partial(ask, session), queue.add, metrics, clock)
         applier = Applier(api, snapshots, settings.product, clock)
         worker = Worker(
             snapshots,
@@ -154,6 +159,7 @@ async def _lead(
             ChildResources(
                 Children(api, settings.product, clock),
                 Heads(api, settings.product, partial(poll, session), clock),
+                metrics,
             ),
             StatusWriter(api, clock),
             EventWriter(api, identity(), clock),
@@ -163,10 +169,11 @@ async def _lead(
                 applier,
                 poller,
                 Scalers(api, settings.keda, clock),
-                ScaleCounts(clock),
+                ScaleCounts(metrics, clock),
                 settings.egress_desk,
                 clock,
             ),
+            FleetCounts(metrics),
             clock,
         )
         try:
@@ -180,7 +187,7 @@ async def _lead(
                         list_seconds=RESYNC_SECONDS,
                     )
                 )
-                group.create_task(_watch_age(listener))
+                group.create_task(_watch_age(listener, metrics))
                 await listener.complete.wait()
                 on_ready(snapshots)
                 for _ in range(WORKERS):
@@ -191,7 +198,7 @@ async def _lead(
             await poller.close()
 
 
-async def _watch_age(listener: Listener) -> None:
+async def _watch_age(listener: Listener, metrics: OperatorMetrics) -> None:
     while True:
         metrics.watch_age.set(listener.silent_seconds)
         await asyncio.sleep(1)
@@ -227,7 +234,7 @@ def _end_if_lost(done: set[asyncio.Task[None]]) -> None:
             os._exit(1)
 
 
-def _count_write(verb: str, resource: str, result: str) -> None:
+def _count_write(metrics: OperatorMetrics, verb: str, resource: str, result: str) -> None:
     metrics.api_writes.labels(verb, resource, result).inc()
 
 

@@ -18,7 +18,7 @@ from mediafleet_common.kube.watch import Away, Changed, Hidden, Listed, News
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import digest, paths
 from mediafleet_operator.kube.snapshots import Snapshots
-from mediafleet_operator.rounds import metrics
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.queue import KeyedQueue
 
 _log: Final = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class Listener:
 
     snapshots: Snapshots
     queue: KeyedQueue[FleetKey]
+    metrics: OperatorMetrics
     clock: Clock = SYSTEM
     complete: asyncio.Event = field(default_factory=asyncio.Event)
     """Everything was listed once."""
@@ -84,7 +85,7 @@ class Listener:
         if self._away is None:
             _log.warning("no news from the API server: %s%s", news.reason, fix)
         self._away = f"cannot list what is in the cluster: {news.reason}{fix}"
-        metrics.reconcile_errors.labels("all", news.word).inc()
+        self.metrics.failed("all", news.word)
 
     def _complete(self, collection: Collection) -> None:
         self._unlisted.discard(collection)
@@ -171,7 +172,7 @@ class Listener:
             meta = raw["metadata"]
             key = FleetKey(kind, meta["namespace"], meta["name"])
             _log.error("%s is left as it is: %s", key, error)
-            metrics.reconcile_errors.labels(KIND_LABELS[kind], "unreadable").inc()
+            self.metrics.failed(KIND_LABELS[kind], "unreadable")
             return
         known = self.snapshots.fleets.get(resource.key)
         if self.snapshots.put_fleet(resource):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from prometheus_client import CollectorRegistry
 from tests.kit.operator.kube_server import KubeServer
 
 from mediafleet_common.api.names import Kind, Label, Reason
@@ -26,11 +27,12 @@ from mediafleet_operator.manifests.children.scaling import Keda
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
+from mediafleet_operator.rounds.counters import FleetCounts, ScaleCounts
 from mediafleet_operator.rounds.demand import DemandPoller, Silence
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import Prober, Subject
 from mediafleet_operator.rounds.queue import KeyedQueue
 from mediafleet_operator.rounds.round import Worker
-from mediafleet_operator.rounds.scale_counters import ScaleCounts
 
 KEY: Final = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
 FLEET: Final = paths.fleet(KEY).path
@@ -105,6 +107,8 @@ class Cluster:
         self.snapshots = Snapshots(nodes_known=False)
         self.queue: KeyedQueue[FleetKey] = KeyedQueue()
         product = Product("ours")
+        self.registry = CollectorRegistry()
+        metrics = OperatorMetrics(self.registry)
         clock = Clock(lambda: self.now, lambda: self.now)
         applier = Applier(api, self.snapshots, product, clock)
         self.worker = Worker(
@@ -114,6 +118,7 @@ class Cluster:
             ChildResources(
                 Children(api, product, clock),
                 Heads(api, product, self.ask_head, clock),
+                metrics,
             ),
             StatusWriter(api, clock),
             EventWriter(api, "test", clock),
@@ -123,10 +128,11 @@ class Cluster:
                 applier,
                 cast("DemandPoller", self.poller),
                 Scalers(api, Keda(), clock),
-                ScaleCounts(clock),
+                ScaleCounts(metrics, clock),
                 "http://desk:8080/",
                 clock,
             ),
+            FleetCounts(metrics),
             clock,
         )
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from prometheus_client import REGISTRY, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.operator.manifests.test_scaling import EGRESS, asked, resource
 
@@ -23,7 +23,8 @@ from mediafleet_operator.core.autoscaling.schedule import Bounds
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.manifests.children.scaling import hpa
-from mediafleet_operator.rounds.scale_counters import ScaleCounts
+from mediafleet_operator.rounds.counters import ScaleCounts
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_testbed.paths import REPOSITORY
 
 PAGE: Final = REPOSITORY / "docs/autoscaling/hpa.md"
@@ -39,6 +40,10 @@ def rule() -> dict[str, Any]:
     return dict(found)
 
 
+REGISTRY = CollectorRegistry()
+METRICS = OperatorMetrics(REGISTRY)
+
+
 @pytest.fixture
 def fleet() -> Iterator[FleetKey]:
     """The fleet of the HPA, exported beside others that differ in one label each."""
@@ -48,7 +53,7 @@ def fleet() -> Iterator[FleetKey]:
         FleetKey(key.kind, "elsewhere", key.name),
         FleetKey(key.kind, key.namespace, "another"),
     ]
-    counts = ScaleCounts()
+    counts = ScaleCounts(METRICS)
     for pods, each in enumerate([key, *others], WANTED):
         past = Past(replicas=1)
         scaling = Scaling(Engine.HPA, True, Reason.AUTOSCALING, "", past, pods)

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Final
 
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.kit.operator.demand_builders import demand
 
 from mediafleet_common.api.names import Kind, Reason
@@ -19,7 +20,9 @@ from mediafleet_operator.rounds.demand import (
     DemandPoller,
     Silence,
 )
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 
+METRICS = OperatorMetrics(CollectorRegistry())
 KEY: Final = FleetKey(Kind.EGRESS_FLEET, "media", "rec")
 OTHER: Final = FleetKey(Kind.EGRESS_FLEET, "media", "other")
 URL: Final = "http://desk:8080/demand"
@@ -34,7 +37,12 @@ class Desk:
         self.asked: list[float] = []
         self.news: list[FleetKey] = []
         self.frozen_at: float | None = None
-        self.poller = DemandPoller(self.ask, self.news.append, Clock(monotonic=self.loop.time))
+        self.poller = DemandPoller(
+            self.ask,
+            self.news.append,
+            METRICS,
+            Clock(monotonic=self.loop.time),
+        )
 
     async def ask(self, url: str) -> Demand:
         assert url == URL

@@ -16,6 +16,7 @@ from typing import Final
 
 import pytest
 from bench.autoscaling.world import Terms, World
+from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.names import Kind
@@ -27,6 +28,7 @@ from mediafleet_operator.core.autoscaling.model import Past, Situation, policy
 from mediafleet_operator.core.autoscaling.need import need
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.rounds.demand import VALID_SECONDS, DemandPoller, Silence
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 6)
 OUTAGES: Final = 50
@@ -42,6 +44,7 @@ ASKED: Final = Autoscaling.model_validate(
         "behavior": {"scaleDown": {"stabilization": f"{STABILIZATION_SECONDS}s"}},
     }
 )
+METRICS = OperatorMetrics(CollectorRegistry())
 KEY: Final = FleetKey(Kind.EGRESS_FLEET, "media", "rec")
 
 
@@ -144,7 +147,12 @@ async def play(outages: list[Outage], seconds: int, seed: int) -> Story:
     chance = random.Random(seed)
     story = Story(World(Terms(start_seconds=4), MIN, 0.0), outages)
     loop = asyncio.get_running_loop()
-    poller = DemandPoller(story.ask, lambda key: None, Clock(monotonic=loop.time))
+    poller = DemandPoller(
+        story.ask,
+        lambda key: None,
+        METRICS,
+        Clock(monotonic=loop.time),
+    )
     poller.follow(KEY, "http://desk/demand", 1.0)
     for _ in range(seconds):
         await asyncio.sleep(1.0)
@@ -213,7 +221,12 @@ async def test_an_autoscaler_that_takes_unknown_for_zero_is_found_out() -> None:
     story = Blind(
         World(Terms(start_seconds=4), MIN, 0.0), [Outage(Fault.REDIS, begins, begins + 60)]
     )
-    poller = DemandPoller(story.ask, lambda key: None, Clock(monotonic=loop.time))
+    poller = DemandPoller(
+        story.ask,
+        lambda key: None,
+        METRICS,
+        Clock(monotonic=loop.time),
+    )
     poller.follow(KEY, "http://desk/demand", 1.0)
     for _ in range(int(begins) + 60):
         await asyncio.sleep(1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import REGISTRY
+from prometheus_client import CollectorRegistry
 from tests.kit.operator.fleet_builders import (
     NOW,
     TIMEOUT,
@@ -20,7 +20,8 @@ from mediafleet_operator.core.fleet.actions import Create, Delete, Undrain
 from mediafleet_operator.core.fleet.plan import plan
 from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.core.status.events import events_to_post
-from mediafleet_operator.rounds.counters import count_late_sessions, note_idle
+from mediafleet_operator.rounds.counters import FleetCounts, note_idle
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 
 LEAVING = draining(1, since=90, drain_reason=DrainReason.TEMPLATE, busy_label=True)
 
@@ -83,6 +84,10 @@ def test_the_last_few_are_kept_newest_first_and_each_once() -> None:
     assert many[0].pod == f"pod-{MAX_DRAINS - 1}"
 
 
+REGISTRY = CollectorRegistry()
+COUNTS = FleetCounts(OperatorMetrics(REGISTRY))
+
+
 def late() -> float:
     labels = {"kind": "egress"}
     return REGISTRY.get_sample_value("mediafleet_drain_latecomers_total", labels) or 0.0
@@ -95,7 +100,7 @@ def test_a_pod_deleted_as_idle_that_has_work_after_all_is_counted_once() -> None
 
     def look(*jobs: int) -> None:
         seen = observe(fleet(0), [going], loads={1: readings(*jobs)})
-        count_late_sessions(state, seen, plan(seen))
+        COUNTS.count_late_sessions(state, seen, plan(seen))
 
     look(0, 0)
     assert late() == before
@@ -109,6 +114,6 @@ def test_a_pod_deleted_at_its_time_out_is_no_latecomer() -> None:
     going = draining(1, deleting=True)
     note_idle(state, Delete(going, Reason.DRAIN_TIMED_OUT))
     seen = observe(fleet(0), [going], loads={1: readings(1, 1)})
-    count_late_sessions(state, seen, plan(seen))
+    COUNTS.count_late_sessions(state, seen, plan(seen))
 
     assert late() == before

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
-from prometheus_client import REGISTRY
 from tests.kit.operator.cluster import FLEET, SILENT, Cluster, KilledError
 
 from mediafleet_common.api.names import Kind, Reason
@@ -51,9 +50,9 @@ def status(cluster: Cluster) -> Json:
     return found
 
 
-def wanted() -> float | None:
+def wanted(cluster: Cluster) -> float | None:
     labels = {"kind": "orchestrator", "fleet": "media/orch"}
-    return REGISTRY.get_sample_value("mediafleet_autoscaling_wanted", labels)
+    return cluster.registry.get_sample_value("mediafleet_autoscaling_wanted", labels)
 
 
 def active(cluster: Cluster) -> tuple[str, str, str]:
@@ -256,10 +255,10 @@ async def test_an_hpa_on_another_metric_needs_no_desk() -> None:
     await cluster.settle(16)
     assert active(cluster)[:2] == ("True", "Autoscaling")
     assert cluster.poller.url is None
-    assert wanted() == 2, "what the HPA wrote is what it wants"
+    assert wanted(cluster) == 2, "what the HPA wrote is what it wants"
     cluster.server.put(HPA, {"status": {"conditions": [{**condition, "status": "False"}]}})
     await cluster.settle(16)
-    assert wanted() is None
+    assert wanted(cluster) is None
 
 
 async def test_an_hpa_that_is_not_ours_is_left_alone() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.kit.operator.kube_server import KubeServer
 
 from mediafleet_common.api.egress_fleet import EgressFleetStatus
@@ -22,6 +23,7 @@ from mediafleet_operator.kube.children import contains, wanted
 from mediafleet_operator.kube.report import EVENT_BURST, EventWriter, StatusWriter
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import Prober, Subject
 from mediafleet_operator.rounds.queue import KeyedQueue
 
@@ -160,7 +162,7 @@ def subject(*, often: bool) -> dict[str, Subject]:
 @pytest.mark.looptime
 async def test_pods_are_asked_at_once_then_rarely_and_every_second_while_it_matters() -> None:
     pods, news = Pods(), list[FleetKey]()
-    prober = Prober(pods, news.append)
+    prober = Prober(pods, news.append, OperatorMetrics(CollectorRegistry()))
     prober.follow(KEY, subject(often=False))
     await asyncio.sleep(20)
     assert len(pods.asked) == 2
@@ -173,7 +175,7 @@ async def test_pods_are_asked_at_once_then_rarely_and_every_second_while_it_matt
 @pytest.mark.looptime
 async def test_it_tells_news_alone_but_every_answer_of_a_pod_that_matters() -> None:
     pods, news = Pods(), list[FleetKey]()
-    prober = Prober(pods, news.append)
+    prober = Prober(pods, news.append, OperatorMetrics(CollectorRegistry()))
     prober.follow(KEY, subject(often=False))
     await asyncio.sleep(40)
     assert len(news) == 1
@@ -190,7 +192,7 @@ async def test_it_tells_news_alone_but_every_answer_of_a_pod_that_matters() -> N
 @pytest.mark.looptime
 async def test_a_pod_that_is_gone_is_asked_no_more() -> None:
     pods, news = Pods(), list[FleetKey]()
-    prober = Prober(pods, news.append)
+    prober = Prober(pods, news.append, OperatorMetrics(CollectorRegistry()))
     prober.follow(KEY, subject(often=True))
     await asyncio.sleep(1.5)
     prober.follow(KEY, {})

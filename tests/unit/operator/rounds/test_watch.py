@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from tests.kit.operator.kube_server import KubeServer
 
 from mediafleet_common.api.names import Kind
@@ -13,6 +14,7 @@ from mediafleet_common.kube.watch import Away, Changed, Hidden, Listed
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.queue import KeyedQueue
 from mediafleet_operator.rounds.watch import Listener
 
@@ -33,7 +35,7 @@ def pod(server: KubeServer, slot: int, **labels: str) -> Json:
 
 
 def listener() -> Listener:
-    return Listener(Snapshots(), KeyedQueue())
+    return Listener(Snapshots(), KeyedQueue(), OperatorMetrics(CollectorRegistry()))
 
 
 def lists(server: KubeServer) -> list[Listed]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.autoscaling import Engine
 from mediafleet_common.api.names import Kind, Reason
@@ -14,8 +14,11 @@ from mediafleet_operator.core.autoscaling.model import Past, Scaling
 from mediafleet_operator.core.fleet.actions import Rescale
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.core.fleet.state import FleetState
-from mediafleet_operator.rounds.scale_counters import ScaleCounts
+from mediafleet_operator.rounds.counters import ScaleCounts
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 
+REGISTRY = CollectorRegistry()
+METRICS = OperatorMetrics(REGISTRY)
 KEY = FleetKey(Kind.EGRESS_FLEET, "media", "counted")
 LABELS = {"kind": "egress", "fleet": "media/counted"}
 
@@ -25,7 +28,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.counts = ScaleCounts(Clock(monotonic=lambda: self.now))
+        self.counts = ScaleCounts(METRICS, Clock(monotonic=lambda: self.now))
         self.state = FleetState("uid")
 
     def look(
