@@ -16,6 +16,7 @@ from mediafleet.services.advertise import advertise
 from mediafleet.services.broker import ai_models, broker
 from mediafleet.services.egress import egress
 from mediafleet.services.operator import operator
+from mediafleet.services.worker import worker
 from mediafleet.tools.break_glass import break_glass
 from mediafleet.tools.discover import discover
 from mediafleet.tools.explain import explain
@@ -111,6 +112,13 @@ ENTRIES: Final = (
         broker,
         RUN,
         ("mediafleet broker --secret-file secret --models models.yaml",),
+    ),
+    Entry(
+        worker,
+        RUN,
+        (
+            "mediafleet worker --broker broker:8935 --secret-file secret --runner llm/m=http://r:8000",
+        ),
     ),
     Entry(
         ai_models,

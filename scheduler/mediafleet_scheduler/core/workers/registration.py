@@ -18,7 +18,7 @@ from mediafleet_scheduler.core.workers.views import Offer, Target, Worker
 
 MOST_MODELS: Final = 256
 MOST_CAPACITY: Final = 1024
-"""Of one model of one worker."""
+"""Of one model of one worker, and of all its models together four times as much."""
 MOST_NAME: Final = 256
 """Characters of a model's or version's name."""
 
@@ -101,4 +101,6 @@ def worker_of(
             offers[Target(pipeline, model_name)] = offer
     if not offers:
         raise RefusedError(Refusal.CAPACITY)
+    if sum(offer.capacity for offer in offers.values()) > 4 * MOST_CAPACITY:
+        raise RefusedError(Refusal.TOO_MUCH)
     return Worker(name, address, offers, told.version[:MOST_NAME], registration.hardware)
