@@ -12,18 +12,17 @@ from aiohttp import web
 
 from mediafleet_common.api.names import Condition
 from mediafleet_common.clock import SYSTEM, Clock
-from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.kube.errors import KubeError
+from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding, transition_time
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.core.advertise.findings import (
-    Finding,
+    UNUSED,
     HeadState,
     SourceState,
     findings,
-    unused,
 )
 
 _log: Final = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class Resource(Protocol):
 class Teller(Protocol):
     """Has conditions."""
 
-    def now(self) -> tuple[Finding, ...]:
+    def now(self) -> Mapping[Condition, Finding]:
         """The conditions of what is in use."""
 
 
@@ -74,11 +73,11 @@ class Conditions:
     head: Head
     sources: Sources
 
-    def now(self) -> tuple[Finding, ...]:
+    def now(self) -> Mapping[Condition, Finding]:
         """The conditions of what is in use."""
         view = self.served_list.view
         if view is None:
-            return ()
+            return {}
         state = HeadState(self.head.away, self.head.mistake)
         return findings(view.advertise, self.sources(), state, self.served_list.unverified)
 
@@ -86,7 +85,7 @@ class Conditions:
         """`GET /conditions`."""
 
         async def conditions(_: web.Request) -> web.Response:
-            return web.json_response([_said(each) for each in self.now()])
+            return web.json_response([_said(name, each) for name, each in self.now().items()])
 
         return web.get("/conditions", conditions)
 
@@ -124,21 +123,21 @@ class _Book:
         self._known = {each["type"]: _without_time(each) for each in ours}
         self._since = {each["type"]: str(each.get("lastTransitionTime")) for each in ours}
         self._next = self._known
+        self._findings: Mapping[Condition, Finding] = {}
 
-    def take(self, findings: tuple[Finding, ...]) -> bool:
+    def take(self, findings: Mapping[Condition, Finding]) -> bool:
         """Take the present findings; whether they differ from the resource's."""
-        told = {each.type.value: each for each in findings}
-        gone = {name: unused(Condition(name)) for name in self._known if name not in told}
-        self._next = {name: _said(each) for name, each in (told | gone).items()}
+        gone = {Condition(name): UNUSED for name in self._known if Condition(name) not in findings}
+        self._findings = {**findings, **gone}
+        self._next = {name.value: _said(name, each) for name, each in self._findings.items()}
         return self._next != self._known
 
-    def rendered(self, unix: float) -> list[dict[str, Any]]:
-        """For the resource; a transition time moves only when the status does."""
-        now = rfc3339(unix)
-        for name, each in self._next.items():
-            before = self._known.get(name)
-            if before is None or before["status"] != each["status"]:
-                self._since[name] = now
+    def rendered(self, now: float) -> list[dict[str, Any]]:
+        """For the resource, with the times of transition."""
+        for name, finding in self._findings.items():
+            known = self._known.get(name.value)
+            before = None if known is None else (known["status"], self._since[name.value])
+            self._since[name.value] = transition_time(finding, before, now)
         return [
             {**each, "lastTransitionTime": self._since[name]} for name, each in self._next.items()
         ]
@@ -148,12 +147,12 @@ class _Book:
         self._known = self._next
 
 
-def _said(finding: Finding) -> dict[str, Any]:
+def _said(name: Condition, finding: Finding) -> dict[str, Any]:
     return {
-        "type": finding.type.value,
+        "type": name.value,
         "status": finding.status,
         "reason": finding.reason.value,
-        "message": printable(finding.message, 1000),
+        "message": printable(finding.message, MAX_MESSAGE_CHARACTERS),
     }
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from mediafleet_common.api.names import Condition, Kind, Reason
 from mediafleet_common.api.shared import ConditionStatus, FleetStatus
-from mediafleet_common.formats.times import rfc3339
+from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding, transition_time
 from mediafleet_operator.core.drain import leaving
 from mediafleet_operator.core.fleet import ailments
 from mediafleet_operator.core.fleet.model import Observation, PodView
@@ -16,16 +15,6 @@ from mediafleet_operator.core.fleet.plan import Plan
 
 NAMED_PODS: Final = 5
 """So many pods a message names; it has to stay readable."""
-MAX_MESSAGE_CHARACTERS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a condition says at this moment."""
-
-    status: Literal["True", "False", "Unknown"]
-    reason: Reason
-    message: str
 
 
 def conditions(
@@ -33,7 +22,6 @@ def conditions(
 ) -> list[ConditionStatus]:
     """All conditions; a transition time moves only when the status does."""
     known = {each.type: each for each in previous.conditions} if previous else {}
-    now = rfc3339(observation.now)
     result = []
     for name, find in _FINDERS.items():
         finding = find(observation, plan)
@@ -42,15 +30,13 @@ def conditions(
         if name is Condition.ADDRESS_READY:
             finding = _as_verified(finding, known)
         before = known.get(name.value)
-        moved = before is None or before.status != finding.status
+        written = None if before is None else (before.status, before.last_transition_time)
         result.append(
             ConditionStatus(
                 type=name.value,
                 status=finding.status,
                 observed_generation=observation.fleet.generation,
-                last_transition_time=now
-                if moved or before is None
-                else before.last_transition_time,
+                last_transition_time=transition_time(finding, written, observation.now),
                 reason=finding.reason.value,
                 message=finding.message[:MAX_MESSAGE_CHARACTERS],
             )

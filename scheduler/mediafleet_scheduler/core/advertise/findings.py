@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from mediafleet_common.api.advertise import Advertise, HeadFallback, Probe
 from mediafleet_common.api.names import Condition, Reason
+from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding
 
 _NAMED: Final = 5
 """So many names a message holds; it has to stay readable."""
-_CHARACTERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,36 +33,25 @@ class HeadState:
     """Why its answers cannot be passed on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One condition; the message moves only when there is something else to say."""
-
-    type: Condition
-    status: Literal["True", "False"]
-    reason: Reason
-    message: str
-
-
 def findings(
     advertise: Advertise,
     sources: Mapping[str, SourceState],
     head: HeadState,
     unverified: Sequence[str],
-) -> tuple[Finding, ...]:
+) -> dict[Condition, Finding]:
     """The conditions of those parts of `advertise` that are in use."""
-    found = []
+    found = {}
     if any(source.list_url is not None for source in advertise.sources):
-        found.append(_sources(advertise, sources))
+        found[Condition.SOURCES_READY] = _sources(advertise, sources)
     if advertise.head is not None:
-        found.append(_head(advertise, head))
+        found[Condition.HEAD_READY] = _head(advertise, head)
     if advertise.probe is Probe.POD:
-        found.append(_addresses(advertise, unverified))
-    return tuple(found)
+        found[Condition.ADDRESS_VERIFIED] = _addresses(advertise, unverified)
+    return found
 
 
-def unused(type_: Condition) -> Finding:
-    """What to say of a part that was in use and is not any more."""
-    return Finding(type_, "True", Reason.NOT_USED, "Not in use.")
+UNUSED: Final = Finding("True", Reason.NOT_USED, "Not in use.")
+"""Of a part that was in use and is not any more."""
 
 
 def _sources(advertise: Advertise, states: Mapping[str, SourceState]) -> Finding:
@@ -73,37 +62,32 @@ def _sources(advertise: Advertise, states: Mapping[str, SourceState]) -> Finding
 
     away = sorted(name for name, state in states.items() if state.complaint is not None)
     if not away:
-        return Finding(
-            Condition.SOURCES_READY, "True", Reason.SOURCES_READ, "Every list can be read."
-        )
+        return Finding("True", Reason.SOURCES_READ, "Every list can be read.")
     dropped = any(states[name].dropped for name in away)
     more = [f"And {len(away) - _NAMED} more."] if len(away) > _NAMED else []
     message = " ".join([*map(say, away[:_NAMED]), *more])
     return Finding(
-        Condition.SOURCES_READY,
         "False",
         Reason.SOURCE_DROPPED if dropped else Reason.SOURCE_AWAY,
-        message[:_CHARACTERS],
+        message[:MAX_MESSAGE_CHARACTERS],
     )
 
 
 def _head(advertise: Advertise, state: HeadState) -> Finding:
     if state.mistake is not None:
-        return Finding(
-            Condition.HEAD_READY, "False", Reason.HEAD_IS_ADVERTISER, state.mistake[:_CHARACTERS]
-        )
+        return Finding("False", Reason.HEAD_IS_ADVERTISER, state.mistake[:MAX_MESSAGE_CHARACTERS])
     if state.away is not None:
         stand_in = advertise.head_fallback is HeadFallback.ADVERTISE
         said = "the list alone" if stand_in else "UNAVAILABLE"
         message = f"{state.away}; gateways get {said}."
-        return Finding(Condition.HEAD_READY, "False", Reason.HEAD_AWAY, message[:_CHARACTERS])
-    return Finding(Condition.HEAD_READY, "True", Reason.HEAD_ANSWERS, "The head answers.")
+        return Finding("False", Reason.HEAD_AWAY, message[:MAX_MESSAGE_CHARACTERS])
+    return Finding("True", Reason.HEAD_ANSWERS, "The head answers.")
 
 
 def _addresses(advertise: Advertise, unverified: Sequence[str]) -> Finding:
     if not unverified:
         message = "Every node that answers does so under its address."
-        return Finding(Condition.ADDRESS_VERIFIED, "True", Reason.ADDRESS_ANSWERS, message)
+        return Finding("True", Reason.ADDRESS_ANSWERS, message)
     names = ", ".join(sorted(unverified)[:_NAMED])
     more = f" and {len(unverified) - _NAMED} more" if len(unverified) > _NAMED else ""
     listed = "listed" if advertise.list_unverified else "not listed"
@@ -111,4 +95,4 @@ def _addresses(advertise: Advertise, unverified: Sequence[str]) -> Finding:
         f"The pods of {names}{more} answer and their addresses do not, seen from here: they are "
         f"{listed}, as advertise.listUnverified says."
     )
-    return Finding(Condition.ADDRESS_VERIFIED, "False", Reason.ADDRESS_UNVERIFIED, message)
+    return Finding("False", Reason.ADDRESS_UNVERIFIED, message)

@@ -12,14 +12,14 @@ from prometheus_client import CollectorRegistry
 from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import Condition, Reason
 from mediafleet_common.kube.errors import KubeError
+from mediafleet_common.reports.finding import Finding, transition_time
 from mediafleet_scheduler.advertise.conditions import keep_writing
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertise.findings import (
-    Finding,
+    UNUSED,
     HeadState,
     SourceState,
     findings,
-    unused,
 )
 
 EU = {"name": "eu", "list_url": "http://eu/list"}
@@ -28,14 +28,14 @@ FINE = HeadState()
 
 
 def one(advertise: dict[str, Any], sources: dict[str, SourceState], head: HeadState) -> Finding:
-    (finding,) = findings(Advertise.model_validate(advertise), sources, head, ())
+    (finding,) = findings(Advertise.model_validate(advertise), sources, head, ()).values()
     return finding
 
 
 def test_what_is_not_in_use_is_not_spoken_of() -> None:
-    assert findings(Advertise(), {}, FINE, ["a"]) == ()
+    assert findings(Advertise(), {}, FINE, ["a"]) == {}
     fixed = Advertise.model_validate({"sources": [{"name": "eu", "urls": ["https://a:1"]}]})
-    assert findings(fixed, {}, FINE, ()) == ()
+    assert findings(fixed, {}, FINE, ()) == {}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_is_not_in_use_is_not_spoken_of() -> None:
 )
 def test_a_source(state: SourceState, status: str, reason: Reason, words: str) -> None:
     finding = one({"sources": [EU]}, {"eu": state}, FINE)
-    assert (finding.type, finding.status) == (Condition.SOURCES_READY, status)
+    assert finding.status == status
     assert finding.reason is reason
     assert words in finding.message
 
@@ -79,11 +79,11 @@ def test_a_head(state: HeadState, fallback: str, reason: Reason, words: str) -> 
 
 def test_addresses_that_do_not_answer_are_named_and_what_that_means() -> None:
     pod = Advertise.model_validate({"probe": "pod", "list_unverified": False})
-    (bad,) = findings(pod, {}, FINE, [f"n{number}" for number in range(7)])
+    (bad,) = findings(pod, {}, FINE, [f"n{number}" for number in range(7)]).values()
     assert (bad.status, bad.reason) == ("False", Reason.ADDRESS_UNVERIFIED)
     assert "n0, n1, n2, n3, n4 and 2 more" in bad.message
     assert "not listed" in bad.message
-    (good,) = findings(pod, {}, FINE, ())
+    (good,) = findings(pod, {}, FINE, ()).values()
     assert good.status == "True"
 
 
@@ -114,9 +114,9 @@ class Resource:
 class Told:
     """Conditions as they are set."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: dict[Condition, Finding] = field(default_factory=dict)
 
-    def now(self) -> tuple[Finding, ...]:
+    def now(self) -> dict[Condition, Finding]:
         return self.findings
 
 
@@ -127,20 +127,20 @@ async def test_conditions_are_written_when_they_change_and_again_when_that_faile
     task = asyncio.create_task(keep_writing(told, resource, metrics))
     await asyncio.sleep(10)
     assert resource.written == []
-    head = Finding(Condition.HEAD_READY, "True", Reason.HEAD_ANSWERS, "yes")
-    told.findings = (head,)
+    head = Finding("True", Reason.HEAD_ANSWERS, "yes")
+    told.findings = {Condition.HEAD_READY: head}
     await asyncio.sleep(10)
     assert len(resource.written) == 1
     resource.away = True
-    told.findings = (Finding(Condition.HEAD_READY, "False", Reason.HEAD_AWAY, "no"),)
+    told.findings = {Condition.HEAD_READY: Finding("False", Reason.HEAD_AWAY, "no")}
     await asyncio.sleep(10)
     resource.away = False
     await asyncio.sleep(20)
     assert resource.last == {"HeadReady": ("False", "HeadAway")}
-    told.findings = ()
+    told.findings = {}
     await asyncio.sleep(3)
     assert resource.last == {"HeadReady": ("True", "NotUsed")}
-    assert unused(Condition.HEAD_READY).status == "True"
+    assert UNUSED.status == "True"
     await asyncio.sleep(60)
     assert len(resource.written) == 3
     task.cancel()
@@ -153,7 +153,7 @@ async def test_what_was_said_before_us_is_taken_over_or_taken_back() -> None:
     gone = {**old, "type": "SourcesReady", "status": "False"}
     others = {**old, "type": "Ready", "status": "False"}
     told, resource = Told(), Resource(found=[head, gone, others], away=True)
-    told.findings = (Finding(Condition.HEAD_READY, "False", Reason.HEAD_AWAY, "no"),)
+    told.findings = {Condition.HEAD_READY: Finding("False", Reason.HEAD_AWAY, "no")}
     metrics = AdvertiseMetrics(CollectorRegistry())
     task = asyncio.create_task(keep_writing(told, resource, metrics))
     await asyncio.sleep(1)
@@ -167,3 +167,11 @@ async def test_what_was_said_before_us_is_taken_over_or_taken_back() -> None:
     assert times["HeadReady"] == old["lastTransitionTime"] != times["SourcesReady"]
     assert len(resource.written) == 1
     task.cancel()
+
+
+def test_a_transition_time_moves_only_when_the_status_does() -> None:
+    old = "2026-01-01T00:00:00Z"
+    said = Finding("False", Reason.HEAD_AWAY, "no")
+    assert transition_time(said, ("False", old), 1_767_323_045.0) == old
+    for before in (("True", old), None):
+        assert transition_time(said, before, 1_767_323_045.0) == "2026-01-02T03:04:05Z"
