@@ -33,10 +33,11 @@ from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.queue import QueueRule
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.process.branch import EgressService
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.envelope import Response
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus

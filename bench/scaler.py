@@ -33,7 +33,8 @@ from rich.table import Table
 
 from mediafleet_common.wire import scaler_pb2 as wire
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_scheduler.scaler.service import SERVICE
 from mediafleet_testbed.load.bursts import quantile

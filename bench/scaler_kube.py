@@ -34,7 +34,8 @@ from tests.kit.watching.scene import Scene, watched
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_testbed import images
 from mediafleet_testbed.load.bursts import quantile
 from mediafleet_testbed.node import Node

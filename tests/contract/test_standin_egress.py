@@ -16,8 +16,9 @@ from livekit.protocol import egress as livekit
 
 from mediafleet_common.probes.load import Source, parse
 from mediafleet_common.wire.egress_pb2 import ListActiveEgressResponse, StartEgressRequest
+from mediafleet_scheduler.core.psrpc.selection import ACCEPT_FIRST, Selection
 from mediafleet_scheduler.psrpc import channels
-from mediafleet_scheduler.psrpc.client import ACCEPT_FIRST, Client, Selection
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, Response, decode, encode
 from mediafleet_scheduler.psrpc.errors import Code, NoBidError
 from mediafleet_scheduler.psrpc.server import Server

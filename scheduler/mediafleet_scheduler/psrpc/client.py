@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
+from mediafleet_scheduler.core.psrpc.selection import ACCEPT_FIRST, Selection, auction
 from mediafleet_scheduler.psrpc import channels, identifiers
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.channels import EMPTY_TOPIC, Topic
@@ -32,51 +33,29 @@ def log_bad_message(channel: str, error: BadMessageError) -> None:
     _log.warning("unreadable message on %s: %s", channel, error)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """How a client chooses among bids, as psrpc's SelectionOpts."""
-
-    accept_first: bool = False
-    """Take whichever bid comes first."""
-    maximum_affinity: float = 0.0
-    """Take a bid as high at once; 0: none is."""
-    affinity_timeout_seconds: float = 1.0
-    """Wait for bids no longer than this."""
-    short_circuit_seconds: float = 0.0
-    """After the first bid wait for better ones this long; 0: until the time-out."""
-
-
-ACCEPT_FIRST: Final = Selection(accept_first=True)
-UPSTREAM_START_EGRESS: Final = Selection(maximum_affinity=1.0, short_circuit_seconds=0.5)
-"""As livekit-server starts egress (livekit/protocol rpc/egress_client.go)."""
-
-
 class _Call:
     """One request on its way."""
 
     def __init__(self, selection: Selection) -> None:
-        loop = asyncio.get_running_loop()
-        self.chosen: asyncio.Future[str | None] = loop.create_future()
-        self.answer: asyncio.Future[Response] = loop.create_future()
-        self._selection = selection
-        self._best: Bid | None = None
-        self._timers = [loop.call_later(selection.affinity_timeout_seconds, self._choose)]
+        self._loop = asyncio.get_running_loop()
+        self.chosen: asyncio.Future[str | None] = self._loop.create_future()
+        self.answer: asyncio.Future[Response] = self._loop.create_future()
+        self._sent_at = self._loop.time()
+        self._auction = auction(selection)
+        self._timer = self._at_the_close()
 
     def bid(self, bid: Bid) -> None:
         """A server offers to run it."""
         if self.chosen.done():
             return
-        limit = self._selection.maximum_affinity
-        if self._selection.accept_first or (limit > 0 and bid.affinity >= limit):
-            self.chosen.set_result(bid.server_id)
-            return
-        if len(self._timers) == 1 and self._selection.short_circuit_seconds > 0:
-            loop = asyncio.get_running_loop()
-            self._timers.append(
-                loop.call_later(self._selection.short_circuit_seconds, self._choose)
-            )
-        if bid.affinity > (self._best.affinity if self._best else 0):
-            self._best = bid
+        before = self._auction
+        at = self._loop.time() - self._sent_at
+        self._auction = before.bid(bid.server_id, bid.affinity, at)
+        if self._auction.over:
+            self._choose()
+        elif self._auction.closes != before.closes:
+            self._timer.cancel()
+            self._timer = self._at_the_close()
 
     def answered(self, response: Response) -> None:
         """An answer came; the first counts."""
@@ -84,15 +63,17 @@ class _Call:
             self.answer.set_result(response)
 
     def close(self) -> None:
-        """Forget the timers and whoever may wait."""
-        for timer in self._timers:
-            timer.cancel()
+        """Forget the timer and whoever may wait."""
+        self._timer.cancel()
         self.chosen.cancel()
         self.answer.cancel()
 
     def _choose(self) -> None:
         if not self.chosen.done():
-            self.chosen.set_result(self._best.server_id if self._best else None)
+            self.chosen.set_result(self._auction.best)
+
+    def _at_the_close(self) -> asyncio.TimerHandle:
+        return self._loop.call_at(self._sent_at + self._auction.closes, self._choose)
 
 
 @dataclass(slots=True)

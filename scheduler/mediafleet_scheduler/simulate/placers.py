@@ -173,7 +173,7 @@ class AuctionPlacer:
         ]
         chosen = affinity.select(bids)
         if chosen is None:
-            return Offer(None, affinity.AFFINITY_TIMEOUT_SECONDS)
+            return Offer(None, affinity.LONGEST_WAIT_SECONDS)
         return Offer(chosen.pod, chosen.after_seconds + HOP_SECONDS)
 
     def _bid(self, each: SimulatedPod, rank: int, job: TraceJob, now: float) -> affinity.Bid:

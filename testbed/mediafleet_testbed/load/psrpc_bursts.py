@@ -15,8 +15,9 @@ from livekit.protocol import egress as livekit
 
 from mediafleet_common.probes import http_client
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.psrpc.bus import Bus
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 from mediafleet_testbed.load.bursts import BURST, Burst
 

@@ -22,13 +22,14 @@ from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.jobs.lost_jobs import Tell, tell_nobody
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.psrpc.bus import Bus
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.envelope import Response
 from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, PsrpcError
 from mediafleet_testbed.standins.egress_rules import Admission

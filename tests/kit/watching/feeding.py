@@ -17,8 +17,9 @@ from tests.kit.watching.joblogs import JobLogs
 
 from mediafleet_common.api.names import Port
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.psrpc.bus import Bus
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 from mediafleet_testbed.waiting import WaitedInVainError
 

@@ -20,7 +20,8 @@ from mediafleet.commands import app
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.reports.demand import Demand
 from mediafleet_common.reports.explanation import Explanation
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.errors import Code
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.processes import Member, Processes

@@ -16,10 +16,11 @@ from mediafleet_common.api.egress_fleet import EgressFleetSpec, Placement, Redis
 from mediafleet_common.api.names import PodState
 from mediafleet_operator.manifests.pods.egress import settings
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.connections.opening import of_url
 from mediafleet_scheduler.egress.peers.native_fleets import NativeFleets, ask_for_bids
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import RedisServer, free_port

@@ -27,9 +27,10 @@ from tests.kit.egress.scene import QUICK, Told, eventually, fleet, track
 from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.egress.connections.opening import access_to
 from mediafleet_scheduler.egress.process.serve import Options, Serving, serve
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.envelope import Response
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus

@@ -10,8 +10,8 @@ import pytest
 import redis.asyncio as redis
 from tests.kit.egress.scene import Scene, eventually, scene, track
 
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.psrpc import channels
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.real_servers import redis_server
 

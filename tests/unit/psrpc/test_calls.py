@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS, Selection
 from mediafleet_scheduler.psrpc import channels
-from mediafleet_scheduler.psrpc.client import UPSTREAM_START_EGRESS, Client, Selection
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.envelope import Grant, Request, encode
 from mediafleet_scheduler.psrpc.errors import (
     BadMessage,

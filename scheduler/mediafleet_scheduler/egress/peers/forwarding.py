@@ -16,9 +16,10 @@ from typing import Final
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.attempt import Outcome
 from mediafleet_scheduler.core.egress.quarantine import Fault
+from mediafleet_scheduler.core.psrpc.selection import Selection
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
-from mediafleet_scheduler.psrpc.client import Client, Selection
+from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.envelope import Request, Response
 from mediafleet_scheduler.psrpc.errors import Code, NoAnswerError, NoBidError, PsrpcError
 

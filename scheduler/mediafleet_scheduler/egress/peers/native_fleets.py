@@ -23,10 +23,10 @@ from mediafleet_common.api.names import PodState
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.placement.affinity import (
-    SHORT_CIRCUIT_SECONDS,
     knows_mode,
 )
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.connections.opening import Connections
 from mediafleet_scheduler.egress.peers.foreign_bidders import FAMILY
@@ -40,7 +40,7 @@ from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 TellMode = Callable[[Fleet, bool], Awaitable[None]]
 """Told of a fleet whether its pods know the mode."""
 
-_LISTEN_SECONDS: Final = SHORT_CIRCUIT_SECONDS
+_LISTEN_SECONDS: Final = UPSTREAM_START_EGRESS.short_circuit_seconds
 _LOOK_SECONDS: Final = 20.0
 """No look takes longer."""
 

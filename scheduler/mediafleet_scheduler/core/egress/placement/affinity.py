@@ -7,7 +7,7 @@ simulate` and `mediafleet egress --explain` show beside our own order over pods.
     PR 1209          pack as today; spread by the free share of CPUs; type_aware mixes the two
 
 Sources: livekit/egress pkg/server/server_rpc.go (StartEgressAffinity) and its pull request 1209;
-livekit/psrpc pkg/client/rpc.go (selectServer); livekit/protocol rpc/egress_client.go (the times).
+core/psrpc/selection.py (the client).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import Mode
+from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS, auction
 
 CANNOT: Final = -1.0
 """An affinity below 0 is no bid: the pod keeps silent."""
@@ -26,12 +27,8 @@ JITTER: Final = 0.001
 """A bid of the patch is lowered by a random part of this, so that equal pods do not tie."""
 PENDING_SECONDS: Final = 2.0
 """A pod forgets a bid that nobody took up after so long."""
-MAXIMUM_AFFINITY: Final = 1.0
-"""A bid of this much ends the client's wait."""
-SHORT_CIRCUIT_SECONDS: Final = 0.5
-"""The client waits so long after its first bid for a better one."""
-AFFINITY_TIMEOUT_SECONDS: Final = 1.0
-"""The client waits so long for any bid."""
+LONGEST_WAIT_SECONDS: Final = UPSTREAM_START_EGRESS.affinity_timeout_seconds
+"""livekit-server waits so long for any bid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,25 +141,11 @@ class Chosen:
 
 
 def select(bids: Sequence[Bid]) -> Chosen | None:
-    """Whom the client takes; `None`: nobody, which it knows after `AFFINITY_TIMEOUT_SECONDS`.
-
-    The first bid of `MAXIMUM_AFFINITY` ends the wait. Otherwise the highest one wins that came
-    within `SHORT_CIRCUIT_SECONDS` of the first, and of equal ones the first. A bid of 0 begins
-    that wait and never wins.
-    """
-    heard = sorted(
-        (each for each in bids if each.affinity >= 0 and each.arrives < AFFINITY_TIMEOUT_SECONDS),
-        key=lambda each: (each.arrives, each.pod),
-    )
-    if not heard:
-        return None
-    until = min(heard[0].arrives + SHORT_CIRCUIT_SECONDS, AFFINITY_TIMEOUT_SECONDS)
-    best: Bid | None = None
-    for each in heard:
-        if each.arrives > until:
+    """Whom livekit-server takes; `None`: nobody, which it knows after `LONGEST_WAIT_SECONDS`."""
+    state = auction(UPSTREAM_START_EGRESS)
+    for each in sorted(bids, key=lambda each: (each.arrives, each.pod)):
+        if state.over or each.arrives > state.closes or each.arrives >= LONGEST_WAIT_SECONDS:
             break
-        if each.affinity >= MAXIMUM_AFFINITY:
-            return Chosen(each.pod, each.arrives)
-        if each.affinity > (best.affinity if best else 0.0):
-            best = each
-    return Chosen(best.pod, until) if best else None
+        if each.affinity >= 0:
+            state = state.bid(each.pod, each.affinity, each.arrives)
+    return None if state.best is None else Chosen(state.best, state.closes)

@@ -1,0 +1,1 @@
+"""Rules of psrpc: whom a client takes. Pure."""
