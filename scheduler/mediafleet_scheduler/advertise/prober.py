@@ -37,7 +37,12 @@ class Asked(Protocol):
     """A node that can be asked; `NodeClient` is the real one."""
 
     refusal: str
-    """Its refusal in the last call, if it refused."""
+    """Why the last call brought no message, in the node's words or ours."""
+    note: str | None
+    """What is wrong with its certificate, which gateways do not verify."""
+
+    async def reach(self, timeout_seconds: float) -> Answer | None:
+        """Wait so long for a connection; `None`: it stands."""
 
     async def ping(self, timeout_seconds: float) -> Answer:
         """Ping it once."""
@@ -130,8 +135,14 @@ class Prober:
         async with self._manner.dial(where) as client:
             while True:
                 before = self._health[key]
-                async with self._turns:
-                    after = await self._ask(client, before)
+                # Outside of the turns: a far node needs several round trips, a gone one never ends.
+                missing = await client.reach(self._manner.timeout_seconds)
+                if missing is not None:
+                    self._count(missing.value)
+                    after = before.after(missing.alive, self._rules)
+                else:
+                    async with self._turns:
+                        after = await self._ask(client, before)
                 self._health[key] = after
                 if _matters(before, after):
                     self._on_change()

@@ -1,7 +1,4 @@
-"""GetOrchestrator at a URL, as a gateway asks it.
-
-The latency holds one TLS handshake more than a gateway's: `probes.ping` says why.
-"""
+"""GetOrchestrator at a URL, as a gateway asks it."""
 
 from __future__ import annotations
 
@@ -26,12 +23,6 @@ from mediafleet_scheduler.core.advertise.gateway_url import NotAUrlError, gatewa
 
 TIMEOUT_SECONDS: Final = 8.0
 """Of one call, as upstream (server/rpc.go, GRPCTimeout); a round is cut off before."""
-_WHY: Final = {
-    Answer.TIMED_OUT: f"no answer in {TIMEOUT_SECONDS:g} s",
-    Answer.UNREACHABLE: "no connection, or no TLS",
-    Answer.NOT_GRPC: "it speaks TLS but not HTTP/2",
-    Answer.TLS_ONLY: "its certificate names nobody: a gateway does not mind, our gRPC does",
-}
 
 
 def request(capabilities: Iterable[Wanted], key: str | None = None) -> bytes:
@@ -74,7 +65,7 @@ async def ask(url: str, message: bytes) -> Offer | Failure:
         if answer is Answer.REFUSED:
             return Failure(Why.REFUSED, client.refusal)
     if info is None:
-        return Failure(Why.UNREACHABLE, _WHY.get(answer, answer.value))
+        return Failure(Why.UNREACHABLE, client.refusal)
     return offer(info)
 
 

@@ -1,5 +1,8 @@
 """Unary gRPC calls as fast as one core makes them, for benches whose own client would be the limit.
 
+Not by the h2 library: a call costs its client 150 us of CPU, against 4 us here, and a desk or a
+bare gRPC server answers one in some 200 us: with TLS on top the client would be the limit.
+
 Speaks just enough HTTP/2 to send requests and to see answers end (RFC 9113; grpc/grpc
 doc/PROTOCOL-HTTP2.md): it compresses no header, reads none, and takes an answer with a message for
 a good one, since an error comes without.

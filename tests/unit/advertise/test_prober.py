@@ -49,6 +49,10 @@ class FakeNode:
     all: FakeNodes
     host: str
     refusal: str = ""
+    note: str | None = None
+
+    async def reach(self, timeout_seconds: float) -> Answer | None:
+        return None
 
     async def ping(self, timeout_seconds: float) -> Answer:
         self.all.asked.append((asyncio.get_running_loop().time(), self.host))

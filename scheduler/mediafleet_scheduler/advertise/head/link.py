@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import grpc
-import grpc.aio
 
 from mediafleet_common.api.advertise import Head as HeadSpec
 from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
-from mediafleet_common.probes.ping import NoTlsError, connected, dial
+from mediafleet_common.probes.grpc_connection import (
+    UNKNOWN,
+    ConnectError,
+    GrpcConnection,
+    LostError,
+    Metadata,
+    NotGrpcError,
+    connect,
+)
+
+__all__ = ["HeadAwayError", "HeadLink", "Metadata", "Reply"]
 
 _GRACE_SECONDS: Final = 5.0
-"""For calls that are still under way on a connection that is given up."""
-_OURS: Final = frozenset({"user-agent", "te", "content-type"})
-
-Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
+"""For calls under way on a connection that is given up."""
+_OURS: Final = frozenset(
+    {"user-agent", "te", "content-type", "connection", "keep-alive", "proxy-connection", "upgrade"}
+    | {"transfer-encoding", "host", "content-length"}
+)
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class HeadAwayError(Exception):
@@ -37,17 +47,18 @@ class Reply:
 
 
 class HeadLink:
-    """One connection for all calls to a head."""
+    """One connection for all calls to a head, over TLS that is not verified."""
 
     def __init__(self, spec: HeadSpec) -> None:
         self._spec = spec
-        self._dialling: asyncio.Task[grpc.aio.Channel] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._dialling: asyncio.Task[GrpcConnection] | None = None
 
     async def close(self) -> None:
-        """Hang up, and wait until that is done."""
+        """Hang up."""
+        dialling = self._dialling
         self.hang_up()
-        await asyncio.gather(*self._closing)
+        if dialling is not None:
+            await asyncio.gather(dialling, return_exceptions=True)
 
     async def call(self, method: str, request: bytes, metadata: Metadata) -> Reply:
         """One call with the bytes as they came.
@@ -55,74 +66,63 @@ class HeadLink:
         Raises:
             HeadAwayError: the head does not answer.
         """
-        channel = await self._channel()
-        call = channel.unary_unary(method)(request, metadata=_passed(metadata))
+        connection = await self._connection()
         try:
-            message: bytes = await call
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE and not connected(channel):
-                self.hang_up()
-                raise HeadAwayError("no connection to it") from error
-            return Reply(
-                error.code(),
-                error.details() or "",
-                b"",
-                _passed(error.initial_metadata()),
-                _passed(error.trailing_metadata()),
-            )
+            reply = await connection.call(method, request, _passed(metadata))
+        except LostError as error:
+            raise HeadAwayError("no connection to it") from error
+        except NotGrpcError as error:
+            raise HeadAwayError(str(error)) from error
         return Reply(
-            grpc.StatusCode.OK,
-            await call.details() or "",
-            message,
-            _passed(await call.initial_metadata()),
-            _passed(await call.trailing_metadata()),
+            _CODES.get(reply.code, _CODES[UNKNOWN]),
+            reply.details,
+            reply.message,
+            _passed(reply.initial),
+            _passed(reply.trailing),
         )
 
-    async def _channel(self) -> grpc.aio.Channel:
-        if self._dialling is None:
-            self._dialling = asyncio.create_task(_dial(self._spec))
-            # Every waiter receives its failure; there may be no waiter left.
-            self._dialling.add_done_callback(lambda task: task.cancelled() or task.exception())
+    async def _connection(self) -> GrpcConnection:
         dialling = self._dialling
-        try:
-            return await asyncio.shield(dialling)
-        except HeadAwayError:
-            if self._dialling is dialling:
-                self._dialling = None
-            raise
+        if dialling is not None and _is_over(dialling):
+            dialling = None
+        if dialling is None:
+            dialling = self._dialling = asyncio.create_task(_dial(self._spec))
+            # Every waiter receives its failure; there may be no waiter left.
+            dialling.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(dialling)
 
     def hang_up(self) -> None:
         """The next call dials anew."""
         dialling, self._dialling = self._dialling, None
-        if dialling is not None:
-            closing = asyncio.create_task(_close(dialling))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+        if dialling is None:
+            return
+        if not dialling.done():
+            dialling.cancel()
+        elif not dialling.cancelled() and dialling.exception() is None:
+            dialling.result().retire(_GRACE_SECONDS)
 
 
-async def _close(dialling: asyncio.Task[grpc.aio.Channel]) -> None:
-    with suppress(HeadAwayError):
-        # Calls that are still under way on it may end.
-        await (await dialling).close(_GRACE_SECONDS)
+def _is_over(dialling: asyncio.Task[GrpcConnection]) -> bool:
+    """Whether a dial failed, or its connection takes no more calls."""
+    if not dialling.done():
+        return False
+    return dialling.cancelled() or dialling.exception() is not None or not dialling.result().open
 
 
-async def _dial(spec: HeadSpec) -> grpc.aio.Channel:
+async def _dial(spec: HeadSpec) -> GrpcConnection:
     scheme = "http" if spec.insecure else "https"
     try:
-        channel = await dial(parse_node_url(f"{scheme}://{spec.address}"))
+        return await connect(parse_node_url(f"{scheme}://{spec.address}"))
     except BadNodeUrlError as error:
         raise HeadAwayError(f"advertise.head.address cannot be dialled: {error}") from error
-    except NoTlsError as error:
-        raise HeadAwayError(f"no TLS with it ({error.answer.value})") from error
-    if channel is None:
-        raise HeadAwayError("its certificate names nobody, which gRPC cannot use")
-    return channel
+    except ConnectError as error:
+        raise HeadAwayError(str(error)) from error
 
 
-def _passed(metadata: Metadata | None) -> Metadata:
+def _passed(metadata: Metadata) -> Metadata:
     return tuple(
         (key, value)
-        for key, value in metadata or ()
+        for key, value in metadata
         if (key not in _OURS and not key.startswith((":", "grpc-")))
         or key == "grpc-status-details-bin"
     )
