@@ -90,6 +90,7 @@ async def test_kubernetes_copies_a_nodes_region_to_the_pods_where_we_read_it(
 
     (pod,) = await until("a pod on the node", scheduled, lambda pods: len(pods) == 1, SECONDS)
     spec = OrchestratorPoolSpec()
-    facts = PoolFacts(workspace.name, "orch", "uid", deleting=False, spec=spec)
+    owner = pod["metadata"]["ownerReferences"][0]["uid"]
+    facts = PoolFacts(workspace.name, "orch", owner, deleting=False, spec=spec)
     (seen,) = pool_view(workspace.name, "orch", facts, [pod_facts(pod)], None, 0.0).nodes
     assert seen.region == region

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue, field_validator
 
 from mediafleet_common.api.autoscaling import AutoscalingStatus
-from mediafleet_common.api.base import Model
+from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import Duration
+from mediafleet_common.api.names import GROUP
 
 Replicas = Annotated[int, Field(ge=0, le=5000)]
 
@@ -75,6 +76,22 @@ class ConfigKey(Model):
     """Key in the ConfigMap."""
 
 
+_MAX_KEYS: Final = 64
+_OURS: Final = f"{GROUP}/"
+
+
+def _map_of(what: str) -> dict[str, JsonValue]:
+    return {
+        "type": "object",
+        "description": f"{what} to add; our own cannot be replaced, nor any {_OURS} key set.",
+        "maxProperties": _MAX_KEYS,
+        "additionalProperties": {"type": "string"},
+        **rules(
+            (f"self.all(key, !key.startsWith('{_OURS}'))", f"{_OURS} keys are not yours to set")
+        ),
+    }
+
+
 class Template(Model):
     """What to add to the pods: labels, annotations and any part of a pod spec. Lists of \
 containers, volumes, env and ports are merged by name; everything else replaces."""
@@ -86,16 +103,8 @@ containers, volumes, env and ports are merged by name; everything else replaces.
                     "type": "object",
                     "description": "Labels and annotations to add to the pods.",
                     "properties": {
-                        "labels": {
-                            "type": "object",
-                            "description": "Labels to add; our own cannot be replaced.",
-                            "additionalProperties": {"type": "string"},
-                        },
-                        "annotations": {
-                            "type": "object",
-                            "description": "Annotations to add; our own cannot be replaced.",
-                            "additionalProperties": {"type": "string"},
-                        },
+                        "labels": _map_of("Labels"),
+                        "annotations": _map_of("Annotations"),
                     },
                 },
                 "spec": {
@@ -108,8 +117,19 @@ containers, volumes, env and ports are merged by name; everything else replaces.
         }
     )
 
-    metadata: dict[str, dict[str, str]] = Field(default_factory=dict)
+    metadata: dict[str, Annotated[dict[str, str], Field(max_length=_MAX_KEYS)]] = Field(
+        default_factory=dict
+    )
     spec: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("metadata")
+    @classmethod
+    def _nothing_of_ours(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for field, entries in value.items():
+            for key in entries:
+                if key.startswith(_OURS):
+                    raise ValueError(f"{field}: {key} is not yours to set: leave it out")
+        return value
 
 
 class ConditionStatus(Model):

@@ -1,7 +1,9 @@
 """Objects of the API server as slim dataclasses, and those as views. Pure.
 
-A pod may be given work when the operator's label says ready, Kubernetes says Ready, and nobody has
-deleted it; it drains when the label says so or it is being deleted.
+A pod belongs to the fleet or pool that is its controller, by uid: anybody who may create pods may
+write our labels and annotations on theirs. Among those, one may be given work when the operator's
+label says ready, Kubernetes says Ready, and nobody has deleted it; it drains when the label says so
+or it is being deleted.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from mediafleet_common.api.advertise import Advertise, secret_file
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine, RequestType
 from mediafleet_common.api.names import (
+    GROUP,
     Annotation,
     Container,
     Label,
@@ -49,7 +52,8 @@ class PodFacts:
     namespace: str
     name: str
     uid: str
-    fleet: str
+    owner_uid: str | None
+    """Of the fleet or pool that is its controller; `None`: it is nobody's that we know."""
     state: PodState
     drain_started: float | None
     """Unix time."""
@@ -98,7 +102,7 @@ def pod_facts(raw: Raw) -> PodFacts:
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta["uid"],
-        fleet=labels.get(Label.FLEET, ""),
+        owner_uid=_owner_uid(meta),
         state=pod_state(raw),
         drain_started=unix(annotations.get(Annotation.DRAIN_STARTED)),
         ip=(raw.get("status") or {}).get("podIP") or None,
@@ -109,6 +113,14 @@ def pod_facts(raw: Raw) -> PodFacts:
         was_ready=labels.get(Label.STATE) == PodState.READY
         and (raw.get("status") or {}).get("phase") not in _ENDED,
     )
+
+
+def _owner_uid(meta: Raw) -> str | None:
+    for owner in meta.get("ownerReferences") or ():
+        group = str(owner.get("apiVersion", "")).partition("/")[0]
+        if owner.get("controller") and group == GROUP:
+            return str(owner["uid"])
+    return None
 
 
 def pod_state(raw: Raw) -> PodState:
@@ -161,11 +173,11 @@ def egress_view(fleets: Iterable[FleetFacts], pods: Iterable[PodFacts]) -> Egres
 
     One that is being deleted takes no work any more, and one with engine native none of ours.
     """
-    by_fleet: dict[tuple[str, str], list[PodFacts]] = {}
+    by_fleet: dict[tuple[str, str | None], list[PodFacts]] = {}
     for pod in pods:
-        by_fleet.setdefault((pod.namespace, pod.fleet), []).append(pod)
+        by_fleet.setdefault((pod.namespace, pod.owner_uid), []).append(pod)
     views = [
-        _fleet(fleet, by_fleet.get((fleet.namespace, fleet.name), ()))
+        _fleet(fleet, by_fleet.get((fleet.namespace, fleet.uid), ()))
         for fleet in sorted(fleets, key=lambda fleet: (fleet.namespace, fleet.name))
         if not fleet.deleting
     ]
@@ -238,7 +250,7 @@ def pool_view(
             was_ready=pod.was_ready,
         )
         for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
-        if pod.fleet == name and pod.namespace == namespace
+        if pod.owner_uid == pool.uid and pod.namespace == namespace
     )
     sources = sorted(map(_source, spec.advertise.sources), key=lambda each: each.name)
     return PoolView(

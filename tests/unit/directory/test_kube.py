@@ -16,18 +16,25 @@ from mediafleet_scheduler.directory.kube import KubeEgressDirectory, KubePoolDir
 from mediafleet_scheduler.directory.last_view import LastView
 
 
-def pod(name: str, version: int, state: str = "ready") -> dict[str, Any]:
+def pod(name: str, version: int, state: str = "ready", owner: str = "p") -> dict[str, Any]:
     return {
         "metadata": {
             "name": name,
             "namespace": "ns",
             "uid": name,
             "resourceVersion": str(version),
+            "ownerReferences": [
+                {"apiVersion": "mediafleet.dev/v1alpha1", "uid": owner, "controller": True}
+            ],
             "labels": {"mediafleet.dev/fleet": "orch", "mediafleet.dev/state": state},
             "annotations": {"mediafleet.dev/address": f"https://{name}:1"},
         },
         "status": {"conditions": [{"type": "Ready", "status": "True"}]},
     }
+
+
+def egress_pod(name: str, version: int, state: str = "ready") -> dict[str, Any]:
+    return pod(name, version, state, owner="f")
 
 
 def pool(version: int, **spec: Any) -> dict[str, Any]:
@@ -156,7 +163,7 @@ async def test_a_desk_started_without_the_api_server_knows_what_its_predecessor_
 ) -> None:
     monkeypatch.setattr("mediafleet_scheduler.directory.kube._KEEP_SECONDS", 0.0)
     file = tmp_path / "fleets.json"
-    known = await told(desk(file), pod("a", 5), pod("b", 6, "draining"))
+    known = await told(desk(file), egress_pod("a", 5), egress_pod("b", 6, "draining"))
     await asyncio.sleep(0.02)
     again = desk(file)
     views: list[EgressView] = []
@@ -166,7 +173,7 @@ async def test_a_desk_started_without_the_api_server_knows_what_its_predecessor_
     assert views == [known]
     assert [worker.name for worker in known.fleets[0].workers] == ["a", "b"]
     # What is told of comes in place of what was remembered.
-    assert await told(again, pod("b", 8)) != known
+    assert await told(again, egress_pod("b", 8)) != known
     again._take(Away("connection refused"))
     assert [worker.name for worker in views[-1].fleets[0].workers] == ["b"]
 

@@ -26,6 +26,11 @@ from mediafleet_scheduler.directory.objects import (
 READY = [{"type": "Ready", "status": "True"}]
 
 
+def owned_by(uid: str, **more: Any) -> list[dict[str, Any]]:
+    owner = {"apiVersion": "mediafleet.dev/v1alpha1", "kind": "OrchestratorPool", "name": "orch"}
+    return [{**owner, "uid": uid, "controller": True, **more}]
+
+
 def pod(name: str = "orch-0", state: str | None = "ready", **more: Any) -> dict[str, Any]:
     labels = {"mediafleet.dev/kind": "orchestrator", "mediafleet.dev/fleet": "orch"}
     if state is not None:
@@ -35,6 +40,7 @@ def pod(name: str = "orch-0", state: str | None = "ready", **more: Any) -> dict[
         "namespace": "ns",
         "uid": f"12345678-{name}",
         "resourceVersion": "7",
+        "ownerReferences": owned_by("p"),
         "labels": labels,
         "annotations": {"mediafleet.dev/address": f"https://{name}:8935"},
         **more.get("metadata", {}),
@@ -129,7 +135,7 @@ def test_what_a_pool_says_of_load_order_and_sources() -> None:
 def test_a_nodes_region_is_its_pods_label_and_else_the_pools() -> None:
     def regions(**advertise: str) -> list[str | None]:
         spec = OrchestratorPoolSpec.model_validate({"advertise": advertise})
-        facts = PoolFacts("ns", "orch", "uid", False, spec)
+        facts = PoolFacts("ns", "orch", "p", False, spec)
         raws = [pod("a"), pod("b")]
         raws[0]["metadata"]["labels"]["topology.kubernetes.io/region"] = "eu"
         raws[0]["metadata"]["labels"]["where"] = "north"
@@ -151,10 +157,50 @@ def test_a_sources_secrets_are_files_where_the_operator_mounts_them() -> None:
     assert source.ca_file == "/mediafleet/sources/eu/ca"
 
 
-def test_pods_of_other_pools_and_namespaces_are_none_of_its_own() -> None:
-    elsewhere = pod("a", metadata={"namespace": "other"})
-    other = pod("b", metadata={"labels": {"mediafleet.dev/fleet": "other"}})
-    assert a_view([elsewhere, other], None, 0.0).nodes == ()
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"namespace": "other"},
+        {"ownerReferences": None},
+        {"ownerReferences": owned_by("another pool of that name, since deleted")},
+        {"ownerReferences": owned_by("p", controller=False)},
+        {"ownerReferences": owned_by("p", apiVersion="apps/v1", kind="ReplicaSet")},
+    ],
+    ids=["another namespace", "nobody's", "an earlier pool's", "not controlled", "a ReplicaSet's"],
+)
+def test_labels_and_address_of_a_pod_that_is_not_ours_are_not_believed(meta: Any) -> None:
+    assert a_view([pod("a", metadata=meta)], None, 0.0).nodes == ()
+
+
+def test_a_forged_pod_gets_no_recording() -> None:
+    forged = forged_pod("egress", "rec", {"containers": [{"name": "egress"}]})
+    view = egress_view([fleet_facts(fleet())], [pod_facts(forged), egress_pod("rec-0")])
+    assert [worker.name for worker in view.fleets[0].workers] == ["rec-0"]
+
+
+def test_a_forged_node_is_not_listed() -> None:
+    forged = forged_pod("orchestrator", "orch", {"containers": [{"name": "node"}]})
+    forged["metadata"]["annotations"] = {
+        "mediafleet.dev/address": "https://attacker.example.com:8935"
+    }
+    nodes = a_view([forged, pod("orch-1")], None, 0.0).nodes
+    assert [node.name for node in nodes] == ["orch-1"]
+
+
+def forged_pod(kind: str, fleet_name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """As somebody makes it who may create pods, and whom the operator never heard of."""
+    labels = {"kind": kind, "fleet": fleet_name, "slot": "0", "state": "ready"}
+    meta = {
+        "name": "leech",
+        "namespace": "ns",
+        "uid": "forged",
+        "labels": {f"mediafleet.dev/{key}": value for key, value in labels.items()},
+    }
+    return {
+        "metadata": meta,
+        "spec": spec,
+        "status": {"podIP": "10.6.6.6", "conditions": READY},
+    }
 
 
 def test_a_pod_without_an_address_yet_has_an_empty_url() -> None:
@@ -188,7 +234,8 @@ def egress_pod(name: str, **limits: str) -> PodFacts:
             {"name": "egress", "resources": {"limits": limits}},
         ]
     }
-    return pod_facts(pod(name, metadata={"labels": labels}, spec=spec))
+    meta = {"labels": labels, "ownerReferences": owned_by("f", kind="EgressFleet")}
+    return pod_facts(pod(name, metadata=meta, spec=spec))
 
 
 def fleet(**spec: Any) -> dict[str, Any]:

@@ -254,12 +254,12 @@ def test_the_users_template_is_laid_over_by_name() -> None:
 
 
 def test_the_users_labels_never_replace_ours() -> None:
-    labels = {"team": "media", "mediafleet.dev/fleet": "other"}
+    labels = {"team": "media", "app.kubernetes.io/managed-by": "other"}
     one = egress(template={"metadata": {"labels": labels, "annotations": {"a": "b"}}})
     meta = make_pod(one, 0, PRODUCT)["metadata"]
 
     assert meta["labels"]["team"] == "media"
-    assert meta["labels"]["mediafleet.dev/fleet"] == "rec"
+    assert meta["labels"]["app.kubernetes.io/managed-by"] == "mediafleet"
     assert meta["annotations"] == {"a": "b"}
 
 
