@@ -184,6 +184,8 @@ class Reason(StrEnum):
     SCALED_DOWN = "ScaledDown"
     PART_REFUSED = "PartRefused"
     """The API server refuses what the fleet has beside its pods: a Service, a claim, …"""
+    CHILD_NOT_OURS = "ChildNotOurs"
+    """Somebody else made an object of the name that one of the fleet's has."""
     CLI_EXPOSED = "CliExposed"
     """A node's CLI port, which moves money, listens on more than loopback."""
     DRAIN_STARTED = "DrainStarted"

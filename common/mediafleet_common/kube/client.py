@@ -107,9 +107,12 @@ class Api:
         """PUT; its resourceVersion makes it conditional."""
         return await self._write("update", lambda: self._call("PUT", target, {}, body), target)
 
-    async def apply(self, target: Target, body: Json, manager: str) -> Json:
-        """Server-side apply: the fields in `body` become ours, all others stay as they are."""
-        query = {"fieldManager": manager, "force": "true"}
+    async def apply(self, target: Target, body: Json, manager: str, *, force: bool = True) -> Json:
+        """Server-side apply: the fields in `body` become ours, all others stay as they are.
+
+        Without `force` a field of another manager is a ConflictError.
+        """
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
         return await self._write(
             "apply", lambda: self._call("PATCH", target, query, body, APPLY_PATCH), target
         )

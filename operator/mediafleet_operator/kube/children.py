@@ -12,8 +12,9 @@ from mediafleet_common.api.names import FIELD_MANAGER, Kind
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import ConflictError, GoneError, RefusedError
+from mediafleet_common.kube.paths import Target
 from mediafleet_operator.core.fleet.state import FleetState, Made
-from mediafleet_operator.kube import paths
+from mediafleet_operator.kube import digest, paths
 from mediafleet_operator.kube.digest import SlotService
 from mediafleet_operator.manifests.children import advertiser, disruption, flag_head, slots
 from mediafleet_operator.manifests.pods.pod import Product
@@ -21,6 +22,10 @@ from mediafleet_operator.manifests.resource import Resource
 
 LOOK_SECONDS: Final = 300.0
 """So often it is looked whether somebody else has changed or deleted them."""
+
+
+class ChildNotOursError(Exception):
+    """An object of a child's name is not controlled by the fleet; the text says which."""
 
 
 @dataclass(slots=True)
@@ -45,20 +50,23 @@ class Children:
         `head`: the objects of a managed head, which is there in the advertiser's place.
 
         Raises:
+            ChildNotOursError: somebody else has an object of the name of one of them.
             KubeError: one of them could not be read or written.
         """
         # One after the other: a RoleBinding is refused while its Role is not there.
         in_use = set(slots_in_use)
         of_slots = slots.services(resource, in_use)
-        refused: RefusedError | None = None
+        refused: RefusedError | ChildNotOursError | None = None
         claims = slots.claims(resource, in_use)
         for manifest in [*of_slots, *claims, *wanted(resource, self.product, head)]:
             try:
                 await self._keep(resource, state, manifest)
             except RefusedError as error:
-                # It must not keep the others from being made.
+                # The others are made all the same.
                 name = f"{manifest['kind']} {manifest['metadata']['name']}"
                 refused = refused or RefusedError(error.reason, f"{name}: {error}")
+            except ChildNotOursError as error:
+                refused = refused or error
         kept = {manifest["metadata"]["name"] for manifest in of_slots}
         for service in services:
             if service.name not in kept and service.owner_uid == resource.uid:
@@ -85,8 +93,7 @@ class Children:
         target = paths.collection("apps/v1", "deployments", namespace).item(name)
         with contextlib.suppress(GoneError, ConflictError):
             meta = (await self.api.get(target))["metadata"]
-            owners = meta.get("ownerReferences") or ()
-            if any(each.get("uid") == resource.uid for each in owners):
+            if digest.controller_uid(meta) == resource.uid:
                 await self.api.delete(target, meta["uid"], meta["resourceVersion"])
         state.children["Deployment", name] = absent
 
@@ -101,9 +108,34 @@ class Children:
             live = await self.api.get(target)
         except GoneError:
             live = {}
+        if live and not _ours(live["metadata"], manifest, resource):
+            raise ChildNotOursError(
+                f"{manifest['kind']} {name} was made by somebody else, so it is left as it is. "
+                "Delete it, and ours takes its place, or give the fleet another name."
+            )
         if not contains(live, manifest):
-            await self.api.apply(target, manifest, FIELD_MANAGER)
+            await apply_ours(self.api, target, manifest, live)
         state.children[key] = made
+
+
+async def apply_ours(api: Api, target: Target, manifest: Json, live: Json) -> Json:
+    """Apply an object that is ours, or (`live` is empty) not there.
+
+    Raises:
+        ConflictError: meanwhile somebody else made one of that name.
+        KubeError: it could not be written.
+    """
+    if not live:
+        return await api.apply(target, manifest, FIELD_MANAGER, force=False)
+    metadata = {**manifest["metadata"], "uid": live["metadata"]["uid"]}
+    return await api.apply(target, {**manifest, "metadata": metadata}, FIELD_MANAGER)
+
+
+def _ours(meta: Json, manifest: Json, resource: Resource) -> bool:
+    """Whether the fleet controls a live object. A claim has no owner: it goes by its labels."""
+    if "ownerReferences" in manifest["metadata"]:
+        return digest.controller_uid(meta) == resource.uid
+    return contains(meta.get("labels") or {}, manifest["metadata"]["labels"])
 
 
 def _fresh(known: Made | None, now: Made) -> bool:

@@ -160,7 +160,7 @@ def slot_service(raw: Raw) -> SlotService | None:
         name=meta["name"],
         uid=meta["uid"],
         resource_version=meta["resourceVersion"],
-        owner_uid=_owner(meta),
+        owner_uid=controller_uid(meta),
         deleting="deletionTimestamp" in meta,
         node_port=next((each.get("nodePort") for each in ports), None),
         ingress=ingress.get("ip") or ingress.get("hostname"),
@@ -178,13 +178,14 @@ def pod(raw: Raw) -> Pod | None:
         return None
     return Pod(
         key=FleetKey(kind, meta["namespace"], fleet),
-        owner_uid=_owner(meta),
+        owner_uid=controller_uid(meta),
         tolerates_cordon=_tolerates_cordon((raw.get("spec") or {}).get("tolerations") or ()),
         view=_view(raw, kind, slot, labels),
     )
 
 
-def _owner(meta: Raw) -> str | None:
+def controller_uid(meta: Raw) -> str | None:
+    """The uid of the owner that controls an object with these metadata, if one does."""
     owners: Iterable[Raw] = meta.get("ownerReferences") or ()
     return next((each["uid"] for each in owners if each.get("controller")), None)
 

@@ -20,7 +20,7 @@ from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.core import flag_head as restarts
 from mediafleet_operator.core.flag_head import Head
 from mediafleet_operator.core.fleet.state import FleetState
-from mediafleet_operator.kube import paths
+from mediafleet_operator.kube import digest, paths
 from mediafleet_operator.manifests.children import flag_head
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
@@ -88,6 +88,8 @@ class Heads:
         try:
             live = await self.api.get(target.item(name))
         except GoneError:
+            return None
+        if digest.controller_uid(live["metadata"]) != resource.uid:
             return None
         marks = live["metadata"].get("annotations") or {}
         nodes = marks.get(Annotation.NODES.value) or ""

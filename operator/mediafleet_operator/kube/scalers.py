@@ -18,8 +18,8 @@ from mediafleet_operator.core.autoscaling.cron import BadScheduleError
 from mediafleet_operator.core.autoscaling.model import Found, policy
 from mediafleet_operator.core.autoscaling.schedule import bounds
 from mediafleet_operator.core.fleet.state import FleetState, Made, Scaler
-from mediafleet_operator.kube import paths
-from mediafleet_operator.kube.children import contains
+from mediafleet_operator.kube import digest, paths
+from mediafleet_operator.kube.children import apply_ours, contains
 from mediafleet_operator.manifests.children import scaling
 from mediafleet_operator.manifests.children.scaling import KINDS, Keda
 from mediafleet_operator.manifests.resource import Resource
@@ -107,21 +107,21 @@ class Scalers:
             state.scaler = Scaler(made, found)
             return found
         if not contains(live, manifest) or _taken_back(live, manifest):
-            live = await self._apply(target, manifest)
+            live = await self._apply(target, manifest, live)
         found = said(engine, live)
         state.scaler = Scaler(made, found)
         return found
 
-    async def _apply(self, target: Target, manifest: Json) -> Json:
+    async def _apply(self, target: Target, manifest: Json, live: Json) -> Json:
         try:
-            return await self.api.apply(target, manifest, FIELD_MANAGER)
+            return await apply_ours(self.api, target, manifest, live)
         except KubeError as error:
             if not self._tolerance or "tolerance" not in str(error):
                 raise
             # A cluster or KEDA from before the field: then 10 % it is, as the docs say.
             _log.warning("tolerance is not known here, so the default of 10 %% holds: %s", error)
             self._tolerance = False
-            return await self.api.apply(target, _without_tolerance(manifest), FIELD_MANAGER)
+            return await apply_ours(self.api, target, _without_tolerance(manifest), live)
 
     async def _knows_keda(self) -> bool:
         now = self.clock.monotonic()
@@ -142,8 +142,8 @@ class Scalers:
 
 
 def _owned(meta: Json, resource: Resource) -> bool:
-    """Whether an object's metadata name the fleet as an owner."""
-    return resource.uid in [each.get("uid") for each in meta.get("ownerReferences") or ()]
+    """Whether the fleet controls the object with these metadata."""
+    return digest.controller_uid(meta) == resource.uid
 
 
 def _taken_back(live: Json, manifest: Json) -> bool:

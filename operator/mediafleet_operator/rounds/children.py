@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.names import KIND_LABELS
+from mediafleet_common.api.names import KIND_LABELS, Reason
 from mediafleet_common.kube.errors import RefusedError
+from mediafleet_operator.core.fleet.model import Unmade
 from mediafleet_operator.core.fleet.plan import Plan
 from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.core.status.status import listed
-from mediafleet_operator.kube.children import Children
+from mediafleet_operator.kube.children import ChildNotOursError, Children
 from mediafleet_operator.kube.digest import SlotService
 from mediafleet_operator.kube.flag_head import Heads
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
@@ -26,7 +27,7 @@ REFUSED_SECONDS: Final = 10.0
 class Kept:
     """What came of it."""
 
-    refused: str | None = None
+    unmade: Unmade | None = None
     """Why something could not be made."""
     look_again_seconds: float | None = None
 
@@ -55,8 +56,11 @@ class ChildResources:
             wish = await self.heads.wish(resource, state, listed(planned))
             head = wish.manifests if wish else None
             await self.children.keep(resource, state, planned.slots_in_use, services, head)
+        except ChildNotOursError as error:
+            self.metrics.failed(KIND_LABELS[resource.key.kind], "not_ours")
+            return Kept(Unmade(Reason.CHILD_NOT_OURS, str(error)), REFUSED_SECONDS)
         except (RefusedError, InvalidTemplateError) as error:
             word = error.word if isinstance(error, RefusedError) else "invalid"
             self.metrics.failed(KIND_LABELS[resource.key.kind], word)
-            return Kept(str(error), REFUSED_SECONDS)
+            return Kept(Unmade(Reason.PART_REFUSED, str(error)), REFUSED_SECONDS)
         return Kept(look_again_seconds=wish.look_again_seconds if wish else None)

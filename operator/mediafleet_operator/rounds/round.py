@@ -145,8 +145,8 @@ class Worker:
         kept = await self.child_resources.keep(resource, state, planned, services)
         if kept.look_again_seconds is not None:
             self.queue.add_after(key, kept.look_again_seconds)
-        if state.memory.unmade != kept.refused:
-            state.memory = failures.unmade(state.memory, kept.refused)
+        if state.memory.unmade != kept.unmade:
+            state.memory = failures.unmade(state.memory, kept.unmade)
             self.queue.add_after(key, NEXT_ROUND_SECONDS)
 
     def _too_early(self, resource: Resource, state: FleetState) -> bool:

@@ -63,7 +63,9 @@ class KubeServer:
     async def replace(self, target: Target, body: Json) -> Json:
         return self._write("update", target, lambda: self._patch(target.path, body))
 
-    async def apply(self, target: Target, body: Json, manager: str) -> Json:
+    async def apply(self, target: Target, body: Json, manager: str, *, force: bool = True) -> Json:
+        del force
+
         def apply() -> Json:
             if target.path in self.objects:
                 return self._patch(target.path, self._applied(target.path, body, manager))

@@ -166,7 +166,8 @@ class Applies(KubeServer):
         super().__init__()
         self.applied: list[tuple[str, str, Json]] = []
 
-    async def apply(self, target: Target, body: Json, manager: str) -> Json:
+    async def apply(self, target: Target, body: Json, manager: str, *, force: bool = True) -> Json:
+        del force
         self.applied.append((target.path, manager, body))
         return body
 

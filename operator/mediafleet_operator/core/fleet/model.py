@@ -170,14 +170,22 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmade:
+    """Why something that a fleet has beside its pods could not be made."""
+
+    reason: Reason
+    """PART_REFUSED or CHILD_NOT_OURS."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What is remembered between two plans. Losing it costs a try, never a pod."""
 
     refusal: Refusal | None = None
     taken: Mapping[int, float] = field(default_factory=dict)
     """Slots whose name a pod has that is not ours, and until when not to try again."""
-    unmade: str | None = None
-    """Why something that the fleet has beside its pods could not be made."""
+    unmade: Unmade | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,8 +229,10 @@ def _exposed(observation: Observation, plan: Plan) -> Finding | None:
 
 
 def _unmade(observation: Observation) -> Finding | None:
-    why = observation.memory.unmade
-    return Finding("True", Reason.PART_REFUSED, f"PartRefused: {why}") if why else None
+    unmade = observation.memory.unmade
+    if unmade is None:
+        return None
+    return Finding("True", unmade.reason, f"{unmade.reason.value}: {unmade.why}")
 
 
 def _trouble(observation: Observation, plan: Plan) -> Finding | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mediafleet_common.api.names import Reason
 from mediafleet_operator.core.fleet.ailments import TAKEN_SECONDS
-from mediafleet_operator.core.fleet.model import Memory, Refusal
+from mediafleet_operator.core.fleet.model import Memory, Refusal, Unmade
 
 
 def created(memory: Memory) -> Memory:
@@ -26,7 +26,7 @@ def slot_taken(memory: Memory, slot: int, now: float) -> Memory:
     return replace(memory, taken={**still, slot: now + TAKEN_SECONDS})
 
 
-def unmade(memory: Memory, why: str | None) -> Memory:
+def unmade(memory: Memory, why: Unmade | None) -> Memory:
     """Something beside the pods was refused, or (`None`) all is there."""
     return replace(memory, unmade=why)
 

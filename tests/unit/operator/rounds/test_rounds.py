@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final
@@ -282,3 +283,35 @@ async def test_a_fleet_that_is_made_again_between_two_rounds_knows_nothing_of_th
     status = cluster.server.objects[FLEET]["status"]
     assert status["readyReplicas"] == 1
     assert status.get("drains", []) == []
+
+
+@pytest.mark.parametrize("owners", [[], [{"uid": "other", "controller": True}], "an owner more"])
+async def test_an_object_that_somebody_else_made_is_not_taken_over(owners: Any) -> None:
+    """A pool that is called as a Service of the namespace would else send its clients to us."""
+    cluster = Cluster(replicas=1)
+    uid = cluster.server.objects[FLEET]["metadata"]["uid"]
+    if isinstance(owners, str):
+        owners = [{"uid": uid}, {"uid": "other", "controller": True}]
+    path = "/api/v1/namespaces/media/services/orch"
+    meta = {"name": "orch", "labels": {"app": "postgres"}, "ownerReferences": owners}
+    spec = {"selector": {"app": "postgres"}, "ports": [{"port": 5432}]}
+    theirs = cluster.server.put(path, {"kind": "Service", "metadata": meta, "spec": spec})
+    before = copy.deepcopy(theirs)
+    await cluster.settle()
+
+    assert cluster.server.objects[path] == before
+    assert list(cluster.states.values()) == ["ready"]
+    conditions = {
+        each["type"]: each for each in cluster.server.objects[FLEET]["status"]["conditions"]
+    }
+    assert conditions["Degraded"]["reason"] == "ChildNotOurs"
+    assert "Service orch" in conditions["Degraded"]["message"]
+    assert set(end(cluster)["children"]) >= {"Deployment", "Role", "RoleBinding"}
+    cluster.server.remove(path)
+    await cluster.settle(15)
+
+    assert cluster.server.objects[path]["metadata"]["ownerReferences"][0]["uid"] == uid
+    conditions = {
+        each["type"]: each for each in cluster.server.objects[FLEET]["status"]["conditions"]
+    }
+    assert conditions["Degraded"]["status"] == "False"
