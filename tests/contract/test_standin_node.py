@@ -23,7 +23,7 @@ from cryptography import x509
 from mediafleet_common.formats.node_url import parse_node_url
 from mediafleet_common.probes.http_client import Failure, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
-from mediafleet_common.probes.ping import Answer, NodeClient
+from mediafleet_common.probes.ping import END_TRANSCODING_SESSION, Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import (
     AuthToken,
     EndTranscodingSessionRequest,
@@ -219,6 +219,22 @@ async def test_there_is_no_cordon(
     ):
         assert response.status == status
     assert node.sessions.limit == (3 if value == "3" else 2)
+
+
+async def test_an_end_of_a_session_without_a_token_ends_the_process() -> None:
+    """A nil in upstream's server (seen on 0.9.1)."""
+    async with StandInNode(flags()) as node:
+        await refusal(node, END_TRANSCODING_SESSION, b"")
+        assert node.crashed.is_set()
+
+
+async def test_a_head_has_a_certificate_with_an_empty_name() -> None:
+    given = ["-serviceAddr=none", "-httpAddr=127.0.0.1:0", "-cliAddr=:0", "-nodes=https://n:1"]
+    async with StandInNode(parse_flags(given)) as node:
+        pem = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", node.port))
+    found = x509.load_pem_x509_certificate(pem.encode()).extensions
+    san = found.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert san.get_values_for_type(x509.DNSName) == [""]
 
 
 async def test_its_certificate_has_the_service_host_as_its_only_dns_name() -> None:

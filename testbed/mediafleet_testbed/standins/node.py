@@ -8,6 +8,7 @@ SIGTERM ends it at once whatever its sessions, as it ends go-livepeer within 10 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -37,6 +38,8 @@ class StandInNode:
     port: int = 0
     cli_port: int = 0
     control_port: int = 0
+    crashed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where a go-livepeer process would have ended by itself."""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def __post_init__(self) -> None:
@@ -57,7 +60,9 @@ class StandInNode:
             self.port = server.add_insecure_port(self.flags.listen)
         if self.flags.service_url.endswith(":0"):
             self.flags = replace(self.flags, service_url=self.url)
-        server.add_generic_rpc_handlers(NodeService(self.flags, self.sessions).handlers())
+        server.add_generic_rpc_handlers(
+            NodeService(self.flags, self.sessions, self.crashed.set).handlers()
+        )
         await server.start()
         self._stack.push_async_callback(server.stop, 0)
         self.cli = cli_app(self.flags, self.sessions)
@@ -87,8 +92,16 @@ def _tell(session_id: str, what: str) -> None:
 def _credentials(flags: NodeFlags) -> grpc.ServerCredentials:
     from mediafleet_testbed.standins.node_certificate import go_livepeer_certificate
 
-    host = flags.service_url.split("://")[-1].rpartition(":")[0] or "127.0.0.1"
+    # With -serviceAddr none the host is empty, and so is the one name of the certificate.
+    host = flags.service_url.split("://")[-1].rpartition(":")[0]
     return grpc.ssl_server_credentials([go_livepeer_certificate(host)])
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(each.wait()) for each in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 async def _main(flags: NodeFlags) -> None:
@@ -101,7 +114,9 @@ async def _main(flags: NodeFlags) -> None:
             f"port {node.port}, cli {node.cli_port}, control {node.control_port or 'none'}",
             flush=True,
         )
-        await stop.wait()
+        await _first(stop, node.crashed)
+        if node.crashed.is_set():
+            os._exit(2)
 
 
 def main() -> None:

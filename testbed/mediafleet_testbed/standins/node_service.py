@@ -54,7 +54,10 @@ def standin_signature(address: bytes) -> bytes:
 class NodeService:
     """The methods of one stand-in node."""
 
-    def __init__(self, flags: NodeFlags, sessions: Sessions) -> None:
+    def __init__(
+        self, flags: NodeFlags, sessions: Sessions, crash: Callable[[], None] = lambda: None
+    ) -> None:
+        self._crash = crash
         self._flags = flags
         self._sessions = sessions
         self._secret = secrets.token_bytes(32)
@@ -100,7 +103,11 @@ class NodeService:
         return PingPong(value=standin_signature(value) if self._flags.on_chain else b"")
 
     def _end_transcoding_session(self, message: bytes) -> Message:
-        token = EndTranscodingSessionRequest.FromString(message).auth_token
+        request = EndTranscodingSessionRequest.FromString(message)
+        if not request.HasField("auth_token"):
+            # A nil in upstream's server, which ends the process.
+            self._crash()
+        token = request.auth_token
         self._check(token)
         self._sessions.end(token.session_id)
         return EndTranscodingSessionResponse()

@@ -24,9 +24,12 @@ from mediafleet_common.wire.livepeer_pb2 import (
 )
 from mediafleet_testbed.standins.gateway import Gateway
 from mediafleet_testbed.standins.node import StandInNode
+from mediafleet_testbed.standins.node_flags import NodeFlags, parse_flags
 from mediafleet_testbed.standins.node_service import standin_signature
 
 OURS = "http://127.0.0.1:1"
+ENDING = b"\x0a\x03\x0a\x01t"
+"""An EndTranscodingSessionRequest with an auth_token; harmless for the other methods."""
 
 
 @dataclass
@@ -118,8 +121,10 @@ async def test_bytes_and_metadata_pass_as_they_came(path: Path) -> None:
             answer = await call(GET_ORCHESTRATOR, request, metadata=(("x-asked", "2"),))
             assert answer == odd.replace(b"\x92\x02\x03old", b"")
             assert await call(PING, request) == odd
-            assert await call(END_TRANSCODING_SESSION, request) == odd
-        told = [metadata.get("x-asked") for asked, metadata in head.asked if asked == request]
+            assert await call(END_TRANSCODING_SESSION, ENDING) == odd
+        told = [
+            metadata.get("x-asked") for asked, metadata in head.asked if asked in (request, ENDING)
+        ]
         assert told == ["2", None, None]
 
 
@@ -134,7 +139,7 @@ async def test_the_heads_errors_are_its_own(path: Path, method: str) -> None:
         write(path, head=head.spec)
         async with desk(path) as one, caller(one) as call:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call(method, b"\x0a\x01a")
+                await call(method, ENDING)
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert caught.value.details() == "OrchestratorCapped \u2713"
             trailing = dict(caught.value.trailing_metadata() or ())
@@ -163,6 +168,40 @@ async def test_a_session_at_the_head_is_ended_through_us_and_a_ping_is_signed_by
             assert one.metric("get_orchestrator_total", result="head_refused") == 1
 
 
+async def test_a_tls_head_that_takes_no_work_itself_answers_through_us(path: Path) -> None:
+    """Its certificate names nobody and is new at each start, as our docs advise to start it."""
+
+    def flags(port: int) -> NodeFlags:
+        where = f"127.0.0.1:{port}"
+        told = ["-serviceAddr=none", f"-httpAddr={where}", "-cliAddr=:0", "-nodes=https://n:1"]
+        return parse_flags(told)
+
+    async with nodes(1) as (a,), StandInNode(flags(0)) as head:
+        port = head.port
+        write(path, entry("a", a), head=spec(head))
+        async with desk(path) as one, caller(one) as call:
+            info = OrchestratorInfo.FromString(await call(GET_ORCHESTRATOR, b"\x0a\x01a"))
+            assert (info.transcoder, list(info.nodes)) == ("", [a.url])
+            await head.__aexit__()
+            async with StandInNode(flags(port)):
+                again = await call(GET_ORCHESTRATOR, b"\x0a\x01a")
+                assert list(OrchestratorInfo.FromString(again).nodes) == [a.url]
+
+
+@pytest.mark.parametrize("request_", [b"", b"\x12\x01x", b"\x0a"])
+async def test_an_end_of_a_session_without_a_token_never_reaches_the_head(
+    path: Path, request_: bytes
+) -> None:
+    """It would end any go-livepeer process."""
+    async with StandInNode(node_flags(0)) as head:
+        write(path, head=spec(head))
+        async with desk(path) as one, caller(one) as call:
+            with pytest.raises(grpc.aio.AioRpcError, match="auth_token") as caught:
+                await call(END_TRANSCODING_SESSION, request_)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert not head.crashed.is_set()
+
+
 async def test_a_head_that_is_away_is_said_to_be_and_used_again_when_it_is_back(path: Path) -> None:
     async with nodes(1) as (a,):
         async with StandInNode(node_flags(0)) as head:
@@ -173,7 +212,7 @@ async def test_a_head_that_is_away_is_said_to_be_and_used_again_when_it_is_back(
                 with pytest.raises(
                     grpc.aio.AioRpcError, match="the head cannot be asked"
                 ) as caught:
-                    await call(method, b"\x0a\x01a")
+                    await call(method, ENDING)
                 assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             assert one.metric("head_up") == 0
             # Another process, and so another certificate.

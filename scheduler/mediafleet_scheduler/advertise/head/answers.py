@@ -18,6 +18,7 @@ from mediafleet_scheduler.core.advertise import head as core
 
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 _NO_LIMIT_SECONDS: Final = 60.0
+_NO_TOKEN: Final = "no auth_token: a session is ended by the token that GetOrchestrator gave"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ class HeadAnswers:
         return await _pass_on(replace(reply, trailing=(*reply.trailing, ADVERTISER)), context)
 
     async def end_transcoding_session(self, request: bytes, context: Context) -> bytes:
-        """The session is the head's, if anybody's."""
+        """Ends a session at the head; a request that names none is refused here."""
+        if not core.names_a_session(request):
+            return refuse(context, grpc.StatusCode.INVALID_ARGUMENT, _NO_TOKEN)
         try:
             reply = await self._head.call(END_TRANSCODING_SESSION, request, *_terms(context))
         except HeadAwayError as error:

@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
+from mediafleet_common.wire.livepeer_pb2 import EndTranscodingSessionRequest
+
 _TRANSCODER: Final = 1
 _NODES: Final = 34
 _VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_END, _FIXED32 = range(6)
@@ -57,6 +61,18 @@ def read(answer: bytes) -> HeadAnswer:
     rest = b"".join(kept)
     text = transcoder.decode("utf-8", "replace")
     return HeadAnswer(rest, b"", text) if before is None else HeadAnswer(before, rest, text)
+
+
+def names_a_session(request: bytes) -> bool:
+    """Whether an EndTranscodingSessionRequest has an auth_token.
+
+    One without ends any go-livepeer process: its server reads the token through a nil
+    (server/rpc.go, endTranscodingSession; seen on 0.9.1).
+    """
+    try:
+        return EndTranscodingSessionRequest.FromString(request).HasField("auth_token")
+    except DecodeError:
+        return False
 
 
 _Field = tuple[int, int, int, int, int]
