@@ -16,6 +16,7 @@ BENCHES: Final = {
     "egress_queue": "what full fleets cost: refusals, waiting for a pod, rooms that share",
     "egress_throughput": "StartEgress a second through two desks, and how much a desk adds",
     "advertise": "GetOrchestrator calls a second, and how soon a file's change is listed",
+    "broker": "AI tasks a second through one broker, and how soon a worker hears of one",
     "placing": "how good the places are: bounds, foresight, late metrics",
     "autoscaling": "the engines through the same scenarios, on virtual time",
     "autoscaling_real": "the engines through one scenario on the real node, beside virtual time",
