@@ -138,10 +138,14 @@ class Client:
         topic: Topic = EMPTY_TOPIC,
         *,
         timeout_seconds: float,
+        wait_seconds: float | None = None,
         selection: Selection = ACCEPT_FIRST,
         metadata: Mapping[str, str] | None = None,
     ) -> Response:
         """The answer of the server that was chosen; its `error` is the server's, if any.
+
+        The request expires after `timeout_seconds`; an answer is waited for as long, or for
+        `wait_seconds`.
 
         Raises:
             NoBidError: nobody bid; it runs nowhere.
@@ -150,7 +154,7 @@ class Client:
         """
         request = self._made(payload, timeout_seconds, metadata, multi=False)
         call = self._calls[request.request_id] = _Call(selection)
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        deadline = asyncio.get_running_loop().time() + (wait_seconds or timeout_seconds)
         try:
             self._bus.publish(channels.request(self._service, method, topic), encode(request))
             server_id = await call.chosen

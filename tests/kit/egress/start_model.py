@@ -19,13 +19,14 @@ from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_scheduler.core.egress import attempt as words
 from mediafleet_scheduler.core.egress import start
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
-from mediafleet_scheduler.core.egress.attempt import Outcome
+from mediafleet_scheduler.core.egress.attempt import Outcome, Report
 from mediafleet_scheduler.core.egress.placement.modes import Refusal
 from mediafleet_scheduler.egress.base.settings import Settings
 
 LATE_SECONDS: Final = {Fate.LATE: 1.6, Fate.VERY_LATE: 12.0}
 HOP_SECONDS: Final = 0.001
 START_SECONDS: Final = 0.3
+CREATE_SECONDS: Final = 15.0
 ATTEMPTS: Final = ((10.0, 1.0), (20.0, 2.0), (40.0, 0.0))
 """Seconds of each attempt of a client and of the pause after it."""
 EGRESS_ID: Final = "EG_1"
@@ -83,13 +84,27 @@ class Call:
     over: bool = False
 
 
-class Pod:
-    """An egress worker."""
+class Livekit:
+    """livekit-server's record of the one job, and what desks hear of it."""
 
-    def __init__(self, world: World, name: str, livekit: set[str]) -> None:
-        self.world, self.name, self.livekit = world, name, livekit
+    def __init__(self) -> None:
+        self.record = Report.NONE
+        self.heard = Report.NONE
+
+    def take(self, report: Report) -> None:
+        """A pod's word arrives at livekit-server and at the desks."""
+        self.record = self.record.or_later(report)
+        self.heard = self.heard.or_later(report)
+
+
+class Pod:
+    """An egress worker, which aborts a start whose record is not made in time."""
+
+    def __init__(self, world: World, name: str, livekit: Livekit, lax: bool) -> None:
+        self.world, self.name, self.livekit, self.lax = world, name, livekit, lax
         self.server_id = f"SRV_{name}"
-        self.starting: set[str] = set()
+        self.active: set[str] = set()
+        """Ids that it lists."""
         self.started: list[str] = []
         self._granted: set[Call] = set()
 
@@ -101,18 +116,42 @@ class Pod:
         if call.expires_at <= self.world.now or call in self._granted:
             return
         self._granted.add(call)
-        if self.starting:
-            self.world.send(lambda: answer(Outcome.ALREADY_RUNS))
+        if self.active:
+            self.world.send(lambda: answer(Outcome.ALREADY_EXISTS))
             return
-        self.starting.add(EGRESS_ID)
-        self.world.send(lambda: self.livekit.add(EGRESS_ID))  # CreateEgress, heard by desks.
+        self.active.add(EGRESS_ID)
+        self._start(min(CREATE_SECONDS, call.expires_at - self.world.now), answer)
+
+    def _start(self, seconds: float, answer: Callable[[Outcome], None]) -> None:
+        """Have the record made in so many seconds, and launch."""
+        launched_at = self.world.now + START_SECONDS
+        created: list[bool] = []
 
         def launched() -> None:
             self.started.append(EGRESS_ID)
             self.world.send(lambda: answer(Outcome.STARTED))
-            self.world.send()  # UpdateEgress.
+            self.world.send(lambda: self.livekit.take(Report.STARTED))
 
-        self.world.after(START_SECONDS, launched)
+        def made() -> None:
+            if not created:
+                created.append(True)
+                self.world.after(max(0.0, launched_at - self.world.now), launched)
+
+        def create() -> None:
+            self.livekit.take(Report.CREATED)
+            if not self.lax:
+                self.world.send(made)
+
+        def give_up() -> None:
+            if not created:
+                created.append(False)
+                self.active.discard(EGRESS_ID)
+                self.world.send(lambda: answer(Outcome.FAILED))
+
+        self.world.send(create)
+        if self.lax:
+            made()
+        self.world.after(seconds, give_up)
 
 
 @dataclass(slots=True)
@@ -189,7 +228,8 @@ class Run:
         return words.TakenOver(ours, pod_is_there=True)
 
     def _hand_over(self, job: Job, patient: bool) -> None:
-        left = job.claimed_at + SETTINGS.forward_seconds - self.world.now
+        left = job.claimed_at + SETTINGS.forward_seconds
+        left = min(left, self.state.expires_at) - self.world.now
         if left < SETTINGS.least_forward_seconds:
             self._feed(words.Handed(Outcome.TOO_LATE, None, None))
             return
@@ -199,7 +239,7 @@ class Run:
             if not call.over:
                 call.over = True
                 server = pod.server_id if outcome is not Outcome.NO_BID else None
-                if outcome in (Outcome.STARTED, Outcome.ALREADY_RUNS):
+                if outcome in (Outcome.STARTED, Outcome.ALREADY_EXISTS, Outcome.FAILED):
                     self.desk.servers[pod.name] = pod.server_id
                 known = self.desk.servers.get(pod.name)
                 self._feed(words.Handed(outcome, server, known))
@@ -212,11 +252,12 @@ class Run:
         self.world.send(lambda: pod.bid(call, bid))
         wait = SETTINGS.patient_bid_wait_seconds if patient else SETTINGS.bid_wait_seconds
         self.world.after(wait, lambda: None if call.server else end(Outcome.NO_BID))
-        self.world.after(left, lambda: end(Outcome.NO_ANSWER))
+        wait = left + SETTINGS.started_after_seconds
+        self.world.after(wait, lambda: end(Outcome.NO_ANSWER))
 
     def _ask_pods(self, job: Job) -> None:
         heard: dict[str, frozenset[str]] = {}
-        record: list[bool] = []
+        record: list[Report] = []
         over: list[bool] = []
 
         def end() -> None:
@@ -224,9 +265,10 @@ class Run:
                 return
             over.append(True)
             runs_on = next((s for s, ids in heard.items() if EGRESS_ID in ids), None)
-            recorded = bool(record and record[0])
+            report = livekit.heard.or_later(record[0]) if record else livekit.heard
             server = self.desk.servers.get(job.worker_uid)
-            self._feed(words.Looked(runs_on, frozenset(heard), recorded, False, server, True))
+            servers, asked = frozenset(heard), bool(record)
+            self._feed(words.Looked(runs_on, servers, report, asked, server, pod_is_there=True))
 
         def take(pod: Pod, ids: frozenset[str]) -> None:
             heard[pod.server_id] = ids
@@ -234,14 +276,14 @@ class Run:
                 self.world.after(2 * HOP_SECONDS, end)
 
         def ask(pod: Pod) -> None:
-            ids = frozenset(pod.starting)
+            ids = frozenset(pod.active)
             self.world.send(lambda: take(pod, ids))
 
         self.world.send(*[lambda pod=pod: ask(pod) for pod in self.desk.pods])
         livekit = self.desk.pods[0].livekit
 
         def answer() -> None:
-            known = EGRESS_ID in livekit
+            known = livekit.record
             self.world.send(lambda: record.append(known))
 
         self.world.send(answer)
@@ -322,10 +364,11 @@ class Desk:
 class Placement:
     """One client, two desks, two pods."""
 
-    def __init__(self, fates: Mapping[int, Fate]) -> None:
+    def __init__(self, fates: Mapping[int, Fate], lax: bool = False) -> None:
+        """Lax pods start a job whether or not livekit-server makes its record."""
         self.world = World(fates)
-        livekit: set[str] = set()
-        self.pods = [Pod(self.world, f"pod-{number}", livekit) for number in range(2)]
+        livekit = Livekit()
+        self.pods = [Pod(self.world, f"pod-{number}", livekit, lax) for number in range(2)]
         ledger = Ledger()
         self.desks = [Desk(self.world, f"desk-{n}", self.pods, ledger) for n in range(2)]
 

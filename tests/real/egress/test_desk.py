@@ -100,7 +100,8 @@ async def test_the_pod_gets_the_same_bytes_in_a_fresh_envelope(stage: Scene) -> 
     assert request.payload == payload
     assert request.metadata == {"trace": "t"}
     assert request.client_id != stage.client.client_id
-    assert request.expiry_ns - request.sent_at_ns >= 20e9
+    # What the client has left: in that time the pod must have the record made.
+    assert 8e9 < request.expiry_ns - request.sent_at_ns < 10e9
 
 
 async def test_a_full_fleet_refuses_at_once_and_says_why(stage: Scene) -> None:

@@ -15,7 +15,7 @@ from mediafleet_common.api.egress_fleet import RedisSpec, RequestType
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
-from mediafleet_scheduler.core.egress.attempt import Outcome
+from mediafleet_scheduler.core.egress.attempt import Outcome, Report
 from mediafleet_scheduler.core.egress.placement.modes import Refusal
 from mediafleet_scheduler.core.egress.queue import Waiting
 from mediafleet_scheduler.core.egress.requests import Request
@@ -104,15 +104,15 @@ def refused(code: Code, message: str) -> Response:
         (Response("REQ_1", "SRV_1", 0, b"info"), Outcome.STARTED, False),
         (
             refused(Code.ALREADY_EXISTS, "egress already exists"),
-            Outcome.ALREADY_RUNS,
+            Outcome.ALREADY_EXISTS,
             False,
         ),
         (refused(Code.UNAVAILABLE, "not enough CPU"), Outcome.NOT_ENOUGH_CPU, True),
         (refused(Code.UNAVAILABLE, "server is shutting down"), Outcome.SHUTTING_DOWN, True),
-        (refused(Code.UNAVAILABLE, "failed to subscribe to track"), Outcome.REFUSED, False),
+        (refused(Code.UNAVAILABLE, "failed to subscribe to track"), Outcome.FAILED, False),
         (refused(Code.INVALID_ARGUMENT, "not enough CPU"), Outcome.REFUSED, False),
         (refused(Code.INTERNAL, "handler failed to start"), Outcome.REFUSED, False),
-        (refused(Code.DEADLINE_EXCEEDED, "io"), Outcome.REFUSED, False),
+        (refused(Code.DEADLINE_EXCEEDED, "io"), Outcome.FAILED, False),
     ],
 )
 def test_only_what_surely_did_not_start_goes_elsewhere(
@@ -154,20 +154,22 @@ def test_an_answer_is_kept_without_the_request_in_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "ended"),
+    ("status", "report", "ended"),
     [
-        ("EGRESS_STARTING", False),
-        ("EGRESS_ACTIVE", False),
-        ("EGRESS_ENDING", False),
-        ("EGRESS_COMPLETE", True),
-        ("EGRESS_FAILED", True),
-        ("EGRESS_ABORTED", True),
-        ("EGRESS_LIMIT_REACHED", True),
+        ("EGRESS_STARTING", Report.CREATED, False),
+        ("EGRESS_ACTIVE", Report.STARTED, False),
+        ("EGRESS_ENDING", Report.STARTED, False),
+        ("EGRESS_COMPLETE", Report.ENDED, True),
+        ("EGRESS_FAILED", Report.CREATED, True),
+        ("EGRESS_ABORTED", Report.CREATED, True),
+        ("EGRESS_LIMIT_REACHED", Report.ENDED, True),
     ],
 )
-def test_which_updates_tell_an_end(status: str, ended: bool) -> None:
-    info = livekit.EgressInfo(egress_id="EG_1", status=status)
-    assert answers.ended_id(info.SerializeToString()) == ("EG_1" if ended else None)
+def test_which_words_tell_of_a_start_and_of_an_end(
+    status: str, report: Report, ended: bool
+) -> None:
+    word = answers.word_of(livekit.EgressInfo(egress_id="EG_1", status=status).SerializeToString())
+    assert (word.egress_id, word.report, word.ended) == ("EG_1", report, ended)
 
 
 def spec(**values: object) -> RedisSpec:

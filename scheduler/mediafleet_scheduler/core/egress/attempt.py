@@ -16,14 +16,17 @@ class Outcome(StrEnum):
     """What came of handing a request to a pod."""
 
     STARTED = "started"
-    ALREADY_RUNS = "already_runs"
-    """The pod has the same egress id: an earlier attempt started it there."""
+    ALREADY_EXISTS = "already_exists"
+    """The pod has the same egress id in hand: it is starting there, or it runs."""
     NO_BID = "no_bid"
     """Nothing was started."""
     NOT_ENOUGH_CPU = "not_enough_cpu"
     """Nothing was started."""
     SHUTTING_DOWN = "shutting_down"
     """Nothing was started."""
+    FAILED = "failed"
+    """An error after which a client asks again. Something may have been launched, and is aborted:
+    so it is when livekit-server did not make the record in time."""
     REFUSED = "refused"
     """Any other error: it is the answer, since something may have been launched."""
     NO_ANSWER = "no_answer"
@@ -35,6 +38,21 @@ class Outcome(StrEnum):
     def not_started(self) -> bool:
         """Whether the job surely does not run there, so that another pod may have it."""
         return self in (Outcome.NO_BID, Outcome.NOT_ENOUGH_CPU, Outcome.SHUTTING_DOWN)
+
+
+class Report(StrEnum):
+    """What is known of a job from livekit-server's record and from its pod's words on the bus."""
+
+    NONE = "none"
+    CREATED = "created"
+    """A pod has asked for its record: it is starting, or its start was aborted."""
+    STARTED = "started"
+    ENDED = "ended"
+    """It had started, and is over."""
+
+    def or_later(self, other: Report) -> Report:
+        """The one that comes later in the life of a job."""
+        return max(self, other, key=list(Report).index)
 
 
 class Phase(StrEnum):
@@ -56,6 +74,8 @@ class Times:
     """The settings of the desk that the rules need, by the same names; in seconds."""
 
     forward_seconds: float
+    least_forward_seconds: float
+    started_after_seconds: float
     grant_margin_seconds: float
     leave_alone_seconds: float
     answer_margin_seconds: float
@@ -88,8 +108,8 @@ class Attempt:
     """The job that a pod may have."""
     asked_at: float = 0.0
     """When the pods were last asked what they run."""
-    servers: frozenset[str] = frozenset()
-    """The psrpc servers that answered, none of which runs the job."""
+    looked: Looked | None = None
+    """What they said then."""
 
 
 # Events: what came of a step.
@@ -150,10 +170,9 @@ class Looked:
     """The psrpc server that lists the job."""
     servers: frozenset[str]
     """All that answered."""
-    recorded: bool
-    """Whether livekit-server, or what was heard on the bus, has a record of the job."""
-    ended: bool
-    """Whether that record says that it is over."""
+    report: Report
+    asked_livekit: bool
+    """Whether livekit-server has answered; else `report` is what was heard on the bus."""
     pod_server_id: str | None
     pod_is_there: bool
 

@@ -1,9 +1,16 @@
 """The rules of a start attempt: never start a job twice, and answer each request. Pure.
 
+A job has started when its pod says OK, when an update or livekit-server's record says ACTIVE,
+ENDING, COMPLETE or LIMIT_REACHED, or when a pod still lists it some seconds after the time in which
+its record had to be made. Before that it is starting: a pod that cannot make the record aborts the
+start, and the id is free again. AlreadyExists, a CreateEgress, a STARTING record and a younger
+listing prove no more than that.
+
 A job that was handed to a pod goes to another pod only when it surely does not run on the first:
-that pod did not bid, or said that it has not enough CPU or is shutting down. When nobody knows (no
-answer, or a claim of an attempt whose desk died), the pods and livekit-server are asked, the claim
-is taken over, and the same pod is asked again: it refuses an id that it runs already.
+that pod did not bid, said that it has not enough CPU or is shutting down, or lists its jobs without
+this one when no grant can be on its way any more. When nobody knows (no answer, an error that a
+client retries, or a claim of an attempt whose desk died), the pods and livekit-server are asked,
+the claim is taken over, and the same pod is asked again: it refuses an id that it has in hand.
 
     phase      event                          next
     PLACING    Placed                         HANDING: give it to that pod
@@ -13,21 +20,25 @@ is taken over, and the same pod is asked again: it refuses an id that it runs al
                                               else done: refused
                LedgerFailed                   done: refused; the claim is given back, since it may
                                               have been made
-    HANDING    Handed: started, already runs  done: it runs
+    HANDING    Handed: started                done: it runs
                Handed: surely not started     PASSING: that pod is left out
-               Handed: no answer, too late    LOOKING: nobody knows
+               Handed: no answer, too late,   LOOKING: nobody knows
+                 already exists, failed
                Handed: any other error        done: failed, since something may have been launched
     PASSING    PassedOver                     PLACING
-    LOOKING    Looked: a pod lists it         done: it runs
-               Looked: there is a record      done: it runs, or it is over. Only a pod that starts a
-                                              job makes a record
-               Looked: neither, claim is ours PROVING, or as below when the pod is gone
+    LOOKING    Looked: started, ended         done: it runs, or it is over
+               Looked: a pod lists it         done when it has started by that; else RECALLING
+               Looked: neither, claim is ours as TakenOver
                Looked: neither                TAKING, unless the claim is young: RECALLING
     TAKING     TakenOver                      PROVING: the same pod, with patience
                TakenOver, pod gone            PLACING once no grant can be on its way;
                                               else RECALLING
+               TakenOver, it was created      as silence in PROVING: it may have run and be over, so
+                                              it is not handed over again before livekit-server has
+                                              said that it has not
                TakenOver failed               RECALLING
-    PROVING    Handed: an answer              as in HANDING
+    PROVING    Handed: started, other error   as in HANDING
+               Handed: already exists, failed RECALLING
                Handed: silence                no proof, since a full pod does not bid for what it
                                               runs. Once no grant can be on its way, a pod that
                                               listed its jobs without this one proves it: PLACING;
@@ -39,7 +50,7 @@ is taken over, and the same pod is asked again: it refuses an id that it runs al
                AlreadyKnown                   as in PLACING
                LedgerFailed                   done: refused
 
-Before each PLACING the client's time is looked at: a client that has given up gets nothing started.
+Before each PLACING the client's time is looked at: with too little of it left nothing is started.
 Before each RECALLING likewise: the client hears that it is undecided, and its retry goes on.
 """
 
@@ -73,6 +84,7 @@ from mediafleet_scheduler.core.egress.attempt import (
     Recall,
     Refuse,
     Repeat,
+    Report,
     Step,
     Succeed,
     TakenOver,
@@ -112,7 +124,7 @@ def joined(attempt: Attempt, sent_at: float, expires_at: float, now: float) -> A
 
 
 def _place(attempt: Attempt, now: float) -> Next:
-    if now > attempt.expires_at:
+    if attempt.expires_at - now < attempt.times.least_forward_seconds:
         return _refuse(attempt, Why.EXPIRED)
     tries = attempt.patient_tries or 0
     if attempt.tried and (tries >= PATIENT_TRIES or _left(attempt, now) < 0):
@@ -155,9 +167,9 @@ def _ledger_failed(attempt: Attempt, event: LedgerFailed, now: float) -> Next:
 def _handed(attempt: Attempt, event: Handed, now: float) -> Next:
     job = _job(attempt)
     match event.outcome:
-        case Outcome.STARTED | Outcome.ALREADY_RUNS:
+        case Outcome.STARTED:
             return _done(attempt, Succeed(job, event.server_id))
-        case Outcome.NO_ANSWER | Outcome.TOO_LATE:
+        case Outcome.NO_ANSWER | Outcome.TOO_LATE | Outcome.ALREADY_EXISTS | Outcome.FAILED:
             return _look(attempt, job, now)
         case Outcome.REFUSED:
             return _done(attempt, Fail(job))
@@ -183,13 +195,13 @@ def _passed_over(attempt: Attempt, event: PassedOver, now: float) -> Next:
 
 def _looked(attempt: Attempt, event: Looked, now: float) -> Next:
     job = _job(attempt)
+    if event.report is Report.ENDED:
+        return _done(attempt, Finished(job))
+    if event.report is Report.STARTED or (event.runs_on and _started_if_listed(attempt)):
+        return _done(attempt, Succeed(job, event.runs_on or event.pod_server_id))
+    looked = replace(attempt, looked=event)
     if event.runs_on is not None:
-        return _done(attempt, Succeed(job, event.runs_on))
-    if event.recorded:
-        # A pod that has had the job would start it once more.
-        step = Finished(job) if event.ended else Succeed(job, event.pod_server_id)
-        return _done(attempt, step)
-    looked = replace(attempt, servers=event.servers)
+        return _recall(looked, now)
     if job.token == attempt.token:
         return _prove(looked, job, event.pod_is_there, now)
     if now < job.claimed_at + attempt.times.leave_alone_seconds:
@@ -201,29 +213,42 @@ def _taken_over(attempt: Attempt, event: TakenOver, now: float) -> Next:
     if not event.ours:
         return _recall(attempt, now)
     job = replace(_job(attempt), token=attempt.token)
-    return _prove(attempt, job, event.pod_is_there, now)
+    return _prove(replace(attempt, job=job), job, event.pod_is_there, now)
 
 
 def _prove(attempt: Attempt, job: Job, pod_is_there: bool, now: float) -> Next:
-    if pod_is_there:
-        proving = replace(attempt, phase=Phase.PROVING, job=job)
-        return proving, HandOver(job, patient=True)
-    return _place(attempt, now) if _no_grant_can_come(attempt) else _recall(attempt, now)
+    looked = attempt.looked
+    created = looked is not None and looked.report is Report.CREATED
+    if created and looked is not None and not looked.asked_livekit:
+        return _recall(attempt, now)  # Its end may not have been heard.
+    if not pod_is_there:
+        return _place(attempt, now) if _no_grant_can_come(attempt) else _recall(attempt, now)
+    if created:
+        return _if_gone(attempt, looked.pod_server_id if looked else None, now)
+    return replace(attempt, phase=Phase.PROVING), HandOver(job, patient=True)
 
 
 def _proved(attempt: Attempt, event: Handed, now: float) -> Next:
-    if event.outcome not in (Outcome.NO_ANSWER, Outcome.NO_BID, Outcome.TOO_LATE):
-        return _handed(attempt, event, now)
+    match event.outcome:
+        case Outcome.NO_ANSWER | Outcome.NO_BID | Outcome.TOO_LATE:
+            return _if_gone(attempt, event.pod_server_id, now)
+        case Outcome.ALREADY_EXISTS | Outcome.FAILED:
+            return _recall(attempt, now)
+    return _handed(attempt, event, now)
+
+
+def _if_gone(attempt: Attempt, pod_server_id: str | None, now: float) -> Next:
+    """Start it anew if its pod has listed its jobs without it for good."""
     if not _no_grant_can_come(attempt):
         return _recall(attempt, now)
-    if event.pod_server_id in attempt.servers:
+    if pod_server_id in _servers(attempt):
         return _place(attempt, now)
     # A pod that has taken no job yet is known by its bid.
     return replace(attempt, phase=Phase.BIDDING), AskBid(_job(attempt))
 
 
 def _bid(attempt: Attempt, event: Bid, now: float) -> Next:
-    if event.server_id in attempt.servers:
+    if event.server_id in _servers(attempt):
         return _place(attempt, now)
     return _recall(attempt, now)
 
@@ -261,6 +286,18 @@ def _done(attempt: Attempt, step: Step) -> Next:
 def _left(attempt: Attempt, now: float) -> float:
     """Seconds until the client must have an answer."""
     return attempt.expires_at - now - attempt.times.answer_margin_seconds
+
+
+def _servers(attempt: Attempt) -> frozenset[str]:
+    """The psrpc servers that listed their jobs, none of which has this one."""
+    return attempt.looked.servers if attempt.looked else frozenset()
+
+
+def _started_if_listed(attempt: Attempt) -> bool:
+    """Whether the pods were asked so late that a job which one of them lists has its record."""
+    times = attempt.times
+    made_by = _job(attempt).claimed_at + times.forward_seconds
+    return attempt.asked_at >= made_by + times.started_after_seconds
 
 
 def _no_grant_can_come(attempt: Attempt) -> bool:

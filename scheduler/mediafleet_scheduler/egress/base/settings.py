@@ -19,11 +19,13 @@ class Settings:
     """So much longer for each request that is waiting for a bid: in a burst the pods have work."""
     patient_bid_wait_seconds: float = 1.0
     """When no pod bid, the best ones are asked once more with this much patience."""
-    forward_seconds: float = 21.0
-    """A request lives so long from its claim on, for the pod 20 s: it starts the job under this
-    deadline."""
-    least_forward_seconds: float = 1.0
-    """With less of that left, nothing is handed over any more."""
+    forward_seconds: float = 10.0
+    """A request that is handed to a pod lives so long from its claim on, and no longer than the
+    client waits: in that time the pod must have livekit-server make the record."""
+    least_forward_seconds: float = 2.0
+    """With less of that left, nothing is handed over."""
+    started_after_seconds: float = 3.0
+    """A job that its pod lists so long after the record had to be made has started."""
     grant_margin_seconds: float = 5.0
     """Clocks and queues may differ by so much: then no grant can be on its way any more."""
     leave_alone_seconds: float = 2.0

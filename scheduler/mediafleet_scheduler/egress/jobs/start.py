@@ -181,7 +181,9 @@ class StartAttempt:
     async def _hand_over(self, job: Job, patient: bool) -> Handed:
         """Give the request to a pod, and judge the pod by what it made of it."""
         message = self._with_estimate(job)
-        forwarded = await self._tools.forwarder.forward(message, job, patient)
+        forwarded = await self._tools.forwarder.forward(
+            message, job, self._state.expires_at, patient
+        )
         self._judge_pod(job, forwarded)
         self._info, self._error = forwarded.answer, forwarded.error
         known = self._tools.store.server_of(job.worker_uid)
@@ -217,20 +219,15 @@ class StartAttempt:
 
     async def _ask_pods(self, job: Job) -> Looked:
         tools = self._tools
-        asking = asyncio.create_task(tools.infos.latest(job.egress_id))
-        try:
-            pods, wait = len(tools.pods.by_uid), tools.settings.list_wait_seconds
-            active = await list_active(tools.client, pods, wait, tools.metrics)
-            runs_on = active.server_of(job.egress_id)
-            # livekit-server, which may be slow or away, has nothing to add to what a pod lists.
-            self._info = b"" if runs_on is not None else await asking
-        finally:
-            asking.cancel()
+        pods, wait = len(tools.pods.by_uid), tools.settings.list_wait_seconds
+        active, (report, asked, self._info) = await asyncio.gather(
+            list_active(tools.client, pods, wait, tools.metrics), tools.infos.report(job.egress_id)
+        )
         return Looked(
-            runs_on,
+            active.server_of(job.egress_id),
             frozenset(active.by_server),
-            recorded=bool(self._info),
-            ended=bool(self._info) and answers.ended_id(self._info) is not None,
+            report,
+            asked_livekit=asked,
             pod_server_id=tools.store.server_of(job.worker_uid),
             pod_is_there=job.worker_uid in tools.pods.by_uid,
         )
@@ -274,7 +271,9 @@ class StartAttempt:
 
     def _started(self, job: Job, server_id: str | None) -> bytes:
         kept = answers.without_request(self._info) or self._tools.infos.heard(job.egress_id)
-        record = Record(replace(job, started_at=time.time(), server_id=server_id), kept)
+        io_client = self._tools.infos.io_client(job)
+        started = replace(job, started_at=time.time(), server_id=server_id, io_client=io_client)
+        record = Record(started, kept)
         self._tools.ledger_writer.note(self._tools.store.started(record))
         if self._fleet is not None:
             fleet, metrics = self._fleet, self._tools.metrics

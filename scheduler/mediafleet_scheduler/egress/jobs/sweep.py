@@ -135,7 +135,8 @@ class Sweeper:
             return verdict
         self.suspected.pop(egress_id, None)
         if verdict is Verdict.CONFIRM:
-            started = replace(job, started_at=asked_at, server_id=server_id)
+            io_client = tools.infos.io_client(job)
+            started = replace(job, started_at=asked_at, server_id=server_id, io_client=io_client)
             running = Record(started, tools.infos.heard(egress_id))
             tools.ledger_writer.note(tools.store.started(running))
         elif verdict.ends:

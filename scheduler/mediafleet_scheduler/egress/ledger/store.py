@@ -202,10 +202,14 @@ class Store:
         self._ledger.start(job.egress_id, job.started_at or job.claimed_at, job.server_id)
         return Note("start", job.egress_id, job.token, self._written(record), KEEP_ENDED_SECONDS)
 
-    def ended(self, egress_id: str, record: Record | None = None) -> Note:
-        """To be written: a job is over; for a while a retry is told what `record` says."""
-        self._forget(egress_id, "")
-        return Note("end", egress_id, "", to_json(record) if record else "", KEEP_ENDED_SECONDS)
+    def ended(self, egress_id: str, record: Record | None = None, token: str = "") -> Note:
+        """To be written: a job is over; for a while a retry gets what `record` says.
+
+        With a token it ends only the attempt that has it.
+        """
+        self._forget(egress_id, token)
+        text = to_json(record) if record else ""
+        return Note("end", egress_id, token, text, KEEP_ENDED_SECONDS)
 
     def released(self, egress_id: str, token: str) -> Note:
         """To be written: nothing came of the claim of a try, and the id may be used again."""

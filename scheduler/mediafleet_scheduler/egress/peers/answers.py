@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 from google.protobuf.message import DecodeError
 from livekit.protocol import egress as livekit
 
-from mediafleet_scheduler.core.egress.attempt import LedgerFailed, NoCapacity, Refuse, Why
+from mediafleet_scheduler.core.egress.attempt import LedgerFailed, NoCapacity, Refuse, Report, Why
 from mediafleet_scheduler.core.egress.placement.modes import Refusal
 from mediafleet_scheduler.core.egress.requests import Request
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
@@ -20,6 +21,13 @@ ENDED: Final = frozenset(
         livekit.EgressStatus.EGRESS_LIMIT_REACHED,
     }
 )
+
+_REPORTS: Final = {
+    livekit.EgressStatus.EGRESS_ACTIVE: Report.STARTED,
+    livekit.EgressStatus.EGRESS_ENDING: Report.STARTED,
+    livekit.EgressStatus.EGRESS_COMPLETE: Report.ENDED,
+    livekit.EgressStatus.EGRESS_LIMIT_REACHED: Report.ENDED,
+}
 
 NO_BID: Final = "NoBid"
 UNDECIDED: Final = "Undecided"
@@ -66,20 +74,34 @@ def refusal(step: Refuse, request: Request) -> RefusedError:
             sentence = f"no pod with room for {request.kind} bid for it"
             return RefusedError(Code.UNAVAILABLE, NO_BID, sentence)
         case Why.EXPIRED, _:
-            sentence = "the client gave up before it was started"
+            sentence = "the client has too little time left for a start"
             return RefusedError(Code.UNAVAILABLE, UNDECIDED, sentence)
     worker = step.job.worker if step.job else "a pod"
     sentence = f"nobody knows yet whether it runs on {worker}"
     return RefusedError(Code.UNAVAILABLE, UNDECIDED, sentence)
 
 
-def told(info: bytes) -> tuple[str, bytes]:
-    """The egress id in an `EgressInfo`, and that without what may hold secrets.
+@dataclass(frozen=True, slots=True)
+class JobWord:
+    """What an `EgressInfo` says of a job."""
+
+    egress_id: str
+    report: Report
+    """`CREATED` also for a job that failed or was aborted: whether it had started is not said."""
+    ended: bool
+    info: bytes = field(repr=False)
+    """The `EgressInfo` without what may hold secrets."""
+
+
+def word_of(info: bytes) -> JobWord:
+    """What an `EgressInfo` says.
 
     Raises:
         DecodeError: it is no `EgressInfo`.
     """
-    return livekit.EgressInfo.FromString(info).egress_id, without_request(info)
+    read = livekit.EgressInfo.FromString(info)
+    report = _REPORTS.get(read.status, Report.CREATED)
+    return JobWord(read.egress_id, report, read.status in ENDED, without_request(info))
 
 
 def without_request(answer: bytes) -> bytes:
@@ -109,13 +131,3 @@ def starting(request: Request) -> bytes:
         status=livekit.EgressStatus.EGRESS_STARTING,
     )
     return bytes(info.SerializeToString())
-
-
-def ended_id(update: bytes) -> str | None:
-    """The egress id in an `IOInfo.UpdateEgress` that tells an end; `None` for other news.
-
-    Raises:
-        DecodeError: it is no `EgressInfo`.
-    """
-    info = livekit.EgressInfo.FromString(update)
-    return info.egress_id if info.status in ENDED else None

@@ -1,9 +1,9 @@
 """Hand a request to one pod, in a fresh envelope, and say what came of it.
 
 A fresh envelope: request id and client id are ours; payload and metadata are the client's, byte for
-byte. It lives as long as the claim that it is made under, whoever hands it over and however late:
-after that no pod takes it any more, so that a desk which was paused starts nothing stale. That is
-long enough for the pod to start the job even if the client gives up meanwhile.
+byte. It expires with the claim that it is made under or with the client's time, whichever is first:
+after that no pod takes it any more, so that a desk which was paused starts nothing stale, and a pod
+whose livekit-server does not make the record aborts the start.
 Sources: livekit/egress pkg/server/server_rpc.go, pkg/errors/errors.go.
 """
 
@@ -37,6 +37,10 @@ class Forwarded:
     error: PsrpcError | None = None
 
 
+_RETRIED: Final = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
+"""livekit-server asks again after these (livekit/protocol rpc/egress_client.go)."""
+
+
 def outcome_of(response: Response) -> Forwarded:
     """What a pod's answer means."""
     error = response.error
@@ -45,11 +49,13 @@ def outcome_of(response: Response) -> Forwarded:
     said = error.message.lower()
     outcome = Outcome.REFUSED
     if error.code is Code.ALREADY_EXISTS:
-        outcome = Outcome.ALREADY_RUNS
+        outcome = Outcome.ALREADY_EXISTS
     elif error.code is Code.UNAVAILABLE and "not enough cpu" in said:
         outcome = Outcome.NOT_ENOUGH_CPU
     elif error.code is Code.UNAVAILABLE and "shutting down" in said:
         outcome = Outcome.SHUTTING_DOWN
+    elif error.code in _RETRIED:
+        outcome = Outcome.FAILED
     return Forwarded(outcome, server_id=response.server_id, error=error)
 
 
@@ -70,10 +76,10 @@ def fault_of(forwarded: Forwarded, had_room: bool) -> Fault | None:
             return Fault.REFUSED
         case Outcome.NO_ANSWER:
             return Fault.NO_ANSWER
-        case Outcome.REFUSED:
+        case Outcome.REFUSED | Outcome.FAILED:
             code = forwarded.error.code if forwarded.error else Code.UNKNOWN
             return Fault.FAILED if code in _POD_FAILED else None
-        case Outcome.STARTED | Outcome.ALREADY_RUNS | Outcome.TOO_LATE:
+        case Outcome.STARTED | Outcome.ALREADY_EXISTS | Outcome.TOO_LATE:
             return None
 
 
@@ -89,10 +95,16 @@ class Forwarder:
         """Unix time after which no pod takes a request that is handed over under a claim."""
         return job.claimed_at + self._settings.forward_seconds
 
-    async def forward(self, request: Request, job: Job, patient: bool = False) -> Forwarded:
-        """Hand a request to the pod that a claim names, and wait for its answer."""
+    async def forward(
+        self, request: Request, job: Job, expires_at: float, patient: bool = False
+    ) -> Forwarded:
+        """Hand a request to the pod that a claim names, and wait for its answer.
+
+        The client waits until `expires_at` (Unix seconds). The pod's answer may come somewhat
+        later, and is worth to be known.
+        """
         settings = self._settings
-        left = self.lives_until(job) - time.time()
+        left = min(self.lives_until(job), expires_at) - time.time()
         if left < settings.least_forward_seconds:
             return self._counted(Forwarded(Outcome.TOO_LATE))
         wait = settings.patient_bid_wait_seconds
@@ -105,6 +117,7 @@ class Forwarder:
                 request.payload,
                 (job.cluster_id,),
                 timeout_seconds=left,
+                wait_seconds=left + settings.started_after_seconds,
                 selection=Selection(accept_first=True, affinity_timeout_seconds=wait),
                 metadata=request.metadata,
             )

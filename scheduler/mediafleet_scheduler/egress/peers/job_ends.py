@@ -1,4 +1,4 @@
-"""Hear of the ends of jobs: pods tell livekit-server over the bus, and the desk listens in.
+"""Job ends: pods tell livekit-server over the bus, and the desk listens in.
 
 The desk only listens: it never claims these requests. Source: livekit/egress pkg/info/io.go.
 """
@@ -6,20 +6,11 @@ The desk only listens: it never claims these requests. Source: livekit/egress pk
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
-
-from google.protobuf.message import DecodeError
 
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
-from mediafleet_scheduler.egress.peers import answers
-from mediafleet_scheduler.psrpc import channels
+from mediafleet_scheduler.egress.peers.job_info import UPDATES, JobInfos, read
 from mediafleet_scheduler.psrpc.bus import Bus
-from mediafleet_scheduler.psrpc.client import OnBadMessage
-from mediafleet_scheduler.psrpc.envelope import Request, decode
-from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
-
-UPDATES: Final = channels.request("IOInfo", "UpdateEgress")
 
 
 class JobEnds:
@@ -29,31 +20,31 @@ class JobEnds:
         self,
         ledger: Ledger,
         ledger_writer: LedgerWriter,
+        infos: JobInfos,
         on_end: Callable[[], None],
-        on_bad_message: OnBadMessage,
     ) -> None:
         self._ledger = ledger
         self._ledger_writer = ledger_writer
+        self._infos = infos
         self._on_end = on_end
-        self._on_bad_message = on_bad_message
 
     async def listen(self, bus: Bus) -> None:
-        """Listen from now on."""
+        """Listen from now on; what `infos` hears, it hears before."""
         await bus.subscribe(UPDATES, self._take)
 
     def _take(self, data: bytes) -> None:
-        try:
-            egress_id = answers.ended_id(decode(data, Request).payload)
-        except BadMessageError as error:
-            self._on_bad_message(UPDATES, error)
+        # `infos` listens on the same channel, and counts what cannot be read.
+        heard = read(data, UPDATES, lambda channel, error: None)
+        if heard is None:
             return
-        except DecodeError:
-            self._on_bad_message(UPDATES, BadMessageError(BadMessage.NOT_PROTOBUF, "EgressInfo"))
+        request, word = heard
+        job = self._ledger.jobs.get(word.egress_id)
+        if not self._infos.ends(word, request.client_id, job):
             return
-        if egress_id is None:
-            return
-        if self._ledger.drop(egress_id) is not None:
+        if self._ledger.drop(word.egress_id) is not None:
             self._ledger_writer.metrics.ends.labels("heard").inc()
         # Also one that is not known here: another desk may have claimed it a moment ago.
-        self._ledger_writer.note(self._ledger_writer.store.ended(egress_id))
+        token = job.token if job else ""
+        note = self._ledger_writer.store.ended(word.egress_id, token=token)
+        self._ledger_writer.note(note)
         self._on_end()

@@ -108,7 +108,12 @@ class EgressService:
         scraper = Scraper(self.pods, self.ledger, metrics, settings)
         await stack.enter_async_context(scraper)
         io = IoInfo(await stack.enter_async_context(self._client(IO_SERVICE)))
-        infos = JobInfos(io, settings.info_wait_seconds, self._bad_message)
+        infos = JobInfos(
+            io,
+            settings.info_wait_seconds,
+            settings.grant_margin_seconds / 2,
+            self._bad_message,
+        )
         foreign_bidders = ForeignBidders(metrics, settings.strangers_seconds)
         placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store)
         queue = Queue(self.ledger, placer, self._ledger_writer, settings)
@@ -136,9 +141,9 @@ class EgressService:
         self._directory.subscribe(follow)
         stack.push_async_callback(self._stop)
         self._tasks.append(asyncio.create_task(self._ledger_writer.run(), name="clerk"))
-        ends = JobEnds(self.ledger, self._ledger_writer, placer.wake, self._bad_message)
-        await ends.listen(self._bus)
+        ends = JobEnds(self.ledger, self._ledger_writer, infos, placer.wake)
         await infos.listen(self._bus)
+        await ends.listen(self._bus)
         await foreign_bidders.listen(self._bus)
         server = Server(self._bus, SERVICE, on_bad_message=self._bad_message, family=FAMILY)
         desk = Desk(server, tools, lambda: self.sweeper.heard())

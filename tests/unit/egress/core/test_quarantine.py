@@ -107,7 +107,7 @@ def refused(code: Code) -> Forwarded:
     ("forwarded", "had_room", "fault"),
     [
         (Forwarded(Outcome.STARTED), True, None),
-        (Forwarded(Outcome.ALREADY_RUNS), True, None),
+        (Forwarded(Outcome.ALREADY_EXISTS), True, None),
         (Forwarded(Outcome.TOO_LATE), True, None),
         (Forwarded(Outcome.NO_BID), False, None),
         (Forwarded(Outcome.NO_BID), True, Fault.NO_BID),

@@ -53,6 +53,8 @@ class Job:
     """psrpc server id of the pod, known once it has answered."""
     room: str = ""
     """Its room; empty when it has none."""
+    io_client: str | None = None
+    """The psrpc client by which its pod tells livekit-server of it, once that is known."""
 
     def held_until(self) -> float | None:
         """When it stops counting with its whole cost; `None` while that is not known."""

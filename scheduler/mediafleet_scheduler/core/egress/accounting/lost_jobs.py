@@ -41,6 +41,9 @@ class Patience:
 
     young: float = 10.0
     """A job as young may be missing from a listing that was under way."""
+    starting: float = 13.0
+    """A job that was claimed so long ago and is listed has started: before that its pod may still
+    give up, as it does when livekit-server does not make the record in time."""
     unconfirmed: float = 120.0
     suspect: float = 30.0
     """There is evidence against it for so long: a pod may be silent for a while."""
@@ -71,7 +74,8 @@ class Evidence:
 def judge(job: Job, evidence: Evidence, patience: Patience) -> Verdict:
     """What to do about a job."""
     if evidence.runs_on is not None:
-        return Verdict.LEAVE if job.started_at is not None else Verdict.CONFIRM
+        starting = evidence.now - job.claimed_at < patience.starting
+        return Verdict.LEAVE if starting or job.started_at is not None else Verdict.CONFIRM
     if job.started_at is None:
         old = evidence.now - job.claimed_at > patience.unconfirmed
         return Verdict.UNCONFIRMED if old else Verdict.LEAVE
