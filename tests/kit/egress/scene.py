@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_common.clock import Clock
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
@@ -59,6 +61,8 @@ IMPATIENT: Final = replace(
     info_wait_seconds=0.05,
 )
 """For pods that do not bid."""
+CLOCK: Final = Clock(unix=lambda: time.time(), monotonic=lambda: time.monotonic())
+"""As the product's, and follows a patched module `time`."""
 CLIENT_SECONDS: Final = 10.0
 ATTEMPTS: Final = ((10.0, 1.0), (20.0, 2.0), (40.0, 0.0))
 """Seconds of each attempt and of the pause after it (livekit/protocol rpc/egress_client.go)."""
@@ -167,7 +171,13 @@ class Scene:
         """A desk that serves what the directory tells."""
         metrics = EgressMetrics(CollectorRegistry())
         service = EgressService(
-            bus or self.bus, self.commands, self.directory, metrics, settings, tell=tell
+            bus or self.bus,
+            self.commands,
+            self.directory,
+            metrics,
+            settings,
+            tell=tell,
+            clock=CLOCK,
         )
         async with service:
             yield service

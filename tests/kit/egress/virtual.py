@@ -22,7 +22,7 @@ import redis.asyncio as redis
 from livekit.protocol import egress as livekit
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
-from tests.kit.egress.scene import Scene
+from tests.kit.egress.scene import CLOCK, Scene
 
 from mediafleet_common.wire.egress_pb2 import GetEgressRequest, StartEgressRequest
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
@@ -217,6 +217,7 @@ class Desks:
             EgressMetrics(CollectorRegistry()),
             self.settings,
             self.ledger,
+            clock=CLOCK,
         )
         await service.__aenter__()
         self._living[mortal] = service

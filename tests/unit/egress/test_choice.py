@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,16 +14,26 @@ from prometheus_client import CollectorRegistry
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.placement.choice import MOST_AT_ONCE, Chooser
 from mediafleet_scheduler.core.egress.queue import QueueRule, Waiting, line
 from mediafleet_scheduler.core.egress.requests import Request
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
-from mediafleet_scheduler.egress.places.choice import MOST_AT_ONCE, Chooser, Wish
 from mediafleet_scheduler.egress.places.pods import Pods
 from mediafleet_scheduler.egress.places.quarantine import Quarantine
 
 NOW = time.time()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request for a place."""
+
+    request: Request
+    since: float
+    token: str = "t"
+    excluded: tuple[str, ...] = ()
 
 
 class Desk:
@@ -40,19 +51,19 @@ class Desk:
         self.pods.follow(EgressView((self.fleet,)))
         self.chooser = Chooser(self.pods, self.ledger, random.Random(0))
 
-    def chosen(self, *wishes: Wish, patient: tuple[Wish, ...] = ()) -> list[str]:
+    def chosen(self, *wanted: Wanted, patient: tuple[Wanted, ...] = ()) -> list[str]:
         """Who is given a place."""
         waiting = {wish.request.egress_id: wish for wish in patient}
-        picked = self.chooser.pick(wishes, waiting)
+        picked = self.chooser.pick(wanted, waiting, NOW)
         assert set(self.ledger.jobs) == {place.job.egress_id for _, place in picked.chosen}
         self.chooser.undo(picked, picked.chosen)
         assert not self.ledger.jobs, "nothing is held beyond the choosing"
         return [wish.request.egress_id for wish, _ in picked.chosen]
 
 
-def wish(name: str, room: str = "", since: float = 0.0) -> Wish:
+def want(name: str, room: str = "", since: float = 0.0) -> Wanted:
     request = Request(name, RequestType.WEB, None, room_name=room)
-    return Wish(request, "t", NOW, NOW + since, NOW + 5)
+    return Wanted(request, NOW + since)
 
 
 def elsewhere(name: str, room: str = "", since: float = 0.0) -> Waiting:
@@ -60,38 +71,38 @@ def elsewhere(name: str, room: str = "", since: float = 0.0) -> Waiting:
 
 
 async def test_while_nobody_waits_the_first_come_is_first() -> None:
-    assert Desk(2).chosen(wish("x"), wish("y"), wish("z")) == ["x", "y"]
+    assert Desk(2).chosen(want("x"), want("y"), want("z")) == ["x", "y"]
 
 
 async def test_who_waits_is_before_who_comes() -> None:
-    assert Desk(1).chosen(wish("x", since=9), patient=(wish("y"),)) == ["y"]
+    assert Desk(1).chosen(want("x", since=9), patient=(want("y"),)) == ["y"]
 
 
 async def test_a_place_is_left_for_one_before_who_waits_at_another_desk() -> None:
     desk = Desk(2)
     desk.ledger.wait(elsewhere("other", since=-1))
-    assert desk.chosen(patient=(wish("x"), wish("y", since=1))) == ["x"]
+    assert desk.chosen(patient=(want("x"), want("y", since=1))) == ["x"]
 
 
 async def test_a_retry_has_the_place_that_was_kept_for_it() -> None:
     desk = Desk(1)
     desk.ledger.wait(elsewhere("x", since=-1))
-    assert desk.chosen(wish("y", since=1)) == []
-    assert desk.chosen(wish("x", since=-1), patient=(wish("y", since=1),)) == ["x"]
+    assert desk.chosen(want("y", since=1)) == []
+    assert desk.chosen(want("x", since=-1), patient=(want("y", since=1),)) == ["x"]
 
 
 async def test_what_fits_passes_what_does_not() -> None:
     desk = Desk(1)
-    small = Wish(Request("small", RequestType.TRACK, None), "t", NOW, NOW + 1, NOW + 5)
-    large = Wish(Request("large", RequestType.WEB, 8.0), "t", NOW, NOW, NOW + 5)
+    small = Wanted(Request("small", RequestType.TRACK, None), NOW + 1)
+    large = Wanted(Request("large", RequestType.WEB, 8.0), NOW)
     assert desk.chosen(patient=(large, small)) == ["small"]
 
 
 async def test_many_who_wait_are_given_places_by_several_calls_and_none_is_passed() -> None:
     desk = Desk(MOST_AT_ONCE + 2)
-    patient = tuple(wish(f"{n:03}", since=n / 1000) for n in range(MOST_AT_ONCE + 5))
+    patient = tuple(want(f"{n:03}", since=n / 1000) for n in range(MOST_AT_ONCE + 5))
     picked = desk.chooser.pick(
-        [wish("late", since=9)], {each.request.egress_id: each for each in patient}
+        [want("late", since=9)], {each.request.egress_id: each for each in patient}, NOW
     )
     assert len(picked.chosen) == MOST_AT_ONCE
     assert picked.more
@@ -111,14 +122,14 @@ async def test_places_go_by_the_line_whoever_asks_where(
     pods: int, wanted: list[tuple[str, str]]
 ) -> None:
     desk = Desk(pods)
-    here: list[Wish] = []
-    new: list[Wish] = []
+    here: list[Wanted] = []
+    new: list[Wanted] = []
     for number, (room, where) in enumerate(wanted):
         name = f"{number:02}{where}"
         if where == "there":
             desk.ledger.wait(elsewhere(name, room, number))
         else:
-            (here if where == "here" else new).append(wish(name, room, number))
+            (here if where == "here" else new).append(want(name, room, number))
     everybody = [elsewhere(f"{n:02}{where}", room, n) for n, (room, where) in enumerate(wanted)]
     order = [each.egress_id for each in line(everybody, {}, NOW)][:pods]
     ours = [name for name in order if not name.endswith("there")]

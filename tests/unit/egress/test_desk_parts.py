@@ -132,7 +132,7 @@ def test_only_what_surely_did_not_start_goes_elsewhere(
     ],
 )
 def test_a_refusal_says_its_reason_in_a_word_and_a_sentence(reason: Refusal, code: Code) -> None:
-    error = answers.nowhere(reason, REQUEST, 4.0)
+    error = answers.no_capacity(reason, REQUEST, 4.0)
     assert error.code is code
     assert error.message.startswith(f"{reason}: ")
     assert "web that needs 4 CPUs" in error.message

@@ -41,6 +41,7 @@ from mediafleet_scheduler.core.egress.attempt import (
     TakePlace,
     Times,
 )
+from mediafleet_scheduler.core.egress.placement import choice
 from mediafleet_scheduler.core.egress.redaction import redacted
 from mediafleet_scheduler.core.egress.requests import Request, with_estimated_cpu
 from mediafleet_scheduler.core.egress.views import Fleet
@@ -54,7 +55,7 @@ from mediafleet_scheduler.egress.peers.active_list import list_active
 from mediafleet_scheduler.egress.peers.foreign_bidders import ForeignBidders
 from mediafleet_scheduler.egress.peers.forwarding import Forwarded, Forwarder, fault_of
 from mediafleet_scheduler.egress.peers.job_info import JobInfos
-from mediafleet_scheduler.egress.places import choice
+from mediafleet_scheduler.egress.places import request as places
 from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import Pods, label
 from mediafleet_scheduler.egress.places.queue import Queue
@@ -152,25 +153,25 @@ class StartAttempt:
 
     async def _take_place(self, step: TakePlace) -> Event:
         state = self._state
-        wish = choice.Wish(
+        wanted = places.PlacementRequest(
             self._request, state.token, state.came_at, self._since, step.wait_until, step.excluded
         )
         try:
-            found = await self._tools.queue.place(wish)
+            found = await self._tools.queue.place(wanted)
         except StoreError as error:
             self._tools.metrics.ledger_errors.labels("claim").inc()
             return LedgerFailed(str(error))
-        if not self._decided and not wish.waited:
+        if not self._decided and not wanted.waited:
             self._tools.metrics.decision_seconds.observe(time.monotonic() - self._began)
         self._decided = True
         match found:
             case choice.Placed():
                 self._fleet = found.fleet
                 return Placed(found.job)
-            case choice.Known():
+            case places.AlreadyKnown():
                 self._tools.metrics.joins.inc()
                 return self._known(found.record, found.over)
-            case choice.Nowhere():
+            case choice.NoCapacity():
                 return NoCapacity(found.reason, found.cores)
 
     def _known(self, record: Record, over: bool) -> AlreadyKnown:

@@ -45,7 +45,7 @@ class RefusedError(PsrpcError):
         self.reason = reason
 
 
-def nowhere(reason: Refusal, request: Request, cores: float) -> RefusedError:
+def no_capacity(reason: Refusal, request: Request, cores: float) -> RefusedError:
     """What to say when no pod has room.
 
     livekit-server asks again after `resource_exhausted`, and not after `failed_precondition`.
@@ -67,7 +67,7 @@ def refusal(step: Refuse, request: Request) -> RefusedError:
     """What to say when an attempt ends without a start."""
     match step.why, step.event:
         case Why.NO_CAPACITY, NoCapacity(reason, cores):
-            return nowhere(reason, request, cores)
+            return no_capacity(reason, request, cores)
         case Why.LEDGER, LedgerFailed(why):
             return RefusedError(Code.UNAVAILABLE, LEDGER, why)
         case Why.NO_BID, _:

@@ -73,6 +73,10 @@ class Pods:
         """The fleets that take a type for a room (empty: none), in order."""
         return [fleet for fleet in self._fleets if fleet.takes(kind, room)]
 
+    def estimate(self, fleet: Fleet, kind: RequestType) -> float | None:
+        """CPUs that a job was learnt to need; `None`: the fleet's table counts."""
+        return self.costs.estimate(fleet, kind)
+
     def candidates(self, fleet: Fleet, now: float, excluded: Collection[str]) -> list[WorkerView]:
         """The pods of a fleet that may be given work; `now` is Unix time."""
         complete = self._complete()

@@ -13,14 +13,15 @@ from dataclasses import replace
 from typing import Final
 
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.placement.choice import NoCapacity
 from mediafleet_scheduler.core.egress.queue import Waiting, of_fleet
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.ledger.store import Claim, StoreError
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
-from mediafleet_scheduler.egress.places.choice import Found, Known, Nowhere, Wish
 from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import label
+from mediafleet_scheduler.egress.places.request import AlreadyKnown, Found, PlacementRequest
 
 _MAX_PAUSE_SECONDS: Final = 5.0
 _LEFT_BEHIND_SECONDS: Final = 5.0
@@ -48,27 +49,27 @@ class Queue:
         entry = self._ledger.waiting.get(egress_id)
         return entry.since if entry is not None and entry.counts(now) else now
 
-    async def place(self, wish: Wish) -> Found:
+    async def place(self, wanted: PlacementRequest) -> Found:
         """Take a place, now or when there is room.
 
         Raises:
             StoreError: Redis could not be asked.
         """
-        found = await self._placer.place(wish)
-        if not isinstance(found, Nowhere):
+        found = await self._placer.place(wanted)
+        if not isinstance(found, NoCapacity):
             return found
         now = time.time()
-        fleet, until = found.queue, wish.wait_until
+        fleet, until = found.queue, wanted.wait_until
         if fleet is not None:
-            until = min(until, wish.came + fleet.queue.max_wait_seconds)
-        if fleet is None or not wish.wait_until or self._is_full(fleet, wish, now):
+            until = min(until, wanted.came + fleet.queue.max_wait_seconds)
+        if fleet is None or not wanted.wait_until or self._is_full(fleet, wanted, now):
             # Its own job may be what fills the pods.
-            return await self._known(wish) or found
-        entry = _entry(wish, fleet, found.cores, until + self._settings.keep_place_seconds)
+            return await self._known(wanted) or found
+        entry = _entry(wanted, fleet, found.cores, until + self._settings.keep_place_seconds)
         later: Found | None = None
         if until > now:
-            later = await self._known(wish, entry) or await self._wait(wish, until - now, fleet)
-        if later is not None and not isinstance(later, Nowhere):
+            later = await self._known(wanted, entry) or await self._wait(wanted, until - now, fleet)
+        if later is not None and not isinstance(later, NoCapacity):
             return later
         self._keep(replace(entry, keep_until=time.time() + self._settings.keep_place_seconds))
         return found
@@ -88,28 +89,30 @@ class Queue:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
 
-    def _is_full(self, fleet: Fleet, wish: Wish, now: float) -> bool:
-        if wish.request.egress_id in self._ledger.waiting:
+    def _is_full(self, fleet: Fleet, wanted: PlacementRequest, now: float) -> bool:
+        if wanted.request.egress_id in self._ledger.waiting:
             return False
         waiting = of_fleet(self._ledger.waiting.values(), fleet.key, now)
         return len(waiting) >= fleet.queue.max_length
 
-    async def _known(self, wish: Wish, entry: Waiting | None = None) -> Known | None:
+    async def _known(
+        self, wanted: PlacementRequest, entry: Waiting | None = None
+    ) -> AlreadyKnown | None:
         """What is known of its id; with an entry it waits from now on if nothing is."""
         store = self._ledger_writer.store
-        asked = await (store.wait(entry) if entry else store.find(wish.request.egress_id))
+        asked = await (store.wait(entry) if entry else store.find(wanted.request.egress_id))
         record = asked.existing if asked is not None else None
-        if asked is None or record is None or record.job.token == wish.token:
+        if asked is None or record is None or record.job.token == wanted.token:
             return None
-        return Known(record, asked.status is Claim.ENDED)
+        return AlreadyKnown(record, asked.status is Claim.ENDED)
 
-    async def _wait(self, wish: Wish, seconds: float, fleet: Fleet) -> Found | None:
+    async def _wait(self, wanted: PlacementRequest, seconds: float, fleet: Fleet) -> Found | None:
         self._waiting += 1
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), name="queue")
         began = time.monotonic()
         try:
-            return await self._placer.place_later(wish, seconds)
+            return await self._placer.place_later(wanted, seconds)
         finally:
             self._waiting -= 1
             waited = self._ledger_writer.metrics.queue_seconds.labels(label(fleet))
@@ -146,15 +149,15 @@ class Queue:
             self._placer.wake()
 
 
-def _entry(wish: Wish, fleet: Fleet, cores: float, until: float) -> Waiting:
+def _entry(wanted: PlacementRequest, fleet: Fleet, cores: float, until: float) -> Waiting:
     """An entry that outlives its wait, should its desk die, until the client asks again."""
-    request = wish.request
+    request = wanted.request
     return Waiting(
         egress_id=request.egress_id,
         fleet=fleet.key,
         kind=request.kind,
         cores=cores,
         room=request.room,
-        since=wish.since,
+        since=wanted.since,
         until=until,
     )

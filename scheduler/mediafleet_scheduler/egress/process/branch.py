@@ -10,7 +10,9 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.placement.choice import Chooser
 from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
@@ -27,7 +29,6 @@ from mediafleet_scheduler.egress.peers.forwarding import SERVICE, Forwarder
 from mediafleet_scheduler.egress.peers.io_info import IO_SERVICE, IoInfo
 from mediafleet_scheduler.egress.peers.job_ends import JobEnds
 from mediafleet_scheduler.egress.peers.job_info import JobInfos
-from mediafleet_scheduler.egress.places.choice import Chooser
 from mediafleet_scheduler.egress.places.load_readings import Scraper
 from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import Pods
@@ -61,10 +62,12 @@ class EgressService:
         settings: Settings | None = None,
         db: int = 0,
         tell: Tell = tell_nobody,
+        clock: Clock = SYSTEM,
     ) -> None:
         self._bus = bus
         self._directory = directory
         self._tell = tell
+        self._clock = clock
         self.metrics: Final = metrics
         self._settings = settings or Settings()
         self.ledger: Final = Ledger()
@@ -115,7 +118,7 @@ class EgressService:
             self._bad_message,
         )
         foreign_bidders = ForeignBidders(metrics, settings.strangers_seconds)
-        placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store)
+        placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store, self._clock)
         queue = Queue(self.ledger, placer, self._ledger_writer, settings)
         stack.push_async_callback(queue.close)
         tools = Tools(
