@@ -1,11 +1,11 @@
-"""What a call to the API server can come to, as far as callers act differently upon it.
+"""Errors of calls to the API server, one for each way in which callers react.
 
 KubeError
   UnreachableError     no answer, or one that says: later
   ConflictError        the object is no longer as it was seen
   AlreadyExistsError
   GoneError            there is no such object
-  RefusedError         the object is not wanted: quota, admission, schema, rights
+  RefusedError         the object is refused: quota, admission, schema, rights
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class GoneError(KubeError):
 
 
 class RefusedError(KubeError):
-    """The API server, or what it asks, does not want the object."""
+    """The API server, or an admission webhook, refuses the object."""
 
     word = "refused"
 

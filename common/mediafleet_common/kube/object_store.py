@@ -1,6 +1,6 @@
-"""Objects of one kind as they were last seen, fed by events and by whole lists. Pure.
+"""Objects of one kind as they were last seen, from events and whole lists. Pure.
 
-Both may be late. A resourceVersion tells which of two sightings is the newer one: within a kind
+Both may be late. The resourceVersion decides which of two sightings is newer: within a kind
 they grow, and may be compared by contract since Kubernetes 1.35 (KEP-5504).
 """
 
@@ -40,7 +40,7 @@ class ObjectStore(Generic[T]):
     def take_list(
         self, version: int, items: Iterable[tuple[str, int, T]], unread: Iterable[str] = ()
     ) -> None:
-        """All objects as of `version`: who was seen before that and is not among them is gone.
+        """All objects as of `version`: what was seen before that and is not among them is gone.
 
         `unread` are uids of objects that exist and cannot be read: they stay as they were.
         """

@@ -1,4 +1,4 @@
-"""When a managed head is told of another list of nodes, which means starting it anew.
+"""When a managed head receives another list of nodes, which means starting it anew.
 
 go-livepeer reads -nodes when it starts and never again (cmd/livepeer/starter/starter.go), so a list
 that changes is a restart: put off until the list has stood still, no more than once a minute, and
@@ -8,12 +8,12 @@ not while the head has sessions, unless the resource says so.
 |--------------------------------|--------------------------------|-----------------------------|
 | there is no head               |                                | make it                     |
 | as wanted                      |                                | nothing                     |
-| empty: the head does not run   | another                        | tell it once it has stood   |
+| empty: the head does not run   | another                        | send it once it has stood   |
 | another                        | younger than STILL_SECONDS     | wait                        |
-| another                        | told less than a minute ago    | wait                        |
+| another                        | sent less than a minute ago    | wait                        |
 | another                        | and the head has sessions, or  | wait and ask again, unless  |
-|                                | nobody knows whether it has    | restartWhileBusy            |
-| another                        | otherwise                      | tell it                     |
+|                                | it is unknown whether it has   | restartWhileBusy            |
+| another                        | otherwise                      | send it                     |
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Head:
     """A managed head, as its Deployment says."""
 
     nodes: tuple[str, ...]
-    told_at: float | None
-    """Unix time at which it was last told of a list."""
+    sent_at: float | None
+    """Unix time at which it last received a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Step:
 
     nodes: tuple[str, ...]
     """The list that it is to have now."""
-    tell: bool = False
-    """Whether that is news to it."""
+    send: bool = False
+    """Whether it has another list now."""
     ask_sessions: bool = False
     """Only its sessions are in the way: ask for them, and decide again."""
     look_again_seconds: float | None = None
@@ -62,18 +62,18 @@ def step(
     """What to do now. `still_seconds`: since when the wanted list is what it is; `idle`: it is
     known that the head has no sessions, or they do not matter."""
     if head is None:
-        return Step(wanted, tell=True)
+        return Step(wanted, send=True)
     if head.nodes == wanted:
         return Step(wanted)
-    since_told = EVERY_SECONDS if head.told_at is None else now - head.told_at
+    since_sent = EVERY_SECONDS if head.sent_at is None else now - head.sent_at
     # A head with no nodes does not run: nothing is restarted.
-    rest = 0.0 if not head.nodes else EVERY_SECONDS - since_told
+    rest = 0.0 if not head.nodes else EVERY_SECONDS - since_sent
     wait = max(STILL_SECONDS - still_seconds, rest)
     if wait > 0:
         return Step(head.nodes, look_again_seconds=wait)
     if head.nodes and not idle:
         return Step(head.nodes, ask_sessions=True, look_again_seconds=ASK_AGAIN_SECONDS)
-    return Step(wanted, tell=True)
+    return Step(wanted, send=True)
 
 
 def listable(urls: Iterable[str], most: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -27,7 +27,7 @@ from mediafleet_operator.core.fleet.actions import (
     Mark,
     OnPod,
     Rescale,
-    SetDoor,
+    SetGate,
     SetReplicas,
     Undrain,
 )
@@ -75,8 +75,8 @@ class Applier:
                     return await self._create(resource, action, slot)
                 case Delete(pod):
                     await self._delete(resource, pod, action.grace_seconds)
-                case SetDoor(pod):
-                    await self._set_door(resource, pod, open=action.open)
+                case SetGate(pod):
+                    await self._set_gate(resource, pod, open=action.open)
                 case _:
                     await self._patch(resource, action.pod, marks(action, self.clock.unix()))
         except KubeError as error:
@@ -146,12 +146,12 @@ class Applier:
         body: Json = {"metadata": {**precondition, **metadata}}
         self._note(await self.api.patch(self._target(resource, pod), body))
 
-    async def _set_door(self, resource: Resource, pod: PodView, *, open: bool) -> None:  # noqa: A002
+    async def _set_gate(self, resource: Resource, pod: PodView, *, open: bool) -> None:  # noqa: A002
         # Conditional on the pod alone: kubelet writes the same status all the time.
         target = paths.pods(resource.key.namespace).item(pod.name, "status")
         body: Json = {
             "metadata": {"uid": pod.uid},
-            "status": {"conditions": [door(open=open, now=self.clock.unix())]},
+            "status": {"conditions": [gate_condition(open=open, now=self.clock.unix())]},
         }
         self._note(await self.api.merge_lists(target, body))
 
@@ -190,8 +190,8 @@ def marks(action: Mark | Drain | Undrain, now: float) -> Json:
     return {key: value for key, value in parts.items() if value}
 
 
-def door(*, open: bool, now: float) -> Json:  # noqa: A002
-    """The condition behind a pod's readiness gate."""
+def gate_condition(*, open: bool, now: float) -> Json:  # noqa: A002
+    """The condition of a pod's serving gate."""
     return {
         "type": SERVING_GATE,
         "status": "True" if open else "False",

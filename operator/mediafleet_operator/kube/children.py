@@ -21,7 +21,7 @@ from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
 
 LOOK_SECONDS: Final = 300.0
-"""So often it is looked whether somebody else has changed or deleted them."""
+"""From one look whether they were changed or deleted to the next."""
 
 
 class ChildNotOursError(Exception):

@@ -201,9 +201,9 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
     unschedulable = scheduled.get("status") == "False"
     over = containers.over(status)
     gates: Iterable[Raw] = spec.get("readinessGates") or ()
-    door: Raw | None = None
+    gate: Raw | None = None
     if any(each.get("conditionType") == SERVING_GATE for each in gates):
-        door = _condition(raw, SERVING_GATE) or {}
+        gate = _condition(raw, SERVING_GATE) or {}
     return PodView(
         name=meta["name"],
         uid=meta["uid"],
@@ -230,9 +230,9 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
         busy_label=labels.get(Label.BUSY) == "true",
         address=annotations.get(Annotation.ADDRESS),
         service_addr=annotations.get(Annotation.SERVICE_ADDR),
-        door_open=None if door is None else door.get("status") == "True",
-        door_shut_at=unix(door.get("lastTransitionTime"))
-        if door and door.get("status") == "False"
+        gate_open=None if gate is None else gate.get("status") == "True",
+        gate_shut_at=unix(gate.get("lastTransitionTime"))
+        if gate and gate.get("status") == "False"
         else None,
     )
 

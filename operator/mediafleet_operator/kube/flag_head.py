@@ -74,12 +74,12 @@ class Heads:
         step = restarts.step(head, wanted, still, now, idle=busy_too)
         if step.ask_sessions and await self._idle(resource):
             step = restarts.step(head, wanted, still, now, idle=True)
-        if step.tell or head is None:
+        if step.send or head is None:
             _log.info("%s: the head receives %d nodes", resource.key, len(step.nodes))
             head = Head(step.nodes, float(int(now)))
         state.head = head
-        told_at = rfc3339(head.told_at or now)
-        manifests = flag_head.manifests(resource, self.product, head, told_at)
+        sent_at = rfc3339(head.sent_at or now)
+        manifests = flag_head.manifests(resource, self.product, head, sent_at)
         return Wish(manifests, step.look_again_seconds)
 
     async def _read(self, resource: Resource) -> Head | None:
@@ -93,8 +93,8 @@ class Heads:
             return None
         marks = live["metadata"].get("annotations") or {}
         nodes = marks.get(Annotation.NODES.value) or ""
-        told_at = unix(marks.get(Annotation.NODES_TOLD.value))
-        return Head(tuple(each for each in nodes.split(",") if each), told_at)
+        sent_at = unix(marks.get(Annotation.NODES_TOLD.value))
+        return Head(tuple(each for each in nodes.split(",") if each), sent_at)
 
     async def _idle(self, resource: Resource) -> bool:
         """Whether every pod of the head is known to have no sessions."""

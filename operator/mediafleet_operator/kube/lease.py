@@ -2,8 +2,8 @@
 
 Holding it counts on the monotonic clock of this process from before the last renewal was sent, so
 a paused or cut-off process knows that its time is over before another one takes the Lease.
-Whoever holds a Lease that did not change for its whole duration, as seen by *our* clock, is gone:
-the clocks of two machines are never compared.
+A holder whose Lease did not change for its whole duration, as seen by *our* clock, is gone: the
+clocks of two machines are never compared.
 """
 
 from __future__ import annotations

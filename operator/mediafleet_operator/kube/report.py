@@ -1,4 +1,4 @@
-"""Writes what the operator says of a fleet: its status, when different, and Events."""
+"""Writes the status of a fleet, when it changed, and its Events."""
 
 from __future__ import annotations
 

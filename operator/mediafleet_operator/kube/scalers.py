@@ -26,7 +26,7 @@ from mediafleet_operator.manifests.resource import Resource
 
 _log: Final = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 15.0
-"""So often it is looked what KEDA or the HPA says, and whether somebody has changed the object."""
+"""From one look at the object and its conditions to the next."""
 DISCOVER_SECONDS: Final = 30.0
 """So often it is looked whether the cluster knows ScaledObjects."""
 

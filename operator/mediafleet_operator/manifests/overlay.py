@@ -32,7 +32,7 @@ _NAMED: Final = {
     "volumeDevices": "devicePath",
     "hostAliases": "ip",
 }
-"""Lists that are merged item by item, and the key that tells their items apart."""
+"""Lists that are merged item by item, and the key of their items."""
 _WHOLE: Final = frozenset({"volumes", "env", "volumeMounts", "volumeDevices"})
 """Of those, the ones whose items are one of several kinds: half of each would be no kind at all."""
 

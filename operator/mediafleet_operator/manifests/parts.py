@@ -30,7 +30,7 @@ def from_field(name: str, path: str) -> Manifest:
 
 
 def identity() -> list[Manifest]:
-    """Environment that tells a container which pod it is in."""
+    """Environment that says which pod a container is in."""
     return [
         from_field("POD_NAME", "metadata.name"),
         from_field("POD_NAMESPACE", "metadata.namespace"),

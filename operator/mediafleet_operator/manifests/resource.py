@@ -1,4 +1,4 @@
-"""A fleet's resource as the operator reads it, and what the engine is told of it."""
+"""A fleet's resource as the operator reads it, and what the engine plans by."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def engine_conflict(resource: Resource, others: Iterable[Resource]) -> str | Non
 def fleet_spec(
     resource: Resource, template_problem: str | None, conflict: str | None = None
 ) -> FleetSpec:
-    """What the engine is told of a resource."""
+    """What the engine plans by, from a resource."""
     spec = resource.spec
     return FleetSpec(
         key=resource.key,

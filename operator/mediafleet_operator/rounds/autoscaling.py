@@ -1,4 +1,4 @@
-"""What autoscaling has to say of a fleet in one round, and the one write it may ask for."""
+"""Autoscaling in one round of a fleet: the demand, the decision, and at most one write."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Autoscaler:
     async def look(
         self, resource: Resource, state: FleetState, observation: Observation
     ) -> Step | None:
-        """What is wanted of a fleet now; `None`: nobody scales it.
+        """What is wanted of a fleet now; `None`: it is not scaled automatically.
 
         The condition says what KEDA or an HPA cannot be given; the pods go on.
         """
@@ -138,12 +138,12 @@ class Autoscaler:
         return step
 
     def forget(self, key: FleetKey) -> None:
-        """The fleet is gone, or nobody scales it any more."""
+        """The fleet is gone, or is not scaled automatically any more."""
         self.counts.forget(key)
         self.poller.forget(key)
 
     def _leave(self, key: FleetKey, state: FleetState) -> None:
-        """Nobody scales the fleet any more."""
+        """The fleet is not scaled automatically any more."""
         if state.past is not None:
             self.counts.forget(key)
         self.poller.forget(key)
@@ -189,7 +189,7 @@ class Autoscaler:
         replicas: int,
         verdict: Verdict | None = None,
     ) -> Step:
-        """KEDA or an HPA writes the number; `verdict` is what our metric tells an HPA."""
+        """KEDA or an HPA writes the number; `verdict` is what our metric gives an HPA."""
         try:
             found = await self.scalers.keep(resource, state, asked)
         except KubeError as error:
@@ -254,7 +254,7 @@ class Autoscaler:
             return pool_demand.of_pool(observation, spec.sessions.max)
         return Silence(
             Reason.DESK_UNREACHABLE,
-            "the operator has not been told where the egress desk is: option --egress-desk",
+            "the operator does not know where the egress desk is: option --egress-desk",
         )
 
     def _url(self, resource: Resource) -> str | None:

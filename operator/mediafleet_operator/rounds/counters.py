@@ -109,7 +109,7 @@ class ScaleCounts:
         if scaling.past.last_change is not None:
             self.metrics.autoscaling_last_change.labels(*labels).set(scaling.past.last_change)
         if scaling.wanted is None or target is None:
-            # A series that stays would tell an HPA something that nobody knows.
+            # A series that stays would tell an HPA a number that is unknown.
             _drop(self.metrics.autoscaling_demand, _for_an_hpa(key))
         else:
             self.metrics.autoscaling_demand.labels(*_for_an_hpa(key)).set(scaling.wanted * target)

@@ -1,6 +1,6 @@
 """Asks desks what the demand is: `GET /demand`, one task for each desk.
 
-All replicas of a desk answer the same, so whichever its Service leads to will do. A desk that does
+All replicas of a desk answer the same, so any that its Service leads to is right. A desk that does
 not answer is asked again after growing pauses, and what it said before soon counts no more.
 """
 
@@ -74,7 +74,7 @@ class _Desk:
 
 
 class DemandPoller:
-    """What the desks last said; `on_news` is told of each fleet of which there is something new."""
+    """What the desks last said; `on_news` gets each fleet whose demand changed."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class DemandPoller:
             desk.task = asyncio.create_task(self._run(url, desk), name=f"demand {url}")
 
     def forget(self, key: FleetKey) -> None:
-        """Ask nobody for this fleet any more."""
+        """Stop asking for the demand of this fleet."""
         url = self._urls.pop(key, None)
         desk = self._desks.get(url) if url else None
         if url is None or desk is None:
@@ -133,7 +133,7 @@ class DemandPoller:
         return said
 
     async def close(self) -> None:
-        """Ask nobody any more."""
+        """Stop asking."""
         tasks = [desk.task for desk in self._desks.values() if desk.task is not None]
         for task in tasks:
             task.cancel()
@@ -150,7 +150,7 @@ class DemandPoller:
                 desk.trouble = error.no_load.detail or error.no_load.why.value
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
                 if news:
-                    self._tell(desk)
+                    self._announce(desk)
                 await asyncio.sleep(pause)
             else:
                 self._metrics.demand_polls.labels("ok").inc()
@@ -162,9 +162,9 @@ class DemandPoller:
         now = self._clock.monotonic()
         again = desk.trouble is not None
         desk.heard_at, desk.trouble = now, None
-        told = {FleetKey(each.kind, each.namespace, each.name): each for each in demand.fleets}
+        answered = {FleetKey(each.kind, each.namespace, each.name): each for each in demand.fleets}
         for key in desk.followed:
-            before, said = desk.said.get(key), told.get(key)
+            before, said = desk.said.get(key), answered.get(key)
             if said is None:
                 desk.said.pop(key, None)
             else:
@@ -174,13 +174,13 @@ class DemandPoller:
             if again or _differ(before, said):
                 self._on_news(key)
 
-    def _tell(self, desk: _Desk) -> None:
+    def _announce(self, desk: _Desk) -> None:
         for key in desk.followed:
             self._on_news(key)
 
 
 async def _rest(desk: _Desk) -> None:
-    """Until the next question is due, or somebody wants to know sooner than that."""
+    """Until the next question is due, or is wanted sooner."""
     asked_at = asyncio.get_running_loop().time()
     while True:
         desk.wake.clear()

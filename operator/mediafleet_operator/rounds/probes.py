@@ -1,4 +1,4 @@
-"""Asks pods for their load: those whose load decides something every second, the others rarely."""
+"""Reads the loads of pods: every second where they decide something, rarely elsewhere."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Prober:
                 self._wake[uid].set()
 
     async def close(self) -> None:
-        """Ask nobody any more."""
+        """Read no load any more."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

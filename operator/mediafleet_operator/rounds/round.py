@@ -1,4 +1,4 @@
-"""Brings one fleet in order: observe, plan, apply, report."""
+"""One round of a fleet: observe, plan, apply, report."""
 
 from __future__ import annotations
 

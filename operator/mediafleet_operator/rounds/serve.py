@@ -1,4 +1,4 @@
-"""The operator's process: wait for the Lease, then watch and work until told to stop."""
+"""The operator's process: wait for the Lease, then watch and work until stopped."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from mediafleet_operator.core.fleet.actions import (
     Drain,
     Mark,
     Rescale,
-    SetDoor,
+    SetGate,
     SetReplicas,
     Undrain,
 )
@@ -115,7 +115,7 @@ def _words(action: Action) -> str:
         case Delete(view, reason, grace):
             tail = f" grace {grace}" if grace is not None else ""
             return f"delete {view.slot} {reason.value}{tail}"
-        case SetDoor(view, is_open):
+        case SetGate(view, is_open):
             return f"{'open' if is_open else 'shut'} {view.slot}"
         case Mark(view, state, address, busy):
             parts = [state.value if state else "", address or ""]

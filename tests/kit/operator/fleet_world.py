@@ -21,7 +21,7 @@ from mediafleet_operator.core.fleet.actions import (
     Mark,
     OnPod,
     Rescale,
-    SetDoor,
+    SetGate,
     SetReplicas,
     Undrain,
 )
@@ -38,8 +38,8 @@ STEP: Final = 0.5
 ON_ITS_WAY_SECONDS: Final = 1.8
 """Work given to a pod while it was listed may arrive so much later; less than the settle time."""
 START_SECONDS: Final = 3.0
-DOOR_SECONDS: Final = 1.9
-"""A shut door still lets connections in for so long."""
+GATE_SECONDS: Final = 1.9
+"""A shut serving gate still lets connections in for so long."""
 BAD: Final = "bad"
 """A template whose pods crash."""
 
@@ -78,9 +78,9 @@ class World:
         self.new_jobs = 0.3
         """Chance that a serving pod gets a job in a step."""
         self.old_friends = 0.0
-        """Chance that a pod which drains, and whose door is open, gets one all the same."""
-        self.doors = False
-        """Whether pods have a door (a Service of their own, and a readiness gate)."""
+        """Chance that a pod which drains, and whose serving gate is open, gets one all the same."""
+        self.gates = False
+        """Whether pods have a Service of their own and a serving gate."""
         self._plan = plan
         self._random = random.Random(seed)
         self._uids = 0
@@ -141,7 +141,7 @@ class World:
                 self.loads.pop(uid, None)
             return
         starts = body.ready_at is not None and self.now >= body.ready_at
-        shut = view.door_open is False
+        shut = view.gate_open is False
         if starts and not (shut or view.ready or view.over or view.node_lost_since is not None):
             body.ready_at = None
             self.change(uid, ready=True, work_running=True)
@@ -161,9 +161,9 @@ class World:
                 body.jobs.append(self.now + self._random.uniform(1, 10))
 
     def _lets_in(self, view: PodView) -> bool:
-        shut_at = view.door_shut_at
-        return bool(view.door_open) or (
-            shut_at is not None and self.now < shut_at + DOOR_SECONDS and not view.over
+        shut_at = view.gate_shut_at
+        return bool(view.gate_open) or (
+            shut_at is not None and self.now < shut_at + GATE_SECONDS and not view.over
         )
 
     def _probe(self) -> None:
@@ -201,9 +201,9 @@ class World:
             self._create(action.slot)
         else:
             body = self.pods.get(action.pod.uid)
-            # Everything done to a pod is conditional on its resourceVersion, but for its door.
+            # Writes to a pod depend on its resourceVersion, but for those of its serving gate.
             same = body and body.view.resource_version == action.pod.resource_version
-            if body and (same or isinstance(action, SetDoor)):
+            if body and (same or isinstance(action, SetGate)):
                 self._change(body, action)
 
     def _create(self, slot: int) -> None:
@@ -221,7 +221,7 @@ class World:
             state=PodState.PENDING,
             created_at=self.now,
             trouble=Reason.CRASH_LOOP if template == BAD else None,
-            door_open=False if self.doors else None,
+            gate_open=False if self.gates else None,
         )
         starts = None if template == BAD else self.now + self._random.uniform(0.5, START_SECONDS)
         self.pods[view.uid] = Body(view, starts)
@@ -240,18 +240,18 @@ class World:
             case Mark(_, state, _, busy):
                 marks = {"state": state, "busy_label": busy}
                 self.change(uid, **{key: each for key, each in marks.items() if each is not None})
-            case SetDoor():
-                self._set_door(body, is_open=action.open)
+            case SetGate():
+                self._set_gate(body, is_open=action.open)
             case Delete():
                 self._delete(body, action)
 
-    def _set_door(self, body: Body, *, is_open: bool) -> None:
+    def _set_gate(self, body: Body, *, is_open: bool) -> None:
         if is_open and body.ready_at is None and body.view.work_running:
             body.ready_at = self.now
         ready = body.view.ready and is_open
         # Kubernetes' times are whole seconds.
         shut_at = None if is_open else float(int(self.now))
-        self.change(body.view.uid, door_open=is_open, door_shut_at=shut_at, ready=ready)
+        self.change(body.view.uid, gate_open=is_open, gate_shut_at=shut_at, ready=ready)
 
     def _delete(self, body: Body, action: Delete) -> None:
         view = body.view
@@ -263,7 +263,7 @@ class World:
         if work and not view.over and not (late and action.reason is Reason.DRAIN_TIMED_OUT):
             raise BusyPodDeletedError(f"{view.name} with {work} jobs: {action.reason}")
         if action.reason is Reason.DRAIN_FINISHED and view.work_running and self._lets_in(view):
-            raise BusyPodDeletedError(f"{view.name}: its door still lets connections in")
+            raise BusyPodDeletedError(f"{view.name}: its serving gate still lets connections in")
         self.change(view.uid, deleting=True)
 
 

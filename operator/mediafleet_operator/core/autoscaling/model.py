@@ -66,7 +66,7 @@ def _limits(pace: Pace, default_seconds: float) -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The count of pods asked for changed, whoever did it, once or more within a few seconds."""
+    """The count of pods asked for changed, by any writer, once or more within a few seconds."""
 
     at: float
     """When the last of it was seen."""
@@ -92,7 +92,7 @@ class Past:
     last_change: float | None = None
     """When the count was last seen to change."""
     idle_since: float | None = None
-    """Since when nothing has run or waited; `None` while something does, or nobody can tell."""
+    """Since when nothing has run or waited; `None` while something does, or that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Situation:
     replicas: int
     """`spec.replicas` as it is."""
     demand: FleetDemand | None
-    """`None`: nobody has said anything that holds now."""
+    """`None`: no answer that is still valid."""
     past: Past
     now: float
     paused: bool = False
@@ -131,7 +131,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """What is to be said of a fleet's autoscaling, whichever the engine."""
+    """The state of a fleet's autoscaling, for its status."""
 
     engine: Engine
     active: bool

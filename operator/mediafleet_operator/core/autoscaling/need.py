@@ -25,7 +25,7 @@ def idle(demand: FleetDemand) -> bool:
 
 
 def need(policy: Policy, demand: FleetDemand) -> Need | None:
-    """The pods that demand needs; `None`: nobody can tell."""
+    """The pods that demand needs; `None`: unknown."""
     buffer = max(policy.slots, math.ceil(policy.percent * demand.work / 100))
     found = for_places(demand, policy.type, buffer)
     if found is None:

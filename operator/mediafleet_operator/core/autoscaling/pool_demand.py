@@ -1,4 +1,4 @@
-"""The demand of a pool as its nodes tell it, for pools that have no advertiser to ask."""
+"""The demand of a pool from the loads of its nodes, for pools without an advertiser."""
 
 from __future__ import annotations
 

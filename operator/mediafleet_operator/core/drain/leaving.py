@@ -11,19 +11,19 @@ from typing import Final
 
 from mediafleet_common.api.names import DrainReason, Reason
 from mediafleet_common.api.shared import OnTimeout
-from mediafleet_operator.core.fleet.actions import Action, Delete, Drain, SetDoor
+from mediafleet_operator.core.fleet.actions import Action, Delete, Drain, SetGate
 from mediafleet_operator.core.fleet.model import FleetSpec, Observation, PodView
 from mediafleet_operator.core.fleet.roster import why_outdated
 
 IDLE_READINGS: Final = 2
 """So many in a row, all asked after the settle time, prove a pod idle."""
 PROOF_VALID_SECONDS: Final = 10.0
-"""The last of them must not be older, or nobody has looked for a while."""
+"""The last of them must not be older, or no reading came for a while."""
 KILL_GRACE_SECONDS: Final = 1
 """Not 0: that would drop the object while the process may live, and give its slot away."""
-DOOR_SECONDS: Final = 3.0
-"""From shutting the door until no new connection comes in: a second that Kubernetes' times are
-too coarse by, and two for kube-proxy to hear of it."""
+GATE_SECONDS: Final = 3.0
+"""From shutting the serving gate until no new connection comes in: one second since Kubernetes'
+times are whole seconds, and two for kube-proxy."""
 
 
 def settled_at(pod: PodView, fleet: FleetSpec) -> float:
@@ -47,10 +47,10 @@ def proved_idle(pod: PodView, observation: Observation) -> bool:
         return False
     if pod.work_running is False:
         return True
-    if pod.door_open is not None:
-        if pod.door_open or pod.door_shut_at is None:
+    if pod.gate_open is not None:
+        if pod.gate_open or pod.gate_shut_at is None:
             return False
-        since = max(since, pod.door_shut_at + DOOR_SECONDS)
+        since = max(since, pod.gate_shut_at + GATE_SECONDS)
     readings = observation.loads.get(pod.uid, ())[-IDLE_READINGS:]
     return (
         len(readings) == IDLE_READINGS
@@ -69,7 +69,7 @@ def step(pod: PodView, observation: Observation) -> Action | None:
     if proved_idle(pod, observation):
         return _delete(pod, observation, Reason.DRAIN_FINISHED)
     if observation.now < times_out_at(pod, fleet) or fleet.on_timeout is OnTimeout.WAIT:
-        return _door(pod, observation)
+        return _gate(pod, observation)
     grace = KILL_GRACE_SECONDS if fleet.on_timeout is OnTimeout.KILL else None
     return _delete(pod, observation, Reason.DRAIN_TIMED_OUT, grace)
 
@@ -82,16 +82,16 @@ def _delete(
     return Delete(pod, reason, grace, observation.jobs(pod), waited)
 
 
-def _door(pod: PodView, observation: Observation) -> SetDoor | None:
+def _gate(pod: PodView, observation: Observation) -> SetGate | None:
     """Shut it when a settled pod is idle, and open it again when it is not after all."""
-    if pod.door_open is None or observation.now < settled_at(pod, observation.fleet):
+    if pod.gate_open is None or observation.now < settled_at(pod, observation.fleet):
         return None
     history = observation.loads.get(pod.uid, ())
     if not history or history[-1].jobs is None:
         return None
     latest = history[-1]
     idle = latest.jobs == 0 and latest.began_at >= settled_at(pod, observation.fleet)
-    return SetDoor(pod, not idle) if idle is pod.door_open else None
+    return SetGate(pod, not idle) if idle is pod.gate_open else None
 
 
 def look_again_at(pod: PodView, observation: Observation) -> float | None:
@@ -100,6 +100,6 @@ def look_again_at(pod: PodView, observation: Observation) -> float | None:
         return None
     fleet = observation.fleet
     times = [settled_at(pod, fleet), times_out_at(pod, fleet)]
-    if pod.door_shut_at is not None:
-        times.append(pod.door_shut_at + DOOR_SECONDS)
+    if pod.gate_shut_at is not None:
+        times.append(pod.gate_shut_at + GATE_SECONDS)
     return min((each for each in times if each > observation.now), default=None)

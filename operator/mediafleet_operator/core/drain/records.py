@@ -34,7 +34,7 @@ def ended(action: Action, now: float) -> DrainStatus | None:
 
 
 def newest(previous: FleetStatus | None, more: Sequence[DrainStatus]) -> list[DrainStatus]:
-    """The last few drains, newest first; one that is told twice is there once."""
+    """The last few drains, newest first; one that comes twice is there once."""
     known = list(previous.drains) if previous else []
     fresh = [each for each in reversed(more) if each not in known]
     return [*fresh, *known][:MAX_DRAINS]

@@ -76,13 +76,13 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
-class SetDoor:
+class SetGate:
     """Let new connections in at the pod's Service, or no more, by its readiness gate."""
 
     pod: PodView
     open: bool
 
 
-OnPod = Mark | Drain | Undrain | Delete | SetDoor
+OnPod = Mark | Drain | Undrain | Delete | SetGate
 """What is done to a pod that was seen; conditional on that it is as it was."""
 Action = SetReplicas | Rescale | Create | OnPod

@@ -31,7 +31,7 @@ LOST_AFTER_SECONDS: Final = 30.0
 """Beyond Kubernetes' own grace (about 50 s) before it calls a node not ready."""
 REFUSAL_BACKOFF_SECONDS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 TAKEN_SECONDS: Final = 60.0
-"""How long a slot is left alone whose name somebody else's pod has."""
+"""How long a slot is left alone when a foreign pod has its name."""
 
 _WAITING: Final = {
     "ErrImagePull": Reason.IMAGE_PULL,
@@ -71,7 +71,7 @@ TABLE: Final = {
 
 
 def of_waiting(word: str) -> Reason | None:
-    """The ailment that a container's waiting reason tells of; ContainerCreating is none."""
+    """The ailment of a container's waiting reason; ContainerCreating is none."""
     return _WAITING.get(word)
 
 

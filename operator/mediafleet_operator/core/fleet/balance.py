@@ -54,7 +54,7 @@ def failures(observation: Observation, roster: Roster) -> int:
 
 
 def _over(observation: Observation, roster: Roster, wanted: int) -> list[Delete]:
-    """Pods that ended by themselves go when nobody wants them, or when it is time to try again."""
+    """Pods that ended by themselves go when not wanted, or when it is time to try again."""
     surplus = len(roster.counted) - wanted
     actions = []
     for pod in roster.over:

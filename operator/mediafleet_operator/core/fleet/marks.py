@@ -6,20 +6,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mediafleet_common.api.names import PodState, Reason
-from mediafleet_operator.core.fleet.actions import Mark, SetDoor
+from mediafleet_operator.core.fleet.actions import Mark, SetGate
 from mediafleet_operator.core.fleet.model import Observation, PodView
 
 
-def marks(observation: Observation, pods: Iterable[PodView]) -> list[Mark | SetDoor]:
+def marks(observation: Observation, pods: Iterable[PodView]) -> list[Mark | SetGate]:
     """One patch for each pod that is not marked as it ought to be."""
-    wanted = (_door(pod) or _mark(pod, observation) for pod in pods)
+    wanted = (_gate(pod) or _mark(pod, observation) for pod in pods)
     return [mark for mark in wanted if mark is not None]
 
 
-def _door(pod: PodView) -> SetDoor | None:
+def _gate(pod: PodView) -> SetGate | None:
     """A pod that does not drain is open; when one that does is shut, `leaving` says."""
-    shut = pod.door_open is False and pod.state is not PodState.DRAINING
-    return SetDoor(pod, True) if shut else None
+    shut = pod.gate_open is False and pod.state is not PodState.DRAINING
+    return SetGate(pod, True) if shut else None
 
 
 def _mark(pod: PodView, observation: Observation) -> Mark | None:

@@ -60,7 +60,7 @@ class FleetSpec:
     last_to_leave: int | None = None
     """The slot whose pod does what one pod of the fleet must do; `None`: all are alike."""
     cpu_declared: bool | None = None
-    """Whether it is known how many CPUs a pod has; `None` where nobody asks."""
+    """Whether it is known how many CPUs a pod has; `None` where it does not matter."""
 
     @property
     def unmakeable(self) -> str | None:
@@ -75,7 +75,7 @@ class FleetSpec:
 
 @dataclass(frozen=True, slots=True)
 class AddressProblem:
-    """Why gateways cannot be told of a pod."""
+    """Why a pod cannot be listed for gateways."""
 
     reason: Reason
     """ADDRESS_UNKNOWN, or ADDRESS_REFUSED: then an address that it has is taken away."""
@@ -121,7 +121,7 @@ class PodView:
     host_ip: str | None = None
     """Of its Kubernetes node, as kubelet says."""
     work_running: bool | None = None
-    """Whether the process that has the jobs exists; `None` while nobody can tell."""
+    """Whether the process that has the jobs exists; `None` while unknown."""
     busy_label: bool = False
     address: str | None = None
     """Its annotation."""
@@ -132,9 +132,9 @@ class PodView:
     """Its annotation: the address that its node was started with, if it had to wait for one."""
     moved: bool = False
     """Whether its address is another one than its node was started with."""
-    door_open: bool | None = None
+    gate_open: bool | None = None
     """Whether its readiness gate lets new connections in; `None`: it has no gate."""
-    door_shut_at: float | None = None
+    gate_shut_at: float | None = None
 
     @property
     def serving(self) -> bool:
@@ -199,7 +199,7 @@ class Observation:
     now: float
     memory: Memory = Memory()
     scaling: Scaling | None = None
-    """What is to be said of autoscaling; `None`: nobody scales the fleet."""
+    """The state of autoscaling; `None`: the fleet is not scaled automatically."""
 
     def jobs(self, pod: PodView) -> int | None:
         """Jobs of a pod as far as is known now.

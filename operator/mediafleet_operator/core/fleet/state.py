@@ -55,7 +55,7 @@ class FleetState:
     """Uids of pods that were deleted as idle and are still there."""
 
     scaling: Scaling | None = None
-    """What is to be said of autoscaling; `None`: nobody scales it."""
+    """`None`: it is not scaled automatically."""
     past: Past | None = None
     short_since: float | None = None
     """Since when demand wants more pods than are ready, monotonic."""

@@ -152,7 +152,7 @@ def _cpu_unknown(observation: Observation, plan: Plan) -> Finding | None:
     return Finding(
         "True",
         Reason.CPU_NOT_DECLARED,
-        "Nobody can tell how many CPUs a pod has, so nothing is placed by CPU. Set "
+        "It is unknown how many CPUs a pod has, so nothing is placed by CPU. Set "
         "spec.placement.cpu, or limits.cpu of container egress in spec.template.",
     )
 

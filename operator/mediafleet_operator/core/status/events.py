@@ -62,7 +62,7 @@ def _steps(done: Sequence[Action], prefix: str) -> Iterable[Telling]:
 
 
 def _left(action: Delete) -> str:
-    """A pod that was deleted, and what there is to tell of its drain."""
+    """A pod that was deleted, and how its drain went."""
     if action.waited_seconds is None:
         return action.pod.name
     left = f", {action.jobs} left" if action.jobs else ""

@@ -35,7 +35,7 @@ def report(
     ended: Sequence[DrainStatus] = (),
 ) -> FleetStatus:
     """The status to write. `mode` is an egress fleet's placement mode; `ended` are drains, oldest
-    first, of which the previous status may not tell yet."""
+    first, which the previous status may not have yet."""
     fleet, roster = observation.fleet, plan.roster
     # While a rollout goes on there are more pods than wanted. An autoscaler inside its tolerance
     # writes this number back as the wanted one, so it must not see them.
@@ -70,7 +70,7 @@ def report(
 
 
 def listed(plan: Plan) -> list[str]:
-    """The URLs that gateways may be told of, sorted."""
+    """The URLs that gateways may receive, sorted."""
     return sorted(pod.address for pod in plan.roster.counted if pod.serving and pod.address)
 
 

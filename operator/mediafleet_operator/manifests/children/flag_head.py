@@ -1,5 +1,5 @@
 """The managed head of a pool with `advertise.mode: flag`: a go-livepeer orchestrator that takes no
-work and tells of the nodes by its own flag, for people who want no process of ours in the path.
+work and announces the nodes by its own flag, for people who want no process of ours in the path.
 
 Flags: livepeer/go-livepeer cmd/livepeer/starter/flags.go; -serviceAddr none needs -nodes, so a head
 without nodes does not run.
@@ -37,8 +37,8 @@ def pods_selector(pool: str) -> str:
     return f"app.kubernetes.io/name=mediafleet-{COMPONENT},app.kubernetes.io/instance={pool}"
 
 
-def manifests(resource: Resource, product: Product, head: Head, told_at: str) -> list[Manifest]:
-    """The head and the Service in front of it. `told_at`: `head.told_at` as RFC 3339.
+def manifests(resource: Resource, product: Product, head: Head, sent_at: str) -> list[Manifest]:
+    """The head and the Service in front of it. `sent_at`: `head.sent_at` as RFC 3339.
 
     Raises:
         InvalidTemplateError: advertise.flag has a flag of ours, or its template cannot be laid
@@ -47,7 +47,7 @@ def manifests(resource: Resource, product: Product, head: Head, told_at: str) ->
     name, pool = head_name(resource.key.name), resource.key.name
     marks = {
         Annotation.NODES.value: ",".join(head.nodes),
-        Annotation.NODES_TOLD.value: told_at,
+        Annotation.NODES_TOLD.value: sent_at,
     }
     deployment = owned(
         resource, "apps/v1", "Deployment", name, COMPONENT, spec=_spec(resource, product, head)
@@ -138,12 +138,12 @@ def _flags(spec: OrchestratorPoolSpec, flag: FlagHead, head: Head) -> list[str]:
     chain = spec.on_chain
     for index, each in enumerate(flag.args):
         name = each.lstrip("-").split("=", 1)[0]
-        told = on_chain.FLAGS.get(name) if chain is not None else None
-        if each.startswith("-") and (name in OUR_FLAGS or told):
+        field = on_chain.FLAGS.get(name) if chain is not None else None
+        if each.startswith("-") and (name in OUR_FLAGS or field):
             raise InvalidTemplateError(
                 f"spec.advertise.flag.args[{index}]",
                 f"is -{name}, which mediafleet sets",
-                f"set spec.onChain.{told} instead" if told else "leave it out",
+                f"set spec.onChain.{field} instead" if field else "leave it out",
             )
     return [
         "-orchestrator",

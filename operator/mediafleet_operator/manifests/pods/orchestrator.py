@@ -21,7 +21,7 @@ from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent
 HOME: Final = "/mediafleet/home"
 """$HOME of the node: its datadir is .lpData below it."""
 POD: Final = "/mediafleet/pod"
-"""What Kubernetes tells of the pod, as files."""
+"""Facts of the pod from Kubernetes, as files."""
 _ANNOTATION: Final = f"metadata.annotations['{Annotation.SERVICE_ADDR}']"
 OUR_FLAGS: Final = frozenset({"serviceAddr", "httpAddr", "cliAddr", "monitor", "maxSessions"})
 
@@ -92,7 +92,7 @@ def _home(spec: OrchestratorPoolSpec, place: Place) -> Manifest:
 
 
 def _load_options(spec: OrchestratorPoolSpec) -> list[str]:
-    """What the agent is told of where the load is read."""
+    """Arguments of the agent: where the load is read."""
     options = ["--load", spec.load.value, "--node-port", str(spec.address.port)]
     if spec.load is LoadSource.URL and spec.load_url is not None:
         options += ["--load-url", spec.load_url.url]

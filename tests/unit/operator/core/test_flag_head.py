@@ -17,19 +17,19 @@ def head(nodes: tuple[str, ...], told: float | None) -> Head:
 @pytest.mark.parametrize(
     ("before", "wanted", "still", "idle", "then"),
     [
-        (None, A, 0, False, Step(A, tell=True)),
-        (None, (), 0, False, Step((), tell=True)),
+        (None, A, 0, False, Step(A, send=True)),
+        (None, (), 0, False, Step((), send=True)),
         (head(A, 5), A, 0, False, Step(A)),
         (head((), 5), A, 2, False, Step((), look_again_seconds=3)),
-        (head((), 5), A, 5, False, Step(A, tell=True)),
+        (head((), 5), A, 5, False, Step(A, send=True)),
         (head(A, 300), B, 1, True, Step(A, look_again_seconds=4)),
         (head(A, 20), B, 30, True, Step(A, look_again_seconds=40)),
         (head(A, 58), B, 1, True, Step(A, look_again_seconds=4)),
         (head(A, 60), B, 5, False, Step(A, ask_sessions=True, look_again_seconds=5)),
-        (head(A, 60), B, 5, True, Step(B, tell=True)),
-        (head(A, None), B, 5, True, Step(B, tell=True)),
+        (head(A, 60), B, 5, True, Step(B, send=True)),
+        (head(A, None), B, 5, True, Step(B, send=True)),
         (head(A, 60), (), 5, False, Step(A, ask_sessions=True, look_again_seconds=5)),
-        (head(A, 60), (), 5, True, Step((), tell=True)),
+        (head(A, 60), (), 5, True, Step((), send=True)),
     ],
     ids=[
         "no head yet",
@@ -62,7 +62,7 @@ def test_a_list_that_never_stands_still_restarts_nothing_and_one_that_does_once_
         if second % 2 == 0 and second < 300:
             wanted, since = (f"https://n{second}:1",), now
         found = step(Head(nodes, told), wanted, now - since, now, idle=True)
-        if found.tell:
+        if found.send:
             nodes, told, restarts = found.nodes, now, restarts + 1
 
     assert restarts == 1

@@ -70,7 +70,7 @@ def test_behind_a_door_no_work_is_cut_although_gateways_go_on_calling(
 ) -> None:
     cluster = world(seed, replicas=3)
     cluster.spec = replace(cluster.spec, slots_own_things=True)
-    cluster.doors, cluster.old_friends = True, 0.2
+    cluster.gates, cluster.old_friends = True, 0.2
     cluster.crash_chance, cluster.stale_chance = crash, stale
     cluster.run(10)
     for command in story:

@@ -22,7 +22,7 @@ from mediafleet.in_pod.wait_address import main, wait
 from mediafleet_common.api.address import Address
 from mediafleet_common.api.names import Condition, Kind, Reason
 from mediafleet_common.formats.node_url import parse_node_url, unreachable
-from mediafleet_operator.core.drain.leaving import DOOR_SECONDS
+from mediafleet_operator.core.drain.leaving import GATE_SECONDS
 from mediafleet_operator.core.fleet.actions import Mark
 from mediafleet_operator.core.fleet.model import (
     AddressProblem,
@@ -272,14 +272,14 @@ def test_a_slot_keeps_what_is_its_own_while_it_is_wanted_or_has_a_pod() -> None:
 # Doors
 
 
-DOOR = {"door_open": True}
+DOOR = {"gate_open": True}
 
 
 @pytest.mark.parametrize(
     ("view", "jobs", "wanted"),
     [
-        (pending(0, door_open=False), None, ["open 0"]),
-        (pod(0, door_open=False), (0, 0), ["open 0"]),
+        (pending(0, gate_open=False), None, ["open 0"]),
+        (pod(0, gate_open=False), (0, 0), ["open 0"]),
         (pod(0, **DOOR), (0, 0), []),
         (draining(0, since=3, **DOOR), (0, 0), []),
         (draining(0, since=60, **DOOR), (1, 1), []),
@@ -302,14 +302,14 @@ def test_a_door_is_shut_once_a_settled_pod_is_idle(
 def test_only_readings_after_the_door_was_shut_prove_a_pod_idle() -> None:
     def steps(shut_for: float, *jobs: int) -> list[str]:
         now = 1_000_000.0
-        view = draining(0, since=60, door_open=False, door_shut_at=now - shut_for)
+        view = draining(0, since=60, gate_open=False, gate_shut_at=now - shut_for)
         busy = jobs[-1] != 0
         seen = observe(fleet(0), [replace(view, busy_label=busy)], loads={0: readings(*jobs)})
         return words(plan(seen).actions)
 
-    assert steps(DOOR_SECONDS, 0, 0) == []
-    assert steps(DOOR_SECONDS + 2, 0, 0) == ["delete 0 DrainFinished"]
-    assert steps(DOOR_SECONDS + 2, 0, 1) == ["open 0"], "a session may need another connection"
+    assert steps(GATE_SECONDS, 0, 0) == []
+    assert steps(GATE_SECONDS + 2, 0, 0) == ["delete 0 DrainFinished"]
+    assert steps(GATE_SECONDS + 2, 0, 1) == ["open 0"], "a session may need another connection"
 
 
 # What is said
