@@ -15,6 +15,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from mediafleet_common.api.names import Reason
+from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.probes.http_client import Failure, FetchError, fetch
 from mediafleet_common.reports.demand import Demand, FleetDemand
@@ -140,7 +141,7 @@ class DemandPoller:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, url: str, desk: _Desk) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        back_off = BackOff(2 * FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         while True:
             try:
                 demand = await self._ask(url)
@@ -148,14 +149,13 @@ class DemandPoller:
                 self._metrics.demand_polls.labels(error.no_load.why.value).inc()
                 news = desk.trouble is None
                 desk.trouble = error.no_load.detail or error.no_load.why.value
-                pause = min(pause * 2, MAX_PAUSE_SECONDS)
                 if news:
                     self._announce(desk)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(back_off.pause())
             else:
                 self._metrics.demand_polls.labels("ok").inc()
                 self._note(desk, demand)
-                pause = FIRST_PAUSE_SECONDS
+                back_off.reset()
                 await _rest(desk)
 
     def _note(self, desk: _Desk, demand: Demand) -> None:

@@ -17,6 +17,7 @@ from typing import Final, Self
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
+from mediafleet_common.back_off import BackOff
 from mediafleet_scheduler.psrpc.bus import OnTrouble, Receiver, Receivers, Trouble, ignore
 from mediafleet_scheduler.psrpc.errors import BusClosedError
 from mediafleet_scheduler.psrpc.link import Link, OnReply
@@ -125,7 +126,7 @@ class RedisBus:
         self, what: str, on_reply: OnReply, use: Callable[[Link | None], None]
     ) -> None:
         """Keep a connection in use; when it is lost, a new one, with growing pauses."""
-        delay = _FIRST_DELAY_SECONDS
+        back_off = BackOff(_FIRST_DELAY_SECONDS, _MAX_DELAY_SECONDS)
         while True:
             began = time.monotonic()
             try:
@@ -141,9 +142,8 @@ class RedisBus:
                 why = str(error) or type(error).__name__
                 _log.warning("%s on Redis failed, trying again: %s", what, why)
             if time.monotonic() - began > _MAX_DELAY_SECONDS:
-                delay = _FIRST_DELAY_SECONDS
-            await asyncio.sleep(delay * random.uniform(0.5, 1))
-            delay = min(delay * 2, _MAX_DELAY_SECONDS)
+                back_off.reset()
+            await asyncio.sleep(back_off.pause() * random.uniform(0.5, 1))
 
     def _publish_on(self, link: Link | None) -> None:
         self._outbox.use(link)

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.back_off import BackOff
 from mediafleet_common.formats.hosts import unbracketed
 from mediafleet_common.serving.run import CannotStartError
 
@@ -246,7 +247,7 @@ async def until_it_answers(connections: Connections, patience_seconds: float) ->
     """
     where = connections.where
     deadline = asyncio.get_running_loop().time() + patience_seconds
-    pause = 0.1
+    back_off = BackOff(0.1, 1.0)
     while True:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
@@ -257,8 +258,7 @@ async def until_it_answers(connections: Connections, patience_seconds: float) ->
             if late or "auth" in type(error).__name__.lower():
                 raise CannotStartError(f"Redis at {where}: {error}") from error
             _log.warning("waiting for Redis at %s: %s", where, error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 1.0)
+            await asyncio.sleep(back_off.pause())
         except RedisError as error:
             raise CannotStartError(f"Redis at {where}: {error}") from error
         else:

@@ -14,6 +14,7 @@ from typing import Final
 
 from mediafleet_common.api.events import Telling
 from mediafleet_common.api.names import Reason
+from mediafleet_common.back_off import BackOff
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Verdict
 from mediafleet_scheduler.core.egress.views import Fleet
@@ -126,15 +127,15 @@ class LostJobs:
 
     async def _report(self, job: Job) -> None:
         """Tell livekit-server, which may be away for a while."""
-        error, at_ns, pause = f"its pod {job.worker} is gone", time.time_ns(), _FIRST_PAUSE_SECONDS
+        error, at_ns = f"its pod {job.worker} is gone", time.time_ns()
+        back_off = BackOff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
         for _ in range(_ATTEMPTS):
             try:
                 written = await self._io.fail(job.egress_id, error, at_ns)
             except PsrpcError as failure:
                 self._metrics.lost_reports.labels("failed").inc()
                 _log.warning("livekit-server was not told of %s: %s", job.egress_id, failure)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+                await asyncio.sleep(back_off.pause())
             else:
                 self._metrics.lost_reports.labels("written" if written else "not_needed").inc()
                 return

@@ -7,6 +7,7 @@ import collections
 import logging
 from typing import Final
 
+from mediafleet_common.back_off import BackOff
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.ledger.store import Note, Store, StoreError
 
@@ -57,15 +58,14 @@ class LedgerWriter:
         await self._written.wait()
 
     async def _write(self, notes: list[Note]) -> None:
-        delay = _FIRST_DELAY_SECONDS
+        back_off = BackOff(_FIRST_DELAY_SECONDS, _MAX_DELAY_SECONDS)
         for _ in range(_ATTEMPTS):
             try:
                 await self.store.write(notes)
             except StoreError as error:
                 self.metrics.ledger_errors.labels("write").inc()
                 _log.warning("the ledger cannot be written, trying again: %s", error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, _MAX_DELAY_SECONDS)
+                await asyncio.sleep(back_off.pause())
             else:
                 return
         _log.error("%d notes were not written to the ledger", len(notes))

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 import aiohttp
 
+from mediafleet_common.back_off import BackOff
 from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
@@ -85,6 +86,7 @@ class Scraper:
         uid, url = key
         settings = self._settings
         pause, failures = settings.scrape_every_seconds, 0
+        back_off = BackOff(2 * pause, settings.scrape_max_back_off_seconds)
         asked = self._read_once[key]
         complained = ""
         while True:
@@ -95,6 +97,7 @@ class Scraper:
                     _log.info("load of %s is known again", printable(url))
                 complained = ""
                 pause, failures = settings.scrape_every_seconds, 0
+                back_off.reset()
                 self._take(uid, told)
             else:
                 self._metrics.scrapes.labels(told.why).inc()
@@ -102,7 +105,7 @@ class Scraper:
                     _log.warning("load of %s is unknown: %s", printable(url), complained)
                 failures += 1
                 if failures > _PATIENCE:
-                    pause = min(pause * 2, settings.scrape_max_back_off_seconds)
+                    pause = back_off.pause()
             asked.set()
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))
 

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from mediafleet_common.back_off import BackOff
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.placement.choice import NoCapacity
 from mediafleet_scheduler.core.egress.queue import Waiting, of_fleet
@@ -121,15 +122,17 @@ class Queue:
     async def _look(self) -> None:
         """While somebody waits: see what other desks do, and what room time alone brings."""
         every = pause = self._settings.queue_look_seconds
+        back_off = BackOff(2 * every, _MAX_PAUSE_SECONDS)
         while self._waiting:
             await asyncio.sleep(pause)
             try:
                 await self._ledger_writer.store.sync()
                 pause = every
+                back_off.reset()
             except StoreError as error:
                 self._ledger_writer.metrics.ledger_errors.labels("sync").inc()
                 _log.warning("%s", error)
-                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+                pause = back_off.pause()
             self._placer.wake()
 
     def _keep(self, entry: Waiting) -> None:

@@ -17,6 +17,7 @@ from typing import Final, Self
 from redis.exceptions import RedisError
 
 from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.back_off import BackOff
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.directory.publisher import Publisher
@@ -134,8 +135,9 @@ class Branches:
             task.add_done_callback(self._leaving.discard)
 
     async def _keep_open(self, branch: Branch) -> None:
-        pause = _FIRST_PAUSE_SECONDS
+        back_off = BackOff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
         while True:
+            pause = back_off.pause()
             try:
                 await self._serve(branch)
             except (CannotStartError, StoreError, RedisError, OSError) as error:
@@ -146,7 +148,6 @@ class Branches:
                 branch.service = branch.bus = None
                 branch.opened.set()
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _MAX_PAUSE_SECONDS)
 
     async def _serve(self, branch: Branch) -> None:
         async with AsyncExitStack() as stack:
