@@ -95,6 +95,15 @@ class Listener:
     # Events
 
     def _changed(self, news: Changed) -> None:
+        try:
+            self._read(news)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # One object that cannot be read must not keep the others of a list from being read.
+            name = (news.raw.get("metadata") or {}).get("name")
+            _log.error("%s %s is left as it is: %r", news.collection.plural, name, error)
+            self.metrics.failed("all", "unreadable")
+
+    def _read(self, news: Changed) -> None:
         raw, deleted = news.raw, news.deleted
         if (kind := _KINDS.get(news.collection)) is not None:
             self._on_fleet(kind, raw, deleted=deleted)

@@ -212,3 +212,20 @@ async def test_a_fleet_without_a_desk_is_looked_at_when_another_comes_changes_or
     assert await queued(one) == [KEY], "of its status it need not know"
     on_fleet(one, raw, deleted=True)
     assert set(await queued(one)) == {KEY, key}
+
+
+async def test_an_object_of_an_odd_shape_is_passed_over_and_the_list_goes_on() -> None:
+    server = KubeServer()
+    fleet(server)
+    there = pod(server, 0)
+    odd = pod(server, 1)
+    odd["status"] = {"conditions": ["x"]}
+    one = listener()
+    for listed in lists(server):
+        raws = [odd if raw["metadata"]["name"] == "rec-1" else raw for raw in listed.raws]
+        one.take(Listed(listed.collection, listed.version, raws))
+
+    assert one.complete.is_set()
+    assert list(one.snapshots.pods[KEY]) == [there["metadata"]["uid"]]
+    on_pod(one, odd)
+    assert list(one.snapshots.pods[KEY]) == [there["metadata"]["uid"]]
