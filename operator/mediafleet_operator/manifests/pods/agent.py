@@ -37,6 +37,9 @@ def refuse_open_cli(node: Manifest, template: str = "spec.template") -> None:
         InvalidTemplateError: with the field and the fix.
     """
     field = f"{template}.spec.containers[{Container.NODE}]"
+    for key in ("command", "args"):
+        if not isinstance(node.get(key) or [], list):
+            raise InvalidTemplateError(f"{field}.{key}", "is not a list", "write it as '- word'")
     words = [str(each) for each in [*(node.get("command") or []), *(node.get("args") or [])]]
     for index, word in enumerate(words):
         name, equals, value = word.lstrip("-").partition("=")

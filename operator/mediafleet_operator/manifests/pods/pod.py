@@ -84,6 +84,9 @@ def problem(resource: Resource, product: Product) -> str | None:
         make_pod(resource, 0, product)
     except InvalidTemplateError as error:
         return str(error)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Whatever the schema lets through is a problem of this resource, and of no other.
+        return f"spec.template has a part of another type than in a pod: {error}"
     return None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import pytest
 
@@ -14,7 +15,7 @@ from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, lay_over
 from mediafleet_operator.manifests.pods import pod as pods_module
 from mediafleet_operator.manifests.pods.egress import settings
-from mediafleet_operator.manifests.pods.pod import Product, make_pod
+from mediafleet_operator.manifests.pods.pod import Product, make_pod, problem
 from mediafleet_operator.manifests.resource import Resource, fleet_spec, template_hash
 
 PRODUCT = Product("ours:1", "Never")
@@ -380,3 +381,19 @@ def test_laying_over_changes_neither() -> None:
     assert base == {"containers": [{"name": "a", "env": []}]}
     with pytest.raises(InvalidTemplateError):
         lay_over(base, {"containers": ["a"]})
+
+
+ODD: Final[tuple[Any, ...]] = (5, "x", [], [5], ["x"], [[]], [{}], {}, {"a": 5}, True)
+
+
+@pytest.mark.parametrize("where", ["command", "args", "env", "ports", "resources", "lifecycle"])
+@pytest.mark.parametrize("make", [egress, pool])
+def test_whatever_lies_in_a_template_is_a_problem_of_that_resource_alone(
+    make: Callable[..., Resource], where: str
+) -> None:
+    name = "egress" if make is egress else "node"
+    for odd in ODD:
+        container = {"name": name, where: odd}
+        for spec in ({"containers": [container]}, {where: odd}, {"containers": odd}):
+            found = problem(make(template={"spec": spec}), Product("ours"))
+            assert found is None or found.startswith("spec.template")
