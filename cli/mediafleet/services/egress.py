@@ -182,7 +182,7 @@ def egress(
             from mediafleet_scheduler.directory.conditions import tell_mode
             from mediafleet_scheduler.directory.events import post
 
-            options = replace(options, tell=post, tell_mode=tell_mode)
+            options = replace(options, post=post, tell_mode=tell_mode)
         await serve(options, fleets.directory(), stop, on_ready)
 
     raise typer.Exit(run(main))

@@ -63,7 +63,7 @@ class _Call:
             self.answer.set_result(response)
 
     def close(self) -> None:
-        """Forget the timer and whoever may wait."""
+        """Cancel the timer and the tasks that wait."""
         self._timer.cancel()
         self.chosen.cancel()
         self.answer.cancel()

@@ -96,4 +96,4 @@ class Link(asyncio.Protocol):
             transport.abort()
         if not self.lost.done():
             self.lost.set_exception(error or ConnectionError("closed"))
-            self.lost.exception()  # It is no news to whoever does not wait for it.
+            self.lost.exception()  # Marked as seen: nobody may wait for it.

@@ -28,7 +28,7 @@ from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
 from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
-from mediafleet_scheduler.egress.jobs.lost_jobs import Tell, tell_nobody
+from mediafleet_scheduler.egress.jobs.lost_jobs import PostEvent, post_nothing
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.psrpc.bus import Bus
 from mediafleet_scheduler.psrpc.client import Client
@@ -166,7 +166,7 @@ class Scene:
 
     @asynccontextmanager
     async def desk(
-        self, settings: Settings = QUICK, bus: Bus | None = None, tell: Tell = tell_nobody
+        self, settings: Settings = QUICK, bus: Bus | None = None, post: PostEvent = post_nothing
     ) -> AsyncIterator[EgressService]:
         """A desk that serves what the directory tells."""
         metrics = EgressMetrics(CollectorRegistry())
@@ -176,7 +176,7 @@ class Scene:
             self.directory,
             metrics,
             settings,
-            tell=tell,
+            post=post,
             clock=CLOCK,
         )
         async with service:

@@ -69,8 +69,8 @@ async def test_the_jobs_of_a_pod_that_died_are_counted_told_and_written_once(
     async with (
         livekit_io(stage.bus) as records,
         pod_with_jobs(stage) as life,
-        stage.desk(AT_ONCE, tell=tell) as one,
-        stage.desk(AT_ONCE, tell=tell) as two,
+        stage.desk(AT_ONCE, post=tell) as one,
+        stage.desk(AT_ONCE, post=tell) as two,
     ):
         for egress_id in ("EG_a", "EG_b"):
             assert (await stage.start(track(egress_id))).error is None
@@ -172,7 +172,7 @@ async def test_the_jobs_of_a_dead_pod_are_told_within_30_s_by_a_desk_as_it_is_ru
     async with (
         livekit_io(stage.bus) as records,
         pod_with_jobs(stage) as life,
-        stage.desk(Settings(), tell=tell) as desk,
+        stage.desk(Settings(), post=tell) as desk,
     ):
         assert (await stage.start(track("EG_a"))).error is None
         records.put("EG_a", livekit.EgressStatus.EGRESS_ACTIVE)

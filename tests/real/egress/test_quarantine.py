@@ -46,10 +46,10 @@ async def pods(stage: Scene, **conduct: Any) -> None:
 async def until_out(stage: Scene, desk: EgressService) -> None:
     """Start jobs until the bad pod gets none."""
     for _ in range(40):
-        if desk.pods.trust.standing("bad") is Standing.OUT:
+        if desk.pods.quarantine.standing("bad") is Standing.OUT:
             return
         await stage.start(track())
-    raise AssertionError(f"still given jobs: {desk.pods.trust.cases}")
+    raise AssertionError(f"still given jobs: {desk.pods.quarantine.cases}")
 
 
 async def test_a_pod_that_fails_three_starts_gets_none_for_its_back_off_and_comes_back(
@@ -66,10 +66,10 @@ async def test_a_pod_that_fails_three_starts_gets_none_for_its_back_off_and_come
         assert bad.refused == 3
 
         bad.conduct = Conduct(start_seconds=0.0, io=Io.PUBLISH)
-        await eventually(lambda: desk.pods.trust.standing("bad") is Standing.ON_TRIAL)
+        await eventually(lambda: desk.pods.quarantine.standing("bad") is Standing.ON_TRIAL)
         for _ in range(3):
             await stage.start(track())
-        assert desk.pods.trust.standing("bad") is Standing.WELL
+        assert desk.pods.quarantine.standing("bad") is Standing.WELL
         assert bad.jobs
 
 
@@ -77,10 +77,10 @@ async def test_a_pod_that_still_fails_on_trial_is_sent_away_for_longer(stage: Sc
     await pods(stage, fails="handler failed to start")
     async with stage.desk(replace(QUICK, quarantine=RULES)) as desk:
         await until_out(stage, desk)
-        await eventually(lambda: desk.pods.trust.standing("bad") is Standing.ON_TRIAL)
+        await eventually(lambda: desk.pods.quarantine.standing("bad") is Standing.ON_TRIAL)
         await stage.burst(*(track() for _ in range(8)))
         assert stage.standins["bad"].refused == 4, "one at a time"
-        assert desk.pods.trust.cases["bad"].times == 2
+        assert desk.pods.quarantine.cases["bad"].times == 2
 
 
 async def test_an_idle_pod_that_does_not_bid_is_sent_away_too(stage: Scene) -> None:
@@ -97,7 +97,7 @@ async def test_when_all_pods_fail_half_of_them_are_still_given_jobs(stage: Scene
     stage.directory.publish(EgressView((fleet(*NAMES),)))
     async with stage.desk(replace(QUICK, quarantine=RULES)) as desk:
         await stage.burst(*(track() for _ in range(30)))
-        out = desk.pods.trust.left_out(NAMES, ())
+        out = desk.pods.quarantine.left_out(NAMES, ())
         assert len(out) == 1, "at most half of a fleet"
         refused = sum(worker.refused for worker in stage.standins.values())
         await stage.start(track())

@@ -41,8 +41,8 @@ class Desk:
 
     def __init__(self, pods: int) -> None:
         self.ledger = Ledger()
-        trust = Quarantine(EgressMetrics(CollectorRegistry()), Settings().quarantine)
-        self.pods = Pods(self.ledger, trust)
+        quarantine = Quarantine(EgressMetrics(CollectorRegistry()), Settings().quarantine)
+        self.pods = Pods(self.ledger, quarantine)
         workers = tuple(
             Worker(f"p{n}", f"u{n}", f"p{n}", None, 4.0, None, PodState.READY) for n in range(pods)
         )

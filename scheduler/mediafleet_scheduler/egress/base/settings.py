@@ -39,7 +39,7 @@ class Settings:
     after 10."""
     start_allowance_seconds: float = 2.0
     """What of that is left to the pod that starts the job; no wait is longer."""
-    strangers_seconds: float = 300.0
+    foreign_bidders_seconds: float = 300.0
     """Egress workers outside of fleets count as there for so long after one took a request."""
     info_wait_seconds: float = 1.0
     """How long livekit-server is asked what it knows of a job."""
@@ -51,8 +51,8 @@ class Settings:
     """A pod that did not take a job is asked last for so long."""
     quarantine: Rules = field(default_factory=Rules)
     """When a pod that fails gets no jobs, and for how long."""
-    keep_try_seconds: float = 120.0
-    """An answer is remembered for so long, for a client that asks for the same id again."""
+    keep_answer_seconds: float = 120.0
+    """An answer is kept for so long, for a client that asks for the same id again."""
     scrape_every_seconds: float = 5.0
     scrape_timeout_seconds: float = 2.0
     scrape_max_back_off_seconds: float = 60.0

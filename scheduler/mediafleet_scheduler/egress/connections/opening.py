@@ -85,7 +85,7 @@ NOTHING_ASKED: Final = Access()
 
 
 class _AnyNode(redis.ConnectionPool):
-    """Connections to the nodes of a cluster by turns, so that one that is away is passed over."""
+    """Connections to the nodes of a cluster in rotation: one that is away is passed over."""
 
     def __init__(self, addresses: Sequence[tuple[str, int]], **options: Any) -> None:
         if options.pop("ssl", False):

@@ -1,7 +1,7 @@
 """The desk: stands on the empty topic, where livekit-server sends StartEgress, for all fleets.
 
-It bids the most at once, so that the client waits for nobody else, and answers each request beside
-the others. A request for an egress id that is being started joins that try.
+It bids the maximum, so that the client waits for no other bid, and answers requests concurrently. A
+request for an egress id that is being started joins that start attempt.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -33,7 +34,8 @@ from mediafleet_scheduler.psrpc.server import Method, Server
 _GLADLY: Final = 1.0
 """livekit-server's MaximumAffinity: it takes such a bid without waiting for others."""
 
-_KEPT_TRIES: Final = 20_000
+_KEPT_ATTEMPTS: Final = 20_000
+_KEPT_PARSED: Final = 1000
 _MARGIN: Final = 0.05
 """Of a client's time: an answer leaves at least so long before its end, if the time is short."""
 
@@ -47,10 +49,12 @@ class Desk:
         self._server = server
         self._tools = tools
         self._heard = heard
-        """Told of every request that is heard, also of those that another desk will be granted."""
-        self._tries: dict[str, asyncio.Task[bytes]] = {}
-        self._attempts: dict[str, StartAttempt] = {}
+        """Called for every request that is heard, also where another desk is granted it."""
+        self._tasks: dict[str, asyncio.Task[bytes]] = {}
+        self._running: dict[str, StartAttempt] = {}
         """Those of them that run."""
+        self._parsed: OrderedDict[str, Request] = OrderedDict()
+        """Requests that were bid for, by request id."""
         self._method: Method | None = None
 
     async def open(self) -> None:
@@ -64,7 +68,7 @@ class Desk:
         if self._method is not None:
             await self._method.close()
         await self._tools.queue.close()
-        running = [task for task in self._tries.values() if not task.done()]
+        running = [task for task in self._tasks.values() if not task.done()]
         if running:
             await asyncio.wait(running, timeout=self._tools.settings.close_seconds)
         for task in running:
@@ -72,44 +76,45 @@ class Desk:
         await asyncio.gather(*running, return_exceptions=True)
         await asyncio.sleep(0)  # Those who waited for them publish their answers.
 
-    def is_trying(self, egress_id: str) -> bool:
+    def is_starting(self, egress_id: str) -> bool:
         """Whether a job is being started here at this moment."""
-        task = self._tries.get(egress_id)
+        task = self._tasks.get(egress_id)
         return task is not None and not task.done()
 
     def _affinity(self, message: envelope.Request) -> float | None:
         request = _read(message)
+        self._parsed[message.request_id] = request
+        if len(self._parsed) > _KEPT_PARSED:
+            self._parsed.popitem(last=False)
         fleets = self._tools.pods.accepting(request.kind, request.room)
         if fleets:
             self._heard()
         return _GLADLY if fleets and not self._leaves_to_others(request, fleets) else None
 
     def _leaves_to_others(self, request: Request, fleets: list[Fleet]) -> bool:
-        """Whether egress workers outside of fleets are to have it: there is no room here."""
+        """Whether egress workers outside of fleets may take it: there is no room here."""
         tools = self._tools
         silent = all(fleet.placement.when_full is WhenFull.SILENT for fleet in fleets)
         if not silent and not tools.foreign_bidders.are_there:
             return False
         # Whoever asks again for what was started here must not have it started elsewhere.
-        known = request.egress_id in self._tries or tools.store.knows(request.egress_id)
+        known = request.egress_id in self._tasks or tools.store.knows(request.egress_id)
         if known or tools.placer.could(request):
             return False
         tools.metrics.silences.labels(label(fleets[0])).inc()
         return True
 
     async def _answer(self, message: envelope.Request) -> bytes:
-        request = _read(message)
-        task = self._tries.get(request.egress_id)
+        request = self._parsed.pop(message.request_id, None) or _read(message)
+        task = self._tasks.get(request.egress_id)
         if task is None:
-            attempt = self._attempts[request.egress_id] = StartAttempt(
-                self._tools, message, request
-            )
+            attempt = self._running[request.egress_id] = StartAttempt(self._tools, message, request)
             task = asyncio.create_task(attempt.run(), name=f"start {request.egress_id}")
-            self._tries[request.egress_id] = task
+            self._tasks[request.egress_id] = task
             task.add_done_callback(lambda _: self._keep(request.egress_id))
         else:
             self._tools.metrics.joins.inc()
-            if running := self._attempts.get(request.egress_id):
+            if running := self._running.get(request.egress_id):
                 running.joined(message)
         fleets = self._tools.pods.accepting(request.kind, request.room)
         try:
@@ -123,8 +128,11 @@ class Desk:
     async def _in_time(
         self, task: asyncio.Task[bytes], message: envelope.Request, fleets: list[Fleet]
     ) -> bytes:
-        """The answer of a try, or word that it goes on: before the client gives up, and where
-        requests may wait, before the most impatient ones do."""
+        """The answer of a start attempt, or word that it goes on.
+
+        It comes before the client gives up; where requests may wait, before the most impatient
+        clients do.
+        """
         settings = self._tools.settings
         sent_at, expiry = message.sent_at_ns / 1e9, message.expiry_ns / 1e9
         until = expiry - min(settings.answer_margin_seconds, _MARGIN * (expiry - sent_at))
@@ -138,19 +146,19 @@ class Desk:
             raise RefusedError(Code.UNAVAILABLE, answers.UNDECIDED, sentence) from error
 
     def _keep(self, egress_id: str) -> None:
-        """Remember what stands for a while; a refusal is thought over at the next request."""
-        task = self._tries[egress_id]
-        del self._attempts[egress_id]
+        """Keep an answer for a while; after a refusal the next request starts a new attempt."""
+        task = self._tasks[egress_id]
+        del self._running[egress_id]
         stands = not task.cancelled() and (
             task.exception() is None
             or (isinstance(e := task.exception(), PsrpcError) and not isinstance(e, RefusedError))
         )
-        if not stands or len(self._tries) > _KEPT_TRIES:
-            # What does not stand is thought over; what does is in Redis, without the request.
-            del self._tries[egress_id]
+        if not stands or len(self._tasks) > _KEPT_ATTEMPTS:
+            # An answer that stands is in Redis too, without the request.
+            del self._tasks[egress_id]
             return
         loop = asyncio.get_running_loop()
-        loop.call_later(self._tools.settings.keep_try_seconds, self._tries.pop, egress_id, None)
+        loop.call_later(self._tools.settings.keep_answer_seconds, self._tasks.pop, egress_id, None)
 
 
 def _read(message: envelope.Request) -> Request:

@@ -1,7 +1,8 @@
-"""Jobs whose pod is gone: counted, told, and where a fleet wants it written to livekit-server.
+"""Lost jobs: jobs whose pod is gone. Each is counted and posted as an event; where its fleet wants
+so, livekit-server's record of it is closed.
 
-Every desk finds out by itself; each job is seen to by the one that takes it in Redis. A desk that
-dies over it is followed by another once its hold has run out.
+Every desk finds lost jobs by itself, and the one that takes a job in Redis sees to it. When that
+desk dies, its hold runs out and another desk takes the job.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ _NAMED_IDS: Final = 10
 
 _log: Final = logging.getLogger(__name__)
 
-Tell = Callable[[Fleet, Telling], Awaitable[None]]
-"""Says something about a fleet where people look for it."""
+PostEvent = Callable[[Fleet, Telling], Awaitable[None]]
+"""Posts an event of a fleet."""
 
 
-async def tell_nobody(fleet: Fleet, telling: Telling) -> None:
-    """There is no Kubernetes."""
-    del fleet, telling
+async def post_nothing(fleet: Fleet, event: Telling) -> None:
+    """Where there is no Kubernetes."""
+    del fleet, event
 
 
 class LostJobs:
@@ -52,14 +53,14 @@ class LostJobs:
         store: Store,
         ledger_writer: LedgerWriter,
         io: IoInfo,
-        tell: Tell,
+        post: PostEvent,
         metrics: EgressMetrics,
     ) -> None:
         self._pods = pods
         self._store = store
         self._ledger_writer = ledger_writer
         self._io = io
-        self._tell = tell
+        self._post = post
         self._metrics = metrics
         self._under_way: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,7 +116,7 @@ class LostJobs:
         for job in jobs:
             _log.error("%s is lost with pod %s", job.egress_id, pod)
         if fleet is not None:
-            await self._tell(fleet, _telling(pod, jobs))
+            await self._post(fleet, _event(pod, jobs))
             if fleet.placement.report_lost:
                 await asyncio.gather(*(self._report(job) for job in jobs))
         for job in jobs:
@@ -142,7 +143,7 @@ class LostJobs:
         _log.error("livekit-server goes on taking %s for active", job.egress_id)
 
 
-def _telling(pod: str, jobs: Sequence[Job]) -> Telling:
+def _event(pod: str, jobs: Sequence[Job]) -> Telling:
     ids = ", ".join(job.egress_id for job in jobs[:_NAMED_IDS])
     more = f" and {len(jobs) - _NAMED_IDS} more" if len(jobs) > _NAMED_IDS else ""
     count = f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}"

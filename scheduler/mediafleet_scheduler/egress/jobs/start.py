@@ -194,9 +194,9 @@ class StartAttempt:
         pods = self._tools.pods
         fault = fault_of(forwarded, pods.had_room(job, time.time()))
         if fault is not None:
-            pods.trust.failed(job.worker_uid, job.worker, fault)
+            pods.quarantine.failed(job.worker_uid, job.worker, fault)
         elif forwarded.outcome is Outcome.STARTED:
-            pods.trust.started(job.worker_uid, job.worker)
+            pods.quarantine.started(job.worker_uid, job.worker)
 
     def _with_estimate(self, job: Job) -> envelope.Request:
         """The request as it came, with what such a job was learnt to need, if anything was."""
@@ -212,7 +212,7 @@ class StartAttempt:
     def _pass_over(self, step: PassOver) -> PassedOver:
         job, pods = step.job, self._tools.pods
         _log.info("%s did not take %s: %s", job.worker, job.egress_id, step.outcome)
-        pods.trust.turned_down(job.worker_uid, self._tools.settings.shun_seconds)
+        pods.quarantine.turned_down(job.worker_uid, self._tools.settings.shun_seconds)
         if step.outcome is Outcome.NOT_ENOUGH_CPU:
             cores = self._request.estimated_cores or self._learnt(job) or job.cores
             pods.refused(job, cores, time.time())

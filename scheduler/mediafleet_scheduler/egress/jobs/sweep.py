@@ -21,7 +21,7 @@ from mediafleet_scheduler.egress.jobs.lost_jobs import LostJobs
 from mediafleet_scheduler.egress.jobs.start import Tools
 from mediafleet_scheduler.egress.ledger.records import Record
 from mediafleet_scheduler.egress.ledger.store import StoreError
-from mediafleet_scheduler.egress.peers.active_list import Listing, list_active
+from mediafleet_scheduler.egress.peers.active_list import ActiveList, list_active
 
 _log: Final = logging.getLogger(__name__)
 
@@ -95,32 +95,32 @@ class Sweeper:
         tools, settings = self._tools, self._tools.settings
         asked_at = time.time()
         pods = sum(worker.state is not PodState.PENDING for _, worker in tools.pods.by_uid.values())
-        listing = await list_active(tools.client, pods, settings.list_wait_seconds, tools.metrics)
+        active = await list_active(tools.client, pods, settings.list_wait_seconds, tools.metrics)
         self._listed_at = asyncio.get_running_loop().time()
-        all_answered = len(listing.by_server) >= pods
+        all_answered = len(active.by_server) >= pods
         lost: list[Job] = []
         for job in tuple(self._ledger.jobs.values()):
-            if not self._desk.is_trying(job.egress_id):
-                verdict = self._put_right(job, listing, all_answered, asked_at)
+            if not self._desk.is_starting(job.egress_id):
+                verdict = self._put_right(job, active, all_answered, asked_at)
                 if verdict is Verdict.LOST:
                     lost.append(job)
         self._losses.see_to(lost)
         for egress_id in self.suspected.keys() - self._ledger.jobs.keys():
             del self.suspected[egress_id]
-        if all_answered and listing.ids <= self._ledger.jobs.keys():
+        if all_answered and active.ids <= self._ledger.jobs.keys():
             tools.pods.complete_until = self._listed_at + 3 * settings.list_every_seconds
 
     def _put_right(
-        self, job: Job, listing: Listing, all_answered: bool, asked_at: float
+        self, job: Job, active: ActiveList, all_answered: bool, asked_at: float
     ) -> Verdict:
         """Judge a job and see to it, unless it is lost: that takes a while."""
         tools, egress_id = self._tools, job.egress_id
-        server_id = listing.server_of(egress_id)
+        server_id = active.server_of(egress_id)
         _, worker = tools.pods.by_uid.get(job.worker_uid, (None, None))
         evidence = Evidence(
             now=asked_at,
             runs_on=server_id,
-            servers=listing.by_server.keys(),
+            servers=active.by_server.keys(),
             all_answered=all_answered,
             pod_is_there=worker is not None,
             pod_serves=worker is not None and worker.state is not PodState.PENDING,

@@ -179,7 +179,7 @@ return changes('done')
 epoch seen, then for each operation id token record seconds-to-keep. Operations are
 
     start   the pod has said that it runs; only for the try that has the token
-    end     it is over. An empty token ends it whoever claimed it, an empty record keeps the one
+    end     it is over. An empty token ends every attempt, an empty record keeps the one
             there is, and with 0 seconds the id may be used again at once: nothing came of it
     keep    it was refused, and its place is kept as the record says
     leave   it waits no more; only while the record is what lies there
@@ -222,6 +222,6 @@ return {redis.call('HGETALL', state), redis.call('HVALS', jobs), redis.call('HVA
 )
 """Read the whole ledger. Where there is none, or one that has lost its newest part, make it anew
 with what the desk remembers: KEYS jobs state log waiting, then ended:<id> of each job; ARGV
-lost-epoch fresh-epoch, how many jobs, then egress ids and records by turns, of jobs and then of
+lost-epoch fresh-epoch, how many jobs, then pairs of egress id and record, of jobs and then of
 those who wait. Others that come later find the fresh epoch, add the jobs that only they remember,
 and read."""

@@ -2,7 +2,7 @@
 
 A place is claimed by one script, on the condition that the egress id is unused and nobody has
 claimed a place of the fleet since the local copy was made; so placements are one after the other
-whoever makes them, and a request is never started twice. Every call brings what other desks did
+among all desks, and a request is never started twice. Every call brings what other desks did
 meanwhile. The scripts and keys are told in scripts.py.
 """
 

@@ -24,7 +24,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ActiveList:
     """Which ids each server runs that answered."""
 
     by_server: Mapping[str, frozenset[str]]
@@ -44,7 +44,7 @@ class Listing:
 
 async def list_active(
     client: Client, pods: int, wait_seconds: float, metrics: EgressMetrics
-) -> Listing:
+) -> ActiveList:
     """What the pods run; returns early once so many have answered."""
     answers = await client.request_all(
         LIST_ACTIVE_EGRESS,
@@ -63,4 +63,4 @@ async def list_active(
             _log.warning("server %s lists its jobs in an unreadable way", answer.server_id)
             continue
         by_server[answer.server_id] = frozenset(message.egress_ids)
-    return Listing(by_server)
+    return ActiveList(by_server)

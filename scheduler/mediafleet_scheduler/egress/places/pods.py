@@ -31,9 +31,9 @@ _State = tuple[bool, bool, _Kept]
 class Pods:
     """The fleets of one Redis."""
 
-    def __init__(self, ledger: Ledger, trust: Quarantine) -> None:
+    def __init__(self, ledger: Ledger, quarantine: Quarantine) -> None:
         self._ledger = ledger
-        self.trust: Final = trust
+        self.quarantine: Final = quarantine
         self.costs: Final = Costs(ledger)
         """What jobs really use."""
         self._fleets: tuple[Fleet, ...] = ()
@@ -63,7 +63,7 @@ class Pods:
         self._by_uid = {w.uid: (fleet, w) for fleet in view.fleets for w in fleet.workers}
         self._sizes = {w.uid: pod_of(fleet, w) for fleet, w in self._by_uid.values()}
         self._views.clear()
-        self.trust.keep_only(self._by_uid)
+        self.quarantine.keep_only(self._by_uid)
         self.costs.follow(view.fleets)
         self._ledger.keep_only(self._by_uid)
         if any(self._ledger.on(uid) for uid in before - self._serving()):
@@ -120,13 +120,13 @@ class Pods:
         return asyncio.get_running_loop().time() < self.complete_until
 
     def _left_out(self, ready: Sequence[Worker]) -> Collection[str]:
-        if not self.trust.cases:
+        if not self.quarantine.cases:
             return ()
         uids = [worker.uid for worker in ready]
         waiting = [
             uid for uid in uids if any(j.started_at is None for j in self._ledger.on(uid).values())
         ]
-        return self.trust.left_out(uids, waiting)
+        return self.quarantine.left_out(uids, waiting)
 
     def _account(self, fleet: Fleet, worker: Worker, now: float) -> Account:
         utilization = fleet.placement.max_cpu_utilization
@@ -144,7 +144,7 @@ class Pods:
     ) -> WorkerView:
         account = self._account(fleet, worker, now)
         known = account.measured or complete
-        state = (known, self.trust.shunned(worker.uid), room)
+        state = (known, self.quarantine.shunned(worker.uid), room)
         kept = self._views.get(worker.uid)
         if kept is not None and kept[0] is account and kept[1] == state:
             return kept[2]

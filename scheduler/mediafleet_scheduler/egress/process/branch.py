@@ -19,7 +19,7 @@ from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.connections.opening import Commands
 from mediafleet_scheduler.egress.jobs.desk import Desk
-from mediafleet_scheduler.egress.jobs.lost_jobs import LostJobs, Tell, tell_nobody
+from mediafleet_scheduler.egress.jobs.lost_jobs import LostJobs, PostEvent, post_nothing
 from mediafleet_scheduler.egress.jobs.start import Tools
 from mediafleet_scheduler.egress.jobs.sweep import Sweeper
 from mediafleet_scheduler.egress.ledger.store import Store
@@ -39,7 +39,6 @@ from mediafleet_scheduler.psrpc.client import Client, log_bad_message
 from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
 from mediafleet_scheduler.psrpc.server import Server
 
-_STALE_SYNCS: Final = 15
 _FIRST_LOOK_SECONDS: Final = 2.0
 _WRITE_SECONDS: Final = 2.0
 _LOG_EVERY_SECONDS: Final = 10.0
@@ -61,12 +60,12 @@ class EgressService:
         metrics: EgressMetrics,
         settings: Settings | None = None,
         db: int = 0,
-        tell: Tell = tell_nobody,
+        post: PostEvent = post_nothing,
         clock: Clock = SYSTEM,
     ) -> None:
         self._bus = bus
         self._directory = directory
-        self._tell = tell
+        self._post = post
         self._clock = clock
         self.metrics: Final = metrics
         self._settings = settings or Settings()
@@ -117,7 +116,7 @@ class EgressService:
             settings.grant_margin_seconds / 2,
             self._bad_message,
         )
-        foreign_bidders = ForeignBidders(metrics, settings.strangers_seconds)
+        foreign_bidders = ForeignBidders(metrics, settings.foreign_bidders_seconds)
         placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store, self._clock)
         queue = Queue(self.ledger, placer, self._ledger_writer, settings)
         stack.push_async_callback(queue.close)
@@ -143,14 +142,14 @@ class EgressService:
 
         self._directory.subscribe(follow)
         stack.push_async_callback(self._stop)
-        self._tasks.append(asyncio.create_task(self._ledger_writer.run(), name="clerk"))
+        self._tasks.append(asyncio.create_task(self._ledger_writer.run(), name="ledger writer"))
         ends = JobEnds(self.ledger, self._ledger_writer, infos, placer.wake)
         await infos.listen(self._bus)
         await ends.listen(self._bus)
         await foreign_bidders.listen(self._bus)
         server = Server(self._bus, SERVICE, on_bad_message=self._bad_message, family=FAMILY)
         desk = Desk(server, tools, lambda: self.sweeper.heard())
-        self.losses = LostJobs(self.pods, self._store, self._ledger_writer, io, self._tell, metrics)
+        self.losses = LostJobs(self.pods, self._store, self._ledger_writer, io, self._post, metrics)
         stack.push_async_callback(self.losses.close)
         self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)
         stack.push_async_callback(sweeper.close)

@@ -24,7 +24,7 @@ from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.connections.opening import Connections, until_it_answers
-from mediafleet_scheduler.egress.jobs.lost_jobs import Tell, tell_nobody
+from mediafleet_scheduler.egress.jobs.lost_jobs import PostEvent, post_nothing
 from mediafleet_scheduler.egress.ledger.store import StoreError
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.psrpc.bus import Trouble
@@ -43,7 +43,7 @@ class _Fleets(Publisher[EgressView]):
     """The part of the view that one branch serves: a directory of its own."""
 
     async def run(self) -> None:
-        """Nothing to follow: whoever has the whole view tells."""
+        """Nothing to follow: the whole view is published by its owner."""
 
 
 @dataclass(slots=True)
@@ -76,13 +76,13 @@ class Branches:
         metrics: EgressMetrics,
         settings: Settings,
         patience_seconds: float,
-        tell: Tell = tell_nobody,
+        post: PostEvent = post_nothing,
     ) -> None:
         self._connect = connect
         self._metrics = metrics
         self._settings = settings
         self._patience_seconds = patience_seconds
-        self._tell = tell
+        self._post = post
         self._branches: dict[str, Branch] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -163,7 +163,7 @@ class Branches:
                 self._metrics,
                 self._settings,
                 connections.db,
-                self._tell,
+                self._post,
             )
             await stack.enter_async_context(service)
             branch.bus, branch.service, branch.trouble = bus, service, None

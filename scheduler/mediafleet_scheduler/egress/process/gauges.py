@@ -79,7 +79,7 @@ class DeskCollector(Collector):
                 for kind, many in (capacity(fleet, service.ledger, time.time()).free or {}).items():
                     fitting.add_metric([name, kind], many)
                 uids = [worker.uid for worker in fleet.workers]
-                out.add_metric([name], len(service.pods.trust.left_out(uids, ())))
+                out.add_metric([name], len(service.pods.quarantine.left_out(uids, ())))
                 states = Counter(worker.state for worker in fleet.workers)
                 for state in PodState:
                     workers.add_metric([name, state], states[state])

@@ -28,7 +28,7 @@ from mediafleet_scheduler.egress.connections.opening import (
     of_url,
     where_of,
 )
-from mediafleet_scheduler.egress.jobs.lost_jobs import Tell, tell_nobody
+from mediafleet_scheduler.egress.jobs.lost_jobs import PostEvent, post_nothing
 from mediafleet_scheduler.egress.peers.native_fleets import (
     NativeFleets,
     TellMode,
@@ -64,7 +64,7 @@ class Options:
     """Told whether the pods of a fleet with engine native know their mode."""
     scaler: ScalerOptions | None = None
     """`None`: KEDA is not answered."""
-    tell: Tell = tell_nobody
+    post: PostEvent = post_nothing
     """Says what people should know of a fleet."""
 
     def connections(self, spec: RedisSpec | None) -> Connections:
@@ -125,7 +125,7 @@ async def serve(
     """
     metrics = EgressMetrics(registry)
     branches = Branches(
-        options.connections, metrics, options.settings, _PATIENCE_SECONDS, options.tell
+        options.connections, metrics, options.settings, _PATIENCE_SECONDS, options.post
     )
 
     def ready() -> str | None:
