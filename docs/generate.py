@@ -22,6 +22,8 @@ from docs import imports
 
 from mediafleet.commands import app
 from mediafleet_common.api import crds
+from mediafleet_operator.settings import Times as OperatorTimes
+from mediafleet_scheduler.advertise.settings import Times as AdvertiseTimes
 from mediafleet_scheduler.broker.models import ModelsFile
 from mediafleet_scheduler.core.scaling import trigger
 from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
@@ -139,7 +141,11 @@ def option(parameter: Any, context: Any) -> tuple[str, str, str, str]:
     return code(", ".join(names) + value), code(variable), shown, text
 
 
-SETTINGS: Final[dict[str, type[object]]] = {"egress": EgressSettings}
+SETTINGS: Final[dict[str, type[object]]] = {
+    "egress": EgressSettings,
+    "advertise": AdvertiseTimes,
+    "operator": OperatorTimes,
+}
 """Section of the settings file -> its dataclass."""
 UNITS: Final = {"seconds": "s", "bytes": "bytes", "ratio": "share", "cpus": "CPUs"}
 """Last word of a setting's name -> its unit."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mediafleet.options import HttpOption, KedaOptions, LogOptions
+from mediafleet.options import HttpOption, KedaOptions, LogOptions, SettingsOption
 
 if TYPE_CHECKING:
     import grpc
@@ -117,6 +117,7 @@ def advertise(
     ] = "0.0.0.0:8935",
     tls: TlsOptions,
     http: HttpOption = "127.0.0.1:8080",
+    settings: SettingsOption = None,
     keda: KedaOptions,
     logs: LogOptions,
 ) -> None:
@@ -134,9 +135,13 @@ def advertise(
     tls.check()
 
     async def main(stop: asyncio.Event) -> None:
+        from mediafleet_common.serving import settings_file
         from mediafleet_scheduler.advertise.desk import Settings, serve
         from mediafleet_scheduler.advertise.prober import Manner
+        from mediafleet_scheduler.advertise.settings import Times
         from mediafleet_scheduler.directory.sourced import SourcedDirectory
+
+        times = settings_file.read(settings, "advertise", Times)
 
         names = _own_names(listen, nodes.pool)
         credentials = None
@@ -147,9 +152,10 @@ def advertise(
             listen,
             http,
             credentials,
-            Manner(request=_signed_request(nodes.probe_key)),
+            Manner(times.probe, times.probe_timeout_seconds, _signed_request(nodes.probe_key)),
             own_urls=tuple(f"https://{name}:{listen.rpartition(':')[2]}" for name in names),
             scaler=keda.chosen(),
+            times=times,
             region_database=nodes.region_database,
             sources=directory.states,
             resource=_resource(nodes.pool),

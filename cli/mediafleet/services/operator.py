@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ from mediafleet.options import (
     HttpOption,
     LogOptions,
     NamespaceOption,
+    SettingsOption,
 )
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def operator(
     *,
     pods: PodOptions,
     http: HttpOption = "127.0.0.1:8080",
+    settings: SettingsOption = None,
     namespace: NamespaceOption = None,
     lease: LeaseOptions,
     cluster: ClusterOptions,
@@ -120,10 +122,12 @@ def operator(
     """Keep the pods of fleets and pools as their resources say; drain before deleting."""
     import logging
 
+    from mediafleet_common.serving import settings_file
     from mediafleet_common.serving.run import run
     from mediafleet_operator.manifests.children.scaling import Keda
     from mediafleet_operator.manifests.pods.pod import Product
     from mediafleet_operator.rounds.serve import Settings, serve, summary
+    from mediafleet_operator.settings import Times
 
     logs.configure()
     logging.getLogger("kopf").setLevel(logging.WARNING)
@@ -148,7 +152,8 @@ def operator(
                 f"http {host}:{port}"
             )
 
-        await serve(chosen, stop, on_ready)
+        times = settings_file.read(settings, "operator", Times)
+        await serve(replace(chosen, times=times), stop, on_ready)
 
     raise typer.Exit(run(main))
 

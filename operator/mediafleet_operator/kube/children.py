@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from mediafleet_common.api.names import FIELD_MANAGER, Kind
 from mediafleet_common.clock import SYSTEM, Clock
@@ -20,9 +20,6 @@ from mediafleet_operator.manifests.children import advertiser, disruption, flag_
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
 
-LOOK_SECONDS: Final = 300.0
-"""From one look whether they were changed or deleted to the next."""
-
 
 class ChildNotOursError(Exception):
     """An object of a child's name is not controlled by the fleet; the text says which."""
@@ -35,6 +32,8 @@ class Children:
     api: Api
     product: Product
     clock: Clock = SYSTEM
+    look_seconds: float = 300.0
+    """Between two looks at one that was right: somebody else may have changed or deleted it."""
 
     async def keep(
         self,
@@ -87,7 +86,7 @@ class Children:
     async def _drop_deployment(self, resource: Resource, state: FleetState, name: str) -> None:
         """Delete what another advertise.mode has made."""
         absent = Made({}, self.clock.monotonic())
-        if _fresh(state.children.get(("Deployment", name)), absent):
+        if self._fresh(state.children.get(("Deployment", name)), absent):
             return
         namespace = resource.key.namespace
         target = paths.collection("apps/v1", "deployments", namespace).item(name)
@@ -101,7 +100,7 @@ class Children:
         name = str(manifest["metadata"]["name"])
         key = (str(manifest["kind"]), name)
         made = Made(manifest, self.clock.monotonic())
-        if _fresh(state.children.get(key), made):
+        if self._fresh(state.children.get(key), made):
             return
         target = paths.of_manifest(manifest, resource.key.namespace, name)
         try:
@@ -116,6 +115,12 @@ class Children:
         if not contains(live, manifest):
             await apply_ours(self.api, target, manifest, live)
         state.children[key] = made
+
+    def _fresh(self, known: Made | None, now: Made) -> bool:
+        """Whether an object was the same when it was last looked at, not long ago."""
+        if known is None or known.manifest != now.manifest:
+            return False
+        return now.at - known.at < self.look_seconds
 
 
 async def apply_ours(api: Api, target: Target, manifest: Json, live: Json) -> Json:
@@ -136,11 +141,6 @@ def _ours(meta: Json, manifest: Json, resource: Resource) -> bool:
     if "ownerReferences" in manifest["metadata"]:
         return digest.controller_uid(meta) == resource.uid
     return contains(meta.get("labels") or {}, manifest["metadata"]["labels"])
-
-
-def _fresh(known: Made | None, now: Made) -> bool:
-    """Whether an object was the same when it was last looked at, not long ago."""
-    return known is not None and known.manifest == now.manifest and now.at - known.at < LOOK_SECONDS
 
 
 def wanted(resource: Resource, product: Product, head: list[Json] | None = None) -> list[Json]:

@@ -18,8 +18,6 @@ from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.resource import Resource
 
 _log: Final = logging.getLogger(__name__)
-LOAD_ONLY_SECONDS: Final = 5.0
-"""A status in which nothing but numbers of jobs changed is written at most so often."""
 EVENT_BURST: Final = 25
 EVENT_REFILL_SECONDS: Final = 10.0
 
@@ -64,6 +62,8 @@ class StatusWriter:
 
     api: Api
     clock: Clock = SYSTEM
+    load_only_seconds: float = 5.0
+    """Between two writes in which only loads differ."""
 
     def due(self, resource: Resource, state: FleetState, status: FleetStatus) -> float | None:
         """In how many seconds a status is to be written; `None`: it says nothing new."""
@@ -72,7 +72,7 @@ class StatusWriter:
             return None
         if significant(old) != significant(new):
             return 0.0
-        due_at = state.status_written_at + LOAD_ONLY_SECONDS
+        due_at = state.status_written_at + self.load_only_seconds
         return max(due_at - self.clock.monotonic(), 0.0)
 
     async def write(self, resource: Resource, state: FleetState, status: FleetStatus) -> Json:

@@ -25,8 +25,6 @@ from mediafleet_operator.manifests.children.scaling import KINDS, Keda
 from mediafleet_operator.manifests.resource import Resource
 
 _log: Final = logging.getLogger(__name__)
-LOOK_SECONDS: Final = 15.0
-"""From one look at the object and its conditions to the next."""
 DISCOVER_SECONDS: Final = 30.0
 """So often it is looked whether the cluster knows ScaledObjects."""
 
@@ -38,6 +36,8 @@ class Scalers:
     api: Api
     keda: Keda
     clock: Clock = SYSTEM
+    look_seconds: float = 15.0
+    """Between two looks at what KEDA or the HPA says, and whether somebody changed the object."""
     _known: tuple[float, bool] | None = None
     """When it was last looked whether there is KEDA, and whether there was."""
     _tolerance: bool = True
@@ -95,7 +95,11 @@ class Scalers:
     ) -> Found:
         made = Made(manifest, self.clock.monotonic())
         known = state.scaler
-        if known and known.made.manifest == manifest and made.at - known.made.at < LOOK_SECONDS:
+        if (
+            known
+            and known.made.manifest == manifest
+            and made.at - known.made.at < self.look_seconds
+        ):
             return known.found
         target = self._target(resource, engine)
         try:

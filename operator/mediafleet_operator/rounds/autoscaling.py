@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
@@ -34,16 +34,9 @@ from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.counters import ScaleCounts
 from mediafleet_operator.rounds.demand import DemandPoller, Silence
 from mediafleet_operator.rounds.queue import KeyedQueue
+from mediafleet_operator.settings import DemandTimes
 
 _log: Final = logging.getLogger(__name__)
-OFTEN_SECONDS: Final = 1.0
-"""While something scales, or sleeps."""
-RARELY_SECONDS: Final = 5.0
-"""Time alone changes what is wanted: stabilisation, cool-down, the schedule."""
-SHARED_SECONDS: Final = 2.0
-"""One question to the egress desk is for all fleets."""
-OWN_SECONDS: Final = 3.0
-"""Each pool has an advertiser of its own to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +60,8 @@ class Autoscaler:
     egress_desk: str | None = None
     """URL of the egress desk's HTTP port; `None`: egress demand is unknown."""
     clock: Clock = SYSTEM
+    times: DemandTimes = field(default_factory=DemandTimes)
+    """How often desks are asked."""
 
     async def round(
         self,
@@ -179,7 +174,7 @@ class Autoscaler:
         rescale = None
         if verdict.replicas != replicas:
             rescale = Rescale(replicas, verdict.replicas, verdict.why)
-        return Step(scaling, rescale, OFTEN_SECONDS if verdict.busy else RARELY_SECONDS)
+        return Step(scaling, rescale, self._again(busy=verdict.busy))
 
     async def _left_to_others(
         self,
@@ -203,7 +198,7 @@ class Autoscaler:
         # Of what goes by other numbers than ours the count that it wrote is all that is known.
         wanted = verdict.wanted if verdict else replicas if found.active else None
         scaling = Scaling(asked.engine, active, reason, why, past, wanted)
-        return Step(scaling, None, OFTEN_SECONDS if verdict and verdict.busy else RARELY_SECONDS)
+        return Step(scaling, None, self._again(busy=verdict is not None and verdict.busy))
 
     def _stuck(
         self,
@@ -218,7 +213,7 @@ class Autoscaler:
         past = pace.looked(_past(resource, state), replicas, now)
         why = f"What engine {engine.value} worked by is not gone yet: {error}"
         scaling = Scaling(engine, False, Reason.SCALER_NOT_READY, why, past)
-        return Step(scaling, None, OFTEN_SECONDS)
+        return Step(scaling, None, self._again(busy=True))
 
     def _decide(
         self,
@@ -242,7 +237,7 @@ class Autoscaler:
         verdict = decide(situation)
         url = self._url(resource)
         if url is not None:
-            self.poller.follow(resource.key, url, _every_seconds(resource, busy=verdict.busy))
+            self.poller.follow(resource.key, url, self._every(resource, busy=verdict.busy))
         return verdict
 
     def _demand(self, resource: Resource, observation: Observation) -> FleetDemand | Silence:
@@ -266,15 +261,19 @@ class Autoscaler:
             return None
         return f"http://{key.name}.{key.namespace}.svc:{Port.DESK_HTTP}/demand"
 
+    def _again(self, *, busy: bool) -> float:
+        """Until a fleet is looked at again."""
+        return self.times.often_seconds if busy else self.times.review_seconds
+
+    def _every(self, resource: Resource, *, busy: bool) -> float:
+        """How often a fleet's desk is asked."""
+        if busy:
+            return self.times.often_seconds
+        shared = resource.key.kind is Kind.EGRESS_FLEET
+        return self.times.shared_seconds if shared else self.times.own_seconds
+
 
 def _past(resource: Resource, state: FleetState) -> Past:
     if state.past is not None:
         return state.past
     return history.past_of(resource.status.autoscaling if resource.status else None)
-
-
-def _every_seconds(resource: Resource, *, busy: bool) -> float:
-    """How often a fleet's desk is asked."""
-    if busy:
-        return OFTEN_SECONDS
-    return SHARED_SECONDS if resource.key.kind is Kind.EGRESS_FLEET else OWN_SECONDS

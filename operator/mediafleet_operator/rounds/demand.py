@@ -21,12 +21,8 @@ from mediafleet_common.probes.http_client import Failure, FetchError, fetch
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.rounds.metrics import OperatorMetrics
+from mediafleet_operator.settings import DemandTimes
 
-FIRST_PAUSE_SECONDS: Final = 1.0
-MAX_PAUSE_SECONDS: Final = 5.0
-"""Between two questions to a desk that does not answer."""
-VALID_SECONDS: Final = 8.0
-"""For so long a word counts: at the slowest pace one question may go unanswered."""
 MAX_BYTES: Final = 8 * 1024 * 1024
 
 Ask = Callable[[str], Awaitable[Demand]]
@@ -83,7 +79,9 @@ class DemandPoller:
         on_news: Callable[[FleetKey], None],
         metrics: OperatorMetrics,
         clock: Clock = SYSTEM,
+        times: DemandTimes | None = None,
     ) -> None:
+        self._times = times or DemandTimes()
         self._ask = ask
         self._on_news = on_news
         self._metrics = metrics
@@ -123,13 +121,13 @@ class DemandPoller:
         if desk is None or (desk.heard_at is None and desk.trouble is None):
             return Silence(Reason.DEMAND_UNKNOWN, "the desk has not been asked yet")
         now = self._clock.monotonic()
-        if desk.heard_at is None or now - desk.heard_at > VALID_SECONDS:
+        if desk.heard_at is None or now - desk.heard_at > self._times.valid_seconds:
             why = f"{url} does not answer: {desk.trouble or 'no answer yet'}"
             return Silence(Reason.DESK_UNREACHABLE, why)
         said = desk.said.get(key)
         if said is None:
             return Silence(Reason.DEMAND_UNKNOWN, f"the desk at {url} does not know the fleet")
-        if now - desk.fresh[key] > VALID_SECONDS:
+        if now - desk.fresh[key] > self._times.valid_seconds:
             return Silence(Reason.DEMAND_UNKNOWN, f"{url} repeats an old answer")
         return said
 
@@ -141,7 +139,7 @@ class DemandPoller:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, url: str, desk: _Desk) -> None:
-        back_off = BackOff(2 * FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
+        back_off = BackOff(self._times.first_pause_seconds, self._times.max_pause_seconds)
         while True:
             try:
                 demand = await self._ask(url)
@@ -156,7 +154,7 @@ class DemandPoller:
                 self._metrics.demand_polls.labels("ok").inc()
                 self._note(desk, demand)
                 back_off.reset()
-                await _rest(desk)
+                await _rest(desk, self._times.max_pause_seconds)
 
     def _note(self, desk: _Desk, demand: Demand) -> None:
         now = self._clock.monotonic()
@@ -179,12 +177,12 @@ class DemandPoller:
             self._on_news(key)
 
 
-async def _rest(desk: _Desk) -> None:
+async def _rest(desk: _Desk, longest_seconds: float) -> None:
     """Until the next question is due, or is wanted sooner."""
     asked_at = asyncio.get_running_loop().time()
     while True:
         desk.wake.clear()
-        due = asked_at + min(desk.followed.values(), default=MAX_PAUSE_SECONDS)
+        due = asked_at + min(desk.followed.values(), default=longest_seconds)
         try:
             async with asyncio.timeout_at(due):
                 await desk.wake.wait()

@@ -16,9 +16,8 @@ from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.core.fleet.model import FleetKey, History, PodView, Reading
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.metrics import OperatorMetrics
+from mediafleet_operator.settings import ProbeTimes
 
-OFTEN_SECONDS: Final = 1.0
-RARELY_SECONDS: Final = 15.0
 KEPT_READINGS: Final = 2
 
 
@@ -48,7 +47,9 @@ class Prober:
         on_news: Callable[[FleetKey], None],
         metrics: OperatorMetrics,
         clock: Clock = SYSTEM,
+        times: ProbeTimes | None = None,
     ) -> None:
+        self._times = times or ProbeTimes()
         self.histories: dict[str, History] = {}
         self._ask = ask
         self._on_news = on_news
@@ -107,7 +108,8 @@ class Prober:
         wake = self._wake[uid]
         often = self._subjects[uid].often
         try:
-            async with asyncio.timeout(OFTEN_SECONDS if often else RARELY_SECONDS):
+            times = self._times
+            async with asyncio.timeout(times.often_seconds if often else times.rarely_seconds):
                 await wake.wait()
         except TimeoutError:
             return

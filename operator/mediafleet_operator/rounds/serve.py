@@ -40,11 +40,10 @@ from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import Prober
 from mediafleet_operator.rounds.queue import KeyedQueue
 from mediafleet_operator.rounds.round import Worker
-from mediafleet_operator.rounds.watch import RESYNC_SECONDS, Listener
+from mediafleet_operator.rounds.watch import Listener
+from mediafleet_operator.settings import Times
 
 _log: Final = logging.getLogger(__name__)
-WORKERS: Final = 8
-"""Fleets worked on at a time; the calls of all of them share one bound."""
 LEASE_NAME: Final = "mediafleet-operator"
 LAST_ROUND_SECONDS: Final = 2.0
 
@@ -64,6 +63,8 @@ class Settings:
     egress_desk: str | None = None
     """URL of the egress desk's HTTP port."""
     keda: Keda = field(default_factory=Keda)
+    times: Times = field(default_factory=Times)
+    """How often things are looked at."""
 
 
 class Health:
@@ -144,34 +145,35 @@ async def _lead(
     metrics: OperatorMetrics,
 ) -> None:
     """Watch and work until cancelled."""
-    snapshots = Snapshots()
+    snapshots, times = Snapshots(), settings.times
     queue: KeyedQueue[FleetKey] = KeyedQueue()
     listener = health.listener = Listener(snapshots, queue, metrics, clock)
     login = partial(configure, settings.kubeconfig, settings.context)
     async with client() as session:
-        prober = Prober(partial(poll, session), queue.add, metrics, clock)
-        poller = DemandPoller(partial(ask, session), queue.add, metrics, clock)
+        prober = Prober(partial(poll, session), queue.add, metrics, clock, times.probe)
+        poller = DemandPoller(partial(ask, session), queue.add, metrics, clock, times.demand)
         applier = Applier(api, snapshots, settings.product, clock)
         worker = Worker(
             snapshots,
             queue,
             applier,
             ChildResources(
-                Children(api, settings.product, clock),
+                Children(api, settings.product, clock, times.children_seconds),
                 Heads(api, settings.product, partial(poll, session), clock),
                 metrics,
             ),
-            StatusWriter(api, clock),
+            StatusWriter(api, clock, times.status_load_seconds),
             EventWriter(api, identity(), clock),
             prober,
             Autoscaler(
                 queue,
                 applier,
                 poller,
-                Scalers(api, settings.keda, clock),
+                Scalers(api, settings.keda, clock, times.scalers_seconds),
                 ScaleCounts(metrics, clock),
                 settings.egress_desk,
                 clock,
+                times.demand,
             ),
             FleetCounts(metrics),
             clock,
@@ -184,13 +186,13 @@ async def _lead(
                         settings.namespaces,
                         listener.take,
                         login=login,
-                        list_seconds=RESYNC_SECONDS,
+                        list_seconds=settings.times.resync_seconds,
                     )
                 )
                 group.create_task(_watch_age(listener, metrics))
                 await listener.complete.wait()
                 on_ready(snapshots)
-                for _ in range(WORKERS):
+                for _ in range(max(settings.times.workers, 1)):
                     group.create_task(worker.run())
         finally:
             queue.close()

@@ -22,8 +22,6 @@ from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.queue import KeyedQueue
 
 _log: Final = logging.getLogger(__name__)
-RESYNC_SECONDS: Final = 300.0
-"""From one list of everything to the next, while no watch starts over."""
 _KINDS: Final = {collection: kind for kind, collection in paths.FLEETS.items()}
 
 Raw = Mapping[str, Any]

@@ -18,6 +18,7 @@ from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.served_list import ServedList
+from mediafleet_scheduler.advertise.settings import Times
 from mediafleet_scheduler.core.advertise.findings import (
     UNUSED,
     HeadState,
@@ -26,8 +27,6 @@ from mediafleet_scheduler.core.advertise.findings import (
 )
 
 _log: Final = logging.getLogger(__name__)
-_LOOK_SECONDS: Final = 2.0
-_FAILED_SECONDS: Final = 15.0
 
 _OURS: Final = frozenset(
     {
@@ -91,13 +90,18 @@ class Conditions:
 
 
 async def keep_writing(
-    conditions: Teller, resource: Resource, metrics: AdvertiseMetrics, clock: Clock = SYSTEM
+    conditions: Teller,
+    resource: Resource,
+    metrics: AdvertiseMetrics,
+    clock: Clock = SYSTEM,
+    times: Times | None = None,
 ) -> None:
     """Write the conditions whenever they are others, until cancelled.
 
     A part that is no longer in use gets a condition that says so, also when an earlier process
     wrote it: otherwise it would stay as it was.
     """
+    times = times or Times()
     book: _Book | None = None
     while True:
         try:
@@ -110,9 +114,9 @@ async def keep_writing(
         except KubeError as error:
             metrics.condition_writes.labels("failed").inc()
             _log.warning("conditions were not written: %s", printable(str(error), 300))
-            await asyncio.sleep(_FAILED_SECONDS)
+            await asyncio.sleep(times.conditions_failed_seconds)
         else:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(times.conditions_seconds)
 
 
 class _Book:

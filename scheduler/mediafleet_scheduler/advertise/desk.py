@@ -23,6 +23,7 @@ from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.prober import Manner
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, handler, orchestrators_route
+from mediafleet_scheduler.advertise.settings import Times
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.scaler.outlook import Outlook
@@ -49,6 +50,8 @@ class Settings:
     """How reading the pool's sources goes."""
     resource: Resource | None = None
     """The resource that shows our conditions; `None`: there is none."""
+    times: Times = field(default_factory=Times)
+    """How often things are looked at."""
     region_database: Path | None = None
     """In MaxMind's format, for `advertise.regions` by country."""
     clock: Clock = SYSTEM
@@ -76,11 +79,11 @@ async def serve(
     Raises:
         CannotStartError: a port cannot be listened on.
     """
-    metrics, clock = AdvertiseMetrics(registry), settings.clock
-    served_list = ServedList(metrics, settings.manner, clock)
+    metrics, clock, times = AdvertiseMetrics(registry), settings.clock, settings.times
+    served_list = ServedList(metrics, settings.manner, clock, times.load)
     head = Head(metrics, settings.own_urls)
-    gateways = Gateways(metrics, clock)
-    geography = Geography(settings.region_database, clock)
+    gateways = Gateways(metrics, clock, times.recent_gateway_seconds)
+    geography = Geography(settings.region_database, clock, times.region_database_seconds)
     desk = Desk(served_list, head, gateways, geography, metrics)
 
     def ready() -> str | None:
@@ -121,7 +124,7 @@ async def serve(
 async def _write(conditions: Conditions, settings: Settings, metrics: AdvertiseMetrics) -> None:
     if settings.resource is not None:
         await conditions.served_list.ready()
-        await keep_writing(conditions, settings.resource, metrics, settings.clock)
+        await keep_writing(conditions, settings.resource, metrics, settings.clock, settings.times)
 
 
 async def _tell(serving: Serving, on_ready: Callable[[Serving], None]) -> None:

@@ -13,7 +13,6 @@ from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertise import eth
 from mediafleet_scheduler.core.advertise.views import PoolView
 
-_RECENT_SECONDS: Final = 600.0
 _REMEMBERED: Final = 10_000
 _ADDRESS_BYTES: Final = eth.ADDRESS_BYTES
 
@@ -28,7 +27,10 @@ _signed = lru_cache(maxsize=4096)(eth.signed)
 class Gateways:
     """The gateways of a pool."""
 
-    def __init__(self, metrics: AdvertiseMetrics, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self, metrics: AdvertiseMetrics, clock: Clock = SYSTEM, recent_seconds: float = 600.0
+    ) -> None:
+        self._recent_seconds = recent_seconds
         self._clock = clock
         self._allowed: frozenset[bytes] = frozenset()
         self._seen: dict[bytes, float] = {}
@@ -58,7 +60,7 @@ class Gateways:
 
     def count(self) -> int:
         """How many have asked in the last ten minutes."""
-        since = self._clock.monotonic() - _RECENT_SECONDS
+        since = self._clock.monotonic() - self._recent_seconds
         return sum(at >= since for at in self._seen.values())
 
     def _note(self, address: bytes) -> None:

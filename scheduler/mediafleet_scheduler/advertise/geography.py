@@ -17,14 +17,16 @@ from mediafleet_scheduler.core.advertise.views import PoolView
 
 _log: Final = logging.getLogger(__name__)
 _KEPT: Final = 4096
-_LOOK_SECONDS: Final = 60.0
 """Between two looks at whether the database was replaced."""
 
 
 class Geography:
     """The regions of a pool's callers; results are cached by address."""
 
-    def __init__(self, database: Path | None = None, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self, database: Path | None = None, clock: Clock = SYSTEM, look_seconds: float = 60.0
+    ) -> None:
+        self._look_seconds = look_seconds
         self._database = None if database is None else _Database(database)
         self._clock = clock
         self._looked_at = float("-inf")
@@ -61,7 +63,7 @@ class Geography:
         return self._known[address]
 
     def _look(self) -> None:
-        if self._database is None or self._clock.monotonic() - self._looked_at < _LOOK_SECONDS:
+        if self._database is None or self._clock.monotonic() - self._looked_at < self._look_seconds:
             return
         self._looked_at = self._clock.monotonic()
         if self._database.reopened():

@@ -14,17 +14,12 @@ from mediafleet_common.api.orchestrator_pool import LoadSource
 from mediafleet_common.probes.http_client import PINGS_TOO, Failure, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.advertise.settings import LoadTimes
 from mediafleet_scheduler.core.advertise.listing import NodeKey, node_key
 from mediafleet_scheduler.core.advertise.ordering import Room
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.core.scaling.away import is_away
 
-_SECONDS: Final = 1.0
-"""Between readings where the order depends on them."""
-_LAZY_SECONDS: Final = 5.0
-"""Between readings where only being full counts."""
-_PER_SECOND: Final = 100.0
-"""Readings of all nodes together; where that is not enough each is read less often."""
 _KEPT_READINGS: Final = 3
 """A load that could not be read anew for so many intervals is unknown."""
 _SOURCES: Final = {each: Source(each.value) for each in LoadSource}
@@ -45,7 +40,9 @@ class Loads:
         on_change: Callable[[], None],
         on_reading: Callable[[NodeKey], None],
         read: Read | None = None,
+        times: LoadTimes | None = None,
     ) -> None:
+        self._times = times or LoadTimes()
         self._metrics = metrics
         self._on_change = on_change
         self._on_reading = on_reading
@@ -137,4 +134,6 @@ class Loads:
     def _interval(self) -> float:
         order = self._view.advertise.order if self._view else Order.FIXED
         eager = order in (Order.LEAST_LOADED, Order.BY_GATEWAY)
-        return max(_SECONDS if eager else _LAZY_SECONDS, len(self._tasks) / _PER_SECOND)
+        times = self._times
+        pause = times.eager_seconds if eager else times.lazy_seconds
+        return max(pause, len(self._tasks) / times.readings_per_second)

@@ -17,6 +17,7 @@ from mediafleet_scheduler.advertise.lineup import Lineup
 from mediafleet_scheduler.advertise.loads import Loads
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.prober import Manner, Prober
+from mediafleet_scheduler.advertise.settings import LoadTimes
 from mediafleet_scheduler.core.advertise.listing import (
     NEVER_ASKED,
     Health,
@@ -55,6 +56,7 @@ class ServedList:
         metrics: AdvertiseMetrics,
         manner: Manner | None = None,
         clock: Clock = SYSTEM,
+        load_times: LoadTimes | None = None,
     ) -> None:
         self._metrics = metrics
         self._clock = clock
@@ -62,7 +64,7 @@ class ServedList:
         self._outside = Prober(manner, metrics, self._update_soon, clock=clock)
         self._inside = Prober(manner, metrics, self._update_soon, Probe.POD, clock)
         self._expected: dict[NodeKey, float] = {}
-        self._loads = Loads(metrics, self._update_soon, self._forget_expected)
+        self._loads = Loads(metrics, self._update_soon, self._forget_expected, times=load_times)
         self._view: PoolView | None = None
         self._notice: Notice | None = None
         self._ready = asyncio.Event()

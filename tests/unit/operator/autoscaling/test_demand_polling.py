@@ -15,12 +15,11 @@ from mediafleet_common.probes.http_client import Failure, FetchError
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.rounds.demand import (
-    MAX_PAUSE_SECONDS,
-    VALID_SECONDS,
     DemandPoller,
     Silence,
 )
 from mediafleet_operator.rounds.metrics import OperatorMetrics
+from mediafleet_operator.settings import DemandTimes
 
 METRICS = OperatorMetrics(CollectorRegistry())
 KEY: Final = FleetKey(Kind.EGRESS_FLEET, "media", "rec")
@@ -108,7 +107,7 @@ async def test_a_word_counts_for_a_while_and_then_the_desk_is_called_unreachable
     await asyncio.sleep(0.5)
     assert desk.reason() is None
     desk.fleets = None
-    await asyncio.sleep(VALID_SECONDS - 1)
+    await asyncio.sleep(DemandTimes().valid_seconds - 1)
     assert desk.reason() is None, "one answer that fails to come is no news yet"
     await asyncio.sleep(2)
     assert desk.reason() is Reason.DESK_UNREACHABLE
@@ -116,7 +115,7 @@ async def test_a_word_counts_for_a_while_and_then_the_desk_is_called_unreachable
     assert isinstance(heard, Silence)
     assert "connection refused" in heard.why
     desk.fleets = [demand([1])]
-    await asyncio.sleep(MAX_PAUSE_SECONDS + 1)
+    await asyncio.sleep(DemandTimes().max_pause_seconds + 1)
     assert desk.reason() is None
     await desk.poller.close()
 
@@ -127,7 +126,7 @@ async def test_a_desk_that_does_not_answer_is_asked_less_and_less() -> None:
     desk.fleets = None
     desk.poller.follow(KEY, URL, 1.0)
     await asyncio.sleep(60)
-    assert len(desk.asked) <= 60 / MAX_PAUSE_SECONDS + 3
+    assert len(desk.asked) <= 60 / DemandTimes().max_pause_seconds + 3
     assert desk.news == [KEY], "it is told once that nothing can be told"
     await desk.poller.close()
 
@@ -138,7 +137,7 @@ async def test_an_old_answer_repeated_counts_no_longer_than_a_new_one() -> None:
     desk.poller.follow(KEY, URL, 1.0)
     await asyncio.sleep(0.5)
     desk.frozen_at = 0.0
-    await asyncio.sleep(VALID_SECONDS + 2)
+    await asyncio.sleep(DemandTimes().valid_seconds + 2)
     assert desk.reason() is Reason.DEMAND_UNKNOWN
     await desk.poller.close()
 

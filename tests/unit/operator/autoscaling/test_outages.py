@@ -27,8 +27,9 @@ from mediafleet_operator.core.autoscaling.decision import decide
 from mediafleet_operator.core.autoscaling.model import Past, Situation, policy
 from mediafleet_operator.core.autoscaling.need import need
 from mediafleet_operator.core.fleet.model import FleetKey
-from mediafleet_operator.rounds.demand import VALID_SECONDS, DemandPoller, Silence
+from mediafleet_operator.rounds.demand import DemandPoller, Silence
 from mediafleet_operator.rounds.metrics import OperatorMetrics
+from mediafleet_operator.settings import DemandTimes
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 6)
 OUTAGES: Final = 50
@@ -127,7 +128,7 @@ class Story:
     def judge(self, replicas: int, *, silent: bool) -> None:
         # What the desk said last counts for a few seconds more, and is as old as that.
         since = self.world.now - STABILIZATION_SECONDS
-        until = self.world.now - VALID_SECONDS
+        until = self.world.now - DemandTimes().valid_seconds
         needed = max(pods for at, pods in self.needs if since < at <= until)
         if silent or replicas < needed:
             what = f"{self.world.now}: {self.world.replicas} -> {replicas}, needed {needed}"

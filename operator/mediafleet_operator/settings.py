@@ -1,0 +1,55 @@
+"""The times and limits of the operator, in seconds: section `operator` of the settings file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTimes:
+    """How often pods are asked for their load."""
+
+    often_seconds: float = 1.0
+    """Between two questions to a pod whose load decides something: it drains, or may leave next."""
+    rarely_seconds: float = 15.0
+    """The same for other pods. A load older than 60 s counts as unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemandTimes:
+    """How often desks are asked for the demand of fleets that scale."""
+
+    often_seconds: float = 1.0
+    """Between two questions while a fleet scales, or has no pods."""
+    shared_seconds: float = 2.0
+    """The same at rest for the egress desk: one question is for all fleets."""
+    own_seconds: float = 3.0
+    """The same at rest for advertisers: each pool has its own."""
+    first_pause_seconds: float = 2.0
+    """After the first question that was not answered; doubled each time."""
+    max_pause_seconds: float = 5.0
+    """The longest such pause."""
+    valid_seconds: float = 8.0
+    """An answer counts for so long, then the demand is unknown."""
+    review_seconds: float = 5.0
+    """Between two looks at a fleet at rest: time alone changes what its policy wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Defaults are for production; tests shorten them by name."""
+
+    probe: ProbeTimes = field(default_factory=ProbeTimes)
+    """How often pods are asked for their load."""
+    demand: DemandTimes = field(default_factory=DemandTimes)
+    """How often desks are asked for demand."""
+    resync_seconds: float = 300.0
+    """Between two listings of everything, beside the watch."""
+    children_seconds: float = 300.0
+    """Between two looks at whether a fleet's Services, budget and advertiser are still right."""
+    scalers_seconds: float = 15.0
+    """Between two looks at whether a fleet's ScaledObject or HPA is still right."""
+    status_load_seconds: float = 5.0
+    """Between two writes of a status in which only loads differ."""
+    workers: int = 8
+    """Fleets that are worked on at once."""
