@@ -15,7 +15,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from redis.asyncio import Redis
@@ -29,6 +29,8 @@ from mediafleet_testbed.standins.egress_rules import (
     Memory,
 )
 from mediafleet_testbed.standins.egress_worker import Conduct, Io, Worker
+
+_DRAIN_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,10 @@ class Settings:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run until SIGTERM (ends when the jobs have) or SIGINT (ends the jobs)."""
+    """Run until SIGTERM (ends when the jobs have), SIGINT (ends the jobs) or an internal error.
+
+    However it ends, it waits for no update that livekit-server has not taken.
+    """
     asyncio.run(_run(_settings(arguments)))
 
 
@@ -71,9 +76,8 @@ async def _run(settings: Settings) -> None:
             servers.append(await tiny_http.serve(*tiny_http.split(settings.health), pages))
         port = servers[0].sockets[0].getsockname()[1]
         print(f"stand-in egress worker {settings.cluster_id} ready, metrics :{port}", flush=True)
-        await _first(terminated, interrupted)
-        await worker.stop_taking()
-        draining = asyncio.create_task(worker.drained())
+        await _first(terminated, interrupted, worker.shut_down)
+        draining = asyncio.create_task(_drained(worker, terminated, interrupted))
         interrupting = asyncio.create_task(interrupted.wait())
         await asyncio.wait({draining, interrupting}, return_when=asyncio.FIRST_COMPLETED)
         interrupting.cancel()
@@ -81,6 +85,16 @@ async def _run(settings: Settings) -> None:
         await draining
         for server in servers:
             server.close()
+
+
+async def _drained(worker: Worker, *signals: asyncio.Event) -> None:
+    """Wait as livekit/egress pkg/server/server.go (Drain) does: by a look each second."""
+    while True:
+        if not worker.terminating and any(signal.is_set() for signal in signals):
+            await worker.stop_taking()
+        if worker.idle:
+            return
+        await asyncio.sleep(_DRAIN_LOOK_SECONDS)
 
 
 async def _first(*events: asyncio.Event) -> None:
@@ -116,10 +130,14 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
     flag("cpus", float(os.cpu_count() or 1), "CPUs it believes to have", float)
     flag("job-seconds", None, "how long a job lasts; absent: until stopped", float)
     flag("start-seconds", 0.005, "how long a start takes", float)
+    flag("active-seconds", 0.0, "how long a launched handler takes to be ACTIVE", float)
+    flag("abort-seconds", 0.0, "how long an aborted handler takes to end", float)
+    flag("chrome-fails", "", "every job with Chrome ends with an error 500 of this text")
     flag("boot-seconds", 0.0, "how long it takes until it listens to anybody", float)
     flag("io", Io.SERVER, "server | publish", Io)
     flag("fails", "", "every granted start fails with this text")
     switch("upstream", "listen on the empty topic, as a stock fleet")
+    switch("silent-aborts", "say nothing of a handler whose record was not made")
     switch("mute", "never bid")
     switch("silent", "start and never answer")
     switch("unreadable-metrics", "serve metrics that are none")
@@ -155,6 +173,10 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
             start_seconds=options.start_seconds,
             # An empty topic is the one that livekit-server calls.
             upstream=options.upstream or config.get("cluster_id") == "",
+            active_seconds=options.active_seconds,
+            abort_seconds=options.abort_seconds,
+            abort_tells=not options.silent_aborts,
+            chrome_fails=options.chrome_fails,
             io=Io(options.io),
             mute=options.mute,
             fails=options.fails,

@@ -19,6 +19,11 @@ from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 
 HOLD_SECONDS: Final = 15.0
 PULSE_CLIENT_HOLD: Final = 4
+IDLE_PULSE_CLIENTS: Final = 1
+WEB_PULSE_CLIENTS: Final = 2
+ROOM_PULSE_CLIENTS: Final = 4
+RESTING_GB: Final = 98 / 1024
+"""Memory of the worker itself (seen on 1.14.1)."""
 MAX_PULSE_CLIENTS: Final = 60
 MEMORY_HEADROOM_GB: Final = 1.0
 DEFAULT_COSTS: Final[Mapping[str, float]] = {
@@ -50,8 +55,13 @@ class Asked:
     """Label of `livekit_egress_requests`."""
     cost: str
     """Key of the cost table."""
-    chrome: bool
-    """Whether it needs Chrome, and so PulseAudio clients."""
+    pulse_clients: int = 0
+    """PulseAudio clients that it has while it runs (seen on 1.14.1)."""
+
+    @property
+    def chrome(self) -> bool:
+        """Whether it needs Chrome, and so PulseAudio clients."""
+        return self.pulse_clients > 0
 
 
 def inner(request: StartEgressRequest) -> tuple[str, Any]:
@@ -72,10 +82,10 @@ def asked(request: StartEgressRequest) -> Asked:
     if kind in ("egress", "replay"):
         return _v2(message)
     if kind == "room_composite":
-        return Asked(kind, _template_cost(message), not _sdk_source(message))
+        return _template(kind, message)
     if kind == "web":
-        return Asked(kind, "audio_web" if message.audio_only else "web", chrome=True)
-    return Asked(kind, kind, chrome=False)
+        return _web(kind, message)
+    return Asked(kind, kind)
 
 
 def _v2(message: Any) -> Asked:
@@ -84,21 +94,22 @@ def _v2(message: Any) -> Asked:
     source = message.WhichOneof("source")
     metric_type = "track" if passthrough else source or "unknown"
     if source == "template":
-        template = message.template
-        return Asked(metric_type, _template_cost(template), not _sdk_source(template))
+        return _template(metric_type, message.template)
     if source == "web":
-        return Asked(metric_type, "audio_web" if message.web.audio_only else "web", chrome=True)
-    return Asked(metric_type, "track" if passthrough else "participant", chrome=False)
+        return _web(metric_type, message.web)
+    return Asked(metric_type, "track" if passthrough else "participant")
 
 
-def _sdk_source(message: Any) -> bool:
-    return bool(message.audio_only and not message.layout and not message.custom_base_url)
+def _web(metric_type: str, message: Any) -> Asked:
+    return Asked(metric_type, "audio_web" if message.audio_only else "web", WEB_PULSE_CLIENTS)
 
 
-def _template_cost(message: Any) -> str:
+def _template(metric_type: str, message: Any) -> Asked:
     if not message.audio_only:
-        return "room_composite"
-    return "sdk_audio_room_composite" if _sdk_source(message) else "audio_room_composite"
+        return Asked(metric_type, "room_composite", ROOM_PULSE_CLIENTS)
+    if message.layout or message.custom_base_url:
+        return Asked(metric_type, "audio_room_composite", ROOM_PULSE_CLIENTS)
+    return Asked(metric_type, "sdk_audio_room_composite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ class _Running:
     held_cpu: float
     real_cpu: float
     held_until: float
-    chrome: bool
+    pulse_clients: int
     real_gb: float
 
     def cpu(self, now: float) -> float:
@@ -167,12 +178,12 @@ class Admission:
         return sum(job.real_cpu for job in self._running.values())
 
     def really_used_gb(self) -> float:
-        """Memory that the jobs really use."""
-        return sum(job.real_gb for job in self._running.values())
+        """Memory that the worker and its jobs really use."""
+        return RESTING_GB + sum(job.real_gb for job in self._running.values())
 
     def pulse_clients(self) -> int:
         """PulseAudio clients that are there."""
-        return sum(job.chrome for job in self._running.values())
+        return IDLE_PULSE_CLIENTS + sum(job.pulse_clients for job in self._running.values())
 
     def can_accept(self, request: StartEgressRequest, now: float) -> bool:
         """Whether the worker would take it."""
@@ -197,7 +208,7 @@ class Admission:
         cost = self.costs[job.cost]
         gb, until = self.memory.of(job.cost), now + HOLD_SECONDS
         self._running[request.egress_id] = _Running(
-            cost, cost * self.real_share, until, job.chrome, gb * self.real_share
+            cost, cost * self.real_share, until, job.pulse_clients, gb * self.real_share
         )
         self._held.append(_Held(until, gb, PULSE_CLIENT_HOLD if job.chrome else 0))
 

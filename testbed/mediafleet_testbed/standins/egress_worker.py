@@ -1,8 +1,9 @@
 """The life of an egress worker as the bus sees it: bids, starts, ends, stops.
 
-Source: livekit/egress pkg/server/server_rpc.go, server.go, pkg/service/process.go, pkg/info/io.go;
-livekit/protocol
-protobufs/rpc/egress.proto, io.proto.
+A start registers the job, launches its handler and has livekit-server make its record, all at
+once; a record that is not made in time aborts the handler. An internal error of a handler makes
+the worker disable itself. Sources: livekit/egress pkg/server/server_rpc.go, server.go,
+server_ipc.go, pkg/service/process.go; livekit/protocol protobufs/rpc/egress.proto, io.proto.
 """
 
 from __future__ import annotations
@@ -10,71 +11,33 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from enum import StrEnum
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from google.protobuf.message import DecodeError
 from livekit.protocol import egress as livekit
 
 from mediafleet_common.wire.egress_pb2 import ListActiveEgressResponse, StartEgressRequest
-from mediafleet_scheduler.psrpc import channels, identifiers
+from mediafleet_scheduler.psrpc import identifiers
 from mediafleet_scheduler.psrpc.bus import Bus
-from mediafleet_scheduler.psrpc.client import Client
-from mediafleet_scheduler.psrpc.envelope import Request, encode
+from mediafleet_scheduler.psrpc.envelope import Request
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 from mediafleet_scheduler.psrpc.server import Method, Server
-from mediafleet_testbed.standins.egress_rules import Admission, asked, inner
+from mediafleet_testbed.standins.egress_io import Io, Reporter
+from mediafleet_testbed.standins.egress_job import Conduct, Job
+from mediafleet_testbed.standins.egress_rules import Admission
 
-IO_SERVICE: Final = "IOInfo"
-IO_TIMEOUT_SECONDS: Final = 15.0
-FIRST_BACK_OFF_SECONDS: Final = 0.5
-MAX_BACK_OFF_SECONDS: Final = 60.0
+__all__ = ["Conduct", "Io", "Job", "Worker"]
+
 NOT_ENOUGH_CPU: Final = "not enough CPU"
 SHUTTING_DOWN: Final = "server is shutting down"
+STOPPED_EARLY: Final = "Stop called before pipeline could start"
 BID_IDLE: Final = 0.5
 BID_BUSY: Final = 1.0
-
-
-class Io(StrEnum):
-    """How the worker tells of its jobs on `IOInfo`."""
-
-    SERVER = "server"
-    """As the real one: a call that livekit-server answers; a start fails without one."""
-    PUBLISH = "publish"
-    """The same requests, nobody waited for: for runs without livekit-server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conduct:
-    """What the stand-in is told to be like."""
-
-    job_seconds: float | None = None
-    """How long a job lasts; `None`: until it is stopped."""
-    start_seconds: float = 0.005
-    """How long a start takes beyond the bus; the real one needs hundreds of milliseconds."""
-    upstream: bool = False
-    """Listens on the empty topic, as a stock fleet does."""
-    io: Io = Io.SERVER
-    mute: bool = False
-    """Never bids."""
-    fails: str = ""
-    """A start is granted and then fails with this text: before anything was launched when it is
-    "not enough CPU" or "server is shutting down", else as a handler that could not be launched."""
-    silent: bool = False
-    """A start is granted, the job runs, and nobody is answered."""
-
-
-@dataclass(slots=True)
-class Job:
-    """One recording."""
-
-    info: Any
-    metric_type: str
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    topics: list[Method] = field(default_factory=list)
+INTERNAL_ERROR: Final = 500
+PRECONDITION_FAILED: Final = 412
 
 
 class Worker:
@@ -85,21 +48,24 @@ class Worker:
         self.node_id = f"NE_{identifiers.server_id()[4:]}"
         self.admission = admission
         self.terminating = False
-        self.io_healthy = True
-        """Whether livekit-server took the last update; the real one takes no jobs until it does."""
+        """It was sent SIGTERM."""
+        self.shut_down = asyncio.Event()
+        """It takes nothing more, after SIGTERM or an internal error, and exits once it is idle."""
         self.jobs: dict[str, Job] = {}
         self.started: list[str] = []
         """Every id ever started here, in order: the truth that watchers count by."""
+        self.aborted: list[str] = []
+        """Every id whose record was not made, in order."""
         self.refused = 0
         self.metric_types: set[str] = set()
         """Types that ever ran here: the gauge of a type stays, at 0, once it was there."""
-        self._starting: set[str] = set()
-        self._bus = bus
+        self.results: Counter[tuple[str, str]] = Counter()
+        """Handlers that are gone, by type and result."""
         self.conduct = conduct
         """May be changed while it runs."""
+        self.io = Reporter(bus, conduct.io)
         self._server = Server(bus, "EgressInternal")
         self._handlers = Server(bus, "EgressHandler")
-        self._io = Client(bus, IO_SERVICE)
         self._start: Method | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet = asyncio.Event()
@@ -107,7 +73,7 @@ class Worker:
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for part in (self._io, self._handlers, self._server):
+        for part in (self.io, self._handlers, self._server):
             await self._open.enter_async_context(part)
         await self._server.register("ListActiveEgress", self._list_active)
         topic = () if self.conduct.upstream else (self.cluster_id,)
@@ -130,21 +96,25 @@ class Worker:
     @property
     def disabled(self) -> bool:
         """Whether no request is taken, however much room there is."""
-        return self.terminating or not self.io_healthy
+        return self.shut_down.is_set() or not self.io.healthy
 
     @property
     def idle(self) -> bool:
-        """Whether no request is active, one that is still starting included."""
-        return not self.jobs and not self._starting
+        """Whether no request is active; its last update may still be outstanding."""
+        return not self.jobs
 
     async def stop_taking(self) -> None:
         """What SIGTERM begins: no bid any more, and a grant for an earlier bid goes unheard."""
         self.terminating = True
+        await self._disable()
+
+    async def _disable(self) -> None:
+        self.shut_down.set()
         if self._start is not None:
             await self._start.close()
 
     async def drained(self) -> None:
-        """Wait until the last job has ended."""
+        """Wait until the last job has ended; livekit-server may not have heard of it yet."""
         await self._quiet.wait()
 
     def stop_all(self) -> None:
@@ -159,7 +129,8 @@ class Worker:
                 "cluster_id": self.cluster_id,
                 "node_id": self.node_id,
                 "started": self.started,
-                "active": sorted(self.jobs.keys() | self._starting),
+                "aborted": self.aborted,
+                "active": sorted(self.jobs),
                 "refused": self.refused,
                 "terminating": self.terminating,
             }
@@ -180,103 +151,117 @@ class Worker:
         wanted = StartEgressRequest.FromString(request.payload)
         if self.disabled:
             raise PsrpcError(Code.UNAVAILABLE, SHUTTING_DOWN)
-        if wanted.egress_id in self.jobs or wanted.egress_id in self._starting:
+        if wanted.egress_id in self.jobs:
             raise PsrpcError(Code.ALREADY_EXISTS, "egress already exists")
         if self.conduct.fails:
             self.refused += 1
-            raise await self._failure(wanted, self.conduct.fails)
+            raise self._failure(wanted, self.conduct.fails)
         if not self.admission.can_accept(wanted, time.monotonic()):
             self.refused += 1
             raise PsrpcError(Code.UNAVAILABLE, NOT_ENOUGH_CPU)
-        self.admission.started(wanted, time.monotonic())
-        self._starting.add(wanted.egress_id)
-        _tell_log("accepted", wanted.egress_id)
-        self._quiet.clear()
-        try:
-            info = _info(wanted)
-            await asyncio.gather(self._tell("CreateEgress", info), self._launching())
-            await self._launched(wanted, info)
-        except BaseException:
-            self.admission.ended(wanted.egress_id)
+        job = self._accepted(wanted)
+        # The handler has a copy of its own: what is answered stays STARTING.
+        answer: bytes = job.info.SerializeToString()
+        left = (request.expiry_ns - time.time_ns()) / 1e9
+        made, launched = await asyncio.gather(
+            self.io.create(job.info, left), self._launch(job), return_exceptions=True
+        )
+        if launched:
+            raise launched
+        if isinstance(made, PsrpcError):
+            job.not_made = made
+            job.stopped.set()
+            self.aborted.append(wanted.egress_id)
             _tell_log("failed", wanted.egress_id)
-            raise
-        finally:
-            self._starting.discard(wanted.egress_id)
-            self._note_quiet()
-        if self.conduct.silent:
-            await asyncio.Event().wait()
-        answer: bytes = info.SerializeToString()
-        return answer
-
-    async def _failure(self, wanted: StartEgressRequest, text: str) -> PsrpcError:
-        if text in (NOT_ENOUGH_CPU, SHUTTING_DOWN):
-            return PsrpcError(Code.UNAVAILABLE, text)
-        info = _info(wanted)
-        info.status, info.error = livekit.EgressStatus.EGRESS_FAILED, text
-        await self._tell("UpdateEgress", info)
-        return PsrpcError(Code.INTERNAL, text)
-
-    async def _launching(self) -> None:
-        await asyncio.sleep(self.conduct.start_seconds)
-
-    async def _launched(self, wanted: StartEgressRequest, info: Any) -> None:
-        job = Job(info, asked(wanted).metric_type)
-        self.jobs[wanted.egress_id] = job
-        self.metric_types.add(job.metric_type)
+        if made:
+            raise made
         self.started.append(wanted.egress_id)
         _tell_log("started", wanted.egress_id)
+        if self.conduct.silent:
+            await asyncio.Event().wait()
+        return answer
+
+    def _failure(self, wanted: StartEgressRequest, text: str) -> PsrpcError:
+        if text in (NOT_ENOUGH_CPU, SHUTTING_DOWN):
+            return PsrpcError(Code.UNAVAILABLE, text)
+        job = Job.of(wanted)
+        job.ended(livekit.EgressStatus.EGRESS_FAILED, text)
+        self.io.update(job.info)
+        return PsrpcError(Code.INTERNAL, text)
+
+    def _accepted(self, wanted: StartEgressRequest) -> Job:
+        self.admission.started(wanted, time.monotonic())
+        self.jobs[wanted.egress_id] = job = Job.of(wanted)
+        self.metric_types.add(job.metric_type)
+        self._quiet.clear()
+        _tell_log("accepted", wanted.egress_id)
+        return job
+
+    async def _launch(self, job: Job) -> None:
         for name, handler in (
             ("StopEgress", self._stop_egress),
             ("UpdateStream", self._update_stream),
         ):
-            topic = await self._handlers.register(name, handler, (wanted.egress_id,))
+            topic = await self._handlers.register(name, handler, (job.info.egress_id,))
             job.topics.append(topic)
-        task = asyncio.create_task(self._run(wanted.egress_id, job))
+        await asyncio.sleep(self.conduct.start_seconds)
+        task = asyncio.create_task(self._run(job))
         self._tasks.add(task)
-        task.add_done_callback(self._ran)
+        task.add_done_callback(self._tasks.discard)
 
-    def _ran(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._note_quiet()
-
-    def _note_quiet(self) -> None:
-        if not self._tasks and not self._starting:
-            self._quiet.set()
-
-    async def _run(self, egress_id: str, job: Job) -> None:
-        job.info.status = livekit.EgressStatus.EGRESS_ACTIVE
-        job.info.started_at = time.time_ns()
-        if self.conduct.job_seconds != 0:
-            await self._update(job.info)
-        try:
-            async with asyncio.timeout(self.conduct.job_seconds):
-                await job.stopped.wait()
-        except TimeoutError:
-            pass
-        job.info.status = livekit.EgressStatus.EGRESS_COMPLETE
-        job.info.ended_at = job.info.updated_at = time.time_ns()
-        await self._update(job.info)
-        self.jobs.pop(egress_id, None)
-        _tell_log("ended", egress_id)
-        self.admission.ended(egress_id)
+    async def _run(self, job: Job) -> None:
+        await self._record(job)
+        made = job.not_made is None
+        self.results[job.metric_type, "completed" if made else "aborted"] += 1
+        egress_id = job.info.egress_id
         for topic in job.topics:
             await topic.close()
+        if made:
+            _tell_log("ended", egress_id)
+        self.admission.ended(egress_id)
+        del self.jobs[egress_id]
+        if not self.jobs:
+            self._quiet.set()
+
+    async def _record(self, job: Job) -> None:
+        """What the handler does; its last update is sent, and not waited for."""
+        conduct, info, status = self.conduct, job.info, livekit.EgressStatus
+        if conduct.chrome_fails and job.asked.chrome:
+            job.ended(status.EGRESS_FAILED, conduct.chrome_fails, INTERNAL_ERROR)
+            self.io.update(info)
+            await self._disable()
+            return
+        if job.stopped.is_set() or (
+            conduct.active_seconds and await job.stops_within(conduct.active_seconds)
+        ):
+            job.ended(status.EGRESS_ABORTED, STOPPED_EARLY, PRECONDITION_FAILED)
+        else:
+            info.status = status.EGRESS_ACTIVE
+            if conduct.job_seconds != 0:
+                self.io.update(info)
+            await job.stops_within(conduct.job_seconds)
+            if job.not_made is None:
+                info.status = status.EGRESS_ENDING
+                self.io.update(info)
+                job.ended(status.EGRESS_COMPLETE)
+        if job.not_made is not None:
+            await asyncio.sleep(conduct.abort_seconds)
+            job.ended(status.EGRESS_FAILED, str(job.not_made), INTERNAL_ERROR)
+        if job.not_made is None or conduct.abort_tells:
+            self.io.update(info)
 
     async def _stop_egress(self, request: Request) -> bytes:
         wanted = livekit.StopEgressRequest.FromString(request.payload)
-        job = self.jobs.get(wanted.egress_id)
-        if job is None:
-            raise PsrpcError(Code.NOT_FOUND, "egress not found")
-        job.info.status = livekit.EgressStatus.EGRESS_ENDING
+        job = self._job(wanted.egress_id)
+        if job.info.status == livekit.EgressStatus.EGRESS_ACTIVE:
+            job.info.status = livekit.EgressStatus.EGRESS_ENDING
         job.stopped.set()
         answer: bytes = job.info.SerializeToString()
         return answer
 
     async def _update_stream(self, request: Request) -> bytes:
         wanted = livekit.UpdateStreamRequest.FromString(request.payload)
-        job = self.jobs.get(wanted.egress_id)
-        if job is None:
-            raise PsrpcError(Code.NOT_FOUND, "egress not found")
+        job = self._job(wanted.egress_id)
         for url in wanted.add_output_urls:
             job.info.stream_results.add(url=url, status=livekit.StreamInfo.ACTIVE)
         for stream in job.info.stream_results:
@@ -285,57 +270,17 @@ class Worker:
         answer: bytes = job.info.SerializeToString()
         return answer
 
+    def _job(self, egress_id: str) -> Job:
+        job = self.jobs.get(egress_id)
+        if job is None:
+            raise PsrpcError(Code.NOT_FOUND, "egress not found")
+        return job
+
     async def _list_active(self, request: Request) -> bytes:
         del request
-        active = sorted(self.jobs.keys() | self._starting)
-        return ListActiveEgressResponse(egress_ids=active).SerializeToString()
-
-    async def _update(self, info: Any) -> None:
-        """Tell until livekit-server has heard; no job is taken meanwhile."""
-        back_off = FIRST_BACK_OFF_SECONDS
-        while True:
-            try:
-                await self._tell("UpdateEgress", info)
-            except PsrpcError as error:
-                self.io_healthy = False
-                print(f"could not tell of {info.egress_id}: {error}", flush=True)
-                await asyncio.sleep(back_off)
-                back_off = min(2 * back_off, MAX_BACK_OFF_SECONDS)
-            else:
-                self.io_healthy = True
-                return
-
-    async def _tell(self, method: str, info: Any) -> None:
-        payload: bytes = info.SerializeToString()
-        if self.conduct.io is Io.SERVER:
-            answer = await self._io.request(method, payload, timeout_seconds=IO_TIMEOUT_SECONDS)
-            if answer.error:
-                raise answer.error
-            return
-        now = time.time_ns()
-        request = Request(
-            identifiers.request_id(),
-            self._io.client_id,
-            now,
-            now + int(IO_TIMEOUT_SECONDS * 1e9),
-            payload,
-        )
-        self._bus.publish(channels.request(IO_SERVICE, method), encode(request))
+        return ListActiveEgressResponse(egress_ids=sorted(self.jobs)).SerializeToString()
 
 
 def _tell_log(what: str, egress_id: str) -> None:
     """A line in the log: what a watcher counts by, even when the worker is gone."""
     print(f"{what} {egress_id}", flush=True)
-
-
-def _info(wanted: StartEgressRequest) -> Any:
-    kind, message = inner(wanted)
-    info = livekit.EgressInfo(
-        egress_id=wanted.egress_id,
-        room_id=wanted.room_id,
-        room_name=wanted.room_name or getattr(message, "room_name", ""),
-        status=livekit.EgressStatus.EGRESS_STARTING,
-        updated_at=time.time_ns(),
-    )
-    getattr(info, kind).CopyFrom(message)
-    return info

@@ -34,7 +34,7 @@ from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, Response, decode
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 from mediafleet_scheduler.psrpc.server import Server
-from mediafleet_testbed.standins import egress_metrics, egress_worker
+from mediafleet_testbed.standins import egress_io, egress_job, egress_metrics, egress_worker
 
 SERVICE: Final = "EgressInternal"
 _EPOCH: Final = 1.8e9
@@ -54,7 +54,7 @@ def on_loop_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time_ns", now_ns)
     # The event loop itself goes by time.monotonic, so that has to stay for all but the pods.
     clock = SimpleNamespace(monotonic=loop.time, time_ns=now_ns)
-    for module in (egress_worker, egress_metrics):
+    for module in (egress_io, egress_job, egress_metrics, egress_worker):
         monkeypatch.setattr(module, "time", clock)
     for kind in (Client, Server):
         defaults = kind.__init__.__kwdefaults__
