@@ -111,6 +111,8 @@ class DrainReason(StrEnum):
     """Its Kubernetes node is cordoned, or leaves."""
     ADDRESS = "address"
     """Its address has changed, and a node learns its own only when it starts."""
+    DISABLED = "disabled"
+    """It takes no work by its own word, and is idle for so long that it ought to have ended."""
 
 
 class Condition(StrEnum):
@@ -153,6 +155,8 @@ class Reason(StrEnum):
     CONTAINER_CONFIG = "ContainerConfig"
     """A container cannot be made: a Secret, ConfigMap or key that it names is missing."""
     CRASH_LOOP = "CrashLoop"
+    POD_DISABLED = "PodDisabled"
+    """An egress pod takes nothing more, by its own word: it had an internal error."""
     UNSCHEDULABLE = "Unschedulable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     ADMISSION_REFUSED = "AdmissionRefused"

@@ -40,10 +40,11 @@ _NAMES: Final = {
 _CLI_EXPOSED: Final = "mediafleet_agent_cli_exposed"
 _REQUESTS: Final = "livekit_egress_requests"
 _AVAILABLE: Final = "livekit_egress_available"
+_DISABLED: Final = "livekit_egress_is_disabled"
 _TERMINATING: Final = "livekit_egress_is_terminating"
 _CPU_LOAD: Final = "livekit_node_cpu_load"
 _LOAD_RATIO: Final = "livekit_load_ratio"
-_OF_EGRESS: Final = (_REQUESTS, _AVAILABLE, _TERMINATING, _CPU_LOAD, _LOAD_RATIO)
+_OF_EGRESS: Final = (_REQUESTS, _AVAILABLE, _DISABLED, _TERMINATING, _CPU_LOAD, _LOAD_RATIO)
 _MOST_JOBS: Final = 1_000_000
 _MOST_SHARE: Final = 1000.0
 """Beyond these, and below 0, a value makes no sense: it is unknown, and nothing reckons with it."""
@@ -59,7 +60,11 @@ class Load:
     """Jobs or sessions it takes at most."""
     cpu_load: float | None = None
     """Busy share of all its CPUs, 0 to 1."""
+    disabled: bool | None = None
+    """Whether it takes no request, as after an internal error (livekit/egress pkg/server/server.go,
+    IsDisabled); one that was sent SIGTERM is disabled too."""
     terminating: bool | None = None
+    """Whether it was sent SIGTERM."""
     memory_share: float | None = None
     """Memory that its jobs use, as a share of what they may; absent unless that is limited."""
     pulse_share: float | None = None
@@ -117,11 +122,11 @@ def _egress(series: Sequence[Series]) -> Load:
     jobs = sum(by_type.values()) if by_type or idle is not None else None
     if idle == 0 and jobs == 0:
         jobs = 1
-    terminating = _total(series, _TERMINATING)
     return Load(
         jobs=None if nonsense else jobs,
         cpu_load=_share(_total(series, _CPU_LOAD)),
-        terminating=None if terminating is None else terminating > 0,
+        disabled=_flag(series, _DISABLED),
+        terminating=_flag(series, _TERMINATING),
         memory_share=_ratio(series, "memory"),
         pulse_share=_ratio(series, "pulse"),
         jobs_by_type={} if nonsense else by_type,
@@ -131,6 +136,11 @@ def _egress(series: Sequence[Series]) -> Load:
 def _total(series: Sequence[Series], name: str) -> float | None:
     values = [each.value for each in series if each.name == name]
     return sum(values) if values else None
+
+
+def _flag(series: Sequence[Series], name: str) -> bool | None:
+    value = _total(series, name)
+    return None if value is None else value > 0
 
 
 def _ratio(series: Sequence[Series], resource: str) -> float | None:

@@ -97,7 +97,7 @@ class Prober:
                 result = "absent"
             self._metrics.probes.labels(KIND_LABELS[subject.key.kind], result).inc()
             before = self.histories.get(uid, ())
-            reading = Reading(began, jobs, load.capacity, load.cli_exposed)
+            reading = _reading(began, load, before[-1] if before else None)
             self.histories[uid] = (*before, reading)[-KEPT_READINGS:]
             news = not before or replace(before[-1], began_at=began) != reading
             if news or self._subjects[uid].often:
@@ -114,6 +114,15 @@ class Prober:
         except TimeoutError:
             return
         wake.clear()
+
+
+def _reading(began_at: float, load: Load, before: Reading | None) -> Reading:
+    disabled = None if load.disabled is None else load.disabled and not load.terminating
+    since = None
+    if disabled and load.jobs == 0:
+        since = before.disabled_idle_since if before else None
+        since = began_at if since is None else since
+    return Reading(began_at, load.jobs, load.capacity, load.cli_exposed, disabled, since)
 
 
 def subject(resource: Resource, pod: PodView, *, often: bool) -> Subject:

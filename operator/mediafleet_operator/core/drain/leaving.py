@@ -64,7 +64,7 @@ def step(pod: PodView, observation: Observation) -> Action | None:
     fleet = observation.fleet
     if pod.drain_started is None:
         # Somebody took the time away, or wrote the label by hand: the wait begins anew.
-        reason = pod.drain_reason or why_outdated(pod, fleet) or DrainReason.SCALE_DOWN
+        reason = pod.drain_reason or why_outdated(pod, observation) or DrainReason.SCALE_DOWN
         return Drain(pod, reason)
     if proved_idle(pod, observation):
         return _delete(pod, observation, Reason.DRAIN_FINISHED)

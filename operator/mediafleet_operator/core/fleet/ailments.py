@@ -8,6 +8,8 @@
 | container config | CreateContainerConfigError, ...           | nothing: kubelet tries again      |
 | crash loop       | CrashLoopBackOff                          | nothing: kubelet restarts it      |
 | unschedulable    | PodScheduled false                        | nothing: the scheduler tries      |
+| disabled         | livekit_egress_is_disabled is 1           | nothing: it ends once it is idle; |
+|                  |                                           | else it is replaced (roster.py)   |
 | node lost        | gone or silent for LOST_AFTER_SECONDS     | another pod in another slot; this |
 |                  |                                           | one counts again if it comes back |
 | quota, admission | the API server refuses a pod              | one try at a time, with back-off  |

@@ -59,7 +59,7 @@ def _over(observation: Observation, roster: Roster, wanted: int) -> list[Delete]
     actions = []
     for pod in roster.over:
         due = observation.now >= pod.created_at + ailments.RETRY_SECONDS
-        if surplus > 0 or due or why_outdated(pod, observation.fleet):
+        if surplus > 0 or due or why_outdated(pod, observation):
             surplus -= 1
             actions.append(Delete(pod, pod.over or Reason.POD_FAILED))
     return actions
@@ -105,7 +105,7 @@ def _outdated_victims(
 
 
 def _leave(pod: PodView, observation: Observation) -> Delete | Drain:
-    outdated = why_outdated(pod, observation.fleet)
+    outdated = why_outdated(pod, observation)
     if pod.state is PodState.PENDING:
         return Delete(pod, Reason.ROLLING_OUT if outdated else Reason.SCALED_DOWN)
     return Drain(pod, outdated or DrainReason.SCALE_DOWN)
@@ -119,7 +119,7 @@ def _returning(observation: Observation, roster: Roster, wanted: int) -> list[Un
         for pod in roster.draining
         if not pod.over
         and pod.drain_started is not None
-        and not why_outdated(pod, observation.fleet)
+        and not why_outdated(pod, observation)
         and pod.node_lost_since is None
     ]
     return [Undrain(pod) for pod in returning_order(able, observation)[: max(missing, 0)]]
@@ -140,9 +140,9 @@ def _missing(
         return []
     missing = max(wanted - len(staying) - back - held, 0)
     surge = 0
-    outdated = sum(1 for pod in staying if why_outdated(pod, fleet))
+    outdated = sum(1 for pod in staying if why_outdated(pod, observation))
     if outdated and not fleet.in_place and not rollout_stopped:
-        updated = [pod for pod in staying if not why_outdated(pod, fleet)]
+        updated = [pod for pod in staying if not why_outdated(pod, observation)]
         starting = sum(not pod.serving for pod in updated)
         surge = min(
             fleet.max_surge - starting - missing,

@@ -153,6 +153,10 @@ class Reading:
     """Jobs that it takes at most, as it says itself."""
     cli_exposed: bool | None = None
     """Whether its port that moves money can be reached from elsewhere."""
+    disabled: bool | None = None
+    """Whether it takes no work by its own word, though nobody told it to end."""
+    disabled_idle_since: float | None = None
+    """Since when it has been so without a break, and idle."""
 
 
 History = tuple[Reading, ...]
@@ -210,6 +214,11 @@ class Observation:
             return 0
         reading = self.latest(pod)
         return reading.jobs if reading else None
+
+    def disabled(self, pod: PodView) -> bool:
+        """Whether a pod is known to take no work by its own word."""
+        latest = self.latest(pod)
+        return latest is not None and latest.disabled is True
 
     def latest(self, pod: PodView) -> Reading | None:
         """The last answer of a pod, unless it is too old to say anything of now."""

@@ -14,7 +14,7 @@ from mediafleet_operator.core.fleet.actions import Action, Create, SetReplicas
 from mediafleet_operator.core.fleet.balance import balance
 from mediafleet_operator.core.fleet.marks import marks
 from mediafleet_operator.core.fleet.model import Observation, PodView, Refusal
-from mediafleet_operator.core.fleet.roster import Roster, sort
+from mediafleet_operator.core.fleet.roster import Roster, disabled_too_long_at, sort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +82,7 @@ def _look_again(observation: Observation, roster: Roster, refusal: Refusal | Non
     """Seconds until time alone changes the plan or what is to be said of the fleet."""
     times = [leaving.look_again_at(pod, observation) for pod in roster.draining]
     times += [pod.created_at + ailments.RETRY_SECONDS for pod in roster.over]
+    times += [disabled_too_long_at(pod, observation) for pod in roster.current]
     times += [_ailment_at(pod, observation) for pod in observation.pods]
     if refusal is not None:
         times.append(ailments.retry_at(refusal))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from mediafleet_common.api.names import DrainReason, PodState
 from mediafleet_operator.core.fleet import ailments
-from mediafleet_operator.core.fleet.model import FleetSpec, Observation, PodView
+from mediafleet_operator.core.fleet.model import Observation, PodView
 
 
 class Standing(Enum):
@@ -24,7 +25,7 @@ class Standing(Enum):
     LOST = auto()
     """On a node that is silent; its place is given away."""
     OUTDATED = auto()
-    """To be replaced: an older template, or cordoned, or on a cordoned node."""
+    """To be replaced: an older template, cordoned, on a cordoned node, or disabled for good."""
     CURRENT = auto()
 
 
@@ -51,8 +52,14 @@ class Roster:
         return self.current + self.outdated + self.draining
 
 
-def why_outdated(pod: PodView, fleet: FleetSpec) -> DrainReason | None:
+DISABLED_SECONDS: Final = 60.0
+"""A pod that has disabled itself ends as soon as it is idle, and kubelet starts it anew; one that
+still is there so long after does not."""
+
+
+def why_outdated(pod: PodView, observation: Observation) -> DrainReason | None:
     """Why a pod has to be replaced, if it has."""
+    fleet = observation.fleet
     if pod.cordoned:
         return DrainReason.CORDONED
     if pod.node_cordoned:
@@ -62,7 +69,16 @@ def why_outdated(pod: PodView, fleet: FleetSpec) -> DrainReason | None:
     # Where nothing can be made, nothing is to be replaced for its sake.
     if fleet.unmakeable is None and pod.template != fleet.template_hash:
         return DrainReason.TEMPLATE
-    return None
+    stuck_at = disabled_too_long_at(pod, observation)
+    return DrainReason.DISABLED if stuck_at is not None and stuck_at <= observation.now else None
+
+
+def disabled_too_long_at(pod: PodView, observation: Observation) -> float | None:
+    """When a pod will have been disabled and idle for too long; `None`: it is not."""
+    latest = observation.latest(pod)
+    if latest is None or latest.disabled_idle_since is None:
+        return None
+    return latest.disabled_idle_since + DISABLED_SECONDS
 
 
 def standing(pod: PodView, observation: Observation) -> Standing:
@@ -77,7 +93,7 @@ def standing(pod: PodView, observation: Observation) -> Standing:
         return Standing.OVER
     if ailments.lost(pod, observation.now):
         return Standing.LOST
-    return Standing.OUTDATED if why_outdated(pod, observation.fleet) else Standing.CURRENT
+    return Standing.OUTDATED if why_outdated(pod, observation) else Standing.CURRENT
 
 
 def sort(observation: Observation) -> Roster:

@@ -91,7 +91,8 @@ def _progressing(observation: Observation, plan: Plan) -> Finding:
 
 
 def _degraded(observation: Observation, plan: Plan) -> Finding:
-    trouble = _exposed(observation, plan) or _trouble(observation, plan) or _unmade(observation)
+    trouble = _exposed(observation, plan) or _trouble(observation, plan)
+    trouble = trouble or _disabled(observation, plan) or _unmade(observation)
     return trouble or Finding("False", Reason.AS_WANTED, "No pod is in trouble.")
 
 
@@ -226,6 +227,18 @@ def _exposed(observation: Observation, plan: Plan) -> Finding | None:
         "loopback. Take -cliAddr and LP_CLIADDR out of spec.template and the image."
     )
     return Finding("True", Reason.CLI_EXPOSED, message)
+
+
+def _disabled(observation: Observation, plan: Plan) -> Finding | None:
+    """Pods that take nothing more, by their own word."""
+    found = [pod for pod in plan.roster.counted if observation.disabled(pod)]
+    if not found:
+        return None
+    message = (
+        f"PodDisabled: {_names(found)} had an internal error, or livekit-server takes no update of "
+        "it. It takes no job, and starts anew once it is idle. Its log says which."
+    )
+    return Finding("True", Reason.POD_DISABLED, message)
 
 
 def _unmade(observation: Observation) -> Finding | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, TypeVar
 
 from mediafleet_common.api.events import Telling
-from mediafleet_common.api.names import Condition, Reason
+from mediafleet_common.api.names import Condition, DrainReason, Reason
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_operator.core.fleet.actions import (
     Action,
@@ -53,7 +53,8 @@ def _steps(done: Sequence[Action], prefix: str) -> Iterable[Telling]:
         yield Telling("Normal", Reason.DRAIN_CANCELLED, f"Took back {names_of(back)}.")
     drained = _grouped((each.reason, each.pod.name) for each in _only(done, Drain))
     for why, pods in drained.items():
-        note = f"Draining {names_of(pods)} ({why.value}): no new work, deleted once idle."
+        because = _WHY_DRAINED.get(why, why.value)
+        note = f"Draining {names_of(pods)} ({because}): no new work, deleted once idle."
         yield Telling("Normal", Reason.DRAIN_STARTED, note)
     deleted = _grouped((each.reason, _left(each)) for each in _only(done, Delete))
     for ended, pods in deleted.items():
@@ -81,6 +82,9 @@ def _grouped(pairs: Iterable[tuple[KeyT, str]]) -> dict[KeyT, list[str]]:
     return groups
 
 
+_WHY_DRAINED = {
+    DrainReason.DISABLED: "livekit_egress_is_disabled was 1 for a minute though it was idle",
+}
 _ENDS = {
     Reason.DRAIN_FINISHED: ": settled and idle",
     Reason.DRAIN_TIMED_OUT: ": still busy at the end of spec.drain.timeout",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import EgressFleetStatus
-from mediafleet_common.api.names import KIND_LABELS, Kind, Label, PodState
+from mediafleet_common.api.names import KIND_LABELS, Kind, Label, PodState, Reason
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolStatus
 from mediafleet_common.api.shared import DrainStatus, FleetStatus, PodStatus
 from mediafleet_common.formats.times import rfc3339
@@ -109,6 +109,8 @@ def _pods(observation: Observation, plan: Plan) -> list[PodStatus]:
 def _pod(pod: PodView, observation: Observation) -> PodStatus:
     ailment = ailments.diagnose(pod, observation.now)
     reason = ailment.value if ailment else None
+    if reason is None and observation.disabled(pod):
+        reason = Reason.POD_DISABLED.value
     if pod.state is PodState.DRAINING and pod.drain_reason:
         reason = pod.drain_reason.value
     return PodStatus(

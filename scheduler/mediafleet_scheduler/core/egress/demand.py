@@ -24,13 +24,15 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
 
     `complete` says that the ledger surely holds every job of every pod. Else each pod that is or
     was ready must have told its load lately. Jobs on pods that are not ready any more are work like
-    any other; only room there is none on them.
+    any other; only room there is none on them. The same goes for pods that say that they take
+    nothing.
     """
-    ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
-    unready = [worker for worker in fleet.workers if worker.state is PodState.PENDING]
+    staying = [each for each in fleet.workers if each.state is not PodState.DRAINING]
     rules, utilization = rules_of(fleet.placement), fleet.placement.max_cpu_utilization
-    pods = {each.uid: Pod(each.name, each.uid, each.cpu_cores, rules) for each in ready + unready}
+    pods = {each.uid: Pod(each.name, each.uid, each.cpu_cores, rules) for each in staying}
     accounts = {uid: ledger.account(pod, utilization, now) for uid, pod in pods.items()}
+    ready = [w for w in staying if w.state is PodState.READY and accounts[w.uid].closed is None]
+    unready = [worker for worker in staying if worker not in ready]
     silent = [
         each.name
         for each in (*ready, *filter(is_away, unready))

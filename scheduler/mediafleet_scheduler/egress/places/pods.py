@@ -108,6 +108,8 @@ class Pods:
         if known is None:
             return False
         pod = self._seen(*known, now, self._complete())
+        if pod.closed is not None:
+            return False
         another = need_of(job.kind, known[0].placement, job.cores)
         spare = room_to_spare(pod.jobs - 1, pod.free_cores, job.cores, pod.known)
         # How many jobs of a type it may have is our rule, of which the pod knows nothing.
@@ -159,6 +161,7 @@ class Pods:
             rest=account.rest,
             new_jobs=account.new,
             page_room=page_room(account, *room),
+            closed=account.closed,
         )
         self._views[worker.uid] = (account, state, view)
         return view

@@ -20,7 +20,14 @@ from tests.kit.operator.fleet_builders import (
 
 from mediafleet_common.api.names import DrainReason, PodState, Reason
 from mediafleet_common.api.shared import OnTimeout, Strategy
-from mediafleet_operator.core.fleet.model import FleetSpec, History, Memory, PodView, Refusal
+from mediafleet_operator.core.fleet.model import (
+    FleetSpec,
+    History,
+    Memory,
+    PodView,
+    Reading,
+    Refusal,
+)
 from mediafleet_operator.core.fleet.plan import plan
 
 IN_PLACE = {"strategy": Strategy.IN_PLACE}
@@ -618,3 +625,36 @@ def test_a_pod_named_by_an_unreadable_state_label_is_never_deleted_outright() ->
     actions = plan(observe(fleet(0), [unreadable])).actions
 
     assert words(actions) == [f"drain 1 {DrainReason.SCALE_DOWN.value}"]
+
+
+def disabled(jobs: int, idle_for: float | None) -> History:
+    """A pod that takes nothing by its own word, and for how long it has been idle so."""
+    since = None if idle_for is None else NOW - idle_for
+    return (Reading(NOW - 0.5, jobs, disabled=True, disabled_idle_since=since),)
+
+
+@pytest.mark.parametrize(
+    ("history", "steps"),
+    [
+        (disabled(1, None), []),
+        (disabled(0, 59.0), []),
+        (disabled(0, 60.0), ["create 2"]),
+    ],
+    ids=["busy", "idle for less than a minute", "idle for a minute"],
+)
+def test_a_pod_is_replaced_that_is_disabled_and_idle_for_a_minute(
+    history: History, steps: list[str]
+) -> None:
+    seen = observe(fleet(2), [pod(0), pod(1)], {1: 0}, loads={0: history})
+    planned = plan(seen)
+    assert [each for each in words(planned.actions) if "mark" not in each] == steps
+    if history[-1].jobs == 0 and not steps:
+        assert planned.look_again_seconds == pytest.approx(1.0)
+
+
+def test_it_drains_for_that_reason_and_is_not_taken_back() -> None:
+    seen = observe(fleet(2), [pod(0), pod(1), pod(2)], {1: 0, 2: 0}, loads={0: disabled(0, 90.0)})
+    assert "drain 0 disabled" in words(plan(seen).actions)
+    leaving = draining(0, since=2.0, drain_reason=DrainReason.DISABLED)
+    seen = observe(fleet(2), [leaving, pod(1)], {1: 0}, loads={0: disabled(0, 90.0)})
+    assert [each for each in words(plan(seen).actions) if "mark" not in each] == ["create 2"]

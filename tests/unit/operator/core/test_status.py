@@ -333,3 +333,14 @@ def test_trouble_is_told_once_while_it_lasts() -> None:
 
     assert [each.reason for each in events_to_post([], "rec-", None, first)] == [Reason.CRASH_LOOP]
     assert events_to_post([], "rec-", first, second) == []
+
+
+def test_a_pod_that_has_disabled_itself_shows_in_status_condition_and_events() -> None:
+    loads = {0: (Reading(NOW - 0.5, 1, disabled=True),)}
+    status = status_of(observe(fleet(1), [pod(0)], loads=loads))
+    assert status.pods[0].reason == Reason.POD_DISABLED.value
+    degraded = condition(status, Condition.DEGRADED)
+    assert (degraded.status, degraded.reason) == ("True", Reason.POD_DISABLED.value)
+    assert "rec-0" in degraded.message
+    (told,) = events_to_post([Drain(pod(0), DrainReason.DISABLED)], "rec-", status, status)
+    assert "livekit_egress_is_disabled" in told.note

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import CpuCost, RequestType
@@ -61,6 +62,22 @@ class Job:
         return None if self.started_at is None else self.started_at + HOLD_SECONDS
 
 
+class Closed(StrEnum):
+    """Why a pod takes no job, by its own word."""
+
+    DISABLED = "disabled"
+    """After an internal error, or while livekit-server takes no update."""
+    TERMINATING = "terminating"
+    """It was sent SIGTERM."""
+
+
+def closed(load: Load) -> Closed | None:
+    """Why a pod takes no job; `None`: it takes some, or does not say."""
+    if load.terminating:
+        return Closed.TERMINATING
+    return Closed.DISABLED if load.disabled else None
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What a pod said of itself, shared out among its jobs."""
@@ -79,6 +96,7 @@ class Measured:
     memory_gb: float | None = None
     """What all its jobs use."""
     pulse_clients: float | None = None
+    closed: Closed | None = None
 
 
 def share_out(
@@ -103,6 +121,7 @@ def share_out(
         foreign_jobs=len(foreign),
         foreign_cores=sum(foreign) * (1 if share is None else share),
         excess=excess,
+        closed=closed(load),
     )
 
 

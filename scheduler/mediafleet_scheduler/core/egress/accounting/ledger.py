@@ -21,6 +21,7 @@ from typing import Final
 from mediafleet_common.api.egress_fleet import CpuCost
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import (
+    Closed,
     Job,
     Measured,
     free_cores,
@@ -72,9 +73,13 @@ class Account:
     """Whether one of its jobs needs Chrome."""
     new: bool = False
     """Whether one of its jobs is new."""
+    closed: Closed | None = None
+    """Why it takes no job, by its own word."""
 
     def times(self, need: Need) -> int | None:
         """How many more jobs that need so much fit; `None`: its size is unknown."""
+        if self.closed is not None:
+            return 0
         (pod, max_utilization), left = self.of, self.free_cores
         if pod.cores is None or left is None:
             return None
@@ -257,6 +262,7 @@ class Ledger:
             rest=rest(pod.rules, jobs, measured, now),
             pages=any(job.kind.needs_chrome for job in jobs),
             new=new_until > now,
+            closed=measured.closed if measured else None,
         )
 
     def _refusal(self, uid: str, now: float) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from mediafleet_common.reports.explanation import (
     PodExplained,
     RankedPod,
 )
+from mediafleet_scheduler.core.egress.accounting.accounts import Closed
 from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of
 from mediafleet_scheduler.core.egress.placement import affinity
 from mediafleet_scheduler.core.egress.placement.modes import KEYS, WorkerView
@@ -37,6 +38,15 @@ KEY_NAMES: Final[Mapping[Mode, tuple[str, ...]]] = {
     ),
 }
 """What each part of a key is; `core.placement.KEYS` has the same number of them."""
+
+CLOSED: Final[Mapping[Closed, str]] = {
+    Closed.DISABLED: (
+        "it has disabled itself (livekit_egress_is_disabled is 1): after an internal error it "
+        "starts anew once it is idle; its log says which"
+    ),
+    Closed.TERMINATING: "it was told to end (livekit_egress_is_terminating is 1)",
+}
+"""Why a pod takes nothing, by its own word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,8 @@ def why_not(each: Seen, need: Need) -> str | None:
     if each.left_out:
         return "it failed what it was given, and gets nothing for a while"
     view = each.view
+    if view.closed is not None:
+        return CLOSED[view.closed]
     if view.free_cores is not None and view.free_cores < need.cores:
         return f"{_down(view.free_cores)} CPUs are free, {need.cores:g} are needed"
     if view.fits(need):
@@ -153,7 +165,9 @@ def _bids(mode: Mode, seen: Sequence[Seen], need: Need, placement: Placement) ->
             cores=view.cores,
             available_cores=view.free_cores,
             idle=view.idle,
-            disabled=each.worker.state is not PodState.READY or not view.rest.fits(need),
+            disabled=each.worker.state is not PodState.READY
+            or view.closed is not None
+            or not view.rest.fits(need),
         )
         bids[view.name] = affinity.bid(
             bidder,

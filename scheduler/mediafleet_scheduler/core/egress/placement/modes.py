@@ -15,6 +15,7 @@ from typing import Final
 
 from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.egress.accounting.accounts import Closed
 from mediafleet_scheduler.core.egress.accounting.ledger import Account
 from mediafleet_scheduler.core.egress.accounting.resources import Need, Rest, need_of
 
@@ -75,6 +76,8 @@ class WorkerView:
     """Whether it was given a job a moment ago."""
     page_room: PageRoom | None = None
     """`None`: none is kept."""
+    closed: Closed | None = None
+    """Why it takes no job, by its own word."""
 
     @property
     def idle(self) -> bool:
@@ -84,7 +87,7 @@ class WorkerView:
     def fits(self, need: Need) -> bool:
         """Whether it will take a job that needs so much, as far as is known."""
         enough = self.free_cores is None or self.free_cores >= need.cores
-        return enough and self.rest.fits(need)
+        return self.closed is None and enough and self.rest.fits(need)
 
     @property
     def free_share(self) -> float:
