@@ -40,11 +40,20 @@ _NAMES: Final = {
 _CLI_EXPOSED: Final = "mediafleet_agent_cli_exposed"
 _REQUESTS: Final = "livekit_egress_requests"
 _AVAILABLE: Final = "livekit_egress_available"
+_RESULTS: Final = "livekit_egress_handler_results_total"
 _DISABLED: Final = "livekit_egress_is_disabled"
 _TERMINATING: Final = "livekit_egress_is_terminating"
 _CPU_LOAD: Final = "livekit_node_cpu_load"
 _LOAD_RATIO: Final = "livekit_load_ratio"
-_OF_EGRESS: Final = (_REQUESTS, _AVAILABLE, _DISABLED, _TERMINATING, _CPU_LOAD, _LOAD_RATIO)
+_OF_EGRESS: Final = (
+    _REQUESTS,
+    _AVAILABLE,
+    _RESULTS,
+    _DISABLED,
+    _TERMINATING,
+    _CPU_LOAD,
+    _LOAD_RATIO,
+)
 _MOST_JOBS: Final = 1_000_000
 _MOST_SHARE: Final = 1000.0
 """Beyond these, and below 0, a value makes no sense: it is unknown, and nothing reckons with it."""
@@ -60,6 +69,8 @@ class Load:
     """Jobs or sessions it takes at most."""
     cpu_load: float | None = None
     """Busy share of all its CPUs, 0 to 1."""
+    finished: int | None = None
+    """Jobs that have ended since the worker started."""
     disabled: bool | None = None
     """Whether it takes no request, as after an internal error (livekit/egress pkg/server/server.go,
     IsDisabled); one that was sent SIGTERM is disabled too."""
@@ -124,6 +135,7 @@ def _egress(series: Sequence[Series]) -> Load:
         jobs = 1
     return Load(
         jobs=None if nonsense else jobs,
+        finished=_finished(series, known=idle is not None),
         cpu_load=_share(_total(series, _CPU_LOAD)),
         disabled=_flag(series, _DISABLED),
         terminating=_flag(series, _TERMINATING),
@@ -136,6 +148,14 @@ def _egress(series: Sequence[Series]) -> Load:
 def _total(series: Sequence[Series], name: str) -> float | None:
     values = [each.value for each in series if each.name == name]
     return sum(values) if values else None
+
+
+def _finished(series: Sequence[Series], *, known: bool) -> int | None:
+    """Of livekit/egress since 1.13; the counter has no series before the first job has ended."""
+    total = _total(series, _RESULTS)
+    if total is None:
+        return 0 if known else None
+    return _whole(total)
 
 
 def _flag(series: Sequence[Series], name: str) -> bool | None:

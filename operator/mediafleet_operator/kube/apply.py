@@ -176,7 +176,9 @@ def marks(action: Mark | Drain | Undrain, now: float) -> Json:
             labels[Label.STATE.value] = PodState.READY.value
             annotations[Annotation.DRAIN_STARTED.value] = None
             annotations[Annotation.DRAIN_REASON.value] = None
-        case Mark(_, state, address, busy):
+        case Mark(_, state, address, busy, busy_at):
+            if busy_at is not None:
+                annotations[Annotation.BUSY_AT.value] = rfc3339(busy_at, "milliseconds")
             if state is not None:
                 labels[Label.STATE.value] = state.value
             if busy is not None:

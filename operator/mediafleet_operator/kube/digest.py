@@ -228,6 +228,7 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
         host_ip=status.get("hostIP"),
         work_running=False if over else containers.running(status, WORK[kind]),
         busy_label=labels.get(Label.BUSY) == "true",
+        busy_at=unix(annotations.get(Annotation.BUSY_AT)),
         address=annotations.get(Annotation.ADDRESS),
         service_addr=annotations.get(Annotation.SERVICE_ADDR),
         gate_open=None if gate is None else gate.get("status") == "True",

@@ -122,7 +122,25 @@ def _reading(began_at: float, load: Load, before: Reading | None) -> Reading:
     if disabled and load.jobs == 0:
         since = before.disabled_idle_since if before else None
         since = began_at if since is None else since
-    return Reading(began_at, load.jobs, load.capacity, load.cli_exposed, disabled, since)
+    return Reading(
+        began_at,
+        load.jobs,
+        load.capacity,
+        load.cli_exposed,
+        disabled,
+        since,
+        load.finished,
+        _busy_at(began_at, load, before),
+    )
+
+
+def _busy_at(began_at: float, load: Load, before: Reading | None) -> float | None:
+    """When a pod last had work: a job shorter than the pause between two readings shows in the
+    number of those that have ended."""
+    last = before.busy_at if before else None
+    ended_before = before.finished if before else None
+    more = load.finished is not None and ended_before is not None and load.finished > ended_before
+    return began_at if load.jobs or more else last
 
 
 def subject(resource: Resource, pod: PodView, *, often: bool) -> Subject:

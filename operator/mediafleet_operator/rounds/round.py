@@ -35,6 +35,7 @@ from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.counters import FleetCounts, note_idle
+from mediafleet_operator.rounds.job_ends import JobEnds
 from mediafleet_operator.rounds.probes import Prober, subject
 from mediafleet_operator.rounds.queue import KeyedQueue
 
@@ -60,6 +61,8 @@ class Worker:
     autoscaler: Autoscaler
     counts: FleetCounts
     clock: Clock = SYSTEM
+    job_ends: JobEnds | None = None
+    """`None`: no desk is asked whether jobs are over."""
     _states: dict[FleetKey, FleetState] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -196,7 +199,8 @@ class Worker:
             state.memory,
             self.clock.unix(),
         )
-        return replace(observation, scaling=state.scaling)
+        unconfirmed = self.job_ends.of(resource) if self.job_ends else None
+        return replace(observation, scaling=state.scaling, unconfirmed=unconfirmed)
 
     async def _report(
         self,
@@ -258,6 +262,8 @@ class Worker:
         self, resource: Resource, planned: Plan, wanted: frozenset[str] = frozenset()
     ) -> None:
         roster = planned.roster
+        if self.job_ends is not None:
+            self.job_ends.follow(resource, draining=bool(roster.draining))
         # Deleted pods are still read: a session may have come after the last idle reading.
         pods = (*roster.current, *roster.outdated, *roster.draining, *roster.going)
         often = planned.probe_often | wanted | {pod.uid for pod in roster.going}
@@ -281,5 +287,7 @@ class Worker:
         """The resource is gone, or another one of its name has come."""
         self._states.pop(key, None)
         self.prober.follow(key, {})
+        if self.job_ends is not None:
+            self.job_ends.poller.forget(key)
         self.autoscaler.forget(key)
         self.counts.forget(key)

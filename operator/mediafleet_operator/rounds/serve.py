@@ -36,6 +36,7 @@ from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.counters import FleetCounts, ScaleCounts
 from mediafleet_operator.rounds.demand import DemandPoller, ask
+from mediafleet_operator.rounds.job_ends import JobEnds
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import Prober
 from mediafleet_operator.rounds.queue import KeyedQueue
@@ -152,6 +153,7 @@ async def _lead(
     async with client() as session:
         prober = Prober(partial(poll, session), queue.add, metrics, clock, times.probe)
         poller = DemandPoller(partial(ask, session), queue.add, metrics, clock, times.demand)
+        ends_poller = DemandPoller(partial(ask, session), queue.add, metrics, clock, times.demand)
         applier = Applier(api, snapshots, settings.product, clock)
         worker = Worker(
             snapshots,
@@ -177,6 +179,7 @@ async def _lead(
             ),
             FleetCounts(metrics),
             clock,
+            JobEnds(ends_poller, settings.egress_desk),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -198,6 +201,7 @@ async def _lead(
             queue.close()
             await prober.close()
             await poller.close()
+            await ends_poller.close()
 
 
 async def _watch_age(listener: Listener, metrics: OperatorMetrics) -> None:

@@ -72,5 +72,5 @@ async def test_a_pod_that_has_disabled_itself_is_asked_for_nothing_once_its_load
             assert await stage.call(track()) is None
             assert asyncio.get_running_loop().time() - began < 0.1, "nobody waited for its bid"
             (desk,) = one.services
-            assert not desk.pods.trust.cases, "to take nothing is no fault"
+            assert not desk.pods.quarantine.cases, "to take nothing is no fault"
             assert len(stage.standins["pod-1"].jobs) == 1

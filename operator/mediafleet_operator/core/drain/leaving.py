@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mediafleet_common.api.names import DrainReason, Reason
+from mediafleet_common.api.names import DrainReason, Kind, Reason
 from mediafleet_common.api.shared import OnTimeout
 from mediafleet_operator.core.fleet.actions import Action, Delete, Drain, SetGate
 from mediafleet_operator.core.fleet.model import FleetSpec, Observation, PodView
@@ -26,6 +26,10 @@ GATE_SECONDS: Final = 3.0
 times are whole seconds, and two for kube-proxy."""
 
 
+UPDATE_SECONDS: Final = 65.0
+"""Twice livekit/egress' io_update_timeout (30 s, pkg/config/service.go) and 5 s."""
+
+
 def settled_at(pod: PodView, fleet: FleetSpec) -> float:
     """From when on an idle reading counts."""
     assert pod.drain_started is not None
@@ -40,6 +44,49 @@ def times_out_at(pod: PodView, fleet: FleetSpec) -> float:
 
 def proved_idle(pod: PodView, observation: Observation) -> bool:
     """Whether a draining pod is known to have no work, and can get none."""
+    return _idle(pod, observation) and finished(pod, observation)
+
+
+def finished(pod: PodView, observation: Observation) -> bool:
+    """Whether nothing of an idle pod's jobs is still to be told to livekit-server.
+
+    An egress pod is idle before its last update is delivered, and drops it when it ends. Who does
+    not know waits from the last sign of work, at most to the end of the drain's time.
+    """
+    if observation.fleet.key.kind is not Kind.EGRESS_FLEET or pod.work_running is False:
+        return True
+    if pod.over or observation.now >= times_out_at(pod, observation.fleet):
+        return True
+    left = unconfirmed(pod, observation)
+    if left is not None:
+        return left == 0
+    if pod.busy_label:
+        # When it was last busy is about to be written on it.
+        return False
+    until = update_lost_at(pod, observation)
+    return until is None or until <= observation.now
+
+
+def unconfirmed(pod: PodView, observation: Observation) -> int | None:
+    """Jobs of a settled pod that livekit-server has to confirm; `None`: nobody says."""
+    said = observation.unconfirmed
+    if said is None or said.at < settled_at(pod, observation.fleet):
+        return None
+    return said.jobs.get(pod.name)
+
+
+def update_lost_at(pod: PodView, observation: Observation) -> float | None:
+    """When an update that an idle pod has not delivered is given up; `None`: it had no job."""
+    latest = observation.latest(pod)
+    worked = latest is not None and latest.worked
+    signs = [each for each in (pod.busy_at, latest.busy_at if latest else None) if each is not None]
+    if not signs and not worked:
+        return None
+    assert pod.drain_started is not None
+    return max(signs, default=pod.drain_started) + UPDATE_SECONDS
+
+
+def _idle(pod: PodView, observation: Observation) -> bool:
     if pod.over:
         return True
     since = settled_at(pod, observation.fleet)
@@ -102,4 +149,6 @@ def look_again_at(pod: PodView, observation: Observation) -> float | None:
     times = [settled_at(pod, fleet), times_out_at(pod, fleet)]
     if pod.gate_shut_at is not None:
         times.append(pod.gate_shut_at + GATE_SECONDS)
+    if (lost_at := update_lost_at(pod, observation)) is not None:
+        times.append(lost_at)
     return min((each for each in times if each > observation.now), default=None)

@@ -42,6 +42,8 @@ class Mark:
     address: str | None = None
     """Empty: take it away."""
     busy: bool | None = None
+    busy_at: float | None = None
+    """Unix time when it was last seen to have work."""
 
 
 @dataclass(frozen=True, slots=True)

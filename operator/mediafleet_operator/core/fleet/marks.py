@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mediafleet_common.api.names import PodState, Reason
+from mediafleet_common.api.names import Kind, PodState, Reason
 from mediafleet_operator.core.fleet.actions import Mark, SetGate
 from mediafleet_operator.core.fleet.model import Observation, PodView
 
@@ -26,9 +26,26 @@ def _mark(pod: PodView, observation: Observation) -> Mark | None:
     state = PodState.READY if pod.state is PodState.PENDING and pod.ready else None
     address = _address(pod)
     busy = _busy(pod, observation)
-    if state is None and address is None and busy is None:
+    busy_at = _busy_at(pod, observation, busy)
+    if state is None and address is None and busy is None and busy_at is None:
         return None
-    return Mark(pod, state, address, busy)
+    return Mark(pod, state, address, busy, busy_at)
+
+
+def _busy_at(pod: PodView, observation: Observation, busy: bool | None) -> float | None:
+    """When an egress pod was last seen to have work, to be written once it is idle; `None`: it
+    stands there, or it had none."""
+    if observation.fleet.key.kind is not Kind.EGRESS_FLEET:
+        return None
+    latest = observation.latest(pod)
+    seen = latest.busy_at if latest is not None else None
+    idle_now = latest is not None and latest.jobs == 0
+    if seen is None and busy is False:
+        # Another process saw it at work, and has written no time.
+        seen = observation.now
+    known = pod.busy_at or 0.0
+    # The API server keeps milliseconds of it.
+    return seen if idle_now and seen is not None and seen > known + 0.01 else None
 
 
 def _address(pod: PodView) -> str | None:

@@ -135,6 +135,8 @@ class PodView:
     gate_open: bool | None = None
     """Whether its readiness gate lets new connections in; `None`: it has no gate."""
     gate_shut_at: float | None = None
+    busy_at: float | None = None
+    """Its annotation: when it was last seen to have work."""
 
     @property
     def serving(self) -> bool:
@@ -157,10 +159,30 @@ class Reading:
     """Whether it takes no work by its own word, though nobody told it to end."""
     disabled_idle_since: float | None = None
     """Since when it has been so without a break, and idle."""
+    finished: int | None = None
+    """Jobs that have ended there since it started."""
+    busy_at: float | None = None
+    """The last reading that showed work, or work done since the one before."""
+
+    @property
+    def worked(self) -> bool:
+        """Whether it ever had a job, as far as is known."""
+        return bool(self.jobs or self.finished or self.busy_at)
 
 
 History = tuple[Reading, ...]
 """The newest readings of one pod, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """What a desk says of draining pods."""
+
+    at: float
+    """Unix time, by the desk's clock."""
+    jobs: Mapping[str, int | None]
+    """By name of the pod: jobs whose end livekit-server has not been told; `None`: it does not
+    answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +226,8 @@ class Observation:
     memory: Memory = Memory()
     scaling: Scaling | None = None
     """The state of autoscaling; `None`: the fleet is not scaled automatically."""
+    unconfirmed: Unconfirmed | None = None
+    """`None`: no desk says."""
 
     def jobs(self, pod: PodView) -> int | None:
         """Jobs of a pod as far as is known now.

@@ -121,7 +121,23 @@ def _draining(observation: Observation, plan: Plan) -> Finding:
             "their metrics answer."
         )
         return Finding("True", Reason.LOAD_UNKNOWN, message)
+    told_late = [pod for pod in draining if _waits_for_livekit(pod, observation)]
+    if told_late:
+        message = (
+            f"Idle, but livekit-server has not yet taken the end of their last jobs: "
+            f"{_names(told_late)}. See whether livekit-server and the desk answer."
+        )
+        return Finding("True", Reason.WAITING_FOR_LIVEKIT, message)
     return Finding("True", Reason.WAITING_FOR_IDLE, f"Waiting until idle: {_names(draining)}.")
+
+
+def _waits_for_livekit(pod: PodView, observation: Observation) -> bool:
+    return (
+        pod.drain_started is not None
+        and leaving.settled_at(pod, observation.fleet) <= observation.now
+        and observation.jobs(pod) == 0
+        and not leaving.finished(pod, observation)
+    )
 
 
 def _paused(observation: Observation, plan: Plan) -> Finding:

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -103,6 +103,8 @@ class Store:
         self._over: dict[str, None] = {}
         # Jobs that are gone while Redis has not been told: token of the try, empty for any.
         self._gone: dict[str, str] = {}
+        self.on_over: Callable[[Job], None] = lambda job: None
+        """Told of each job that had started and is over, whoever found out."""
         self._opening = asyncio.Lock()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._shas: dict[str, str] = {}
@@ -290,7 +292,7 @@ class Store:
     def _apply(self, operation: str, egress_id: str, fleet: str, record: str) -> None:
         if operation == "end":
             self._records.pop(egress_id, None)
-            self._ledger.drop(egress_id)
+            self._drop(egress_id)
             if record:
                 self._over[egress_id] = None
                 if len(self._over) > _MAX_OVER:
@@ -357,7 +359,12 @@ class Store:
             del self._records[egress_id]
         job = self._ledger.jobs.get(egress_id)
         if job is not None and token in ("", job.token):
-            self._ledger.drop(egress_id)
+            self._drop(egress_id)
+
+    def _drop(self, egress_id: str) -> None:
+        job = self._ledger.drop(egress_id)
+        if job is not None and job.started_at is not None:
+            self.on_over(job)
 
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         try:

@@ -41,7 +41,7 @@ class JobEnds:
         job = self._ledger.jobs.get(word.egress_id)
         if not self._infos.ends(word, request.client_id, job):
             return
-        if self._ledger.drop(word.egress_id) is not None:
+        if word.egress_id in self._ledger.jobs:
             self._ledger_writer.metrics.ends.labels("heard").inc()
         # Also one that is not known here: another desk may have claimed it a moment ago.
         token = job.token if job else ""

@@ -18,6 +18,7 @@ from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.connections.opening import Commands
+from mediafleet_scheduler.egress.jobs.confirmation import Confirmer
 from mediafleet_scheduler.egress.jobs.desk import Desk
 from mediafleet_scheduler.egress.jobs.lost_jobs import LostJobs, PostEvent, post_nothing
 from mediafleet_scheduler.egress.jobs.start import Tools
@@ -149,6 +150,7 @@ class EgressService:
         await foreign_bidders.listen(self._bus)
         server = Server(self._bus, SERVICE, on_bad_message=self._bad_message, family=FAMILY)
         desk = Desk(server, tools, lambda: self.sweeper.heard())
+        self.confirmer = Confirmer(self.pods, self.ledger, self._store, self._ledger_writer, io)
         self.losses = LostJobs(self.pods, self._store, self._ledger_writer, io, self._post, metrics)
         stack.push_async_callback(self.losses.close)
         self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)
@@ -158,6 +160,7 @@ class EgressService:
         stack.push_async_callback(desk.close)
         await desk.open()
         self._tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
+        self._tasks.append(asyncio.create_task(self.confirmer.run(), name="confirm"))
 
     def _client(self, service: str) -> Client:
         return Client(self._bus, service, on_bad_message=self._bad_message)

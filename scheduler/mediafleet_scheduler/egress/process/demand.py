@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from mediafleet_common.api.names import Kind
+from mediafleet_common.api.names import Kind, PodState
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.scaling.unknown import unknown
 from mediafleet_scheduler.core.egress.demand import egress_demand
@@ -75,8 +75,16 @@ class Demands:
                 demand = egress_demand(fleet, service.ledger, complete, time.time())
                 counted = _Counted(fleet, service, complete, demand)
             self._counted[fleet.key] = counted
-            told.append(counted.demand)
+            told.append(_with_unconfirmed(counted))
         return told
+
+
+def _with_unconfirmed(counted: _Counted) -> FleetDemand:
+    fleet = counted.fleet
+    if not any(worker.state is PodState.DRAINING for worker in fleet.workers):
+        return counted.demand
+    unconfirmed = counted.service.confirmer.unconfirmed(fleet)
+    return counted.demand.model_copy(update={"unconfirmed": unconfirmed})
 
 
 def _is_touched(fleet: Fleet, touched: set[str] | None) -> bool:

@@ -23,7 +23,7 @@ from mediafleet_operator.core.status.events import events_to_post
 from mediafleet_operator.rounds.counters import FleetCounts, note_idle
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 
-LEAVING = draining(1, since=90, drain_reason=DrainReason.TEMPLATE, busy_label=True)
+LEAVING = draining(1, since=90, drain_reason=DrainReason.TEMPLATE)
 
 
 def drain(pod_name: str) -> DrainStatus:

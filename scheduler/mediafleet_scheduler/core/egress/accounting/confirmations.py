@@ -1,0 +1,94 @@
+"""Jobs that are over by their pod's word, and not yet by livekit-server's. Pure; Unix time.
+
+A pod says that it is idle before its last update was delivered, and what it publishes on the bus is
+not yet taken by the server: a pod that ends then leaves its record active for ever (seen on
+livekit/egress 1.14.1). So whoever deletes a pod waits until IOInfo.GetEgress says that its jobs
+are over. Only pods that drain are asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
+
+UPDATE_SECONDS: Final = 65.0
+"""Twice livekit/egress' `io_update_timeout`, and a bit: an update that was not delivered by then
+may never be."""
+FIRST_PAUSE_SECONDS: Final = 0.25
+MAX_PAUSE_SECONDS: Final = 5.0
+MAX_AT_ONCE: Final = 32
+
+
+@dataclass(slots=True)
+class _Open:
+    """A job that livekit-server has to confirm."""
+
+    worker_uid: str
+    until: float
+    """When it counts no more, unless livekit-server was asked before."""
+    due: float = 0.0
+    pause: float = FIRST_PAUSE_SECONDS
+    ended: bool | None = None
+    """What livekit-server said last; `None`: it was not asked, or did not answer."""
+    asked: bool = False
+
+
+class Confirmations:
+    """What one desk knows of ends."""
+
+    def __init__(self, since: float) -> None:
+        self._since = since
+        self._open: dict[str, _Open] = {}
+
+    def over(self, job: Job, now: float) -> None:
+        """A job that had started is over, as far as its pod goes."""
+        each = self._open.setdefault(job.egress_id, _Open(job.worker_uid, now + UPDATE_SECONDS))
+        each.due, each.pause = now, FIRST_PAUSE_SECONDS
+
+    def watch(self, jobs: Collection[Job], now: float) -> None:
+        """Jobs on a pod that drains: their ends may have been missed."""
+        for job in jobs:
+            if job.started_at is not None and job.egress_id not in self._open:
+                self.over(job, now)
+
+    def due(self, draining: Collection[str], now: float) -> list[str]:
+        """Ids to ask livekit-server about; `draining` are uids of pods."""
+        for egress_id, each in tuple(self._open.items()):
+            if not each.asked and each.until <= now:
+                del self._open[egress_id]
+        return [
+            egress_id
+            for egress_id, each in self._open.items()
+            if each.worker_uid in draining and each.due <= now
+        ][:MAX_AT_ONCE]
+
+    def answered(self, egress_id: str, ended: bool | None, now: float) -> None:
+        """livekit-server says whether a job is over; `None`: it did not answer."""
+        each = self._open.get(egress_id)
+        if each is None:
+            return
+        if ended:
+            del self._open[egress_id]
+            return
+        each.asked, each.ended = True, ended
+        each.due = now + each.pause
+        each.pause = min(2 * each.pause, MAX_PAUSE_SECONDS)
+
+    def keep_only(self, uids: Collection[str]) -> None:
+        """Only these pods are there."""
+        self._open = {i: each for i, each in self._open.items() if each.worker_uid in uids}
+
+    def known(self, now: float) -> bool:
+        """Whether this desk has been there for as long as an end may be on its way."""
+        return now - self._since >= UPDATE_SECONDS
+
+    def on(self, worker_uid: str, running: Collection[str]) -> int | None:
+        """Jobs of a pod that are not confirmed, with those that run there as far as is known;
+        `None`: livekit-server does not say."""
+        mine = {i: each for i, each in self._open.items() if each.worker_uid == worker_uid}
+        if any(each.ended is None for each in mine.values()):
+            return None
+        return len(mine.keys() | set(running))

@@ -1,0 +1,91 @@
+"""When a pod's jobs are over for livekit-server, too."""
+
+from __future__ import annotations
+
+from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
+from mediafleet_scheduler.core.egress.accounting.confirmations import (
+    FIRST_PAUSE_SECONDS,
+    MAX_PAUSE_SECONDS,
+    UPDATE_SECONDS,
+    Confirmations,
+)
+
+NOW = 1_000_000.0
+DRAINING = {"u0"}
+
+
+def job(egress_id: str, started_at: float | None = NOW) -> Job:
+    return Job(egress_id, "/rec", "p0", "u0", "c0", RequestType.TRACK, 0.5, "t", NOW, started_at)
+
+
+def test_an_end_that_was_heard_counts_until_livekit_server_knows_it() -> None:
+    ends = Confirmations(NOW)
+    ends.over(job("e1"), NOW)
+    assert ends.on("u0", ()) is None, "nobody was asked"
+    assert ends.due(DRAINING, NOW) == ["e1"]
+    ends.answered("e1", False, NOW)
+    assert ends.on("u0", ()) == 1
+    assert ends.due(DRAINING, NOW) == []
+    assert ends.due(DRAINING, NOW + FIRST_PAUSE_SECONDS) == ["e1"]
+    ends.answered("e1", True, NOW)
+    assert ends.on("u0", ()) == 0
+
+
+def test_where_livekit_server_is_silent_nobody_knows() -> None:
+    ends = Confirmations(NOW)
+    ends.over(job("e1"), NOW)
+    ends.answered("e1", False, NOW)
+    ends.answered("e1", None, NOW)
+    assert ends.on("u0", ()) is None
+    assert ends.on("u1", ()) == 0, "the other pod has nothing to be told"
+
+
+def test_jobs_that_run_count_with_those_that_have_ended() -> None:
+    ends = Confirmations(NOW)
+    ends.over(job("e1"), NOW)
+    ends.answered("e1", False, NOW)
+    assert ends.on("u0", {"e1", "e2"}) == 2
+    ends.watch([job("e2"), job("e3", started_at=None)], NOW)
+    assert ends.due(DRAINING, NOW + 1) == ["e1", "e2"]
+
+
+def test_only_pods_that_drain_are_asked_about_and_ends_of_others_are_forgotten_in_time() -> None:
+    ends = Confirmations(NOW)
+    ends.over(job("e1"), NOW)
+    assert ends.due((), NOW) == []
+    assert ends.due(DRAINING, NOW + UPDATE_SECONDS) == []
+    assert ends.on("u0", ()) == 0
+
+
+def test_what_livekit_server_calls_active_is_waited_for_however_long() -> None:
+    ends, now = Confirmations(NOW), NOW
+    ends.over(job("e1"), NOW)
+    while now < NOW + 10 * UPDATE_SECONDS:
+        for egress_id in ends.due(DRAINING, now):
+            ends.answered(egress_id, False, now)
+        now += MAX_PAUSE_SECONDS
+    assert ends.on("u0", ()) == 1
+
+
+def test_an_end_after_a_long_run_is_asked_about_at_once() -> None:
+    ends = Confirmations(NOW)
+    ends.watch([job("e1")], NOW)
+    for _ in range(10):
+        ends.answered("e1", False, NOW)
+    assert ends.due(DRAINING, NOW + 1) == []
+    ends.over(job("e1"), NOW + 1)
+    assert ends.due(DRAINING, NOW + 1) == ["e1"]
+
+
+def test_a_desk_that_has_just_come_does_not_know() -> None:
+    ends = Confirmations(NOW)
+    assert not ends.known(NOW + UPDATE_SECONDS - 1)
+    assert ends.known(NOW + UPDATE_SECONDS)
+
+
+def test_pods_that_are_gone_are_forgotten() -> None:
+    ends = Confirmations(NOW)
+    ends.over(job("e1"), NOW)
+    ends.keep_only({"u1"})
+    assert ends.due(DRAINING, NOW) == []
