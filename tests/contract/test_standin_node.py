@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import aiohttp
 import grpc
@@ -24,6 +25,7 @@ from mediafleet_common.formats.node_url import parse_node_url
 from mediafleet_common.probes.http_client import Failure, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.probes.ping import END_TRANSCODING_SESSION, Answer, NodeClient
+from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
 from mediafleet_common.wire.livepeer_pb2 import (
     AuthToken,
     EndTranscodingSessionRequest,
@@ -64,6 +66,7 @@ async def get_orchestrator(node: StandInNode, request: OrchestratorRequest) -> O
 
 SIGNED = OrchestratorRequest(address=ADDRESS, sig=standin_signature(ADDRESS))
 UNSIGNED = OrchestratorRequest(address=ADDRESS)
+REGISTER = "/net.AIWorker/RegisterAIWorker"
 GET = "/net.Orchestrator/GetOrchestrator"
 
 
@@ -226,6 +229,26 @@ async def test_an_end_of_a_session_without_a_token_ends_the_process() -> None:
     async with StandInNode(flags()) as node:
         await refusal(node, END_TRANSCODING_SESSION, b"")
         assert node.crashed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("secret", "offered", "taken"),
+    [("", "", True), ("", "guess", False), ("s3cret", "", False), ("s3cret", "s3cret", True)],
+)
+async def test_a_stranger_is_turned_away_where_there_is_a_secret_and_taken_where_there_is_none(
+    tmp_path: Path, secret: str, offered: str, taken: bool
+) -> None:
+    """Seen on 0.9.1: with no -orchSecret an empty one is right."""
+    file = tmp_path / "secret"
+    file.write_text(secret)
+    request = RegisterAIWorkerRequest(secret=offered).SerializeToString()
+    async with StandInNode(flags(f"-orchSecret={file}")) as node:
+        if taken:
+            async with NodeClient(parse_node_url(node.url)) as stranger:
+                assert (await stranger.call(REGISTER, request, 5))[0] is Answer.ANSWERED
+        else:
+            refused = (grpc.StatusCode.UNKNOWN, "invalid secret")
+            assert await refusal(node, REGISTER, request) == refused
 
 
 async def test_a_head_has_a_certificate_with_an_empty_name() -> None:

@@ -1,4 +1,4 @@
-{{/* What each component may do. No wildcards, no secrets, no exec: tests/unit/project/test_charts.py holds us to it. */}}
+{{/* What each component may do. No wildcards, no exec, and of secrets the right to create one: tests/unit/project/test_charts.py holds us to it. */}}
 
 {{- define "mediafleet.rules.operator" -}}
 # Our resources: watched, replicas written once when absent, status written.
@@ -39,6 +39,10 @@
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, create, patch]
+# The random -orchSecret of a pool's nodes: made, and never read.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
 # The claims of slots that own a volume; they are never deleted, since tickets may wait in them.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]

@@ -13,7 +13,14 @@ from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.on_chain import OnChain, Rewards
-from mediafleet_common.api.shared import Drain, FleetStatus, Replicas, Template, Update
+from mediafleet_common.api.shared import (
+    Drain,
+    FleetStatus,
+    Replicas,
+    SecretKey,
+    Template,
+    Update,
+)
 
 LIVE_VIDEO_SETTLE_SECONDS: Final = 7 * 60.0
 """Gateways' live-video selectors refresh after about 6 minutes (wire facts: go-livepeer server)."""
@@ -123,18 +130,25 @@ scale write it."""
                         "args: leave -cliAddr out; mediafleet keeps that port on loopback, since "
                         "it moves money"
                     ),
-                )
+                ),
+                (
+                    "!self.exists(a, a.matches('^--?orchSecret($|=$|=[^/])'))",
+                    "args: leave -orchSecret out, or name a Secret in spec.orchSecret",
+                ),
             ),
         ),
     ] = Field(default_factory=list)
     """Flags for go-livepeer beside those that mediafleet sets (-serviceAddr, -httpAddr, -cliAddr, \
--monitor, -maxSessions)."""
+-monitor, -maxSessions, -orchSecret)."""
     load: LoadSource = LoadSource.TRANSCODE
     """Where a node's load is read: transcode (sessions), docker-ai (AI containers in use), \
 connections (open ones to the node's port, for BYOC and live runners, which are counted nowhere \
 else) or url (see loadUrl)."""
     load_url: LoadUrl | None = None
     """Where load is read with load url."""
+    orch_secret: SecretKey | None = None
+    """-orchSecret of the nodes, for remote workers of yours. Absent: a random one, which the \
+operator makes."""
     on_chain: OnChain | None = None
     """Nodes that are paid. Absent: put -network=offchain into args."""
     address: Address = Address()

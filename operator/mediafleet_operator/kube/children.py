@@ -4,21 +4,31 @@ of slots."""
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mediafleet_common.api.names import FIELD_MANAGER, Kind
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Api, Json
-from mediafleet_common.kube.errors import ConflictError, GoneError, RefusedError
+from mediafleet_common.kube.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    GoneError,
+    RefusedError,
+)
 from mediafleet_common.kube.paths import Target
 from mediafleet_operator.core.fleet.state import FleetState, Made
 from mediafleet_operator.kube import digest, paths
 from mediafleet_operator.kube.digest import SlotService
 from mediafleet_operator.manifests.children import advertiser, disruption, flag_head, slots
+from mediafleet_operator.manifests.pods import orch_secret
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
+
+_SECRET_BYTES: Final = 32
 
 
 class ChildNotOursError(Exception):
@@ -55,7 +65,8 @@ class Children:
         # One after the other: a RoleBinding is refused while its Role is not there.
         in_use = set(slots_in_use)
         of_slots = slots.services(resource, in_use)
-        refused: RefusedError | ChildNotOursError | None = None
+        refused: RefusedError | ChildNotOursError | None
+        refused = await self._make_secret(resource, state)
         claims = slots.claims(resource, in_use)
         for manifest in [*of_slots, *claims, *wanted(resource, self.product, head)]:
             try:
@@ -74,6 +85,27 @@ class Children:
             await self._drop_deployment(resource, state, name)
         if refused is not None:
             raise refused
+
+    async def _make_secret(self, resource: Resource, state: FleetState) -> RefusedError | None:
+        """Make the pool's -orchSecret if there is none; why not."""
+        spec = resource.spec
+        if not isinstance(spec, OrchestratorPoolSpec) or spec.orch_secret is not None:
+            return None
+        name = orch_secret.secret_name(resource)
+        made = Made({}, self.clock.monotonic())
+        if self._fresh(state.children.get(("Secret", name)), made):
+            return None
+        manifest = orch_secret.manifest(resource, secrets.token_hex(_SECRET_BYTES))
+        target = paths.collection("v1", "secrets", resource.key.namespace)
+        try:
+            await self.api.create(target, manifest)
+        except AlreadyExistsError:
+            # It is ours: the pool's uid is in its name, and we may not read it.
+            pass
+        except RefusedError as error:
+            return RefusedError(error.reason, f"Secret {name}: {error}")
+        state.children["Secret", name] = made
+        return None
 
     async def _delete(self, state: FleetState, service: SlotService) -> None:
         state.children.pop(("Service", service.name), None)

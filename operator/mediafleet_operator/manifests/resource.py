@@ -127,7 +127,7 @@ def template_hash(spec: Spec) -> str:
             placement.add("mode")
         parts |= spec.placement.model_dump(include=placement, mode="json", exclude_defaults=True)
     else:
-        fields = {"args", "address", "load_url", "on_chain", "sessions", "template"}
+        fields = {"args", "address", "load_url", "on_chain", "orch_secret", "sessions", "template"}
         # These concern Services, claims and the list alone.
         beside: dict[str, Any] = {
             "address": {"allow_private", "service"},

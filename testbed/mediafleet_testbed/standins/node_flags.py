@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 _IGNORED = (
     *("ethAcctAddr", "ethKeystorePath", "ethPassword", "ethUrl", "ethController", "datadir"),
-    *("dataDir", "nvidia", "v", "orchSecret", "aiModels", "aiModelsDir", "maxGasPrice"),
+    *("dataDir", "nvidia", "v", "aiModels", "aiModelsDir", "maxGasPrice"),
     *("ticketEV", "redeemerAddr", "reward", "region"),
     *("initializeRound", "pricePerGateway"),
 )
@@ -39,6 +40,8 @@ class NodeFlags:
     eth_address: str
     funded: frozenset[str]
     """Lower-case addresses of gateways that have a reserve (stand-in only)."""
+    secret: str
+    """-orchSecret; empty: anybody is taken as a remote worker."""
     nodes: tuple[str, ...]
     session_seconds: float
     """A session without a segment for so long ends (go-livepeer: transcodeLoopTimeout, 70 s)."""
@@ -56,6 +59,7 @@ def parse_flags(arguments: Sequence[str]) -> NodeFlags:
         "network": "offchain",
         "ethOrchAddr": "0x" + "00" * 20,
         "nodes": "",
+        "orchSecret": "",
     }
     for name in sorted({*_IGNORED, *text}):
         parser.add_argument(f"-{name}", f"--{name}", dest=name, default=text.get(name, ""))
@@ -88,10 +92,19 @@ def _flags(given: argparse.Namespace) -> NodeFlags:
         price_per_unit=given.pricePerUnit,
         eth_address=given.ethOrchAddr,
         funded=frozenset(a for a in given.standinFunded.lower().split(",") if a),
+        secret=_secret(given.orchSecret),
         nodes=tuple(node for node in given.nodes.split(",") if node),
         session_seconds=given.standinSessionSeconds,
         control=given.standinControl,
     )
+
+
+def _secret(given: str) -> str:
+    """What a file holds, or the text itself where there is none (go-livepeer's ReadFromFile)."""
+    try:
+        return Path(given).read_text(encoding="utf-8").strip() if given else ""
+    except OSError:
+        return given
 
 
 def _port(url: str) -> int:

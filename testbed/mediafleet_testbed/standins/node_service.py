@@ -23,6 +23,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
+from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
 from mediafleet_common.wire.livepeer_pb2 import (
     AuthToken,
     EndTranscodingSessionRequest,
@@ -73,6 +74,7 @@ class NodeService:
                     "EndTranscodingSession": self._end_transcoding_session,
                 },
             ),
+            _generic("net.AIWorker", {"RegisterAIWorker": self._register_worker}),
             _generic(SEGMENTS, {"Segment": self._segment, "Report": self._report}),
         ]
 
@@ -111,6 +113,15 @@ class NodeService:
         self._check(token)
         self._sessions.end(token.session_id)
         return EndTranscodingSessionResponse()
+
+    def _register_worker(self, message: bytes) -> bytes:
+        """A remote AI worker; upstream's stream of jobs is no part of the stand-in.
+
+        server/ai_worker.go, RegisterAIWorker: with no secret on either side they are equal.
+        """
+        if RegisterAIWorkerRequest.FromString(message).secret != self._flags.secret:
+            raise RefusedError("invalid secret")
+        return b""
 
     def _segment(self, message: bytes) -> bytes:
         """A segment: an AuthToken in, empty out."""

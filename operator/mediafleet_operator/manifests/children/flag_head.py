@@ -13,11 +13,12 @@ from mediafleet_common.api.advertise import FlagHead
 from mediafleet_common.api.names import Annotation, Container, Port
 from mediafleet_common.api.on_chain import Rewards
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.core.flag_head import Head
 from mediafleet_operator.manifests.children.advertiser import owned, selector
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
 from mediafleet_operator.manifests.parts import container, identity, mount
-from mediafleet_operator.manifests.pods import on_chain
+from mediafleet_operator.manifests.pods import on_chain, orch_secret
 from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent, refuse_open_cli
 from mediafleet_operator.manifests.pods.orchestrator import HOME
 from mediafleet_operator.manifests.pods.pod import Product, app_labels, pod_security
@@ -73,10 +74,12 @@ def _spec(resource: Resource, product: Product, head: Head) -> dict[str, Any]:
     flag = spec.advertise.flag
     over = flag.template
     field = "spec.advertise.flag.template"
-    pod = lay_over(_pod(spec, product, head), over.spec, f"{field}.spec")
+    secret = orch_secret.secret_of(resource)
+    pod = lay_over(_pod(spec, product, head, secret), over.spec, f"{field}.spec")
     for each in pod["containers"]:
         if each["name"] == Container.NODE:
             refuse_open_cli(each, field)
+            orch_secret.refuse_guessable(each, field)
     labels = app_labels(resource, COMPONENT)
     return {
         "replicas": 1 if head.nodes else 0,
@@ -93,7 +96,7 @@ def _spec(resource: Resource, product: Product, head: Head) -> dict[str, Any]:
     }
 
 
-def _pod(spec: OrchestratorPoolSpec, product: Product, head: Head) -> Manifest:
+def _pod(spec: OrchestratorPoolSpec, product: Product, head: Head, secret: SecretKey) -> Manifest:
     flag, chain = spec.advertise.flag, spec.on_chain
     grace = grace_seconds(spec)
     node = container(
@@ -116,6 +119,7 @@ def _pod(spec: OrchestratorPoolSpec, product: Product, head: Head) -> Manifest:
         volumeMounts=[
             mount("mediafleet-home", HOME),
             mount("mediafleet-tmp", "/tmp"),
+            orch_secret.mounted(),
             *(on_chain.mounts() if chain else []),
         ],
         lifecycle=HOLD,
@@ -129,6 +133,7 @@ def _pod(spec: OrchestratorPoolSpec, product: Product, head: Head) -> Manifest:
         "volumes": [
             {"name": "mediafleet-home", "emptyDir": {}},
             {"name": "mediafleet-tmp", "emptyDir": {}},
+            orch_secret.volume(secret),
             *(on_chain.volumes(chain) if chain else []),
         ],
     }
@@ -152,6 +157,7 @@ def _flags(spec: OrchestratorPoolSpec, flag: FlagHead, head: Head) -> list[str]:
         f"-httpAddr=0.0.0.0:{Port.ORCHESTRATOR}",
         CLI_FLAG,
         "-monitor=true",
+        orch_secret.FLAG,
         *(on_chain.flags(chain, rewards=chain.rewards is Rewards.HEAD) if chain else []),
         *flag.args,
     ]

@@ -12,9 +12,10 @@ from typing import Final
 from mediafleet_common.api.address import OF_A_SERVICE, AddressType
 from mediafleet_common.api.names import SERVING_GATE, Annotation, Container
 from mediafleet_common.api.orchestrator_pool import LoadSource, OrchestratorPoolSpec
+from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.parts import container, from_field, identity, mount
-from mediafleet_operator.manifests.pods import on_chain
+from mediafleet_operator.manifests.pods import on_chain, orch_secret
 from mediafleet_operator.manifests.pods.address import Place, fill_in, host_port, service_addr
 from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent
 
@@ -27,9 +28,15 @@ OUR_FLAGS: Final = frozenset({"serviceAddr", "httpAddr", "cliAddr", "monitor", "
 
 
 def pod_spec(
-    spec: OrchestratorPoolSpec, place: Place, image: str, pull_policy: str | None, grace: int
+    spec: OrchestratorPoolSpec,
+    place: Place,
+    secret: SecretKey,
+    image: str,
+    pull_policy: str | None,
+    grace: int,
 ) -> Manifest:
-    """Our part of the pod's spec for a slot. `image` is the product's, `grace` in seconds.
+    """Our part of the pod's spec for a slot. `secret` is the node's -orchSecret, `image` the
+    product's, `grace` in seconds.
 
     Raises:
         InvalidTemplateError: spec.args has a flag that is ours to set.
@@ -62,6 +69,7 @@ def pod_spec(
         volumeMounts=[
             mount("mediafleet-home", HOME),
             mount("mediafleet-tmp", "/tmp"),
+            orch_secret.mounted(),
             *(on_chain.mounts() if chain else []),
         ],
         lifecycle=HOLD,
@@ -71,6 +79,7 @@ def pod_spec(
         "volumes": [
             _home(spec, place),
             {"name": "mediafleet-tmp", "emptyDir": {}},
+            orch_secret.volume(secret),
             *(on_chain.volumes(chain) if chain else []),
         ],
     }
@@ -132,6 +141,7 @@ def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
         f"-httpAddr=0.0.0.0:{spec.address.port}",
         CLI_FLAG,
         "-monitor=true",
+        orch_secret.FLAG,
     ]
     if spec.on_chain is not None:
         rewards = on_chain.calls_rewards(spec.on_chain, place.slot)

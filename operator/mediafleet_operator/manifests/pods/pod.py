@@ -8,7 +8,7 @@ from typing import Any, Final
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
-from mediafleet_operator.manifests.pods import egress, orchestrator
+from mediafleet_operator.manifests.pods import egress, orch_secret, orchestrator
 from mediafleet_operator.manifests.pods.address import Place
 from mediafleet_operator.manifests.pods.agent import refuse_open_cli
 from mediafleet_operator.manifests.resource import Resource, Spec, grace_seconds
@@ -52,7 +52,8 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     else:
         place = Place(key.namespace, name, slot, key.name)
         grace = template_grace(spec)
-        base = orchestrator.pod_spec(spec, place, product.image, product.pull_policy, grace)
+        secret = orch_secret.secret_of(resource)
+        base = orchestrator.pod_spec(spec, place, secret, product.image, product.pull_policy, grace)
     base |= _common(grace_seconds(spec))
     template = spec.template
     merged = lay_over(base, template.spec)
@@ -149,6 +150,7 @@ def _refuse_what_breaks_us(spec: Manifest) -> None:
     for container in [*spec["containers"], *spec.get("initContainers", [])]:
         if container["name"] == Container.NODE:
             refuse_open_cli(container)
+            orch_secret.refuse_guessable(container)
         names = {each["name"] for each in container.get("env") or []}
         if container["name"] == Container.EGRESS and "EGRESS_CONFIG_BODY" in names:
             raise InvalidTemplateError(

@@ -42,6 +42,7 @@ def test_the_head_takes_no_work_and_tells_of_the_nodes() -> None:
         "-httpAddr=0.0.0.0:8935",
         "-cliAddr=127.0.0.1:7935",
         "-monitor=true",
+        "-orchSecret=/mediafleet/orch-secret/secret",
         "-v=6",
     ]
     assert deployment["spec"]["replicas"] == 1

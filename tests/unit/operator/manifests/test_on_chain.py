@@ -39,7 +39,7 @@ def test_no_secret_stands_in_arguments() -> None:
     made = make_pod(paid(ethAcctAddr=ADDRESS), 1, PRODUCT)
     args = container(made, "node")["args"]
 
-    assert args[4:] == [
+    assert args[5:] == [
         "-network=arbitrum-one-mainnet",
         f"-ethOrchAddr={ADDRESS}",
         "-ethKeystorePath=/mediafleet/keystore/key.json",
@@ -61,7 +61,7 @@ def test_the_key_is_a_file_and_no_link_which_a_keystore_passes_over() -> None:
     for path in ("/mediafleet/keystore/key.json", "/mediafleet/eth-password"):
         assert mounts[path]["subPath"] == "secret"
         assert mounts[path]["readOnly"] is True
-    assert [each["items"][0]["key"] for each in secrets] == ["key.json", "pass"]
+    assert [each["items"][0]["key"] for each in secrets] == ["secret", "key.json", "pass"]
     assert all(each["items"][0]["mode"] == 0o440 for each in secrets)
 
 

@@ -189,6 +189,7 @@ def test_a_node_is_told_its_own_address_and_shows_its_money_port_to_nobody() -> 
         "-httpAddr=0.0.0.0:8935",
         "-cliAddr=127.0.0.1:7935",
         "-monitor=true",
+        "-orchSecret=/mediafleet/orch-secret/secret",
         "-maxSessions=4",
         "-network=offchain",
     ]
