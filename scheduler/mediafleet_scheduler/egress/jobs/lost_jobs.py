@@ -23,6 +23,7 @@ from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.ledger.store import Store, StoreError
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
 from mediafleet_scheduler.egress.peers.io_info import IoInfo, knows_it_ended
+from mediafleet_scheduler.egress.peers.job_info import JobInfos
 from mediafleet_scheduler.egress.places.pods import Pods, label
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 
@@ -31,6 +32,8 @@ _FIRST_PAUSE_SECONDS: Final = 1.0
 _MAX_PAUSE_SECONDS: Final = 20.0
 _ATTEMPTS: Final = 12
 """With the pauses between them well within the hold."""
+_ENDED_PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
+"""Between the questions whether a job has ended, while livekit-server is silent."""
 _NAMED_IDS: Final = 10
 
 _log: Final = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class LostJobs:
         store: Store,
         ledger_writer: LedgerWriter,
         io: IoInfo,
+        infos: JobInfos,
         post: PostEvent,
         metrics: EgressMetrics,
     ) -> None:
@@ -60,6 +64,7 @@ class LostJobs:
         self._store = store
         self._ledger_writer = ledger_writer
         self._io = io
+        self._infos = infos
         self._post = post
         self._metrics = metrics
         self._under_way: set[str] = set()
@@ -102,11 +107,19 @@ class LostJobs:
             self._under_way -= {job.egress_id for job in jobs}
 
     async def _ended(self, job: Job) -> bool:
-        """Whether only its end was missed: livekit-server knows it."""
-        if not await knows_it_ended(self._io, job.egress_id):
-            return False
-        self._over(job, Verdict.MISSED)
-        return True
+        """Whether only its end was missed: its pod has said it, or livekit-server knows it.
+
+        A livekit-server that is silent is asked again: what is told lost stays told.
+        """
+        for pause in (*_ENDED_PAUSES_SECONDS, None):
+            ended = await knows_it_ended(self._io, job.egress_id)
+            if ended or self._infos.heard_end(job.egress_id):
+                self._over(job, Verdict.MISSED)
+                return True
+            if ended is not None or pause is None:
+                break
+            await asyncio.sleep(pause)
+        return False
 
     async def _lost(self, jobs: Sequence[Job]) -> None:
         pod = jobs[0].worker

@@ -75,10 +75,10 @@ class IoInfo:
         return True
 
 
-async def knows_it_ended(io: IoInfo, egress_id: str) -> bool:
-    """Whether livekit-server's record says that a recording is over; no answer is no."""
+async def knows_it_ended(io: IoInfo, egress_id: str) -> bool | None:
+    """Whether livekit-server's record says that a recording is over; `None`: no answer."""
     try:
         record = await io.record(egress_id)
     except PsrpcError:
-        return False
+        return None
     return record is not None and has_ended(record)

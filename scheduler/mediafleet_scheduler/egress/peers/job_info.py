@@ -74,6 +74,11 @@ class JobInfos:
         known = self._heard.get(egress_id)
         return known.info if known else b""
 
+    def heard_end(self, egress_id: str) -> bool:
+        """Whether a job that had started was heard to be over."""
+        known = self._heard.get(egress_id)
+        return known is not None and known.report is Report.ENDED
+
     def io_client(self, job: Job) -> str | None:
         """The psrpc client that speaks for the attempt with this claim; `None`: not known."""
         if job.io_client is not None:

@@ -151,7 +151,9 @@ class EgressService:
         server = Server(self._bus, SERVICE, on_bad_message=self._bad_message, family=FAMILY)
         desk = Desk(server, tools, lambda: self.sweeper.heard())
         self.confirmer = Confirmer(self.pods, self.ledger, self._store, self._ledger_writer, io)
-        self.losses = LostJobs(self.pods, self._store, self._ledger_writer, io, self._post, metrics)
+        self.losses = LostJobs(
+            self.pods, self._store, self._ledger_writer, io, infos, self._post, metrics
+        )
         stack.push_async_callback(self.losses.close)
         self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)
         stack.push_async_callback(sweeper.close)
