@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,20 +16,17 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ConstantBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from mediafleet_common.api.egress_fleet import RedisSpec
-from mediafleet_common.back_off import BackOff
 from mediafleet_common.formats.hosts import unbracketed
 from mediafleet_common.serving.run import CannotStartError
+from mediafleet_common.serving.small_files import MAX_SECRET_BYTES, read_small_text
+from mediafleet_scheduler.egress.connections.refusals import of_url_problem
 
-_CONNECT_SECONDS: Final = 2.0
-_ANSWER_SECONDS: Final = 5.0
+CONNECT_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 5.0
 _RETRY_AFTER_SECONDS: Final = 0.05
 _DEFAULT_PORT: Final = 6379
-
-_log: Final = logging.getLogger(__name__)
 
 Commands = redis.Redis | RedisCluster
 """Runs scripts."""
@@ -46,7 +41,7 @@ def no_password() -> str | None:
 
 def password_in(path: Path) -> Password:
     """The password that a file holds."""
-    return lambda: path.read_text(encoding="utf-8").strip()
+    return lambda: read_small_text(path, MAX_SECRET_BYTES).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +122,7 @@ class Connections:
     where: str
     """For people: no credentials."""
     db: int
+    tls: bool = False
     sentinels: Sequence[redis.Redis] = ()
 
     async def close(self) -> None:
@@ -147,8 +143,13 @@ class _Credentials(CredentialProvider):
         try:
             password = self._password() or ""
         except OSError as error:
-            raise RedisConnectionError(f"its password cannot be read: {error}") from error
+            raise RedisConnectionError(
+                f"its password cannot be read: {error.strerror or error}"
+            ) from error
         return (self._username, password) if self._username else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
 
 
 def _options() -> dict[str, Any]:
@@ -156,8 +157,8 @@ def _options() -> dict[str, Any]:
         "decode_responses": True,
         # Pub/sub without push messages: what every Redis since 2.0 speaks.
         "protocol": 2,
-        "socket_connect_timeout": _CONNECT_SECONDS,
-        "socket_timeout": _ANSWER_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
         "socket_keepalive": True,
         # A connection that died while it was idle is noticed at the next call only.
         "retry": Retry(ConstantBackoff(_RETRY_AFTER_SECONDS), 1),
@@ -172,15 +173,27 @@ def of_url(url: str, password: str | None = None) -> Connections:
     Raises:
         CannotStartError: the URL makes no sense.
     """
+    problem = of_url_problem(url, password)
+    if problem is not None:
+        raise CannotStartError(f"--redis: {problem}")
     try:
-        client = redis.Redis.from_url(url, password=password, **_options())
-    except (ValueError, TypeError) as error:
-        raise CannotStartError(f"--redis: {error}") from error
+        options = _options()
+        if url.startswith("unix://"):
+            del options["socket_keepalive"]
+        client = redis.Redis.from_url(url, password=password, **options)
+        # Makes an object alone, and so refuses options that no connection has.
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, AttributeError):
+        # What it says quotes the URL, which may hold a password.
+        raise CannotStartError(
+            "--redis: this URL cannot be used: write redis://HOST:PORT/DB, without options"
+        ) from None
     settings = client.connection_pool.connection_kwargs
     where = settings.get("path") or (
         f"{settings.get('host', 'localhost')}:{settings.get('port', _DEFAULT_PORT)}"
     )
-    return Connections(client, client, str(where), int(settings.get("db") or 0))
+    secure = url.startswith("rediss://")
+    return Connections(client, client, str(where), int(settings.get("db") or 0), secure)
 
 
 def of_spec(spec: RedisSpec, access: Access = NOTHING_ASKED) -> Connections:
@@ -195,24 +208,26 @@ def of_spec(spec: RedisSpec, access: Access = NOTHING_ASKED) -> Connections:
     options |= tls
     where = where_of(spec)
     if spec.cluster is not None:
-        addresses = [_host_port(address) for address in spec.cluster.addresses]
+        addresses = [host_port(address) for address in spec.cluster.addresses]
         nodes = [ClusterNode(*address) for address in addresses]
         any_node = redis.Redis.from_pool(_AnyNode(addresses, **options))
         # A cluster client tries again by itself, on the node that has the keys by then.
         del options["retry"]
-        return Connections(RedisCluster(startup_nodes=nodes, **options), any_node, where, 0)
+        return Connections(
+            RedisCluster(startup_nodes=nodes, **options), any_node, where, 0, spec.tls
+        )
     if spec.sentinel is not None:
-        sentinels = [_host_port(address) for address in spec.sentinel.addresses]
+        sentinels = [host_port(address) for address in spec.sentinel.addresses]
         of_theirs = _credentials(spec.sentinel.username, access.sentinel_password)
-        theirs = {"socket_connect_timeout": _CONNECT_SECONDS, "protocol": 2, **tls, **of_theirs}
+        theirs = {"socket_connect_timeout": CONNECT_SECONDS, "protocol": 2, **tls, **of_theirs}
         sentinel = Sentinel(sentinels, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]
         master: redis.Redis = sentinel.master_for(spec.sentinel.master_name, db=spec.db, **options)
-        return Connections(master, master, where, spec.db, sentinel.sentinels)
+        return Connections(master, master, where, spec.db, spec.tls, sentinel.sentinels)
     if spec.address is None:
         raise CannotStartError("redis needs an address, a sentinel or a cluster")
-    host, port = _host_port(spec.address)
+    host, port = host_port(spec.address)
     client = redis.Redis(host=host, port=port, db=spec.db, **options)
-    return Connections(client, client, where, spec.db)
+    return Connections(client, client, where, spec.db, spec.tls)
 
 
 def _credentials(username: str | None, password: Password) -> dict[str, Any]:
@@ -230,36 +245,10 @@ def where_of(spec: RedisSpec) -> str:
     return spec.address or ""
 
 
-def _host_port(address: str) -> tuple[str, int]:
+def host_port(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon:
         return address, _DEFAULT_PORT
     if not port.isdigit():
         raise CannotStartError(f"redis: {address!r} is not HOST:PORT")
     return unbracketed(host), int(port)
-
-
-async def until_it_answers(connections: Connections, patience_seconds: float) -> None:
-    """Wait for Redis, which may be starting beside us.
-
-    Raises:
-        CannotStartError: it has not answered in time, or refuses us.
-    """
-    where = connections.where
-    deadline = asyncio.get_running_loop().time() + patience_seconds
-    back_off = BackOff(0.1, 1.0)
-    while True:
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await connections.pubsub.ping()
-        except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError) as error:
-            late = asyncio.get_running_loop().time() > deadline
-            # Wrong credentials come as connection errors too, and do not get better.
-            if late or "auth" in type(error).__name__.lower():
-                raise CannotStartError(f"Redis at {where}: {error}") from error
-            _log.warning("waiting for Redis at %s: %s", where, error)
-            await asyncio.sleep(back_off.pause())
-        except RedisError as error:
-            raise CannotStartError(f"Redis at {where}: {error}") from error
-        else:
-            return

@@ -23,7 +23,8 @@ from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
-from mediafleet_scheduler.egress.connections.opening import Connections, until_it_answers
+from mediafleet_scheduler.egress.connections.answer import until_it_answers
+from mediafleet_scheduler.egress.connections.opening import Connections
 from mediafleet_scheduler.egress.jobs.lost_jobs import PostEvent, post_nothing
 from mediafleet_scheduler.egress.ledger.store import StoreError
 from mediafleet_scheduler.egress.process.branch import EgressService
@@ -77,14 +78,19 @@ class Branches:
         settings: Settings,
         patience_seconds: float,
         post: PostEvent = post_nothing,
+        *,
+        tries_again: bool = True,
     ) -> None:
+        """`tries_again`: whether one that fails before it was open is not the end."""
         self._connect = connect
         self._metrics = metrics
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._post = post
+        self._tries_again = tries_again
         self._branches: dict[str, Branch] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._any_open = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,10 +128,16 @@ class Branches:
                 branch = self._branches[key] = Branch(fleets[0].redis)
                 branch.task = asyncio.create_task(self._keep_open(branch))
             branch.fleets.publish(EgressView(tuple(fleets)))
+        if not groups:
+            self._any_open.set()
 
     async def opened(self) -> None:
         """Wait until each branch has opened or failed once."""
         await asyncio.gather(*(branch.opened.wait() for branch in self.all))
+
+    async def any_open(self) -> None:
+        """Wait until requests are taken somewhere, or there is nowhere to take them."""
+        await self._any_open.wait()
 
     def _close(self, key: str) -> None:
         task = self._branches.pop(key).task
@@ -143,6 +155,8 @@ class Branches:
             except (CannotStartError, StoreError, RedisError, OSError) as error:
                 branch.trouble = str(error)
                 self._metrics.branch_failures.inc()
+                if not self._tries_again and not branch.opened.is_set():
+                    return
                 _log.error("%s; trying again in %.0f s", error, pause)
             finally:
                 branch.service = branch.bus = None
@@ -168,6 +182,7 @@ class Branches:
             await stack.enter_async_context(service)
             branch.bus, branch.service, branch.trouble = bus, service, None
             branch.opened.set()
+            self._any_open.set()
             _log.info("serving the fleets on Redis at %s", connections.where)
             await asyncio.Event().wait()
 

@@ -67,6 +67,11 @@ class Options:
     post: PostEvent = post_nothing
     """Says what people should know of a fleet."""
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether it is started on one Redis: better to say why that fails than to wait."""
+        return self.redis is not None or self.redis_config is not None
+
     def connections(self, spec: RedisSpec | None) -> Connections:
         """How the Redis that a fleet names is reached.
 
@@ -125,7 +130,12 @@ async def serve(
     """
     metrics = EgressMetrics(registry)
     branches = Branches(
-        options.connections, metrics, options.settings, _PATIENCE_SECONDS, options.post
+        options.connections,
+        metrics,
+        options.settings,
+        _PATIENCE_SECONDS,
+        options.post,
+        tries_again=not options.by_hand,
     )
 
     def ready() -> str | None:
@@ -178,11 +188,11 @@ async def _tell(
     directory.subscribe(follow)
     await known.wait()
     await branches.opened()
-    view = directory.view
     troubles = [branch.trouble for branch in branches.all if branch.trouble]
-    if options.redis is not None and troubles:
-        # Started by hand on one Redis: better to say so than to wait.
+    if options.by_hand and troubles:
         raise CannotStartError(troubles[0])
+    await branches.any_open()
+    view = directory.view
     if view is not None:
         specs = [branch.spec for branch in branches.all]
         where = tuple(options.connections(None).where if s is None else where_of(s) for s in specs)
