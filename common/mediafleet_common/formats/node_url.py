@@ -21,7 +21,11 @@ class BadNodeUrlError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NodeUrl:
-    """Where a node listens. Two URLs with the same parts are one node."""
+    """Where a node listens, in its one spelling. Two URLs with the same parts are one node.
+
+    Hosts are lower case, addresses as ipaddress writes them (127.1 and [0:0:0:0:0:0:0:1] have one
+    form each), and the port is always there.
+    """
 
     scheme: str
     """https, or http for nodes behind plain gRPC (tests)."""
@@ -74,7 +78,9 @@ def parse_node_url(url: str) -> NodeUrl:
         raise BadNodeUrlError("it must be https://host:port and nothing more")
     if port == 0:
         raise BadNodeUrlError("port 0 cannot be dialled")
-    return NodeUrl(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+    ip = _address(parts.hostname)
+    host = parts.hostname if ip is None else str(ip)
+    return NodeUrl(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme])
 
 
 def is_local(url: NodeUrl) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import unquote
 
 from mediafleet_common.formats.node_url import NodeUrl
 
@@ -16,8 +17,9 @@ _DEFAULT_PORT: Final = 443
 """gRPC's, whatever the scheme."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_USERINFO: Final = re.compile(r"[A-Za-z0-9._:~!$&'()*+,;=%@-]*")
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:<>\"-]|[^\x00-\x7f]|%25|%[89A-Fa-f].)*")
-_IN_BRACKETS: Final = re.compile(r"\[[^\[\]]*\](?P<port>:[0-9]*)?")
+_IN_BRACKETS: Final = re.compile(r"\[(?:[^\[\]%]|%25|%[89A-Fa-f].)*\](?P<port>:[0-9]*)?")
 
 
 class NotAUrlError(ValueError):
@@ -31,11 +33,18 @@ def gateway_target(url: str) -> NodeUrl | None:
         NotAUrlError: a gateway skips such an entry.
     """
     scheme, authority = _parts(url)
-    if _BAD_ESCAPE.search(url):
+    before, _, fragment = url.partition("#")
+    # Go decodes all but the query.
+    if _BAD_ESCAPE.search(before.partition("?")[0]) or _BAD_ESCAPE.search(fragment):
         raise NotAUrlError("it holds a % that escapes nothing")
     if authority is None:
         return None
-    host, port = _host_and_port(authority.rpartition("@")[2])
+    userinfo, _, text = authority.rpartition("@")
+    if _USERINFO.fullmatch(userinfo) is None:
+        raise NotAUrlError("what stands before its @ holds characters that a user has not")
+    host, port = _host_and_port(text)
+    # Escapes of ASCII were refused; the others are decoded before the name is looked up.
+    host = unquote(host)
     number = int(port[:6]) if port else _DEFAULT_PORT
     if not host or not 0 < number < 65536:
         return None

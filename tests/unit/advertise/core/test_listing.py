@@ -235,6 +235,11 @@ URLS = {
     "https://10.0.0.5:8935": NodeUrl("https", "10.0.0.5", 8935),
     "https://[::1]:8935": NodeUrl("https", "::1", 8935),
     "http://h:80": NodeUrl("http", "h", 80),
+    "HTTPS://NODE.Example:8935": NodeUrl("https", "node.example", 8935),
+    "https://[0:0:0:0:0:0:0:1]:8935": NodeUrl("https", "::1", 8935),
+    "https://[2001:DB8::00A]:8935": NodeUrl("https", "2001:db8::a", 8935),
+    "https://127.1:8935": NodeUrl("https", "127.0.0.1", 8935),
+    "https://2130706433:8935": NodeUrl("https", "127.0.0.1", 8935),
 }
 
 

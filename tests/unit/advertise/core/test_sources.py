@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -87,6 +88,13 @@ def test_a_source_never_brings_back_one_of_our_own_whatever_it_is(state: PodStat
     before = view(own("a", state), sources=(source(),))
     for url in ("https://a:1", "https://A:1", "https://a:1/"):
         assert merged(before, {"eu": (url,)}, None, 0.0).nodes == before.nodes
+
+
+def test_a_source_never_brings_back_a_draining_node_under_another_spelling() -> None:
+    draining = replace(own("v6", PodState.DRAINING), url="https://[::1]:18007")
+    before = view(draining, sources=(source(),))
+    told = {"eu": ("https://[0:0:0:0:0:0:0:1]:18007/",)}
+    assert merged(before, told, None, 0.0).nodes == before.nodes
 
 
 def test_who_tells_twice_is_heard_once_and_only_so_many() -> None:
