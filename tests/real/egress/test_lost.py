@@ -120,6 +120,7 @@ async def test_livekit_server_is_told_once_it_is_back(
     stage: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lost_jobs, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(lost_jobs, "_ENDED_PAUSES_SECONDS", (0.01,))
     async with (
         livekit_io(stage.bus) as records,
         pod_with_jobs(stage) as life,
@@ -128,7 +129,7 @@ async def test_livekit_server_is_told_once_it_is_back(
         assert (await stage.start(track("EG_a"))).error is None
         records.put("EG_a", livekit.EgressStatus.EGRESS_ACTIVE)
         await dies(stage, life)
-        records.away = 4
+        records.away = 5
         for _ in range(2):
             await desk.sweeper.ask_pods()
         await eventually(lambda: records.updates == ["EG_a"])
