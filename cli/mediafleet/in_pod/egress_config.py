@@ -2,6 +2,9 @@
 
 Runs once at the start of every egress pod, before the worker, so it imports little: os, json,
 yaml, and the names that others must agree on.
+
+What the user wrote is carried over as the parser's nodes and never as values: Go reads `01234567`
+or `no` in a string field as that text, which Python's values have lost.
 """
 
 from __future__ import annotations
@@ -13,7 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
+
 from mediafleet_common.api.names import cluster_id
+from mediafleet_common.formats import go_yaml
+from mediafleet_common.serving.small_files import read_small_text
 
 USAGE = "usage: mediafleet egress-config --in FILE --out FILE"
 OPTIONS = ("--in", "--out")
@@ -28,32 +35,91 @@ _REDIS_SECRETS = {
 }
 
 
+_FROM_ENVIRONMENT = ("api_secret", "ws_url")
+"""Egress takes them from LIVEKIT_API_SECRET and LIVEKIT_WS_URL where its config has none."""
+_MAPPINGS = ("redis", "cpu_cost", "storage", "s3", "gcp", "azure", "alioss", "logging")
+_NEVER_FOLD = 1 << 30
+
+
 class ConfigError(Exception):
     """The config cannot be made; the text says what to correct."""
 
 
-def merge(user: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The user's config with ours over it, key by key, and the keys that ours replaced."""
+def merge(user: MappingNode, ours: Mapping[str, Any]) -> list[str]:
+    """Lay ours over the user's config, key by key; the keys that ours replaced."""
     replaced: list[str] = []
-    result = dict(user)
-    for key, value in ours.items():
-        before = result.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            result[key], below = merge(before, value)
-            replaced += [f"{key}.{each}" for each in below]
+    before = {key.value: (key, value) for key, value in user.value}
+    for name, value in ours.items():
+        key, old = before.get(name, (_node(name), None))
+        if isinstance(value, Mapping) and isinstance(old, MappingNode):
+            # A copy: what an alias names elsewhere stays as it is.
+            new: Node = MappingNode(old.tag, list(old.value))
+            assert isinstance(new, MappingNode)
+            replaced += [f"{name}.{each}" for each in merge(new, value)]
         else:
-            if before is not None and before != value:
-                replaced.append(key)
-            result[key] = value
-    return result, replaced
+            new = _node(value)
+            if not go_yaml.is_null(old) and not _same(old, new):
+                replaced.append(name)
+        before[name] = (key, new)
+    user.value = list(before.values())
+    return replaced
 
 
-def without_redis_where(user: Mapping[str, Any]) -> dict[str, Any]:
-    """The user's config without where Redis is: the fleet's `spec.redis` alone says that."""
-    redis = user.get("redis")
-    if not isinstance(redis, Mapping):
-        return dict(user)
-    return {**user, "redis": {key: redis[key] for key in redis if key not in _REDIS_WHERE}}
+def _node(value: object) -> Node:
+    """A value of ours. JSON is YAML."""
+    import yaml
+
+    node = yaml.compose(json.dumps(value), Loader=yaml.SafeLoader)
+    assert node is not None
+    return node
+
+
+def _same(one: Node | None, other: Node) -> bool:
+    if isinstance(one, ScalarNode) and isinstance(other, ScalarNode):
+        return bool(one.value == other.value)
+    return False
+
+
+def without_redis_where(user: MappingNode) -> None:
+    """Take out where Redis is: the fleet's `spec.redis` alone says that."""
+    for index, (key, value) in enumerate(user.value):
+        if key.value == "redis" and isinstance(value, MappingNode):
+            kept = [pair for pair in value.value if pair[0].value not in _REDIS_WHERE]
+            user.value[index] = (key, MappingNode(value.tag, kept))
+
+
+def check(user: MappingNode) -> None:
+    """Whether a config is one of egress.
+
+    Raises:
+        ConfigError: it is not; each problem with its fix.
+    """
+    keys = {key.value: value for key, value in user.value}
+    problems = []
+    if "api_key" not in keys:
+        below = [name for name, value in keys.items() if _has_api_key(value)]
+        if below:
+            raise ConfigError(
+                f"your egress config is a whole values file: write what stands below `{below[0]}`"
+            )
+    for name in ("api_key", *_FROM_ENVIRONMENT):
+        try:
+            if not go_yaml.text(keys.get(name)) and name not in _FROM_ENVIRONMENT:
+                problems.append(f"{name} is missing: write the key that livekit-server knows")
+        except go_yaml.WrongKindError as error:
+            problems.append(f"{name}: {error}")
+    for name in _MAPPINGS:
+        if name in keys and not go_yaml.is_null(keys[name]):
+            try:
+                go_yaml.fields(keys[name])
+            except go_yaml.WrongKindError as error:
+                problems.append(f"{name}: {error}")
+    if problems:
+        raise ConfigError(f"your egress config: {'; '.join(problems)}")
+
+
+def _has_api_key(node: Node) -> bool:
+    return isinstance(node, MappingNode) and "api_key" in [key.value for key, _ in node.value]
 
 
 def ours(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -71,44 +137,53 @@ def ours(environment: Mapping[str, str]) -> dict[str, Any]:
     config.setdefault("cluster_id", cluster_id(*pod))
     for key, name in _REDIS_SECRETS.items():
         if secret := environment.get(name):
+            if not secret.isascii() and "\udc80" <= max(secret) <= "\udcff":
+                raise ConfigError(f"{name} is not UTF-8: the Secret holds other bytes")
             config["redis"][key] = secret
     return config
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The user's config; empty when the fleet names none.
+def read(path: Path) -> MappingNode | None:
+    """The user's config; `None` when the fleet names none.
 
     Raises:
-        ConfigError: it is not a YAML mapping.
+        ConfigError: it is not a YAML mapping, as Go reads it.
     """
+    try:
+        node = go_yaml.document(read_small_text(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except go_yaml.BadYamlError as error:
+        # The text itself may hold secrets and is not repeated.
+        raise ConfigError(f"your egress config: {error}") from None
+    if node is None:
+        return MappingNode("tag:yaml.org,2002:map", [])
+    if not isinstance(node, MappingNode):
+        raise ConfigError("your egress config is not a mapping: write it as key: value lines")
+    return node
+
+
+def write(path: Path, config: MappingNode) -> None:
+    """Write it for the worker, which runs as the same user, and for nobody else."""
     import yaml
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        config = yaml.load(text, Loader=loader)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" in line {where.line + 1}" if where else ""
-        # The text itself may hold secrets and is not repeated.
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise ConfigError(f"your egress config is not YAML{line}: {problem}") from None
-    if config is None:
-        return {}
-    if not isinstance(config, dict):
-        raise ConfigError("your egress config is not a mapping: write it as key: value lines")
-    return config
-
-
-def write(path: Path, config: Mapping[str, Any]) -> None:
-    """Write it for the worker, which runs as the same user, and for nobody else. JSON is YAML."""
+    _in_blocks(config, set())
+    text = yaml.serialize(config, Dumper=yaml.SafeDumper, width=_NEVER_FOLD, allow_unicode=True)
     path.touch(mode=0o600)
-    path.write_text(json.dumps(config, indent=1), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+
+
+def _in_blocks(node: Node, seen: set[int]) -> None:
+    """Between braces, a time such as 12:30:45 could not stand without quotes."""
+    if id(node) in seen or not isinstance(node, CollectionNode):
+        return
+    seen.add(id(node))
+    node.flow_style = False
+    for each in node.value:
+        for part in each if isinstance(each, tuple) else (each,):
+            _in_blocks(part, seen)
 
 
 def make_home(home: str | None) -> None:
@@ -129,13 +204,19 @@ def main(arguments: list[str]) -> int:
         print(USAGE, file=sys.stderr)
         return 2
     try:
-        config, replaced = merge(without_redis_where(read(Path(options["--in"]))), ours(os.environ))
-        write(Path(options["--out"]), config)
+        user, over = read(Path(options["--in"])), ours(os.environ)
+        if user is None:
+            user = MappingNode("tag:yaml.org,2002:map", [])
+        else:
+            check(user)
+        without_redis_where(user)
+        replaced = merge(user, over)
+        write(Path(options["--out"]), user)
         make_home(os.environ.get("MEDIAFLEET_EGRESS_HOME"))
     except (ConfigError, OSError) as error:
         print(f"egress-config: {error}", file=sys.stderr)
         return 1
     note = f"; set by the EgressFleet instead: {', '.join(replaced)}" if replaced else ""
-    topic = config["cluster_id"] or "empty (placement.engine native)"
+    topic = over["cluster_id"] or "empty (placement.engine native)"
     print(f"egress-config: cluster_id {topic}{note}")
     return 0

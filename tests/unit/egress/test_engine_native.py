@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
+import yaml
 from tests.kit.operator.fleet_builders import fleet, observe, pending, pod, words
 from tests.kit.operator.kube_server import KubeServer
 from typer.testing import CliRunner
@@ -54,10 +55,10 @@ def resource(name: str, of: EgressFleetSpec) -> Resource:
 
 def test_stock_pods_are_told_the_mode_and_the_topic_that_livekit_server_calls() -> None:
     told = json.dumps(settings(spec(mode="type_aware")))
-    config, _ = merge(
-        {"cluster_id": "mine", "api_key": "k"},
-        ours({**ENVIRONMENT, "MEDIAFLEET_EGRESS_CONFIG": told}),
-    )
+    user = yaml.compose("{cluster_id: mine, api_key: k}", Loader=yaml.SafeLoader)
+    assert isinstance(user, yaml.MappingNode)
+    merge(user, ours({**ENVIRONMENT, "MEDIAFLEET_EGRESS_CONFIG": told}))
+    config = yaml.safe_load(yaml.serialize(user))
     assert config["cluster_id"] == ""
     assert config["affinity_mode"] == "type_aware"
     assert config["api_key"] == "k"
