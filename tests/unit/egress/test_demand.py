@@ -11,6 +11,7 @@ import pytest
 
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
@@ -44,6 +45,7 @@ class Desk:
 
     ledger: Ledger = field(default_factory=Ledger)
     complaint: str | None = None
+    clock: Clock = SYSTEM
     pods: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(complete_until=1e12))
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from livekit.protocol import egress as livekit
 
 from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.clock import SYSTEM
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.attempt import Report
 from mediafleet_scheduler.egress.peers.answers import word_of
@@ -34,7 +35,7 @@ class Listener:
     def __init__(self) -> None:
         self.bus = MemoryBus()
         io = IoInfo(Client(self.bus, "IOInfo"))
-        self.infos = JobInfos(io, 0.01, 2.5, lambda channel, error: pytest.fail(str(error)))
+        self.infos = JobInfos(io, 0.01, 2.5, lambda channel, error: pytest.fail(str(error)), SYSTEM)
         self._requests = 0
 
     async def create(self, client_id: str, *, twice: bool = False) -> None:

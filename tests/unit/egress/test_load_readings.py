@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_common.clock import SYSTEM
 from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load
@@ -56,7 +57,7 @@ async def test_a_pod_that_is_silent_for_long_is_asked_less_often(
     pod = Worker("p", "u", "c", "http://p/metrics", 16.0, None, PodState.READY)
     fleet = Fleet("", "rec", Placement(), frozenset(RequestType), None, (pod,))
     async with Scraper(
-        Pods(ledger, Quarantine(metrics, settings.quarantine)), ledger, metrics, settings
+        Pods(ledger, Quarantine(metrics, settings.quarantine)), ledger, metrics, settings, SYSTEM
     ) as scraper:
         scraper.follow([fleet])
         await asyncio.sleep(1.1 * sum(pauses) + 1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -139,7 +138,7 @@ class Desk:
         if any(fleet.queue.max_wait_seconds for fleet in fleets):
             until = min(until, sent_at + settings.answer_within_seconds)
         try:
-            async with asyncio.timeout(max(0.0, until - time.time())):
+            async with asyncio.timeout(max(0.0, until - self._tools.clock.unix())):
                 return await asyncio.shield(task)
         except TimeoutError as error:
             sentence = "it is still being started"

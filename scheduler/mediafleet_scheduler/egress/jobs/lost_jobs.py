@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from mediafleet_common.api.events import Telling
 from mediafleet_common.api.names import Reason
 from mediafleet_common.back_off import BackOff
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Verdict
 from mediafleet_scheduler.core.egress.views import Fleet
@@ -59,7 +59,9 @@ class LostJobs:
         infos: JobInfos,
         post: PostEvent,
         metrics: EgressMetrics,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._pods = pods
         self._store = store
         self._ledger_writer = ledger_writer
@@ -141,7 +143,7 @@ class LostJobs:
 
     async def _report(self, job: Job) -> None:
         """Tell livekit-server, which may be away for a while."""
-        error, at_ns = f"its pod {job.worker} is gone", time.time_ns()
+        error, at_ns = f"its pod {job.worker} is gone", int(self._clock.unix() * 1e9)
         back_off = BackOff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
         for _ in range(_ATTEMPTS):
             try:

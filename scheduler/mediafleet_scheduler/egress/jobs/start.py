@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from mediafleet_common.clock import Clock
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.egress import start
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
@@ -84,6 +84,7 @@ class Tools:
     ledger_writer: LedgerWriter
     metrics: EgressMetrics
     settings: Settings
+    clock: Clock
 
 
 class StartAttempt:
@@ -93,8 +94,9 @@ class StartAttempt:
         self._tools = tools
         self._message = message
         self._request = request
-        self._began = time.monotonic()
-        now = time.time()
+        self._clock = tools.clock
+        self._began = self._clock.monotonic()
+        now = self._clock.unix()
         self._since = tools.queue.since(request.egress_id, now)
         settings = tools.settings
         self._state = Attempt(
@@ -117,7 +119,7 @@ class StartAttempt:
     def joined(self, message: envelope.Request) -> None:
         """Its client asks again and waits for this attempt: it has so much longer."""
         sent_at, expires_at = message.sent_at_ns / 1e9, message.expiry_ns / 1e9
-        self._state = start.joined(self._state, sent_at, expires_at, time.time())
+        self._state = start.joined(self._state, sent_at, expires_at, self._clock.unix())
 
     async def run(self) -> bytes:
         """The `EgressInfo` of the job that runs.
@@ -126,10 +128,10 @@ class StartAttempt:
             RefusedError: it was not started, or nobody knows.
             PsrpcError: the pod's error, which stands.
         """
-        self._state, step = start.begin(self._state, time.time())
+        self._state, step = start.begin(self._state, self._clock.unix())
         while not isinstance(step, _End):
             event = await self._carried_out(step)
-            self._state, step = start.advance(self._state, event, time.time())
+            self._state, step = start.advance(self._state, event, self._clock.unix())
         return await self._concluded(step)
 
     async def _carried_out(self, step: _Do) -> Event:
@@ -162,7 +164,7 @@ class StartAttempt:
             self._tools.metrics.ledger_errors.labels("claim").inc()
             return LedgerFailed(str(error))
         if not self._decided and not wanted.waited:
-            self._tools.metrics.decision_seconds.observe(time.monotonic() - self._began)
+            self._tools.metrics.decision_seconds.observe(self._clock.monotonic() - self._began)
         self._decided = True
         match found:
             case choice.Placed():
@@ -192,7 +194,7 @@ class StartAttempt:
 
     def _judge_pod(self, job: Job, forwarded: Forwarded) -> None:
         pods = self._tools.pods
-        fault = fault_of(forwarded, pods.had_room(job, time.time()))
+        fault = fault_of(forwarded, pods.had_room(job, self._clock.unix()))
         if fault is not None:
             pods.quarantine.failed(job.worker_uid, job.worker, fault)
         elif forwarded.outcome is Outcome.STARTED:
@@ -215,7 +217,7 @@ class StartAttempt:
         pods.quarantine.turned_down(job.worker_uid, self._tools.settings.shun_seconds)
         if step.outcome is Outcome.NOT_ENOUGH_CPU:
             cores = self._request.estimated_cores or self._learnt(job) or job.cores
-            pods.refused(job, cores, time.time())
+            pods.refused(job, cores, self._clock.unix())
         return PassedOver()
 
     async def _ask_pods(self, job: Job) -> Looked:
@@ -273,14 +275,16 @@ class StartAttempt:
     def _started(self, job: Job, server_id: str | None) -> bytes:
         kept = answers.without_request(self._info) or self._tools.infos.heard(job.egress_id)
         io_client = self._tools.infos.io_client(job)
-        started = replace(job, started_at=time.time(), server_id=server_id, io_client=io_client)
+        started = replace(
+            job, started_at=self._clock.unix(), server_id=server_id, io_client=io_client
+        )
         record = Record(started, kept)
         self._tools.ledger_writer.note(self._tools.store.started(record))
         if self._fleet is not None:
             fleet, metrics = self._fleet, self._tools.metrics
             mode = fleet.placement.mode
             metrics.placements.labels(label(fleet), mode, self._request.kind).inc()
-            seconds = time.monotonic() - self._began
+            seconds = self._clock.monotonic() - self._began
             metrics.placement_seconds.labels(label(fleet)).observe(seconds)
         return self._info or kept
 

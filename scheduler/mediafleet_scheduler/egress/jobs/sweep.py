@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from dataclasses import replace
 from typing import Final
 
@@ -88,12 +87,12 @@ class Sweeper:
             _log.warning("%s", error)
         else:
             self.synced_at = asyncio.get_running_loop().time()
-        self._tools.queue.drop_overdue(time.time())
+        self._tools.queue.drop_overdue(self._tools.clock.unix())
 
     async def ask_pods(self) -> None:
         """Ask the pods what they run, and put right what differs."""
         tools, settings = self._tools, self._tools.settings
-        asked_at = time.time()
+        asked_at = tools.clock.unix()
         pods = sum(worker.state is not PodState.PENDING for _, worker in tools.pods.by_uid.values())
         active = await list_active(tools.client, pods, settings.list_wait_seconds, tools.metrics)
         self._listed_at = asyncio.get_running_loop().time()

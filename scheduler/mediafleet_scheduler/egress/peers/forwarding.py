@@ -9,10 +9,10 @@ Sources: livekit/egress pkg/server/server_rpc.go, pkg/errors/errors.go.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Final
 
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.attempt import Outcome
 from mediafleet_scheduler.core.egress.quarantine import Fault
@@ -86,7 +86,10 @@ def fault_of(forwarded: Forwarded, had_room: bool) -> Fault | None:
 class Forwarder:
     """Hands requests to pods."""
 
-    def __init__(self, client: Client, metrics: EgressMetrics, settings: Settings) -> None:
+    def __init__(
+        self, client: Client, metrics: EgressMetrics, settings: Settings, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._client = client
         self._metrics = metrics
         self._settings = settings
@@ -104,7 +107,7 @@ class Forwarder:
         later, and is worth to be known.
         """
         settings = self._settings
-        left = min(self.lives_until(job), expires_at) - time.time()
+        left = min(self.lives_until(job), expires_at) - self._clock.unix()
         if left < settings.least_forward_seconds:
             return self._counted(Forwarded(Outcome.TOO_LATE))
         wait = settings.patient_bid_wait_seconds

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import time
 from dataclasses import dataclass, field
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.attempt import Report
 from mediafleet_scheduler.egress.peers import answers
@@ -56,7 +56,9 @@ class JobInfos:
         wait_seconds: float,
         margin_seconds: float,
         on_bad_message: OnBadMessage,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._io = io
         self._wait_seconds = wait_seconds
         self._margin_seconds = margin_seconds
@@ -139,7 +141,9 @@ class JobInfos:
         if known is not None and known.client_id == request.client_id:
             known.creates.add(request.request_id)
             return
-        fresh = _Heard(request.client_id, time.time(), word.info, creates={request.request_id})
+        fresh = _Heard(
+            request.client_id, self._clock.unix(), word.info, creates={request.request_id}
+        )
         self._remember(word.egress_id, fresh)
 
     def _take_update(self, data: bytes) -> None:
@@ -150,7 +154,7 @@ class JobInfos:
         if known is None or known.client_id != request.client_id:
             if word.report is Report.CREATED:
                 return  # It is about another attempt.
-            known = _Heard(request.client_id, time.time(), word.info)
+            known = _Heard(request.client_id, self._clock.unix(), word.info)
             self._remember(word.egress_id, known)
         if known.report is not Report.ENDED:
             failed = word.ended and known.report is Report.STARTED

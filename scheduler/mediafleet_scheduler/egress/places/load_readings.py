@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Self
@@ -16,6 +15,7 @@ from typing import Final, Self
 import aiohttp
 
 from mediafleet_common.back_off import BackOff
+from mediafleet_common.clock import Clock
 from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
@@ -36,8 +36,14 @@ class Scraper:
     """Reads the load of every pod that has a metrics URL, as an async context manager."""
 
     def __init__(
-        self, pods: Pods, ledger: Ledger, metrics: EgressMetrics, settings: Settings
+        self,
+        pods: Pods,
+        ledger: Ledger,
+        metrics: EgressMetrics,
+        settings: Settings,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._pods = pods
         self._ledger = ledger
         self._metrics = metrics
@@ -123,6 +129,6 @@ class Scraper:
         if known is None:
             return
         fleet, worker = known
-        now = time.time()
+        now = self._clock.unix()
         self._ledger.measure(pod_of(fleet, worker), load, fleet.placement.cpu_cost, now)
         self._pods.costs.read(fleet, worker, load, now)

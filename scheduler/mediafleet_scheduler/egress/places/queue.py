@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import replace
 from typing import Final
 
 from mediafleet_common.back_off import BackOff
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.placement.choice import NoCapacity
 from mediafleet_scheduler.core.egress.queue import Waiting, of_fleet
@@ -35,8 +35,14 @@ class Queue:
     """Takes places, and lets requests wait for them."""
 
     def __init__(
-        self, ledger: Ledger, placer: Placer, ledger_writer: LedgerWriter, settings: Settings
+        self,
+        ledger: Ledger,
+        placer: Placer,
+        ledger_writer: LedgerWriter,
+        settings: Settings,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._ledger = ledger
         self._placer = placer
         self._ledger_writer = ledger_writer
@@ -59,7 +65,7 @@ class Queue:
         found = await self._placer.place(wanted)
         if not isinstance(found, NoCapacity):
             return found
-        now = time.time()
+        now = self._clock.unix()
         fleet, until = found.queue, wanted.wait_until
         if fleet is not None:
             until = min(until, wanted.came + fleet.queue.max_wait_seconds)
@@ -72,7 +78,9 @@ class Queue:
             later = await self._known(wanted, entry) or await self._wait(wanted, until - now, fleet)
         if later is not None and not isinstance(later, NoCapacity):
             return later
-        self._keep(replace(entry, keep_until=time.time() + self._settings.keep_place_seconds))
+        self._keep(
+            replace(entry, keep_until=self._clock.unix() + self._settings.keep_place_seconds)
+        )
         return found
 
     def drop_overdue(self, now: float) -> None:
@@ -111,13 +119,13 @@ class Queue:
         self._waiting += 1
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), name="queue")
-        began = time.monotonic()
+        began = self._clock.monotonic()
         try:
             return await self._placer.place_later(wanted, seconds)
         finally:
             self._waiting -= 1
             waited = self._ledger_writer.metrics.queue_seconds.labels(label(fleet))
-            waited.observe(time.monotonic() - began)
+            waited.observe(self._clock.monotonic() - began)
 
     async def _look(self) -> None:
         """While somebody waits: see what other desks do, and what room time alone brings."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -67,7 +66,7 @@ class EgressService:
         self._bus = bus
         self._directory = directory
         self._post = post
-        self._clock = clock
+        self.clock: Final = clock
         self.metrics: Final = metrics
         self._settings = settings or Settings()
         self.ledger: Final = Ledger()
@@ -108,7 +107,7 @@ class EgressService:
         settings, metrics = self._settings, self.metrics
         await self._store.open()
         rpc = await stack.enter_async_context(self._client(SERVICE))
-        scraper = Scraper(self.pods, self.ledger, metrics, settings)
+        scraper = Scraper(self.pods, self.ledger, metrics, settings, self.clock)
         await stack.enter_async_context(scraper)
         io = IoInfo(await stack.enter_async_context(self._client(IO_SERVICE)))
         infos = JobInfos(
@@ -116,23 +115,25 @@ class EgressService:
             settings.info_wait_seconds,
             settings.grant_margin_seconds / 2,
             self._bad_message,
+            self.clock,
         )
         foreign_bidders = ForeignBidders(metrics, settings.foreign_bidders_seconds)
-        placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store, self._clock)
-        queue = Queue(self.ledger, placer, self._ledger_writer, settings)
+        placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store, self.clock)
+        queue = Queue(self.ledger, placer, self._ledger_writer, settings, self.clock)
         stack.push_async_callback(queue.close)
         tools = Tools(
             pods=self.pods,
             store=self._store,
             placer=placer,
             queue=queue,
-            forwarder=Forwarder(rpc, metrics, settings),
+            forwarder=Forwarder(rpc, metrics, settings, self.clock),
             client=rpc,
             infos=infos,
             foreign_bidders=foreign_bidders,
             ledger_writer=self._ledger_writer,
             metrics=metrics,
             settings=settings,
+            clock=self.clock,
         )
 
         def follow(view: EgressView) -> None:
@@ -152,7 +153,7 @@ class EgressService:
         desk = Desk(server, tools, lambda: self.sweeper.heard())
         self.confirmer = Confirmer(self.pods, self.ledger, self._store, self._ledger_writer, io)
         self.losses = LostJobs(
-            self.pods, self._store, self._ledger_writer, io, infos, self._post, metrics
+            self.pods, self._store, self._ledger_writer, io, infos, self._post, metrics, self.clock
         )
         stack.push_async_callback(self.losses.close)
         self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)
@@ -189,7 +190,7 @@ class EgressService:
     def _bad_message(self, channel: str, error: BadMessageError) -> None:
         """Count each; log the first of a kind, and then one in a while."""
         self.metrics.bad_messages.labels(error.reason).inc()
-        now = time.monotonic()
+        now = self.clock.monotonic()
         if now >= self._log_again_at.get(error.reason, 0.0):
             self._log_again_at[error.reason] = now + _LOG_EVERY_SECONDS
             log_bad_message(channel, error)

@@ -72,7 +72,7 @@ class Demands:
                 or (counted.fleet, counted.service, counted.complete) != (fleet, service, complete)
                 or _is_touched(fleet, touched)
             ):
-                demand = egress_demand(fleet, service.ledger, complete, time.time())
+                demand = egress_demand(fleet, service.ledger, complete, service.clock.unix())
                 counted = _Counted(fleet, service, complete, demand)
             self._counted[fleet.key] = counted
             told.append(_with_unconfirmed(counted))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -66,17 +65,17 @@ class DeskCollector(Collector):
                 job.fleet for job in service.ledger.jobs.values() if job.started_at is None
             )
             for fleet in service.pods.fleets:
-                name = label(fleet)
+                name, now = label(fleet), service.clock.unix()
                 pending.add_metric([name], waiting[fleet.key])
                 for kind, cost in service.pods.costs.learned(fleet).costs.items():
                     if cost.sure:
                         learned.add_metric([name, kind], cost.cores)
-                line = of_fleet(service.ledger.waiting.values(), fleet.key, time.time())
+                line = of_fleet(service.ledger.waiting.values(), fleet.key, now)
                 queue.add_metric([name], len(line))
-                count, cores = _sums(fleet, service.ledger)
+                count, cores = _sums(fleet, service.ledger, now)
                 jobs.add_metric([name], count)
                 free.add_metric([name], cores)
-                for kind, many in (capacity(fleet, service.ledger, time.time()).free or {}).items():
+                for kind, many in (capacity(fleet, service.ledger, now).free or {}).items():
                     fitting.add_metric([name, kind], many)
                 uids = [worker.uid for worker in fleet.workers]
                 out.add_metric([name], len(service.pods.quarantine.left_out(uids, ())))
@@ -86,8 +85,8 @@ class DeskCollector(Collector):
         return [pending, jobs, free, fitting, queue, workers, out, learned]
 
 
-def _sums(fleet: Fleet, ledger: Ledger) -> tuple[int, float]:
-    now, jobs, cores = time.time(), 0, 0.0
+def _sums(fleet: Fleet, ledger: Ledger, now: float) -> tuple[int, float]:
+    jobs, cores = 0, 0.0
     for worker in fleet.workers:
         account = ledger.account(pod_of(fleet, worker), fleet.placement.max_cpu_utilization, now)
         jobs += account.jobs
