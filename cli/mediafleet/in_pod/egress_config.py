@@ -41,6 +41,14 @@ _MAPPINGS = ("redis", "cpu_cost", "storage", "s3", "gcp", "azure", "alioss", "lo
 _NEVER_FOLD = 1 << 30
 
 
+_MEMORY = {
+    "max_memory": "maxGb",
+    "memory_cost": "costGb",
+    "sdk_audio_room_composite_memory_cost": "sdkAudioCostGb",
+}
+"""Fields of `spec.placement.memory`, by the keys that they become."""
+
+
 class ConfigError(Exception):
     """The config cannot be made; the text says what to correct."""
 
@@ -120,6 +128,29 @@ def check(user: MappingNode) -> None:
 
 def _has_api_key(node: Node) -> bool:
     return isinstance(node, MappingNode) and "api_key" in [key.value for key, _ in node.value]
+
+
+def refuse_uncounted(user: MappingNode, ours: Mapping[str, Any]) -> None:
+    """The worker must not count memory that the desk does not.
+
+    Source: livekit/egress pkg/stats/monitor.go (checkMemoryAdmissionLocked).
+
+    Raises:
+        ConfigError: it would; with the fields to set.
+    """
+    fleets = ours.get("cpu_cost", {})
+    costs = next((node for key, node in user.value if key.value == "cpu_cost"), None)
+    # With engine native no desk counts.
+    if not isinstance(costs, MappingNode) or "max_memory" in fleets or not ours["cluster_id"]:
+        return
+    given = {key.value: value.value for key, value in costs.value if key.value in _MEMORY}
+    if given.get("max_memory") in (None, "", "0", "0.0", "~", "null"):
+        return
+    fields = ", ".join(f"spec.placement.memory.{_MEMORY[key]}" for key in given)
+    raise ConfigError(
+        "your egress config has cpu_cost.max_memory, which the desk does not count: it would give "
+        f"pods jobs that they refuse. Set {fields} to the same instead"
+    )
 
 
 def ours(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -210,6 +241,7 @@ def main(arguments: list[str]) -> int:
         else:
             check(user)
         without_redis_where(user)
+        refuse_uncounted(user, over)
         replaced = merge(user, over)
         write(Path(options["--out"]), user)
         make_home(os.environ.get("MEDIAFLEET_EGRESS_HOME"))

@@ -238,3 +238,35 @@ def test_it_imports_little() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+MEMORY = "api_key: k\ncpu_cost: {max_memory: 8, memory_cost: 0.5}\n"
+
+
+def test_memory_that_the_desk_would_not_count_is_refused_with_the_fields_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, target = run(tmp_path, monkeypatch, MEMORY)
+    said = capsys.readouterr().err
+
+    assert status == 1
+    assert "spec.placement.memory.maxGb" in said
+    assert "spec.placement.memory.costGb" in said
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("user", "ours"),
+    [
+        (MEMORY, {**OURS, "cpu_cost": {"max_memory": 8.0, "memory_cost": 0.5}}),
+        (MEMORY, {**OURS, "cluster_id": ""}),
+        ("api_key: k\ncpu_cost: {max_memory: 0, memory_cost: 0.5}\n", OURS),
+        ("api_key: k\ncpu_cost:\n", OURS),
+    ],
+    ids=["the fleet says it too", "engine native", "no limit", "nothing"],
+)
+def test_memory_that_both_count_or_nobody_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str, ours: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(ENV, "MEDIAFLEET_EGRESS_CONFIG", json.dumps(ours))
+    assert run(tmp_path, monkeypatch, user)[0] == 0

@@ -16,11 +16,12 @@ from mediafleet_common.api.egress_fleet import (
     RequestType,
 )
 from mediafleet_common.api.names import Container, Port
-from mediafleet_operator.manifests.overlay import Manifest
+from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.parts import container, identity, mount
 
 USER_CONFIG: Final = "/mediafleet/user"
 RUN: Final = "/mediafleet/run"
+CPU_REQUEST: Final = "LIVEKIT_CPU_REQUEST"
 HOME: Final = "/home/egress"
 """Where the egress image keeps recordings under way, Chrome's profile and PulseAudio's socket."""
 
@@ -72,6 +73,35 @@ def pod_spec(spec: EgressFleetSpec, image: str, pull_policy: str | None) -> Mani
         ],
     )
     return {"initContainers": [config], "containers": [egress], "volumes": volumes}
+
+
+def refuse_another_cpu_count(pod_spec: Manifest, placement: Placement) -> None:
+    """A pod must count the CPUs that the desk counts.
+
+    Source: livekit/protocol utils/hwstats: LIVEKIT_CPU_REQUEST goes before what the system says.
+
+    Raises:
+        InvalidTemplateError: with the field and the fix.
+    """
+    env = [
+        each
+        for container in pod_spec["containers"]
+        if container["name"] == Container.EGRESS
+        for each in container.get("env") or []
+        if each["name"] == CPU_REQUEST
+    ]
+    if not env or placement.engine is PlacementEngine.NATIVE:
+        return
+    try:
+        same = placement.cpu is not None and float(env[-1].get("value")) == placement.cpu
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise InvalidTemplateError(
+            f"spec.template.spec.containers[egress].env {CPU_REQUEST}",
+            "overrides how many CPUs a pod counts, and the desk would count others",
+            "set spec.placement.cpu to the same number, or take it out and set limits.cpu",
+        )
 
 
 def settings(spec: EgressFleetSpec) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     """The pod to POST for a slot.
 
     Raises:
-        InvalidTemplateError: the template cannot be laid over it.
+        InvalidTemplateError: the template cannot be laid over it, or breaks what we rely on.
     """
     key, spec = resource.key, resource.spec
     name = pod_name(key.name, slot)
@@ -58,6 +58,8 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     template = spec.template
     merged = lay_over(base, template.spec)
     _refuse_what_breaks_us(merged)
+    if isinstance(spec, EgressFleetSpec):
+        egress.refuse_another_cpu_count(merged, spec.placement)
     ours = labels(resource, slot)
     return {
         "apiVersion": "v1",

@@ -286,6 +286,19 @@ def test_null_takes_a_field_away() -> None:
             ),
             ("EGRESS_CONFIG_BODY", "spec.egressConfig"),
         ),
+        (
+            egress(
+                **over({"name": "egress", "env": [{"name": "LIVEKIT_CPU_REQUEST", "value": "3"}]})
+            ),
+            ("LIVEKIT_CPU_REQUEST", "spec.placement.cpu"),
+        ),
+        (
+            egress(
+                placement={"cpu": 4},
+                **over({"name": "egress", "env": [{"name": "LIVEKIT_CPU_REQUEST", "value": "3"}]}),
+            ),
+            ("LIVEKIT_CPU_REQUEST", "spec.placement.cpu"),
+        ),
         (egress(template={"spec": {"restartPolicy": "Never"}}), ("restartPolicy", "leave it out")),
         (egress(template={"spec": {"nodeName": "n1"}}), ("nodeName", "nodeSelector")),
         (egress("r" * 62), ("metadata.name", "shorter")),
@@ -398,3 +411,10 @@ def test_whatever_lies_in_a_template_is_a_problem_of_that_resource_alone(
         for spec in ({"containers": [container]}, {where: odd}, {"containers": odd}):
             found = problem(make(template={"spec": spec}), Product("ours"))
             assert found is None or found.startswith("spec.template")
+
+
+@pytest.mark.parametrize("placement", [{"cpu": 3}, {"engine": "native"}], ids=["same", "native"])
+def test_the_cpu_count_of_a_pod_may_be_said_twice(placement: dict[str, Any]) -> None:
+    env = [{"name": "LIVEKIT_CPU_REQUEST", "value": "3"}]
+    one = egress(placement=placement, **over({"name": "egress", "env": env}))
+    assert problem(one, PRODUCT) is None
