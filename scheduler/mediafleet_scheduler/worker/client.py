@@ -19,6 +19,7 @@ import aiohttp
 import grpc
 import grpc.aio
 
+from mediafleet_common.back_off import BackOff
 from mediafleet_common.serving.logs import printable
 from mediafleet_common.wire.ai_worker_pb2 import NotifyAIJob, RegisterAIWorkerRequest
 from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
@@ -96,7 +97,7 @@ class Worker:
                 listening.result()
 
     async def _listen(self, session: aiohttp.ClientSession) -> None:
-        pause = _FIRST_PAUSE_SECONDS
+        back_off = BackOff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
         while True:
             began = asyncio.get_running_loop().time()
             try:
@@ -107,9 +108,8 @@ class Worker:
                     raise TurnedAwayError(words) from error
                 _log.warning("no broker at %s: %s", self.settings.broker, printable(words))
             if asyncio.get_running_loop().time() - began > _MAX_PAUSE_SECONDS:
-                pause = _FIRST_PAUSE_SECONDS
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+                back_off.reset()
+            await asyncio.sleep(back_off.pause())
 
     async def _stream(self, session: aiohttp.ClientSession) -> None:
         ca = self.settings.ca_file
