@@ -20,6 +20,8 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
         # Errors speak of files, which are snake_case; resources were checked by the API server.
         loc_by_alias=False,
+        # What was written may be a secret in the wrong field.
+        hide_input_in_errors=True,
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
 from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.base import Model, rules
 from mediafleet_common.api.durations import Duration, seconds
+from mediafleet_common.api.names import Container
 from mediafleet_common.api.shared import (
     ConfigKey,
     Drain,
@@ -19,6 +20,7 @@ from mediafleet_common.api.shared import (
     Template,
     Update,
 )
+from mediafleet_common.formats.redis_address import address_problem
 
 DEFAULT_SETTLE_SECONDS: Final = 5.0
 
@@ -227,12 +229,41 @@ by the pod alone."""
 the same Redis take it. While such workers are seen, every fleet is silent."""
 
 
+_ADDRESS: Final = r"^(\\[[0-9a-fA-F:.]+\\]|[^:/@\\s]+)(:[0-9]{1,5})?$"
+
+
+def _checked_address(address: str) -> str:
+    problem = address_problem(address, "redis.tls")
+    if problem is not None:
+        raise ValueError(problem)
+    return address
+
+
+RedisAddress = Annotated[
+    str,
+    AfterValidator(_checked_address),
+    Field(
+        max_length=300,
+        json_schema_extra=rules(
+            (
+                f"self.matches('{_ADDRESS}')",
+                (
+                    "write host:port, without rediss:// (redis.tls: true says that) and without a "
+                    "password, and an IPv6 address in brackets: [2001:db8::1]:6379"
+                ),
+            )
+        ),
+    ),
+]
+"""host:port of a Redis."""
+
+
 class RedisSentinel(Model):
     """Redis found through sentinels."""
 
     master_name: str
     """Name of the master."""
-    addresses: Annotated[list[str], Field(min_length=1, max_length=32)]
+    addresses: Annotated[list[RedisAddress], Field(min_length=1, max_length=32)]
     """host:port of each sentinel."""
     username: str | None = None
     """ACL user of the sentinels themselves."""
@@ -244,8 +275,17 @@ egress.redis[]."""
 class RedisCluster(Model):
     """A Redis cluster."""
 
-    addresses: Annotated[list[str], Field(min_length=1, max_length=256)]
+    addresses: Annotated[list[RedisAddress], Field(min_length=1, max_length=256)]
     """host:port of some nodes."""
+
+
+_NO_PASSWORD: Final = "a password stands in a Secret: put it there and name it in passwordSecret"
+
+
+def _refused_password(value: object) -> object:
+    if value is not None:
+        raise ValueError(_NO_PASSWORD)
+    return value
 
 
 class RedisSpec(Model):
@@ -264,13 +304,16 @@ class RedisSpec(Model):
                 ),
                 "redis takes one of address, sentinel and cluster, not several",
             ),
+            ("!has(self.password)", _NO_PASSWORD),
         )
     )
 
-    address: Annotated[str, Field(max_length=300)] | None = None
+    address: RedisAddress | None = None
     """host:port."""
     username: str | None = None
     """ACL user."""
+    password: Annotated[str | None, BeforeValidator(_refused_password)] = None
+    """Refused: a password stands in a Secret, which passwordSecret names."""
     password_secret: SecretKey | None = None
     """Where the password lies; the egress desk mounts it by chart value egress.redis[]."""
     db: Annotated[int, Field(ge=0, le=1024)] = 0
@@ -371,6 +414,11 @@ name; a full one leaves it to the next."""
     """How pods are replaced when the template changes."""
     autoscaling: Autoscaling | None = None
     """Who writes replicas, and by what. Absent: nobody but you."""
+
+    @field_validator("template")
+    @classmethod
+    def _one_container_is_ours(cls, template: Template) -> Template:
+        return template.with_main_container(Container.EGRESS)
 
     @property
     def settle_seconds(self) -> float:

@@ -132,6 +132,7 @@ class Condition(StrEnum):
     SOURCES_READY = "SourcesReady"
     HEAD_READY = "HeadReady"
     CPU_UNKNOWN = "CpuUnknown"
+    GRACE_SHORT = "GraceShort"
     TEMPLATE_VALID = "TemplateValid"
     MODE_UNSUPPORTED = "ModeUnsupported"
 
@@ -166,6 +167,8 @@ class Reason(StrEnum):
     ADMISSION_REFUSED = "AdmissionRefused"
     TEMPLATE_INVALID = "TemplateInvalid"
     TEMPLATE_OK = "TemplateOk"
+    GRACE_BELOW_DRAIN_TIMEOUT = "GraceBelowDrainTimeout"
+    """Kubernetes ends a pod that is deleted before the fleet would."""
     MODE_KNOWN = "ModeKnown"
     MODE_IGNORED = "ModeIgnored"
     """With engine native: the egress build does not know `affinity_mode`."""

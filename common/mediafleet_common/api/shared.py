@@ -122,6 +122,21 @@ containers, volumes, env and ports are merged by name; everything else replaces.
     )
     spec: dict[str, Any] = Field(default_factory=dict)
 
+    def with_main_container(self, name: str) -> Template:
+        """The same, where the one container without an image has our container's name.
+
+        Whoever comes from a chart of their own calls it otherwise. No pod can be made of a
+        container that has no image, so nothing else can be meant.
+        """
+        containers = self.spec.get("containers")
+        if not isinstance(containers, list) or len(containers) != 1:
+            return self
+        (only,) = containers
+        if not isinstance(only, dict) or "image" in only or not isinstance(only.get("name"), str):
+            return self
+        spec = {**self.spec, "containers": [{**only, "name": name}]}
+        return Template(metadata=self.metadata, spec=spec)
+
     @field_validator("metadata")
     @classmethod
     def _nothing_of_ours(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:

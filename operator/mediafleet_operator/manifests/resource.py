@@ -109,6 +109,7 @@ def fleet_spec(
         first_replicas=first_replicas(spec.autoscaling),
         last_to_leave=_last_to_leave(spec),
         cpu_declared=_cpu_declared(spec),
+        grace_seconds=_given_grace(spec),
     )
 
 
@@ -144,6 +145,11 @@ def template_hash(spec: Spec) -> str:
 def grace_seconds(spec: Spec) -> int:
     """How long a pod may go on after SIGTERM: egress waits for its jobs under it."""
     return max(math.ceil(seconds(spec.drain.timeout)), 30)
+
+
+def _given_grace(spec: Spec) -> float | None:
+    given = spec.template.spec.get("terminationGracePeriodSeconds")
+    return given if isinstance(given, int) else None
 
 
 def _last_to_leave(spec: Spec) -> int | None:

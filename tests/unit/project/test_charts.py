@@ -174,7 +174,7 @@ def keys(value: object, path: str = "") -> Iterator[str]:
         (
             "egress-fleet-full",
             Kind.EGRESS_FLEET,
-            (".redis.sentinel", ".redis.cluster", ".egressConfig.configMap"),
+            (".redis.sentinel", ".redis.cluster", ".redis.password", ".egressConfig.configMap"),
         ),
         ("orchestrator-pool-full", Kind.ORCHESTRATOR_POOL, (".template.metadata",)),
     ],

@@ -61,6 +61,8 @@ class FleetSpec:
     """The slot whose pod does what one pod of the fleet must do; `None`: all are alike."""
     cpu_declared: bool | None = None
     """Whether it is known how many CPUs a pod has; `None` where it does not matter."""
+    grace_seconds: float | None = None
+    """How long Kubernetes lets a deleted pod go on, where the template says so."""
 
     @property
     def unmakeable(self) -> str | None:

@@ -169,8 +169,23 @@ def _cpu_unknown(observation: Observation, plan: Plan) -> Finding | None:
     return Finding(
         "True",
         Reason.CPU_NOT_DECLARED,
-        "It is unknown how many CPUs a pod has, so nothing is placed by CPU. Set "
-        "spec.placement.cpu, or limits.cpu of container egress in spec.template.",
+        "It is unknown how many CPUs a pod has, so nothing is placed by CPU: requests do not bound "
+        "it. Set spec.placement.cpu, or limits.cpu of container egress in spec.template.",
+    )
+
+
+def _grace_short(observation: Observation, plan: Plan) -> Finding | None:
+    del plan
+    fleet = observation.fleet
+    if fleet.grace_seconds is None or fleet.grace_seconds >= fleet.drain_timeout_seconds:
+        return None
+    return Finding(
+        "True",
+        Reason.GRACE_BELOW_DRAIN_TIMEOUT,
+        f"spec.template.spec.terminationGracePeriodSeconds is {fleet.grace_seconds:g} and "
+        f"spec.drain.timeout {fleet.drain_timeout_seconds:g} s: a pod that others delete, by an "
+        "eviction or kubectl, loses its work after the shorter. Leave the field out, or shorten "
+        "drain.timeout.",
     )
 
 
@@ -223,6 +238,7 @@ _FINDERS: Final[dict[Condition, Callable[[Observation, Plan], Finding | None]]] 
     Condition.PAUSED: _paused,
     Condition.TEMPLATE_VALID: _template_valid,
     Condition.CPU_UNKNOWN: _cpu_unknown,
+    Condition.GRACE_SHORT: _grace_short,
     Condition.ADDRESS_READY: _address_ready,
     Condition.SCALING_ACTIVE: _scaling_active,
 }

@@ -259,6 +259,10 @@ def test_a_pods_line_says_why_and_since_when_it_drains() -> None:
             ("True", "CpuNotDeclared"),
         ),
         (
+            said(Condition.GRACE_SHORT, grace_seconds=360, drain_timeout_seconds=3600.0)[:2],
+            ("True", "GraceBelowDrainTimeout"),
+        ),
+        (
             said(Condition.ADDRESS_READY, pod(0), key=POOL)[:2],
             ("False", "AddressUnknown"),
         ),
@@ -268,6 +272,12 @@ def test_a_condition_says_what_is_and_what_to_do(
     got: tuple[str, ...], wanted: tuple[str, ...]
 ) -> None:
     assert got == wanted
+
+
+def test_a_grace_period_that_covers_a_drain_is_nothing_to_tell_of() -> None:
+    for grace in (None, 3600, 7200):
+        seen = observe(fleet(0, grace_seconds=grace, drain_timeout_seconds=3600.0), [])
+        assert Condition.GRACE_SHORT not in [each.type for each in status_of(seen).conditions]
 
 
 def test_a_transition_time_moves_only_with_the_status() -> None:

@@ -386,6 +386,8 @@ def test_whether_the_cpus_of_a_pod_are_known() -> None:
     assert fleet_spec(egress(placement={"cpu": 4}), None).cpu_declared is True
     assert fleet_spec(egress(**limits), None).cpu_declared is True
     assert fleet_spec(pool(), None).cpu_declared is None
+    requests = over({"name": "egress", "resources": {"requests": {"cpu": "2"}}})
+    assert fleet_spec(egress(**requests), None).cpu_declared is False
 
 
 def test_laying_over_changes_neither() -> None:
