@@ -7,6 +7,7 @@ that was granted may run even if no answer comes. Source: livekit/psrpc pkg/clie
 from __future__ import annotations
 
 import asyncio
+import collections
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ _log: Final = logging.getLogger(__name__)
 
 OnBadMessage = Callable[[str, BadMessageError], None]
 """Told the channel and what was wrong with a message there."""
+
+OnBid = Callable[[float], None]
+_TIMED: Final = 1000
 
 
 def log_bad_message(channel: str, error: BadMessageError) -> None:
@@ -107,6 +111,8 @@ class Client:
         self._on_bad_message = on_bad_message
         self._now_ns = now_ns
         self._calls: dict[str, _Call] = {}
+        self._timed: collections.OrderedDict[str, tuple[float, OnBid]] = collections.OrderedDict()
+        """Requests whose first bid is to be told, also when it comes late."""
         self._collections: dict[str, _Collection] = {}
         self._open = AsyncExitStack()
 
@@ -141,11 +147,13 @@ class Client:
         wait_seconds: float | None = None,
         selection: Selection = ACCEPT_FIRST,
         metadata: Mapping[str, str] | None = None,
+        on_bid: OnBid | None = None,
     ) -> Response:
         """The answer of the server that was chosen; its `error` is the server's, if any.
 
         The request expires after `timeout_seconds`; an answer is waited for as long, or for
-        `wait_seconds`.
+        `wait_seconds`. `on_bid` is called with the seconds that the first bid took, perhaps when
+        nobody waits for it any more.
 
         Raises:
             NoBidError: nobody bid; it runs nowhere.
@@ -154,7 +162,12 @@ class Client:
         """
         request = self._made(payload, timeout_seconds, metadata, multi=False)
         call = self._calls[request.request_id] = _Call(selection)
-        deadline = asyncio.get_running_loop().time() + (wait_seconds or timeout_seconds)
+        began = asyncio.get_running_loop().time()
+        deadline = began + (wait_seconds or timeout_seconds)
+        if on_bid is not None:
+            self._timed[request.request_id] = (began, on_bid)
+            if len(self._timed) > _TIMED:
+                self._timed.popitem(last=False)
         try:
             self._bus.publish(channels.request(self._service, method, topic), encode(request))
             server_id = await call.chosen
@@ -238,6 +251,9 @@ class Client:
         except BadMessageError as error:
             self._on_bad_message(channels.bids(self._service, self.client_id), error)
             return
+        if timed := self._timed.pop(bid.request_id, None):
+            began, on_bid = timed
+            on_bid(asyncio.get_running_loop().time() - began)
         if call := self._calls.get(bid.request_id):
             call.bid(bid)
 

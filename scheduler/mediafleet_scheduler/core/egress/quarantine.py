@@ -89,6 +89,18 @@ def after(case: Case | None, fault: Fault, now: float, rules: Rules) -> Case:
     return Case(faults, fault, case.times + 1, now + back_off)
 
 
+def after_late_bid(case: Case) -> Case | None:
+    """A pod's case when it bids after all; `None`: nothing is held against it.
+
+    Not to bid in time was a question, and this is the answer; other faults stay.
+    """
+    if case.fault is not Fault.NO_BID:
+        return case
+    if case.times > 0 or case.faults <= 1:
+        return None
+    return replace(case, faults=case.faults - 1)
+
+
 def left_out(
     cases: Mapping[str, Case], pods: Collection[str], busy: Collection[str], now: float
 ) -> frozenset[str]:

@@ -9,12 +9,14 @@ Sources: livekit/egress pkg/server/server_rpc.go, pkg/errors/errors.go.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_common.clock import Clock
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.attempt import Outcome
+from mediafleet_scheduler.core.egress.bid_times import BidTimes
 from mediafleet_scheduler.core.egress.quarantine import Fault
 from mediafleet_scheduler.core.psrpc.selection import Selection
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
@@ -87,8 +89,16 @@ class Forwarder:
     """Hands requests to pods."""
 
     def __init__(
-        self, client: Client, metrics: EgressMetrics, settings: Settings, clock: Clock
+        self,
+        client: Client,
+        metrics: EgressMetrics,
+        settings: Settings,
+        clock: Clock,
+        on_late_bid: Callable[[Job], None] = lambda job: None,
     ) -> None:
+        """`on_late_bid` is called when a pod bids after all, for a request nobody waits with."""
+        self.bid_times: Final = BidTimes()
+        self._on_late_bid = on_late_bid
         self._clock = clock
         self._client = client
         self._metrics = metrics
@@ -113,7 +123,14 @@ class Forwarder:
         wait = settings.patient_bid_wait_seconds
         if not patient:
             crowd = settings.bid_wait_per_call_seconds * self._client.waiting
-            wait = min(wait, settings.bid_wait_seconds + crowd)
+            own = self.bid_times.wait(job.worker_uid, settings.bid_wait_seconds, wait)
+            wait = min(wait, own + crowd)
+
+        def on_bid(seconds: float) -> None:
+            self.bid_times.note(job.worker_uid, seconds)
+            if seconds > wait:
+                self._on_late_bid(job)
+
         try:
             response = await self._client.request(
                 START_EGRESS,
@@ -123,6 +140,7 @@ class Forwarder:
                 wait_seconds=left + settings.started_after_seconds,
                 selection=Selection(accept_first=True, affinity_timeout_seconds=wait),
                 metadata=request.metadata,
+                on_bid=on_bid,
             )
             forwarded = outcome_of(response)
         except NoBidError:

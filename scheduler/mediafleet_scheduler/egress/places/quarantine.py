@@ -13,6 +13,7 @@ from mediafleet_scheduler.core.egress.quarantine import (
     Rules,
     Standing,
     after,
+    after_late_bid,
     left_out,
 )
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
@@ -65,6 +66,13 @@ class Quarantine:
                 case.faults,
                 fault,
             )
+
+    def bid_late(self, uid: str) -> None:
+        """A pod that was taken to be silent has bid after all."""
+        self._shunned.pop(uid, None)
+        case = self._cases.pop(uid, None)
+        if case is not None and (left := after_late_bid(case)) is not None:
+            self._cases[uid] = left
 
     def started(self, uid: str, name: str) -> None:
         """A pod has started a job: nothing is held against it any more."""

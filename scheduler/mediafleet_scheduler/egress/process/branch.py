@@ -121,12 +121,19 @@ class EgressService:
         placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store, self.clock)
         queue = Queue(self.ledger, placer, self._ledger_writer, settings, self.clock)
         stack.push_async_callback(queue.close)
+        forwarder = Forwarder(
+            rpc,
+            metrics,
+            settings,
+            self.clock,
+            lambda job: self.pods.quarantine.bid_late(job.worker_uid),
+        )
         tools = Tools(
             pods=self.pods,
             store=self._store,
             placer=placer,
             queue=queue,
-            forwarder=Forwarder(rpc, metrics, settings, self.clock),
+            forwarder=forwarder,
             client=rpc,
             infos=infos,
             foreign_bidders=foreign_bidders,
@@ -139,6 +146,7 @@ class EgressService:
         def follow(view: EgressView) -> None:
             self.pods.follow(view)
             self._store.keep_only(self.pods.by_uid)
+            forwarder.bid_times.keep_only(self.pods.by_uid)
             scraper.follow(view.fleets)
             placer.wake()
 
