@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import socket
 import ssl
 import struct
 from collections.abc import Iterable
@@ -102,6 +103,8 @@ class GrpcConnection(asyncio.Protocol):
         self._pings: list[asyncio.Future[None]] = []
         self._moved = asyncio.Event()
         """Set at each event: a window or a stream may have become free."""
+        self._ended = "it speaks no HTTP/2"
+        """What to say when it ends; until the other side has sent a frame."""
         self.open = False
         """Whether it takes calls."""
         self.certificate: bytes | None = None
@@ -126,6 +129,7 @@ class GrpcConnection(asyncio.Protocol):
         """Take frames; what is no HTTP/2 ends the connection."""
         try:
             for event in self._h2.receive_data(data):
+                self._ended = "the connection ended"
                 self._take(event)
         except (ProtocolError, ValueError):
             self.abort()
@@ -136,10 +140,11 @@ class GrpcConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is under way."""
         self.open = False
+        del exc
         for stream in self._streams.values():
-            _fail(stream.done, LostError(str(exc or "the connection ended")))
+            _fail(stream.done, LostError(self._ended))
         for ping in self._pings:
-            _fail(ping, LostError("the connection ended"))
+            _fail(ping, LostError(self._ended))
         self._moved.set()
 
     def abort(self) -> None:
@@ -365,6 +370,12 @@ def _unverified() -> ssl.SSLContext:
 _UNVERIFIED: Final = _unverified()
 
 
+def _no_tls(error: ssl.SSLError) -> str:
+    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"):
+        return "it speaks no TLS: wrong port?"
+    return f"no TLS: {error.reason or error}"
+
+
 async def connect(url: NodeUrl) -> GrpcConnection:
     """A connection to a node, with its own name as SNI; the caller bounds the time.
 
@@ -378,7 +389,11 @@ async def connect(url: NodeUrl) -> GrpcConnection:
             lambda: GrpcConnection(url), url.host, url.port, ssl=tls
         )
     except ssl.SSLError as error:
-        raise ConnectError(f"no TLS: {error.reason or error}") from error
+        raise ConnectError(_no_tls(error)) from error
+    except socket.gaierror as error:
+        raise ConnectError("no such host name") from error
+    except ConnectionRefusedError as error:
+        raise ConnectError("connection refused") from error
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConnectError(why or type(error).__name__) from error

@@ -33,6 +33,7 @@ _OURS: Final = frozenset(
         Condition.SOURCES_READY.value,
         Condition.HEAD_READY.value,
         Condition.ADDRESS_VERIFIED.value,
+        Condition.NODES_LISTED.value,
     }
 )
 
@@ -78,7 +79,8 @@ class Conditions:
         if view is None:
             return {}
         state = HeadState(self.head.away, self.head.mistake)
-        return findings(view.advertise, self.sources(), state, self.served_list.unverified)
+        served = self.served_list
+        return findings(view.advertise, self.sources(), state, served.unverified, served.remarks)
 
     def route(self) -> web.RouteDef:
         """`GET /conditions`."""

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
@@ -21,9 +21,11 @@ from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertise.capabilities import Capabilities, read
 from mediafleet_scheduler.core.advertise.listing import (
     NEVER_ASKED,
+    SILENT_FAILURES,
     Health,
     NodeKey,
     ProbeRules,
+    note_on,
     pause_seconds,
 )
 
@@ -139,17 +141,17 @@ class Prober:
                 missing = await client.reach(self._manner.timeout_seconds)
                 if missing is not None:
                     self._count(missing.value)
-                    after = before.after(missing.alive, self._rules)
+                    after = replace(before.after(missing.alive, self._rules), why=client.refusal)
                 else:
                     async with self._turns:
-                        after = await self._ask(client, before)
+                        after = await self._ask(client, before, where)
                 self._health[key] = after
                 if _matters(before, after):
                     self._on_change()
                 pause = pause_seconds(after, len(self._tasks), self._rules, random.random())
                 await asyncio.sleep(pause)
 
-    async def _ask(self, client: Asked, before: Health) -> Health:
+    async def _ask(self, client: Asked, before: Health, where: NodeUrl) -> Health:
         began = self._clock.monotonic()
         answer = await client.ping(self._manner.timeout_seconds)
         if answer is Answer.TIMED_OUT and self._clock.monotonic() - began > self._too_late:
@@ -158,12 +160,19 @@ class Prober:
             return before
         self._count(answer.value)
         after = before.after(answer.alive, self._rules)
+        if not answer.alive:
+            return replace(after, why=client.refusal)
+        # A certificate comes with the connection, what it tells only with its description.
+        after = replace(after, why="", note=before.note or client.note)
         if after.alive and after.answers % after.describe_every == 1:
             request = self._manner.request
             info = await client.orchestrator_info(self._manner.timeout_seconds, request)
             if info is None and client.refusal:
                 return after.refused(client.refusal)
-            return after.described(advertises_only(info), capabilities(info))
+            after = after.described(advertises_only(info), capabilities(info))
+            if info is not None and self._place == Probe.ADDRESS:
+                notes = (client.note, note_on(_transcoder(info), where))
+                after = replace(after, note="; ".join(each for each in notes if each) or None)
         return after
 
     def _count(self, result: str) -> None:
@@ -191,9 +200,18 @@ def capabilities(info: bytes | None) -> Capabilities | None:
         return None
 
 
+def _transcoder(info: bytes) -> str:
+    try:
+        return OrchestratorInfo.FromString(info).transcoder
+    except DecodeError:
+        return ""
+
+
 def _matters(before: Health, after: Health) -> bool:
     return (
         before.asked != after.asked
+        or before.note != after.note
+        or (not after.ever_alive and after.failures == SILENT_FAILURES)
         or before.alive != after.alive
         or before.advertises_only != after.advertises_only
         or before.capabilities != after.capabilities

@@ -11,7 +11,6 @@ from typing import Final
 from mediafleet_common.api.advertise import Advertise, Probe
 from mediafleet_common.api.names import PodState
 from mediafleet_common.clock import SYSTEM, Clock
-from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.lineup import Lineup
 from mediafleet_scheduler.advertise.loads import Loads
@@ -24,9 +23,11 @@ from mediafleet_scheduler.core.advertise.listing import (
     LeftOut,
     Listing,
     NodeKey,
+    Remark,
     either,
     listing,
     node_key,
+    remarks,
     to_ask,
 )
 from mediafleet_scheduler.core.advertise.ordering import FULL, UNKNOWN, Room, basis
@@ -71,7 +72,9 @@ class ServedList:
         self._whole = False
         """Whether every node was probed once; before that the list would be too short."""
         self._due: asyncio.TimerHandle | None = None
-        self._complained: set[NodeKey] = set()
+        self._bad: set[NodeKey] = set()
+        self._said: dict[str, str] = {}
+        """What was last logged of a node, by name."""
         self._timed: set[NodeKey] = set()
         self._made_at: float | None = None
         metrics.list_age.set_function(self._age_seconds)
@@ -100,6 +103,11 @@ class ServedList:
             for node in (self._view.nodes if self._view else ())
             if (each := health.get(node_key(node))) and each.alive and not each.verified
         ]
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """Which nodes are not listed and why, and what is odd about others."""
+        return () if self._notice is None else remarks(self._notice.listing, self._health())
 
     async def ready(self) -> None:
         """Wait for the first notice."""
@@ -153,6 +161,7 @@ class ServedList:
         self._notice = self._next(present, self._view.advertise, health)
         if before != present.nodes or not self._ready.is_set():
             self._tell(self._view, before, present)
+        self._say(remarks(present, health))
         self._ready.set()
 
     def _all_asked(self) -> bool:
@@ -194,13 +203,26 @@ class ServedList:
         for reason in LeftOut:
             self._metrics.left_out.labels(view.name, reason.value).set(reasons.count(reason))
         keys = {node_key(node) for node in view.nodes}
-        self._complained &= keys
+        self._bad &= keys
         self._timed &= keys
         for node, reason in present.left_out:
-            if reason is LeftOut.BAD_URL and node_key(node) not in self._complained:
-                self._complained.add(node_key(node))
+            if reason is LeftOut.BAD_URL and node_key(node) not in self._bad:
+                self._bad.add(node_key(node))
                 self._metrics.bad_urls.inc()
-                _log.error("node %s is not listed: %s", printable(node.name), _bad_url(node))
+
+    def _say(self, said: tuple[Remark, ...]) -> None:
+        """Log what is new about single nodes; the detail may change from ping to ping."""
+        for each in said:
+            news = each.detail if each.reason is None else each.reason.value
+            if self._said.get(each.name) == news:
+                continue
+            self._said[each.name] = news
+            if each.reason is None:
+                _log.warning("node %s is listed, but %s", printable(each.name), printable(news))
+            else:
+                why = f"{news}, {each.detail}" if each.detail else news
+                _log.warning("node %s is not listed: %s", printable(each.name), printable(why))
+        self._said = {each.name: self._said[each.name] for each in said if each.name in self._said}
 
     def _tell(self, view: PoolView, before: tuple[Node, ...], present: Listing) -> None:
         old, new = {node_key(node) for node in before}, {node_key(node) for node in present.nodes}
@@ -234,14 +256,6 @@ class ServedList:
             elif key in old and node.state is PodState.DRAINING:
                 self._timed.discard(key)
                 self._metrics.unlisted_seconds.observe(age)
-
-
-def _bad_url(node: Node) -> str:
-    try:
-        parse_node_url(node.url)
-    except BadNodeUrlError as error:
-        return f"its url '{printable(node.url)}' cannot be dialled: {error}"
-    return "its url cannot be dialled"
 
 
 def _some(names: list[str]) -> str:

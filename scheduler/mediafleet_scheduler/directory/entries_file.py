@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mediafleet_common.api.advertise import Advertise, Source
 from mediafleet_common.api.base import Model
@@ -19,6 +19,7 @@ from mediafleet_common.api.egress_fleet import (
 )
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource, Sessions
+from mediafleet_common.formats.node_url import parse_node_url
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 
@@ -98,6 +99,13 @@ leaves the others listed."""
     state: PodState = PodState.READY
     """draining: it is not listed."""
 
+    @field_validator("pod_url")
+    @classmethod
+    def _can_be_dialled(cls, pod_url: str | None) -> str | None:
+        if pod_url is not None:
+            parse_node_url(pod_url)
+        return pod_url
+
 
 class SourceEntry(Source):
     """Nodes in another place; from a file, the list may also ask for a token."""
@@ -136,3 +144,12 @@ in use), connections or url (both as `mediafleet agent` beside the node tells th
     """How many sessions a node takes, where its metrics do not say."""
     nodes: list[NodeEntry]
     """The nodes."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> NodesFile:
+        seen: set[str] = set()
+        for node in self.nodes:
+            if node.name in seen:
+                raise ValueError(f"two nodes have the name {node.name!r}")
+            seen.add(node.name)
+        return self

@@ -207,3 +207,17 @@ def test_any_bytes_are_a_file_or_a_reason(content: bytes) -> None:
     for model in (NodesFile, WorkersFile):
         with suppress(BrokenFileError):
             parse(content, model)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [
+        ("[{name: a, url: 'https://h:1'}, {name: a, url: 'https://h:2'}]", "two nodes have the"),
+        ("[{name: a, url: 'https://h:1', pod_url: '127.0.0.1:1'}]", "pod_url: .* https://"),
+    ],
+)
+def test_two_nodes_of_one_name_and_a_pod_url_without_scheme_are_refused(
+    nodes: str, why: str
+) -> None:
+    with pytest.raises(BrokenFileError, match=why):
+        parse(f"nodes: {nodes}".encode(), NodesFile)

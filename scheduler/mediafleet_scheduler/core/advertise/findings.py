@@ -9,7 +9,9 @@ from typing import Final
 from mediafleet_common.api.advertise import Advertise, HeadFallback, Probe
 from mediafleet_common.api.names import Condition, Reason
 from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding
+from mediafleet_scheduler.core.advertise.listing import Remark
 
+_REMARKED: Final = 10
 _NAMED: Final = 5
 """So many names a message holds; it has to stay readable."""
 
@@ -38,9 +40,10 @@ def findings(
     sources: Mapping[str, SourceState],
     head: HeadState,
     unverified: Sequence[str],
+    nodes: Sequence[Remark] | None = None,
 ) -> dict[Condition, Finding]:
     """The conditions of those parts of `advertise` that are in use."""
-    found = {}
+    found = {} if nodes is None else {Condition.NODES_LISTED: _nodes(nodes)}
     if any(source.list_url is not None for source in advertise.sources):
         found[Condition.SOURCES_READY] = _sources(advertise, sources)
     if advertise.head is not None:
@@ -48,6 +51,26 @@ def findings(
     if advertise.probe is Probe.POD:
         found[Condition.ADDRESS_VERIFIED] = _addresses(advertise, unverified)
     return found
+
+
+def _nodes(remarks: Sequence[Remark]) -> Finding:
+    absent = [each for each in remarks if each.reason is not None]
+    notes = [each for each in remarks if each.reason is None]
+    if not absent:
+        message = " ".join(["Every Ready node is listed.", *_sentences(notes)])
+        return Finding("True", Reason.ALL_LISTED, message[:MAX_MESSAGE_CHARACTERS])
+    message = " ".join(["Not listed:", *_sentences(absent), *_sentences(notes)])
+    return Finding("False", Reason.NODES_LEFT_OUT, message[:MAX_MESSAGE_CHARACTERS])
+
+
+def _sentences(remarks: Sequence[Remark]) -> list[str]:
+    """One sentence for each of the first few."""
+    said = []
+    for each in remarks[:_REMARKED]:
+        reason = "" if each.reason is None else each.reason.value.replace("_", " ")
+        said.append(f"{each.name}: {', '.join(part for part in (reason, each.detail) if part)}.")
+    more = len(remarks) - _REMARKED
+    return [*said, f"And {more} more."] if more > 0 else said
 
 
 UNUSED: Final = Finding("True", Reason.NOT_USED, "Not in use.")

@@ -14,7 +14,13 @@ from typing import Final
 
 from mediafleet_common.api.advertise import Advertise, Probe
 from mediafleet_common.api.names import PodState
-from mediafleet_common.formats.node_url import NodeUrl, node_url
+from mediafleet_common.formats.node_url import (
+    BadNodeUrlError,
+    NodeUrl,
+    node_url,
+    parse_node_url,
+    unreachable,
+)
 from mediafleet_scheduler.core.advertise.capabilities import Capabilities
 from mediafleet_scheduler.core.advertise.views import Node, PoolView
 
@@ -78,6 +84,10 @@ class Health:
     """`None`: it has not told."""
     full: bool | None = None
     """Whether it said that it takes no more; `None`: it has not told."""
+    why: str = ""
+    """What became of the last ping, where it failed."""
+    note: str | None = None
+    """What is odd about it and no reason to leave it out."""
     verified: bool = True
     """Whether it was its address that answered, and not only its pod."""
 
@@ -119,6 +129,8 @@ class Health:
         return _DESCRIBE_SILENT if self.full is None else _DESCRIBE
 
 
+SILENT_FAILURES: Final = 10
+"""Pings in a row after which a node that never answered is reported."""
 CAPPED: Final = "OrchestratorCapped"
 """What a node says that takes no more (livepeer/go-livepeer core/orchestrator.go, errOrchCap)."""
 _DESCRIBE: Final = 10
@@ -146,6 +158,60 @@ def pause_seconds(health: Health, nodes: int, rules: ProbeRules, jitter: float) 
     else:
         pause = rules.given_up_seconds
     return pause * (0.8 + 0.2 * jitter)
+
+
+def note_on(told: str, where: NodeUrl) -> str | None:
+    """What is odd about the URL that a node gives to gateways, which go there after discovery."""
+    there = node_url(told)
+    if not told or there == where:
+        return None
+    if there is None:
+        return f"it tells gateways {told}, which they cannot use"
+    why = unreachable(there, allow_private=True)
+    if why is not None and unreachable(where, allow_private=True) is None:
+        return f"it tells gateways {told}, which {why}"
+    return f"it tells gateways {told}" if there.host != where.host else None
+
+
+ORDINARY: Final = frozenset({LeftOut.PENDING, LeftOut.DRAINING})
+"""Reasons that are no fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What to say of one node: why it is not listed, or what is odd about it."""
+
+    name: str
+    reason: LeftOut | None
+    """`None`: it is listed."""
+    detail: str = ""
+
+
+def remarks(present: Listing, health: Mapping[NodeKey, Health]) -> tuple[Remark, ...]:
+    """What to say of the nodes of a pool, by name.
+
+    An ordinary absence is none, as is a node's that has only just become Ready and answers soon.
+    """
+    found = []
+    for node, reason in present.left_out:
+        known = health.get(node_key(node), NEVER_ASKED)
+        soon = reason is LeftOut.UNPROBED and known.failures < SILENT_FAILURES
+        if reason not in ORDINARY and not soon:
+            found.append(Remark(node.name, reason, _detail(node, known, reason)))
+    for node in present.nodes:
+        note = health.get(node_key(node), NEVER_ASKED).note
+        if note is not None:
+            found.append(Remark(node.name, None, note))
+    return tuple(sorted(found, key=lambda each: each.name))
+
+
+def _detail(node: Node, health: Health, reason: LeftOut) -> str:
+    if reason is LeftOut.BAD_URL:
+        try:
+            parse_node_url(node.url)
+        except BadNodeUrlError as error:
+            return f"{node.url} cannot be dialled: {error}"
+    return health.why if reason in (LeftOut.DEAD, LeftOut.UNPROBED, LeftOut.UNVERIFIED) else ""
 
 
 @dataclass(frozen=True, slots=True)

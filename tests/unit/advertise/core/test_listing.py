@@ -14,13 +14,17 @@ from mediafleet_common.api.names import PodState
 from mediafleet_common.formats.node_url import BadNodeUrlError, NodeUrl, parse_node_url
 from mediafleet_scheduler.core.advertise.listing import (
     NEVER_ASKED,
+    SILENT_FAILURES,
     Health,
     LeftOut,
     ProbeRules,
+    Remark,
     either,
     listing,
     node_key,
+    note_on,
     pause_seconds,
+    remarks,
     to_ask,
 )
 from mediafleet_scheduler.core.advertise.views import Node, PoolView
@@ -269,3 +273,38 @@ def test_any_text_is_a_node_url_or_refused(text: str) -> None:
     except BadNodeUrlError:
         return
     assert target.isascii()
+
+
+NOTES = {
+    "https://h:8935": None,
+    "https://H:8935/": None,
+    "https://h:9000": None,
+    "": None,
+    "https://0.0.0.0:1": "it tells gateways https://0.0.0.0:1, which is the unspecified address",
+    "https://other:8935": "it tells gateways https://other:8935",
+    "nonsense": "it tells gateways nonsense, which they cannot use",
+}
+
+
+@pytest.mark.parametrize("told", NOTES)
+def test_a_node_that_tells_gateways_another_host_than_its_own_is_noted(told: str) -> None:
+    assert note_on(told, NodeUrl("https", "h", 8935)) == NOTES[told]
+
+
+def test_an_absence_is_said_with_its_reason_unless_it_is_ordinary() -> None:
+    silent = Health(failures=SILENT_FAILURES, why="connection refused")
+    fresh = Health(failures=1, why="connection refused")
+    states = [PodState.READY, PodState.READY, PodState.DRAINING, PodState.READY]
+    made = [
+        Node(name, name, f"https://{name}:1", None, state)
+        for name, state in zip(["silent", "fresh", "gone", "odd"], states, strict=True)
+    ]
+    health = {
+        node_key(made[0]): silent,
+        node_key(made[1]): fresh,
+        node_key(made[3]): Health(alive=True, answers=1, note="its certificate names no host"),
+    }
+    assert remarks(listing(view(*made), health), health) == (
+        Remark("odd", None, "its certificate names no host"),
+        Remark("silent", LeftOut.UNPROBED, "connection refused"),
+    )
