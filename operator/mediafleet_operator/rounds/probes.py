@@ -11,6 +11,7 @@ from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Port
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.hosts import bracketed
+from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes.http_client import NoLoad
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.core.fleet.model import FleetKey, History, PodView, Reading
@@ -56,17 +57,14 @@ class Prober:
         self._metrics = metrics
         self._clock = clock
         self._subjects: dict[str, Subject] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = KeyedTasks[str]()
         self._wake: dict[str, asyncio.Event] = {}
 
     def follow(self, key: FleetKey, subjects: dict[str, Subject]) -> None:
         """From now on ask these pods of a fleet, by uid, and no others of it."""
-        gone = [
-            uid for uid, each in self._subjects.items() if each.key == key and uid not in subjects
-        ]
-        for uid in gone:
+        others = {uid for uid, each in self._subjects.items() if each.key != key}
+        for uid in self._tasks.keep_only(others | subjects.keys()):
             del self._subjects[uid]
-            self._tasks.pop(uid).cancel()
             self._wake.pop(uid)
             self.histories.pop(uid, None)
         for uid, subject in subjects.items():
@@ -74,16 +72,13 @@ class Prober:
             self._subjects[uid] = subject
             if known is None:
                 self._wake[uid] = asyncio.Event()
-                self._tasks[uid] = asyncio.create_task(self._follow(uid), name=f"probe {uid}")
+                self._tasks.start(uid, self._follow(uid), f"probe {uid}")
             elif subject.often and not known.often:
                 self._wake[uid].set()
 
     async def close(self) -> None:
         """Read no load any more."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
 
     async def _follow(self, uid: str) -> None:
         while True:

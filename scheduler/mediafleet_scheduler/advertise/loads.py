@@ -11,6 +11,7 @@ from typing import Final
 from mediafleet_common.api.advertise import Order
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes.http_client import PINGS_TOO, Failure, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
@@ -50,7 +51,7 @@ class Loads:
         self._stack = AsyncExitStack()
         self._view: PoolView | None = None
         self._rooms: dict[NodeKey, Room] = {}
-        self._tasks: dict[tuple[NodeKey, str], asyncio.Task[None]] = {}
+        self._tasks = KeyedTasks[tuple[NodeKey, str]]()
 
     @property
     def rooms(self) -> Mapping[NodeKey, Room]:
@@ -67,19 +68,14 @@ class Loads:
             for node in view.nodes
             if (node.state is not PodState.PENDING or is_away(node)) and node.metrics_url
         }
-        for key in self._tasks.keys() - wanted:
-            self._tasks.pop(key).cancel()
-            self._rooms.pop(key[0], None)
+        for node, _ in self._tasks.keep_only(wanted):
+            self._rooms.pop(node, None)
         for node, url in wanted - self._tasks.keys():
-            self._tasks[node, url] = asyncio.create_task(self._read_forever(node, url))
+            self._tasks.start((node, url), self._read_forever(node, url))
 
     async def close(self) -> None:
         """Stop reading."""
-        tasks = list(self._tasks.values())
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
         await self._stack.aclose()
 
     async def _read_forever(self, node: NodeKey, url: str) -> None:

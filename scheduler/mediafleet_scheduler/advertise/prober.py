@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from mediafleet_common.api.advertise import Probe
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.node_url import NodeUrl
+from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
@@ -87,7 +88,7 @@ class Prober:
         self._on_change = on_change
         self._too_late = manner.timeout_seconds + _LATE_SECONDS
         self._health: dict[NodeKey, Health] = {}
-        self._tasks: dict[NodeKey, asyncio.Task[None]] = {}
+        self._tasks = KeyedTasks[NodeKey]()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     @property
@@ -102,8 +103,7 @@ class Prober:
 
     def follow(self, wanted: Mapping[NodeKey, NodeUrl]) -> None:
         """Probe exactly these from now on, new ones at once."""
-        for key in self._tasks.keys() - wanted.keys():
-            self._tasks.pop(key).cancel()
+        for key in self._tasks.keep_only(wanted.keys()):
             self._health.pop(key, None)
         for key, where in wanted.items():
             if key not in self._tasks:
@@ -112,13 +112,11 @@ class Prober:
 
     async def close(self) -> None:
         """Stop asking and wait until every task has ended."""
-        tasks = list(self._tasks.values())
         self.follow({})
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
 
     def _start(self, key: NodeKey, where: NodeUrl) -> None:
-        task = asyncio.create_task(self._ask_forever(key, where), name=f"probe {where.target}")
-        self._tasks[key] = task
+        task = self._tasks.start(key, self._ask_forever(key, where), f"probe {where.target}")
 
         def ended(done: asyncio.Task[None]) -> None:
             if done.cancelled() or (error := done.exception()) is None:

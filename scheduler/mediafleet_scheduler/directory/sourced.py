@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.node_url import NodeUrl, is_local
+from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes.http_client import FetchError, client, fetch_newer
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.findings import SourceState
@@ -63,7 +64,7 @@ class SourcedDirectory(Publisher[PoolView]):
         self._tried: set[str] = set()
         self._named: set[str] = set()
         self._complaints: dict[str, str] = {}
-        self._tasks: dict[Source, asyncio.Task[None]] = {}
+        self._tasks = KeyedTasks[Source]()
         self._reads = Counter(
             "mediafleet_source_reads",
             "Readings of other advertisers' lists, by whether they could be used.",
@@ -93,9 +94,8 @@ class SourcedDirectory(Publisher[PoolView]):
         try:
             await self._inner.run()
         finally:
-            tasks = list(self._tasks.values())
             self._follow(())
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._tasks.close()
 
     def _take(self, view: PoolView) -> None:
         self._base = view
@@ -104,8 +104,7 @@ class SourcedDirectory(Publisher[PoolView]):
 
     def _follow(self, sources: tuple[Source, ...]) -> None:
         wanted = {source for source in sources if source.list_url is not None}
-        for source in self._tasks.keys() - wanted:
-            self._tasks.pop(source).cancel()
+        for source in self._tasks.keep_only(wanted):
             for known in (self._told, self._complaints):
                 known.pop(source.name, None)
             self._tried.discard(source.name)
@@ -114,7 +113,7 @@ class SourcedDirectory(Publisher[PoolView]):
             self._nodes.remove(gone)
         self._named &= names
         for source in wanted - self._tasks.keys():
-            self._tasks[source] = asyncio.create_task(self._read_forever(source))
+            self._tasks.start(source, self._read_forever(source))
 
     def _publish(self) -> None:
         base = self._base

@@ -16,6 +16,7 @@ import aiohttp
 
 from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import Clock
+from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
@@ -48,7 +49,7 @@ class Scraper:
         self._ledger = ledger
         self._metrics = metrics
         self._settings = settings
-        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._tasks = KeyedTasks[tuple[str, str]]()
         self._read_once: dict[tuple[str, str], asyncio.Event] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -62,10 +63,7 @@ class Scraper:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
         if self._session is not None:
             await self._session.close()
 
@@ -77,12 +75,11 @@ class Scraper:
             for worker in fleet.workers
             if worker.metrics_url is not None
         }
-        for key in self._tasks.keys() - wanted:
-            self._tasks.pop(key).cancel()
+        for key in self._tasks.keep_only(wanted):
             del self._read_once[key]
         for key in wanted - self._tasks.keys():
             self._read_once[key] = asyncio.Event()
-            self._tasks[key] = asyncio.create_task(self._forever(key), name=f"scrape {key[1]}")
+            self._tasks.start(key, self._forever(key), f"scrape {key[1]}")
 
     async def first_round(self) -> None:
         """Wait until each pod was asked once."""
