@@ -20,6 +20,11 @@ _KEPT: Final = 4096
 """Between two looks at whether the database was replaced."""
 
 
+def host_of(peer: str) -> str:
+    """The IP address of a gRPC peer."""
+    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
+
+
 class Geography:
     """The regions of a pool's callers; results are cached by address."""
 
@@ -49,7 +54,7 @@ class Geography:
 
     def of_peer(self, peer: str) -> str | None:
         """The region of a gRPC peer, such as `ipv4:127.0.0.1:50051`."""
-        return self.of(unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]"))
+        return self.of(host_of(peer))
 
     def of(self, address: str) -> str | None:
         """The region of an IP address; `None`: unknown, or the pool has no regions."""

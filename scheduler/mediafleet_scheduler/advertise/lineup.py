@@ -6,8 +6,10 @@ are cached, within bounds, while the list, the order and the rooms stay the same
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -26,6 +28,17 @@ _ADDRESS_BYTES: Final = 20
 
 Expected = MutableMapping[NodeKey, float]
 """Sessions that gateways may have begun on a node since its load was last read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A gateway without an ETH address of its own, as all are off-chain."""
+
+    ip: str
+
+
+Caller = bytes | Peer
+"""A gateway by its ETH address, or any bytes that are always the same for it; or by its IP."""
 _Key = tuple[str | None, int | bytes | tuple[int, ...] | None]
 """The region whose nodes come first, and what else decides the order."""
 
@@ -54,6 +67,7 @@ class Lineup:
         self._weights = [share * node.weight for share, node in zip(shares, nodes, strict=True)]
         self._standings = ordering.standings(rooms)
         self._turn = 0
+        self._turns: dict[Peer, int] = {}
         self._regions = {node.region for node in nodes} - {None}
         self._groups: dict[str | None, list[int]] = {}
         self._info = OrchestratorInfo(
@@ -106,7 +120,7 @@ class Lineup:
             self._parts[key] = known
         return known
 
-    def orchestrator_info(self, gateway: bytes = b"", region: str | None = None) -> bytes:
+    def orchestrator_info(self, gateway: Caller = b"", region: str | None = None) -> bytes:
         """A serialised OrchestratorInfo for a gateway, by its ETH address and where it is."""
         key = self._key(gateway, region)
         known = self._kept.get(("info", key))
@@ -114,7 +128,7 @@ class Lineup:
             known = self._keep(("info", key), self._info + self._fields(key))
         return known
 
-    def nodes(self, gateway: bytes = b"", region: str | None = None) -> bytes:
+    def nodes(self, gateway: Caller = b"", region: str | None = None) -> bytes:
         """The serialised field `nodes` of an OrchestratorInfo alone, to put into another one."""
         key = self._key(gateway, region)
         known = self._kept.get(("nodes", key))
@@ -132,19 +146,33 @@ class Lineup:
             known = self._keep(("json", key), b"[" + b", ".join(entries) + b"]")
         return known
 
-    def _key(self, gateway: bytes, region: str | None) -> _Key:
+    def _key(self, gateway: Caller, region: str | None) -> _Key:
         """Requests with the same key get the same answer."""
         near = region if region in self._regions else None
         match self._advertise.order:
             case Order.ROTATE:
                 self._turn += 1
                 return near, (self._turn - 1) % ordering.turns(self._ranks(near))
-            case Order.BY_GATEWAY:
+            case Order.BY_GATEWAY if isinstance(gateway, Peer):
+                return near, self._turn_of(gateway) % ordering.turns(self._ranks(near))
+            case Order.BY_GATEWAY if isinstance(gateway, bytes):
                 return near, gateway[:_ADDRESS_BYTES]
             case Order.LEAST_LOADED if self._most is not None:
                 return near, self._least_loaded(near, self._most)
             case _:
                 return near, None
+
+    def _turn_of(self, peer: Peer) -> int:
+        """Where this answer begins: several gateways may share an IP address, so each answer begins
+        with the next node, the first with one that the address decides."""
+        turn = self._turns.pop(peer, None)
+        if turn is None:
+            digest = hashlib.blake2b(peer.ip.encode(), digest_size=8).digest()
+            turn = int.from_bytes(digest, "big")
+        if len(self._turns) >= _KEPT_ANSWERS:
+            del self._turns[next(iter(self._turns))]
+        self._turns[peer] = turn + 1
+        return turn
 
     def _ranks(self, region: str | None) -> list[int]:
         known = self._groups.get(region)

@@ -17,9 +17,10 @@ from aiohttp import web
 
 from mediafleet_common.probes.ping import ADVERTISER
 from mediafleet_scheduler.advertise.gateways import NOT_ALLOWED, Gateways
-from mediafleet_scheduler.advertise.geography import Geography
+from mediafleet_scheduler.advertise.geography import Geography, host_of
 from mediafleet_scheduler.advertise.head.answers import Asker, Context, HeadAnswers, refuse
 from mediafleet_scheduler.advertise.head.head import Head
+from mediafleet_scheduler.advertise.lineup import Peer
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.core.advertise.capabilities import UnknownCapabilityError, wanted
@@ -60,11 +61,12 @@ def handler(desk: Desk) -> grpc.GenericRpcHandler:
             not_allowed.inc()
             return refuse(context, grpc.StatusCode.PERMISSION_DENIED, NOT_ALLOWED)
         region = geography.of_peer(context.peer()) if geography.matters else None
+        caller = gateway or Peer(host_of(context.peer()))
         if notice.advertise.head is not None:
-            asker = Asker(gateway, region)
+            asker = Asker(caller, region)
             return await through_head.get_orchestrator(request, context, notice, asker)
         answered.inc()
-        return notice.lineup.orchestrator_info(gateway, region)
+        return notice.lineup.orchestrator_info(caller, region)
 
     async def ping(request: bytes, context: Context) -> bytes:
         if served_list.notice is not None and served_list.notice.advertise.head is not None:

@@ -227,7 +227,7 @@ async def test_by_gateway_each_has_a_node_of_its_own_and_keeps_it(path: Path) ->
         async with desk(path) as one:
             call = "/net.Orchestrator/GetOrchestrator"
             found: dict[int, str] = {}
-            for number in [*range(30), *range(30)]:
+            for number in [*range(1, 31), *range(1, 31)]:
                 request = OrchestratorRequest(address=bytes([number] * 20)).SerializeToString()
                 _, answer = await one.client.call(call, request, 5)
                 (url,) = OrchestratorInfo.FromString(answer or b"").nodes

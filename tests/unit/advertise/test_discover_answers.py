@@ -71,3 +71,7 @@ def test_a_webhook_tells_addresses_and_its_bad_entries_cost_only_themselves() ->
 def test_a_webhook_that_tells_no_list_is_an_error(body: bytes) -> None:
     with pytest.raises(BadWebhookError, match="http://w"):
         parse(body, "http://w")
+
+
+def test_without_a_key_it_has_the_zero_address_as_gateways_off_chain_have() -> None:
+    assert OrchestratorRequest.FromString(gateway_call.request(())).address == bytes(20)

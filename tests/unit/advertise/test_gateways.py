@@ -38,6 +38,7 @@ def test_without_a_list_everybody_may_ask_signed_or_not() -> None:
     scene = Scene()
     assert scene.ask(ADDRESS) == ADDRESS
     assert scene.ask(b"short") == b""
+    assert scene.ask(bytes(20)) == b""
     assert scene.gateways.admit(b"") == b""
     assert scene.gateways.admit(b"\xff garbage") == b""
 

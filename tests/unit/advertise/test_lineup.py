@@ -11,7 +11,7 @@ from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise import lineup as module
-from mediafleet_scheduler.advertise.lineup import Lineup
+from mediafleet_scheduler.advertise.lineup import Lineup, Peer
 from mediafleet_scheduler.core.advertise.capabilities import Capabilities, Wanted, wanted
 from mediafleet_scheduler.core.advertise.ordering import UNKNOWN, Room
 from mediafleet_scheduler.core.advertise.views import Node
@@ -108,6 +108,15 @@ def test_by_gateway_is_stable_for_one_and_differs_between_many() -> None:
     assert all(
         told(one.orchestrator_info(bytes([number] * 20))) == answers[number] for number in answers
     )
+
+
+def test_by_gateway_begins_anew_with_each_answer_for_gateways_without_an_address() -> None:
+    """Off-chain all have the zero address, and several may share an IP address."""
+    one = lineup(Order.BY_GATEWAY, 1)
+    answers = [told(one.orchestrator_info(Peer("192.0.2.7"))) for _ in range(8)]
+    assert Counter(answers) == dict.fromkeys("abcd", 2)
+    first = {told(lineup(Order.BY_GATEWAY, 1).orchestrator_info(Peer(f"::{n}"))) for n in range(40)}
+    assert first == set("abcd")
 
 
 def test_least_loaded_does_not_send_everybody_to_one_node_until_it_is_read_again() -> None:

@@ -12,6 +12,7 @@ from mediafleet_common.api.advertise import HeadFallback
 from mediafleet_common.probes.ping import ADVERTISER, END_TRANSCODING_SESSION, PING
 from mediafleet_scheduler.advertise.head.head import Head, HeadIsUsError
 from mediafleet_scheduler.advertise.head.link import HeadAwayError, Metadata, Reply
+from mediafleet_scheduler.advertise.lineup import Caller
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.served_list import Notice
 from mediafleet_scheduler.core.advertise import head as core
@@ -25,8 +26,7 @@ _NO_TOKEN: Final = "no auth_token: a session is ended by the token that GetOrche
 class Asker:
     """The caller that a list is made for."""
 
-    gateway: bytes
-    """ETH address."""
+    gateway: Caller
     region: str | None
 
 
