@@ -158,6 +158,7 @@ def _costs(pairs: Sequence[str]) -> CpuCost:
     from pydantic import ValidationError
 
     from mediafleet_common.api.egress_fleet import CpuCost
+    from mediafleet_common.api.reading import first_mistake
 
     costs: dict[str, str] = {}
     for pair in pairs:
@@ -168,9 +169,7 @@ def _costs(pairs: Sequence[str]) -> CpuCost:
     try:
         return CpuCost.model_validate(costs)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise typer.BadParameter(f"--cost {where}: {first['msg']}") from error
+        raise typer.BadParameter(f"--cost {first_mistake(error)}") from error
 
 
 Rows = Mapping["Placing", tuple["Figures", int | None]]

@@ -25,6 +25,7 @@ from mediafleet_common.api.names import (
     PodState,
 )
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec, OrchestratorPoolStatus
+from mediafleet_common.api.reading import read_spec
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_common.formats.times import unix
 from mediafleet_operator.core.fleet.model import FleetKey, PodView
@@ -41,10 +42,6 @@ _MODELS: Final[dict[Kind, tuple[type[Spec], type[FleetStatus]]]] = {
     Kind.EGRESS_FLEET: (EgressFleetSpec, EgressFleetStatus),
     Kind.ORCHESTRATOR_POOL: (OrchestratorPoolSpec, OrchestratorPoolStatus),
 }
-
-
-class UnreadableObjectError(ValueError):
-    """An object that is not what the operator knows; the text says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +92,7 @@ def resource(raw: Raw, kind: Kind) -> Resource:
     """
     meta = raw["metadata"]
     spec_model, status_model = _MODELS[kind]
-    try:
-        # A CRD is upgraded before we are: what only the newer one knows is no reason to stop.
-        spec = spec_model.model_validate(_plain(raw.get("spec") or {}), extra="ignore")
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in ("spec", *first["loc"]))
-        raise UnreadableObjectError(f"{field}: {first['msg']}") from error
+    spec = read_spec(spec_model, _plain(raw.get("spec") or {}))
     try:
         status = status_model.model_validate(_plain(raw.get("status") or {}), extra="ignore")
     except ValidationError:

@@ -15,6 +15,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from mediafleet_common.api.names import Reason
+from mediafleet_common.api.reading import first_mistake
 from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.probes.http_client import Failure, FetchError, fetch
@@ -41,9 +42,7 @@ async def ask(session: aiohttp.ClientSession, url: str) -> Demand:
         # A newer desk may say more than we know of.
         return Demand.model_validate_json(body, extra="ignore")
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise FetchError(Failure.UNREADABLE, f"{where}: {first['msg']}") from error
+        raise FetchError(Failure.UNREADABLE, first_mistake(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mediafleet_common.api.names import KIND_LABELS, Kind
+from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.paths import Collection
 from mediafleet_common.kube.watch import Away, Changed, Hidden, Listed, News
@@ -175,7 +176,7 @@ class Listener:
     def _put_fleet(self, kind: Kind, raw: Raw) -> None:
         try:
             resource = digest.resource(raw, kind)
-        except digest.UnreadableObjectError as error:
+        except UnreadableObjectError as error:
             meta = raw["metadata"]
             key = FleetKey(kind, meta["namespace"], meta["name"])
             _log.error("%s is left as it is: %s", key, error)

@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeVar
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, KindLabel, Label
+from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Json
 from mediafleet_common.kube.object_store import ObjectStore
@@ -28,7 +29,6 @@ from mediafleet_scheduler.directory.objects import (
     FleetFacts,
     PodFacts,
     PoolFacts,
-    UnreadableObjectError,
     egress_view,
     fleet_facts,
     pod_facts,

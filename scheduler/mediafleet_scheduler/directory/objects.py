@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from mediafleet_common.api import advertise
 from mediafleet_common.api.advertise import Advertise, secret_file
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
@@ -28,6 +26,7 @@ from mediafleet_common.api.names import (
     cluster_id,
 )
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.reading import read_spec
 from mediafleet_common.formats.hosts import with_port
 from mediafleet_common.formats.quantities import quantity
 from mediafleet_common.formats.times import unix
@@ -39,10 +38,6 @@ from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 
 Raw = Mapping[str, Any]
 _ENDED: Final = ("Succeeded", "Failed")
-
-
-class UnreadableObjectError(ValueError):
-    """A resource that this version cannot read; the text names the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +138,7 @@ def fleet_facts(raw: Raw) -> FleetFacts:
         UnreadableObjectError: its spec is not of this version.
     """
     meta = raw["metadata"]
-    try:
-        spec = EgressFleetSpec.model_validate(raw.get("spec") or {}, extra="ignore")
-    except ValidationError as error:
-        raise UnreadableObjectError(_first(error)) from error
+    spec = read_spec(EgressFleetSpec, raw.get("spec") or {})
     return FleetFacts(
         meta["namespace"], meta["name"], meta["uid"], "deletionTimestamp" in meta, spec
     )
@@ -159,10 +151,7 @@ def pool_facts(raw: Raw) -> PoolFacts:
         UnreadableObjectError: its spec is not of this version.
     """
     meta = raw["metadata"]
-    try:
-        spec = OrchestratorPoolSpec.model_validate(raw.get("spec") or {}, extra="ignore")
-    except ValidationError as error:
-        raise UnreadableObjectError(_first(error)) from error
+    spec = read_spec(OrchestratorPoolSpec, raw.get("spec") or {})
     return PoolFacts(
         meta["namespace"], meta["name"], meta["uid"], "deletionTimestamp" in meta, spec
     )
@@ -291,8 +280,3 @@ def _limits(raw: Raw, container: str) -> Raw:
         if spec.get("name") == container:
             return (spec.get("resources") or {}).get("limits") or {}
     return {}
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
-    return f"{'.'.join(str(part) for part in ('spec', *first['loc']))}: {first['msg']}"

@@ -9,12 +9,12 @@ import pytest
 from mediafleet_common.api.egress_fleet import Mode, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.formats.quantities import quantity
 from mediafleet_scheduler.core.advertise.views import PoolView, Source
 from mediafleet_scheduler.directory.objects import (
     PodFacts,
     PoolFacts,
-    UnreadableObjectError,
     egress_view,
     fleet_facts,
     pod_facts,

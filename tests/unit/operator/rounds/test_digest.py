@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mediafleet_common.api.names import DrainReason, Kind, PodState, Reason
+from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_operator.core.fleet.model import FleetKey, Memory
 from mediafleet_operator.kube import digest
-from mediafleet_operator.kube.digest import UnreadableObjectError
 from mediafleet_operator.kube.snapshots import Snapshots
 
 KEY = FleetKey(Kind.EGRESS_FLEET, "media", "rec")

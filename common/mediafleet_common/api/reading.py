@@ -1,0 +1,35 @@
+"""Reads the spec of a resource, whose CRD may be newer than this version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from mediafleet_common.api.base import Model
+
+SpecT = TypeVar("SpecT", bound=Model)
+
+
+class UnreadableObjectError(ValueError):
+    """A resource that this version cannot read; the text names the field."""
+
+
+def read_spec(model: type[SpecT], spec: Mapping[str, Any]) -> SpecT:
+    """A resource's spec.
+
+    Raises:
+        UnreadableObjectError: it is not of this version.
+    """
+    try:
+        # A CRD is upgraded before we are: what only the newer one knows is no reason to stop.
+        return model.model_validate(spec, extra="ignore")
+    except ValidationError as error:
+        raise UnreadableObjectError(first_mistake(error, "spec")) from error
+
+
+def first_mistake(error: ValidationError, *above: str) -> str:
+    """The first field that is wrong and why; `above` are the names of what the field is in."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    return f"{'.'.join((*above, *map(str, first['loc'])))}: {first['msg']}"
