@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
@@ -64,3 +65,36 @@ async def test_a_pod_that_is_silent_for_long_is_asked_less_often(
     waited = [after - before for before, after in pairwise(asked)]
     # By chance a tenth more or less, so that pods are not all asked at once.
     assert waited[: len(pauses)] == [pytest.approx(pause, rel=0.11) for pause in pauses]
+
+
+@pytest.mark.parametrize("sign", ["ready again", "a bid"])
+async def test_a_pod_that_comes_back_is_asked_at_once(
+    monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    asked: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def poll(*_: object) -> Load | NoLoad:
+        asked.append(loop.time())
+        return LOST
+
+    monkeypatch.setattr(http_client, "poll", poll)
+    settings = Settings(scrape_every_seconds=EVERY, scrape_max_back_off_seconds=MOST)
+    ledger, metrics = Ledger(), EgressMetrics(CollectorRegistry())
+    pod = Worker("p", "u", "c", "http://p/metrics", 16.0, None, PodState.READY)
+    fleet = Fleet("", "rec", Placement(), frozenset(RequestType), None, (pod,))
+    away = replace(fleet, workers=(replace(pod, state=PodState.PENDING),))
+    async with Scraper(
+        Pods(ledger, Quarantine(metrics, settings.quarantine)), ledger, metrics, settings, SYSTEM
+    ) as scraper:
+        scraper.follow([fleet])
+        await asyncio.sleep(1.0)
+        scraper.follow([away])
+        await asyncio.sleep(6 * MOST)
+        now = loop.time()
+        if sign == "a bid":
+            scraper.wake("u")
+        else:
+            scraper.follow([fleet])
+        await asyncio.sleep(0.01)
+    assert asked[-1] == pytest.approx(now, abs=0.01)

@@ -94,11 +94,11 @@ class Forwarder:
         metrics: EgressMetrics,
         settings: Settings,
         clock: Clock,
-        on_late_bid: Callable[[Job], None] = lambda job: None,
+        on_bid: Callable[[Job, bool], None] = lambda job, late: None,
     ) -> None:
-        """`on_late_bid` is called when a pod bids after all, for a request nobody waits with."""
+        """`on_bid` is told the job that a pod has bid for, and whether nobody waits any more."""
         self.bid_times: Final = BidTimes()
-        self._on_late_bid = on_late_bid
+        self._on_bid = on_bid
         self._clock = clock
         self._client = client
         self._metrics = metrics
@@ -128,8 +128,7 @@ class Forwarder:
 
         def on_bid(seconds: float) -> None:
             self.bid_times.note(job.worker_uid, seconds)
-            if seconds > wait:
-                self._on_late_bid(job)
+            self._on_bid(job, seconds > wait)
 
         try:
             response = await self._client.request(

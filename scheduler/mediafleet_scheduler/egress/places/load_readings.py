@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
 
+from mediafleet_common.api.names import PodState
 from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import Clock
 from mediafleet_common.keyed_tasks import KeyedTasks
@@ -51,6 +52,9 @@ class Scraper:
         self._settings = settings
         self._tasks = KeyedTasks[tuple[str, str]]()
         self._read_once: dict[tuple[str, str], asyncio.Event] = {}
+        self._wake: dict[str, asyncio.Event] = {}
+        """By uid of each pod that did not answer last: set to ask it at once."""
+        self._ready: frozenset[str] = frozenset()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -67,7 +71,7 @@ class Scraper:
         if self._session is not None:
             await self._session.close()
 
-    def follow(self, fleets: Iterable[Fleet]) -> None:
+    def follow(self, fleets: Sequence[Fleet]) -> None:
         """These are the pods from now on."""
         wanted = {
             (worker.uid, worker.metrics_url)
@@ -75,11 +79,25 @@ class Scraper:
             for worker in fleet.workers
             if worker.metrics_url is not None
         }
+        ready = frozenset(
+            worker.uid
+            for fleet in fleets
+            for worker in fleet.workers
+            if worker.state is PodState.READY
+        )
+        for uid in ready - self._ready:
+            self.wake(uid)
+        self._ready = ready
         for key in self._tasks.keep_only(wanted):
             del self._read_once[key]
         for key in wanted - self._tasks.keys():
             self._read_once[key] = asyncio.Event()
             self._tasks.start(key, self._forever(key), f"scrape {key[1]}")
+
+    def wake(self, uid: str) -> None:
+        """A pod shows signs of life: ask it at once if it did not answer last."""
+        if event := self._wake.get(uid):
+            event.set()
 
     async def first_round(self) -> None:
         """Wait until each pod was asked once."""
@@ -110,7 +128,20 @@ class Scraper:
                 if failures > _PATIENCE:
                     pause = back_off.pause()
             asked.set()
-            await asyncio.sleep(pause * random.uniform(0.9, 1.1))
+            await self._pause(uid, pause * random.uniform(0.9, 1.1), failing=failures > 0)
+
+    async def _pause(self, uid: str, seconds: float, *, failing: bool) -> None:
+        if not failing:
+            await asyncio.sleep(seconds)
+            return
+        event = self._wake[uid] = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._wake.pop(uid, None)
 
     async def _ask(self, url: str) -> Load | NoLoad:
         if self._session is None:

@@ -157,6 +157,7 @@ class Pods:
             free_cores=account.free_cores,
             jobs=account.jobs,
             known=known,
+            measured=account.measured,
             shunned=state[1],
             rest=account.rest,
             new_jobs=account.new,

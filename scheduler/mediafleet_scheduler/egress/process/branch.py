@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.placement.choice import Chooser
 from mediafleet_scheduler.core.egress.views import EgressView
@@ -121,13 +122,13 @@ class EgressService:
         placer = Placer(Chooser(self.pods, self.ledger, random.Random()), self._store, self.clock)
         queue = Queue(self.ledger, placer, self._ledger_writer, settings, self.clock)
         stack.push_async_callback(queue.close)
-        forwarder = Forwarder(
-            rpc,
-            metrics,
-            settings,
-            self.clock,
-            lambda job: self.pods.quarantine.bid_late(job.worker_uid),
-        )
+
+        def on_bid(job: Job, late: bool) -> None:
+            scraper.wake(job.worker_uid)
+            if late:
+                self.pods.quarantine.bid_late(job.worker_uid)
+
+        forwarder = Forwarder(rpc, metrics, settings, self.clock, on_bid)
         tools = Tools(
             pods=self.pods,
             store=self._store,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -196,3 +197,11 @@ def test_a_desk_that_does_not_answer_is_told_in_a_line() -> None:
     result = CliRunner().invoke(app, ["explain", "127.0.0.1:1"])
     assert result.exit_code == 1
     assert "http://127.0.0.1:1 does not answer: " in result.output
+
+
+def test_a_pod_that_does_not_tell_its_load_is_said_to_be_unknown_though_its_jobs_are_known() -> (
+    None
+):
+    silent = seen("p0", 8.0)
+    silent = replace(silent, view=replace(silent.view, measured=False))
+    assert [pod.load_known for pod in told([silent, seen("p1", 8.0)]).pods] == [False, True]

@@ -128,7 +128,7 @@ def _pod(each: Seen, need: Need) -> PodExplained:
         cpus=view.cores,
         free_cpus=view.free_cores,
         jobs=view.jobs,
-        load_known=view.known,
+        load_known=view.known and view.measured,
         shunned=view.shunned,
         why_not=why_not(each, need),
     )

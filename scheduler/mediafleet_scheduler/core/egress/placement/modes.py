@@ -68,6 +68,8 @@ class WorkerView:
     jobs: int
     known: bool = True
     """Whether all that runs there is known; else only what was placed from here."""
+    measured: bool = True
+    """Whether it has lately told its load itself."""
     shunned: bool = False
     """Whether it lately would not bid: it is tried when nobody else is left."""
     rest: Rest = NOTHING_TAKEN
