@@ -41,3 +41,13 @@ def identity() -> list[Manifest]:
 def mount(name: str, path: str, *, read_only: bool = False) -> Manifest:
     """Where a container sees a volume."""
     return {"name": name, "mountPath": path, **({"readOnly": True} if read_only else {})}
+
+
+def takes_connections(port: int) -> Manifest:
+    """A readiness probe: something listens on the port."""
+    return {
+        "tcpSocket": {"port": port},
+        "periodSeconds": 2,
+        "timeoutSeconds": 2,
+        "failureThreshold": 3,
+    }

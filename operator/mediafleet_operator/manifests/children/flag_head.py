@@ -17,10 +17,10 @@ from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.core.flag_head import Head
 from mediafleet_operator.manifests.children.advertiser import owned, selector
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
-from mediafleet_operator.manifests.parts import container, identity, mount
+from mediafleet_operator.manifests.parts import container, identity, takes_connections
 from mediafleet_operator.manifests.pods import on_chain, orch_secret
 from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent, refuse_open_cli
-from mediafleet_operator.manifests.pods.orchestrator import HOME
+from mediafleet_operator.manifests.pods.orchestrator import HOME, mounts
 from mediafleet_operator.manifests.pods.pod import Product, app_labels, pod_security
 from mediafleet_operator.manifests.resource import Resource, grace_seconds
 
@@ -110,18 +110,8 @@ def _pod(spec: OrchestratorPoolSpec, product: Product, head: Head, secret: Secre
             *identity(),
         ],
         ports=[{"name": "orchestrator", "containerPort": Port.ORCHESTRATOR, "protocol": "TCP"}],
-        readinessProbe={
-            "tcpSocket": {"port": Port.ORCHESTRATOR},
-            "periodSeconds": 2,
-            "timeoutSeconds": 2,
-            "failureThreshold": 3,
-        },
-        volumeMounts=[
-            mount("mediafleet-home", HOME),
-            mount("mediafleet-tmp", "/tmp"),
-            orch_secret.mounted(),
-            *(on_chain.mounts() if chain else []),
-        ],
+        readinessProbe=takes_connections(Port.ORCHESTRATOR),
+        volumeMounts=mounts(spec),
         lifecycle=HOLD,
     )
     return {

@@ -14,7 +14,13 @@ from mediafleet_common.api.names import SERVING_GATE, Annotation, Container
 from mediafleet_common.api.orchestrator_pool import LoadSource, OrchestratorPoolSpec
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
-from mediafleet_operator.manifests.parts import container, from_field, identity, mount
+from mediafleet_operator.manifests.parts import (
+    container,
+    from_field,
+    identity,
+    mount,
+    takes_connections,
+)
 from mediafleet_operator.manifests.pods import on_chain, orch_secret
 from mediafleet_operator.manifests.pods.address import Place, fill_in, host_port, service_addr
 from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent
@@ -60,18 +66,8 @@ def pod_spec(
             *identity(),
         ],
         ports=[{"name": "orchestrator", "containerPort": port, "protocol": "TCP", **on_node}],
-        readinessProbe={
-            "tcpSocket": {"port": port},
-            "periodSeconds": 2,
-            "timeoutSeconds": 2,
-            "failureThreshold": 3,
-        },
-        volumeMounts=[
-            mount("mediafleet-home", HOME),
-            mount("mediafleet-tmp", "/tmp"),
-            orch_secret.mounted(),
-            *(on_chain.mounts() if chain else []),
-        ],
+        readinessProbe=takes_connections(port),
+        volumeMounts=mounts(spec),
         lifecycle=HOLD,
     )
     made: Manifest = {
@@ -90,6 +86,16 @@ def pod_spec(
     if spec.address.type in OF_A_SERVICE:
         made["readinessGates"] = [{"conditionType": SERVING_GATE}]
     return made
+
+
+def mounts(spec: OrchestratorPoolSpec) -> list[Manifest]:
+    """What a container with go-livepeer sees of the pod's volumes."""
+    return [
+        mount("mediafleet-home", HOME),
+        mount("mediafleet-tmp", "/tmp"),
+        orch_secret.mounted(),
+        *(on_chain.mounts() if spec.on_chain else []),
+    ]
 
 
 def _home(spec: OrchestratorPoolSpec, place: Place) -> Manifest:
