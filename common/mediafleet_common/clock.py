@@ -20,5 +20,9 @@ class Clock:
     monotonic: Callable[[], float] = time.monotonic
     """Seconds since some moment; never goes back. For how long something took or may take."""
 
+    def unix_ns(self) -> int:
+        """The same moment as `unix`, in nanoseconds, as psrpc writes it."""
+        return int(self.unix() * 1e9)
+
 
 SYSTEM: Final = Clock()

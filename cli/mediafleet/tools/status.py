@@ -62,14 +62,13 @@ def status(
 
         show(desk, name, as_json=output is Output.JSON)
         return
-    import time
-
     from mediafleet.tools.status_view import lines
+    from mediafleet_common.clock import SYSTEM
 
     if all_namespaces and namespace:
         raise typer.BadParameter("give -n or -A, not both")
     resources, pods = _fetch(namespace, cluster)
-    fleets = lines(resources, pods, time.time())
+    fleets = lines(resources, pods, SYSTEM.unix())
     if name is not None:
         fleets = [each for each in fleets if each.name == name]
         if not fleets:
@@ -167,9 +166,8 @@ def _shown(fleet: FleetLine, *, wide: bool) -> list[RenderableType]:
 
 
 def _cells(pod: PodLine, *, wide: bool) -> list[str]:
-    import time
-
     from mediafleet.tools.status_view import duration, since_seconds
+    from mediafleet_common.clock import SYSTEM
 
     colour = _COLOURS.get(pod.state, "default")
     cells = [
@@ -178,7 +176,7 @@ def _cells(pod: PodLine, *, wide: bool) -> list[str]:
         # A pod that has never been Ready has no load to know.
         ("" if pod.state == "pending" else "?") if pod.load is None else str(pod.load),
         duration(pod.age_seconds),
-        duration(since_seconds(pod.since, time.time())) if pod.since else "",
+        duration(since_seconds(pod.since, SYSTEM.unix())) if pod.since else "",
         pod.why or "",
     ]
     return cells + ([pod.node or "", pod.address or ""] if wide else [])

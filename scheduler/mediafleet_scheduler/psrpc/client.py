@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.core.psrpc.selection import ACCEPT_FIRST, Selection, auction
 from mediafleet_scheduler.psrpc import channels, identifiers
 from mediafleet_scheduler.psrpc.bus import Bus
@@ -103,13 +103,13 @@ class Client:
         service: str,
         *,
         on_bad_message: OnBadMessage = log_bad_message,
-        now_ns: Callable[[], int] = time.time_ns,
+        clock: Clock = SYSTEM,
     ) -> None:
         self.client_id: Final = identifiers.client_id()
         self._bus = bus
         self._service = service
         self._on_bad_message = on_bad_message
-        self._now_ns = now_ns
+        self._clock = clock
         self._calls: dict[str, _Call] = {}
         self._timed: collections.OrderedDict[str, tuple[float, OnBid]] = collections.OrderedDict()
         """Requests whose first bid is to be told, also when it comes late."""
@@ -234,7 +234,7 @@ class Client:
         *,
         multi: bool,
     ) -> Request:
-        now = self._now_ns()
+        now = self._clock.unix_ns()
         return Request(
             request_id=identifiers.request_id(),
             client_id=self.client_id,

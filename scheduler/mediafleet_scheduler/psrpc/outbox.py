@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import collections
 import logging
-import time
 from typing import Final
 
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.psrpc.bus import OnTrouble, Trouble
 from mediafleet_scheduler.psrpc.link import Link
 from mediafleet_scheduler.psrpc.resp import Refusal, Reply
@@ -23,8 +23,9 @@ _log: Final = logging.getLogger(__name__)
 class Outbox:
     """Commands in order: some sent and waiting for their replies, the rest waiting to be sent."""
 
-    def __init__(self, on_trouble: OnTrouble) -> None:
+    def __init__(self, on_trouble: OnTrouble, clock: Clock) -> None:
         self._on_trouble = on_trouble
+        self._clock = clock
         self._sent: collections.deque[tuple[float, bytes]] = collections.deque()
         self._waiting: collections.deque[tuple[float, bytes]] = collections.deque()
         self._link: Link | None = None
@@ -34,7 +35,7 @@ class Outbox:
         if len(self._sent) + len(self._waiting) >= MAX_WAITING:
             self._on_trouble(Trouble.DROPPED)
             return
-        self._waiting.append((time.monotonic(), data))
+        self._waiting.append((self._clock.monotonic(), data))
         self.flush()
 
     def use(self, link: Link | None) -> None:
@@ -47,7 +48,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what waits, as far as the connection takes it."""
-        oldest = time.monotonic() - MAX_WAIT_SECONDS
+        oldest = self._clock.monotonic() - MAX_WAIT_SECONDS
         while self._waiting and self._link is not None and self._link.writable:
             message = self._waiting.popleft()
             if message[0] < oldest:
@@ -68,6 +69,6 @@ class Outbox:
         """End a connection that does not reply any more."""
         if self._link is None or not self._sent:
             return
-        waited = time.monotonic() - self._sent[0][0]
+        waited = self._clock.monotonic() - self._sent[0][0]
         if waited > _ANSWER_SECONDS:
             await self._link.close(TimeoutError(f"Redis has not replied for {waited:.0f} s"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -18,6 +17,7 @@ import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from mediafleet_common.back_off import BackOff
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.psrpc.bus import OnTrouble, Receiver, Receivers, Trouble, ignore
 from mediafleet_scheduler.psrpc.errors import BusClosedError
 from mediafleet_scheduler.psrpc.link import Link, OnReply
@@ -46,11 +46,14 @@ class RedisBus:
         RedisError, OSError: on entering, when Redis does not answer.
     """
 
-    def __init__(self, client: redis.Redis, on_trouble: OnTrouble = ignore) -> None:
+    def __init__(
+        self, client: redis.Redis, on_trouble: OnTrouble = ignore, clock: Clock = SYSTEM
+    ) -> None:
         self._client = client
         self._on_trouble = on_trouble
+        self._clock = clock
         self._receivers = Receivers(on_trouble)
-        self._outbox = Outbox(on_trouble)
+        self._outbox = Outbox(on_trouble, clock)
         self._listening: Link | None = None
         self._heard_at = 0.0
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
@@ -128,7 +131,7 @@ class RedisBus:
         """Keep a connection in use; when it is lost, a new one, with growing pauses."""
         back_off = BackOff(_FIRST_DELAY_SECONDS, _MAX_DELAY_SECONDS)
         while True:
-            began = time.monotonic()
+            began = self._clock.monotonic()
             try:
                 link = await Link.open(self._client, on_reply, self._outbox.flush)
                 try:
@@ -141,7 +144,7 @@ class RedisBus:
                 self._on_trouble(Trouble.CONNECTION_LOST)
                 why = str(error) or type(error).__name__
                 _log.warning("%s on Redis failed, trying again: %s", what, why)
-            if time.monotonic() - began > _MAX_DELAY_SECONDS:
+            if self._clock.monotonic() - began > _MAX_DELAY_SECONDS:
                 back_off.reset()
             await asyncio.sleep(back_off.pause() * random.uniform(0.5, 1))
 
@@ -150,12 +153,12 @@ class RedisBus:
 
     def _listen_on(self, link: Link | None) -> None:
         self._listening = link
-        self._heard_at = time.monotonic()
+        self._heard_at = self._clock.monotonic()
         if link is not None and (channels := tuple(self._receivers.channels)):
             link.write(command("SUBSCRIBE", *channels))
 
     def _heard(self, reply: Reply) -> None:
-        self._heard_at = time.monotonic()
+        self._heard_at = self._clock.monotonic()
         match reply:
             case [b"message", bytes() as channel, bytes() as data]:
                 self._receivers.deliver(channel.decode(errors="replace"), data)
@@ -174,7 +177,7 @@ class RedisBus:
             await self._outbox.watch()
             if (link := self._listening) is None:
                 continue
-            silence = time.monotonic() - self._heard_at
+            silence = self._clock.monotonic() - self._heard_at
             if silence > _SILENCE_SECONDS:
                 await link.close(TimeoutError(f"Redis has been silent for {silence:.0f} s"))
             elif silence > _PING_AFTER_SECONDS:

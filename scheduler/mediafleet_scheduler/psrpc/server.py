@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.psrpc import channels, identifiers
 from mediafleet_scheduler.psrpc.bus import Bus, Subscription
 from mediafleet_scheduler.psrpc.channels import EMPTY_TOPIC, Topic
@@ -51,14 +51,14 @@ class Server:
         service: str,
         *,
         on_bad_message: OnBadMessage = log_bad_message,
-        now_ns: Callable[[], int] = time.time_ns,
+        clock: Clock = SYSTEM,
         family: str = "",
     ) -> None:
         self.server_id: Final = identifiers.server_id(family)
         self.bus: Final = bus
         self.service: Final = service
         self.on_bad_message: Final = on_bad_message
-        self.now_ns: Final = now_ns
+        self.clock: Final = clock
         self._running: set[asyncio.Task[None]] = set()
         self._methods: list[Method] = []
 
@@ -115,7 +115,9 @@ class Server:
         except Exception as error:  # noqa: BLE001 - logged, and answered
             _log.exception("a handler of %s failed", self.service)
             failure = PsrpcError(Code.INTERNAL, type(error).__name__)
-        response = Response(request.request_id, self.server_id, self.now_ns(), payload, failure)
+        response = Response(
+            request.request_id, self.server_id, self.clock.unix_ns(), payload, failure
+        )
         self.bus.publish(channels.answers(self.service, request.client_id), encode(response))
 
 
@@ -152,7 +154,7 @@ class Method:
     def _take_request(self, data: bytes) -> None:
         try:
             request = decode(data, Request)
-            now = self._server.now_ns()
+            now = self._server.clock.unix_ns()
             if request.expiry_ns <= now or request.request_id in self._granted:
                 return
             if request.multi:
@@ -178,7 +180,7 @@ class Method:
         request = self._forget(grant.request_id)
         if request is None or grant.server_id != self._server.server_id:
             return
-        if request.expiry_ns > self._server.now_ns():
+        if request.expiry_ns > self._server.clock.unix_ns():
             # A request heard twice must not run twice, and its grant may be heard twice as well.
             self._granted[request.request_id] = None
             if len(self._granted) > REMEMBERED_GRANTS:

@@ -59,7 +59,7 @@ def on_loop_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (Client, Server):
         defaults = kind.__init__.__kwdefaults__
         assert defaults is not None
-        monkeypatch.setitem(defaults, "now_ns", now_ns)
+        monkeypatch.setitem(defaults, "clock", CLOCK)
 
 
 def memory_redis() -> redis.Redis:

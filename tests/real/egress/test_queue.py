@@ -25,6 +25,7 @@ from tests.kit.egress.scene import (
 
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_common.clock import Clock
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Patience
@@ -289,10 +290,9 @@ async def test_a_retry_that_joins_a_wait_waits_to_its_own_end(stage: Scene) -> N
     made = await full(stage, PATIENT, "pod-0", "pod-1")
     settings = replace(NOW_AND_THEN, answer_within_seconds=6.0, start_allowance_seconds=1.0)
 
-    def before() -> int:
-        return time.time_ns() - 3_000_000_000
+    earlier = Clock(unix=lambda: time.time() - 3)
 
-    async with stage.desk(settings) as desk, Client(stage.bus, SERVICE, now_ns=before) as client:
+    async with stage.desk(settings) as desk, Client(stage.bus, SERVICE, clock=earlier) as client:
         await stage.start(web())
         payload = web("EG_x").SerializeToString()
         first = asyncio.create_task(client.request(START_EGRESS, payload, timeout_seconds=10.0))

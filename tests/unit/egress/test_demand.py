@@ -53,7 +53,7 @@ class Desk:
         self.branch.service = cast("EgressService", self)
         self.branch.bus = cast("None", SimpleNamespace(connected=True))
         self.directory = Told()
-        branches = cast("Branches", SimpleNamespace(all=(self.branch,)))
+        branches = cast("Branches", SimpleNamespace(all=(self.branch,), clock=self.clock))
         self.demands = Demands(self.directory, branches)
 
     def show(self, *fleets: Fleet) -> None:

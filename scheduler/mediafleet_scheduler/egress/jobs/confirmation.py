@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final
 
 from mediafleet_common.api.names import PodState
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.core.egress.accounting.confirmations import Confirmations
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Verdict
@@ -24,15 +24,22 @@ class Confirmer:
     """Follows the jobs of one Redis until livekit-server has taken their ends."""
 
     def __init__(
-        self, pods: Pods, ledger: Ledger, store: Store, ledger_writer: LedgerWriter, io: IoInfo
+        self,
+        pods: Pods,
+        ledger: Ledger,
+        store: Store,
+        ledger_writer: LedgerWriter,
+        io: IoInfo,
+        clock: Clock,
     ) -> None:
         self._pods = pods
         self._ledger = ledger
         self._store = store
         self._ledger_writer = ledger_writer
         self._io = io
-        self._confirmations = Confirmations(time.time())
-        store.on_over = lambda job: self._confirmations.over(job, time.time())
+        self._clock = clock
+        self._confirmations = Confirmations(clock.unix())
+        store.on_over = lambda job: self._confirmations.over(job, clock.unix())
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -43,7 +50,7 @@ class Confirmer:
     def unconfirmed(self, fleet: Fleet) -> dict[str, int | None] | None:
         """By name of each draining pod: jobs that may not be over for livekit-server, which does
         not say where it is `None`; `None` for all: this desk is too young to know."""
-        if not self._confirmations.known(time.time()):
+        if not self._confirmations.known(self._clock.unix()):
             return None
         return {
             each.name: self._confirmations.on(each.uid, self._ledger.on(each.uid).keys())
@@ -52,7 +59,7 @@ class Confirmer:
         }
 
     async def _look(self) -> None:
-        now = time.time()
+        now = self._clock.unix()
         by_uid = self._pods.by_uid
         self._confirmations.keep_only(by_uid)
         draining = {uid for uid, (_, each) in by_uid.items() if each.state is PodState.DRAINING}
@@ -66,11 +73,11 @@ class Confirmer:
         try:
             record = await self._io.record(egress_id)
         except PsrpcError:
-            self._confirmations.answered(egress_id, None, time.time())
+            self._confirmations.answered(egress_id, None, self._clock.unix())
             return
         # Of what there is no record nothing can be left active.
         ended = record is None or has_ended(record)
-        self._confirmations.answered(egress_id, ended, time.time())
+        self._confirmations.answered(egress_id, ended, self._clock.unix())
         if record is not None and ended and egress_id in self._ledger.jobs:
             self._ledger_writer.metrics.ends.labels(Verdict.MISSED).inc()
             self._ledger_writer.note(self._store.ended(egress_id))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -20,6 +19,7 @@ from redis.exceptions import RedisError
 
 from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.api.names import PodState
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.placement.affinity import (
@@ -51,7 +51,9 @@ async def tell_no_mode(fleet: Fleet, known: bool) -> None:
     """Nobody wants to know."""
 
 
-async def ask_for_bids(bus: Bus, seconds: float = _LISTEN_SECONDS) -> list[float]:
+async def ask_for_bids(
+    bus: Bus, seconds: float = _LISTEN_SECONDS, clock: Clock = SYSTEM
+) -> list[float]:
     """What pods on the empty topic bid for a track that nobody will start; desks left out."""
     client_id, bids = identifiers.client_id(), []
 
@@ -67,7 +69,7 @@ async def ask_for_bids(bus: Bus, seconds: float = _LISTEN_SECONDS) -> list[float
     try:
         track = livekit.TrackEgressRequest().SerializeToString()
         wanted = StartEgressRequest(egress_id=f"EG_{client_id}", track=track)
-        now = time.time_ns()
+        now = clock.unix_ns()
         request = Request(
             identifiers.request_id(),
             client_id,
@@ -90,10 +92,12 @@ class NativeFleets:
         connect: Callable[[RedisSpec | None], Connections],
         tell: TellMode,
         settings: Settings,
+        clock: Clock = SYSTEM,
     ) -> None:
         self._connect = connect
         self._tell = tell
         self._settings = settings
+        self._clock = clock
         self._fleets: tuple[Fleet, ...] = ()
         self._told: dict[str, bool] = {}
         self._task: asyncio.Task[None] | None = None
@@ -147,8 +151,9 @@ class NativeFleets:
         async with AsyncExitStack() as stack:
             connections = self._connect(fleets[0].redis)
             stack.push_async_callback(connections.close)
-            bus = await stack.enter_async_context(RedisBus(connections.pubsub))
-            bids = await ask_for_bids(bus)
+            bus = RedisBus(connections.pubsub, clock=self._clock)
+            await stack.enter_async_context(bus)
+            bids = await ask_for_bids(bus, clock=self._clock)
         for fleet in fleets:
             known = knows_mode(bids, fleet.placement.mode)
             if known is None or self._told.get(fleet.key) is known:

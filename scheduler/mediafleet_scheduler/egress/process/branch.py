@@ -158,9 +158,17 @@ class EgressService:
         await infos.listen(self._bus)
         await ends.listen(self._bus)
         await foreign_bidders.listen(self._bus)
-        server = Server(self._bus, SERVICE, on_bad_message=self._bad_message, family=FAMILY)
+        server = Server(
+            self._bus,
+            SERVICE,
+            on_bad_message=self._bad_message,
+            clock=self.clock,
+            family=FAMILY,
+        )
         desk = Desk(server, tools, lambda: self.sweeper.heard())
-        self.confirmer = Confirmer(self.pods, self.ledger, self._store, self._ledger_writer, io)
+        self.confirmer = Confirmer(
+            self.pods, self.ledger, self._store, self._ledger_writer, io, self.clock
+        )
         self.losses = LostJobs(
             self.pods, self._store, self._ledger_writer, io, infos, self._post, metrics, self.clock
         )
@@ -175,7 +183,7 @@ class EgressService:
         self._tasks.append(asyncio.create_task(self.confirmer.run(), name="confirm"))
 
     def _client(self, service: str) -> Client:
-        return Client(self._bus, service, on_bad_message=self._bad_message)
+        return Client(self._bus, service, on_bad_message=self._bad_message, clock=self.clock)
 
     async def _look_first(self, scraper: Scraper, sweeper: Sweeper) -> None:
         """Ask the pods before the first job is placed, within reason."""

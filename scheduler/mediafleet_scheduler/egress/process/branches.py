@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.back_off import BackOff
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.directory.publisher import Publisher
@@ -79,6 +80,7 @@ class Branches:
         patience_seconds: float,
         post: PostEvent = post_nothing,
         *,
+        clock: Clock = SYSTEM,
         tries_again: bool = True,
     ) -> None:
         """`tries_again`: whether one that fails before it was open is not the end."""
@@ -87,6 +89,7 @@ class Branches:
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._post = post
+        self.clock: Final = clock
         self._tries_again = tries_again
         self._branches: dict[str, Branch] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -168,7 +171,7 @@ class Branches:
             connections = self._connect(branch.spec)
             stack.push_async_callback(connections.close)
             await until_it_answers(connections, self._patience_seconds)
-            bus = RedisBus(connections.pubsub, self._count)
+            bus = RedisBus(connections.pubsub, self._count, self.clock)
             await stack.enter_async_context(bus)
             service = EgressService(
                 bus,
@@ -178,6 +181,7 @@ class Branches:
                 self._settings,
                 connections.db,
                 self._post,
+                self.clock,
             )
             await stack.enter_async_context(service)
             branch.bus, branch.service, branch.trouble = bus, service, None

@@ -7,7 +7,6 @@ changes things too; so hundreds of fleets can be looked at ten times a second.
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,7 +56,10 @@ class Demands:
         if service is not None and complaint is None:
             complaint = service.complaint
         if service is None or complaint is not None:
-            now, why = time.time(), f"the ledger in Redis cannot be read: {complaint}"
+            now, why = (
+                self.branches.clock.unix(),
+                f"the ledger in Redis cannot be read: {complaint}",
+            )
             kind = Kind.EGRESS_FLEET
             return [unknown(kind, each.namespace, each.name, why, now) for each in fleets]
         complete = asyncio.get_running_loop().time() < service.pods.complete_until

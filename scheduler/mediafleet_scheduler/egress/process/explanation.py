@@ -4,7 +4,6 @@ jobs really use.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -34,7 +33,7 @@ def explain_route(branches: Branches) -> web.RouteDef:
         kind = _one_of(RequestType, "type", request.query.getall("type", [""])[0])
         wanted = request.query.getall("mode", [])
         modes = [_one_of(Mode, "mode", each) for each in wanted] or list(Mode)
-        told = explanation(branches.all, kind, modes)
+        told = explanation(branches.all, kind, modes, branches.clock.unix())
         body = told.model_dump_json(by_alias=False, indent=1)
         return web.Response(text=body, content_type="application/json")
 
@@ -57,10 +56,9 @@ def costs_route(branches: Branches) -> web.RouteDef:
 
 
 def explanation(
-    branches: Iterable[Branch], kind: RequestType, modes: Sequence[Mode]
+    branches: Iterable[Branch], kind: RequestType, modes: Sequence[Mode], now: float
 ) -> Explanation:
     """What would become of the next job of a type on each Redis."""
-    now = time.time()
     fleets = [told for branch in branches for told in _of_branch(branch, kind, modes, now)]
     return Explanation(type=kind, at=now, fleets=fleets)
 

@@ -12,6 +12,7 @@ from typing import Final
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView
@@ -122,6 +123,7 @@ async def serve(
     stop: asyncio.Event,
     on_ready: Callable[[Serving], None],
     registry: CollectorRegistry = REGISTRY,
+    clock: Clock = SYSTEM,
 ) -> None:
     """Place jobs until `stop` is set; `on_ready` is called once, when requests are taken.
 
@@ -135,6 +137,7 @@ async def serve(
         options.settings,
         _PATIENCE_SECONDS,
         options.post,
+        clock=clock,
         tries_again=not options.by_hand,
     )
 
@@ -148,7 +151,7 @@ async def serve(
 
     async with AsyncExitStack() as stack:
         outlook = Outlook(Demands(directory, branches).read)
-        natives = NativeFleets(options.connections, options.tell_mode, options.settings)
+        natives = NativeFleets(options.connections, options.tell_mode, options.settings, clock)
         await stack.enter_async_context(natives)
         routes = [demand_route(outlook), explain_route(branches), costs_route(branches)]
         http = HttpServer(options.http, ready, routes=routes, registry=registry)
