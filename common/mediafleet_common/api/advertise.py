@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from mediafleet_common.api.base import Model, rules
+from mediafleet_common.api.base import Model, keyed_by, rules
 from mediafleet_common.api.durations import Duration
 from mediafleet_common.api.shared import SecretKey, Template
 
@@ -227,13 +227,7 @@ can send it again. The JSON list is not filtered."""
     """Region of our own nodes whose pods have no such label."""
     regions: Annotated[
         list[GatewayRegion],
-        Field(
-            max_length=100,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
+        Field(max_length=100, json_schema_extra=keyed_by("name")),
     ] = Field(default_factory=list)
     """Where gateways are. A gateway gets the nodes of its own region first, in each order, and \
 full ones last as ever."""
@@ -257,13 +251,7 @@ shared out by free sessions. Nodes known to be full are always last."""
     """Pixels that pricePerUnit is for."""
     sources: Annotated[
         list[Source],
-        Field(
-            max_length=50,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
+        Field(max_length=50, json_schema_extra=keyed_by("name")),
     ] = Field(default_factory=list)
     """Nodes in other places, merged into the list after our own."""
     tls_secret: Annotated[str, Field(min_length=1, max_length=253)] | None = None

@@ -30,3 +30,8 @@ def rules(*pairs: tuple[str, str]) -> dict[str, JsonValue]:
     return {
         "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]
     }
+
+
+def keyed_by(name: str) -> dict[str, JsonValue]:
+    """Schema of a list whose entries server-side apply tells apart by a field."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [name]}
