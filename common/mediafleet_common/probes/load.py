@@ -69,6 +69,8 @@ class Load:
     """Jobs or sessions it takes at most."""
     cpu_load: float | None = None
     """Busy share of all its CPUs, 0 to 1."""
+    cluster_id: str | None = None
+    """Of the egress worker that tells it."""
     finished: int | None = None
     """Jobs that have ended since the worker started."""
     disabled: bool | None = None
@@ -135,6 +137,7 @@ def _egress(series: Sequence[Series]) -> Load:
         jobs = 1
     return Load(
         jobs=None if nonsense else jobs,
+        cluster_id=next((c for each in series if (c := each.labels.get("cluster_id"))), None),
         finished=_finished(series, known=idle is not None),
         cpu_load=_share(_total(series, _CPU_LOAD)),
         disabled=_flag(series, _DISABLED),

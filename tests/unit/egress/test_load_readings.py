@@ -17,11 +17,11 @@ from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
-from mediafleet_scheduler.core.egress.views import Fleet, Worker
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.places.load_readings import Scraper
-from mediafleet_scheduler.egress.places.pods import Pods
+from mediafleet_scheduler.egress.places.pods import Pods, pod_of
 from mediafleet_scheduler.egress.places.quarantine import Quarantine
 
 pytestmark = pytest.mark.looptime
@@ -98,3 +98,28 @@ async def test_a_pod_that_comes_back_is_asked_at_once(
             scraper.follow([fleet])
         await asyncio.sleep(0.01)
     assert asked[-1] == pytest.approx(now, abs=0.01)
+
+
+@pytest.mark.parametrize(("cluster_id", "jobs"), [("c", 3), (None, 3), ("another", 0)])
+async def test_metrics_of_another_worker_are_not_taken_for_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    cluster_id: str | None,
+    jobs: int,
+) -> None:
+    async def poll(*_: object) -> Load | NoLoad:
+        return Load(jobs=3, jobs_by_type={"track": 3}, cluster_id=cluster_id)
+
+    monkeypatch.setattr(http_client, "poll", poll)
+    settings = Settings(scrape_every_seconds=EVERY)
+    ledger, metrics = Ledger(), EgressMetrics(CollectorRegistry())
+    worker = Worker("p", "u", "c", "http://p/metrics", 16.0, None, PodState.READY)
+    fleet = Fleet("", "rec", Placement(), frozenset(RequestType), None, (worker,))
+    pods = Pods(ledger, Quarantine(metrics, settings.quarantine))
+    pods.follow(EgressView((fleet,)))
+    async with Scraper(pods, ledger, metrics, settings, SYSTEM) as scraper:
+        scraper.follow([fleet])
+        await asyncio.sleep(3 * EVERY)
+    account = ledger.account(pod_of(fleet, worker), 0.8, SYSTEM.unix())
+    assert (account.jobs, account.measured) == (jobs, jobs > 0)
+    assert ("another" in caplog.text) == (jobs == 0)

@@ -111,7 +111,7 @@ class Scraper:
         asked = self._read_once[key]
         complained = ""
         while True:
-            told = await self._ask(url)
+            told = self._of(uid, await self._ask(url))
             if isinstance(told, Load):
                 self._metrics.scrapes.labels("ok").inc()
                 if complained:
@@ -151,6 +151,20 @@ class Scraper:
         if isinstance(load, Load) and load.jobs is None:
             return NoLoad(Failure.UNREADABLE, "no metric of an egress worker in it")
         return load
+
+    def _of(self, uid: str, told: Load | NoLoad) -> Load | NoLoad:
+        """What was told, if it is of this worker: its metrics carry its psrpc topic."""
+        known = self._pods.by_uid.get(uid)
+        if isinstance(told, NoLoad) or known is None or told.cluster_id is None:
+            return told
+        wanted = known[1].cluster_id
+        if told.cluster_id == wanted:
+            return told
+        return NoLoad(
+            Failure.UNREADABLE,
+            f"these are the metrics of cluster_id {told.cluster_id}, and {known[1].name} has "
+            f"{wanted}: correct its `metrics` or its `cluster_id`",
+        )
 
     def _take(self, uid: str, load: Load) -> None:
         known = self._pods.by_uid.get(uid)
