@@ -139,6 +139,7 @@ class DeskPlacer:
                 cores=account.of[0].cores,
                 free_cores=account.free_cores,
                 jobs=account.jobs,
+                rest=account.rest,
                 new_jobs=account.new,
                 page_room=page_room(account, page, wanted),
             )
@@ -178,7 +179,7 @@ class AuctionPlacer:
 
     def _bid(self, each: SimulatedPod, rank: int, job: TraceJob, now: float) -> affinity.Bid:
         score = affinity.bid(
-            each.bidder(now),
+            each.bidder(Need(job.kind, self._setup.costs.of(job.kind)), now),
             self._setup.costs.of(job.kind),
             job.kind.needs_chrome,
             self._mode,

@@ -13,6 +13,7 @@ from mediafleet_scheduler.core.egress.accounting.accounts import (
     used_cores,
 )
 from mediafleet_scheduler.core.egress.accounting.ledger import Pod
+from mediafleet_scheduler.core.egress.accounting.resources import Need, Rules, rest
 from mediafleet_scheduler.core.egress.placement.affinity import Bidder, PendingBids
 from mediafleet_scheduler.simulate.setup import Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
@@ -40,9 +41,10 @@ class SimulatedPod:
         used = used_cores(self.running.values(), exact, now)
         return free_cores(self.cores, self.setup.max_cpu_utilization, len(self.running), used)
 
-    def admits(self, cores: float, now: float) -> bool:
-        """Whether it takes a job that needs so many CPUs."""
-        return self.available(now) >= cores
+    def admits(self, need: Need, now: float) -> bool:
+        """Whether it takes a job that needs so much."""
+        left = rest(self.pod.rules, self.running.values(), None, now)
+        return self.available(now) >= need.cores and left.fits(need)
 
     def take(self, job: Job, real_cores: float) -> None:
         """Run a job."""
@@ -58,13 +60,15 @@ class SimulatedPod:
         """What its metrics say."""
         return Load(jobs=len(self.running), cpu_load=sum(self.real.values()) / self.cores)
 
-    def bidder(self, now: float) -> Bidder:
+    def bidder(self, need: Need, now: float) -> Bidder:
         """It, as upstream's auction sees it."""
+        left = rest(self.pod.rules, self.running.values(), None, now)
         return Bidder(
             cores=self.cores,
             available_cores=self.available(now),
             idle=not self.running,
             pending=self.pending.count(now),
+            disabled=not left.fits(need),
         )
 
 
@@ -72,7 +76,8 @@ def fleet(setup: Setup) -> list[SimulatedPod]:
     """The pods of a simulation, all idle."""
     width = len(str(max(setup.pods - 1, 0)))
     names = [f"pod-{number:0{width}}" for number in range(setup.pods)]
-    return [SimulatedPod(Pod(name, name, setup.cpu), setup) for name in names]
+    rules = Rules(max_pulse_clients=setup.max_pulse_clients)
+    return [SimulatedPod(Pod(name, name, setup.cpu, rules), setup) for name in names]
 
 
 def entry(number: int, job: TraceJob, pod: Pod, costs: CpuCost, now: float) -> Job:

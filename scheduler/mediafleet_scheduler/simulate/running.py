@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
+from mediafleet_scheduler.core.egress.accounting.resources import Need
 from mediafleet_scheduler.core.egress.queue import Waiting, line
 from mediafleet_scheduler.simulate.placers import Offer, Placer, placer
 from mediafleet_scheduler.simulate.pods import SimulatedPod, entry, fleet, real_cores
@@ -170,7 +171,7 @@ class _World:
     def _give(self, asked: _Asked, pod: SimulatedPod, now: float) -> None:
         costs = self._setup.costs
         job = entry(asked.number, asked.job, pod.pod, costs, now)
-        if not pod.admits(job.cores, now):
+        if not pod.admits(Need(job.kind, job.cores), now):
             asked.turned_down += 1
             self._placer.gone(job.egress_id)
             self._placer.turned_down(job, now)

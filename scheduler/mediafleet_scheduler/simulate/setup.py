@@ -41,6 +41,8 @@ class Setup:
     cpu: float = 16.0
     """CPUs of a pod."""
     max_cpu_utilization: float = 0.8
+    max_pulse_clients: int = 60
+    """PulseAudio clients of a pod."""
     costs: CpuCost = field(default_factory=CpuCost)
     queue_seconds: float = 0.0
     """How long the desk lets a request wait for room; 0: it refuses at once."""

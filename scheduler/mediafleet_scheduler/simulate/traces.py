@@ -1,10 +1,11 @@
 """Traces of jobs: text -> jobs, with errors that name the line and the field. Pure but for `load`.
 
-CSV has a header; JSON is a list of objects, or an object with that list as `jobs`. Fields:
+CSV has a header; JSON is a list of objects, an object with that list as `jobs`, or what LiveKit's
+ListEgress answers (simulate/list_egress.py). Fields:
 
     time        seconds, or an RFC 3339 time; the same kind in the whole trace
-    type        as in `spec.accepts`: track, web, room_composite, …
-    duration    seconds, or as in resources: 90s, 5m
+    type        as in `spec.accepts`: track, web, room_composite or room-composite, …
+    duration    seconds, as in resources: 90s, 5m, or as clocks show it: 00:35:00
     room        optional
     cpu         optional: CPUs that the job really uses; otherwise its cost by the fleet's table
 """
@@ -24,11 +25,15 @@ from typing import Any, Final
 
 from mediafleet_common.api import durations
 from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.serving.small_files import read_small_text
+from mediafleet_scheduler.simulate import list_egress
 
 SHIPPED: Final = ("burst", "day", "mixed")
 """Traces inside the package, by name."""
 MAX_BYTES: Final = 64 * 1024 * 1024
 
+_SHOWN: Final = 40
+"""Characters of a wrong value that an error shows."""
 _REQUIRED: Final = ("time", "type", "duration")
 _OPTIONAL: Final = ("room", "cpu")
 
@@ -62,14 +67,12 @@ def load(trace: str) -> tuple[TraceJob, ...]:
         return parse(text, trace)
     path = Path(trace)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadTraceError(f"{trace}: more than {MAX_BYTES >> 20} MiB; cut it into parts")
-        return parse(path.read_text("utf-8"), trace)
+        return parse(read_small_text(path, MAX_BYTES), trace)
     except FileNotFoundError as error:
         names = ", ".join(SHIPPED)
         raise BadTraceError(f"{trace}: no such file, and no trace of {names}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadTraceError(f"{trace}: {error}") from error
+    except OSError as error:
+        raise BadTraceError(f"{trace}: {error.strerror}") from error
 
 
 def parse(text: str, name: str) -> tuple[TraceJob, ...]:
@@ -114,7 +117,7 @@ class _Row:
             try:
                 told = datetime.fromisoformat(text)
             except ValueError:
-                problem = f"{text!r} is neither a number of seconds nor an RFC 3339 time"
+                problem = f"{text[:_SHOWN]!r} is neither a number of seconds nor an RFC 3339 time"
                 raise self.bad("time", problem) from None
             if told.tzinfo is None:
                 raise self.bad("time", f"{text!r} has no time zone: add Z or +01:00")
@@ -123,12 +126,12 @@ class _Row:
         return told, told.timestamp() if isinstance(told, datetime) else told
 
     def job(self, at: float) -> TraceJob:
-        kind = self.text("type").lower()
+        kind = self.text("type").lower().replace("-", "_")
         try:
             request = RequestType(kind)
         except ValueError:
             known = ", ".join(each.value for each in RequestType)
-            raise self.bad("type", f"{kind!r} is none of {known}") from None
+            raise self.bad("type", f"{kind[:_SHOWN]!r} is none of {known}") from None
         cpu = self.fields.get("cpu")
         return TraceJob(
             at=at,
@@ -142,13 +145,24 @@ class _Row:
         text = self.text(field)
         value = _number(text)
         if value is None and field == "duration":
+            value = _of_clock(text)
             try:
-                value = durations.seconds(text)
+                value = durations.seconds(text) if value is None else value
             except ValueError:
-                raise self.bad(field, f"{text!r} is no time: write 90, 90s or 5m") from None
+                said = f"{text[:_SHOWN]!r} is no time: write 90, 90s, 5m or 00:05:00"
+                raise self.bad(field, said) from None
         if value is None or value <= 0:
-            raise self.bad(field, f"{text!r} is no number above 0")
+            raise self.bad(field, f"{text[:_SHOWN]!r} is no number above 0")
         return value
+
+
+def _of_clock(text: str) -> float | None:
+    """Seconds of hh:mm:ss; `None`: it is none."""
+    parts = text.split(":")
+    if len(parts) != 3 or not all(each.isascii() and each.isdigit() for each in parts):
+        return None
+    hours, minutes, seconds = (int(each) if len(each) < 5 else 60 for each in parts)
+    return hours * 3600.0 + minutes * 60 + seconds if minutes < 60 and seconds < 60 else None
 
 
 def _number(text: str) -> float | None:
@@ -167,13 +181,20 @@ def _csv_rows(text: str, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     ]
     if not numbered:
         raise BadTraceError(f"{name}: it is empty")
-    head = [cell.strip().lower() for cell in next(csv.reader([numbered[0][1]]))]
+    head = [cell.strip().lower() for cell in _cells(*numbered[0], name)]
     _check_head(head, f"{name} line {numbered[0][0]}")
     for number, line in numbered[1:]:
-        cells = next(csv.reader(io.StringIO(line)))
+        cells = _cells(number, line, name)
         if len(cells) != len(head):
             raise BadTraceError(f"{name} line {number}: {len(cells)} fields, not {len(head)}")
         yield number, dict(zip(head, cells, strict=True))
+
+
+def _cells(number: int, line: str, name: str) -> list[str]:
+    try:
+        return next(csv.reader(io.StringIO(line)))
+    except (csv.Error, StopIteration) as error:
+        raise BadTraceError(f"{name} line {number}: no CSV: {error}") from None
 
 
 def _check_head(head: list[str], where: str) -> None:
@@ -192,6 +213,11 @@ def _json_rows(text: str, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         whole = json.loads(text)
     except json.JSONDecodeError as error:
         raise BadTraceError(f"{name} line {error.lineno}: no JSON: {error.msg}") from None
+    except (RecursionError, ValueError):
+        raise BadTraceError(f"{name}: no JSON: nested too deep, or a number too long") from None
+    if list_egress.is_one(whole):
+        yield from list_egress.rows(whole["items"])
+        return
     entries = whole["jobs"] if isinstance(whole, dict) and set(whole) == {"jobs"} else whole
     if not isinstance(entries, list):
         raise BadTraceError(f'{name}: write a list of jobs, or {{"jobs": […]}}')
@@ -204,7 +230,8 @@ def _json_rows(text: str, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         unknown = [each for each in entry if each not in (*_REQUIRED, *_OPTIONAL)]
         if unknown:
             known = ", ".join((*_REQUIRED, *_OPTIONAL))
-            raise BadTraceError(f"{name} line {line}, field {unknown[0]}: it is none of {known}")
+            field = unknown[0][:_SHOWN]
+            raise BadTraceError(f"{name} line {line}, field {field}: it is none of {known}")
         yield line, entry
 
 

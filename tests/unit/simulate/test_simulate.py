@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress_fleet import CpuCost, RequestType
 from mediafleet_scheduler.simulate import inventing
 from mediafleet_scheduler.simulate.figures import Figures, changes, figures, pods_needed
 from mediafleet_scheduler.simulate.foresight import fewest_pods
@@ -206,3 +207,11 @@ BOUNDS = {
 @pytest.mark.parametrize(("costs", "wanted"), BOUNDS.values(), ids=BOUNDS)
 def test_the_fewest_pods_that_any_placing_needs(costs: list[float], wanted: int) -> None:
     assert fewest_pods(costs, Setup(cpu=8.0)) == wanted
+
+
+def test_pages_that_come_together_are_bounded_by_pulse_clients_as_at_the_desk() -> None:
+    pages = [TraceJob(0.0, RequestType.ROOM_COMPOSITE, 600.0)] * 20
+    setup = Setup(pods=1, cpu=72.0, costs=CpuCost(room_composite=3.0))
+    for clients, placed in ((60, 15), (48, 12), (1000, 19)):
+        outcomes = run(pages, replace(setup, max_pulse_clients=clients), Placing.PACK)
+        assert sum(each.pod is not None for each in outcomes) == placed

@@ -39,6 +39,58 @@ def test_a_trace_is_read(text: str) -> None:
     assert parse(text, "t") == JOBS
 
 
+LISTED = """{"items":[
+ {"egressId":"a","roomName":"r","startedAt":"1739900130000000000","endedAt":"1739900730000000000",
+  "roomComposite":{"roomName":"r","layout":"grid"}},
+ {"egressId":"b","roomName":"r","startedAt":"1739900140000000000","endedAt":"0","track":{}},
+ {"egressId":"c","status":"EGRESS_FAILED","startedAt":"0","endedAt":"0","web":{}},
+ {"egress_id":"d","started_at":1739900130000000000,"ended_at":1739900190000000000,
+  "room_composite":{"audio_only":true}}
+]}"""
+
+
+def test_what_list_egress_answers_is_a_trace() -> None:
+    assert sorted(parse(LISTED, "t"), key=lambda job: (job.at, job.seconds)) == [
+        TraceJob(0.0, RequestType.AUDIO_ROOM_COMPOSITE, 60.0, ""),
+        TraceJob(0.0, RequestType.ROOM_COMPOSITE, 600.0, "r"),
+        TraceJob(10.0, RequestType.TRACK, 590.0, "r"),
+    ]
+
+
+def test_a_byte_order_mark_dashes_and_clock_times_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "trace.csv"
+    file.write_bytes(b"\xef\xbb\xbftime,type,duration\r\n0,room-composite,00:35:00\r\n")
+    assert load(str(file)) == (TraceJob(0.0, RequestType.ROOM_COMPOSITE, 2100.0),)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b'{"items": [' + b"[" * 100_000,
+        b"[" + b"9" * 10_000 + b"]",
+        b'time,type,duration\n"' + b"x" * 200_000 + b'",web,1\n',
+        b"time,type,duration\n0,web,\xff\n",
+        b"\0\n\0",
+        b'{"items": [3, {"startedAt": {"a": 1}, "web": {}}]}',
+        b"time,type,duration\n0,web,99:99:99\n",
+    ],
+    ids=["deep", "deep items", "long number", "long cell", "not UTF-8", "NUL", "no items", "clock"],
+)
+def test_no_file_ends_in_a_traceback(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "trace"
+    file.write_bytes(content)
+    with pytest.raises(BadTraceError) as told:
+        load(str(file))
+    assert len(str(told.value)) < 400
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/", "a\0b"])
+def test_a_path_that_is_no_file_is_told(path: str) -> None:
+    with pytest.raises(BadTraceError):
+        load(path)
+
+
 HEAD = "time,type,duration\n"
 BAD = {
     # text -> what the error says
@@ -70,7 +122,7 @@ BAD = {
     "a duration of 0": (HEAD + "1,web,0\n", "t line 2, field duration: '0' is no number above 0"),
     "an unreadable duration": (
         HEAD + "1,web,long\n",
-        "t line 2, field duration: 'long' is no time: write 90, 90s or 5m",
+        "t line 2, field duration: 'long' is no time: write 90, 90s, 5m or 00:05:00",
     ),
     "an unreadable number of CPUs": (
         "time,type,duration,cpu\n1,web,2,many\n",

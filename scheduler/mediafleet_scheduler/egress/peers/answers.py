@@ -55,6 +55,12 @@ def no_capacity(reason: Refusal, request: Request, cores: float) -> RefusedError
     match reason:
         case Refusal.NO_CAPACITY:
             return RefusedError(Code.RESOURCE_EXHAUSTED, reason, f"no pod has room for {job}")
+        case Refusal.NO_MEMORY:
+            sentence = f"no pod has memory for {job} (spec.placement.memory)"
+            return RefusedError(Code.RESOURCE_EXHAUSTED, reason, sentence)
+        case Refusal.NO_PULSE_CLIENTS:
+            sentence = f"no pod has PulseAudio clients for {job} (spec.placement.maxPulseClients)"
+            return RefusedError(Code.RESOURCE_EXHAUSTED, reason, sentence)
         case Refusal.NO_TYPE_CAPACITY:
             sentence = f"no pod of any fleet could take {job}, even with nothing else on it"
             return RefusedError(Code.FAILED_PRECONDITION, reason, sentence)

@@ -12,6 +12,7 @@ from mediafleet_scheduler.core.egress.accounting.accounts import HOLD_SECONDS, J
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
 from mediafleet_scheduler.core.egress.accounting.resources import Need, Rest, Rules, need_of
 from mediafleet_scheduler.core.egress.capacity import ever_fits
+from mediafleet_scheduler.core.egress.placement.modes import Refusal, WorkerView, short_of
 from mediafleet_scheduler.core.egress.rooms import room_names
 from mediafleet_scheduler.core.egress.views import Fleet
 
@@ -151,3 +152,19 @@ def test_the_rooms_that_a_fleet_takes(
 ) -> None:
     names = room_names(patterns)
     assert [room for room in [*taken, *not_taken] if names.take(room)] == taken
+
+
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [
+        (Rest(pulse_clients=3), Refusal.NO_PULSE_CLIENTS),
+        (Rest(memory_gb=0.5), Refusal.NO_MEMORY),
+        (Rest(of_type={RequestType.WEB: 0}), Refusal.NO_CAPACITY),
+    ],
+)
+def test_memory_and_pulse_clients_have_reasons_of_their_own(left: Rest, why: Refusal) -> None:
+    need = Need(RequestType.WEB, 4.0, memory_gb=1.0)
+    short = WorkerView("a", "a", cores=8.0, free_cores=8.0, jobs=1, rest=left)
+    no_cpu = WorkerView("b", "b", cores=8.0, free_cores=1.0, jobs=1)
+    assert short_of([short, no_cpu], need) is why
+    assert short_of([no_cpu], need) is Refusal.NO_CAPACITY

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Final
 
 from mediafleet_common.api.egress_fleet import Limits, Memory, Placement, RequestType
@@ -53,6 +54,15 @@ def rules_of(placement: Placement) -> Rules:
     return Rules(placement.memory, placement.max_pulse_clients, placement.limits)
 
 
+class Lack(Enum):
+    """What a pod has not enough of, beside CPUs."""
+
+    MEMORY = auto()
+    PULSE_CLIENTS = auto()
+    OF_TYPE = auto()
+    """It has as many jobs of the type as spec.placement.limits allows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rest:
     """What is left of a pod beside its CPUs."""
@@ -65,11 +75,15 @@ class Rest:
 
     def fits(self, need: Need) -> bool:
         """Whether a job finds what it needs."""
-        return (
-            need.memory_gb < self.memory_gb
-            and (self.pulse_clients >= PULSE_CLIENTS or not need.kind.needs_chrome)
-            and self.of_type.get(need.kind, 1) > 0
-        )
+        return self.lacks(need) is None
+
+    def lacks(self, need: Need) -> Lack | None:
+        """What a job does not find; `None`: nothing."""
+        if need.memory_gb >= self.memory_gb:
+            return Lack.MEMORY
+        if need.kind.needs_chrome and self.pulse_clients < PULSE_CLIENTS:
+            return Lack.PULSE_CLIENTS
+        return Lack.OF_TYPE if self.of_type.get(need.kind, 1) <= 0 else None
 
     def times(self, need: Need) -> float:
         """How many such jobs, all new, find what they need; infinite: CPUs alone limit them."""

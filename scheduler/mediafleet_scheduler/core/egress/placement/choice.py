@@ -22,6 +22,7 @@ from mediafleet_scheduler.core.egress.placement.modes import (
     Refusal,
     WorkerView,
     choose,
+    short_of,
     why_nowhere,
 )
 from mediafleet_scheduler.core.egress.queue import Waiting, line
@@ -198,8 +199,10 @@ class Chooser:
         if not fleets:
             return NoCapacity(Refusal.NO_TYPE_CAPACITY, 0.0)
         needs = [self._need(request, each) for each in fleets]
+        short = set()
         for fleet, need in zip(fleets, needs, strict=True):
             pods = self._pods.candidates(fleet, now, excluded)
+            short.add(short_of(pods, need))
             pod = choose(pods, need, fleet.placement.mode, self._chance)
             if pod is not None:
                 return fleet, pod.uid
@@ -208,7 +211,8 @@ class Chooser:
         queues = [each for each in fitting if each[0].queue.max_wait_seconds > 0]
         cores = next((need.cores for _, need in queues or fitting), max(n.cores for n in needs))
         queue = queues[0][0] if queues else None
-        return NoCapacity(why_nowhere(states, bool(fitting)), cores, queue)
+        lacking = short.pop() if len(short) == 1 else Refusal.NO_CAPACITY
+        return NoCapacity(why_nowhere(states, bool(fitting), lacking), cores, queue)
 
     def _need(self, request: Request, fleet: Fleet) -> Need:
         learnt = self._pods.estimate(fleet, request.kind)

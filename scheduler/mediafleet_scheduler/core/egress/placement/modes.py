@@ -17,7 +17,7 @@ from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.accounting.accounts import Closed
 from mediafleet_scheduler.core.egress.accounting.ledger import Account
-from mediafleet_scheduler.core.egress.accounting.resources import Need, Rest, need_of
+from mediafleet_scheduler.core.egress.accounting.resources import Lack, Need, Rest, need_of
 
 NOTHING_TAKEN: Final = Rest()
 
@@ -175,19 +175,42 @@ class Refusal(StrEnum):
     """Why a job is placed nowhere."""
 
     NO_CAPACITY = "NoCapacity"
+    NO_MEMORY = "NoMemory"
+    """Pods that have the CPUs lack memory."""
+    NO_PULSE_CLIENTS = "NoPulseClients"
+    """Pods that have the CPUs lack PulseAudio clients."""
     NO_TYPE_CAPACITY = "NoTypeCapacity"
     DRAINING = "Draining"
 
 
-def why_nowhere(states: Iterable[PodState], ever_fits: bool) -> Refusal:
+_OF_LACK: Final[Mapping[Lack, Refusal]] = {
+    Lack.MEMORY: Refusal.NO_MEMORY,
+    Lack.PULSE_CLIENTS: Refusal.NO_PULSE_CLIENTS,
+}
+
+
+def short_of(pods: Iterable[WorkerView], need: Need) -> Refusal:
+    """What the pods lack that have the CPUs: one thing if all lack the same, else capacity."""
+    lacks = {
+        pod.rest.lacks(need)
+        for pod in pods
+        if pod.closed is None and (pod.free_cores is None or pod.free_cores >= need.cores)
+    }
+    (only,) = lacks if len(lacks) == 1 else (None,)
+    return _OF_LACK.get(only, Refusal.NO_CAPACITY) if only else Refusal.NO_CAPACITY
+
+
+def why_nowhere(
+    states: Iterable[PodState], ever_fits: bool, short: Refusal = Refusal.NO_CAPACITY
+) -> Refusal:
     """Why a job fits nowhere.
 
     Takes the states of all pods that could take its type, and whether it would fit any of them, or
-    one yet to come, with nothing on it.
+    one yet to come, with nothing on it; `short`: what those with the CPUs lack.
     """
     if not ever_fits:
         return Refusal.NO_TYPE_CAPACITY
     present = set(states)
     if PodState.DRAINING in present and PodState.READY not in present:
         return Refusal.DRAINING
-    return Refusal.NO_CAPACITY
+    return short

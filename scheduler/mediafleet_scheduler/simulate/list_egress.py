@@ -1,0 +1,77 @@
+"""What LiveKit's ListEgress answers, as jobs of a trace. Pure.
+
+As `lk egress list --json` and the API write it: times in nanoseconds, as text or number, 0 while a
+job runs; the request under the name of its kind. Source: livekit/protocol
+protobufs/livekit_egress.proto (EgressInfo), in protobuf's JSON form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from mediafleet_common.api.egress_fleet import RequestType
+
+_KINDS: Final = {
+    "roomComposite": RequestType.ROOM_COMPOSITE,
+    "web": RequestType.WEB,
+    "participant": RequestType.PARTICIPANT,
+    "trackComposite": RequestType.TRACK_COMPOSITE,
+    "track": RequestType.TRACK,
+}
+_AUDIO: Final = {
+    RequestType.ROOM_COMPOSITE: RequestType.AUDIO_ROOM_COMPOSITE,
+    RequestType.WEB: RequestType.AUDIO_WEB,
+}
+_NANOSECONDS: Final = 1_000_000_000
+_MAX_DIGITS: Final = 20
+
+
+def is_one(whole: object) -> bool:
+    """Whether a JSON document is such an answer."""
+    return isinstance(whole, dict) and isinstance(whole.get("items"), list)
+
+
+def rows(items: Sequence[Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Number of the item, and the fields of a trace, for each job that began.
+
+    One that still runs counts until the last time that is told of any.
+    """
+    numbered = [(at, item) for at, item in enumerate(items, 1) if isinstance(item, dict)]
+    last = max((_latest(item) for _, item in numbered), default=0.0)
+    for number, item in numbered:
+        began = _seconds(item, "startedAt", "started_at")
+        kind = _kind(item)
+        if began is None or kind is None:
+            continue
+        ended = _seconds(item, "endedAt", "ended_at") or last
+        if ended > began:
+            room = item.get("roomName", item.get("room_name", ""))
+            told = {"time": began, "type": kind.value, "duration": ended - began, "room": room}
+            yield number, told
+
+
+def _latest(item: Mapping[str, Any]) -> float:
+    times = (
+        _seconds(item, *names) for names in (("startedAt", "started_at"), ("endedAt", "ended_at"))
+    )
+    return max((time for time in times if time is not None), default=0.0)
+
+
+def _seconds(item: Mapping[str, Any], *names: str) -> float | None:
+    value = next((item[name] for name in names if name in item), None)
+    text = str(value)
+    known = isinstance(value, str | int) and text.isascii() and text.isdigit()
+    if not known or len(text) > _MAX_DIGITS:
+        return None
+    return int(text) / _NANOSECONDS or None
+
+
+def _kind(item: Mapping[str, Any]) -> RequestType | None:
+    for name, kind in _KINDS.items():
+        snake = kind.value
+        request = item.get(name, item.get(snake))
+        if isinstance(request, dict):
+            audio = request.get("audioOnly", request.get("audio_only"))
+            return _AUDIO.get(kind, kind) if audio is True else kind
+    return None
