@@ -139,6 +139,7 @@ def test_a_value_that_makes_no_sense_is_unknown(value: str) -> None:
     text = (
         f'{NAME}{{type="track"}} {value}\nlivekit_egress_available 0\n'
         f'livekit_load_ratio{{type="pulse"}} {value}\nlivekit_node_cpu_load {value}\n'
+        f"livekit_egress_handler_results_total {value}\n"
     )
     assert parse(text, Source.EGRESS) == Load()
     assert named(f"jobs {value}\n", "jobs") is None
