@@ -77,15 +77,21 @@ drift: $(STAMP) ## What is generated is in step with what it is generated from
 
 ##
 .PHONY: test
-test: $(STAMP) ## Every tier this machine can run (STRICT=1: a tier it cannot run is a failure)
-	$(PY) tests/run.py $(if $(STRICT),--strict) $(or $(TIERS),unit contract real cluster proofs keda)
+test: $(STAMP) ## The tests that need no cluster: unit, contract, real
+	$(PY) tests/run.py $(if $(STRICT),--strict) unit contract real -- $(ARGS)
+
+.PHONY: test-all
+test-all: $(STAMP) ## Every tier this machine can run (STRICT=1: a tier it cannot run is a failure)
+	$(PY) tests/run.py $(if $(STRICT),--strict) $(or $(TIERS),unit contract real cluster proofs keda) -- $(ARGS)
 
 .PHONY: test-unit test-contract test-real test-cluster test-proofs test-keda
 test-unit test-contract test-real test-cluster test-proofs test-keda: $(STAMP) ## One tier alone
 	$(PY) tests/run.py $(if $(STRICT),--strict) $(@:test-%=%) -- $(ARGS)
 
-EGRESS_FAULTS := $(patsubst %,tests/real/test_egress_%.py,desks redis_faults faults each_message)
-EGRESS_VIRTUAL := $(patsubst %,tests/contract/test_egress_%.py,virtual messages late_metrics)
+EGRESS_FAULTS := tests/real/egress/test_desks.py tests/real/egress/test_redis_faults.py \
+	tests/real/egress/test_faults.py tests/real/egress/test_each_message.py
+EGRESS_VIRTUAL := tests/contract/egress/test_virtual.py tests/contract/egress/test_messages.py \
+	tests/contract/egress/test_late_metrics.py
 
 .PHONY: faults
 faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, 50 outages under KEDA (RUNS, SEED)
@@ -93,7 +99,7 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 MEDIAFLEET_LATE_JOBS=5000 \
 		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)
-	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) \
+	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) MEDIAFLEET_CHANGES=40 \
 		MEDIAFLEET_KILLS_WITHOUT_API=30 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/proofs/test_kills.py tests/cluster/test_kills_without_api.py \
 		tests/proofs/test_no_busy_pod_deleted.py $(ARGS)
@@ -101,8 +107,13 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		$(PY) -m pytest tests/keda/test_outages.py $(ARGS)
 
 .PHONY: check
-check: lint types drift ## What CI runs: lint, types, drift, and the tests with STRICT=1
-	$(MAKE) test STRICT=1
+check: $(STAMP) ## What CI runs: lint, types, drift, and all tests with STRICT=1
+	$(MAKE) -j3 --output-sync=target lint types drift
+	$(MAKE) test-all STRICT=1
+
+.PHONY: coverage
+coverage: $(STAMP) ## Branches of each core that unit tests alone take, and those they do not
+	$(PY) -m tests.measures.coverage $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## Print the figures beside their baseline, measured in the same run

@@ -1,8 +1,10 @@
 """Runs tiers of tests and says plainly which one this machine cannot run, and why.
 
-`python tests/run.py [--strict] TIER… [-- PYTEST ARGUMENTS]`. With `--strict` a tier that cannot
-run is a failure, and so is a test that skips itself. The cluster tier runs inside the testbed's
-network namespace, since Service and pod addresses must never leave the machine.
+`python tests/run.py [--strict] TIER… [-- PYTEST ARGUMENTS]`. Unit, contract and real are one run on
+a few processes, since many of their tests wait; those on the Kubernetes node run one after the
+other. With `--strict` a tier that cannot run is a failure, and so is a test that skips itself. What
+runs on the node runs inside its network namespace, since Service and pod addresses must never leave
+the machine.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,24 +28,62 @@ from mediafleet_testbed.tools.recipes import KEDA_TOOLS, NODE_TOOLS
 from mediafleet_testbed.tools.toolchain import ensure
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-SECONDS: Final = {
-    "unit": 900,
-    "contract": 600,
-    "real": 1500,
-    "cluster": 2400,
-    "proofs": 3600,
-    "keda": 1800,
-}
-"""A tier that takes longer hangs: it is ended and fails."""
-
-ON_NODE: Final = ("cluster", "proofs", "keda")
+HERE: Final = ("real", "contract", "unit")
+"""In the order they start: what waits first, so that what computes runs beside it."""
+ON_NODE: Final = {"cluster": 2400, "proofs": 3600, "keda": 1800}
+"""Seconds after which one of them hangs."""
+TIERS: Final = (*HERE, *ON_NODE)
 PROGRAMS: Final = {
     "real": ("livekit-server", "ai-worker"),
     "cluster": (*NODE_TOOLS, "livekit-server", "helm", "kwok"),
     "proofs": (*NODE_TOOLS, "helm"),
     "keda": (*NODE_TOOLS, "helm", *KEDA_TOOLS),
 }
-"""Built from source on a new machine, in the order of the tiers."""
+"""Built from source on a new machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of pytest over some tiers; it is ended and fails after `seconds`."""
+
+    tiers: tuple[str, ...]
+    arguments: tuple[str, ...]
+    seconds: int
+
+    @property
+    def on_node(self) -> bool:
+        """Whether it needs the node."""
+        return bool(set(self.tiers) & set(ON_NODE))
+
+    def command(self, extra: Sequence[str]) -> list[str]:
+        """Its command line."""
+        pytest = [sys.executable, "-m", "pytest"]
+        inside = [sys.executable, "-m", "mediafleet_testbed", "exec", "--up", "--", *pytest]
+        folders = [f"tests/{tier}" for tier in self.tiers]
+        return [*(inside if self.on_node else pytest), *folders, *self.arguments, *extra]
+
+
+def processes() -> int:
+    """Of pytest at once: some of them wait."""
+    return (os.cpu_count() or 1) + 2
+
+
+def runs(tiers: Sequence[str]) -> list[Run]:
+    """What runs one after the other for these tiers."""
+    found = []
+    if here := tuple(tier for tier in HERE if tier in tiers):
+        # One at a time: in larger portions one process would get most of what takes long.
+        beside = (f"-n{processes()}", "--dist=load", "--maxschedchunk=1")
+        found.append(Run(here, beside, 1500))
+    return found + [Run((tier,), (), ON_NODE[tier]) for tier in tiers if tier in ON_NODE]
+
+
+@functools.cache
+def node() -> contextlib.AbstractContextManager[object]:
+    """The node that all tiers share which need one; one that ran before stays up."""
+    from mediafleet_testbed.node import Node
+
+    return Node.up()
 
 
 def why_not(tier: str) -> str | None:
@@ -58,16 +99,8 @@ def why_not(tier: str) -> str | None:
     return None
 
 
-@functools.cache
-def node() -> contextlib.AbstractContextManager[object]:
-    """The node that all tiers share which need one; one that ran before stays up."""
-    from mediafleet_testbed.node import Node
-
-    return Node.up()
-
-
 @contextlib.contextmanager
-def building(tiers: list[str]) -> Iterator[None]:
+def building(tiers: Sequence[str]) -> Iterator[None]:
     """Have the programs that tiers need built while others run; who needs one waits for it.
 
     With what the tests leave of the CPUs: a niced build took 40 % of them from tests on the node,
@@ -89,70 +122,72 @@ def building(tiers: list[str]) -> Iterator[None]:
         process.wait()
 
 
-def command(tier: str, extra: list[str]) -> list[str]:
-    """What runs a tier."""
-    pytest = [sys.executable, "-m", "pytest"]
-    inside = [sys.executable, "-m", "mediafleet_testbed", "exec", "--up", "--", *pytest]
-    return [*(inside if tier in ON_NODE else pytest), f"tests/{tier}", *extra]
-
-
-def run(tier: str, extra: list[str], *, strict: bool) -> bool:
-    """Run one tier; whether it passed."""
-    print(f"\n=== tier {tier} ===", flush=True)
+def pytest(run: Run, extra: Sequence[str], *, strict: bool) -> int:
+    """Exit status of one run."""
+    print(f"\n=== {' '.join((*run.tiers, *run.arguments))} ===", flush=True)
     began = time.monotonic()
     try:
         code = subprocess.run(
-            command(tier, extra),
+            run.command(extra),
             cwd=ROOT,
             env={**os.environ, "STRICT": "1" if strict else ""},
-            timeout=SECONDS[tier],
+            timeout=run.seconds,
             check=False,
         ).returncode
     except subprocess.TimeoutExpired:
-        print(f"tier {tier}: no end after {SECONDS[tier]} s", flush=True)
+        print(f"no end after {run.seconds} s", flush=True)
+        return 1
+    print(f"=== exit {code} after {time.monotonic() - began:.0f} s ===", flush=True)
+    return code
+
+
+def passed(run: Run, extra: Sequence[str], stack: contextlib.ExitStack, *, strict: bool) -> bool:
+    """Build what one run needs, then run it; whether it passed. A node goes on the stack."""
+    try:
+        # Before its time runs: a build takes longer than a test may.
+        ensure(*dict.fromkeys(name for tier in run.tiers for name in PROGRAMS.get(tier, ())))
+        if run.on_node:
+            stack.enter_context(node())
+    except TestbedError as error:
+        print(f"{' '.join(run.tiers)}: cannot begin: {error}", flush=True)
         return False
-    print(f"=== tier {tier}: exit {code} after {time.monotonic() - began:.0f} s ===", flush=True)
-    return code == 0
+    return pytest(run, extra, strict=strict) == 0
+
+
+def able(tiers: Sequence[str]) -> list[str]:
+    """Those that this machine can run; the others are named loudly."""
+    found = []
+    for tier in tiers:
+        if reason := why_not(tier):
+            line = f"  TIER {tier.upper()} NOT RUN: {reason}  "
+            print("\n" + "!" * min(len(line), shutil.get_terminal_size().columns))
+            print(line, flush=True)
+        else:
+            found.append(tier)
+    return found
 
 
 def main() -> int:
     """Run what the arguments name; exit status."""
     arguments = sys.argv[1:]
     cut = arguments.index("--") if "--" in arguments else len(arguments)
+    extra = arguments[cut + 1 :]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strict", action="store_true", help="a tier that cannot run fails")
-    parser.add_argument("tiers", nargs="+", choices=sorted(SECONDS))
+    parser.add_argument("tiers", nargs="+", choices=sorted(TIERS))
     options = parser.parse_args(arguments[:cut])
-    tiers: list[str] = options.tiers
-    failed: list[str] = []
-    missing: list[str] = []
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(building(tiers))
-        for tier in tiers:
-            if reason := why_not(tier):
-                line = f"  TIER {tier.upper()} NOT RUN: {reason}  "
-                print("\n" + "!" * min(len(line), shutil.get_terminal_size().columns))
-                print(line, flush=True)
-                missing.append(tier)
-                continue
-            try:
-                # Before its time runs: a build takes longer than a test may.
-                ensure(*PROGRAMS.get(tier, ()))
-                if tier in ON_NODE:
-                    stack.enter_context(node())
-            except TestbedError as error:
-                print(f"tier {tier}: cannot begin: {error}", flush=True)
-                failed.append(tier)
-                continue
-            if not run(tier, arguments[cut + 1 :], strict=options.strict):
-                failed.append(tier)
+    verdicts = dict.fromkeys(options.tiers, "NOT RUN")
+    with building(options.tiers), contextlib.ExitStack() as stack:
+        for run in runs(able(options.tiers)):
+            fine = passed(run, extra, stack, strict=options.strict)
+            verdicts |= dict.fromkeys(run.tiers, "passed" if fine else "FAILED")
     print()
-    for tier in tiers:
-        verdict = "NOT RUN" if tier in missing else "FAILED" if tier in failed else "passed"
+    for tier, verdict in verdicts.items():
         print(f"  {tier:10} {verdict}")
+    missing = "NOT RUN" in verdicts.values()
     if missing and options.strict:
         print("A tier could not run and STRICT=1 was given.")
-    return 1 if failed or (missing and options.strict) else 0
+    return 1 if "FAILED" in verdicts.values() or (missing and options.strict) else 0
 
 
 if __name__ == "__main__":

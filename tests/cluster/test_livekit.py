@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 from livekit import api as livekit
+from tests.kit.telling import Tell
 from tests.kit.watching import api, fleets, killing
 from tests.kit.watching.deploying import Product, deployed
 from tests.kit.watching.livekit import CLIENT_SECONDS, client, install, joined
@@ -193,7 +194,7 @@ async def test_a_scale_down_and_the_death_of_a_desk_cost_no_recording(
 
 @pytest.mark.parametrize("boot_seconds", [3.0, 16.0], ids=["5s", "20s"])
 async def test_a_sleeping_fleet_serves_a_client_that_waits_for_its_slow_pod(
-    scene: Scene, user: Any, boot_seconds: float, capsys: pytest.CaptureFixture[str]
+    scene: Scene, user: Any, boot_seconds: float, tell: Tell
 ) -> None:
     made = fleets.egress_fleet(
         *(FLEET, scene.product.redis, 0),
@@ -220,8 +221,7 @@ async def test_a_sleeping_fleet_serves_a_client_that_waits_for_its_slow_pod(
     assert pod.ready_at is not None
     await stop(user, egress_id)
     await nothing_lost(scene, since, egress_id)
-    with capsys.disabled():
-        print(
-            f"\nbuiltin: first pod Ready after {pod.ready_at - since:.1f} s, the client served "
-            f"after {served - since:.1f} s of {CLIENT_SECONDS:g}"
-        )
+    tell(
+        f"builtin: first pod Ready after {pod.ready_at - since:.1f} s, the client served "
+        f"after {served - since:.1f} s of {CLIENT_SECONDS:g}"
+    )

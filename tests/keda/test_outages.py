@@ -16,6 +16,7 @@ from typing import Final
 
 import aiohttp
 import pytest
+from tests.kit.telling import Tell
 from tests.kit.watching.api import ApiRefusedError
 from tests.kit.watching.causes import Outage, ScaleDown, scale_downs
 from tests.kit.watching.deploying import RELEASE
@@ -181,7 +182,7 @@ class Story:
 
 
 async def test_outages_take_nothing_away_and_what_is_right_goes_down(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+    stage: Stage, tell: Tell
 ) -> None:
     story = Story(stage)
     await story.more(PODS)
@@ -193,13 +194,12 @@ async def test_outages_take_nothing_away_and_what_is_right_goes_down(
             await story.more(1)
     found = story.scale_downs()
     wrong = [str(each) for each in found if not each.right]
-    with capsys.disabled():
-        kinds = ", ".join(outage.what for outage in story.outages)
-        print(
-            f"\n{OUTAGES} outages ({kinds}), seed {SEED}: {len(wrong)} scale-downs for them; "
-            f"{len(found) - len(wrong)} right ones, "
-            f"{max(story.right_seconds):.1f} s after the work at most"
-        )
+    kinds = ", ".join(outage.what for outage in story.outages)
+    tell(
+        f"{OUTAGES} outages ({kinds}), seed {SEED}: {len(wrong)} scale-downs for them; "
+        f"{len(found) - len(wrong)} right ones, "
+        f"{max(story.right_seconds):.1f} s after the work at most"
+    )
     assert wrong == []
     assert len(found) == len(story.right_seconds) >= OUTAGES / 2
     await story.end()

@@ -18,6 +18,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 import pytest
+from tests.kit.telling import Tell
 from tests.kit.watching import api, fleets
 from tests.kit.watching.deploying import RELEASE, upgrade
 from tests.kit.watching.feeding import Begun, end_for_certain
@@ -61,7 +62,7 @@ async def stage(setting: Setting) -> AsyncIterator[Stage]:
 
 
 async def test_from_zero_to_what_is_needed_and_back_with_every_job_finished(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+    stage: Stage, tell: Tell
 ) -> None:
     asked = time.time()
     assert stage.replicas.now(FLEET) == 0
@@ -86,12 +87,11 @@ async def test_from_zero_to_what_is_needed_and_back_with_every_job_finished(
     zero = (await stage.replicas.until(FLEET, lambda count: count == 0, SECONDS)).at
     await stage.scene.pods.until("no pod is left", lambda: not stage.scene.pods.of(FLEET), SECONDS)
     stage.safe(asked)
-    with capsys.disabled():
-        print(
-            f"\nKEDA: 0 -> 1 asked after {woken - asked:.2f} s, first job served after "
-            f"{served - asked:.2f} s; 1 -> 3 after {grown - loaded:.1f} s; "
-            f"1 -> 0 {zero - ended:.1f} s after the last job"
-        )
+    tell(
+        f"KEDA: 0 -> 1 asked after {woken - asked:.2f} s, first job served after "
+        f"{served - asked:.2f} s; 1 -> 3 after {grown - loaded:.1f} s; "
+        f"1 -> 0 {zero - ended:.1f} s after the last job"
+    )
 
 
 async def test_desks_that_are_away_and_a_pause_hold_the_replicas(stage: Stage) -> None:
@@ -221,7 +221,7 @@ def scaling_active(status: dict[str, Any]) -> str | None:
 
 
 async def test_an_upgrade_keeps_certificates_until_they_are_old_and_keda_takes_up_new_ones(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+    stage: Stage, tell: Tell
 ) -> None:
     product, secret = stage.setting.product, f"{RELEASE}-scaler"
     kubectl = product.workspace.kubectl
@@ -259,8 +259,7 @@ async def test_an_upgrade_keeps_certificates_until_they_are_old_and_keda_takes_u
     jobs = await stage.begin(1)
     woken = stage.replicas.of(FLEET, trusted)[0].at
     await stage.end(*jobs)
-    with capsys.disabled():
-        print(
-            f"\nnew certificates: KEDA uses them {trusted - renewed:.1f} s after the desks' "
-            f"restart began; 0 -> 1 asked after {woken - trusted:.1f} s"
-        )
+    tell(
+        f"new certificates: KEDA uses them {trusted - renewed:.1f} s after the desks' "
+        f"restart began; 0 -> 1 asked after {woken - trusted:.1f} s"
+    )

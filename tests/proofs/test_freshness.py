@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from rich.console import Console
+from tests.kit.telling import Tell
 from tests.kit.watching import fleets, freshness
 from tests.kit.watching.deploying import Product, deployed
 from tests.kit.watching.scene import watched
@@ -36,7 +36,7 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
 
 
 async def test_the_list_follows_100_changes_in_the_right_order(
-    product: Product, capsys: pytest.CaptureFixture[str]
+    product: Product, tell: Tell
 ) -> None:
     cycles = math.ceil(CHANGES / freshness.CHANGES_A_CYCLE)
     async with watched(product) as scene:
@@ -44,9 +44,7 @@ async def test_the_list_follows_100_changes_in_the_right_order(
         scene.logs.read()
         jobs = list(scene.logs.jobs)
         violations = judge(scene.deletions(0), jobs, fleets.DRAIN_TIMEOUT_SECONDS)
-    with capsys.disabled():
-        print()
-        Console(width=120).print(freshness.table(figures))
+    tell(freshness.table(figures))
     assert figures.changes == cycles * freshness.CHANGES_A_CYCLE
     assert figures.too_early == []
     assert figures.too_late == []

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import pytest
-from rich.console import Console
 from rich.table import Table
+from tests.kit.telling import Tell
 from tests.kit.watching import changes, fleets, killing
 from tests.kit.watching.changes import Change, NewTemplate
 from tests.kit.watching.deploying import Product, deployed
@@ -32,7 +32,7 @@ from mediafleet_testbed.story.waiting import until
 from mediafleet_testbed.waiting import WaitedInVainError
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 20260823)
-RUNS: Final = int(os.environ.get("MEDIAFLEET_FAULT_RUNS") or 5)
+RUNS: Final = int(os.environ.get("MEDIAFLEET_FAULT_RUNS") or 3)
 VICTIMS: Final = ("operator",) * 4 + ("egress",) * 4 + ("advertiser",) * 2
 """Ten kills a run, in an order of its own."""
 PAUSE_SECONDS: Final = (0.3, 3.0)
@@ -163,7 +163,7 @@ async def list_is_right(scene: Scene) -> None:
         await until("the list is right", lister.ask, lambda seen: seen == wanted, seconds=15)
 
 
-def report(told: list[Told], scene: Scene) -> None:
+def report(told: list[Told], scene: Scene) -> Table:
     """A table for people."""
     table = Table(title=f"seeds {SEED} to {SEED + RUNS - 1}: SIGKILL in the middle of the story")
     for name in (
@@ -187,7 +187,7 @@ def report(told: list[Told], scene: Scene) -> None:
             f"{run.story_seconds:.0f} s",
             f"{run.right_seconds:.0f} s",
         )
-    Console(width=120).print(table)
+    return table
 
 
 @pytest.fixture
@@ -196,9 +196,7 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
         yield product
 
 
-async def test_each_job_starts_once_whoever_is_killed(
-    product: Product, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_each_job_starts_once_whoever_is_killed(product: Product, tell: Tell) -> None:
     async with watched(product) as scene:
         update = {"maxSurge": 2}
         await scene.create(fleets.egress_fleet("rec", product.redis, START, update=update))
@@ -215,9 +213,7 @@ async def test_each_job_starts_once_whoever_is_killed(
                 await one_run(scene, told[-1], revision=number + 1)
                 replicas = dict(told[-1].replicas)
         finally:
-            with capsys.disabled():
-                print()
-                report(told, scene)
+            tell(report(told, scene))
         restarts = sum(pod.restarts for name in set(VICTIMS) for pod in scene.pods.component(name))
         assert restarts == RUNS * len(VICTIMS)
 

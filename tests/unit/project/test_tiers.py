@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests import run
+from tests.measures.cores import core_of
 
 
-@pytest.mark.parametrize("tier", sorted(run.SECONDS))
+@pytest.mark.parametrize("tier", run.TIERS)
 def test_a_tier_is_the_folder_of_its_name_and_has_tests(tier: str) -> None:
-    folder = run.command(tier, ["-x"])[-2]
-    assert folder == f"tests/{tier}"
-    assert list((run.ROOT / folder).rglob("test_*.py"))
+    for each in run.runs([tier]):
+        assert f"tests/{tier}" in each.command(["-x"])
+    assert list((run.ROOT / "tests" / tier).rglob("test_*.py"))
 
 
 def test_every_folder_with_tests_is_a_tier() -> None:
@@ -18,9 +21,30 @@ def test_every_folder_with_tests_is_a_tier() -> None:
         path.relative_to(run.ROOT / "tests").parts[0]
         for path in run.ROOT.glob("tests/**/test_*.py")
     }
-    assert found == set(run.SECONDS)
+    assert found == set(run.TIERS)
 
 
 def test_tiers_on_the_node_run_inside_its_network() -> None:
-    assert all("exec" in run.command(tier, []) for tier in run.ON_NODE)
-    assert "exec" not in run.command("unit", [])
+    for each in run.runs(run.TIERS):
+        assert ("exec" in each.command([])) == each.on_node
+
+
+def test_the_makefile_names_files_of_tests_that_exist() -> None:
+    text = (run.ROOT / "Makefile").read_text()
+    named = re.findall(r"tests/[\w/]+\.py", text)
+    assert named
+    assert [path for path in named if not (run.ROOT / path).exists()] == []
+
+
+def test_how_a_node_is_brought_up_is_seen_through_its_package_front_alone() -> None:
+    """As import-linter holds it inside the testbed."""
+    inside = re.compile(r"mediafleet_testbed\.node\.\w+ import|testbed\.node import \(?[a-z]+,? as")
+    files = [*run.ROOT.glob("tests/**/*.py"), *run.ROOT.glob("bench/**/*.py")]
+    assert [str(path) for path in files if inside.search(path.read_text())] == []
+
+
+def test_every_core_is_measured() -> None:
+    cores = [path for path in run.ROOT.glob("*/mediafleet_*/core/**/*.py") if path.name[0] != "_"]
+    assert cores
+    names = [path.relative_to(run.ROOT).as_posix() for path in cores]
+    assert [name for name in names if core_of(name) is None] == []

@@ -1,0 +1,35 @@
+"""Figures that a test shows to people, whichever process it ran in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+Tell = Callable[..., None]
+_TOLD: Final = "told"
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Show figures to people once all tests are over, whichever process they ran in."""
+
+    def show(*shown: str | Table) -> None:
+        console = Console(width=120)
+        with console.capture() as text:
+            console.print(*shown, sep="\n", markup=False, highlight=False)
+        record_property(_TOLD, text.get())
+
+    return show
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests told."""
+    ended = [each for reports in terminalreporter.stats.values() for each in reports]
+    for report in (each for each in ended if getattr(each, "when", "") == "call"):
+        for text in (value for name, value in report.user_properties if name == _TOLD):
+            terminalreporter.section(report.nodeid, "-")
+            terminalreporter.write_line(text)
