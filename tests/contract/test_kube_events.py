@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ async def test_an_event_is_about_the_fleet_and_names_the_desk(server: ApiServer)
     assert (body["type"], body["reason"], body["note"]) == ("Warning", "JobsLost", TELLING.note)
     assert body["reportingController"] == "mediafleet.dev/egress"
     assert body["reportingInstance"] == "desk-1"
-    assert body["eventTime"].endswith("+00:00")
+    assert datetime.fromisoformat(body["eventTime"]).utcoffset() == timedelta(0)
 
 
 async def test_two_events_have_two_names_and_a_long_note_is_cut(server: ApiServer) -> None:

@@ -104,15 +104,15 @@ def test_a_line_that_is_none_is_refused_by_name(line: str) -> None:
         "many labels",
     ],
 )
-def test_a_mebibyte_of_anything_takes_milliseconds(text: bytes) -> None:
+def test_no_mebibyte_is_looked_at_again_and_again(text: bytes) -> None:
     def took() -> float:
         began = time.process_time()
         with contextlib.suppress(UnreadableMetricsError):
             parse(text, Source.EGRESS)
         return time.process_time() - began
 
-    # The least of some runs: what it takes, not what else the machine does.
-    assert min(took() for _ in range(5)) < 0.01
+    # Some milliseconds; what looks at each byte again and again takes minutes.
+    assert min(took() for _ in range(3)) < 0.5
 
 
 def test_more_series_than_the_bound_are_refused() -> None:

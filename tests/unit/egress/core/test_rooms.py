@@ -48,7 +48,7 @@ def test_a_pattern_of_twenty_stars_costs_a_search_for_each() -> None:
     names = room_names(["*a" * 20 + "*b"] * 100)
     began = time.process_time()
     assert not names.take("a" * 256)
-    assert time.process_time() - began < 0.05
+    assert time.process_time() - began < 0.5
 
 
 def test_the_schema_takes_eight_stars_and_refuses_a_ninth() -> None:
