@@ -5,9 +5,10 @@ The fields have the resources' names under the same structure, in snake_case.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from mediafleet_common.api.advertise import Advertise, Source
 from mediafleet_common.api.base import Model
@@ -20,8 +21,30 @@ from mediafleet_common.api.egress_fleet import (
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource, Sessions
 from mediafleet_common.formats.node_url import parse_node_url
+from mediafleet_common.formats.quantities import quantity
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
+
+
+def _plain(what: str) -> Callable[[object], object]:
+    """Refuses a quantity of Kubernetes where a number stands, with the number that it is."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = quantity(value)
+        number = "" if found is None else f": {found:.15g}"
+        raise ValueError(f"write a number of {what}{number}")
+
+    return check
+
+
+def _http_url(value: str) -> str:
+    if "@" in value:
+        raise ValueError("write a URL without user and password")
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("write the whole URL: http://HOST:PORT/metrics")
+    return value
 
 
 class WorkerEntry(Model):
@@ -31,11 +54,11 @@ class WorkerEntry(Model):
     """Unique in its fleet."""
     cluster_id: Name
     """Its psrpc topic: `cluster_id` of its egress config."""
-    metrics: str | None = None
+    metrics: Annotated[str, AfterValidator(_http_url)] | None = None
     """URL of its Prometheus metrics; absent means that its load is unknown."""
-    cpu: Annotated[float, Field(gt=0)] | None = None
+    cpu: Annotated[float | None, BeforeValidator(_plain("CPUs")), Field(gt=0)] = None
     """CPUs it has; absent: the fleet's `placement.cpu`."""
-    memory: Annotated[int, Field(gt=0)] | None = None
+    memory: Annotated[int | None, BeforeValidator(_plain("bytes")), Field(gt=0)] = None
     """Bytes of memory it may use."""
     state: PodState = PodState.READY
     """draining: it gets no new work."""

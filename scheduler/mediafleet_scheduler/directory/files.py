@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from mediafleet_common.api.base import Model
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.logs import printable
+from mediafleet_common.serving.small_files import read_small
 from mediafleet_scheduler.directory.publisher import Publisher, ViewT
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -27,6 +28,7 @@ _POLL_SECONDS: Final = 0.05
 _WAIT_SECONDS: Final = 0.1
 _MAX_BYTES: Final = 16 * 1024 * 1024
 _MAX_DEPTH: Final = 32
+_MOST_PROBLEMS: Final = 10
 _YOUNG_SECONDS: Final = 2.0
 
 
@@ -80,7 +82,7 @@ class FileDirectory(Publisher[ViewT], Generic[ModelT, ViewT]):
     def poll(self) -> None:
         """Look at the file once."""
         try:
-            stat = self._path.stat()
+            stat = _stat(self._path)
             if not self._read(stat):
                 return
             model = parse(self._content or b"", self._model)
@@ -110,7 +112,7 @@ class FileDirectory(Publisher[ViewT], Generic[ModelT, ViewT]):
             # Old enough that a later write would show in the mtime, however coarse.
             return False
         self._unread_since = None
-        before, self._content = self._content, self._path.read_bytes()
+        before, self._content = self._content, read_small(self._path, _MAX_BYTES)
         return self._content != before
 
     def _take(self, model: ModelT, changed_at: float) -> None:
@@ -129,6 +131,14 @@ class FileDirectory(Publisher[ViewT], Generic[ModelT, ViewT]):
         _log.error("%s; %s", printable(complaint, 1000), kept)
 
 
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except ValueError as error:
+        # Of a path that holds a NUL.
+        raise OSError(None, "no file can have such a name") from error
+
+
 def parse(content: bytes, model: type[ModelT]) -> ModelT:
     """What a file says.
 
@@ -138,14 +148,14 @@ def parse(content: bytes, model: type[ModelT]) -> ModelT:
     try:
         _refuse_deep(content)
         data = yaml.load(content, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BrokenFileError(f"not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise BrokenFileError(f"it must have the fields {', '.join(model.model_fields)}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise BrokenFileError(_first(error)) from error
+        raise BrokenFileError(_all(error)) from error
 
 
 def _refuse_deep(content: bytes) -> None:
@@ -158,8 +168,11 @@ def _refuse_deep(content: bytes) -> None:
             raise ValueError(f"nested more than {_MAX_DEPTH} deep")
 
 
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where or 'file'}: {first['msg']}{more}"
+def _all(error: ValidationError) -> str:
+    told = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        where = ".".join(str(part) for part in each["loc"])
+        fix = "write it in quotes" if each["type"] == "string_type" else each["msg"]
+        told.append(f"{where or 'file'}: {fix.removeprefix('Value error, ')}")
+    more = f" (and {len(told) - _MOST_PROBLEMS} more)" if len(told) > _MOST_PROBLEMS else ""
+    return f"{'; '.join(told[:_MOST_PROBLEMS])}{more}"

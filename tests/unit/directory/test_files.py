@@ -221,3 +221,30 @@ def test_two_nodes_of_one_name_and_a_pod_url_without_scheme_are_refused(
 ) -> None:
     with pytest.raises(BrokenFileError, match=why):
         parse(f"nodes: {nodes}".encode(), NodesFile)
+
+
+def test_each_wrong_field_of_a_worker_is_named_with_its_fix() -> None:
+    text = b"""
+fleets:
+  - name: rec
+    workers:
+      - {name: 1, cluster_id: 01, cpu: 4000m, metrics: "127.0.0.1:9091/metrics", memory: 4Gi}
+"""
+    with pytest.raises(BrokenFileError) as told:
+        parse(text, WorkersFile)
+    for words in (
+        "name: write it in quotes",
+        "cluster_id: write it in quotes",
+        "cpu: write a number of CPUs: 4",
+        "metrics: write the whole URL",
+        "memory: write a number of bytes: 4294967296",
+    ):
+        assert words in str(told.value)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/", "a\0b"])
+def test_a_path_that_is_no_file_is_a_complaint_and_not_the_end(path: str) -> None:
+    directory = FileDirectory(Path(path), WorkersFile, egress_view, CollectorRegistry())
+    for _ in range(3):
+        directory.poll()
+    assert directory.complaint is not None
