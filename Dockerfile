@@ -1,6 +1,6 @@
 # For people with Docker: docker build -t mediafleet:dev .   (and --target testbed -t mediafleet-testbed:dev)
 # The testbed makes its own images without Docker, from the same lock: testbed/mediafleet_testbed/images.
-FROM python:3.11-slim-bookworm AS build
+FROM python:3.11-slim-bookworm@sha256:b18992999dbe963a45a8a4da40ac2b1975be1a776d939d098c647482bcad5cba AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 COPY requirements requirements
@@ -16,7 +16,7 @@ RUN /venv/bin/pip install --no-deps . \
  && /venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib \
  && /venv/bin/pip uninstall --yes pip
 
-FROM python:3.11-slim-bookworm AS runtime
+FROM python:3.11-slim-bookworm@sha256:b18992999dbe963a45a8a4da40ac2b1975be1a776d939d098c647482bcad5cba AS runtime
 ENV PATH=/venv/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=build /venv /venv
 USER 65532:65532

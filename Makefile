@@ -67,9 +67,14 @@ docs: $(STAMP) ## Generate docs/settings.md, docs/metrics.md and the chart's tab
 
 .PHONY: lock
 lock: ## Resolve the dependencies again (needs uv)
-	uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -q -o requirements/runtime.txt
+	uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-emit-index-url --no-emit-package types-protobuf --python-version 3.11 -q -o requirements/runtime.txt
 	uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -q -o requirements/dev.txt
 	uv pip compile --group testbed --no-deps --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -q -c requirements/dev.txt -o requirements/testbed.txt
+
+.PHONY: sbom
+sbom: $(STAMP) ## What the product consists of, as CycloneDX: build/sbom.cdx.json
+	mkdir -p build
+	cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.cdx.json
 
 .PHONY: drift
 drift: $(STAMP) ## What is generated is in step with what it is generated from
