@@ -211,13 +211,14 @@ def _credentials(
 def _signed_request(key: Path | None) -> bytes:
     """With what to ask nodes; empty without a key."""
     from mediafleet_common.serving.run import CannotStartError
+    from mediafleet_common.serving.small_files import read_small_text
     from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
     from mediafleet_scheduler.core.advertise import eth
 
     if key is None:
         return b""
     try:
-        address, signature = eth.sign(eth.private_key(key.read_text(encoding="ascii")))
+        address, signature = eth.sign(eth.private_key(read_small_text(key)))
     except (OSError, ValueError) as error:
         raise CannotStartError(f"--probe-key {key}: {error}") from error
     return OrchestratorRequest(address=address, sig=signature).SerializeToString()

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from mediafleet_common.serving.run import CannotStartError
+from mediafleet_common.serving.small_files import read_small_text
 
 SECTIONS: Final = ("egress", "advertise", "operator")
 """Every process may read the same file: it looks at its own section alone."""
@@ -45,11 +46,14 @@ def read(path: Path | None, section: str, kind: type[Settings]) -> Settings:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CannotStartError(f"{path} is larger than {_MAX_BYTES} bytes")
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document = yaml.safe_load(read_small_text(path, _MAX_BYTES))
+    except OSError as error:
+        raise CannotStartError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
         raise CannotStartError(f"{path}: {error}") from error
+    except (RecursionError, ValueError):
+        # A value such as 2024-99-99, or brackets by the thousand.
+        raise CannotStartError(f"{path}: it is not YAML that can be read") from None
     if document is None:
         return {}
     if not isinstance(document, dict):

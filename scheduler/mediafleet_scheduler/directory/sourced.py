@@ -18,6 +18,7 @@ from mediafleet_common.formats.node_url import NodeUrl, is_local
 from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes.http_client import FetchError, client, fetch_newer
 from mediafleet_common.serving.logs import printable
+from mediafleet_common.serving.small_files import MAX_SECRET_BYTES, read_small_text
 from mediafleet_scheduler.core.advertise.findings import SourceState
 from mediafleet_scheduler.core.advertise.sources import (
     NotAListError,
@@ -202,7 +203,7 @@ def _authorization(source: Source) -> dict[str, str]:
     if source.token_file is None:
         return {}
     # Read each time: the token may be replaced.
-    token = Path(source.token_file).read_text(encoding="ascii").strip()
+    token = read_small_text(Path(source.token_file), MAX_SECRET_BYTES).strip()
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -64,3 +64,21 @@ def test_a_mistake_is_named_with_its_field_and_what_to_write(
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(CannotStartError, match="No such file"):
         settings_file.read(tmp_path / "none.yaml", "egress", Outer)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff", b"[" * 100_000, b"egress: 2024-99-99", b"#" * (2 << 20)],
+    ids=["not UTF-8", "deep", "no date", "too large"],
+)
+def test_no_content_of_the_file_ends_in_a_traceback(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_bytes(content)
+    with pytest.raises(CannotStartError):
+        settings_file.read(file, "egress", Outer)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/", "a\0b"])
+def test_a_path_that_is_no_file_is_told(path: str) -> None:
+    with pytest.raises(CannotStartError):
+        settings_file.read(Path(path), "egress", Outer)
