@@ -448,7 +448,9 @@ async def test_a_missed_end_is_found_by_asking_the_pods(stage: Scene) -> None:
 async def test_jobs_of_a_pod_that_started_anew_are_lost_and_their_place_is_free(
     stage: Scene,
 ) -> None:
-    at_once = replace(QUICK, patience=Patience(young=0.0, suspect=0.0, gone=0.0))
+    at_once = replace(
+        QUICK, patience=Patience(young_seconds=0.0, suspect_seconds=0.0, gone_seconds=0.0)
+    )
     async with AsyncExitStack() as stack:
         bus = stage.bus
         conduct = Conduct(start_seconds=0.0, io=Io.PUBLISH)

@@ -26,7 +26,9 @@ from mediafleet_testbed.standins.egress_worker import Io
 
 WITHIN_SECONDS = 30.0
 """Timers, not work, take most of it: it is the same on a busy machine."""
-AT_ONCE = replace(QUICK, list_wait_seconds=0.2, patience=Patience(young=0.0, gone=0.0))
+AT_ONCE = replace(
+    QUICK, list_wait_seconds=0.2, patience=Patience(young_seconds=0.0, gone_seconds=0.0)
+)
 
 
 @pytest.fixture

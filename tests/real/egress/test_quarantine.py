@@ -26,7 +26,7 @@ from mediafleet_testbed.buses import MemoryBus
 from mediafleet_testbed.standins.egress_worker import Conduct, Io
 
 NAMES = ("bad", "good-0", "good-1")
-RULES = Rules(first_back_off=1.0)
+RULES = Rules(first_back_off_seconds=1.0)
 
 
 @pytest.fixture

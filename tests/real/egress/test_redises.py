@@ -28,6 +28,7 @@ from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS
+from mediafleet_scheduler.egress.base.settings import RedisTimes
 from mediafleet_scheduler.egress.connections.opening import access_to
 from mediafleet_scheduler.egress.process.serve import Options, Serving, serve
 from mediafleet_scheduler.psrpc.client import Client
@@ -456,11 +457,11 @@ async def test_the_desk_comes_back_with_redis_and_remembers() -> None:
         await stack.aclose()
 
 
-async def test_the_wrong_address_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mediafleet_scheduler.egress.process.serve._PATIENCE_SECONDS", 0.2)
+async def test_the_wrong_address_is_told_at_the_start() -> None:
+    impatient = replace(QUICK, redis=RedisTimes(start_seconds=0.2))
     url = f"redis://127.0.0.1:{free_port()}"
     with pytest.raises(CannotStartError, match="Redis at"):
-        async with desk(told(fleet("a")), redis=url):
+        async with desk(told(fleet("a")), redis=url, settings=impatient):
             pass
 
 

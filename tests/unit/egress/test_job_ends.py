@@ -34,7 +34,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.bus = MemoryBus()
-        io = IoInfo(Client(self.bus, "IOInfo"))
+        io = IoInfo(Client(self.bus, "IOInfo"), 5.0)
         self.infos = JobInfos(io, 0.01, 2.5, lambda channel, error: pytest.fail(str(error)), SYSTEM)
         self._requests = 0
 

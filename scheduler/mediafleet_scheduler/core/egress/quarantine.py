@@ -48,11 +48,14 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a pod is left out, and for how long; times in seconds."""
+    """When a pod is left out, and for how long."""
 
     faults: int = 3
-    first_back_off: float = 15.0
-    max_back_off: float = 600.0
+    """A pod that fails so often in a row gets no jobs for its back-off."""
+    first_back_off_seconds: float = 15.0
+    """The first time; twice as long each further time."""
+    max_back_off_seconds: float = 600.0
+    """No back-off is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def after(case: Case | None, fault: Fault, now: float, rules: Rules) -> Case:
     faults = case.faults + 1
     if faults < rules.faults and case.times == 0:
         return replace(case, faults=faults, fault=fault)
-    back_off = min(rules.first_back_off * 2**case.times, rules.max_back_off)
+    back_off = min(rules.first_back_off_seconds * 2**case.times, rules.max_back_off_seconds)
     return Case(faults, fault, case.times + 1, now + back_off)
 
 

@@ -10,6 +10,20 @@ from mediafleet_scheduler.core.egress.queue import KEEP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
+class RedisTimes:
+    """How long a Redis is waited for."""
+
+    connect_seconds: float = 2.0
+    """A connection that does not stand after so long has failed."""
+    answer_seconds: float = 5.0
+    """A command without an answer after so long has failed."""
+    start_seconds: float = 30.0
+    """A Redis that does not answer yet is waited for so long; then it counts as a failure."""
+    max_pause_seconds: float = 30.0
+    """After failures it is tried again with pauses that grow from 1 s up to this."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Defaults are for production; tests shorten them by name."""
 
@@ -42,7 +56,9 @@ class Settings:
     foreign_bidders_seconds: float = 300.0
     """Egress workers outside of fleets count as there for so long after one took a request."""
     info_wait_seconds: float = 1.0
-    """How long livekit-server is asked what it knows of a job."""
+    """How long livekit-server is asked what it knows of a job that is to start."""
+    io_timeout_seconds: float = 5.0
+    """Any other call to livekit-server about a record has failed after so long."""
     keep_place_seconds: float = KEEP_SECONDS
     """How long the place of a refused request is kept."""
     queue_look_seconds: float = 0.1
@@ -54,8 +70,13 @@ class Settings:
     keep_answer_seconds: float = 120.0
     """An answer is kept for so long, for a client that asks for the same id again."""
     scrape_every_seconds: float = 5.0
+    """How often the metrics of each pod are read."""
     scrape_timeout_seconds: float = 2.0
+    """Metrics that have not come within this cannot be read."""
     scrape_max_back_off_seconds: float = 60.0
+    """A pod whose metrics cannot be read is asked at least so often."""
+    first_look_seconds: float = 2.0
+    """A desk that starts waits so long for the metrics and job lists of its pods."""
     sync_every_seconds: float = 1.0
     """How often the ledger in Redis is looked at when nothing happens: what another desk knows of
     demand is known here by then."""
@@ -67,9 +88,20 @@ class Settings:
     list_every_seconds: float = 10.0
     """How often the pods are asked which jobs they run."""
     list_wait_seconds: float = 1.0
+    """How long their answers are waited for."""
     patience: Patience = field(default_factory=Patience)
     """Before a job that no pod lists is given up."""
     look_at_bids_seconds: float = 60.0
     """How often the pods of fleets with engine native are asked what they would bid."""
     close_seconds: float = 5.0
     """A desk that is stopped gives the starts under way so long; the next desk does the rest."""
+    last_write_seconds: float = 2.0
+    """And so long to write what Redis does not have yet."""
+    redis: RedisTimes = field(default_factory=RedisTimes)
+    """How long a Redis is waited for."""
+
+    @property
+    def starts_within_seconds(self) -> float:
+        """A job that was claimed so long ago and is listed has started: before that its pod may
+        still give up, as it does when livekit-server does not make the record in time."""
+        return self.forward_seconds + self.started_after_seconds

@@ -21,10 +21,9 @@ from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.formats.hosts import unbracketed
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.small_files import MAX_SECRET_BYTES, read_small_text
+from mediafleet_scheduler.egress.base.settings import RedisTimes
 from mediafleet_scheduler.egress.connections.refusals import of_url_problem
 
-CONNECT_SECONDS: Final = 2.0
-ANSWER_SECONDS: Final = 5.0
 _RETRY_AFTER_SECONDS: Final = 0.05
 _DEFAULT_PORT: Final = 6379
 
@@ -77,6 +76,7 @@ class Access:
 
 
 NOTHING_ASKED: Final = Access()
+_TIMES: Final = RedisTimes()
 
 
 class _AnyNode(redis.ConnectionPool):
@@ -152,20 +152,20 @@ class _Credentials(CredentialProvider):
         return self.get_credentials()
 
 
-def _options() -> dict[str, Any]:
+def _options(times: RedisTimes) -> dict[str, Any]:
     return {
         "decode_responses": True,
         # Pub/sub without push messages: what every Redis since 2.0 speaks.
         "protocol": 2,
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": times.connect_seconds,
+        "socket_timeout": times.answer_seconds,
         "socket_keepalive": True,
         # A connection that died while it was idle is noticed at the next call only.
         "retry": Retry(ConstantBackoff(_RETRY_AFTER_SECONDS), 1),
     }
 
 
-def of_url(url: str, password: str | None = None) -> Connections:
+def of_url(url: str, password: str | None = None, times: RedisTimes = _TIMES) -> Connections:
     """The Redis at a `redis://`, `rediss://` or `unix://` URL.
 
     `password` counts when the URL has none: command lines are no place for secrets.
@@ -177,7 +177,7 @@ def of_url(url: str, password: str | None = None) -> Connections:
     if problem is not None:
         raise CannotStartError(f"--redis: {problem}")
     try:
-        options = _options()
+        options = _options(times)
         if url.startswith("unix://"):
             del options["socket_keepalive"]
         client = redis.Redis.from_url(url, password=password, **options)
@@ -196,13 +196,15 @@ def of_url(url: str, password: str | None = None) -> Connections:
     return Connections(client, client, str(where), int(settings.get("db") or 0), secure)
 
 
-def of_spec(spec: RedisSpec, access: Access = NOTHING_ASKED) -> Connections:
+def of_spec(
+    spec: RedisSpec, access: Access = NOTHING_ASKED, times: RedisTimes = _TIMES
+) -> Connections:
     """The Redis that a fleet names.
 
     Raises:
         CannotStartError: it names none.
     """
-    options = _options()
+    options = _options(times)
     options |= _credentials(spec.username, access.password)
     tls = access.tls.options() if spec.tls else {}
     options |= tls
@@ -219,7 +221,12 @@ def of_spec(spec: RedisSpec, access: Access = NOTHING_ASKED) -> Connections:
     if spec.sentinel is not None:
         sentinels = [host_port(address) for address in spec.sentinel.addresses]
         of_theirs = _credentials(spec.sentinel.username, access.sentinel_password)
-        theirs = {"socket_connect_timeout": CONNECT_SECONDS, "protocol": 2, **tls, **of_theirs}
+        theirs = {
+            "socket_connect_timeout": times.connect_seconds,
+            "protocol": 2,
+            **tls,
+            **of_theirs,
+        }
         sentinel = Sentinel(sentinels, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]
         master: redis.Redis = sentinel.master_for(spec.sentinel.master_name, db=spec.db, **options)
         return Connections(master, master, where, spec.db, spec.tls, sentinel.sentinels)

@@ -49,7 +49,7 @@ class Sweeper:
                 async with asyncio.timeout(settings.sync_every_seconds):
                     await self._tools.pods.left.wait()
             await self.sync()
-            wait = settings.patience.gone if self.suspected else settings.list_every_seconds
+            wait = settings.patience.gone_seconds if self.suspected else settings.list_every_seconds
             due = self._listed_at + wait
             if self._tools.pods.left.is_set() or asyncio.get_running_loop().time() >= due:
                 self._tools.pods.left.clear()
@@ -126,7 +126,9 @@ class Sweeper:
             server_of_pod=tools.store.server_of(job.worker_uid),
             suspected_since=self.suspected.get(egress_id),
         )
-        verdict = judge(job, evidence, tools.settings.patience)
+        verdict = judge(
+            job, evidence, tools.settings.patience, tools.settings.starts_within_seconds
+        )
         if verdict is Verdict.SUSPECT:
             self.suspected.setdefault(egress_id, asked_at)
             return verdict

@@ -19,7 +19,6 @@ from mediafleet_scheduler.psrpc.client import Client
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
 IO_SERVICE: Final = "IOInfo"
-_SECONDS: Final = 5.0
 
 
 def has_ended(record: bytes) -> bool:
@@ -40,8 +39,9 @@ def failed(record: bytes, error: str, at_ns: int) -> bytes:
 class IoInfo:
     """Calls livekit-server; its client speaks service `IOInfo`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, timeout_seconds: float) -> None:
         self._client = client
+        self._timeout_seconds = timeout_seconds
 
     async def record(self, egress_id: str) -> bytes | None:
         """The `livekit.EgressInfo` of a recording; `None`: there is no record of it.
@@ -50,7 +50,9 @@ class IoInfo:
             PsrpcError: no livekit-server answers, or not with a record.
         """
         request = GetEgressRequest(egress_id=egress_id).SerializeToString()
-        answer = await self._client.request("GetEgress", request, timeout_seconds=_SECONDS)
+        answer = await self._client.request(
+            "GetEgress", request, timeout_seconds=self._timeout_seconds
+        )
         if answer.error is None:
             return answer.payload
         if answer.error.code is Code.NOT_FOUND:
@@ -69,7 +71,9 @@ class IoInfo:
         if record is None or has_ended(record):
             return False
         update = failed(record, error, at_ns)
-        answer = await self._client.request("UpdateEgress", update, timeout_seconds=_SECONDS)
+        answer = await self._client.request(
+            "UpdateEgress", update, timeout_seconds=self._timeout_seconds
+        )
         if answer.error is not None:
             raise answer.error
         return True

@@ -40,8 +40,6 @@ from mediafleet_scheduler.psrpc.client import Client, log_bad_message
 from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
 from mediafleet_scheduler.psrpc.server import Server
 
-_FIRST_LOOK_SECONDS: Final = 2.0
-_WRITE_SECONDS: Final = 2.0
 _LOG_EVERY_SECONDS: Final = 10.0
 
 _log: Final = logging.getLogger(__name__)
@@ -110,7 +108,9 @@ class EgressService:
         rpc = await stack.enter_async_context(self._client(SERVICE))
         scraper = Scraper(self.pods, self.ledger, metrics, settings, self.clock)
         await stack.enter_async_context(scraper)
-        io = IoInfo(await stack.enter_async_context(self._client(IO_SERVICE)))
+        io = IoInfo(
+            await stack.enter_async_context(self._client(IO_SERVICE)), settings.io_timeout_seconds
+        )
         infos = JobInfos(
             io,
             settings.info_wait_seconds,
@@ -188,7 +188,7 @@ class EgressService:
     async def _look_first(self, scraper: Scraper, sweeper: Sweeper) -> None:
         """Ask the pods before the first job is placed, within reason."""
         try:
-            async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+            async with asyncio.timeout(self._settings.first_look_seconds):
                 await asyncio.gather(scraper.first_round(), sweeper.ask_pods())
         except TimeoutError:
             _log.warning("some pods have not told their load; starting without")
@@ -196,7 +196,7 @@ class EgressService:
     async def _stop(self) -> None:
         """Write down what is known, and end."""
         try:
-            async with asyncio.timeout(_WRITE_SECONDS):
+            async with asyncio.timeout(self._settings.last_write_seconds):
                 await self._ledger_writer.finish()
         except TimeoutError:
             _log.warning("the ledger was not written to the end; the next desk asks the pods")

@@ -36,7 +36,6 @@ Connect = Callable[[RedisSpec | None], Connections]
 """Connections to the Redis that a fleet names; `None`: the one the desk was started with."""
 
 _FIRST_PAUSE_SECONDS: Final = 1.0
-_MAX_PAUSE_SECONDS: Final = 30.0
 
 _log: Final = logging.getLogger(__name__)
 
@@ -77,7 +76,6 @@ class Branches:
         connect: Connect,
         metrics: EgressMetrics,
         settings: Settings,
-        patience_seconds: float,
         post: PostEvent = post_nothing,
         *,
         clock: Clock = SYSTEM,
@@ -87,7 +85,6 @@ class Branches:
         self._connect = connect
         self._metrics = metrics
         self._settings = settings
-        self._patience_seconds = patience_seconds
         self._post = post
         self.clock: Final = clock
         self._tries_again = tries_again
@@ -150,7 +147,8 @@ class Branches:
             task.add_done_callback(self._leaving.discard)
 
     async def _keep_open(self, branch: Branch) -> None:
-        back_off = BackOff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
+        longest = max(_FIRST_PAUSE_SECONDS, self._settings.redis.max_pause_seconds)
+        back_off = BackOff(_FIRST_PAUSE_SECONDS, longest)
         while True:
             pause = back_off.pause()
             try:
@@ -170,7 +168,7 @@ class Branches:
         async with AsyncExitStack() as stack:
             connections = self._connect(branch.spec)
             stack.push_async_callback(connections.close)
-            await until_it_answers(connections, self._patience_seconds)
+            await until_it_answers(connections, self._settings.redis)
             bus = RedisBus(connections.pubsub, self._count, self.clock)
             await stack.enter_async_context(bus)
             service = EgressService(

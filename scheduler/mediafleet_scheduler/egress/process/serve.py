@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -41,9 +40,6 @@ from mediafleet_scheduler.egress.process.explanation import costs_route, explain
 from mediafleet_scheduler.egress.process.gauges import DeskCollector
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
-
-_PATIENCE_SECONDS: Final = 30.0
-"""A Redis may take so long to start beside us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +84,16 @@ class Options:
         if asks and access.sentinel_password is no_password:
             option = "--redis-sentinel-password"
             raise CannotStartError(f"no {option} for {where_of(spec)}, which asks for one")
-        return of_spec(spec, access)
+        return of_spec(spec, access, self.settings.redis)
 
     def _own(self) -> Connections:
         if self.redis_config is not None:
-            return of_spec(*read_block(self.redis_config))
+            return of_spec(*read_block(self.redis_config), self.settings.redis)
         if self.redis is None:
             raise CannotStartError(
                 "a fleet names no Redis, and neither --redis nor --redis-config was given"
             )
-        return of_url(self.redis, self.password)
+        return of_url(self.redis, self.password, self.settings.redis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +131,6 @@ async def serve(
         options.connections,
         metrics,
         options.settings,
-        _PATIENCE_SECONDS,
         options.post,
         clock=clock,
         tries_again=not options.by_hand,

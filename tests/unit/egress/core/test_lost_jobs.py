@@ -16,6 +16,7 @@ from mediafleet_scheduler.core.egress.accounting.lost_jobs import (
 )
 
 NOW = 1_000_000.0
+STARTS_WITHIN = 13.0
 PENDING = Job("EG_1", "/rec", "pod-0", "uid", "pod-0", RequestType.TRACK, 0.5, "t", NOW - 60)
 RUNS = replace(PENDING, started_at=NOW - 60, server_id="SRV_1")
 YOUNG = replace(RUNS, started_at=NOW - 5)
@@ -25,6 +26,16 @@ CASES = {
     "it runs": (RUNS, replace(SILENCE, runs_on="SRV_1"), Verdict.LEAVE),
     "it was only claimed, and runs": (
         PENDING,
+        replace(SILENCE, runs_on="SRV_1"),
+        Verdict.CONFIRM,
+    ),
+    "it was claimed just now, and runs": (
+        replace(PENDING, claimed_at=NOW - 12.9),
+        replace(SILENCE, runs_on="SRV_1"),
+        Verdict.LEAVE,
+    ),
+    "it was claimed as long ago as a start takes, and runs": (
+        replace(PENDING, claimed_at=NOW - 13),
         replace(SILENCE, runs_on="SRV_1"),
         Verdict.CONFIRM,
     ),
@@ -97,7 +108,7 @@ CASES = {
 
 @pytest.mark.parametrize(("job", "evidence", "wanted"), CASES.values(), ids=CASES.keys())
 def test_the_verdict(job: Job, evidence: Evidence, wanted: Verdict) -> None:
-    assert judge(job, evidence, Patience()) is wanted
+    assert judge(job, evidence, Patience(), STARTS_WITHIN) is wanted
 
 
 def test_only_three_verdicts_end_a_job() -> None:

@@ -19,7 +19,7 @@ from mediafleet_scheduler.core.egress.quarantine import (
 from mediafleet_scheduler.egress.peers.forwarding import Forwarded, fault_of
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
-RULES = Rules(faults=3, first_back_off=10.0, max_back_off=60.0)
+RULES = Rules(faults=3, first_back_off_seconds=10.0, max_back_off_seconds=60.0)
 
 
 def told(*faults: float) -> Case | None:
@@ -134,5 +134,5 @@ def test_a_pod_is_never_away_for_longer_than_the_longest_back_off(waits: list[fl
     for wait in waits:
         now += wait
         case = after(case, Fault.NO_ANSWER, now, RULES)
-        assert case.until <= now + RULES.max_back_off
+        assert case.until <= now + RULES.max_back_off_seconds
         assert case.standing(max(case.until, now)) is not Standing.OUT

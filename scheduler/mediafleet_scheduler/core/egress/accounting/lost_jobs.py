@@ -37,17 +37,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait before a job is given up, in seconds."""
+    """How long to wait before a job is given up."""
 
-    young: float = 10.0
+    young_seconds: float = 10.0
     """A job as young may be missing from a listing that was under way."""
-    starting: float = 13.0
-    """A job that was claimed so long ago and is listed has started: before that its pod may still
-    give up, as it does when livekit-server does not make the record in time."""
-    unconfirmed: float = 120.0
-    suspect: float = 30.0
+    unconfirmed_seconds: float = 120.0
+    """A claim so old that no pod lists, and that nobody works on, is given up."""
+    suspect_seconds: float = 30.0
     """There is evidence against it for so long: a pod may be silent for a while."""
-    gone: float = 8.0
+    gone_seconds: float = 8.0
     """The same, when its pod is gone, not Ready, or another than it was."""
 
 
@@ -71,15 +69,15 @@ class Evidence:
     suspected_since: float | None
 
 
-def judge(job: Job, evidence: Evidence, patience: Patience) -> Verdict:
-    """What to do about a job."""
+def judge(job: Job, evidence: Evidence, patience: Patience, starts_within: float) -> Verdict:
+    """What to do about a job, which starts or fails within so many seconds of its claim."""
     if evidence.runs_on is not None:
-        starting = evidence.now - job.claimed_at < patience.starting
+        starting = evidence.now - job.claimed_at < starts_within
         return Verdict.LEAVE if starting or job.started_at is not None else Verdict.CONFIRM
     if job.started_at is None:
-        old = evidence.now - job.claimed_at > patience.unconfirmed
+        old = evidence.now - job.claimed_at > patience.unconfirmed_seconds
         return Verdict.UNCONFIRMED if old else Verdict.LEAVE
-    if evidence.now - job.started_at <= patience.young:
+    if evidence.now - job.started_at <= patience.young_seconds:
         return Verdict.LEAVE
     if job.server_id in evidence.servers:
         return Verdict.MISSED
@@ -87,7 +85,9 @@ def judge(job: Job, evidence: Evidence, patience: Patience) -> Verdict:
     if evidence.pod_is_there and not evidence.all_answered and not restarted:
         return Verdict.LEAVE
     since = evidence.suspected_since
-    wait = patience.suspect if evidence.pod_serves and not restarted else patience.gone
+    wait = patience.gone_seconds
+    if evidence.pod_serves and not restarted:
+        wait = patience.suspect_seconds
     if since is not None and evidence.now - since >= wait:
         return Verdict.LOST
     return Verdict.SUSPECT
