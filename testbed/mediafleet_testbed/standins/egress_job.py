@@ -39,6 +39,8 @@ class Conduct:
     """Such a handler's end is sent as FAILED; builds after 1.14.1 send nothing."""
     chrome_fails: str = ""
     """Every job with Chrome ends with an internal error 500 of this text once it was launched."""
+    pulse_dead: bool = False
+    """PulseAudio does not answer: no bid for a job that needs Chrome."""
     mute: bool = False
     """Never bids."""
     fails: str = ""

@@ -27,7 +27,7 @@ from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 from mediafleet_scheduler.psrpc.server import Method, Server
 from mediafleet_testbed.standins.egress_io import Io, Reporter
 from mediafleet_testbed.standins.egress_job import Conduct, Job
-from mediafleet_testbed.standins.egress_rules import Admission
+from mediafleet_testbed.standins.egress_rules import Admission, asked
 
 __all__ = ["Conduct", "Io", "Job", "Worker"]
 
@@ -141,6 +141,8 @@ class Worker:
             return None
         try:
             wanted = StartEgressRequest.FromString(request.payload)
+            if self.conduct.pulse_dead and asked(wanted).chrome:
+                return None
             if not self.admission.can_accept(wanted, time.monotonic()):
                 return None
         except (DecodeError, ValueError):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.kit.egress.scene import counted, fleet, scene, track
+from tests.kit.egress.scene import counted, fleet, scene, track, web
 from tests.kit.egress.virtual import Records, desks, livekit_server, memory_redis, on_loop_time
 
 from mediafleet_scheduler.core.egress.attempt import Outcome
+from mediafleet_scheduler.core.egress.quarantine import Standing
 from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.psrpc.bus import Bus, Receiver, Subscription
@@ -55,3 +56,27 @@ async def test_the_desk_learns_how_long_to_wait_and_holds_nothing_against_them(
             assert silent <= len(PODS), "each pod was too slow once"
             assert not desk.pods.quarantine.cases
             assert sorted(stage.jobs.values()) == [JOBS // 2, JOBS // 2]
+
+
+async def test_a_pod_whose_pulseaudio_is_dead_goes_on_with_jobs_that_need_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_loop_time(monkeypatch)
+    bus, pods = MemoryBus(), ("pod-0", "pod-1")
+    async with scene(bus, memory_redis()) as stage, livekit_server(bus, Records()):
+        await stage.standin("pod-0", cpus=64.0, pulse_dead=True)
+        await stage.standin("pod-1", cpus=64.0)
+        stage.directory.publish(EgressView((fleet(*pods, cpus=64.0),)))
+        async with desks(stage, Settings(), count=1) as one:
+            (desk,) = one.services
+            for _ in range(8):
+                assert await stage.call(web()) is None
+                assert await stage.call(track()) is None
+                # Longer than a pod that turned something down is asked last.
+                await asyncio.sleep(Settings().shun_seconds + 1.0)
+            quarantine = desk.pods.quarantine
+            assert quarantine.standing("pod-0") is Standing.WELL
+            assert quarantine.standing("pod-0", chrome=True) is not Standing.WELL
+            kinds = [job.metric_type for job in stage.standins["pod-0"].jobs.values()]
+            assert kinds
+            assert set(kinds) == {"track"}

@@ -195,10 +195,11 @@ class StartAttempt:
     def _judge_pod(self, job: Job, forwarded: Forwarded) -> None:
         pods = self._tools.pods
         fault = fault_of(forwarded, pods.had_room(job, self._clock.unix()))
+        chrome = job.kind.needs_chrome
         if fault is not None:
-            pods.quarantine.failed(job.worker_uid, job.worker, fault)
+            pods.quarantine.failed(job.worker_uid, job.worker, fault, chrome)
         elif forwarded.outcome is Outcome.STARTED:
-            pods.quarantine.started(job.worker_uid, job.worker)
+            pods.quarantine.started(job.worker_uid, job.worker, chrome)
 
     def _with_estimate(self, job: Job) -> envelope.Request:
         """The request as it came, with what such a job was learnt to need, if anything was."""

@@ -77,11 +77,13 @@ class Pods:
         """CPUs that a job was learnt to need; `None`: the fleet's table counts."""
         return self.costs.estimate(fleet, kind)
 
-    def candidates(self, fleet: Fleet, now: float, excluded: Collection[str]) -> list[WorkerView]:
-        """The pods of a fleet that may be given work; `now` is Unix time."""
+    def candidates(
+        self, fleet: Fleet, now: float, excluded: Collection[str], chrome: bool
+    ) -> list[WorkerView]:
+        """The pods of a fleet that may be given a job, with Chrome or not; `now` is Unix time."""
         complete = self._complete()
         ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
-        left_out = self._left_out(ready)
+        left_out = self._left_out(ready, chrome)
         room = self._room_kept(fleet, now)
         return [
             self._seen(fleet, worker, now, complete, room)
@@ -89,10 +91,11 @@ class Pods:
             if worker.uid not in excluded and worker.uid not in left_out
         ]
 
-    def seen(self, fleet: Fleet, now: float) -> list[Seen]:
+    def seen(self, fleet: Fleet, now: float, chrome: bool) -> list[Seen]:
         """All pods of a fleet, also those that may not be given work; for people who ask why."""
         complete, room = self._complete(), self._room_kept(fleet, now)
-        left_out = self._left_out([w for w in fleet.workers if w.state is PodState.READY])
+        ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
+        left_out = self._left_out(ready, chrome)
         return [
             Seen(worker, self._seen(fleet, worker, now, complete, room), worker.uid in left_out)
             for worker in fleet.workers
@@ -121,14 +124,14 @@ class Pods:
     def _complete(self) -> bool:
         return asyncio.get_running_loop().time() < self.complete_until
 
-    def _left_out(self, ready: Sequence[Worker]) -> Collection[str]:
-        if not self.quarantine.cases:
+    def _left_out(self, ready: Sequence[Worker], chrome: bool) -> Collection[str]:
+        if not self.quarantine.any:
             return ()
         uids = [worker.uid for worker in ready]
         waiting = [
             uid for uid in uids if any(j.started_at is None for j in self._ledger.on(uid).values())
         ]
-        return self.quarantine.left_out(uids, waiting)
+        return self.quarantine.left_out(uids, waiting, chrome)
 
     def _account(self, fleet: Fleet, worker: Worker, now: float) -> Account:
         utilization = fleet.placement.max_cpu_utilization

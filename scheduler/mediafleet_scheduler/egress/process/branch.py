@@ -126,7 +126,7 @@ class EgressService:
         def on_bid(job: Job, late: bool) -> None:
             scraper.wake(job.worker_uid)
             if late:
-                self.pods.quarantine.bid_late(job.worker_uid)
+                self.pods.quarantine.bid_late(job.worker_uid, job.kind.needs_chrome)
 
         forwarder = Forwarder(rpc, metrics, settings, self.clock, on_bid)
         tools = Tools(

@@ -81,7 +81,9 @@ def _of_branch(
 def _of_fleet(
     service: EgressService, fleet: Fleet, kind: RequestType, modes: Sequence[Mode], now: float
 ) -> FleetExplained:
-    seen = {mode: service.pods.seen(_in_mode(fleet, mode), now) for mode in modes}
+    seen = {
+        mode: service.pods.seen(_in_mode(fleet, mode), now, kind.needs_chrome) for mode in modes
+    }
     learnt = service.pods.costs.estimate(fleet, kind)
     return explain(fleet, kind, seen, service.ledger.waiting.values(), now, learnt)
 

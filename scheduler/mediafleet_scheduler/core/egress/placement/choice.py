@@ -81,7 +81,9 @@ class Candidates(Protocol):
     def accepting(self, kind: RequestType, room: str) -> list[Fleet]:
         """The fleets that take a type for a room, in order."""
 
-    def candidates(self, fleet: Fleet, now: float, excluded: Collection[str]) -> list[WorkerView]:
+    def candidates(
+        self, fleet: Fleet, now: float, excluded: Collection[str], chrome: bool
+    ) -> list[WorkerView]:
         """The pods of a fleet that may be given work; `now` is Unix time."""
 
     def estimate(self, fleet: Fleet, kind: RequestType) -> float | None:
@@ -201,7 +203,7 @@ class Chooser:
         needs = [self._need(request, each) for each in fleets]
         short = set()
         for fleet, need in zip(fleets, needs, strict=True):
-            pods = self._pods.candidates(fleet, now, excluded)
+            pods = self._pods.candidates(fleet, now, excluded, request.kind.needs_chrome)
             short.add(short_of(pods, need))
             pod = choose(pods, need, fleet.placement.mode, self._chance)
             if pod is not None:
