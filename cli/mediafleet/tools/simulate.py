@@ -84,7 +84,7 @@ def simulate(
     plot: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write a picture: FILE.svg, or FILE.png with mediafleet[plot]."
+            metavar="FILE", help="Write a picture, FILE.png or FILE.svg; needs mediafleet[plot]."
         ),
     ] = None,
     seed: Annotated[
@@ -229,15 +229,12 @@ def _seconds(value: float) -> str:
 
 
 def _plot(path: Path, trace: str, setup: Setup, runs: Mapping[Placing, Sequence[Outcome]]) -> None:
-    from mediafleet_scheduler.simulate import canvases, plotting
+    from mediafleet_scheduler.simulate.plot import NoMatplotlibError, picture
 
-    kind = canvases.PngCanvas if path.suffix == ".png" else canvases.SvgCanvas
+    title = f"{Path(trace).name}: {setup.pods} pods of {setup.cpu:g} CPUs"
     try:
-        canvas = kind(*plotting.size(runs, setup))
-        title = f"{Path(trace).name}: {setup.pods} pods of {setup.cpu:g} CPUs"
-        plotting.draw(canvas, runs, setup, title)
-        path.write_bytes(canvas.picture())
-    except (canvases.NoPillowError, OSError) as error:
+        path.write_bytes(picture(runs, setup, title, "png" if path.suffix == ".png" else "svg"))
+    except (NoMatplotlibError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     typer.echo(f"wrote {path}")

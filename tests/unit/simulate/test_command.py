@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Literal
 from xml.etree import ElementTree
 
+import matplotlib
 import pytest
 from typer.testing import CliRunner
 
 from mediafleet.commands import app
-from mediafleet_scheduler.simulate import canvases, plotting
+from mediafleet_scheduler.simulate import plot
 from mediafleet_scheduler.simulate.running import run
 from mediafleet_scheduler.simulate.setup import Placing, Setup
 from mediafleet_scheduler.simulate.traces import load
 
 WIDE = {"COLUMNS": "200"}
+RUNS = {Placing.SPREAD: run(load("burst"), Setup(), Placing.SPREAD)}
 
 
 def test_the_table_compares_all_ways_of_placing() -> None:
@@ -58,47 +63,79 @@ def test_bad_input_is_told_what_to_correct(arguments: list[str], wanted: str) ->
     assert wanted in " ".join(result.output.replace("│", " ").split())
 
 
-def test_a_picture_has_a_panel_for_each_way_and_marks_what_was_refused(tmp_path: Path) -> None:
+def test_a_picture_has_a_panel_for_each_way_and_says_what_was_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.svg"
     arguments = ["simulate", "burst", "--pods", "2", "--mode", "pack", "--mode", "upstream"]
     result = CliRunner().invoke(app, [*arguments, "--plot", str(path)])
     assert result.exit_code == 0, result.output
     svg = ElementTree.fromstring(path.read_text("utf-8"))
-    texts = [each.text for each in svg.iter("{http://www.w3.org/2000/svg}text")]
-    assert "pack: 1 of 51 refused" in texts
-    assert sum(": " in (text or "") for text in texts) == 3
+    texts = [each.text or "" for each in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[-1] == "refused"
+    assert {"pack: 1 of 51 refused", "minutes", "CPUs taken", "2 pods"} <= set(texts)
+    assert sum(": " in each for each in texts) == 3
 
 
-def test_a_png_is_the_same_picture_at_twice_the_size(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    arguments = ["simulate", "burst", "--mode", "spread", "--plot", str(path)]
-    assert CliRunner().invoke(app, arguments).exit_code == 0
-    data = path.read_bytes()
+def test_a_png_is_wide_enough_to_be_sharp_on_every_screen() -> None:
+    data = plot.picture(RUNS, Setup(), "burst", "png")
     assert data.startswith(b"\x89PNG\r\n")
-    runs = {Placing.SPREAD: run(load("burst"), Setup(), Placing.SPREAD)}
-    width, height = plotting.size(runs, Setup())
-    assert data[16:24] == (2 * width).to_bytes(4, "big") + (2 * height).to_bytes(4, "big")
+    assert int.from_bytes(data[16:20], "big") == 1200
 
 
-def test_without_pillow_a_png_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
-    with pytest.raises(canvases.NoPillowError, match=r"pip install 'mediafleet\[plot\]'"):
-        canvases.PngCanvas(10, 10)
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_same_run_gives_the_same_bytes_whatever_the_user_has_set(
+    kind: Literal["png", "svg"],
+) -> None:
+    first = plot.picture(RUNS, Setup(), "a $ in a name_ of $ a file", kind)
+    with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30, "svg.hashsalt": None}):
+        assert plot.picture(RUNS, Setup(), "a $ in a name_ of $ a file", kind) == first
+        assert matplotlib.rcParams["axes.facecolor"] == "black"
+    assert b"dc:date" not in first
+
+
+def test_a_picture_of_the_largest_fleet_and_of_no_job_is_drawn() -> None:
+    runs = {Placing.PACK: run([], Setup(pods=2000), Placing.PACK)}
+    assert b"2000 pods" in plot.picture(runs, Setup(pods=2000), "empty", "svg")
+
+
+def test_without_matplotlib_the_table_comes_and_the_picture_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.style", None)
+    path = tmp_path / "a.svg"
+    result = CliRunner().invoke(app, ["simulate", "burst", "--plot", str(path)], env=WIDE)
+    assert result.exit_code == 1
+    assert "51 jobs" in result.output
+    assert "--plot needs matplotlib: pip install 'mediafleet[plot]'" in result.output
+    assert not path.exists()
+
+
+def test_matplotlib_is_imported_for_a_picture_alone_and_pyplot_never() -> None:
+    program = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from mediafleet.commands import app\n"
+        "from mediafleet_scheduler.simulate import plot, setup\n"
+        "assert CliRunner().invoke(app, ['simulate', 'burst', '--mode', 'pack']).exit_code == 0\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "plot.picture({setup.Placing.PACK: []}, setup.Setup(), 'a', 'png')\n"
+        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_pod_that_is_full_all_the_time_is_as_dark_as_can_be() -> None:
     setup = Setup(pods=2, cpu=4.0)
     outcomes = run(load("burst")[:8], setup, Placing.PACK)
     span = max(each.ended or 0.0 for each in outcomes)
-    first, second = plotting.fullness(outcomes, setup, span)
+    first, second = plot.fullness(outcomes, setup, span)
     assert max(first) == pytest.approx(0.75, abs=0.01)
     assert max(second) == pytest.approx(0.25, abs=0.01)
     assert min(first[10:100]) > 0.5
 
 
 @pytest.mark.parametrize(
-    ("seconds", "span", "wanted"),
-    [(0, 9, "0"), (5, 9, "5.0 s"), (90, 600, "1.5 min"), (5400, 86400, "1.5 h")],
+    ("span", "wanted"),
+    [(9, "seconds"), (600, "minutes"), (7200, "minutes"), (86400, "hours"), (0.2, "seconds")],
 )
-def test_an_axis_speaks_in_one_unit(seconds: float, span: float, wanted: str) -> None:
-    assert plotting.moment(seconds, span) == wanted
+def test_an_axis_speaks_in_one_unit(span: float, wanted: str) -> None:
+    assert plot.unit(span)[0] == wanted
