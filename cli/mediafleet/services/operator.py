@@ -49,6 +49,16 @@ class PodOptions:
             "are scaled automatically.",
         ),
     ] = None
+    io_update_timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            max=3600,
+            help="io_update_timeout of your egress config. Where livekit-server does not say that "
+            "a pod's jobs are over, the pod stays twice as long and 5 s after its last job.",
+        ),
+    ] = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,7 @@ def operator(
     chosen = Settings(
         product=Product(pods.image, pods.image_pull_policy, pool_secret),
         http=http,
+        io_update_timeout_seconds=pods.io_update_timeout,
         namespaces=tuple(namespace or ()),
         lease_namespace=lease.where(),
         kubeconfig=cluster.kubeconfig,

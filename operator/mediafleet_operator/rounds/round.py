@@ -20,7 +20,7 @@ from mediafleet_common.kube.errors import (
 from mediafleet_operator.core.drain import records
 from mediafleet_operator.core.drain.loads_wanted import WAIT_SECONDS, loads_wanted, unread
 from mediafleet_operator.core.fleet.actions import Action, Create
-from mediafleet_operator.core.fleet.model import FleetKey, Observation
+from mediafleet_operator.core.fleet.model import UPDATE_SECONDS, FleetKey, Observation
 from mediafleet_operator.core.fleet.plan import Plan, plan
 from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.core.status import failures
@@ -62,6 +62,8 @@ class Worker:
     counts: FleetCounts
     clock: Clock = SYSTEM
     job_ends: JobEnds | None = None
+    update_seconds: float = UPDATE_SECONDS
+    """How long the end of a job may take to reach livekit-server."""
     """`None`: no desk is asked whether jobs are over."""
     _states: dict[FleetKey, FleetState] = field(default_factory=dict)
 
@@ -200,7 +202,12 @@ class Worker:
             self.clock.unix(),
         )
         unconfirmed = self.job_ends.of(resource) if self.job_ends else None
-        return replace(observation, scaling=state.scaling, unconfirmed=unconfirmed)
+        return replace(
+            observation,
+            scaling=state.scaling,
+            unconfirmed=unconfirmed,
+            update_seconds=self.update_seconds,
+        )
 
     async def _report(
         self,

@@ -66,6 +66,8 @@ class Settings:
     keda: Keda = field(default_factory=Keda)
     times: Times = field(default_factory=Times)
     """How often things are looked at."""
+    io_update_timeout_seconds: float = 30.0
+    """Of livekit/egress (pkg/config/service.go): how long a pod tries once to deliver an end."""
 
 
 class Health:
@@ -180,6 +182,7 @@ async def _lead(
             FleetCounts(metrics),
             clock,
             JobEnds(ends_poller, settings.egress_desk),
+            2 * settings.io_update_timeout_seconds + 5,
         )
         try:
             async with asyncio.TaskGroup() as group:

@@ -109,7 +109,6 @@ class Registrations:
     async def serve(self, stream: Stream) -> None:
         """One worker, as long as it stays."""
         earlier = stream.path == EARLIER_PATH
-        stream.send_headers([(":status", "200"), ("content-type", "application/grpc")])
         try:
             async with asyncio.timeout(_WITHIN_SECONDS):
                 registration = await self._read(stream, earlier=earlier)
@@ -127,6 +126,7 @@ class Registrations:
             self._metrics.refused.labels("unreadable").inc()
             _end(stream, _INVALID_ARGUMENT, "not a registration")
             return
+        _begin(stream)
         outlet = _Outlet(self._inputs, stream.headers.get(":authority", ""), earlier=earlier)
         models = ", ".join(f"{target} x{offer.capacity}" for target, offer in worker.offers.items())
         _log.info("worker %s offers %s", worker.id, printable(models))
@@ -183,7 +183,13 @@ def _framed(message: bytes) -> bytes:
     return struct.pack(">BI", 0, len(message)) + message
 
 
+def _begin(stream: Stream) -> None:
+    stream.send_headers([(":status", "200"), ("content-type", "application/grpc")])
+
+
 def _end(stream: Stream, status: int, words: str) -> None:
+    """Turn a worker away: trailers, and not headers alone."""
+    _begin(stream)
     stream.send_headers(
         [("grpc-status", str(status)), ("grpc-message", quote(words, safe=" ()-:,/"))], end=True
     )

@@ -38,7 +38,7 @@ class Operator:
             *(str(Path(sys.executable).parent / "mediafleet"), "operator"),
             *("--namespace", self.namespace, "--lease-namespace", self.namespace),
             *("--image", "mediafleet:dev", "--image-pull-policy", "Never"),
-            *("--http", "127.0.0.1:0", *self.arguments),
+            *("--http", "127.0.0.1:0", "--io-update-timeout=0", *self.arguments),
         ]
         environment = {**os.environ, **self.node.environment()}
         with self.log.open("a") as log:

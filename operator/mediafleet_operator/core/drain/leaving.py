@@ -26,10 +26,6 @@ GATE_SECONDS: Final = 3.0
 times are whole seconds, and two for kube-proxy."""
 
 
-UPDATE_SECONDS: Final = 65.0
-"""Twice livekit/egress' io_update_timeout (30 s, pkg/config/service.go) and 5 s."""
-
-
 def settled_at(pod: PodView, fleet: FleetSpec) -> float:
     """From when on an idle reading counts."""
     assert pod.drain_started is not None
@@ -83,7 +79,7 @@ def update_lost_at(pod: PodView, observation: Observation) -> float | None:
     if not signs and not worked:
         return None
     assert pod.drain_started is not None
-    return max(signs, default=pod.drain_started) + UPDATE_SECONDS
+    return max(signs, default=pod.drain_started) + observation.update_seconds
 
 
 def _idle(pod: PodView, observation: Observation) -> bool:

@@ -216,6 +216,10 @@ class Memory:
     unmade: Unmade | None = None
 
 
+UPDATE_SECONDS: Final = 65.0
+"""Twice livekit/egress' io_update_timeout (30 s, pkg/config/service.go) and 5 s."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """All that one plan is made from."""
@@ -230,6 +234,8 @@ class Observation:
     """The state of autoscaling; `None`: the fleet is not scaled automatically."""
     unconfirmed: Unconfirmed | None = None
     """`None`: no desk says."""
+    update_seconds: float = UPDATE_SECONDS
+    """How long the end of a job may take to reach livekit-server."""
 
     def jobs(self, pod: PodView) -> int | None:
         """Jobs of a pod as far as is known now.
