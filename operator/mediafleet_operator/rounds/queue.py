@@ -16,7 +16,8 @@ class KeyedQueue(Generic[KeyT]):
         self._waiting: set[KeyT] = set()
         self._taken: set[KeyT] = set()
         self._again: set[KeyT] = set()
-        self._timers: dict[KeyT, asyncio.TimerHandle] = {}
+        self._timers: dict[KeyT, tuple[float, asyncio.Handle]] = {}
+        """When each is due (loop time); uvloop's handle of what is due at once does not say."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -35,10 +36,10 @@ class KeyedQueue(Generic[KeyT]):
         due = loop.time() + seconds
         timer = self._timers.get(key)
         if timer is not None:
-            if timer.when() <= due:
+            if timer[0] <= due:
                 return
-            timer.cancel()
-        self._timers[key] = loop.call_at(due, self._due, key)
+            timer[1].cancel()
+        self._timers[key] = (due, loop.call_at(due, self._due, key))
 
     async def take(self) -> KeyT:
         """The next key; to be given back by `done`."""
@@ -56,7 +57,7 @@ class KeyedQueue(Generic[KeyT]):
 
     def close(self) -> None:
         """Forget all that is to come."""
-        for timer in self._timers.values():
+        for _, timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+import uvloop
 from prometheus_client import CollectorRegistry
 from tests.kit.operator.kube_server import KubeServer
 
@@ -59,6 +60,18 @@ async def test_of_several_times_the_first_counts() -> None:
 
     assert loop.time() - began == pytest.approx(2)
     queue.close()
+
+
+def test_a_key_that_is_due_at_once_can_be_asked_for_again_on_uvloop() -> None:
+    async def asked_twice() -> str:
+        queue: KeyedQueue[str] = KeyedQueue()
+        for _ in range(2):
+            queue.add_after("a", 0.0)
+        key = await queue.take()
+        queue.close()
+        return key
+
+    assert uvloop.run(asked_twice()) == "a"
 
 
 def test_a_status_in_which_only_loads_changed_waits_its_turn() -> None:
