@@ -72,7 +72,7 @@ class Stage:
     async def begin(self, count: int) -> list[Begun]:
         """So many jobs at once; all run."""
         jobs = await asyncio.gather(*(self.users.begin() for _ in range(count)))
-        assert self.users.refusals == []
+        assert self.users.refusals == [], self.users.refusals
         return list(jobs)
 
     async def end(self, *jobs: Begun) -> None:
