@@ -7,6 +7,7 @@ TaskID, Data and Err.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -80,7 +81,8 @@ class Results:
         except UnreadableError as error:
             self._unreadable(attempt, str(error))
             return 400, str(error)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
+            # A lost connection cancels this: no worker repeats a result, and its room is free.
             self._unreadable(attempt, "the result was broken off")
             raise
         return 200, "ok"

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import grpc
+import h2.connection
 import pytest
 from tests.kit.egress.scene import eventually
 from tests.kit.workers.captures import capture
-from tests.kit.workers.scene import Broker, broker, registration, worker
+from tests.kit.workers.scene import (
+    AUTHORIZATION,
+    SECRET,
+    Broker,
+    broker,
+    registration,
+    worker,
+)
 
 from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
 from mediafleet_scheduler.broker.runner_api import FULL
@@ -288,3 +297,33 @@ async def test_errors_of_a_stock_worker_free_its_capacity(tmp_path: Path, name: 
         await some.post_result(attempt, body, headers["Content-Type"])
         assert some.serving.jobs.dispatcher.in_use(Target(*IMAGE)) == 0
         asking.cancel()
+
+
+async def test_a_result_that_is_broken_off_over_http_2_frees_the_capacity(tmp_path: Path) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    async with broker(tmp_path, IMAGE) as some, worker(some, registration(IMAGE)) as one:
+        asking = asyncio.create_task(ask(some, PROMPT))
+        attempt, _, _ = await one.job()
+        _, writer = await asyncio.open_connection("127.0.0.1", some.serving.port, ssl=context)
+        client = h2.connection.H2Connection()
+        client.initiate_connection()
+        headers = {
+            ":method": "POST",
+            ":path": "/aiResults",
+            ":scheme": "https",
+            ":authority": some.authority,
+            "authorization": AUTHORIZATION,
+            "credentials": SECRET,
+            "taskid": str(attempt),
+            "content-type": "multipart/mixed; boundary=b",
+        }
+        client.send_headers(1, list(headers.items()))
+        client.send_data(1, result()[:60])
+        writer.write(client.data_to_send())
+        await eventually(lambda: some.count("results_total", verdict="wanted") == 1)
+        writer.transport.abort()
+        await eventually(lambda: some.serving.jobs.dispatcher.in_use(Target(*IMAGE)) == 0)
+        status, answer = await asking
+    assert (status, answer) == (500, {"detail": {"msg": "the result was broken off"}})
