@@ -10,13 +10,13 @@ from typing import Any, Final
 import pytest
 from livekit import api as livekit
 from tests.kit.telling import Tell
-from tests.kit.watching import api, fleets, killing
+from tests.kit.watching import api, complaints, fleets, killing
 from tests.kit.watching.deploying import Product, deployed
 from tests.kit.watching.livekit import CLIENT_SECONDS, client, install, joined
 from tests.kit.watching.scene import Scene, watched
 from tests.kit.watching.verdicts import judge
 
-from mediafleet_common.api.names import Kind
+from mediafleet_common.api.names import Kind, PodState
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
@@ -27,6 +27,7 @@ ROOM: Final = "room"
 FILE: Final = livekit.EncodedFileOutput(filepath="x.mp4")
 ACTIVE: Final = livekit.EgressStatus.EGRESS_ACTIVE
 COMPLETE: Final = livekit.EgressStatus.EGRESS_COMPLETE
+DESKS: Final = 2
 TOLD_BY_SERVER: Final = {"STANDIN_IO": "server"}
 
 pytestmark = pytest.mark.timeout(300)
@@ -34,8 +35,8 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def product(node: Node) -> Iterator[Product]:
-    two_desks = {"egress": {"replicas": 2}}
-    with Workspace.create(node) as workspace, deployed(node, workspace, two_desks) as product:
+    values = {"egress": {"replicas": DESKS}}
+    with Workspace.create(node) as workspace, deployed(node, workspace, values) as product:
         install(product)
         yield product
 
@@ -55,10 +56,17 @@ async def user(product: Product) -> AsyncIterator[Any]:
 
 
 async def serving(scene: Scene, count: int) -> None:
-    """A fleet of so many pods that serve."""
+    """A fleet of so many pods that serve, as each desk knows."""
     redis = scene.product.redis
     await scene.create(fleets.egress_fleet(FLEET, redis, count, env=TOLD_BY_SERVER))
     await scene.until_wanted(FLEET, count, 0, SECONDS)
+    await desks_count(scene, PodState.READY, count)
+
+
+async def desks_count(scene: Scene, state: PodState, count: int) -> None:
+    """Wait until each desk, whose watch may be behind the test's, counts so many pods."""
+    workers = "mediafleet_fleet_workers"
+    await complaints.until_counted(scene, "egress", workers, DESKS * count, state=state)
 
 
 async def track(user: Any, number: int) -> str:
@@ -179,7 +187,7 @@ async def test_a_scale_down_and_the_death_of_a_desk_cost_no_recording(
     assert len(leaving) == 1
     kept = scene.logs.running(leaving[0].uid)
     assert kept, "it drains, and records on"
-
+    await desks_count(scene, PodState.DRAINING, 1)
     (await killing.find(scene, "egress")).kill()
     more = list(await asyncio.gather(*(track(user, number) for number in range(4, 8))))
     await listed(user, *ids, *more, status=ACTIVE)
