@@ -21,7 +21,10 @@ from mediafleet.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mediafleet_operator.kube.snapshots import Snapshots
+    from mediafleet_operator.manifests.pods.reach import Reach
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -40,6 +43,14 @@ class PodOptions:
     image_pull_policy: Annotated[
         str | None,
         typer.Option(metavar="POLICY", help="Always, IfNotPresent or Never, for that image."),
+    ] = None
+    allow_in_template: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What templates may reach beyond their pods: host_namespaces, host_paths, "
+            "host_ports, privileged, service_accounts; repeatable. By default nothing.",
+        ),
     ] = None
     egress_desk: Annotated[
         str | None,
@@ -143,7 +154,9 @@ def operator(
     logging.getLogger("kopf").setLevel(logging.WARNING)
     pool_secret = keda.keda_pool_secret if keda.keda_auth else None
     chosen = Settings(
-        product=Product(pods.image, pods.image_pull_policy, pool_secret),
+        product=Product(
+            pods.image, pods.image_pull_policy, pool_secret, _allowed(pods.allow_in_template or ())
+        ),
         http=http,
         io_update_timeout_seconds=pods.io_update_timeout,
         namespaces=tuple(namespace or ()),
@@ -167,6 +180,17 @@ def operator(
         await serve(replace(chosen, times=times), stop, on_ready)
 
     raise typer.Exit(run(main))
+
+
+def _allowed(words: Iterable[str]) -> frozenset[Reach]:
+    from mediafleet_operator.manifests.pods.reach import Reach
+
+    try:
+        return frozenset(Reach(each) for each in words)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{error}: write {', '.join(Reach)}", param_hint="--allow-in-template"
+        ) from error
 
 
 def _authentication(text: str | None) -> tuple[str, str] | None:

@@ -18,7 +18,7 @@ from mediafleet_operator.core.flag_head import Head
 from mediafleet_operator.manifests.children.advertiser import owned, selector
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
 from mediafleet_operator.manifests.parts import container, identity, takes_connections
-from mediafleet_operator.manifests.pods import on_chain, orch_secret
+from mediafleet_operator.manifests.pods import on_chain, orch_secret, reach
 from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent, refuse_open_cli
 from mediafleet_operator.manifests.pods.orchestrator import HOME, mounts
 from mediafleet_operator.manifests.pods.pod import Product, app_labels, pod_security
@@ -75,7 +75,9 @@ def _spec(resource: Resource, product: Product, head: Head) -> dict[str, Any]:
     over = flag.template
     field = "spec.advertise.flag.template"
     secret = orch_secret.secret_of(resource)
-    pod = lay_over(_pod(spec, product, head, secret), over.spec, f"{field}.spec")
+    base = _pod(spec, product, head, secret)
+    pod = lay_over(base, over.spec, f"{field}.spec")
+    reach.refuse(base, pod, over.metadata.get("annotations", {}), product.allowed, field)
     for each in pod["containers"]:
         if each["name"] == Container.NODE:
             refuse_open_cli(each, field)

@@ -8,9 +8,10 @@ from typing import Any, Final
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
-from mediafleet_operator.manifests.pods import egress, orch_secret, orchestrator
+from mediafleet_operator.manifests.pods import egress, orch_secret, orchestrator, reach
 from mediafleet_operator.manifests.pods.address import Place
 from mediafleet_operator.manifests.pods.agent import refuse_open_cli
+from mediafleet_operator.manifests.pods.reach import Reach
 from mediafleet_operator.manifests.resource import Resource, Spec, grace_seconds
 
 MAX_POD_NAME_CHARACTERS: Final = 63
@@ -26,6 +27,8 @@ class Product:
     pull_policy: str | None = None
     scaler_secret: str | None = None
     """Secret in a pool's namespace by which an advertiser answers KEDA; `None`: in plaintext."""
+    allowed: frozenset[Reach] = frozenset()
+    """What templates may reach beyond their pods."""
 
 
 def pod_name(fleet: str, slot: int) -> str:
@@ -57,6 +60,7 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     base |= _common(grace_seconds(spec))
     template = spec.template
     merged = lay_over(base, template.spec)
+    reach.refuse(base, merged, template.metadata.get("annotations", {}), product.allowed)
     _refuse_what_breaks_us(merged)
     if isinstance(spec, EgressFleetSpec):
         egress.refuse_another_cpu_count(merged, spec.placement)

@@ -236,7 +236,7 @@ def test_the_users_template_is_laid_over_by_name() -> None:
     sidecar = {"name": "side", "image": "side:1"}
     volumes = [
         {"name": "data", "emptyDir": {}},
-        {"name": "mediafleet-home", "hostPath": {"path": "/x"}},
+        {"name": "mediafleet-home", "persistentVolumeClaim": {"claimName": "x"}},
     ]
     one = egress(**over(mine, sidecar, volumes=volumes, securityContext={"runAsUser": 1001}))
     pod = make_pod(one, 0, PRODUCT)
@@ -252,7 +252,7 @@ def test_the_users_template_is_laid_over_by_name() -> None:
     assert pod["spec"]["securityContext"]["runAsUser"] == 1001
     assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
     homes = [each for each in pod["spec"]["volumes"] if each["name"] == "mediafleet-home"]
-    assert homes == [{"name": "mediafleet-home", "hostPath": {"path": "/x"}}]
+    assert homes == [{"name": "mediafleet-home", "persistentVolumeClaim": {"claimName": "x"}}]
 
 
 def test_the_users_labels_never_replace_ours() -> None:
