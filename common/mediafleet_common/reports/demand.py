@@ -62,8 +62,8 @@ class FleetDemand(Model):
     """What those would take of pods, counted like `used`."""
     unconfirmed: dict[str, int | None] | None = None
     """By name of each draining pod of an egress fleet: jobs that livekit-server has not yet been
-    told the end of, so that the pod has to stay; null where livekit-server does not answer. Null
-    as a whole: the desk has not listened for long enough to know, or no pod drains."""
+    told the end of, so that the pod has to stay; null where livekit-server does not answer, or the
+    desk has not listened for long enough to know. Null as a whole: no pod drains."""
 
 
 class Demand(Model):

@@ -11,6 +11,7 @@ import pytest
 from livekit.protocol import egress as livekit
 from tests.kit.egress.scene import Scene, fleet, scene, track, with_state
 from tests.kit.egress.virtual import (
+    Desks,
     PodBus,
     Records,
     desks,
@@ -50,16 +51,29 @@ class Frozen(Records):
 async def stage_with_a_job(
     monkeypatch: pytest.MonkeyPatch, records: Frozen
 ) -> AsyncIterator[tuple[Scene, EgressService]]:
+    async with a_desk_with_a_job(monkeypatch, records) as (stage, one):
+        (desk,) = one.services
+        yield stage, desk
+
+
+@asynccontextmanager
+async def a_desk_with_a_job(
+    monkeypatch: pytest.MonkeyPatch, records: Frozen
+) -> AsyncIterator[tuple[Scene, Desks]]:
+    """The desk is there before the pod, and is still young."""
     on_loop_time(monkeypatch)
     bus = MemoryBus()
-    async with scene(bus, memory_redis()) as stage, livekit_server(bus, records):
+    async with (
+        scene(bus, memory_redis()) as stage,
+        livekit_server(bus, records),
+        desks(stage, Settings(), count=0) as one,
+    ):
+        stage.directory.publish(EgressView(()))
+        await one.start()
         await stage.standin("pod-0", bus=PodBus(bus, records))
         stage.directory.publish(EgressView((fleet("pod-0"),)))
-        async with desks(stage, Settings(), count=1) as one:
-            await asyncio.sleep(UPDATE_SECONDS)
-            assert await stage.call(track("EG_1")) is None
-            (desk,) = one.services
-            yield stage, desk
+        assert await stage.call(track("EG_1")) is None
+        yield stage, one
 
 
 async def test_what_was_published_is_not_yet_taken_by_the_server(
@@ -93,3 +107,51 @@ async def test_an_end_that_nobody_heard_is_found_while_the_pod_drains(
         await asyncio.sleep(6.0)
         assert desk.confirmer.unconfirmed(LEAVING) == {"pod-0": 0}
         assert not desk.ledger.jobs
+
+
+async def test_a_desk_that_takes_over_knows_at_once_which_ends_are_on_their_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = Frozen()
+    async with a_desk_with_a_job(monkeypatch, records) as (stage, both):
+        await asyncio.sleep(UPDATE_SECONDS)
+        records.frozen = True
+        stage.standins["pod-0"].stop_all()
+        await asyncio.sleep(2.0)
+        both.kill(both.ever[0])
+        await both.start()
+        (young,) = both.services
+        assert not young.ledger.jobs, "it has ended before this desk came"
+        stage.directory.publish(EgressView((LEAVING,)))
+        await asyncio.sleep(2.0)
+        assert young.confirmer.unconfirmed(LEAVING) == {"pod-0": 1}
+        records.frozen = False
+        records.complete("EG_1")
+        await asyncio.sleep(6.0)
+        assert young.confirmer.unconfirmed(LEAVING) == {"pod-0": 0}
+
+
+async def test_a_desk_that_takes_over_where_nothing_ended_holds_no_pod_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_desk_with_a_job(monkeypatch, Frozen()) as (stage, both):
+        stage.standins["pod-0"].stop_all()
+        await asyncio.sleep(UPDATE_SECONDS)
+        await both.start()
+        _, young = both.services
+        stage.directory.publish(EgressView((LEAVING,)))
+        await asyncio.sleep(2.0)
+        assert young.confirmer.unconfirmed(LEAVING) == {"pod-0": 0}
+
+
+async def test_a_desk_that_finds_an_empty_ledger_does_not_know_of_pods_that_were_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_desk_with_a_job(monkeypatch, Frozen()) as (stage, both):
+        both.kill(both.ever[0])
+        await stage.commands.flushall()
+        await both.start()
+        (young,) = both.services
+        stage.directory.publish(EgressView((LEAVING,)))
+        await asyncio.sleep(2.0)
+        assert young.confirmer.unconfirmed(LEAVING) == {"pod-0": None}

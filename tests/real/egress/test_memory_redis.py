@@ -11,6 +11,7 @@ import redis.asyncio as redis
 from tests.kit.egress.virtual import memory_redis
 
 from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.queue import Waiting
@@ -19,6 +20,7 @@ from mediafleet_scheduler.egress.ledger.store import Store
 
 STEPS: Final = 300
 IDS: Final = 12
+AT_ONE_TIME: Final = Clock(unix=lambda: 1_000_000.0)
 PREFIX: Final = "mediafleet:{egress/0}:"
 
 
@@ -28,7 +30,7 @@ class Pair:
     def __init__(self, commands: redis.Redis, seed: int) -> None:
         self.commands = commands
         self._chance = random.Random(seed)
-        self._stores = [Store(commands, Ledger()) for _ in range(2)]
+        self._stores = [Store(commands, Ledger(), clock=AT_ONE_TIME) for _ in range(2)]
 
     async def run(self) -> list[Any]:
         """So many steps; what each came to."""

@@ -38,7 +38,11 @@ class Confirmer:
         self._ledger_writer = ledger_writer
         self._io = io
         self._clock = clock
-        self._confirmations = Confirmations(clock.unix())
+        now, recent = clock.unix(), store.recent_ends
+        since = now if recent.since is None else recent.since
+        self._confirmations = Confirmations(since, pods.by_uid)
+        for job in recent.jobs:
+            self._confirmations.over(job, now)
         store.on_over = lambda job: self._confirmations.over(job, clock.unix())
 
     async def run(self) -> None:
@@ -47,13 +51,12 @@ class Confirmer:
             await asyncio.sleep(_LOOK_SECONDS)
             await self._look()
 
-    def unconfirmed(self, fleet: Fleet) -> dict[str, int | None] | None:
-        """By name of each draining pod: jobs that may not be over for livekit-server, which does
-        not say where it is `None`; `None` for all: this desk is too young to know."""
-        if not self._confirmations.known(self._clock.unix()):
-            return None
+    def unconfirmed(self, fleet: Fleet) -> dict[str, int | None]:
+        """By name of each draining pod: jobs that may not be over for livekit-server; `None`:
+        nobody knows."""
+        now = self._clock.unix()
         return {
-            each.name: self._confirmations.on(each.uid, self._ledger.on(each.uid).keys())
+            each.name: self._confirmations.on(each.uid, self._ledger.on(each.uid).keys(), now)
             for each in fleet.workers
             if each.state is PodState.DRAINING
         }

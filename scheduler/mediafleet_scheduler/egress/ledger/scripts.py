@@ -4,8 +4,9 @@ The keys of one ledger:
 
     jobs    hash: egress id -> record (JSON) of each job that is pending or started
     state   hash: epoch (new whenever the ledger had to be made anew), seq (of the last change),
-            v:<fleet> (how many places of the fleet were ever claimed)
-    log     stream: the last changes, with ids 0-<seq>
+            v:<fleet> (how many places of the fleet were ever claimed), made (Unix time at which it
+            was made anew), first (seq of the first change since)
+    log     stream: the last changes, with ids 0-<seq>; the end of a job holds its record
     waiting hash: egress id -> record (JSON) of each request that waits for room, or was refused and
             has its place kept
     ended:<egress id>   record of a job that is over, for a while
@@ -153,7 +154,7 @@ local function finish(id, token, record, keep, ended)
   redis.call('HDEL', jobs, id)
   if record == '' then record = live end
   if keep ~= '0' then redis.call('SET', ended, record, 'EX', keep) end
-  write('end', id, before['fleet'], keep ~= '0' and 'over' or '')
+  write('end', id, before['fleet'], keep ~= '0' and live or '')
 end
 
 local function keep(id, token, record)
@@ -198,18 +199,19 @@ seconds."""
 OPEN: Final = (
     _LEDGER
     + """
-local lost, fresh, jobs_end = ARGV[1], ARGV[2], 3 + 2 * tonumber(ARGV[3])
+local lost, fresh, now, jobs_end = ARGV[1], ARGV[2], ARGV[3], 4 + 2 * tonumber(ARGV[4])
 local epoch = redis.call('HGET', state, 'epoch')
 local anew = not epoch or epoch == lost
 if anew then
-  redis.call('HSET', state, 'epoch', fresh)
+  local first = tonumber(redis.call('HGET', state, 'seq') or '0') + 1
+  redis.call('HSET', state, 'epoch', fresh, 'made', now, 'first', first)
   redis.call('DEL', log)
   for i = jobs_end + 1, #ARGV, 2 do redis.call('HSETNX', waiting, ARGV[i], ARGV[i + 1]) end
 end
 if anew or lost ~= '' then
-  for i = 4, jobs_end, 2 do
+  for i = 5, jobs_end, 2 do
     local id, record = ARGV[i], ARGV[i + 1]
-    local over = redis.call('EXISTS', KEYS[5 + (i - 4) / 2]) == 1
+    local over = redis.call('EXISTS', KEYS[5 + (i - 5) / 2]) == 1
     if not over and redis.call('HSETNX', jobs, id, record) == 1 and not anew then
       local fleet = cjson.decode(record)['fleet']
       redis.call('HINCRBY', state, 'v:' .. fleet, 1)
@@ -217,11 +219,20 @@ if anew or lost ~= '' then
     end
   end
 end
-return {redis.call('HGETALL', state), redis.call('HVALS', jobs), redis.call('HVALS', waiting)}
+local ends, oldest, from = {}, '', ''
+for _, entry in ipairs(redis.call('XRANGE', log, '-', '+')) do
+  local operation, record = entry[2][2], entry[2][8]
+  if from == '' then from = string.sub(entry[1], 3) end
+  if operation == 'put' and oldest == '' then oldest = record end
+  if operation == 'end' and record ~= '' then table.insert(ends, record) end
+end
+return {redis.call('HGETALL', state), redis.call('HVALS', jobs), redis.call('HVALS', waiting),
+        ends, oldest, from}
 """
 )
 """Read the whole ledger. Where there is none, or one that has lost its newest part, make it anew
 with what the desk remembers: KEYS jobs state log waiting, then ended:<id> of each job; ARGV
-lost-epoch fresh-epoch, how many jobs, then pairs of egress id and record, of jobs and then of
+lost-epoch fresh-epoch now, how many jobs, then pairs of egress id and record, of jobs and then of
 those who wait. Others that come later find the fresh epoch, add the jobs that only they remember,
-and read."""
+and read. It also tells what the log holds of ends: the records of jobs that are over, the record of
+the first claim in it, and the seq of its first change."""

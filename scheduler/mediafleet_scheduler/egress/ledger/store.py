@@ -19,11 +19,13 @@ from typing import Any, Final
 
 from redis.exceptions import NoScriptError, RedisError
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.queue import Waiting
 from mediafleet_scheduler.egress.connections.opening import Commands
 from mediafleet_scheduler.egress.ledger import scripts
+from mediafleet_scheduler.egress.ledger.recent_ends import RecentEnds, recent_ends
 from mediafleet_scheduler.egress.ledger.records import (
     Record,
     UnreadableRecordError,
@@ -88,8 +90,11 @@ class Note:
 class Store:
     """One ledger in one Redis."""
 
-    def __init__(self, client: Commands, ledger: Ledger, db: int = 0) -> None:
+    def __init__(
+        self, client: Commands, ledger: Ledger, db: int = 0, clock: Clock = SYSTEM
+    ) -> None:
         self._client = client
+        self._clock = clock
         self._ledger = ledger
         # One hash tag, so that a Redis cluster keeps all keys of a script in one place.
         self._prefix = f"mediafleet:{{egress/{db}}}:"
@@ -105,6 +110,8 @@ class Store:
         self._gone: dict[str, str] = {}
         self.on_over: Callable[[Job], None] = lambda job: None
         """Told of each job that had started and is over, whoever found out."""
+        self.recent_ends = RecentEnds()
+        """What the log in Redis told of ends when it was last read whole."""
         self._opening = asyncio.Lock()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._shas: dict[str, str] = {}
@@ -126,11 +133,11 @@ class Store:
         """
         waiting = self._ledger.waiting
         arguments: list[str | int] = [self._epoch if lost else "", secrets.token_hex(8)]
-        arguments.append(len(self._records))
+        arguments += [f"{self._clock.unix():.3f}", len(self._records)]
         arguments += [part for i, r in self._records.items() for part in (i, to_json(r))]
         arguments += [part for i, w in waiting.items() for part in (i, waiting_to_json(w))]
         keys = self._keys + [f"{self._prefix}ended:{egress_id}" for egress_id in self._records]
-        state, values, entries = await self._run(scripts.OPEN, keys, arguments)
+        state, values, entries, *log = await self._run(scripts.OPEN, keys, arguments)
         told = {str(key): str(value) for key, value in _pairs(state)}
         self._epoch = told.pop("epoch")
         self._seq = int(told.pop("seq", "0"))
@@ -142,6 +149,9 @@ class Store:
             (record.job for record in self._records.values()),
             (entry for text in entries if (entry := _waiting(text)) is not None),
         )
+        self.recent_ends = recent_ends(told, *log)
+        for job in self.recent_ends.jobs:
+            self.on_over(job)
 
     async def claim(self, jobs: Sequence[tuple[Job, str]]) -> list[Claimed] | None:
         """Take places for jobs, chosen on the present local copy; `None`: that is out of date.

@@ -70,7 +70,7 @@ class EgressService:
         self._settings = settings or Settings()
         self.ledger: Final = Ledger()
         self.pods: Final = Pods(self.ledger, Quarantine(metrics, self._settings.quarantine))
-        self._store = Store(client, self.ledger, db)
+        self._store = Store(client, self.ledger, db, clock)
         self._ledger_writer = LedgerWriter(self._store, metrics)
         self._open = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []

@@ -22,14 +22,14 @@ def job(egress_id: str, started_at: float | None = NOW) -> Job:
 def test_an_end_that_was_heard_counts_until_livekit_server_knows_it() -> None:
     ends = Confirmations(NOW)
     ends.over(job("e1"), NOW)
-    assert ends.on("u0", ()) is None, "nobody was asked"
+    assert ends.on("u0", (), NOW) is None, "nobody was asked"
     assert ends.due(DRAINING, NOW) == ["e1"]
     ends.answered("e1", False, NOW)
-    assert ends.on("u0", ()) == 1
+    assert ends.on("u0", (), NOW) == 1
     assert ends.due(DRAINING, NOW) == []
     assert ends.due(DRAINING, NOW + FIRST_PAUSE_SECONDS) == ["e1"]
     ends.answered("e1", True, NOW)
-    assert ends.on("u0", ()) == 0
+    assert ends.on("u0", (), NOW) == 0
 
 
 def test_where_livekit_server_is_silent_nobody_knows() -> None:
@@ -37,15 +37,15 @@ def test_where_livekit_server_is_silent_nobody_knows() -> None:
     ends.over(job("e1"), NOW)
     ends.answered("e1", False, NOW)
     ends.answered("e1", None, NOW)
-    assert ends.on("u0", ()) is None
-    assert ends.on("u1", ()) == 0, "the other pod has nothing to be told"
+    assert ends.on("u0", (), NOW) is None
+    assert ends.on("u1", (), NOW) == 0, "the other pod has nothing to be told"
 
 
 def test_jobs_that_run_count_with_those_that_have_ended() -> None:
     ends = Confirmations(NOW)
     ends.over(job("e1"), NOW)
     ends.answered("e1", False, NOW)
-    assert ends.on("u0", {"e1", "e2"}) == 2
+    assert ends.on("u0", {"e1", "e2"}, NOW) == 2
     ends.watch([job("e2"), job("e3", started_at=None)], NOW)
     assert ends.due(DRAINING, NOW + 1) == ["e1", "e2"]
 
@@ -55,7 +55,7 @@ def test_only_pods_that_drain_are_asked_about_and_ends_of_others_are_forgotten_i
     ends.over(job("e1"), NOW)
     assert ends.due((), NOW) == []
     assert ends.due(DRAINING, NOW + UPDATE_SECONDS) == []
-    assert ends.on("u0", ()) == 0
+    assert ends.on("u0", (), NOW) == 0
 
 
 def test_what_livekit_server_calls_active_is_waited_for_however_long() -> None:
@@ -65,7 +65,7 @@ def test_what_livekit_server_calls_active_is_waited_for_however_long() -> None:
         for egress_id in ends.due(DRAINING, now):
             ends.answered(egress_id, False, now)
         now += MAX_PAUSE_SECONDS
-    assert ends.on("u0", ()) == 1
+    assert ends.on("u0", (), NOW) == 1
 
 
 def test_an_end_after_a_long_run_is_asked_about_at_once() -> None:
@@ -78,10 +78,15 @@ def test_an_end_after_a_long_run_is_asked_about_at_once() -> None:
     assert ends.due(DRAINING, NOW + 1) == ["e1"]
 
 
-def test_a_desk_that_has_just_come_does_not_know() -> None:
-    ends = Confirmations(NOW)
-    assert not ends.known(NOW + UPDATE_SECONDS - 1)
-    assert ends.known(NOW + UPDATE_SECONDS)
+def test_a_desk_that_does_not_know_of_earlier_ends_says_so_of_the_pods_that_were_there() -> None:
+    ends = Confirmations(NOW, {"u0"})
+    assert ends.on("u0", (), NOW + UPDATE_SECONDS - 1) is None
+    assert ends.on("u0", (), NOW + UPDATE_SECONDS) == 0
+    assert ends.on("u1", (), NOW) == 0, "it came later"
+
+
+def test_a_desk_that_knows_of_all_ends_that_may_be_on_their_way_need_not_wait() -> None:
+    assert Confirmations(NOW - UPDATE_SECONDS, {"u0"}).on("u0", (), NOW) == 0
 
 
 def test_pods_that_are_gone_are_forgotten() -> None:

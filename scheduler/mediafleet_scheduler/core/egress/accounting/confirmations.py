@@ -39,8 +39,11 @@ class _Open:
 class Confirmations:
     """What one desk knows of ends."""
 
-    def __init__(self, since: float) -> None:
-        self._since = since
+    def __init__(self, since: float, pods: Collection[str] = ()) -> None:
+        """All ends since that Unix time are known; of earlier ones, pods with these uids may have
+        some."""
+        self._known_from = since + UPDATE_SECONDS
+        self._older = frozenset(pods)
         self._open: dict[str, _Open] = {}
 
     def over(self, job: Job, now: float) -> None:
@@ -81,13 +84,15 @@ class Confirmations:
         """Only these pods are there."""
         self._open = {i: each for i, each in self._open.items() if each.worker_uid in uids}
 
-    def known(self, now: float) -> bool:
-        """Whether this desk has been there for as long as an end may be on its way."""
-        return now - self._since >= UPDATE_SECONDS
+    def _known(self, worker_uid: str, now: float) -> bool:
+        """Whether no end of a pod may be on its way that this desk has not heard of."""
+        return now >= self._known_from or worker_uid not in self._older
 
-    def on(self, worker_uid: str, running: Collection[str]) -> int | None:
+    def on(self, worker_uid: str, running: Collection[str], now: float) -> int | None:
         """Jobs of a pod that are not confirmed, with those that run there as far as is known;
-        `None`: livekit-server does not say."""
+        `None`: livekit-server does not say, or this desk is too young to know."""
+        if not self._known(worker_uid, now):
+            return None
         mine = {i: each for i, each in self._open.items() if each.worker_uid == worker_uid}
         if any(each.ended is None for each in mine.values()):
             return None
