@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 import typer
 
 if TYPE_CHECKING:
+    from mediafleet_common.formats.ip_addresses import IpNetwork
     from mediafleet_scheduler.scaler.server import ScalerOptions
 
 LOGS: Final = "Logs"
@@ -60,6 +61,31 @@ SettingsOption = Annotated[
         help="YAML file of times and limits; see docs/settings.md.",
     ),
 ]
+
+
+NetworkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-network",
+        metavar="CIDR",
+        help="Private network that may be dialled at the word of others: of lists from elsewhere, "
+        "heads, and with --pool of the resource; repeatable.",
+    ),
+]
+
+
+def networks(given: list[str] | None) -> tuple[IpNetwork, ...]:
+    """What --allow-network names.
+
+    Raises:
+        typer.BadParameter: one of them is no network.
+    """
+    from mediafleet_common.formats import reach
+
+    try:
+        return reach.networks(given or ())
+    except ValueError as error:
+        raise typer.BadParameter(f"--allow-network: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

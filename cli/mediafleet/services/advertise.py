@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mediafleet.options import HttpOption, KedaOptions, LogOptions, SettingsOption
+from mediafleet.options import (
+    HttpOption,
+    KedaOptions,
+    LogOptions,
+    NetworkOption,
+    SettingsOption,
+    networks,
+)
 
 if TYPE_CHECKING:
     import grpc
 
+    from mediafleet_common.formats.ip_addresses import IpNetwork
     from mediafleet_scheduler.advertise.desk import Serving
     from mediafleet_scheduler.core.advertise.views import PoolView
     from mediafleet_scheduler.directory.conditions import PoolConditions
@@ -118,6 +127,7 @@ def advertise(
     tls: TlsOptions,
     http: HttpOption = "127.0.0.1:8080",
     settings: SettingsOption = None,
+    allow_network: NetworkOption = None,
     keda: KedaOptions,
     logs: LogOptions,
 ) -> None:
@@ -133,6 +143,7 @@ def advertise(
     logs.configure()
     nodes.check()
     tls.check()
+    allowed = networks(allow_network)
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_common.serving import settings_file
@@ -147,7 +158,7 @@ def advertise(
         credentials = None
         if not tls.plaintext:
             credentials = _credentials(tls.tls_cert, tls.tls_key, tls.tls_host or names)
-        directory = SourcedDirectory(_own_nodes(nodes.nodes, nodes.pool))
+        directory = SourcedDirectory(_own_nodes(nodes.nodes, nodes.pool, allowed))
         chosen = Settings(
             listen,
             http,
@@ -180,17 +191,19 @@ def _resource(pool: str | None) -> PoolConditions | None:
     return PoolConditions(namespace, name)
 
 
-def _own_nodes(nodes: Path | None, pool: str | None) -> Directory[PoolView]:
+def _own_nodes(
+    nodes: Path | None, pool: str | None, allowed: tuple[IpNetwork, ...]
+) -> Directory[PoolView]:
     if nodes is not None:
         from mediafleet_scheduler.directory.entries import pool_view
         from mediafleet_scheduler.directory.entries_file import NodesFile
         from mediafleet_scheduler.directory.files import FileDirectory
 
-        return FileDirectory(nodes, NodesFile, pool_view)
+        return FileDirectory(nodes, NodesFile, partial(pool_view, networks=allowed))
     from mediafleet_scheduler.directory.kube import KubePoolDirectory
 
     namespace, _, name = (pool or "").partition("/")
-    return KubePoolDirectory(namespace, name)
+    return KubePoolDirectory(namespace, name, networks=allowed)
 
 
 def _credentials(

@@ -18,6 +18,7 @@ from mediafleet.options import (
     LogOptions,
     NamespaceOption,
     SettingsOption,
+    networks,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +59,14 @@ class PodOptions:
             metavar="URL",
             help="URL of the egress desk's HTTP port, asked for the demand of egress fleets that "
             "are scaled automatically.",
+        ),
+    ] = None
+    allow_network: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CIDR",
+            help="Private network that advertisers may dial at the word of a pool, its sources "
+            "and its head; repeatable.",
         ),
     ] = None
     io_update_timeout: Annotated[
@@ -152,10 +161,15 @@ def operator(
 
     logs.configure()
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    allowed = tuple(map(str, networks(pods.allow_network)))
     pool_secret = keda.keda_pool_secret if keda.keda_auth else None
     chosen = Settings(
         product=Product(
-            pods.image, pods.image_pull_policy, pool_secret, _allowed(pods.allow_in_template or ())
+            pods.image,
+            pods.image_pull_policy,
+            pool_secret,
+            _allowed(pods.allow_in_template or ()),
+            allowed,
         ),
         http=http,
         io_update_timeout_seconds=pods.io_update_timeout,

@@ -13,6 +13,16 @@ _TIMEOUT_SECONDS = 10.0
 _MAX_BYTES = 16 * 1024 * 1024
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Desks never redirect; what answers so is no desk, and does not say where we go."""
+
+    def redirect_request(self, *_: object) -> None:
+        """None: the answer is an error."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 def fetch(option: str, url: str, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
     """What the desk at `url`, which option `option` names, answers on a path.
 
@@ -24,7 +34,7 @@ def fetch(option: str, url: str, path: str, query: Sequence[tuple[str, str]] = (
         raise typer.BadParameter(f"{option} {url}: give http://HOST:PORT of a desk's --http")
     whole = f"{base}{path}?{urlencode(query)}" if query else f"{base}{path}"
     try:
-        with urllib.request.urlopen(whole, timeout=_TIMEOUT_SECONDS) as answer:
+        with _OPENER.open(whole, timeout=_TIMEOUT_SECONDS) as answer:
             read: bytes = answer.read(_MAX_BYTES)
             return read.decode("utf-8", "replace")
     except urllib.error.HTTPError as error:

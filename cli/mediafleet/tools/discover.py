@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from mediafleet.options import Output, OutputOption
+from mediafleet.options import NetworkOption, Output, OutputOption, networks
 
 if TYPE_CHECKING:
+    from mediafleet_common.formats.ip_addresses import IpNetwork
     from mediafleet_scheduler.core.advertise.capabilities import Sessions
     from mediafleet_scheduler.core.advertise.discovery import Found, Missed, Report, Wishes
 
@@ -68,6 +69,7 @@ def discover(
             help="Private key (hexadecimal) to sign with, which nodes on-chain demand.",
         ),
     ] = None,
+    allow_network: NetworkOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Discover orchestrators as a gateway does: who is found, how fast, and why not the others.
@@ -84,6 +86,7 @@ def discover(
     from mediafleet_scheduler.discover.webhook import BadWebhookError
 
     logs.configure("warning")
+    allowed = networks(allow_network)
     if bool(orch) == bool(webhook):
         raise typer.BadParameter("give either --orch URL, or --webhook URL")
     try:
@@ -102,7 +105,7 @@ def discover(
     except (UnknownCapabilityError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        report = asyncio.run(_round(_addresses(orch or ()), webhook, wishes, message))
+        report = asyncio.run(_round(_addresses(orch or ()), webhook, wishes, message, allowed))
     except BadWebhookError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
@@ -121,16 +124,30 @@ def _addresses(texts: Sequence[str]) -> list[str]:
     return [each if each.startswith("http") else f"https://{each}" for each in given if each]
 
 
-async def _round(top: Sequence[str], webhook: str | None, wishes: Wishes, message: bytes) -> Report:
+async def _round(
+    top: Sequence[str],
+    webhook: str | None,
+    wishes: Wishes,
+    message: bytes,
+    allowed: tuple[IpNetwork, ...],
+) -> Report:
+    from mediafleet_common.formats.node_url import is_local
+    from mediafleet_common.formats.reach import OWN_WORD, Reach
     from mediafleet_scheduler.core.advertise.discovery import Failure, Offer
+    from mediafleet_scheduler.core.advertise.gateway_url import gateway_url
     from mediafleet_scheduler.discover import gateway_call, rounds
     from mediafleet_scheduler.discover.webhook import addresses
 
+    # What the user names is their own word; what others tell may be nearer only where that is.
+    given = [webhook] if webhook is not None else top
+    near = any(where is not None and is_local(where) for where in map(gateway_url, given))
+    told = Reach(loopback=near, networks=allowed)
+    named = frozenset(top)
     if webhook is not None:
         top = await addresses(webhook)
 
     async def ask(url: str) -> Offer | Failure:
-        return await gateway_call.ask(url, message)
+        return await gateway_call.ask(url, message, OWN_WORD if url in named else told)
 
     return await rounds.discover(top, wishes, ask)
 

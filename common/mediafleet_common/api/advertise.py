@@ -46,7 +46,8 @@ class Source(Model):
     urls: Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=100)] = Field(
         default_factory=list
     )
-    """Nodes, as gateways reach them. They are asked like any other before they are listed."""
+    """Nodes, as gateways reach them. They are asked like any other before they are listed. \
+Private addresses must be allowed by the administrator."""
     list_url: Annotated[str, Field(max_length=1000, pattern="^https?://[^?#]+$")] | None = None
     """URL of a JSON list, for example https://pool.eu.example.com/orchestrators. It is read \
 three times a second."""

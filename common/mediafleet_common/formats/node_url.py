@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from mediafleet_common.formats import ip_addresses
 from mediafleet_common.formats.hosts import with_port
+from mediafleet_common.formats.ip_addresses import Kind
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _MAX_CHARACTERS: Final = 300
@@ -78,7 +78,7 @@ def parse_node_url(url: str) -> NodeUrl:
         raise BadNodeUrlError("it must be https://host:port and nothing more")
     if port == 0:
         raise BadNodeUrlError("port 0 cannot be dialled")
-    ip = _address(parts.hostname)
+    ip = ip_addresses.parse(parts.hostname)
     host = parts.hostname if ip is None else str(ip)
     return NodeUrl(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme])
 
@@ -90,6 +90,12 @@ def is_local(url: NodeUrl) -> bool:
 
 _ITSELF: Final = "is this machine itself"
 _LOOPBACK: Final = "is a loopback address"
+_UNREACHABLE: Final = {
+    Kind.LOOPBACK: _LOOPBACK,
+    Kind.UNSPECIFIED: "is the unspecified address",
+    Kind.LINK_LOCAL: "is a link-local or multicast address",
+    Kind.METADATA: "is a metadata service of a cloud",
+}
 
 
 def unreachable(url: NodeUrl, *, allow_private: bool) -> str | None:
@@ -100,43 +106,8 @@ def unreachable(url: NodeUrl, *, allow_private: bool) -> str | None:
     host = url.host.removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):
         return _ITSELF
-    ip = _address(host)
-    if ip is None:
-        return None
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    if ip.is_loopback:
-        return _LOOPBACK
-    if ip.is_unspecified:
-        return "is the unspecified address"
-    if ip.is_link_local or ip.is_multicast:
-        return "is a link-local or multicast address"
-    if not ip.is_global and not allow_private:
-        return "is not a public address"
-    return None
-
-
-_NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host is, in the short forms, too, that resolvers take for IPv4: 127.1,
-    0x7f000001, 0177.0.0.1 and 2130706433 (inet_aton)."""
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    parts = host.split(".")
-    if len(parts) > 4 or not all(_NUMBER.fullmatch(part) for part in parts):
-        return None
-    try:
-        *first, last = (_number(part) for part in parts)
-        # The last number fills the bytes that the others leave.
-        return ipaddress.IPv4Address(bytes(first) + last.to_bytes(4 - len(first), "big"))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _number(text: str) -> int:
-    if text[:2] in ("0x", "0X"):
-        return int(text, 16)
-    return int(text, 8 if text[0] == "0" else 10)
+    ip = ip_addresses.parse(host)
+    kind = Kind.PUBLIC if ip is None else ip_addresses.kind(ip)
+    if kind is Kind.PRIVATE:
+        return None if allow_private else "is not a public address"
+    return _UNREACHABLE.get(kind)

@@ -33,7 +33,9 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
+from mediafleet_common.dial import resolve
 from mediafleet_common.formats.node_url import NodeUrl
+from mediafleet_common.formats.reach import OWN_WORD, Reach
 
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 _MAX_HEADER_BYTES: Final = 16 * 1024
@@ -376,7 +378,31 @@ def _no_tls(error: ssl.SSLError) -> str:
     return f"no TLS: {error.reason or error}"
 
 
-async def connect(url: NodeUrl) -> GrpcConnection:
+async def _open(
+    url: NodeUrl, addresses: Iterable[tuple[int, str]], tls: ssl.SSLContext | None
+) -> GrpcConnection:
+    """The first address that answers; the last one's error, where none does."""
+    loop = asyncio.get_running_loop()
+    failed: OSError | None = None
+    for family, address in addresses:
+        try:
+            _, connection = await loop.create_connection(
+                lambda: GrpcConnection(url),
+                address,
+                url.port,
+                family=family,
+                flags=socket.AI_NUMERICHOST,
+                ssl=tls,
+                server_hostname=None if tls is None else url.host,
+            )
+        except OSError as error:
+            failed = error
+        else:
+            return connection
+    raise failed or OSError("no address")
+
+
+async def connect(url: NodeUrl, reach: Reach = OWN_WORD) -> GrpcConnection:
     """A connection to a node, with its own name as SNI; the caller bounds the time.
 
     Raises:
@@ -385,9 +411,7 @@ async def connect(url: NodeUrl) -> GrpcConnection:
     """
     tls = _UNVERIFIED if url.scheme == "https" else None
     try:
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: GrpcConnection(url), url.host, url.port, ssl=tls
-        )
+        connection = await _open(url, await resolve(url.host, url.port, reach), tls)
     except ssl.SSLError as error:
         raise ConnectError(_no_tls(error)) from error
     except socket.gaierror as error:

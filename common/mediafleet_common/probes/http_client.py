@@ -11,6 +11,8 @@ from typing import Final
 
 import aiohttp
 
+from mediafleet_common.dial import Connector
+from mediafleet_common.formats.reach import OWN_WORD, Reach
 from mediafleet_common.probes.load import Load, Source, UnreadableMetricsError, parse
 
 TIMEOUT_SECONDS: Final = 1.0
@@ -50,10 +52,10 @@ class FetchError(Exception):
         self.no_load = NoLoad(why, detail)
 
 
-def client(agent: str = "mediafleet") -> aiohttp.ClientSession:
+def client(agent: str = "mediafleet", reach: Reach = OWN_WORD) -> aiohttp.ClientSession:
     """A session fit for polling many workers; to be closed by the caller. `agent`: User-Agent."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, limit_per_host=4),
+        connector=Connector(reach, limit=_CONNECTIONS, limit_per_host=4),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         headers={"Accept": "text/plain", "Accept-Encoding": "identity", "User-Agent": agent},

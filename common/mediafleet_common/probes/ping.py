@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.node_url import NodeUrl
+from mediafleet_common.formats.reach import OWN_WORD, Reach
 from mediafleet_common.probes import certificate
 from mediafleet_common.probes.grpc_connection import (
     ConnectError,
@@ -59,8 +60,9 @@ class NodeClient:
     `CONNECT_SECONDS`, over several calls if they are shorter.
     """
 
-    def __init__(self, url: NodeUrl, clock: Clock = SYSTEM) -> None:
+    def __init__(self, url: NodeUrl, reach: Reach = OWN_WORD, clock: Clock = SYSTEM) -> None:
         self._url = url
+        self._reach = reach
         self._clock = clock
         self._connection: GrpcConnection | None = None
         self._connecting: asyncio.Task[GrpcConnection] | None = None
@@ -156,7 +158,7 @@ class NodeClient:
     async def _connect(self) -> GrpcConnection:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                return await connect(self._url)
+                return await connect(self._url, self._reach)
         except TimeoutError:
             raise ConnectError(f"no connection in {CONNECT_SECONDS:g} s") from None
 

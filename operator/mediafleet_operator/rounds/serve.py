@@ -16,10 +16,12 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats.reach import OWN_WORD, PODS
 from mediafleet_common.kube.client import Api
 from mediafleet_common.kube.login import configure
 from mediafleet_common.kube.watch import follow
 from mediafleet_common.probes.http_client import client, poll
+from mediafleet_common.reports.demand import Demand
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import paths
@@ -152,10 +154,17 @@ async def _lead(
     queue: KeyedQueue[FleetKey] = KeyedQueue()
     listener = health.listener = Listener(snapshots, queue, metrics, clock)
     login = partial(configure, settings.kubeconfig, settings.context)
-    async with client() as session:
+    async with client(reach=PODS) as session, client(reach=OWN_WORD) as desk_session:
+        # The egress desk is named by whoever starts us, the others are our own children.
+        ask_pool, ask_egress = partial(ask, session), partial(ask, desk_session)
+        egress_url = f"{(settings.egress_desk or '').rstrip('/')}/demand"
+
+        async def ask_either(url: str) -> Demand:
+            return await (ask_egress if url == egress_url else ask_pool)(url)
+
         prober = Prober(partial(poll, session), queue.add, metrics, clock, times.probe)
-        poller = DemandPoller(partial(ask, session), queue.add, metrics, clock, times.demand)
-        ends_poller = DemandPoller(partial(ask, session), queue.add, metrics, clock, times.demand)
+        poller = DemandPoller(ask_either, queue.add, metrics, clock, times.demand)
+        ends_poller = DemandPoller(ask_egress, queue.add, metrics, clock, times.demand)
         applier = Applier(api, snapshots, settings.product, clock)
         worker = Worker(
             snapshots,

@@ -11,6 +11,7 @@ from typing import Final
 from mediafleet_common.api.advertise import Order
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_common.formats.reach import Reach
 from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes.http_client import PINGS_TOO, Failure, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
@@ -103,7 +104,7 @@ class Loads:
         if view is None:
             return None
         if self._read is None:
-            self._read = await self._polling()
+            self._read = await self._polling(view.reaches.pods)
         try:
             load = await self._read(url, _SOURCES[view.load])
         except (ValueError, OverflowError):
@@ -118,8 +119,8 @@ class Loads:
         capacity = view.sessions_max if load.capacity is None else load.capacity
         return Room(load.jobs, capacity)
 
-    async def _polling(self) -> Read:
-        session = client(PINGS_TOO)
+    async def _polling(self, reach: Reach) -> Read:
+        session = client(PINGS_TOO, reach)
         self._stack.push_async_callback(session.close)
 
         async def read(url: str, source: Source) -> Load | NoLoad:

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from mediafleet_common.api.advertise import Probe
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.node_url import NodeUrl
+from mediafleet_common.formats.reach import Reach
 from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
@@ -25,6 +26,7 @@ from mediafleet_scheduler.core.advertise.listing import (
     SILENT_FAILURES,
     Health,
     NodeKey,
+    Place,
     ProbeRules,
     note_on,
     pause_seconds,
@@ -62,7 +64,7 @@ class Manner:
     timeout_seconds: float = 0.5
     request: bytes = b""
     """The OrchestratorRequest that asks for their description."""
-    dial: Callable[[NodeUrl], AbstractAsyncContextManager[Asked]] = NodeClient
+    dial: Callable[[NodeUrl, Reach], AbstractAsyncContextManager[Asked]] = NodeClient
 
 
 class Prober:
@@ -88,6 +90,7 @@ class Prober:
         self._on_change = on_change
         self._too_late = manner.timeout_seconds + _LATE_SECONDS
         self._health: dict[NodeKey, Health] = {}
+        self._places: dict[NodeKey, Place] = {}
         self._tasks = KeyedTasks[NodeKey]()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -101,22 +104,25 @@ class Prober:
         """Whether every node that is followed has been asked at least once."""
         return all(health.asked for health in self._health.values())
 
-    def follow(self, wanted: Mapping[NodeKey, NodeUrl]) -> None:
+    def follow(self, wanted: Mapping[NodeKey, Place]) -> None:
         """Probe exactly these from now on, new ones at once."""
-        for key in self._tasks.keep_only(wanted.keys()):
+        kept = {key for key, place in wanted.items() if self._places.get(key, place) == place}
+        for key in self._tasks.keep_only(kept):
             self._health.pop(key, None)
-        for key, where in wanted.items():
+        self._places = dict(wanted)
+        for key, place in wanted.items():
             if key not in self._tasks:
                 self._health[key] = NEVER_ASKED
-                self._start(key, where)
+                self._start(key, place)
 
     async def close(self) -> None:
         """Stop asking and wait until every task has ended."""
         self.follow({})
         await self._tasks.close()
 
-    def _start(self, key: NodeKey, where: NodeUrl) -> None:
-        task = self._tasks.start(key, self._ask_forever(key, where), f"probe {where.target}")
+    def _start(self, key: NodeKey, place: Place) -> None:
+        where, _ = place
+        task = self._tasks.start(key, self._ask_forever(key, place), f"probe {where.target}")
 
         def ended(done: asyncio.Task[None]) -> None:
             if done.cancelled() or (error := done.exception()) is None:
@@ -127,12 +133,13 @@ class Prober:
 
         def again() -> None:
             if self._tasks.get(key) is task:
-                self._start(key, where)
+                self._start(key, place)
 
         task.add_done_callback(ended)
 
-    async def _ask_forever(self, key: NodeKey, where: NodeUrl) -> None:
-        async with self._manner.dial(where) as client:
+    async def _ask_forever(self, key: NodeKey, place: Place) -> None:
+        where, reach = place
+        async with self._manner.dial(where, reach) as client:
             while True:
                 before = self._health[key]
                 # Outside of the turns: a far node needs several round trips, a gone one never ends.

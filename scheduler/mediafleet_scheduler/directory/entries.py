@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.formats.ip_addresses import IpNetwork
+from mediafleet_common.formats.reach import OWN_WORD, Reach
 from mediafleet_scheduler.core.advertise.sources import source
-from mediafleet_scheduler.core.advertise.views import Node, PoolView
+from mediafleet_scheduler.core.advertise.views import Node, PoolView, Reaches
 from mediafleet_scheduler.core.egress.queue import queue_rule
 from mediafleet_scheduler.core.egress.rooms import room_names
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
@@ -54,8 +56,16 @@ def _fleet(entry: FleetEntry) -> Fleet:
     )
 
 
-def pool_view(file: NodesFile, previous: PoolView | None, changed_at: float) -> PoolView:
+def pool_view(
+    file: NodesFile,
+    previous: PoolView | None,
+    changed_at: float,
+    networks: tuple[IpNetwork, ...] = (),
+) -> PoolView:
     """The nodes of a nodes file; those that are what they were keep the time of that change.
+
+    What stands in the file may lead anywhere; what a list tells, to `networks` beside what is
+    public.
 
     For nodes of the first reading that time is unknown.
     """
@@ -76,6 +86,7 @@ def pool_view(file: NodesFile, previous: PoolView | None, changed_at: float) -> 
             source(entry, entry.token_file, entry.ca_file)
             for entry in sorted(file.advertise.sources, key=lambda entry: entry.name)
         ),
+        reaches=Reaches(OWN_WORD, OWN_WORD, Reach(networks=networks)),
     )
 
 
@@ -95,6 +106,7 @@ def _node(
         changed_at=changed_at,
         pod_url=entry.pod_url,
         region=entry.region or region,
+        reach=OWN_WORD,
     )
     same = known is not None and known.state is node.state
     return replace(node, changed_at=known.changed_at) if known and same else node

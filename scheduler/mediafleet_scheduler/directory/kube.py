@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, KindLabel, Label
 from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats.ip_addresses import IpNetwork
 from mediafleet_common.kube.client import Json
 from mediafleet_common.kube.object_store import ObjectStore
 from mediafleet_common.kube.paths import Collection
@@ -233,8 +234,10 @@ class KubePoolDirectory(KubeDirectory[PoolView]):
         name: str,
         registry: CollectorRegistry = REGISTRY,
         clock: Clock = SYSTEM,
+        networks: tuple[IpNetwork, ...] = (),
     ) -> None:
         super().__init__((namespace,), registry, clock)
+        self._networks = networks
         self._namespace, self._name = namespace, name
         self._pools = _Kind(_resources(Kind.ORCHESTRATOR_POOL), pool_facts)
         selector = f"{Label.KIND}={KindLabel.ORCHESTRATOR},{Label.FLEET}={name}"
@@ -252,6 +255,7 @@ class KubePoolDirectory(KubeDirectory[PoolView]):
             self._pods.object_store.items,
             self.view,
             self._clock.unix(),
+            self._networks,
         )
 
 

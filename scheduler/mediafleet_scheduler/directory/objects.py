@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mediafleet_common.api import advertise
+from mediafleet_common.api.address import AddressType
 from mediafleet_common.api.advertise import Advertise, secret_file
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine, RequestType
@@ -28,10 +29,12 @@ from mediafleet_common.api.names import (
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.reading import read_spec
 from mediafleet_common.formats.hosts import with_port
+from mediafleet_common.formats.ip_addresses import IpNetwork
 from mediafleet_common.formats.quantities import quantity
+from mediafleet_common.formats.reach import PODS, Reach
 from mediafleet_common.formats.times import unix
 from mediafleet_scheduler.core.advertise.sources import source
-from mediafleet_scheduler.core.advertise.views import Node, PoolView, Source
+from mediafleet_scheduler.core.advertise.views import Node, PoolView, Reaches, Source
 from mediafleet_scheduler.core.egress.queue import queue_rule
 from mediafleet_scheduler.core.egress.rooms import room_names
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
@@ -217,8 +220,11 @@ def pool_view(
     pods: Iterable[PodFacts],
     previous: PoolView | None,
     now: float,
+    networks: tuple[IpNetwork, ...] = (),
 ) -> PoolView:
     """One pool and its pods; `now` (Unix) is when a change against `previous` was seen.
+
+    `networks`: private ones that the administrator allows to be dialled.
 
     A pool that is gone or being deleted has no nodes to tell of.
     """
@@ -226,6 +232,9 @@ def pool_view(
         return PoolView(namespace, name, Advertise(), ())
     known = {node.uid: node for node in previous.nodes} if previous else {}
     spec = pool.spec
+    reaches = _reaches(namespace, networks)
+    # Only a template's host is the word of the resource; other addresses the operator finds.
+    named = spec.address.type is AddressType.TEMPLATE
     nodes = tuple(
         Node(
             name=pod.name,
@@ -237,14 +246,27 @@ def pool_view(
             region=pod.labels.get(spec.advertise.region_label) or spec.advertise.region,
             pod_url=_pod_url(pod, spec.address.scheme, spec.address.port),
             was_ready=pod.was_ready,
+            reach=reaches.own if named else reaches.pods,
         )
         for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         if pod.owner_uid == pool.uid and pod.namespace == namespace
     )
     sources = sorted(map(_source, spec.advertise.sources), key=lambda each: each.name)
     return PoolView(
-        namespace, name, spec.advertise, nodes, spec.load, spec.sessions.max, tuple(sources)
+        namespace,
+        name,
+        spec.advertise,
+        nodes,
+        spec.load,
+        spec.sessions.max,
+        tuple(sources),
+        reaches,
     )
+
+
+def _reaches(namespace: str, networks: tuple[IpNetwork, ...]) -> Reaches:
+    own = Reach(networks=networks, services_of=namespace)
+    return Reaches(own, PODS, Reach(networks=networks))
 
 
 def _source(entry: advertise.Source) -> Source:

@@ -8,13 +8,12 @@ import ssl
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from mediafleet_common.clock import SYSTEM, Clock
-from mediafleet_common.formats.node_url import NodeUrl, is_local
+from mediafleet_common.formats.reach import PUBLIC, Reach
 from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes.http_client import FetchError, client, fetch_newer
 from mediafleet_common.serving.logs import printable
@@ -25,6 +24,7 @@ from mediafleet_scheduler.core.advertise.sources import (
     Told,
     addresses,
     current,
+    is_near,
     is_stale,
     merged,
 )
@@ -61,6 +61,7 @@ class SourcedDirectory(Publisher[PoolView]):
         self._clock = clock
         self._read_seconds = read_seconds
         self._base: PoolView | None = None
+        self._reach: Reach = PUBLIC
         self._told: dict[str, Told] = {}
         self._tried: set[str] = set()
         self._named: set[str] = set()
@@ -99,6 +100,9 @@ class SourcedDirectory(Publisher[PoolView]):
             await self._tasks.close()
 
     def _take(self, view: PoolView) -> None:
+        if view.reaches.own != self._reach:
+            self._follow(())
+            self._reach = view.reaches.own
         self._base = view
         self._follow(view.sources)
         self._publish()
@@ -131,7 +135,7 @@ class SourcedDirectory(Publisher[PoolView]):
         self.publish(merged(base, told, self.view, self._clock.unix()))
 
     async def _read_forever(self, source: Source) -> None:
-        async with client() as session:
+        async with client(reach=self._reach) as session:
             while True:
                 before = self._told.get(source.name)
                 new = source.name not in self._tried
@@ -159,7 +163,7 @@ class SourcedDirectory(Publisher[PoolView]):
             if body is None and before is not None:
                 urls = before.urls
             else:
-                urls, dropped = addresses(body or b"", near=_is_near(source))
+                urls, dropped = addresses(body or b"", near=self._is_near(source))
                 if dropped and (before is None or urls != before.urls):
                     _log.warning(
                         "source %s: %d entries are dropped, without an address or with one that "
@@ -171,6 +175,9 @@ class SourcedDirectory(Publisher[PoolView]):
             return f"{type(error).__name__}: {error}"
         self._told[source.name] = Told(urls, self._clock.monotonic(), etag)
         return None
+
+    def _is_near(self, source: Source) -> bool:
+        return self._base is not None and is_near(self._base, source)
 
     def _note(self, source: Source, complaint: str | None) -> None:
         self._reads.labels(source.name, "failed" if complaint else "ok").inc()
@@ -187,12 +194,6 @@ class SourcedDirectory(Publisher[PoolView]):
                 source.stale_after_seconds,
                 printable(complaint),
             )
-
-
-def _is_near(source: Source) -> bool:
-    """Whether a list is read from this machine itself."""
-    url = urlsplit(source.list_url or "")
-    return is_local(NodeUrl(url.scheme, url.hostname or "", url.port or 0))
 
 
 def _with_scope(url: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from mediafleet_common.formats.reach import OWN_WORD, Reach
 from mediafleet_common.probes.ping import GET_ORCHESTRATOR, Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import (
     Capabilities as CapabilitiesMessage,
@@ -49,10 +50,10 @@ def request(capabilities: Iterable[Wanted], key: str | None = None) -> bytes:
     return message.SerializeToString()
 
 
-async def ask(url: str, message: bytes) -> Offer | Failure:
+async def ask(url: str, message: bytes, reach: Reach = OWN_WORD) -> Offer | Failure:
     """Ask once, over a connection of its own, as upstream does. Never raises but for cancellation.
 
-    `message` is a serialised OrchestratorRequest.
+    `message` is a serialised OrchestratorRequest; `reach` says where the URL may lead.
     """
     try:
         target = gateway_target(url)
@@ -60,7 +61,7 @@ async def ask(url: str, message: bytes) -> Offer | Failure:
         return Failure(Why.BAD_URL, str(error))
     if target is None:
         return Failure(Why.UNREACHABLE, "there is no host and port in it to dial")
-    async with NodeClient(target) as client:
+    async with NodeClient(target, reach) as client:
         answer, info = await client.call(GET_ORCHESTRATOR, message, TIMEOUT_SECONDS)
         if answer is Answer.REFUSED:
             return Failure(Why.REFUSED, client.refusal)

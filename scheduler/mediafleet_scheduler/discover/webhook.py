@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from mediafleet_common.formats.reach import OWN_WORD
 from mediafleet_common.probes.http_client import FetchError, client, fetch
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise import sources as core
@@ -22,12 +23,12 @@ class BadWebhookError(Exception):
 
 
 async def addresses(url: str) -> list[str]:
-    """The addresses that a webhook tells.
+    """The addresses that a webhook tells, which the user of this machine names.
 
     Raises:
         BadWebhookError: with the reason.
     """
-    async with client() as session:
+    async with client(reach=OWN_WORD) as session:
         try:
             body = await fetch(session, url, _TIMEOUT_SECONDS)
         except FetchError as error:

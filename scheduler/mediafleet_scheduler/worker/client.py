@@ -14,12 +14,17 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import grpc
 import grpc.aio
 
 from mediafleet_common.back_off import BackOff
+from mediafleet_common.dial import Connector
+from mediafleet_common.formats.hosts import with_port
+from mediafleet_common.formats.reach import OWN_WORD, PUBLIC
+from mediafleet_common.serving.addresses import split_host_port
 from mediafleet_common.serving.logs import printable
 from mediafleet_common.wire.ai_worker_pb2 import NotifyAIJob, RegisterAIWorkerRequest
 from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
@@ -73,6 +78,8 @@ class Worker:
     _busy: dict[Runner, int] = field(default_factory=dict)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set)
     _draining: bool = False
+    _inputs: aiohttp.ClientSession | None = None
+    """For inputs that do not lie at the broker itself."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish the jobs that are there.
@@ -81,8 +88,11 @@ class Worker:
             TurnedAwayError: the broker will never have it.
         """
         context = ssl.create_default_context(cafile=self.settings.ca_file)
-        connector = aiohttp.TCPConnector(ssl=context)
-        async with aiohttp.ClientSession(connector=connector) as session:
+        own, told = (Connector(reach, ssl=context) for reach in (OWN_WORD, PUBLIC))
+        async with (
+            aiohttp.ClientSession(connector=own) as session,
+            aiohttp.ClientSession(connector=told) as self._inputs,
+        ):
             listening = asyncio.create_task(self._listen(session))
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -115,8 +125,9 @@ class Worker:
         ca = self.settings.ca_file
         trusted = grpc.ssl_channel_credentials(None if ca is None else ca.read_bytes())
         name = self.settings.server_name
+        target = _target(self.settings.broker)
         options = [*_KEEP_ALIVE, *([("grpc.ssl_target_name_override", name)] if name else [])]
-        async with grpc.aio.secure_channel(self.settings.broker, trusted, options) as channel:
+        async with grpc.aio.secure_channel(target, trusted, options) as channel:
             register = channel.unary_stream(
                 REGISTER,
                 request_serializer=RegisterAIWorkerRequest.SerializeToString,
@@ -154,7 +165,7 @@ class Worker:
             return
         self._busy[runner] = self._busy.get(runner, 0) + 1
         try:
-            file = await _fetched(session, self.settings, url) if url else None
+            file = await self._input(session, url) if url else None
             runners = Runners(session, self.settings.token)
             async with runners.run(runner, request, file) as answer:
                 if isinstance(answer, Answer):
@@ -166,6 +177,11 @@ class Worker:
         finally:
             self._busy[runner] -= 1
 
+    async def _input(self, session: aiohttp.ClientSession, url: str) -> bytes:
+        host, _ = split_host_port(self.settings.broker)
+        at_broker = urlsplit(url).hostname in {host.lower(), self.settings.server_name}
+        return await _fetched(session if at_broker else self._inputs or session, self.settings, url)
+
     def _runner(self, pipeline: str, request: Mapping[str, Any]) -> Runner | None:
         """Who does it; `None`: nobody here, or all are busy."""
         if self._draining:
@@ -176,6 +192,11 @@ class Worker:
             if runner.target == (pipeline, model) and free > 0:
                 return runner
         return None
+
+
+def _target(broker: str) -> str:
+    """A name for gRPC, whatever scheme of its own it looks like (unix:, xds:, vsock:)."""
+    return f"dns:///{with_port(*split_host_port(broker))}"
 
 
 async def _fetched(session: aiohttp.ClientSession, settings: Settings, url: str) -> bytes:
@@ -195,7 +216,7 @@ async def _fetched(session: aiohttp.ClientSession, settings: Settings, url: str)
                 body += chunk
                 if len(body) > _MOST_INPUT:
                     raise RunnerError(f"the input is longer than {_MOST_INPUT} bytes")
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         raise RunnerError(f"the input cannot be fetched: {type(error).__name__}") from error
     return bytes(body)
 

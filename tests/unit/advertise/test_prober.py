@@ -15,6 +15,7 @@ from tests.kit.clock import loop_clock
 from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
 from mediafleet_common.formats.node_url import NodeUrl
+from mediafleet_common.formats.reach import Reach
 from mediafleet_common.probes.ping import Answer
 from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
@@ -37,7 +38,7 @@ class FakeNodes:
     most_at_once: int = 0
 
     @asynccontextmanager
-    async def dial(self, url: NodeUrl) -> AsyncIterator[FakeNode]:
+    async def dial(self, url: NodeUrl, _: Reach) -> AsyncIterator[FakeNode]:
         yield FakeNode(self, url.host)
 
     def times(self, host: str) -> list[float]:

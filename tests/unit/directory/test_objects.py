@@ -11,7 +11,8 @@ from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.formats.quantities import quantity
-from mediafleet_scheduler.core.advertise.views import PoolView, Source
+from mediafleet_common.formats.reach import Reach, networks
+from mediafleet_scheduler.core.advertise.views import PoolView, Reaches, Source
 from mediafleet_scheduler.directory.objects import (
     PodFacts,
     PoolFacts,
@@ -339,3 +340,30 @@ def test_what_only_a_newer_crd_knows_stops_nobody() -> None:
 )
 def test_quantities(text: object, number: float | None) -> None:
     assert quantity(text) == (None if number is None else pytest.approx(number))
+
+
+@pytest.mark.parametrize(
+    ("address", "private"),
+    [
+        ({}, True),
+        ({"type": "node_port"}, True),
+        ({"type": "template", "template": "https://redis.other.svc:6379"}, False),
+    ],
+)
+def test_a_pool_reaches_private_addresses_at_the_operators_word_and_not_at_its_own(
+    address: dict[str, Any], private: bool
+) -> None:
+    facts = pool_facts({**pool(), "spec": {"address": address}})
+    view = pool_view("ns", "orch", facts, [pod_facts(pod())], None, 0.0, networks(["10.9.0.0/16"]))
+    (node,) = view.nodes
+    assert (node.reach.refusal("10.0.0.1") is None) is private
+    for reach in (node.reach, *astuple_of(view.reaches)):
+        assert reach.refusal("10.9.0.1") is None
+        assert reach.refusal("127.0.0.1") is not None
+        assert reach.refusal("169.254.169.254") is not None
+    assert view.reaches.own.refusal("10.0.0.1", "head.ns.svc") is None
+    assert view.reaches.told.refusal("10.0.0.1", "head.ns.svc") is not None
+
+
+def astuple_of(reaches: Reaches) -> tuple[Reach, ...]:
+    return reaches.own, reaches.pods, reaches.told

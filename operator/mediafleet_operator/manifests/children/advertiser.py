@@ -135,6 +135,8 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
         "--http",
         f"0.0.0.0:{Port.DESK_HTTP}",
     ]
+    for network in product.networks:
+        args += ["--allow-network", network]
     more = _extras(spec.advertise)
     if _is_scaled_by_keda(resource):
         _add_scaler(more, product.scaler_secret)

@@ -29,6 +29,8 @@ class Product:
     """Secret in a pool's namespace by which an advertiser answers KEDA; `None`: in plaintext."""
     allowed: frozenset[Reach] = frozenset()
     """What templates may reach beyond their pods."""
+    networks: tuple[str, ...] = ()
+    """Private networks that an advertiser may dial at the word of its pool, sources and head."""
 
 
 def pod_name(fleet: str, slot: int) -> str:

@@ -13,7 +13,8 @@ from typing import Final
 import grpc
 
 from mediafleet_common.api.advertise import Head as HeadSpec
-from mediafleet_common.formats.node_url import node_url
+from mediafleet_common.formats.node_url import is_local, node_url
+from mediafleet_common.formats.reach import Reach
 from mediafleet_common.probes.ping import (
     GET_ORCHESTRATOR,
     PING,
@@ -25,7 +26,7 @@ from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.head.link import HeadAwayError, HeadLink, Metadata, Reply
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertise import head as core
-from mediafleet_scheduler.core.advertise.views import PoolView
+from mediafleet_scheduler.core.advertise.views import PoolView, Reaches
 
 _log: Final = logging.getLogger(__name__)
 _TIMEOUT_SECONDS: Final = 5.0
@@ -56,6 +57,7 @@ class Head:
         """Addresses at which an advertiser answered in place of the head."""
         self._transcoder = ""
         self._spec: HeadSpec | None = None
+        self._reaches = Reaches()
         self._link: HeadLink | None = None
         self._watching: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -73,15 +75,16 @@ class Head:
         advertise = view.advertise
         own = (*self._own_urls, *advertise.urls)
         self._own = frozenset(place for place in map(_address, own) if place is not None)
-        if advertise.head == self._spec:
+        if (advertise.head, view.reaches) == (self._spec, self._reaches):
             return
+        self._reaches = view.reaches
         self._spec = advertise.head
         self._transcoder = ""
         self._found_out.clear()
         self._away = self.mistake = None
         self._leave()
         if self._spec is not None:
-            self._link = HeadLink(self._spec)
+            self._link = HeadLink(self._spec, view.reaches.own)
             self._watching = asyncio.create_task(self._watch(), name="head")
 
     async def close(self) -> None:
@@ -171,7 +174,7 @@ class Head:
         where = node_url(self._transcoder)
         if where is None:
             return
-        async with NodeClient(where) as client:
+        async with NodeClient(where, self._look_reach()) as client:
             if await client.ping(_LOOK_TIMEOUT_SECONDS) is not Answer.ANSWERED:
                 return
             place = where.host, where.port
@@ -179,6 +182,12 @@ class Head:
                 self._found_out.add(place)
             else:
                 self._found_out.discard(place)
+
+    def _look_reach(self) -> Reach:
+        """A head on this machine may speak of this machine."""
+        head = None if self._spec is None else node_url(f"https://{self._spec.address}")
+        near = self._reaches.own.loopback and head is not None and is_local(head)
+        return self._reaches.own if near else self._reaches.told
 
     async def _watch(self) -> None:
         while True:

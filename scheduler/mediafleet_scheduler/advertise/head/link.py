@@ -10,6 +10,7 @@ import grpc
 
 from mediafleet_common.api.advertise import Head as HeadSpec
 from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
+from mediafleet_common.formats.reach import OWN_WORD, Reach
 from mediafleet_common.probes.grpc_connection import (
     UNKNOWN,
     ConnectError,
@@ -49,8 +50,9 @@ class Reply:
 class HeadLink:
     """One connection for all calls to a head, over TLS that is not verified."""
 
-    def __init__(self, spec: HeadSpec) -> None:
+    def __init__(self, spec: HeadSpec, reach: Reach = OWN_WORD) -> None:
         self._spec = spec
+        self._reach = reach
         self._dialling: asyncio.Task[GrpcConnection] | None = None
 
     async def close(self) -> None:
@@ -86,7 +88,7 @@ class HeadLink:
         if dialling is not None and _is_over(dialling):
             dialling = None
         if dialling is None:
-            dialling = self._dialling = asyncio.create_task(_dial(self._spec))
+            dialling = self._dialling = asyncio.create_task(_dial(self._spec, self._reach))
             # Every waiter receives its failure; there may be no waiter left.
             dialling.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(dialling)
@@ -109,10 +111,10 @@ def _is_over(dialling: asyncio.Task[GrpcConnection]) -> bool:
     return dialling.cancelled() or dialling.exception() is not None or not dialling.result().open
 
 
-async def _dial(spec: HeadSpec) -> GrpcConnection:
+async def _dial(spec: HeadSpec, reach: Reach) -> GrpcConnection:
     scheme = "http" if spec.insecure else "https"
     try:
-        return await connect(parse_node_url(f"{scheme}://{spec.address}"))
+        return await connect(parse_node_url(f"{scheme}://{spec.address}"), reach)
     except BadNodeUrlError as error:
         raise HeadAwayError(f"advertise.head.address cannot be dialled: {error}") from error
     except ConnectError as error:

@@ -26,6 +26,14 @@ class NotAUrlError(ValueError):
     """Go's url.Parse refuses it; the text says why."""
 
 
+def gateway_url(url: str) -> NodeUrl | None:
+    """`gateway_target`, and `None` where it refuses."""
+    try:
+        return gateway_target(url)
+    except NotAUrlError:
+        return None
+
+
 def gateway_target(url: str) -> NodeUrl | None:
     """Where a gateway dials for `url`; `None` when it takes it for a URL and can dial nothing.
 

@@ -21,11 +21,14 @@ from mediafleet_common.formats.node_url import (
     parse_node_url,
     unreachable,
 )
+from mediafleet_common.formats.reach import Reach
 from mediafleet_scheduler.core.advertise.capabilities import Capabilities
 from mediafleet_scheduler.core.advertise.views import Node, PoolView
 
 NodeKey = tuple[str, str]
 """Uid and URL: a node under another address is asked anew."""
+Place = tuple[NodeUrl, Reach]
+"""Where a node is asked, and which addresses that may lead to."""
 
 
 class LeftOut(StrEnum):
@@ -239,16 +242,16 @@ def address(node: Node) -> NodeUrl | None:
     return node_url(node.url)
 
 
-def to_ask(view: PoolView) -> tuple[dict[NodeKey, NodeUrl], dict[NodeKey, NodeUrl]]:
+def to_ask(view: PoolView) -> tuple[dict[NodeKey, Place], dict[NodeKey, Place]]:
     """Which nodes are asked at their addresses, and which at their pods as well."""
     ready = [node for node in view.nodes if node.state is PodState.READY]
     if view.advertise.probe is Probe.NONE:
         return {}, {}
-    outside = {node_key(node): where for node in ready if (where := address(node))}
+    outside = {node_key(node): (where, node.reach) for node in ready if (where := address(node))}
     if view.advertise.probe is Probe.ADDRESS:
         return outside, {}
     inside = {
-        node_key(node): where
+        node_key(node): (where, view.reaches.pods)
         for node in ready
         if node_key(node) in outside and (where := node_url(node.pod_url or ""))
     }

@@ -16,6 +16,7 @@ from mediafleet_common.api import advertise
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import PodState
 from mediafleet_common.formats.node_url import is_local, node_url, unreachable
+from mediafleet_common.formats.reach import Reach
 from mediafleet_scheduler.core.advertise.views import Node, PoolView, Source
 
 MAX_NODES: Final = 1000
@@ -113,20 +114,44 @@ def merged(
     nodes = list(view.nodes)
     for source in view.sources:
         nodes += [
-            _node(source, url, known.get(f"source {source.name} {url}"), since)
+            _node(source, url, _reach(view, source, url), (known.get(_uid(source, url)), since))
             for url in dict.fromkeys(told.get(source.name, ())[:MAX_NODES])
             if node_url(url) not in ours
         ]
     return replace(view, nodes=tuple(nodes))
 
 
-def _node(source: Source, url: str, known: Node | None, since: float | None) -> Node:
-    if known is not None and (known.weight, known.region) == (source.weight, source.region):
+def is_near(view: PoolView, source: Source) -> bool:
+    """Whether a list is read from this machine itself, by the word of the user of it."""
+    listed = node_url(_origin(source.list_url or ""))
+    return view.reaches.own.loopback and listed is not None and is_local(listed)
+
+
+def _origin(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def _reach(view: PoolView, source: Source, url: str) -> Reach:
+    """What stands in the resource is its own word; what its list tells is a stranger's."""
+    if url in source.urls:
+        return view.reaches.own
+    return replace(view.reaches.told, loopback=is_near(view, source))
+
+
+def _uid(source: Source, url: str) -> str:
+    return f"source {source.name} {url}"
+
+
+def _node(source: Source, url: str, reach: Reach, before: tuple[Node | None, float | None]) -> Node:
+    known, since = before
+    same = (source.weight, source.region, reach)
+    if known is not None and (known.weight, known.region, known.reach) == same:
         # The same object: most of a thousand nodes are, whenever one changes.
         return known
     return Node(
         name=f"{source.name}/{url}",
-        uid=f"source {source.name} {url}",
+        uid=_uid(source, url),
         url=url,
         metrics_url=None,
         state=PodState.READY,
@@ -134,4 +159,5 @@ def _node(source: Source, url: str, known: Node | None, since: float | None) -> 
         source=source.name,
         weight=source.weight,
         region=source.region,
+        reach=reach,
     )

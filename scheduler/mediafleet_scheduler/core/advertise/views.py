@@ -7,6 +7,19 @@ from dataclasses import dataclass
 from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_common.formats.reach import PODS, PUBLIC, Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Reaches:
+    """Which addresses may be dialled for a pool, by who names them."""
+
+    own: Reach = PUBLIC
+    """The resource, or the user's file."""
+    pods: Reach = PODS
+    """Kubernetes and the operator, of our own pods; or the user's file."""
+    told: Reach = PUBLIC
+    """Lists from elsewhere, and heads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,8 @@ class Node:
     """As its label or its source says."""
     was_ready: bool = False
     """Whether it has been Ready, be it now or not: one that is pending may then have sessions."""
+    reach: Reach = PUBLIC
+    """Which addresses its URL may lead to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +80,5 @@ class PoolView:
     """Sessions a node takes, where its metrics do not say."""
     sources: tuple[Source, ...] = ()
     """By name."""
+    reaches: Reaches = Reaches()
+    """What may be dialled for it."""

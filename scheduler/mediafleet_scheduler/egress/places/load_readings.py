@@ -17,6 +17,7 @@ import aiohttp
 from mediafleet_common.api.names import PodState
 from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import Clock
+from mediafleet_common.formats.reach import OWN_WORD, PODS, Reach
 from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad
@@ -29,6 +30,8 @@ from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.places.pods import Pods, pod_of
 
 _log: Final = logging.getLogger(__name__)
+_Asked = tuple[str, str, Reach]
+"""Uid, URL, and which addresses that may lead to: an entry of a file is its user's own word."""
 _PATIENCE: Final = 2
 """So many readings in a row may fail before a pod is asked less often: what it runs may well have
 changed, and without readings its jobs count with all that they may need."""
@@ -50,15 +53,15 @@ class Scraper:
         self._ledger = ledger
         self._metrics = metrics
         self._settings = settings
-        self._tasks = KeyedTasks[tuple[str, str]]()
-        self._read_once: dict[tuple[str, str], asyncio.Event] = {}
+        self._tasks = KeyedTasks[_Asked]()
+        self._read_once: dict[_Asked, asyncio.Event] = {}
         self._wake: dict[str, asyncio.Event] = {}
         """By uid of each pod that did not answer last: set to ask it at once."""
         self._ready: frozenset[str] = frozenset()
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[Reach, aiohttp.ClientSession] = {}
 
     async def __aenter__(self) -> Self:
-        self._session = http_client.client()
+        self._sessions = {reach: http_client.client(reach=reach) for reach in (PODS, OWN_WORD)}
         return self
 
     async def __aexit__(
@@ -68,13 +71,13 @@ class Scraper:
         trace: TracebackType | None,
     ) -> None:
         await self._tasks.close()
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     def follow(self, fleets: Sequence[Fleet]) -> None:
         """These are the pods from now on."""
         wanted = {
-            (worker.uid, worker.metrics_url)
+            (worker.uid, worker.metrics_url, PODS if fleet.namespace else OWN_WORD)
             for fleet in fleets
             for worker in fleet.workers
             if worker.metrics_url is not None
@@ -103,15 +106,15 @@ class Scraper:
         """Wait until each pod was asked once."""
         await asyncio.gather(*(event.wait() for event in self._read_once.values()))
 
-    async def _forever(self, key: tuple[str, str]) -> None:
-        uid, url = key
+    async def _forever(self, key: _Asked) -> None:
+        uid, url, reach = key
         settings = self._settings
         pause, failures = settings.scrape_every_seconds, 0
         back_off = BackOff(2 * pause, settings.scrape_max_back_off_seconds)
         asked = self._read_once[key]
         complained = ""
         while True:
-            told = self._of(uid, await self._ask(url))
+            told = self._of(uid, await self._ask(url, reach))
             if isinstance(told, Load):
                 self._metrics.scrapes.labels("ok").inc()
                 if complained:
@@ -143,11 +146,12 @@ class Scraper:
         finally:
             self._wake.pop(uid, None)
 
-    async def _ask(self, url: str) -> Load | NoLoad:
-        if self._session is None:
+    async def _ask(self, url: str, reach: Reach) -> Load | NoLoad:
+        session = self._sessions.get(reach)
+        if session is None:
             raise RuntimeError("the scraper is not open")
         timeout = self._settings.scrape_timeout_seconds
-        load = await http_client.poll(self._session, url, Source.EGRESS, timeout)
+        load = await http_client.poll(session, url, Source.EGRESS, timeout)
         if isinstance(load, Load) and load.jobs is None:
             return NoLoad(Failure.UNREADABLE, "no metric of an egress worker in it")
         return load

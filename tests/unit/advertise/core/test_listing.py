@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.api.names import PodState
 from mediafleet_common.formats.node_url import BadNodeUrlError, NodeUrl, parse_node_url
+from mediafleet_common.formats.reach import PODS, PUBLIC
 from mediafleet_scheduler.core.advertise.listing import (
     NEVER_ASKED,
     SILENT_FAILURES,
@@ -119,8 +120,8 @@ def test_the_ready_are_asked_at_their_addresses_and_at_their_pods_if_so_wanted()
         node("c", state=PodState.DRAINING, pod_url="https://10.0.0.3:8935"),
         node("d", url="not a url", pod_url="https://10.0.0.4:8935"),
     ]
-    outside = {node_key(one): parse_node_url(one.url) for one in nodes[:2]}
-    inside = {node_key(nodes[0]): NodeUrl("https", "10.0.0.1", 8935)}
+    outside = {node_key(one): (parse_node_url(one.url), PUBLIC) for one in nodes[:2]}
+    inside = {node_key(nodes[0]): (NodeUrl("https", "10.0.0.1", 8935), PODS)}
     assert to_ask(view(*nodes)) == (outside, {})
     assert to_ask(view(*nodes, probe="pod")) == (outside, inside)
     assert to_ask(view(*nodes, probe="none")) == ({}, {})

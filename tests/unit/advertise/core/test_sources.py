@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
+from mediafleet_common.formats.reach import OWN_WORD, PUBLIC, Reach
 from mediafleet_scheduler.core.advertise.sources import (
     MAX_NODES,
     NotAListError,
@@ -20,7 +21,7 @@ from mediafleet_scheduler.core.advertise.sources import (
     current,
     merged,
 )
-from mediafleet_scheduler.core.advertise.views import Node, PoolView, Source
+from mediafleet_scheduler.core.advertise.views import Node, PoolView, Reaches, Source
 from mediafleet_scheduler.directory.entries import pool_view
 from mediafleet_scheduler.directory.entries_file import NodesFile
 
@@ -184,3 +185,22 @@ def test_two_sources_of_one_name_are_refused() -> None:
     entry = {"name": "eu", "urls": ["https://h:1"]}
     with pytest.raises(ValidationError, match="two sources are called eu"):
         NodesFile.model_validate({"nodes": [], "advertise": {"sources": [entry, entry]}})
+
+
+def test_what_a_list_tells_reaches_less_than_what_stands_in_the_users_own_file() -> None:
+    near, far = "http://127.0.0.1:8080/orchestrators", "https://far.example/orchestrators"
+    sources = tuple(
+        Source(name, ("https://10.0.0.1:1",), url, 1.0, 60.0, None, None)
+        for name, url in (("far", far), ("near", near))
+    )
+    own_file = replace(view(sources=sources), reaches=Reaches(OWN_WORD, OWN_WORD, PUBLIC))
+    told = dict.fromkeys(("far", "near"), ("https://10.0.0.1:1", "https://b:1"))
+    found = {node.name: node.reach for node in merged(own_file, told, None, 0.0).nodes}
+    assert found == {
+        "far/https://10.0.0.1:1": OWN_WORD,
+        "far/https://b:1": PUBLIC,
+        "near/https://10.0.0.1:1": OWN_WORD,
+        "near/https://b:1": Reach(loopback=True),
+    }
+    of_a_tenant = replace(own_file, reaches=Reaches())
+    assert {node.reach for node in merged(of_a_tenant, told, None, 0.0).nodes} == {PUBLIC}
