@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 from mediafleet_common.api.names import cluster_id
 from mediafleet_common.formats import go_yaml
+from mediafleet_common.reports.merged_config import TERMINATION_LOG, MergedConfig, to_text
 from mediafleet_common.serving.small_files import read_small_text
 
 USAGE = "usage: mediafleet egress-config --in FILE --out FILE"
@@ -39,6 +41,12 @@ _FROM_ENVIRONMENT = ("api_secret", "ws_url")
 """Egress takes them from LIVEKIT_API_SECRET and LIVEKIT_WS_URL where its config has none."""
 _MAPPINGS = ("redis", "cpu_cost", "storage", "s3", "gcp", "azure", "alioss", "logging")
 _NEVER_FOLD = 1 << 30
+_IO_UPDATE_SECONDS = 30.0
+"""livekit/egress pkg/config/service.go, defaultIOUpdateTimeout."""
+_COST = re.compile(r"[a-z_]*(?:_cost|_utilization|_memory|_clients)")
+_DURATION = re.compile(r"(?:[0-9]*\.?[0-9]+(?:ns|us|µs|ms|s|m|h)){1,8}")
+_PART = re.compile(r"([0-9]*\.?[0-9]+)(ns|us|µs|ms|s|m|h)")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 _MEMORY = {
@@ -217,6 +225,45 @@ def _in_blocks(node: Node, seen: set[int]) -> None:
             _in_blocks(part, seen)
 
 
+def told(config: MappingNode) -> MergedConfig:
+    """What operator and desk have to know of the merged config."""
+    keys = {key.value: value for key, value in config.value}
+    timeout = _seconds(keys.get("io_update_timeout"))
+    given = keys.get("cpu_cost")
+    costs = given.value if isinstance(given, MappingNode) else ()
+    numbers = {key.value: _number(value) for key, value in costs if _COST.fullmatch(key.value)}
+    return MergedConfig(timeout, {k: v for k, v in numbers.items() if v is not None})
+
+
+def _seconds(node: Node | None) -> float | None:
+    """A time as Go reads it: `90s`, `1m30s`, or nanoseconds; `None`: not to be understood."""
+    if go_yaml.is_null(node):
+        return _IO_UPDATE_SECONDS
+    text = node.value if isinstance(node, ScalarNode) else ""
+    nanoseconds = _number(node)
+    if nanoseconds is not None:
+        return nanoseconds * 1e-9 or _IO_UPDATE_SECONDS
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def _number(node: Node | None) -> float | None:
+    try:
+        return float(node.value) if isinstance(node, ScalarNode) else None
+    except ValueError:
+        return None
+
+
+def tell(path: Path, config: MergedConfig) -> None:
+    """Leave it for kubelet, where there is one; the pod starts all the same."""
+    try:
+        if path.exists():
+            path.write_text(to_text(config), encoding="utf-8")
+    except OSError as error:
+        print(f"egress-config: {path}: {error.strerror}", file=sys.stderr)
+
+
 def make_home(home: str | None) -> None:
     """The folders that the egress image brings, in the volume mounted over them.
 
@@ -244,6 +291,7 @@ def main(arguments: list[str]) -> int:
         refuse_uncounted(user, over)
         replaced = merge(user, over)
         write(Path(options["--out"]), user)
+        tell(Path(TERMINATION_LOG), told(user))
         make_home(os.environ.get("MEDIAFLEET_EGRESS_HOME"))
     except (ConfigError, OSError) as error:
         print(f"egress-config: {error}", file=sys.stderr)

@@ -228,6 +228,24 @@ by the pod alone."""
     """refuse: the client is told why. silent: no bid, so that egress workers outside of fleets on \
 the same Redis take it. While such workers are seen, every fleet is silent."""
 
+    def egress_costs(self) -> dict[str, float]:
+        """The same as keys of `cpu_cost` in an egress config (livekit/egress
+        pkg/config/service.go), which is what the pods count with."""
+        costs = {f"{kind.value}_cpu_cost": self.cpu_cost.of(kind) for kind in RequestType}
+        if self.memory is not None:
+            costs |= {
+                "max_memory": self.memory.max_gb,
+                "memory_cost": self.memory.cost_gb,
+                "sdk_audio_room_composite_memory_cost": self.memory.of(
+                    RequestType.SDK_AUDIO_ROOM_COMPOSITE
+                ),
+            }
+        return {
+            **costs,
+            "max_cpu_utilization": self.max_cpu_utilization,
+            "max_pulse_clients": self.max_pulse_clients,
+        }
+
 
 _ADDRESS: Final = r"^(\\[[0-9a-fA-F:.]+\\]|[^:/@\\s]+)(:[0-9]{1,5})?$"
 

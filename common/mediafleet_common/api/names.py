@@ -134,6 +134,7 @@ class Condition(StrEnum):
     HEAD_READY = "HeadReady"
     CPU_UNKNOWN = "CpuUnknown"
     GRACE_SHORT = "GraceShort"
+    COSTS_DIFFER = "CostsDiffer"
     TEMPLATE_VALID = "TemplateValid"
     MODE_UNSUPPORTED = "ModeUnsupported"
 
@@ -154,6 +155,8 @@ class Reason(StrEnum):
     PAUSED = "Paused"
     NOT_PAUSED = "NotPaused"
     NO_PODS_DRAIN = "NoPodsDrain"
+    COUNTED_OTHERWISE = "CountedOtherwise"
+    """Pods count jobs with other costs than the desk."""
     POD_FAILED = "PodFailed"
     POD_EVICTED = "PodEvicted"
     POD_LOST = "PodLost"

@@ -28,6 +28,7 @@ from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec, Orches
 from mediafleet_common.api.reading import read_spec
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_common.formats.times import unix
+from mediafleet_common.reports import merged_config
 from mediafleet_operator.core.fleet.model import FleetKey, PodView
 from mediafleet_operator.kube import containers
 from mediafleet_operator.manifests.resource import Resource, Spec
@@ -220,6 +221,7 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
         work_running=False if over else containers.running(status, WORK[kind]),
         busy_label=labels.get(Label.BUSY) == "true",
         busy_at=unix(annotations.get(Annotation.BUSY_AT)),
+        config=merged_config.of_pod(status, Container.CONFIG),
         address=annotations.get(Annotation.ADDRESS),
         service_addr=annotations.get(Annotation.SERVICE_ADDR),
         gate_open=None if gate is None else gate.get("status") == "True",

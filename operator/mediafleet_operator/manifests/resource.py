@@ -110,7 +110,15 @@ def fleet_spec(
         last_to_leave=_last_to_leave(spec),
         cpu_declared=_cpu_declared(spec),
         grace_seconds=_given_grace(spec),
+        costs=_costs(spec),
     )
+
+
+def _costs(spec: Spec) -> dict[str, float] | None:
+    if not isinstance(spec, EgressFleetSpec):
+        return None
+    by_desk = spec.placement.engine is PlacementEngine.SCHEDULER
+    return spec.placement.egress_costs() if by_desk else None
 
 
 def template_hash(spec: Spec) -> str:
@@ -122,7 +130,7 @@ def template_hash(spec: Spec) -> str:
     if isinstance(spec, EgressFleetSpec):
         fields = {"redis", "egress_config", "template"}
         parts = spec.model_dump(include=fields, mode="json", exclude_defaults=True)
-        placement = {"engine", "cpu_cost", "max_cpu_utilization"}
+        placement = {"engine", "cpu_cost", "max_cpu_utilization", "max_pulse_clients", "memory"}
         if spec.placement.engine is PlacementEngine.NATIVE:
             # Only then do the pods know of it.
             placement.add("mode")

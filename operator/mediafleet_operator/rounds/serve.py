@@ -23,7 +23,7 @@ from mediafleet_common.kube.watch import follow
 from mediafleet_common.probes.http_client import client, poll
 from mediafleet_common.reports.demand import Demand
 from mediafleet_common.serving.http import HttpServer
-from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.model import FleetKey, update_seconds
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.apply import Applier
 from mediafleet_operator.kube.children import Children
@@ -191,7 +191,7 @@ async def _lead(
             FleetCounts(metrics),
             clock,
             JobEnds(ends_poller, settings.egress_desk),
-            2 * settings.io_update_timeout_seconds + 5,
+            update_seconds(settings.io_update_timeout_seconds),
         )
         try:
             async with asyncio.TaskGroup() as group:

@@ -24,6 +24,8 @@ from mediafleet.in_pod.egress_config import (
     without_redis_where,
 )
 from mediafleet_common.formats import go_yaml
+from mediafleet_common.reports import merged_config
+from mediafleet_common.reports.merged_config import MergedConfig
 
 OURS = {
     "redis": {"address": "redis:6379", "db": 0},
@@ -227,6 +229,34 @@ def test_the_command_explains_itself(
 ) -> None:
     assert main(arguments) == 2
     assert egress_config.USAGE in capsys.readouterr().err
+
+
+def test_operator_and_desk_are_told_the_costs_of_the_merged_config_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setattr(egress_config, "TERMINATION_LOG", str(log))
+    user = (
+        "api_key: k\napi_secret: s3cret\nio_update_timeout: 1m30s\n"
+        "cpu_cost: {track_cpu_cost: 1, memory_source: s3cret, x_cost: s3cret}\n"
+    )
+    assert run(tmp_path, monkeypatch, user)[0] == 0
+
+    told = merged_config.of_text(log.read_text())
+    assert told == MergedConfig(90.0, {"track_cpu_cost": 1.0, "web_cpu_cost": 3.0})
+    assert "s3cret" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("", 30.0), ("45s", 45.0), ("1.5m", 90.0), ("5000000000", 5.0), ("0", 30.0), ("soon", None)],
+)
+def test_how_long_an_update_may_take_is_read_as_go_does(
+    written: str, seconds: float | None
+) -> None:
+    config = mapping(f"api_key: k\nio_update_timeout: {written}\n")
+    assert egress_config.told(config).io_update_seconds == seconds
 
 
 def test_it_imports_little() -> None:

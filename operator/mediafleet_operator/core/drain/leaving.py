@@ -79,7 +79,7 @@ def update_lost_at(pod: PodView, observation: Observation) -> float | None:
     if not signs and not worked:
         return None
     assert pod.drain_started is not None
-    return max(signs, default=pod.drain_started) + observation.update_seconds
+    return max(signs, default=pod.drain_started) + observation.update_lasts(pod)
 
 
 def _idle(pod: PodView, observation: Observation) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 
 from mediafleet_common.api.names import DrainReason, Kind, PodState, Reason
 from mediafleet_common.api.shared import OnTimeout, Strategy
+from mediafleet_common.reports.merged_config import MergedConfig
 from mediafleet_operator.core.autoscaling.model import Scaling
 
 LOAD_VALID_SECONDS: Final = 60.0
@@ -63,6 +64,8 @@ class FleetSpec:
     """Whether it is known how many CPUs a pod has; `None` where it does not matter."""
     grace_seconds: float | None = None
     """How long Kubernetes lets a deleted pod go on, where the template says so."""
+    costs: Mapping[str, float] | None = field(default=None, hash=False)
+    """What the desk counts jobs with, by the keys of an egress config; `None`: no desk counts."""
 
     @property
     def unmakeable(self) -> str | None:
@@ -139,6 +142,8 @@ class PodView:
     gate_shut_at: float | None = None
     busy_at: float | None = None
     """Its annotation: when it was last seen to have work."""
+    config: MergedConfig | None = None
+    """What its init container tells of its egress config; `None`: nothing."""
 
     @property
     def serving(self) -> bool:
@@ -216,8 +221,13 @@ class Memory:
     unmade: Unmade | None = None
 
 
-UPDATE_SECONDS: Final = 65.0
-"""Twice livekit/egress' io_update_timeout (30 s, pkg/config/service.go) and 5 s."""
+def update_seconds(io_update_timeout: float) -> float:
+    """How long an update may be on its way: it may have to wait for one before it."""
+    return 2 * io_update_timeout + 5.0
+
+
+UPDATE_SECONDS: Final = update_seconds(30.0)
+"""By livekit/egress' default io_update_timeout (pkg/config/service.go)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +245,7 @@ class Observation:
     unconfirmed: Unconfirmed | None = None
     """`None`: no desk says."""
     update_seconds: float = UPDATE_SECONDS
-    """How long the end of a job may take to reach livekit-server."""
+    """How long the end of a job may take to reach livekit-server, of pods that do not tell."""
 
     def jobs(self, pod: PodView) -> int | None:
         """Jobs of a pod as far as is known now.
@@ -246,6 +256,11 @@ class Observation:
             return 0
         reading = self.latest(pod)
         return reading.jobs if reading else None
+
+    def update_lasts(self, pod: PodView) -> float:
+        """How long the end of a pod's job may take to reach livekit-server, in seconds."""
+        told = pod.config.io_update_seconds if pod.config else None
+        return self.update_seconds if told is None else update_seconds(told)
 
     def disabled(self, pod: PodView) -> bool:
         """Whether a pod is known to take no work by its own word."""

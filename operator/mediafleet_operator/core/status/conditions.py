@@ -189,6 +189,31 @@ def _grace_short(observation: Observation, plan: Plan) -> Finding | None:
     )
 
 
+def _costs_differ(observation: Observation, plan: Plan) -> Finding | None:
+    """Only where it is so: a pod that counts more than the desk turns jobs down, in silence."""
+    wanted = observation.fleet.costs
+    if wanted is None:
+        return None
+    differ = {
+        pod: names
+        for pod in plan.roster.counted
+        if pod.config is not None and (names := pod.config.differences(wanted))
+    }
+    if not differ:
+        return None
+    pod, names = next(iter(differ.items()))
+    assert pod.config is not None
+    name = names[0]
+    return Finding(
+        "True",
+        Reason.COUNTED_OTHERWISE,
+        f"{_names(differ)} count jobs with other costs than the desk: cpu_cost.{name} is "
+        f"{pod.config.costs.get(name, 0):g} in {pod.name} and {wanted.get(name, 0):g} by "
+        "spec.placement. Pods that are still to be replaced get the new ones; else take cpu_cost "
+        "out of your egress config and set spec.placement.",
+    )
+
+
 def _address_ready(observation: Observation, plan: Plan) -> Finding | None:
     if observation.fleet.key.kind is not Kind.ORCHESTRATOR_POOL:
         return None
@@ -239,6 +264,7 @@ _FINDERS: Final[dict[Condition, Callable[[Observation, Plan], Finding | None]]] 
     Condition.TEMPLATE_VALID: _template_valid,
     Condition.CPU_UNKNOWN: _cpu_unknown,
     Condition.GRACE_SHORT: _grace_short,
+    Condition.COSTS_DIFFER: _costs_differ,
     Condition.ADDRESS_READY: _address_ready,
     Condition.SCALING_ACTIVE: _scaling_active,
 }

@@ -13,7 +13,6 @@ from mediafleet_common.api.egress_fleet import (
     Placement,
     PlacementEngine,
     RedisSpec,
-    RequestType,
 )
 from mediafleet_common.api.names import Container, Port
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
@@ -107,26 +106,12 @@ def refuse_another_cpu_count(pod_spec: Manifest, placement: Placement) -> None:
 def settings(spec: EgressFleetSpec) -> dict[str, Any]:
     """The part of the egress config that is mediafleet's; the desk reckons with the same."""
     placement = spec.placement
-    costs = {f"{kind.value}_cpu_cost": placement.cpu_cost.of(kind) for kind in RequestType}
-    memory: dict[str, float] = {}
-    if placement.memory is not None:
-        sdk_audio = placement.memory.of(RequestType.SDK_AUDIO_ROOM_COMPOSITE)
-        memory = {
-            "max_memory": placement.memory.max_gb,
-            "memory_cost": placement.memory.cost_gb,
-            "sdk_audio_room_composite_memory_cost": sdk_audio,
-        }
     return {
         **_native(placement),
         "redis": _redis(spec.redis),
         "health_port": Port.EGRESS_HEALTH,
         "prometheus_port": Port.EGRESS_METRICS,
-        "cpu_cost": {
-            **costs,
-            **memory,
-            "max_cpu_utilization": placement.max_cpu_utilization,
-            "max_pulse_clients": placement.max_pulse_clients,
-        },
+        "cpu_cost": placement.egress_costs(),
     }
 
 

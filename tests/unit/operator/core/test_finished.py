@@ -20,6 +20,7 @@ from tests.kit.operator.fleet_builders import (
 
 from mediafleet_common.api.names import Condition, Kind
 from mediafleet_common.api.shared import OnTimeout
+from mediafleet_common.reports.merged_config import MergedConfig
 from mediafleet_operator.core.fleet.model import (
     UPDATE_SECONDS,
     FleetKey,
@@ -90,6 +91,12 @@ def test_the_time_is_kept_on_the_pod_so_that_another_operator_knows_it() -> None
     assert steps(fresh, None, long_ago) == DELETE
     assert steps(fresh, None, LEAVER) == [], "it had jobs, nobody knows when: from the drain on"
     assert steps(fresh, None, draining(0, since=UPDATE_SECONDS)) == DELETE
+
+
+def test_how_long_an_update_may_take_is_said_by_the_pods_own_config() -> None:
+    quick = replace(LEAVER, config=MergedConfig(2.0))
+    assert steps(idle(8.0), None, quick) == []
+    assert steps(idle(9.0), None, quick) == DELETE
 
 
 def test_the_time_of_its_last_work_is_written_when_it_turns_idle() -> None:

@@ -19,6 +19,7 @@ from mediafleet_common.api.egress_fleet import EgressFleetStatus
 from mediafleet_common.api.names import Condition, DrainReason, Kind, Reason
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolStatus
 from mediafleet_common.api.shared import ConditionStatus, FleetStatus, OnTimeout
+from mediafleet_common.reports.merged_config import MergedConfig
 from mediafleet_operator.core.fleet.actions import Action, Create, Delete, Drain, Undrain
 from mediafleet_operator.core.fleet.model import (
     FleetKey,
@@ -278,6 +279,20 @@ def test_a_grace_period_that_covers_a_drain_is_nothing_to_tell_of() -> None:
     for grace in (None, 3600, 7200):
         seen = observe(fleet(0, grace_seconds=grace, drain_timeout_seconds=3600.0), [])
         assert Condition.GRACE_SHORT not in [each.type for each in status_of(seen).conditions]
+
+
+def test_pods_that_count_with_other_costs_than_the_desk_are_named_with_the_fix() -> None:
+    alike = {"track_cpu_cost": 0.5}
+    odd = pod(1, config=MergedConfig(30.0, {"track_cpu_cost": 1.0}))
+    silent, same = pod(0), pod(2, config=MergedConfig(30.0, alike))
+    seen = observe(fleet(3, costs=alike), [silent, odd, same])
+    (told,) = [e for e in status_of(seen).conditions if e.type == Condition.COSTS_DIFFER.value]
+    assert (told.status, told.reason) == ("True", "CountedOtherwise")
+    assert "cpu_cost.track_cpu_cost is 1 in rec-1 and 0.5 by spec.placement" in told.message
+    for costs, pods in ((alike, [silent, same]), (None, [odd])):
+        seen = observe(fleet(3, costs=costs), pods)
+        types = [each.type for each in status_of(seen).conditions]
+        assert Condition.COSTS_DIFFER.value not in types
 
 
 def test_a_transition_time_moves_only_with_the_status() -> None:

@@ -346,6 +346,8 @@ OTHER = [
     egress(egressConfig={"configMap": {"name": "mine"}}),
     egress(placement={"cpuCost": {"track": 1}}),
     egress(placement={"maxCpuUtilization": 0.9}),
+    egress(placement={"maxPulseClients": 30}),
+    egress(placement={"memory": {"maxGb": 8}}),
     egress(template={"metadata": {"labels": {"a": "b"}}}),
     egress(**over({"name": "egress", "resources": {"limits": {"cpu": "4"}}})),
 ]

@@ -8,6 +8,7 @@ import pytest
 
 from mediafleet_common.api.names import DrainReason, Kind, PodState, Reason
 from mediafleet_common.api.reading import UnreadableObjectError
+from mediafleet_common.reports.merged_config import MergedConfig, to_text
 from mediafleet_operator.core.fleet.model import FleetKey, Memory
 from mediafleet_operator.kube import digest
 from mediafleet_operator.kube.snapshots import Snapshots
@@ -105,6 +106,13 @@ def test_an_init_containers_last_words_are_the_complaint() -> None:
     one = view(status={"initContainerStatuses": [crashed]})
 
     assert one.complaint == "egress-config: not YAML in line 3"
+
+
+def test_what_the_init_container_tells_of_its_config_is_a_fact_of_the_pod() -> None:
+    told = MergedConfig(45.0, {"track_cpu_cost": 0.5})
+    ended = {"terminated": {"exitCode": 0, "message": to_text(told)}}
+    status = {"initContainerStatuses": [{"name": "config", "state": ended}]}
+    assert view(status=status).config == told
 
 
 def test_an_unreadable_state_is_taken_for_ready_since_that_promises_nothing() -> None:

@@ -1,0 +1,76 @@
+"""What an egress pod's init container tells of the config that it has merged, as JSON.
+
+Kubelet takes it from the container's termination message into the pod's status, where operator and
+desk read it: numbers alone, and nothing of what may be a secret. Imports little, since every egress
+pod pays for it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+TERMINATION_LOG: Final = "/dev/termination-log"
+"""Where kubelet looks by default."""
+MAX_SECONDS: Final = 3600.0
+_ROUNDING: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class MergedConfig:
+    """The part of it that others must know."""
+
+    io_update_seconds: float | None = None
+    """livekit/egress' `io_update_timeout`; `None`: unknown."""
+    costs: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """What the worker counts with: the numbers of `cpu_cost`."""
+
+    def differences(self, wanted: Mapping[str, float]) -> list[str]:
+        """Names of the costs that others count otherwise; absent is 0, which means no limit."""
+        names = sorted(self.costs.keys() | wanted.keys())
+        return [
+            name
+            for name in names
+            if abs(self.costs.get(name, 0.0) - wanted.get(name, 0.0)) > _ROUNDING
+        ]
+
+
+def to_text(config: MergedConfig) -> str:
+    """The termination message."""
+    told: dict[str, Any] = {"cpu_cost": dict(config.costs)}
+    if config.io_update_seconds is not None:
+        told["io_update_seconds"] = config.io_update_seconds
+    return json.dumps(told, sort_keys=True, separators=(",", ":"))
+
+
+def of_pod(status: Mapping[str, Any], container: str) -> MergedConfig | None:
+    """What a pod's status holds of it; `None`: nothing, as with pods of an older release."""
+    for each in status.get("initContainerStatuses") or ():
+        if each.get("name") == container:
+            ended = (each.get("state") or {}).get("terminated") or {}
+            return of_text(str(ended.get("message") or ""))
+    return None
+
+
+def of_text(text: str) -> MergedConfig | None:
+    """What a termination message tells; `None`: it is none of ours."""
+    try:
+        told = json.loads(text)
+        costs = {str(name): _number(value) for name, value in told["cpu_cost"].items()}
+        seconds = told.get("io_update_seconds")
+        timeout = None if seconds is None else _number(seconds)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if timeout is not None and not 0 < timeout <= MAX_SECONDS:
+        timeout = None
+    return MergedConfig(timeout, costs)
+
+
+def _number(value: object) -> float:
+    number = float(value)  # type: ignore[arg-type]
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
