@@ -25,6 +25,7 @@ BENCHES: Final = {
     "list_changes": "500 nodes in a file, 20 sources of 50: how soon changes are told",
     "list_changes_kube": "500 pods of a real API server: how soon twenty changes a second are told",
     "fuzz": "a million arbitrary requests for the advertiser: what breaks, and its memory",
+    "floods": "what strangers do to the advertiser's public port: memory, health, gateways",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }
 BY_NAME_ONLY: Final = {"autoscaling_real", "freshness", "list_changes_kube", "fuzz", "scaler_kube"}

@@ -21,9 +21,8 @@ from mediafleet.options import (
 )
 
 if TYPE_CHECKING:
-    import grpc
-
     from mediafleet_common.formats.ip_addresses import IpNetwork
+    from mediafleet_common.serving.unary.port import Contexts
     from mediafleet_scheduler.advertise.desk import Serving
     from mediafleet_scheduler.core.advertise.views import PoolView
     from mediafleet_scheduler.directory.conditions import PoolConditions
@@ -155,14 +154,14 @@ def advertise(
         times = settings_file.read(settings, "advertise", Times)
 
         names = _own_names(listen, nodes.pool)
-        credentials = None
+        contexts = None
         if not tls.plaintext:
-            credentials = _credentials(tls.tls_cert, tls.tls_key, tls.tls_host or names)
+            contexts = _contexts(tls.tls_cert, tls.tls_key, tls.tls_host or names)
         directory = SourcedDirectory(_own_nodes(nodes.nodes, nodes.pool, allowed))
         chosen = Settings(
             listen,
             http,
-            credentials,
+            contexts,
             Manner(times.probe, times.probe_timeout_seconds, _signed_request(nodes.probe_key)),
             own_urls=tuple(f"https://{name}:{listen.rpartition(':')[2]}" for name in names),
             scaler=keda.chosen(),
@@ -206,19 +205,17 @@ def _own_nodes(
     return KubePoolDirectory(namespace, name, networks=allowed)
 
 
-def _credentials(
-    certificate: Path | None, key: Path | None, hosts: list[str]
-) -> grpc.ServerCredentials:
-    from mediafleet_common.serving.tls import FilePair, self_signed_credentials
+def _contexts(certificate: Path | None, key: Path | None, hosts: list[str]) -> Contexts:
+    from mediafleet_common.serving.tls import FilePair, self_signed_context
 
     if certificate is None or key is None:
-        return self_signed_credentials(hosts)
+        return self_signed_context(hosts)
     import logging
 
     def on_error(why: str) -> None:
         logging.getLogger(__name__).error("%s; the certificate in force stays", why)
 
-    return FilePair(certificate, key, on_error).load()
+    return FilePair(certificate, key, on_error).contexts()
 
 
 def _signed_request(key: Path | None) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -61,9 +63,25 @@ def _san(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def self_signed_credentials(hosts: Sequence[str]) -> grpc.ServerCredentials:
-    """gRPC server credentials with a certificate made on the spot."""
-    return grpc.ssl_server_credentials([self_signed(hosts)])
+def server_context(key: bytes, certificate: bytes) -> ssl.SSLContext:
+    """For a server that speaks HTTP/2 by a key and certificate (PEM)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.num_tickets = 0
+    context.set_alpn_protocols(["h2"])
+    # The ssl module reads files alone; this one only its owner may read, and it is gone at once.
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(key + certificate)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+def self_signed_context(hosts: Sequence[str]) -> Callable[[], ssl.SSLContext]:
+    """A certificate made on the spot, for `UnaryPort`."""
+    context = server_context(*self_signed(hosts))
+    return lambda: context
 
 
 @dataclass(slots=True)
@@ -108,6 +126,31 @@ class FilePair:
         return grpc.ssl_server_certificate_configuration(
             [(key, certificate)], roots[0] if roots else None
         )
+
+    def contexts(self) -> Callable[[], ssl.SSLContext]:
+        """What the next connection of a server of our own uses: what the files hold by then."""
+        context = server_context(*self._pair())
+
+        def newest() -> ssl.SSLContext:
+            nonlocal context
+            try:
+                if self._stamps() != self._stamp:
+                    context = server_context(*self._pair())
+            except (OSError, CannotStartError) as error:
+                self.on_error(str(error))
+            return context
+
+        return newest
+
+    def _pair(self) -> tuple[bytes, bytes]:
+        """Key and certificate, which belong together; tried once for each state of the files."""
+        try:
+            self._stamp = self._stamps()
+            certificate, key = self.certificate.read_bytes(), self.key.read_bytes()
+        except OSError as error:
+            raise CannotStartError(f"cannot read the TLS pair: {error}") from error
+        check_pair(certificate, key)
+        return key, certificate
 
     def _newer(self) -> grpc.ServerCertificateConfiguration | None:
         try:

@@ -8,12 +8,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.clock import SYSTEM, Clock
-from mediafleet_common.serving.grpc_server import GrpcServer
 from mediafleet_common.serving.http import HttpServer
+from mediafleet_common.serving.unary.port import Contexts, UnaryPort
 from mediafleet_scheduler.advertise.conditions import Conditions, Resource, Sources, keep_writing
 from mediafleet_scheduler.advertise.demand import read
 from mediafleet_scheduler.advertise.gateways import Gateways
@@ -22,7 +21,7 @@ from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.prober import Manner
 from mediafleet_scheduler.advertise.served_list import ServedList
-from mediafleet_scheduler.advertise.service import Desk, handler, orchestrators_route
+from mediafleet_scheduler.advertise.service import Desk, methods, orchestrators_route
 from mediafleet_scheduler.advertise.settings import Times
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory.directory import Directory
@@ -38,7 +37,7 @@ class Settings:
     """HOST:PORT of GetOrchestrator."""
     http: str
     """HOST:PORT of health, metrics and `/orchestrators`."""
-    credentials: grpc.ServerCredentials | None
+    tls: Contexts | None
     """`None`: plaintext, which the user must have chosen."""
     manner: Manner = field(default_factory=Manner)
     """How nodes are probed."""
@@ -105,7 +104,7 @@ async def serve(
         ]
         http = HttpServer(settings.http, ready, routes=routes, registry=registry)
         await stack.enter_async_context(http)
-        rpc = GrpcServer(settings.listen, [handler(desk)], settings.credentials)
+        rpc = UnaryPort(settings.listen, methods(desk), settings.tls, times.port)
         await stack.enter_async_context(rpc)
         scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry, clock))
         for take in (gateways.take, geography.take, head.take, served_list.take):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
 import maxminddb
 
@@ -18,11 +17,6 @@ from mediafleet_scheduler.core.advertise.views import PoolView
 _log: Final = logging.getLogger(__name__)
 _KEPT: Final = 4096
 """Between two looks at whether the database was replaced."""
-
-
-def host_of(peer: str) -> str:
-    """The IP address of a gRPC peer."""
-    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 class Geography:
@@ -51,10 +45,6 @@ class Geography:
     def matters(self) -> bool:
         """Whether the pool has regions at all."""
         return self._table is not None
-
-    def of_peer(self, peer: str) -> str | None:
-        """The region of a gRPC peer, such as `ipv4:127.0.0.1:50051`."""
-        return self.of(host_of(peer))
 
     def of(self, address: str) -> str | None:
         """The region of an IP address; `None`: unknown, or the pool has no regions."""

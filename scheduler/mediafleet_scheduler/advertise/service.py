@@ -7,18 +7,23 @@ serialises an answer once, and a request is parsed only where the answer depends
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
 
 import grpc
-import grpc.aio
 from aiohttp import web
 
-from mediafleet_common.probes.ping import ADVERTISER
+from mediafleet_common.probes.ping import (
+    ADVERTISER,
+    END_TRANSCODING_SESSION,
+    GET_ORCHESTRATOR,
+    PING,
+)
+from mediafleet_common.serving.unary.call import Call, Method
 from mediafleet_scheduler.advertise.gateways import NOT_ALLOWED, Gateways
-from mediafleet_scheduler.advertise.geography import Geography, host_of
-from mediafleet_scheduler.advertise.head.answers import Asker, Context, HeadAnswers, refuse
+from mediafleet_scheduler.advertise.geography import Geography
+from mediafleet_scheduler.advertise.head.answers import Asker, HeadAnswers
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.lineup import Peer
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
@@ -26,10 +31,8 @@ from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.core.advertise.capabilities import UnknownCapabilityError, wanted
 from mediafleet_scheduler.directory.sourced import OWN
 
-SERVICE: Final = "net.Orchestrator"
 _NOT_YET: Final = "the list of nodes is not known yet"
 _NOT_HERE: Final = "this entry only advertises nodes: end the session at the node that has it"
-Method = Callable[[bytes, Context], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Desk:
     metrics: AdvertiseMetrics
 
 
-def handler(desk: Desk) -> grpc.GenericRpcHandler:
+def methods(desk: Desk) -> dict[bytes, Method]:
     """The gRPC methods: from the served list, and through the head where the pool has one."""
 
     served_list, gateways, geography = desk.served_list, desk.gateways, desk.geography
@@ -51,44 +54,40 @@ def handler(desk: Desk) -> grpc.GenericRpcHandler:
     answered, not_ready, not_allowed = count("ok"), count("not_ready"), count("not_allowed")
     through_head = HeadAnswers(desk.head, desk.metrics)
 
-    async def get_orchestrator(request: bytes, context: Context) -> bytes:
+    def get_orchestrator(request: bytes, call: Call) -> bytes | Awaitable[bytes]:
         notice = served_list.notice
         if notice is None:
             not_ready.inc()
-            return refuse(context, grpc.StatusCode.UNAVAILABLE, _NOT_YET)
+            return call.refuse(grpc.StatusCode.UNAVAILABLE, _NOT_YET)
         gateway = gateways.admit(request)
         if gateway is None:
             not_allowed.inc()
-            return refuse(context, grpc.StatusCode.PERMISSION_DENIED, NOT_ALLOWED)
-        region = geography.of_peer(context.peer()) if geography.matters else None
-        caller = gateway or Peer(host_of(context.peer()))
+            return call.refuse(grpc.StatusCode.PERMISSION_DENIED, NOT_ALLOWED)
+        region = geography.of(call.host) if geography.matters else None
+        caller = gateway or Peer(call.host)
         if notice.advertise.head is not None:
             asker = Asker(caller, region)
-            return await through_head.get_orchestrator(request, context, notice, asker)
+            return through_head.get_orchestrator(request, call, notice, asker)
         answered.inc()
         return notice.lineup.orchestrator_info(caller, region)
 
-    async def ping(request: bytes, context: Context) -> bytes:
+    def ping(request: bytes, call: Call) -> bytes | Awaitable[bytes]:
         if served_list.notice is not None and served_list.notice.advertise.head is not None:
-            return await through_head.ping(request, context, served_list.notice)
-        context.set_trailing_metadata((ADVERTISER,))
+            return through_head.ping(request, call, served_list.notice)
+        call.trailing = (ADVERTISER,)
         # A node signs the value. A desk has no key.
         return request
 
-    async def end_transcoding_session(request: bytes, context: Context) -> bytes:
+    def end_transcoding_session(request: bytes, call: Call) -> bytes | Awaitable[bytes]:
         if served_list.notice is not None and served_list.notice.advertise.head is not None:
-            return await through_head.end_transcoding_session(request, context)
-        return refuse(context, grpc.StatusCode.UNIMPLEMENTED, _NOT_HERE)
+            return through_head.end_transcoding_session(request, call)
+        return call.refuse(grpc.StatusCode.UNIMPLEMENTED, _NOT_HERE)
 
-    methods: dict[str, Method] = {
-        "GetOrchestrator": get_orchestrator,
-        "Ping": ping,
-        "EndTranscodingSession": end_transcoding_session,
+    return {
+        GET_ORCHESTRATOR.encode(): get_orchestrator,
+        PING.encode(): ping,
+        END_TRANSCODING_SESSION.encode(): end_transcoding_session,
     }
-    return grpc.method_handlers_generic_handler(
-        SERVICE,
-        {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()},
-    )
 
 
 def orchestrators_route(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mediafleet_common.serving.unary.limits import PortLimits
 from mediafleet_scheduler.core.advertise.listing import ProbeRules
 
 
@@ -35,5 +36,7 @@ class Times:
     """Between two looks at whether the pool's conditions are to be written."""
     conditions_failed_seconds: float = 15.0
     """The same after a write that failed."""
+    port: PortLimits = field(default_factory=PortLimits)
+    """What strangers may cost the port of GetOrchestrator."""
     region_database_seconds: float = 60.0
     """Between two looks at whether the database of regions is another one."""

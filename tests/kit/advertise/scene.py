@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
-import grpc.aio
 import yaml
 from prometheus_client import CollectorRegistry
 
 from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
+from mediafleet_common.serving.unary.port import Contexts
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise.desk import Serving, Settings, serve
 from mediafleet_scheduler.advertise.prober import Manner
@@ -83,18 +82,18 @@ def write_text(path: Path, text: str) -> None:
 @asynccontextmanager
 async def desk(
     path: Path,
-    credentials: grpc.ServerCredentials | None = None,
+    tls: Contexts | None = None,
     manner: Manner | None = None,
 ) -> AsyncIterator[Desk]:
     registry = CollectorRegistry()
     stop = asyncio.Event()
     ready: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
     directory = FileDirectory[NodesFile, PoolView](path, NodesFile, pool_view, registry)
-    settings = Settings("127.0.0.1:0", "127.0.0.1:0", credentials, manner or Manner())
+    settings = Settings("127.0.0.1:0", "127.0.0.1:0", tls, manner or Manner())
     task = asyncio.create_task(serve(settings, directory, stop, ready.set_result, registry))
     try:
         serving = await asyncio.wait_for(ready, DEADLINE_SECONDS)
-        scheme = "https" if credentials else "http"
+        scheme = "https" if tls else "http"
         async with NodeClient(NodeUrl(scheme, "127.0.0.1", serving.grpc_port)) as client:
             yield Desk(path, registry, serving, client)
     finally:

@@ -28,7 +28,7 @@ from tests.kit.advertise.scene import (
 
 from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import Answer, NodeClient
-from mediafleet_common.serving.tls import FilePair, self_signed, self_signed_credentials
+from mediafleet_common.serving.tls import FilePair, self_signed, self_signed_context
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
 from mediafleet_scheduler.advertise.desk import Serving, Settings, serve
 from mediafleet_scheduler.core.advertise.views import PoolView
@@ -48,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 async def test_a_gateway_learns_the_nodes_over_tls(path: Path) -> None:
     async with nodes(3) as three:
         write(path, *(entry(f"n{i}", node) for i, node in enumerate(three)))
-        async with desk(path, self_signed_credentials(["127.0.0.1"])) as one:
+        async with desk(path, self_signed_context(["127.0.0.1"])) as one:
             await one.lists(*(node.url for node in three))
             gateway = Gateway([f"https://127.0.0.1:{one.serving.grpc_port}"], extra_nodes=3)
             found = await gateway.discover()
@@ -364,7 +364,7 @@ async def test_a_replaced_certificate_is_used_for_new_handshakes(path: Path) -> 
 
     first = put("first")
     write(path)
-    async with desk(path, pair.load()) as one:
+    async with desk(path, pair.contexts()) as one:
         where = ("127.0.0.1", one.serving.grpc_port)
         assert await asyncio.to_thread(ssl.get_server_certificate, where) == first
         second = put("second")

@@ -75,7 +75,7 @@ async def test_no_more_streams_than_so_many_on_a_connection(path: Path) -> None:
     write(path)
     async with desk(path) as one:
         found = await asyncio.to_thread(announced, one.serving.grpc_port)
-        assert found[_MAX_STREAMS] == 1000
+        assert found[_MAX_STREAMS] == 100
 
 
 @pytest.mark.parametrize("way", ["files", "mounted"])
@@ -90,7 +90,7 @@ async def test_certificates_are_replaced_while_serving_without_a_failed_call(
     pair = FilePair(folder / "tls.crt", folder / "tls.key", troubles.append)
     async with nodes(1) as (a,):
         write(path, entry("a", a))
-        async with desk(path, pair.load()) as one:
+        async with desk(path, pair.contexts()) as one:
             port = one.serving.grpc_port
             lasting = await _steady(port)
             results: list[h2_load.Result] = []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final
 
 import grpc
-import grpc.aio
 
 from mediafleet_common.api.advertise import HeadFallback
 from mediafleet_common.probes.ping import ADVERTISER, END_TRANSCODING_SESSION, PING
+from mediafleet_common.serving.unary.call import Call
 from mediafleet_scheduler.advertise.head.head import Head, HeadIsUsError
 from mediafleet_scheduler.advertise.head.link import HeadAwayError, Metadata, Reply
 from mediafleet_scheduler.advertise.lineup import Caller
@@ -17,7 +18,6 @@ from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.served_list import Notice
 from mediafleet_scheduler.core.advertise import head as core
 
-Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 _NO_LIMIT_SECONDS: Final = 60.0
 _NO_TOKEN: Final = "no auth_token: a session is ended by the token that GetOrchestrator gave"
 
@@ -38,82 +38,68 @@ class HeadAnswers:
         self._count = metrics.get_orchestrator.labels
 
     async def get_orchestrator(
-        self, request: bytes, context: Context, notice: Notice, asker: Asker
+        self, request: bytes, call: Call, notice: Notice, asker: Asker
     ) -> bytes:
         """The head's answer with our nodes; its refusal; or what `headFallback` says."""
         try:
-            reply = await self._head.orchestrator_info(request, *_terms(context))
+            reply = await self._head.orchestrator_info(request, *_terms(call))
         except HeadAwayError as error:
-            return self._without(context, notice, asker, f"the head cannot be asked: {error}")
+            return self._without(call, notice, asker, f"the head cannot be asked: {error}")
         except HeadIsUsError as error:
             self._count("head_is_us").inc()
             if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
                 return notice.lineup.orchestrator_info(asker.gateway, asker.region)
-            return refuse(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            return call.refuse(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         if reply.code is not grpc.StatusCode.OK:
             self._count("head_refused").inc()
-            return await _pass_on(reply, context)
+            return _pass_on(reply, call)
         try:
             answer = core.read(reply.message)
         except core.NotAnInfoError as error:
             self._count("head_unreadable").inc()
             why = f"the head answered something that is no OrchestratorInfo: {error}"
-            return refuse(context, grpc.StatusCode.INTERNAL, why)
+            return call.refuse(grpc.StatusCode.INTERNAL, why)
         self._count("ok").inc()
-        await _pass_on(reply, context)
+        _pass_on(reply, call)
         return answer.with_nodes(notice.lineup.nodes(asker.gateway, asker.region))
 
-    async def ping(self, request: bytes, context: Context, notice: Notice) -> bytes:
+    async def ping(self, request: bytes, call: Call, notice: Notice) -> bytes:
         """The head's signature over the value."""
         try:
-            reply = await self._head.call(PING, request, *_terms(context))
+            reply = await self._head.call(PING, request, *_terms(call))
         except HeadAwayError as error:
             if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
-                context.set_trailing_metadata((ADVERTISER,))
+                call.trailing = (ADVERTISER,)
                 return request
-            return refuse(
-                context, grpc.StatusCode.UNAVAILABLE, f"the head cannot be asked: {error}"
-            )
-        return await _pass_on(replace(reply, trailing=(*reply.trailing, ADVERTISER)), context)
+            return call.refuse(grpc.StatusCode.UNAVAILABLE, f"the head cannot be asked: {error}")
+        return _pass_on(replace(reply, trailing=(*reply.trailing, ADVERTISER)), call)
 
-    async def end_transcoding_session(self, request: bytes, context: Context) -> bytes:
+    async def end_transcoding_session(self, request: bytes, call: Call) -> bytes:
         """Ends a session at the head; a request that names none is refused here."""
         if not core.names_a_session(request):
-            return refuse(context, grpc.StatusCode.INVALID_ARGUMENT, _NO_TOKEN)
+            return call.refuse(grpc.StatusCode.INVALID_ARGUMENT, _NO_TOKEN)
         try:
-            reply = await self._head.call(END_TRANSCODING_SESSION, request, *_terms(context))
+            reply = await self._head.call(END_TRANSCODING_SESSION, request, *_terms(call))
         except HeadAwayError as error:
-            return refuse(
-                context, grpc.StatusCode.UNAVAILABLE, f"the head cannot be asked: {error}"
-            )
-        return await _pass_on(reply, context)
+            return call.refuse(grpc.StatusCode.UNAVAILABLE, f"the head cannot be asked: {error}")
+        return _pass_on(reply, call)
 
-    def _without(self, context: Context, notice: Notice, asker: Asker, why: str) -> bytes:
+    def _without(self, call: Call, notice: Notice, asker: Asker, why: str) -> bytes:
         if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
             self._count("head_fallback").inc()
             return notice.lineup.orchestrator_info(asker.gateway, asker.region)
         self._count("head_away").inc()
-        return refuse(context, grpc.StatusCode.UNAVAILABLE, why)
+        return call.refuse(grpc.StatusCode.UNAVAILABLE, why)
 
 
-def refuse(context: Context, code: grpc.StatusCode, why: str) -> bytes:
-    """Answer with an error of our own."""
-    context.set_code(code)
-    context.set_details(why)
-    return b""
-
-
-def _terms(context: Context) -> tuple[Metadata, float]:
+def _terms(call: Call) -> tuple[Metadata, float]:
     """What the caller sent beside the message, and how many seconds it waits."""
-    seconds = context.time_remaining()
-    metadata: Metadata = tuple(context.invocation_metadata() or ())
-    return metadata, _NO_LIMIT_SECONDS if seconds is None else seconds
+    if call.gives_up_at is None:
+        return call.metadata(), _NO_LIMIT_SECONDS
+    return call.metadata(), call.gives_up_at - asyncio.get_running_loop().time()
 
 
-async def _pass_on(reply: Reply, context: Context) -> bytes:
-    if reply.initial:
-        await context.send_initial_metadata(reply.initial)
-    context.set_code(reply.code)
-    context.set_details(reply.details)
-    context.set_trailing_metadata(reply.trailing)
+def _pass_on(reply: Reply, call: Call) -> bytes:
+    call.initial, call.trailing = reply.initial, reply.trailing
+    call.code, call.details = reply.code, reply.details
     return reply.message

@@ -61,15 +61,14 @@ def pool(*regions: GatewayRegion) -> PoolView:
 
 def test_a_peer_of_grpc_is_known_by_its_address() -> None:
     geography = Geography()
-    assert (geography.matters, geography.of_peer("ipv4:10.2.3.4:5")) == (False, None)
+    assert (geography.matters, geography.of("10.2.3.4")) == (False, None)
     geography.take(pool(*REGIONS))
     assert geography.matters
-    assert geography.of_peer("ipv4:10.2.3.4:50123") == "eu"
-    assert geography.of_peer("ipv6:%5B2001:db8::7%5D:50123") == "eu"
-    assert geography.of_peer("ipv6:[2001:db8::7]:50123") == "eu"
-    assert geography.of_peer("unix:/tmp/socket") is None
+    assert geography.of("10.2.3.4") == "eu"
+    assert geography.of("2001:db8::7") == "eu"
+    assert geography.of("") is None
     geography.take(pool(GatewayRegion(name="mars", cidrs=["10.0.0.0/8"])))
-    assert geography.of_peer("ipv4:10.2.3.4:50123") == "mars"
+    assert geography.of("10.2.3.4") == "mars"
 
 
 def test_a_database_of_countries_may_come_later_and_be_replaced(tmp_path: Path) -> None:

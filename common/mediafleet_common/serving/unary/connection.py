@@ -1,0 +1,408 @@
+"""One connection of a public port: TLS, HTTP/2 by the h2 library, and unary gRPC calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+import grpc
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+
+from mediafleet_common.serving.unary import call as words
+from mediafleet_common.serving.unary.call import Call, Header, Method
+from mediafleet_common.serving.unary.frames import FloodError, FrameGuard
+from mediafleet_common.serving.unary.limits import PortLimits
+from mediafleet_common.serving.unary.tls import ServerTls
+
+_log: Final = logging.getLogger(__name__)
+_WINDOW_BYTES: Final = 72 * 1024
+"""For a stream, and for the connection: a request of the largest size fits once."""
+_AT_ONCE_BYTES: Final = 128 * 1024
+_GO_AWAY: Final = struct.Struct(">IBIII")
+"""By hand: the library sends nothing more after its own, and calls under way are to be answered."""
+_CONFIG: Final = h2.config.H2Configuration(
+    client_side=False,
+    header_encoding=None,
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+)
+
+
+class _H2(h2.connection.H2Connection):
+    MAX_CLOSED_STREAMS = 1000
+    """Streams that have ended are remembered for what is still on its way to them."""
+
+
+class Port(Protocol):
+    """What connections need of the port they came to."""
+
+    @property
+    def limits(self) -> PortLimits:
+        """What a connection may cost."""
+
+    @property
+    def methods(self) -> Mapping[bytes, Method]:
+        """By path."""
+
+    def gone(self, connection: Connection) -> None:
+        """The connection is no more."""
+
+    def served(self, connection: Connection) -> None:
+        """It has made a call."""
+
+    def hold(self, size: int) -> bool:
+        """Bytes of unfinished requests came, or were used (negative); whether there is room."""
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An answer on its way."""
+
+    call: Call
+    data: memoryview
+
+
+class Connection(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, port: Port, context: ssl.SSLContext | None, now: float) -> None:
+        self._port = port
+        self._limits = port.limits
+        self._tls = None if context is None else ServerTls(context)
+        self._h2: _H2 | None = None
+        self._guard = FrameGuard(port.limits.header_bytes, port.limits.spare_frames)
+        self._transport: asyncio.Transport | None = None
+        self._calls: dict[int, Call] = {}
+        """Requests that are not answered whole, by stream."""
+        self._began: dict[int, float] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._answers: dict[int, _Answer] = {}
+        self._held = 0
+        self._writable = True
+        self._leaving = False
+        self._aborted = False
+        self._host = ""
+        self.made_at: Final = now
+        self.ready_at: float | None = None
+        self.called_at: float | None = None
+        """When it made its last call."""
+
+    # From the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; without TLS with HTTP/2 at once."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self._aborted:
+            self._transport.abort()
+            return
+        name = transport.get_extra_info("peername")
+        self._host = name[0] if isinstance(name, tuple) else ""
+        if self._tls is None:
+            self.ready_at = self.made_at
+
+    def data_received(self, data: bytes) -> None:
+        """What the peer has sent."""
+        try:
+            if self._tls is not None:
+                data = self._tls.receive(data)
+                if self.ready_at is None and self._tls.ready:
+                    self.ready_at = asyncio.get_running_loop().time()
+            if data:
+                self._guard.take(data)
+                for event in (self._h2 or self._begin()).receive_data(data):
+                    self._take(event)
+                self._push()
+            self._flush()
+        except FloodError as error:
+            _log.info("%s is hung up on: %s", self._host, error)
+            self.abort()
+        except (h2.exceptions.ProtocolError, ssl.SSLError, ValueError) as error:
+            _log.debug("%s speaks no HTTP/2 or TLS: %s", self._host, error)
+            self._flush()
+            self.abort()
+
+    def eof_received(self) -> bool:
+        """The peer says no more: neither do we."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """All calls are broken off."""
+        del error
+        self._transport = None
+        for task in self._tasks.values():
+            task.cancel()
+        self._calls.clear()
+        self._answers.clear()
+        self._release(self._held)
+        if self._h2 is not None:
+            # It refers to itself, and would wait for the collector, which comes rarely.
+            vars(self._h2).clear()
+        self._h2 = self._tls = None
+        self._port.gone(self)
+
+    def pause_writing(self) -> None:
+        """The peer is slow."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._writable = True
+        with contextlib.suppress(h2.exceptions.ProtocolError):
+            self._push()
+
+    # From the port
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way."""
+        return bool(self._calls)
+
+    def look(self, now: float) -> None:
+        """End it where it is due."""
+        limits = self._limits
+        if self.ready_at is None:
+            if now - self.made_at > limits.handshake_seconds:
+                self.abort()
+        elif self.called_at is None:
+            if now - self.ready_at > limits.first_call_seconds:
+                self.abort()
+        elif any(now - began > limits.call_seconds for began in self._began.values()):
+            self.abort()
+        elif now - self.made_at > limits.age_seconds or (
+            not self.busy and now - self.called_at > limits.idle_seconds
+        ):
+            self.leave()
+
+    def leave(self) -> None:
+        """Take no more calls; those under way are answered."""
+        if self._leaving or self._h2 is None:
+            return
+        self._leaving = True
+        self._flush(_GO_AWAY.pack(8 << 8 | 7, 0, 0, self._h2.highest_inbound_stream_id, 0))
+        self._close_if_done()
+
+    def abort(self) -> None:
+        """End it at once."""
+        self._aborted = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # How
+
+    def _begin(self) -> _H2:
+        """HTTP/2, once the peer has said something: who is silent costs its TLS alone."""
+        codes = h2.settings.SettingCodes
+        made = self._h2 = _H2(_CONFIG)
+        made.local_settings = h2.settings.Settings(
+            client=False,
+            initial_values={
+                codes.MAX_CONCURRENT_STREAMS: self._limits.streams,
+                codes.MAX_HEADER_LIST_SIZE: self._limits.header_bytes,
+                codes.INITIAL_WINDOW_SIZE: _WINDOW_BYTES,
+            },
+        )
+        made.decoder.max_header_list_size = self._limits.header_bytes
+        made.initiate_connection()
+        made.increment_flow_control_window(_WINDOW_BYTES - 65_535)
+        return made
+
+    def _take(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.RequestReceived(stream_id=int(number), headers=headers):
+                self._open(number, cast("list[Header]", headers or []))
+            case h2.events.DataReceived(stream_id=int(number)):
+                self._feed(number, event.data or b"", event.flow_controlled_length or 0)
+            case h2.events.StreamEnded(stream_id=number) if number in self._calls:
+                self._run(number, self._calls[number])
+            case h2.events.StreamReset(stream_id=int(number)):
+                self._drop(number)
+            case h2.events.ConnectionTerminated():
+                self._leaving = True
+                self._close_if_done()
+
+    def _open(self, number: int, headers: list[Header]) -> None:
+        now = asyncio.get_running_loop().time()
+        self.called_at = now
+        self._port.served(self)
+        if self._leaving:
+            self._reset(number, h2.errors.ErrorCodes.REFUSED_STREAM)
+            return
+        self._calls[number] = Call(headers, self._host, now)
+        self._began[number] = now
+
+    def _feed(self, number: int, data: bytes, size: int) -> None:
+        call = self._calls.get(number)
+        if call is None:
+            self._acknowledge(number, size)
+            return
+        self._held += size
+        call.received += size
+        call.body += data
+        if not self._port.hold(size):
+            raise FloodError("too many unfinished requests")
+        if len(call.body) > self._limits.message_bytes + 5:
+            call.refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "the message is too large")
+            self._finish(number, call, b"")
+
+    def _run(self, number: int, call: Call) -> None:
+        """The request is whole."""
+        if number in self._answers or number in self._tasks:
+            return
+        method = self._port.methods.get(call.path)
+        status = call.refusal()
+        if status is not None:
+            self._say_http(number, status)
+            return
+        message = call.message()
+        if method is None:
+            answer: bytes = call.refuse(grpc.StatusCode.UNIMPLEMENTED, "there is no such method")
+        elif message is None:
+            packed = grpc.StatusCode.UNIMPLEMENTED if call.compressed else grpc.StatusCode.INTERNAL
+            answer = call.refuse(packed, "the request is not one plain message")
+        else:
+            made = method(message, call)
+            if not isinstance(made, bytes):
+                self._tasks[number] = asyncio.ensure_future(self._wait(number, call, made))
+                return
+            answer = made
+        self._finish(number, call, answer)
+
+    async def _wait(self, number: int, call: Call, made: object) -> None:
+        try:
+            async with asyncio.timeout_at(call.gives_up_at):
+                answer = await cast("asyncio.Future[bytes]", made)
+        except TimeoutError:
+            answer = call.refuse(grpc.StatusCode.DEADLINE_EXCEEDED, "the caller's time is over")
+        except Exception:  # noqa: BLE001 - one call's fault ends that call alone
+            _log.exception("a call of %s failed", self._host)
+            answer = call.refuse(grpc.StatusCode.UNKNOWN, "an error of the server")
+        self._tasks.pop(number, None)
+        if self._calls.get(number) is not call:
+            return
+        with contextlib.suppress(h2.exceptions.ProtocolError):
+            self._finish(number, call, answer)
+            self._push()
+        self._flush()
+
+    def _finish(self, number: int, call: Call, message: bytes) -> None:
+        """Answer as far as the peer takes it now."""
+        made = self._made
+        self._settle(number, call)
+        if call.code is not grpc.StatusCode.OK:
+            made.send_headers(number, [*words.head(call), *words.tail(call)], end_stream=True)
+            self._end(number)
+            return
+        made.send_headers(number, words.head(call))
+        self._answers[number] = _Answer(call, memoryview(words.framed(message)))
+
+    def _push(self) -> None:
+        """Send what windows allow, and no more than the peer reads."""
+        while self._answers and self._writable and self._pump():
+            self._flush()
+        self._flush()
+
+    def _pump(self) -> int:
+        """Send a part of what waits; how many bytes that were."""
+        made, sent = self._made, 0
+        for number in tuple(self._answers):
+            answer = self._answers[number]
+            while answer.data:
+                size = min(
+                    made.local_flow_control_window(number),
+                    made.max_outbound_frame_size,
+                    len(answer.data),
+                )
+                if size <= 0 or sent >= _AT_ONCE_BYTES:
+                    break
+                made.send_data(number, bytes(answer.data[:size]))
+                answer.data = answer.data[size:]
+                sent += size
+            else:
+                made.send_headers(number, words.tail(answer.call), end_stream=True)
+                self._end(number)
+        return sent
+
+    def _say_http(self, number: int, status: int) -> None:
+        self._made.send_headers(number, [(b":status", str(status).encode())], end_stream=True)
+        self._end(number)
+
+    def _end(self, number: int) -> None:
+        call = self._calls.pop(number, None)
+        self._answers.pop(number, None)
+        self._began.pop(number, None)
+        self._guard.answered()
+        if call is not None and number in self._made.streams:
+            stream_over = self._made.streams[number].closed
+            if not stream_over:
+                self._reset(number, h2.errors.ErrorCodes.NO_ERROR)
+        self._close_if_done()
+
+    def _drop(self, number: int) -> None:
+        """Nobody waits for it any more."""
+        call = self._calls.pop(number, None)
+        self._answers.pop(number, None)
+        self._began.pop(number, None)
+        task = self._tasks.pop(number, None)
+        if task is not None:
+            task.cancel()
+        if call is not None:
+            self._settle(number, call)
+        self._close_if_done()
+
+    def _reset(self, number: int, code: h2.errors.ErrorCodes) -> None:
+        with contextlib.suppress(h2.exceptions.ProtocolError):
+            self._made.reset_stream(number, code)
+
+    def _settle(self, number: int, call: Call) -> None:
+        """The request's bytes were used: as many more may come."""
+        size, call.received = call.received, 0
+        self._acknowledge(number, size)
+        self._release(size)
+
+    def _acknowledge(self, number: int, size: int) -> None:
+        if size:
+            with contextlib.suppress(h2.exceptions.ProtocolError):
+                self._made.acknowledge_received_data(size, number)
+
+    def _release(self, size: int) -> None:
+        if size:
+            self._held -= size
+            self._port.hold(-size)
+
+    def _close_if_done(self) -> None:
+        if self._leaving and not self._calls and self._transport is not None:
+            self._flush()
+            self._transport.close()
+
+    @property
+    def _made(self) -> _H2:
+        if self._h2 is None:
+            raise RuntimeError("HTTP/2 has not begun")
+        return self._h2
+
+    def _flush(self, more: bytes = b"") -> None:
+        """Write what is to be said; `more` are frames that the h2 library knows nothing of."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        data = (self._h2.data_to_send() if self._h2 is not None else b"") + more
+        if self._tls is not None:
+            if data:
+                self._tls.send(data)
+            data = self._tls.outgoing()
+        if data:
+            transport.write(data)
+            if transport.get_write_buffer_size() > self._limits.unsent_bytes:
+                _log.info("%s is hung up on: it does not read", self._host)
+                self.abort()
