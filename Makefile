@@ -96,13 +96,14 @@ test-unit test-contract test-real test-cluster test-proofs test-keda: $(STAMP) #
 EGRESS_FAULTS := tests/real/egress/test_desks.py tests/real/egress/test_redis_faults.py \
 	tests/real/egress/test_faults.py tests/real/egress/test_each_message.py
 EGRESS_VIRTUAL := tests/contract/egress/test_virtual.py tests/contract/egress/test_messages.py \
-	tests/contract/egress/test_late_metrics.py
+	tests/contract/egress/test_late_metrics.py tests/contract/egress/test_frozen_server.py
 
 .PHONY: faults
 faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, 50 outages under KEDA (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 MEDIAFLEET_LATE_JOBS=5000 \
+		MEDIAFLEET_FROZEN_RUNS=50 \
 		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) MEDIAFLEET_CHANGES=40 \
 		MEDIAFLEET_KILLS_WITHOUT_API=30 $(PY) -m mediafleet_testbed exec --up -- \
