@@ -24,12 +24,20 @@ BENCHES: Final = {
     "scaler_kube": "the desks under real KEDA with 200 ScaledObjects, on the real node",
     "list_changes": "500 nodes in a file, 20 sources of 50: how soon changes are told",
     "list_changes_kube": "500 pods of a real API server: how soon twenty changes a second are told",
+    "drain_proxy": "what HAProxy before a node costs in latency and CPU",
     "fuzz": "a million arbitrary requests for the advertiser: what breaks, and its memory",
     "floods": "what strangers do to the advertiser's public port: memory, health, gateways",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }
-BY_NAME_ONLY: Final = {"autoscaling_real", "freshness", "list_changes_kube", "fuzz", "scaler_kube"}
-"""Some need a node, one takes ten minutes."""
+BY_NAME_ONLY: Final = {
+    "autoscaling_real",
+    "drain_proxy",
+    "freshness",
+    "fuzz",
+    "list_changes_kube",
+    "scaler_kube",
+}
+"""Some need a node or HAProxy, one takes ten minutes."""
 
 
 def main() -> int:

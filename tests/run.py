@@ -35,7 +35,7 @@ ON_NODE: Final = {"cluster": 2400, "proofs": 3600, "keda": 1800}
 TIERS: Final = (*HERE, *ON_NODE)
 PROGRAMS: Final = {
     "real": ("livekit-server", "ai-worker"),
-    "cluster": (*NODE_TOOLS, "livekit-server", "helm", "kwok"),
+    "cluster": (*NODE_TOOLS, "livekit-server", "stock-http", "helm", "kwok"),
     "proofs": (*NODE_TOOLS, "helm"),
     "keda": (*NODE_TOOLS, "helm", *KEDA_TOOLS),
 }

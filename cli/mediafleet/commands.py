@@ -11,6 +11,7 @@ import typer
 from mediafleet.help import Command, Group
 from mediafleet.in_pod import lightweight
 from mediafleet.in_pod.agent import agent
+from mediafleet.in_pod.proxy_config import proxy_config
 from mediafleet.options import flat
 from mediafleet.services.advertise import advertise
 from mediafleet.services.broker import ai_models, broker
@@ -156,6 +157,7 @@ ENTRIES: Final = (
         ),
     ),
     Entry(agent, POD, ("mediafleet agent --load transcode --grace 1h",)),
+    Entry(proxy_config, POD, ("mediafleet proxy-config --out /proxy --node 127.0.0.1:7938",)),
     Entry(
         lightweight.egress_config,
         POD,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ class LoadOf(StrEnum):
     DOCKER_AI = "docker-ai"
     CONNECTIONS = "connections"
     URL = "url"
+    REQUESTS = "requests"
 
 
 def agent(
@@ -31,7 +33,7 @@ def agent(
     load: Annotated[
         LoadOf,
         typer.Option(
-            metavar="transcode|docker-ai|connections|url",
+            metavar="transcode|docker-ai|connections|url|requests",
             help="What says whether the node is idle.",
         ),
     ] = LoadOf.TRANSCODE,
@@ -51,6 +53,14 @@ def agent(
         str,
         typer.Option(metavar="TIME", help="Grace period that /hold stays within, for example 1h."),
     ] = "30s",
+    proxy: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the drain proxy before the node, if any."),
+    ] = None,
+    refuse_from: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Holds the time from which it refuses new work."),
+    ] = None,
     logs: LogOptions,
 ) -> None:
     """Show /metrics of a go-livepeer node's CLI server and nothing else of it.
@@ -60,6 +70,8 @@ def agent(
     period nearly over: as a preStop hook it keeps the node from being ended with sessions.
     """
     from mediafleet_common.agent.agent import serve
+    from mediafleet_common.agent.drain_proxy import DrainProxy
+    from mediafleet_common.agent.proxy_config import ProxyFiles
     from mediafleet_common.agent.witness import AgentSettings
     from mediafleet_common.api.durations import seconds
     from mediafleet_common.probes.load import Source
@@ -67,6 +79,10 @@ def agent(
 
     if (load is LoadOf.URL) != (load_url is not None):
         raise typer.BadParameter("--load url and --load-url go together")
+    if (proxy is None) != (refuse_from is None):
+        raise typer.BadParameter("--proxy and --refuse-from go together")
+    if load is LoadOf.REQUESTS and proxy is None:
+        raise typer.BadParameter("--load requests needs --proxy, which counts them")
     try:
         grace_seconds = seconds(grace)
     except ValueError as error:
@@ -81,11 +97,13 @@ def agent(
         grace_seconds=grace_seconds,
     )
 
+    told = None if proxy is None or refuse_from is None else (ProxyFiles(proxy), refuse_from)
+
     def on_ready(port: int) -> None:
         host = listen.rpartition(":")[0]
         typer.echo(f"mediafleet agent ready: {metrics} at http://{host}:{port}/metrics")
 
     async def main(stop: asyncio.Event) -> None:
-        await serve(settings, listen, stop, on_ready)
+        await serve(settings, listen, stop, on_ready, proxy=DrainProxy(*told) if told else None)
 
     raise typer.Exit(run(main))

@@ -22,6 +22,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from mediafleet_common.agent import hold
+from mediafleet_common.agent.drain_proxy import DrainProxy
 from mediafleet_common.agent.sockets import Ip, plain
 from mediafleet_common.agent.witness import AgentSettings, Sight, Witness
 from mediafleet_common.clock import SYSTEM, Clock
@@ -40,8 +41,11 @@ async def serve(
     stop: asyncio.Event,
     on_ready: Callable[[int], None],
     clock: Clock = SYSTEM,
+    proxy: DrainProxy | None = None,
 ) -> None:
-    """Answer `GET /metrics` and `GET /hold` until `stop` is set; `on_ready` gets the port.
+    """Answer `GET /metrics`, `/hold` and `/ready` until `stop` is set; `on_ready` gets the port.
+
+    `proxy`: the drain proxy before the node, if there is one, which is told what to refuse.
 
     A node that does not answer is 502 with the reason: its load is unknown then, and not 0. Where
     the load is not read from the node's metrics, the agent's own are shown all the same.
@@ -53,7 +57,7 @@ async def serve(
     host, port = split_host_port(listen)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(client())
-        witness = Witness(settings, session, clock)
+        witness = Witness(settings, session, clock, proxy)
         runner = web.AppRunner(_Agent(witness).app(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -62,6 +66,9 @@ async def serve(
         except OSError as error:
             raise CannotStartError(f"cannot listen on {listen}: {error}") from error
         on_ready(int(runner.addresses[0][1]))
+        if proxy is not None:
+            following = asyncio.create_task(proxy.follow(), name="drain proxy")
+            stack.callback(following.cancel)
         await stop.wait()
 
 
@@ -76,6 +83,7 @@ class _Agent:
         app = web.Application()
         app.router.add_get("/metrics", self._metrics, allow_head=False)
         app.router.add_get("/hold", self._wait, allow_head=False)
+        app.router.add_get("/ready", self._ready, allow_head=False)
         return app
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -96,6 +104,10 @@ class _Agent:
         end = b"" if not text or text.endswith(b"\n") else b"\n"
         whole = text + end + generate_latest(own)
         return web.Response(body=whole, content_type="text/plain", charset="utf-8")
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        """For the readiness probe of a node on loopback, which kubelet cannot reach itself."""
+        return web.Response(status=200 if await self._witness.ready() else 503)
 
     async def _wait(self, _: web.Request) -> web.Response:
         """Answers when the node may be ended: its preStop hook, and the agent's own, wait for it.
@@ -140,6 +152,18 @@ class _Shown(Collector):
         if self._sight.url_load is not None:
             yield GaugeMetricFamily(
                 "mediafleet_agent_url_load", "Load that loadUrl tells.", value=self._sight.url_load
+            )
+        if (proxy := self._sight.proxy) is not None and proxy.in_flight is not None:
+            yield GaugeMetricFamily(
+                "mediafleet_agent_requests",
+                "Requests in flight that are work, behind the drain proxy.",
+                value=proxy.in_flight,
+            )
+        if proxy is not None and proxy.refusing is not None:
+            yield GaugeMetricFamily(
+                "mediafleet_agent_refusing",
+                "1 while the drain proxy refuses new work.",
+                value=float(proxy.refusing),
             )
         if self._sight.cli_exposed is not None:
             yield GaugeMetricFamily(

@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 
 from mediafleet_common.agent import sockets
+from mediafleet_common.agent.drain_proxy import DrainProxy, ProxySight
 from mediafleet_common.agent.sockets import Ip, Socket, UnreadableSocketsError
 from mediafleet_common.api.names import Port
 from mediafleet_common.clock import SYSTEM, Clock
@@ -43,6 +44,8 @@ class AgentSettings:
     node_port: int = Port.ORCHESTRATOR
     cli_port: int = Port.NODE_CLI
     grace_seconds: float = 30.0
+    behind_port: int = Port.BEHIND_PROXY
+    """Where the node listens if there is a drain proxy before it."""
     proc: Path = Path("/proc/net")
 
 
@@ -55,6 +58,8 @@ class Sight:
     """Whether the node takes connections."""
     cli_exposed: bool | None
     url_load: int | None
+    proxy: ProxySight | None = None
+    """`None`: there is none."""
 
 
 @dataclass(slots=True)
@@ -64,12 +69,13 @@ class Witness:
     settings: AgentSettings
     session: aiohttp.ClientSession
     clock: Clock = SYSTEM
+    proxy: DrainProxy | None = None
     _probers: dict[Ip, float] = field(default_factory=dict)
 
     @property
     def sees_load_itself(self) -> bool:
         """Whether the load is known without the node's metrics."""
-        return self.settings.source in (Source.CONNECTIONS, Source.URL)
+        return self.settings.source in (Source.CONNECTIONS, Source.URL, Source.REQUESTS)
 
     def probed_by(self, ip: Ip) -> None:
         """One of our own probers is at that address."""
@@ -92,8 +98,9 @@ class Witness:
         """Everything but the node's own metrics."""
         table = await asyncio.to_thread(self._sockets)
         url_load = await self._url_load() if self.settings.load_url else None
+        proxy = await self.proxy.look() if self.proxy else None
         if table is None:
-            return Sight(None, None, None, url_load)
+            return Sight(None, None, None, url_load, proxy)
         now = self.clock.monotonic()
         probers = {ip for ip, at in self._probers.items() if now - at < PROBER_SECONDS}
         return Sight(
@@ -101,14 +108,34 @@ class Witness:
             sockets.listens(table, self.settings.node_port),
             sockets.exposed(table, self.settings.cli_port),
             url_load,
+            proxy,
         )
 
+    async def ready(self) -> bool:
+        """Whether the node takes connections, behind its proxy."""
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                _, writer = await asyncio.open_connection("127.0.0.1", self.settings.behind_port)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
+
     async def jobs(self) -> int | None:
-        """Sessions as the pool's source of load tells; `None`: unknown."""
+        """Work by the pool's source of load, and what the proxy waits for; `None`: unknown."""
+        told = await self._told()
+        if self.proxy is None or told is None:
+            return told
+        waits = (await self.proxy.look()).in_flight
+        return None if waits is None else max(told, waits)
+
+    async def _told(self) -> int | None:
+        source = self.settings.source
+        if source is Source.REQUESTS:
+            return (await self.proxy.look()).in_flight if self.proxy else None
         if self.sees_load_itself:
             sight = await self.look()
-            of_url = self.settings.source is Source.URL
-            return sight.url_load if of_url else sight.connections
+            return sight.url_load if source is Source.URL else sight.connections
         try:
             return parse(await self.node_metrics(), self.settings.source).jobs
         except (FetchError, UnreadableMetricsError):

@@ -83,6 +83,8 @@ class Annotation(StrEnum):
     """RFC 3339 with milliseconds, UTC: when the pod was marked draining."""
     DRAIN_REASON = f"{GROUP}/drain-reason"
     """Why it drains: a value of `DrainReason`."""
+    REFUSE_FROM = f"{GROUP}/refuse-from"
+    """RFC 3339 with milliseconds, UTC: from when the drain proxy of a node refuses new work."""
     BUSY_AT = f"{GROUP}/busy-at"
     """RFC 3339 with milliseconds, UTC: when the pod was last seen to have work."""
     BEFORE_BREAK_GLASS = f"{GROUP}/before-break-glass"
@@ -231,6 +233,10 @@ class Container(StrEnum):
     AGENT = "agent"
     ADDRESS = "address"
     """Waits until the node's address is known."""
+    DRAIN_PROXY = "drain-proxy"
+    """Stands before the node's port and refuses new work while the node drains."""
+    PROXY_CONFIG = "proxy-config"
+    """Writes the configuration of that one."""
 
 
 class Port:
@@ -245,6 +251,8 @@ class Port:
     NODE_CLI: Final = 7935
     """go-livepeer's CLI server: loopback only, it moves money."""
     AGENT: Final = 7936
+    BEHIND_PROXY: Final = 7938
+    """Where a node listens, on loopback, that has a drain proxy."""
 
 
 def cluster_id(namespace: str, pod: str, uid: str) -> str:

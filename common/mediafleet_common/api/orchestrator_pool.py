@@ -26,6 +26,9 @@ LIVE_VIDEO_SETTLE_SECONDS: Final = 7 * 60.0
 """Gateways' live-video selectors refresh after about 6 minutes (wire facts: go-livepeer server)."""
 BATCH_AI_SETTLE_SECONDS: Final = 11 * 60.0
 """Gateways' batch-AI selectors keep a node for 10 minutes."""
+PROXIED_SETTLE_SECONDS: Final = 60.0
+"""Behind a drain proxy: gateways read a webhook's list once a minute, and who knows a node for
+longer is refused."""
 
 
 class LoadSource(StrEnum):
@@ -35,6 +38,16 @@ class LoadSource(StrEnum):
     DOCKER_AI = "docker-ai"
     CONNECTIONS = "connections"
     URL = "url"
+    REQUESTS = "requests"
+    """Those in flight, as the drain proxy counts them."""
+
+
+class DrainProxy(Model):
+    """HAProxy before a node's port. While the node drains it refuses what begins new work, after \
+the settle time; what is under way goes on."""
+
+    image: Annotated[str, Field(min_length=1, max_length=512)] = "haproxy:2.6"
+    """Image of HAProxy, 2.6 or newer."""
 
 
 class LoadUrl(Model):
@@ -73,6 +86,17 @@ class OrchestratorPoolSpec(Model):
             (
                 "!has(self.load) || self.load != 'url' || has(self.loadUrl)",
                 "load url needs loadUrl, for example {url: 'http://127.0.0.1:9000/load'}",
+            ),
+            (
+                "!has(self.load) || self.load != 'requests' || has(self.drainProxy)",
+                "load requests needs drainProxy, which counts them; set drainProxy: {}",
+            ),
+            (
+                (
+                    "!has(self.drainProxy) || !has(self.address) || !has(self.address.scheme) "
+                    "|| self.address.scheme != 'http'"
+                ),
+                "drainProxy speaks TLS, as go-livepeer does: leave address.scheme out",
             ),
             (
                 (
@@ -143,7 +167,10 @@ scale write it."""
     load: LoadSource = LoadSource.TRANSCODE
     """Where a node's load is read: transcode (sessions), docker-ai (AI containers in use), \
 connections (open ones to the node's port, for BYOC and live runners, which are counted nowhere \
-else) or url (see loadUrl)."""
+else), url (see loadUrl) or requests (those in flight, with drainProxy)."""
+    drain_proxy: DrainProxy | None = None
+    """A proxy before each node's port that refuses new work while the node drains, since gateways \
+go on using nodes that they know. Absent: gateways reach the node itself."""
     load_url: LoadUrl | None = None
     """Where load is read with load url."""
     orch_secret: SecretKey | None = None
@@ -179,6 +206,8 @@ operator makes."""
         """Seconds between unlisting a node and the first idle reading that counts."""
         if self.drain.settle:
             return seconds(self.drain.settle)
+        if self.drain_proxy is not None:
+            return PROXIED_SETTLE_SECONDS
         # What a node of another load serves is not known: the longer one is safe for all.
         live_video = self.load is LoadSource.TRANSCODE
         return LIVE_VIDEO_SETTLE_SECONDS if live_video else BATCH_AI_SETTLE_SECONDS

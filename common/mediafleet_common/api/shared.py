@@ -29,7 +29,7 @@ class Drain(Model):
     settle: Duration | None = None
     """How long work already on its way may still arrive before an idle reading counts. Default: \
 5s for egress; for orchestrators 7m with load transcode, else 11m, since gateways keep nodes they \
-know."""
+know, and 1m with drainProxy."""
     timeout: Duration = "1h"
     """How long a busy pod is waited for before onTimeout applies."""
     on_timeout: OnTimeout = OnTimeout.WAIT

@@ -28,6 +28,8 @@ class Source(StrEnum):
     """Open connections, as the agent beside a node counts them."""
     URL = "url"
     """What the agent reads at a URL that the user gives."""
+    REQUESTS = "requests"
+    """Requests in flight, as the drain proxy before a node counts them."""
 
 
 _NAMES: Final = {
@@ -35,9 +37,12 @@ _NAMES: Final = {
     Source.DOCKER_AI: ("livepeer_ai_container_in_use", None),
     Source.CONNECTIONS: ("mediafleet_agent_connections", None),
     Source.URL: ("mediafleet_agent_url_load", None),
+    Source.REQUESTS: ("mediafleet_agent_requests", None),
 }
 """By source: the metric that is the load, and the one that is the capacity, if any is."""
 _CLI_EXPOSED: Final = "mediafleet_agent_cli_exposed"
+_IN_FLIGHT: Final = "mediafleet_agent_requests"
+_REFUSING: Final = "mediafleet_agent_refusing"
 _REQUESTS: Final = "livekit_egress_requests"
 _AVAILABLE: Final = "livekit_egress_available"
 _RESULTS: Final = "livekit_egress_handler_results_total"
@@ -85,6 +90,10 @@ class Load:
     jobs_by_type: Mapping[str, int] = field(default_factory=dict)
     cli_exposed: bool | None = None
     """Whether the node's CLI port, which moves money, listens on more than loopback."""
+    in_flight: int | None = None
+    """Requests that the drain proxy before the node waits for."""
+    refusing: bool | None = None
+    """Whether that proxy refuses new work."""
 
 
 def parse(text: str | bytes, source: Source) -> Load:
@@ -96,12 +105,14 @@ def parse(text: str | bytes, source: Source) -> Load:
     if source is Source.EGRESS:
         return _egress(read(_bytes(text), _OF_EGRESS))
     jobs, capacity = _NAMES[source]
-    series = read(_bytes(text), [name for name in (jobs, capacity, _CLI_EXPOSED) if name])
-    exposed = _total(series, _CLI_EXPOSED)
+    wanted = (jobs, capacity, _CLI_EXPOSED, _IN_FLIGHT, _REFUSING)
+    series = read(_bytes(text), [name for name in dict.fromkeys(wanted) if name])
     return Load(
         jobs=_whole(_total(series, jobs)),
         capacity=_whole(_total(series, capacity)) if capacity else None,
-        cli_exposed=None if exposed is None else exposed > 0,
+        cli_exposed=_flag(series, _CLI_EXPOSED),
+        in_flight=_whole(_total(series, _IN_FLIGHT)),
+        refusing=_flag(series, _REFUSING),
     )
 
 

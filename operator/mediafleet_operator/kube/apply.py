@@ -78,7 +78,9 @@ class Applier:
                 case SetGate(pod):
                     await self._set_gate(resource, pod, open=action.open)
                 case _:
-                    await self._patch(resource, action.pod, marks(action, self.clock.unix()))
+                    settle = resource.spec.settle_seconds
+                    written = marks(action, self.clock.unix(), settle)
+                    await self._patch(resource, action.pod, written)
         except KubeError as error:
             if isinstance(error, GoneError | ConflictError) and isinstance(action, OnPod):
                 await self._look_again(resource, action.pod)
@@ -163,7 +165,7 @@ class Applier:
             self.snapshots.put_pod(pod)
 
 
-def marks(action: Mark | Drain | Undrain, now: float) -> Json:
+def marks(action: Mark | Drain | Undrain, now: float, settle_seconds: float) -> Json:
     """What a merge patch writes into a pod's metadata."""
     labels: Json = {}
     annotations: Json = {}
@@ -172,10 +174,12 @@ def marks(action: Mark | Drain | Undrain, now: float) -> Json:
             labels[Label.STATE.value] = PodState.DRAINING.value
             annotations[Annotation.DRAIN_STARTED.value] = rfc3339(now, "milliseconds")
             annotations[Annotation.DRAIN_REASON.value] = reason.value
+            annotations |= _refusal(action.pod, rfc3339(now + settle_seconds, "milliseconds"))
         case Undrain():
             labels[Label.STATE.value] = PodState.READY.value
             annotations[Annotation.DRAIN_STARTED.value] = None
             annotations[Annotation.DRAIN_REASON.value] = None
+            annotations |= _refusal(action.pod, None)
         case Mark(_, state, address, busy, busy_at):
             if busy_at is not None:
                 annotations[Annotation.BUSY_AT.value] = rfc3339(busy_at, "milliseconds")
@@ -190,6 +194,11 @@ def marks(action: Mark | Drain | Undrain, now: float) -> Json:
                     annotations[Annotation.SERVICE_ADDR.value] = service_addr(address) or None
     parts = {"labels": labels, "annotations": annotations}
     return {key: value for key, value in parts.items() if value}
+
+
+def _refusal(pod: PodView, since: str | None) -> Json:
+    """From when a pod's drain proxy refuses new work, if it has one."""
+    return {Annotation.REFUSE_FROM.value: since} if pod.proxied else {}
 
 
 def gate_condition(*, open: bool, now: float) -> Json:  # noqa: A002

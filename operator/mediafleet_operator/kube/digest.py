@@ -224,11 +224,17 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
         config=merged_config.of_pod(status, Container.CONFIG),
         address=annotations.get(Annotation.ADDRESS),
         service_addr=annotations.get(Annotation.SERVICE_ADDR),
+        proxied=any(each.get("name") == Container.DRAIN_PROXY for each in _containers(spec)),
+        refuse_from=unix(annotations.get(Annotation.REFUSE_FROM)),
         gate_open=None if gate is None else gate.get("status") == "True",
         gate_shut_at=unix(gate.get("lastTransitionTime"))
         if gate and gate.get("status") == "False"
         else None,
     )
+
+
+def _containers(spec: Raw) -> Iterable[Raw]:
+    return spec.get("containers") or ()
 
 
 def _condition(raw: Raw, name: str) -> Raw | None:

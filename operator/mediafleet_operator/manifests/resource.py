@@ -144,6 +144,9 @@ def template_hash(spec: Spec) -> str:
         }
         parts = spec.model_dump(include=fields, exclude=beside, mode="json", exclude_defaults=True)
         parts = {key: value for key, value in parts.items() if value != {}}
+        if spec.drain_proxy is not None:
+            # Nothing but defaults is something here.
+            parts["drain_proxy"] = spec.drain_proxy.model_dump(mode="json", exclude_defaults=True)
     # A default that a later release changes must not look like a change of the user's.
     parts["image"] = spec.image
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))

@@ -126,6 +126,8 @@ def _reading(began_at: float, load: Load, before: Reading | None) -> Reading:
         since,
         load.finished,
         _busy_at(began_at, load, before),
+        load.in_flight,
+        load.refusing,
     )
 
 

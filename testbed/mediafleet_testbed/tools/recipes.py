@@ -16,6 +16,8 @@ from mediafleet_testbed.paths import TOOLCHAIN
 
 AI_WORKER = "ai-worker"
 """A program of ours, on the libraries of the one that it stands in for."""
+STOCK_HTTP = "stock-http"
+"""A program of ours: server and client on Go's own net/http and grpc-go, as go-livepeer is."""
 KEDA_MODULE = "github.com/kedacore/keda/v2"
 _KUBE_VERSION_PACKAGES = ("k8s.io/client-go/pkg/version", "k8s.io/component-base/version")
 
@@ -102,6 +104,7 @@ TOOLS: dict[str, GoTool] = {
         ),
         GoTool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", 80),
         GoTool(AI_WORKER, AI_WORKER, ".", "google.golang.org/grpc", 20),
+        GoTool(STOCK_HTTP, STOCK_HTTP, ".", "google.golang.org/grpc", 10),
         _keda("operator", 420),
         _keda("adapter", 15),
     )
@@ -137,6 +140,7 @@ DEBIAN_PROGRAMS: dict[str, str] = {
     "ethtool": "ethtool",
     "socat": "socat",
     "redis-server": "redis-server",
+    "haproxy": "haproxy",
     "/bin/busybox": "busybox-static",
     "ip": "iproute2",
     "nsenter": "util-linux",

@@ -32,7 +32,8 @@ def test_the_help_lists_commands_in_the_order_of_use() -> None:
     assert places == sorted(places)
     assert NAMES[:4] == ["simulate", "operator", "egress", "advertise"]
     inside = text.index("Inside pods")
-    assert {name for name in NAMES if text.index(f"\n  {name} ") > inside} == {"agent", *LIGHT}
+    in_pods = {name for name in NAMES if text.index(f"\n  {name} ") > inside}
+    assert in_pods == {"agent", "proxy-config", *LIGHT}
 
 
 @pytest.mark.parametrize("name", [None, *NAMES])

@@ -1,5 +1,6 @@
 """How a draining pod leaves: settle, two idle readings in a row, delete; or its time-out.
 
+A pod with a drain proxy is idle only once that refuses new work and waits for nothing.
 A pod behind a Service of its own is shut to new connections at the first idle reading, and the two
 that count come after that: nothing can begin between the last reading and the deletion. Not
 sooner, since a session that is under way may open another connection.
@@ -98,6 +99,7 @@ def _idle(pod: PodView, observation: Observation) -> bool:
     return (
         len(readings) == IDLE_READINGS
         and all(each.began_at >= since and each.jobs == 0 for each in readings)
+        and (not pod.proxied or all(each.refusing and each.in_flight == 0 for each in readings))
         and observation.now - readings[-1].began_at <= PROOF_VALID_SECONDS
     )
 
@@ -105,7 +107,7 @@ def _idle(pod: PodView, observation: Observation) -> bool:
 def step(pod: PodView, observation: Observation) -> Action | None:
     """The next step of a draining pod that stays draining; `None`: wait."""
     fleet = observation.fleet
-    if pod.drain_started is None:
+    if pod.drain_started is None or (pod.proxied and pod.refuse_from is None):
         # Somebody took the time away, or wrote the label by hand: the wait begins anew.
         reason = pod.drain_reason or why_outdated(pod, observation) or DrainReason.SCALE_DOWN
         return Drain(pod, reason)

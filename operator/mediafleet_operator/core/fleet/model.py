@@ -144,6 +144,10 @@ class PodView:
     """Its annotation: when it was last seen to have work."""
     config: MergedConfig | None = None
     """What its init container tells of its egress config; `None`: nothing."""
+    proxied: bool = False
+    """Whether a drain proxy stands before it, which refuses new work when it is told to."""
+    refuse_from: float | None = None
+    """Its annotation: from when that is told to refuse."""
 
     @property
     def serving(self) -> bool:
@@ -170,6 +174,10 @@ class Reading:
     """Jobs that have ended there since it started."""
     busy_at: float | None = None
     """The last reading that showed work, or work done since the one before."""
+    in_flight: int | None = None
+    """Requests that its drain proxy waits for."""
+    refusing: bool | None = None
+    """Whether that proxy refuses new work."""
 
     @property
     def worked(self) -> bool:

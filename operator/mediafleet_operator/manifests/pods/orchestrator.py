@@ -21,7 +21,7 @@ from mediafleet_operator.manifests.parts import (
     mount,
     takes_connections,
 )
-from mediafleet_operator.manifests.pods import on_chain, orch_secret
+from mediafleet_operator.manifests.pods import drain_proxy, on_chain, orch_secret
 from mediafleet_operator.manifests.pods.address import Place, fill_in, host_port, service_addr
 from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent
 
@@ -48,10 +48,18 @@ def pod_spec(
         InvalidTemplateError: spec.args has a flag that is ours to set.
     """
     _refuse_our_flags(spec)
-    port, chain = spec.address.port, spec.on_chain
+    _refuse_uncounted_work(spec)
+    chain, proxied = spec.on_chain, spec.drain_proxy
     on_node = {}
     if spec.address.type is AddressType.HOST_PORT:
         on_node = {"hostPort": host_port(spec.address, place.slot)}
+    number = spec.address.port
+    port: Manifest = {
+        "name": "orchestrator",
+        "containerPort": number,
+        "protocol": "TCP",
+        **on_node,
+    }
     node = container(
         Container.NODE.value,
         spec.image,
@@ -65,13 +73,13 @@ def pod_spec(
             *(on_chain.environment(chain) if chain else []),
             *identity(),
         ],
-        ports=[{"name": "orchestrator", "containerPort": port, "protocol": "TCP", **on_node}],
-        readinessProbe=takes_connections(port),
+        ports=[] if proxied else [port],
+        readinessProbe=drain_proxy.READY if proxied else takes_connections(number),
         volumeMounts=mounts(spec),
         lifecycle=HOLD,
     )
     made: Manifest = {
-        "containers": [node, agent(image, pull_policy, grace, *_load_options(spec))],
+        "containers": [node, _agent(spec, image, pull_policy, grace)],
         "volumes": [
             _home(spec, place),
             {"name": "mediafleet-tmp", "emptyDir": {}},
@@ -79,10 +87,18 @@ def pod_spec(
             *(on_chain.volumes(chain) if chain else []),
         ],
     }
+    begins, facts = list[Manifest](), list[Manifest]()
     if spec.address.late:
-        made["initContainers"] = [_waits_for_address(image, pull_policy)]
-        item = {"path": "service-addr", "fieldRef": {"fieldPath": _ANNOTATION}}
-        made["volumes"].append({"name": "mediafleet-pod", "downwardAPI": {"items": [item]}})
+        begins.append(_waits_for_address(image, pull_policy))
+        facts.append({"path": "service-addr", "fieldRef": {"fieldPath": _ANNOTATION}})
+    if proxied is not None:
+        begins.append(drain_proxy.config(image, pull_policy, number))
+        facts.append(drain_proxy.TOLD)
+        made["containers"].append(drain_proxy.proxy(proxied, port))
+        made["volumes"].append(drain_proxy.VOLUME)
+    if begins:
+        made["initContainers"] = begins
+        made["volumes"].append({"name": "mediafleet-pod", "downwardAPI": {"items": facts}})
     if spec.address.type in OF_A_SERVICE:
         made["readinessGates"] = [{"conditionType": SERVING_GATE}]
     return made
@@ -104,6 +120,15 @@ def _home(spec: OrchestratorPoolSpec, place: Place) -> Manifest:
         return {"name": "mediafleet-home", "emptyDir": {}}
     claim = {"claimName": on_chain.claim_name(place.pool, place.slot)}
     return {"name": "mediafleet-home", "persistentVolumeClaim": claim}
+
+
+def _agent(spec: OrchestratorPoolSpec, image: str, pull_policy: str | None, grace: int) -> Manifest:
+    options = _load_options(spec)
+    if spec.drain_proxy is None:
+        return agent(image, pull_policy, grace, *options)
+    options += ["--proxy", drain_proxy.FOLDER, "--refuse-from", f"{POD}/refuse-from"]
+    seen = [mount("mediafleet-pod", POD, read_only=True), drain_proxy.MOUNT]
+    return {**agent(image, pull_policy, grace, *options), "volumeMounts": seen}
 
 
 def _load_options(spec: OrchestratorPoolSpec) -> list[str]:
@@ -144,7 +169,7 @@ def _service_addr(spec: OrchestratorPoolSpec, place: Place) -> str:
 def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
     flags = [
         f"-serviceAddr={_service_addr(spec, place)}",
-        f"-httpAddr=0.0.0.0:{spec.address.port}",
+        f"-httpAddr={drain_proxy.NODE if spec.drain_proxy else f'0.0.0.0:{spec.address.port}'}",
         CLI_FLAG,
         "-monitor=true",
         orch_secret.FLAG,
@@ -155,6 +180,17 @@ def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
     if spec.sessions.max is not None:
         flags.append(f"-maxSessions={spec.sessions.max}")
     return flags
+
+
+def _refuse_uncounted_work(spec: OrchestratorPoolSpec) -> None:
+    """livepeer_current_sessions_total is 0 while AI jobs run: such a node would leave at work."""
+    names = {flag.lstrip("-").split("=", 1)[0] for flag in spec.args if flag.startswith("-")}
+    if spec.load is LoadSource.TRANSCODE and "aiModels" in names:
+        raise InvalidTemplateError(
+            "spec.load",
+            "is transcode, which does not count the jobs of the -aiModels in spec.args",
+            "set drainProxy: {} and load: requests, or load docker-ai, connections or url",
+        )
 
 
 def _refuse_our_flags(spec: OrchestratorPoolSpec) -> None:

@@ -1,0 +1,98 @@
+"""A node behind HAProxy drains under the requests of gateways on Go's own HTTP client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.kit.node.proxied import Proxied, a_node, before, going
+
+from mediafleet_common.agent.drain_proxy import ProxySight
+from mediafleet_common.formats.times import rfc3339
+
+JOB_SECONDS: Final = 1.5
+QUERY: Final = f"/text-to-image?ms={JOB_SECONDS * 1000:.0f}&bytes=100000"
+REFUSED: Final = "503 draining: this node takes no new work"
+
+
+@contextlib.asynccontextmanager
+async def proxied(folder: Path) -> AsyncIterator[Proxied]:
+    async with a_node() as node:
+        some = before(node, folder)
+        async with some.running():
+            following = asyncio.create_task(some.proxy.follow())
+            yield some
+            following.cancel()
+
+
+def refuses(sight: ProxySight) -> bool:
+    return sight.refusing is True
+
+
+def takes(sight: ProxySight) -> bool:
+    return sight.refusing is False
+
+
+@pytest.mark.parametrize("protocol", [(), ("-http1",)], ids=["HTTP/2", "HTTP/1.1"])
+async def test_a_drain_under_steady_requests_ends_in_time_and_loses_none(
+    tmp_path: Path, protocol: tuple[str, ...]
+) -> None:
+    async with proxied(tmp_path) as first, a_node() as second:
+        nodes = f"{first.address},{second}"
+        async with going("-nodes", nodes, "-rate", "20", "-query", QUERY, *protocol) as gateway:
+            await gateway.says("ten")
+            assert (await first.proxy.look()).in_flight
+            first.told(rfc3339(time.time(), "milliseconds"))
+            took = await first.eventually(lambda sight: sight == ProxySight(True, 0))
+            ended = await gateway.result()
+    assert took < JOB_SECONDS + 5
+    assert ended["lost"] == 0
+    assert ended["moved"] >= 1
+    # Each was refused before it began; none was broken off.
+    assert set(ended["errors"]) == {REFUSED}
+    assert len(ended["seconds"]) == ended["sent"]
+
+
+async def test_trailers_and_streams_of_grpc_pass_and_new_calls_are_refused(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as some:
+        call = ("-nodes", some.address, "-call")
+        async with going(*call, "/net.Orchestrator/GetOrchestrator") as client:
+            told = await client.says("called")
+        assert (told["messages"], told["code"], told["text"]) == (3, "Internal", "of the node")
+        some.told(rfc3339(time.time(), "milliseconds"))
+        await some.eventually(refuses)
+        async with going(*call, "/net.Orchestrator/GetOrchestrator") as client:
+            assert (await client.says("called"))["code"] == "Unavailable"
+        # What belongs to work that is under way goes on.
+        async with going(*call, "/net.Orchestrator/EndTranscodingSession") as client:
+            assert (await client.says("called"))["messages"] == 3
+
+
+async def test_it_takes_work_again_when_the_drain_is_cancelled(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as some:
+        some.told(rfc3339(time.time(), "milliseconds"))
+        await some.eventually(refuses)
+        some.told("")
+        await some.eventually(takes)
+        async with going("-nodes", some.address, "-requests", "3", "-query", "/llm?ms=1") as one:
+            assert (await one.says("ended"))["lost"] == 0
+
+
+async def test_a_proxy_that_starts_again_still_refuses(tmp_path: Path) -> None:
+    async with a_node() as node:
+        some = before(node, tmp_path)
+        some.told(rfc3339(time.time(), "milliseconds"))
+        async with some.running():
+            await some.proxy.step()
+            await some.eventually(refuses)
+        assert await some.proxy.look() == ProxySight(None, 0)
+        # And there is no agent that could tell it.
+        async with some.running():
+            assert refuses(await some.proxy.look())
+            async with going("-nodes", some.address, "-requests", "1", "-query", "/llm") as one:
+                assert (await one.says("ended"))["errors"] == {REFUSED: 1}
