@@ -76,6 +76,8 @@ class Load:
     """Busy share of all its CPUs, 0 to 1."""
     cluster_id: str | None = None
     """Of the egress worker that tells it."""
+    node_id: str | None = None
+    """New at each start of an egress worker (livekit/egress pkg/config/service.go)."""
     finished: int | None = None
     """Jobs that have ended since the worker started."""
     disabled: bool | None = None
@@ -148,7 +150,8 @@ def _egress(series: Sequence[Series]) -> Load:
         jobs = 1
     return Load(
         jobs=None if nonsense else jobs,
-        cluster_id=next((c for each in series if (c := each.labels.get("cluster_id"))), None),
+        cluster_id=_label(series, "cluster_id"),
+        node_id=_label(series, "node_id"),
         finished=_finished(series, known=idle is not None),
         cpu_load=_share(_total(series, _CPU_LOAD)),
         disabled=_flag(series, _DISABLED),
@@ -157,6 +160,10 @@ def _egress(series: Sequence[Series]) -> Load:
         pulse_share=_ratio(series, "pulse"),
         jobs_by_type={} if nonsense else by_type,
     )
+
+
+def _label(series: Sequence[Series], name: str) -> str | None:
+    return next((text for each in series if (text := each.labels.get(name))), None)
 
 
 def _total(series: Sequence[Series], name: str) -> float | None:

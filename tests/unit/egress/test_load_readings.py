@@ -58,7 +58,7 @@ async def test_a_pod_that_is_silent_for_long_is_asked_less_often(
     pod = Worker("p", "u", "c", "http://p/metrics", 16.0, None, PodState.READY)
     fleet = Fleet("", "rec", Placement(), frozenset(RequestType), None, (pod,))
     async with Scraper(
-        Pods(ledger, Quarantine(metrics, settings.quarantine)), ledger, metrics, settings, SYSTEM
+        Pods(ledger, Quarantine(metrics, settings.quarantine)), metrics, settings, SYSTEM
     ) as scraper:
         scraper.follow([fleet])
         await asyncio.sleep(1.1 * sum(pauses) + 1)
@@ -85,7 +85,7 @@ async def test_a_pod_that_comes_back_is_asked_at_once(
     fleet = Fleet("", "rec", Placement(), frozenset(RequestType), None, (pod,))
     away = replace(fleet, workers=(replace(pod, state=PodState.PENDING),))
     async with Scraper(
-        Pods(ledger, Quarantine(metrics, settings.quarantine)), ledger, metrics, settings, SYSTEM
+        Pods(ledger, Quarantine(metrics, settings.quarantine)), metrics, settings, SYSTEM
     ) as scraper:
         scraper.follow([fleet])
         await asyncio.sleep(1.0)
@@ -117,7 +117,7 @@ async def test_metrics_of_another_worker_are_not_taken_for_its_own(
     fleet = Fleet("", "rec", Placement(), frozenset(RequestType), None, (worker,))
     pods = Pods(ledger, Quarantine(metrics, settings.quarantine))
     pods.follow(EgressView((fleet,)))
-    async with Scraper(pods, ledger, metrics, settings, SYSTEM) as scraper:
+    async with Scraper(pods, metrics, settings, SYSTEM) as scraper:
         scraper.follow([fleet])
         await asyncio.sleep(3 * EVERY)
     account = ledger.account(pod_of(fleet, worker), 0.8, SYSTEM.unix())

@@ -125,6 +125,8 @@ class Sweeper:
             pod_serves=worker is not None and worker.state is not PodState.PENDING,
             server_of_pod=tools.store.server_of(job.worker_uid),
             suspected_since=self.suspected.get(egress_id),
+            process_is_new=tools.pods.lives.ended_with(job),
+            unreachable=tools.pods.lives.is_unreachable(job.worker_uid),
         )
         verdict = judge(
             job, evidence, tools.settings.patience, tools.settings.starts_within_seconds

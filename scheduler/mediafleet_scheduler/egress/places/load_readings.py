@@ -23,11 +23,10 @@ from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.serving.logs import printable
-from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
-from mediafleet_scheduler.egress.places.pods import Pods, pod_of
+from mediafleet_scheduler.egress.places.pods import Pods
 
 _log: Final = logging.getLogger(__name__)
 _Asked = tuple[str, str, Reach]
@@ -43,14 +42,12 @@ class Scraper:
     def __init__(
         self,
         pods: Pods,
-        ledger: Ledger,
         metrics: EgressMetrics,
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._clock = clock
         self._pods = pods
-        self._ledger = ledger
         self._metrics = metrics
         self._settings = settings
         self._tasks = KeyedTasks[_Asked]()
@@ -128,6 +125,8 @@ class Scraper:
                 if complained != (complained := f"{told.why}: {printable(told.detail)}"):
                     _log.warning("load of %s is unknown: %s", printable(url), complained)
                 failures += 1
+                if told.why is Failure.UNREACHABLE:
+                    self._pods.lives.unreachable(uid)
                 if failures > _PATIENCE:
                     pause = back_off.pause()
             asked.set()
@@ -171,10 +170,5 @@ class Scraper:
         )
 
     def _take(self, uid: str, load: Load) -> None:
-        known = self._pods.by_uid.get(uid)
-        if known is None:
-            return
-        fleet, worker = known
-        now = self._clock.unix()
-        self._ledger.measure(pod_of(fleet, worker), load, fleet.placement.cpu_cost, now)
-        self._pods.costs.read(fleet, worker, load, now)
+        if uid in self._pods.by_uid:
+            self._pods.told_load(uid, load, self._clock.unix())

@@ -9,8 +9,10 @@ from typing import Final
 
 from mediafleet_common.api.egress_fleet import Mode, RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Account, Ledger, Pod
+from mediafleet_scheduler.core.egress.accounting.lives import Lives
 from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of, rules_of
 from mediafleet_scheduler.core.egress.placement.explanation import Seen
 from mediafleet_scheduler.core.egress.placement.modes import (
@@ -36,13 +38,15 @@ class Pods:
         self.quarantine: Final = quarantine
         self.costs: Final = Costs(ledger)
         """What jobs really use."""
+        self.lives: Final = Lives()
+        """Which process is in each pod."""
         self._fleets: tuple[Fleet, ...] = ()
         self._by_uid: dict[str, tuple[Fleet, Worker]] = {}
         self._sizes: dict[str, Pod] = {}
         # A job changes one pod; the others need not be looked at anew.
         self._views: dict[str, tuple[Account, _State, WorkerView]] = {}
         self.left: Final = asyncio.Event()
-        """Set when a pod with jobs is gone or not Ready any more: it may have died."""
+        """Set when a pod with jobs is gone, not Ready any more, or has begun anew."""
         self.complete_until = 0.0
         """Until when (loop time) the ledger is known to hold every job of every pod."""
 
@@ -64,10 +68,19 @@ class Pods:
         self._sizes = {w.uid: pod_of(fleet, w) for fleet, w in self._by_uid.values()}
         self._views.clear()
         self.quarantine.keep_only(self._by_uid)
+        self.lives.keep_only(self._by_uid)
         self.costs.follow(view.fleets)
         self._ledger.keep_only(self._by_uid)
         if any(self._ledger.on(uid) for uid in before - self._serving()):
             self.left.set()
+
+    def told_load(self, uid: str, load: Load, now: float) -> None:
+        """A pod has told its load; its process may be another one than before."""
+        fleet, worker = self._by_uid[uid]
+        if self.lives.read(uid, load.node_id, now) and self._ledger.on(uid):
+            self.left.set()
+        self._ledger.measure(pod_of(fleet, worker), load, fleet.placement.cpu_cost, now)
+        self.costs.read(fleet, worker, load, now)
 
     def accepting(self, kind: RequestType, room: str) -> list[Fleet]:
         """The fleets that take a type for a room (empty: none), in order."""

@@ -106,7 +106,7 @@ class EgressService:
         settings, metrics = self._settings, self.metrics
         await self._store.open()
         rpc = await stack.enter_async_context(self._client(SERVICE))
-        scraper = Scraper(self.pods, self.ledger, metrics, settings, self.clock)
+        scraper = Scraper(self.pods, metrics, settings, self.clock)
         await stack.enter_async_context(scraper)
         io = IoInfo(
             await stack.enter_async_context(self._client(IO_SERVICE)), settings.io_timeout_seconds

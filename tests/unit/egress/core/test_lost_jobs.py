@@ -72,6 +72,21 @@ CASES = {
         replace(SILENCE, server_of_pod="SRV_9", suspected_since=NOW - 8),
         Verdict.LOST,
     ),
+    "its pod has another process than the one it started in": (
+        RUNS,
+        replace(SILENCE, process_is_new=True, suspected_since=NOW - 8),
+        Verdict.LOST,
+    ),
+    "its worker is dead, and stays in the file": (
+        RUNS,
+        replace(SILENCE, unreachable=True, suspected_since=NOW - 30),
+        Verdict.LOST,
+    ),
+    "its worker may only be away for a moment": (
+        RUNS,
+        replace(SILENCE, unreachable=True, suspected_since=NOW - 29),
+        Verdict.SUSPECT,
+    ),
     "its pod is the same": (
         RUNS,
         replace(SILENCE, server_of_pod="SRV_1", suspected_since=NOW - 30),

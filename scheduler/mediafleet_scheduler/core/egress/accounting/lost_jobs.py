@@ -2,7 +2,8 @@
 
 Ends are told over the bus at most once, pods die, and desks die with claims in hand. A job is
 given up only on evidence: its own server answered without it, or for a while now its pod is away,
-has been restarted, or every pod answered and none has it. A pod that keeps silent proves nothing.
+has been restarted, or every pod answered and none has it. A pod that keeps silent proves nothing,
+unless nobody listens on its metrics port either.
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class Evidence:
     server_of_pod: str | None
     """The server id that its pod answered with last, to any request."""
     suspected_since: float | None
+    process_is_new: bool = False
+    """Whether its pod's metrics are those of another process than the one it started in."""
+    unreachable: bool = False
+    """Whether nobody listens on its pod's metrics port."""
 
 
 def judge(job: Job, evidence: Evidence, patience: Patience, starts_within: float) -> Verdict:
@@ -81,8 +86,9 @@ def judge(job: Job, evidence: Evidence, patience: Patience, starts_within: float
         return Verdict.LEAVE
     if job.server_id in evidence.servers:
         return Verdict.MISSED
-    restarted = evidence.server_of_pod not in (None, job.server_id)
-    if evidence.pod_is_there and not evidence.all_answered and not restarted:
+    restarted = evidence.process_is_new or evidence.server_of_pod not in (None, job.server_id)
+    silent = not evidence.all_answered and not evidence.unreachable
+    if evidence.pod_is_there and silent and not restarted:
         return Verdict.LEAVE
     since = evidence.suspected_since
     wait = patience.gone_seconds
