@@ -49,8 +49,8 @@ def status(
     desk: Annotated[
         str | None,
         typer.Option(
-            help="Show instead what jobs really use, as the egress desk that runs there has "
-            "learnt, beside what is configured.",
+            help="Show instead what the egress desk that runs there sees, also without "
+            "Kubernetes: workers, jobs, who waits and why, and what jobs really use.",
             metavar="http://HOST:PORT",
         ),
     ] = None,
@@ -58,9 +58,11 @@ def status(
 ) -> None:
     """Show fleets and pools: pods, load, who drains, since when and why, and what is wrong."""
     if desk is not None:
-        from mediafleet.tools.costs import show
+        from mediafleet.tools import costs, desk_view
 
-        show(desk, name, as_json=output is Output.JSON)
+        if output is not Output.JSON:
+            desk_view.show(desk, name)
+        costs.show(desk, name, as_json=output is Output.JSON)
         return
     from mediafleet.tools.status_view import lines
     from mediafleet_common.clock import SYSTEM

@@ -12,10 +12,12 @@ from typer.testing import CliRunner
 
 from mediafleet.commands import app
 from mediafleet.tools import costs as command
+from mediafleet.tools import desk_view
 from mediafleet_common.api.egress_fleet import LearnedCosts, Placement, RequestType, Use
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Load
 from mediafleet_common.reports.costs import LearnedReport
+from mediafleet_common.reports.explanation import Explanation
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
@@ -119,6 +121,8 @@ def told(monkeypatch: pytest.MonkeyPatch, *more: str, use: Use = Use.APPLY) -> s
     report = LearnedReport(fleets=list(learn(of, 200).told([of])))
     text = report.model_dump_json(by_alias=False)
     monkeypatch.setattr(command, "fetch", lambda *_: text)
+    nothing = Explanation(type=RequestType.TRACK, at=0.0, fleets=[]).model_dump_json()
+    monkeypatch.setattr(desk_view, "fetch", lambda *_: nothing)
     result = CliRunner().invoke(app, ["status", "--desk", "http://desk:8080", *more])
     assert result.exit_code == 0, result.output
     return result.output
