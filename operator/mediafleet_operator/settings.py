@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mediafleet_common.kube.pace import WriteLimits
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeTimes:
@@ -51,5 +53,10 @@ class Times:
     """Between two looks at whether a fleet's ScaledObject or HPA is still right."""
     status_load_seconds: float = 5.0
     """Between two writes of a status in which only loads differ."""
+    writes: WriteLimits = field(default_factory=WriteLimits)
+    """How fast the API server is written to."""
+    rest_seconds_per_pod: float = 0.0005
+    """A fleet whose pods keep changing is looked at again after so long for each of its pods, so \
+that the changes of many make one round; at most 0.25 s."""
     workers: int = 8
     """Fleets that are worked on at once."""

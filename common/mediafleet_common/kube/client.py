@@ -17,6 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from mediafleet_common.kube.errors import KubeError, UnreachableError, of_answer
 from mediafleet_common.kube.login import configure
+from mediafleet_common.kube.pace import Pacer
 from mediafleet_common.kube.paths import Target
 from mediafleet_common.serving.run import CannotStartError
 
@@ -35,7 +36,7 @@ class Api:
     """The API server. An async context manager.
 
     `may_write` is asked before each write: an operator that has lost its Lease must not write,
-    however late its call comes.
+    however late its call comes. `pacer` gives writes their turns; making pods comes last.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Api:
         *,
         may_write: Callable[[], bool] = lambda: True,
         on_write: Callable[[str, str, str], None] = lambda verb, resource, result: None,
+        pacer: Pacer | None = None,
     ) -> None:
         self._client = ApiClient(configuration)
         self._slots = asyncio.Semaphore(CALLS_AT_A_TIME)
         self._may_write = may_write
         self._on_write = on_write
+        self._pacer = pacer
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,7 +80,7 @@ class Api:
             page = {"limit": str(PAGE), **({"continue": more} if more else {})}
             answer = await self.get(target, **query, **page)
             try:
-                items += answer["items"] or []
+                items += map(_slim, answer["items"] or [])
                 version = int(answer["metadata"]["resourceVersion"])
             except (KeyError, TypeError, ValueError) as error:
                 message = f"GET {target.path}: an answer that is no list: {error!r}"
@@ -131,15 +134,27 @@ class Api:
         return await self._write("delete", lambda: self._call("DELETE", target, {}, body), target)
 
     async def _write(self, verb: str, call: Callable[[], Awaitable[Json]], target: Target) -> Json:
-        if not self._may_write():
-            raise UnreachableError("not the leader any more: nothing is written")
         try:
-            answer = await call()
+            answer = await self._in_turn(verb, call, target)
         except KubeError as error:
             self._on_write(verb, target.resource, error.word)
             raise
         self._on_write(verb, target.resource, "ok")
         return answer
+
+    async def _in_turn(
+        self, verb: str, call: Callable[[], Awaitable[Json]], target: Target
+    ) -> Json:
+        if self._pacer is None:
+            return await self._if_leader(call)
+        patient = verb == "create" and target.resource == "pods"
+        async with self._pacer.turn(patient=patient):
+            return await self._if_leader(call)
+
+    async def _if_leader(self, call: Callable[[], Awaitable[Json]]) -> Json:
+        if not self._may_write():
+            raise UnreachableError("not the leader any more: nothing is written")
+        return await call()
 
     async def _call(
         self,
@@ -180,6 +195,12 @@ class Api:
         except ValueError as error:
             raise UnreachableError(f"{method} {target.path}: not JSON") from error
         return answer
+
+
+def _slim(raw: Json) -> Json:
+    """An object without what nobody here reads and what is half of many: who wrote which field."""
+    raw.get("metadata", {}).pop("managedFields", None)
+    return raw
 
 
 Connect = Callable[[], AbstractAsyncContextManager[Api]]

@@ -76,6 +76,11 @@ class OperatorMetrics:
             ["verb", "resource", "result"],
             registry=registry,
         )
+        self.write_rate: Final = Gauge(
+            "mediafleet_api_write_rate",
+            "Writes a second that the operator allows itself now.",
+            registry=registry,
+        )
         self.build_info: Final = Gauge(
             "mediafleet_build_info",
             "Always 1.",

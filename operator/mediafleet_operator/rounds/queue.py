@@ -18,20 +18,31 @@ class KeyedQueue(Generic[KeyT]):
         self._again: set[KeyT] = set()
         self._timers: dict[KeyT, tuple[float, asyncio.Handle]] = {}
         """When each is due (loop time); uvloop's handle of what is due at once does not say."""
+        self._rests: dict[KeyT, float] = {}
+        """Until when (loop time) those that were just looked at rest."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, key: KeyT) -> None:
-        """Look at a key soon; while it is being looked at: once more after that."""
+        """Look at a key soon; while it is being looked at or rests: once more after that."""
         if key in self._taken:
             self._again.add(key)
-        elif key not in self._waiting:
+            return
+        until = self._rests.get(key)
+        if until is not None:
+            left = until - asyncio.get_running_loop().time()
+            if left > 0:
+                self.add_after(key, left)
+                return
+            del self._rests[key]
+        if key not in self._waiting:
             self._waiting.add(key)
             self._ready.put_nowait(key)
 
     def add_after(self, key: KeyT, seconds: float) -> None:
-        """Look at a key after some time; of several times the first one counts."""
+        """Look at a key after some time; of several times the first one counts. What is due while \
+the key rests waits for that."""
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
         timer = self._timers.get(key)
@@ -48,9 +59,12 @@ class KeyedQueue(Generic[KeyT]):
         self._taken.add(key)
         return key
 
-    def done(self, key: KeyT) -> None:
-        """The key has been looked at."""
+    def done(self, key: KeyT, rest_seconds: float = 0.0) -> None:
+        """The key has been looked at, and is not looked at again for so long."""
         self._taken.discard(key)
+        self._rests.pop(key, None)
+        if rest_seconds > 0:
+            self._rests[key] = asyncio.get_running_loop().time() + rest_seconds
         if key in self._again:
             self._again.discard(key)
             self.add(key)

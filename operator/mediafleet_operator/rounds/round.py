@@ -43,6 +43,7 @@ _log: Final = logging.getLogger(__name__)
 PASSES: Final = 3
 """A round plans again after its own actions; more than this would hide a plan without end."""
 NEXT_ROUND_SECONDS: Final = 0.1
+_MOST_REST_SECONDS: Final = 0.25
 RETRY_SECONDS: Final = 1.0
 """After a write that failed for no fault of the plan's."""
 
@@ -62,9 +63,11 @@ class Worker:
     counts: FleetCounts
     clock: Clock = SYSTEM
     job_ends: JobEnds | None = None
+    """`None`: no desk is asked whether jobs are over."""
     update_seconds: float = UPDATE_SECONDS
     """How long the end of a job may take to reach livekit-server."""
-    """`None`: no desk is asked whether jobs are over."""
+    rest_seconds_per_pod: float = 0.0
+    """A fleet rests between two rounds for so long for each of its pods."""
     _states: dict[FleetKey, FleetState] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -84,7 +87,12 @@ class Worker:
                 self.counts.metrics.reconcile_seconds.labels(kind).observe(
                     self.clock.monotonic() - began
                 )
-                self.queue.done(key)
+                self.queue.done(key, self._rest(key))
+
+    def _rest(self, key: FleetKey) -> float:
+        """The changes of many pods make one round."""
+        pods = len(self.snapshots.pods.get(key, {}))
+        return min(_MOST_REST_SECONDS, pods * self.rest_seconds_per_pod)
 
     async def round(self, key: FleetKey) -> None:
         """Bring one fleet in order, as far as can be now.

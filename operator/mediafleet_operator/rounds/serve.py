@@ -19,6 +19,7 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.reach import OWN_WORD, PODS
 from mediafleet_common.kube.client import Api
 from mediafleet_common.kube.login import configure
+from mediafleet_common.kube.pace import Pacer
 from mediafleet_common.kube.watch import follow
 from mediafleet_common.probes.http_client import client, poll
 from mediafleet_common.reports.demand import Demand
@@ -29,6 +30,7 @@ from mediafleet_operator.kube.apply import Applier
 from mediafleet_operator.kube.children import Children
 from mediafleet_operator.kube.flag_head import Heads
 from mediafleet_operator.kube.lease import Lease, LostLeaseError
+from mediafleet_operator.kube.lease_thread import LeaseThread
 from mediafleet_operator.kube.report import EventWriter, StatusWriter
 from mediafleet_operator.kube.scalers import Scalers
 from mediafleet_operator.kube.snapshots import Snapshots
@@ -103,22 +105,27 @@ async def serve(
     health = Health()
     async with (
         HttpServer(settings.http, health.why, registry=registry) as http,
-        Api(configuration) as lease_api,
         contextlib.AsyncExitStack() as stack,
     ):
         lease = None
         if settings.lease_namespace is not None:
-            lease = Lease(lease_api, settings.lease_namespace, LEASE_NAME, identity(), clock=clock)
+            login = partial(configure, settings.kubeconfig, settings.context)
+            lease = LeaseThread(login, partial(_lease, settings.lease_namespace, clock))
+            stack.push_async_callback(lease.stop)
             # One that waits is as ready as it can be: it must not hold up a rollout of ours.
             health.reason = None
             _log.info("waiting for Lease %s/%s", settings.lease_namespace, LEASE_NAME)
             if not await _unless(stop, lease.acquire()):
                 return
-            stack.push_async_callback(lease.release)
         metrics.leader.set(1)
         held = lease.held if lease else lambda: True
         api = await stack.enter_async_context(
-            Api(configuration, may_write=held, on_write=partial(_count_write, metrics))
+            Api(
+                configuration,
+                may_write=held,
+                on_write=partial(_count_write, metrics),
+                pacer=Pacer(settings.times.writes, metrics.write_rate.set),
+            )
         )
         keep = [lease.keep()] if lease else []
         tasks = [asyncio.create_task(each, name="lease") for each in keep]
@@ -134,6 +141,10 @@ async def serve(
         await _cancel([stopping, *tasks])
         for task in done:
             task.result()
+
+
+def _lease(namespace: str, clock: Clock, api: Api) -> Lease:
+    return Lease(api, namespace, LEASE_NAME, identity(), clock=clock)
 
 
 def identity() -> str:
@@ -192,6 +203,7 @@ async def _lead(
             clock,
             JobEnds(ends_poller, settings.egress_desk),
             update_seconds(settings.io_update_timeout_seconds),
+            times.rest_seconds_per_pod,
         )
         try:
             async with asyncio.TaskGroup() as group:
