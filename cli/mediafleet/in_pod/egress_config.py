@@ -44,8 +44,10 @@ _NEVER_FOLD = 1 << 30
 _IO_UPDATE_SECONDS = 30.0
 """livekit/egress pkg/config/service.go, defaultIOUpdateTimeout."""
 _COST = re.compile(r"[a-z_]*(?:_cost|_utilization|_memory|_clients)")
-_DURATION = re.compile(r"(?:[0-9]*\.?[0-9]+(?:ns|us|µs|ms|s|m|h)){1,8}")
-_PART = re.compile(r"([0-9]*\.?[0-9]+)(ns|us|µs|ms|s|m|h)")
+_DURATION = re.compile(
+    r"(?:(?:[0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18})(?:ns|us|µs|ms|s|m|h)){1,8}"
+)
+_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18})(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
