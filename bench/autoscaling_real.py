@@ -38,7 +38,6 @@ from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.autoscaling import OUR_METRIC
 from mediafleet_common.api.names import Kind, Port
-from mediafleet_common.reports.demand import Demand
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.need import need
 from mediafleet_testbed import images
@@ -139,8 +138,7 @@ async def look(scene: Scene, scenario: Scenario, seen: Recording) -> None:
         before = now
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             (desk, *_) = scene.pods.component("egress")
-            async with scene.http.get(f"http://{desk.ip}:{Port.DESK_HTTP}/demand") as answer:
-                demand = Demand.model_validate_json(await answer.text())
+            demand = await scene.demand(str(desk.ip))
             mine = [each for each in demand.fleets if each.name == FLEET and each.known]
             needed = need(asked, mine[0]) if mine else None
             if needed is None:

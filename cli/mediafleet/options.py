@@ -18,11 +18,13 @@ import typer
 
 if TYPE_CHECKING:
     from mediafleet_common.formats.ip_addresses import IpNetwork
+    from mediafleet_common.serving.access import Access
     from mediafleet_scheduler.scaler.server import ScalerOptions
 
 LOGS: Final = "Logs"
 CLUSTER: Final = "Kubernetes"
 SCALER: Final = "KEDA"
+REPORTS: Final = "Reports"
 
 
 class Output(StrEnum):
@@ -206,6 +208,59 @@ class KedaOptions:
             return ""
         how = "plaintext" if self.scaler_plaintext else "mutual TLS"
         return f", KEDA scaler {self.scaler.rpartition(':')[0]}:{port} ({how})"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """Who may read a desk's reports."""
+
+    http_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Who has its content as bearer token may read /demand, /explain, /costs and "
+            "/conditions. Without it and --http-account: loopback alone. A replacement is picked "
+            "up.",
+            rich_help_panel=REPORTS,
+        ),
+    ] = None
+    http_account: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMESPACE/NAME",
+            help="In a cluster: ServiceAccount that may read them with a token of audience "
+            "mediafleet; repeatable.",
+            rich_help_panel=REPORTS,
+        ),
+    ] = None
+
+    def access(self, *, in_cluster: bool, pools: bool = False, kept: Path | None = None) -> Access:
+        """Who may read them.
+
+        Raises:
+            CannotStartError: the file cannot be used.
+        """
+        from mediafleet_common.serving.access import AnyOf, LoopbackOnly, TokenFile
+
+        parts: list[Access] = []
+        if self.http_token_file is not None:
+            parts.append(TokenFile(self.http_token_file))
+        if self.http_account:
+            parts.append(_account_tokens(self.http_account, in_cluster, pools, kept))
+        return AnyOf(parts) if parts else LoopbackOnly()
+
+
+def _account_tokens(
+    accounts: list[str], in_cluster: bool, pools: bool, kept: Path | None
+) -> Access:
+    from mediafleet_common.kube.account_tokens import AUDIENCE, POOLS_AUDIENCE, AccountTokens
+
+    if not in_cluster:
+        raise typer.BadParameter("--http-account needs a cluster: use --http-token-file")
+    if wrong := [each for each in accounts if not all(each.partition("/"))]:
+        raise typer.BadParameter(f"--http-account {wrong[0]}: write NAMESPACE/NAME")
+    audiences = frozenset({AUDIENCE, POOLS_AUDIENCE} if pools else {AUDIENCE})
+    return AccountTokens(frozenset(accounts), audiences, kept)
 
 
 def flat(function: Callable[..., None]) -> Callable[..., None]:

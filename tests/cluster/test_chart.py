@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import yaml
 from tests.kit.watching.deploying import RELEASE, Product, deployed
 
 from mediafleet_common.api import crds
+from mediafleet_common.api.names import Port
 from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.errors import CommandError
 from mediafleet_testbed.paths import REPOSITORY
@@ -196,6 +199,30 @@ def may(product: Product, account: str, verb: str, *what: str) -> bool:
         return False
 
 
+def reports_by_token(product: Product) -> dict[str, int]:
+    """How the desk answers /demand, by whose token comes along."""
+    api_audience = "https://kubernetes.default.svc.cluster.local"
+    tokens = {
+        "none": "",
+        "for the API server": product.token(audience=api_audience),
+        "of another": product.token(f"{RELEASE}-egress"),
+        "operator's": product.token(),
+    }
+    host = product.workspace.get("service", f"{RELEASE}-egress")["spec"]["clusterIP"]
+
+    def status(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"http://{host}:{Port.DESK_HTTP}/demand", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    wait_for("the keys are known", lambda: status("") == 401)
+    return {name: status(token) for name, token in tokens.items()}
+
+
 def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_more(
     product: Product,
 ) -> None:
@@ -217,6 +244,8 @@ def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_mor
         refused = [line for line in log.splitlines() if "forbidden" in line]
         assert [line for line in refused if '"nodes"' not in line] == []
 
+    told = reports_by_token(product)
+    assert told == {"none": 401, "for the API server": 401, "of another": 403, "operator's": 200}
     assert may(product, "operator", "delete", "pods")
     assert may(product, "operator", "patch", "pods", "--subresource=status")
     assert may(product, "operator", "delete", "services")

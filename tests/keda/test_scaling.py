@@ -38,7 +38,7 @@ from tests.kit.watching.scaled import (
 from tests.kit.watching.scene import Scene, watched
 
 from mediafleet_common.api.names import Kind, Port
-from mediafleet_common.reports.demand import Demand, FleetDemand
+from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.wire import scaler_pb2 as wire
 from mediafleet_scheduler.scaler.service import SERVICE
 from mediafleet_testbed.node import Node
@@ -178,8 +178,7 @@ async def value(channel: grpc.aio.Channel, namespace: str) -> float:
 
 async def told(scene: Scene, desk: str) -> FleetDemand:
     """What a desk says of the fleet over HTTP."""
-    async with scene.http.get(f"http://{desk}:{Port.DESK_HTTP}/demand") as answer:
-        demand = Demand.model_validate_json(await answer.text())
+    demand = await scene.demand(desk)
     (found,) = [each for each in demand.fleets if each.name == FLEET]
     return found
 

@@ -55,6 +55,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end }}
 
+{{/* ServiceAccounts that may read what desks report, as a JSON list. */}}
+{{- define "mediafleet.reportAccounts" -}}
+{{- $operator := include "mediafleet.serviceAccountName" (dict "root" . "component" "operator") -}}
+{{ prepend .Values.reports.accounts (printf "%s/%s" .Release.Namespace $operator) | uniq | toJson }}
+{{- end }}
+
 {{/* Namespaces that we serve, as a JSON list; empty means all of them. */}}
 {{- define "mediafleet.namespaces" -}}
 {{- if .Values.watchNamespaces -}}

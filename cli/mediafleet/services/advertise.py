@@ -16,6 +16,7 @@ from mediafleet.options import (
     KedaOptions,
     LogOptions,
     NetworkOption,
+    ReportOptions,
     SettingsOption,
     networks,
 )
@@ -125,6 +126,7 @@ def advertise(
     ] = "0.0.0.0:8935",
     tls: TlsOptions,
     http: HttpOption = "127.0.0.1:8080",
+    reports: ReportOptions,
     settings: SettingsOption = None,
     allow_network: NetworkOption = None,
     keda: KedaOptions,
@@ -164,6 +166,7 @@ def advertise(
             contexts,
             Manner(times.probe, times.probe_timeout_seconds, _signed_request(nodes.probe_key)),
             own_urls=tuple(f"https://{name}:{listen.rpartition(':')[2]}" for name in names),
+            reports=reports.access(in_cluster=nodes.pool is not None, pools=True),
             scaler=keda.chosen(),
             times=times,
             region_database=nodes.region_database,

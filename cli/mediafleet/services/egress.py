@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mediafleet.options import HttpOption, KedaOptions, LogOptions, SettingsOption
+from mediafleet.options import HttpOption, KedaOptions, LogOptions, ReportOptions, SettingsOption
 
 if TYPE_CHECKING:
     from mediafleet_scheduler.core.egress.views import EgressView
@@ -65,6 +65,10 @@ class FleetOptions:
             raise typer.BadParameter("give either --workers FILE or --kube")
         if self.remember is not None and not self.kube:
             raise typer.BadParameter("--remember goes with --kube")
+
+    def kept_keys(self) -> Path | None:
+        """File for the API server's keys, beside what is remembered."""
+        return self.remember.with_name("token-keys.json") if self.remember else None
 
     def directory(self) -> Directory[EgressView]:
         """What reads them."""
@@ -142,6 +146,7 @@ def egress(
     fleets: FleetOptions,
     redis: RedisOptions,
     http: HttpOption = "127.0.0.1:8080",
+    reports: ReportOptions,
     settings: SettingsOption = None,
     keda: KedaOptions,
     logs: LogOptions,
@@ -177,6 +182,7 @@ def egress(
             access=access_to(*files),
             settings=settings_file.read(settings, "egress", Settings),
             scaler=keda.chosen(),
+            reports=reports.access(in_cluster=fleets.kube, kept=fleets.kept_keys()),
         )
         if fleets.kube:
             from mediafleet_scheduler.directory.conditions import tell_mode

@@ -69,6 +69,28 @@ class PodOptions:
             "and its head; repeatable.",
         ),
     ] = None
+    desk_token: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Token by which the egress desk is asked; read again each time.",
+        ),
+    ] = None
+    pools_token: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Token by which advertisers are asked, of another audience: whoever owns a pool "
+            "might read it there.",
+        ),
+    ] = None
+    http_account: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMESPACE/NAME",
+            help="ServiceAccount that may read the reports of the advertisers; repeatable.",
+        ),
+    ] = None
     io_update_timeout: Annotated[
         float,
         typer.Option(
@@ -156,6 +178,7 @@ def operator(
     from mediafleet_common.serving.run import run
     from mediafleet_operator.manifests.children.scaling import Keda
     from mediafleet_operator.manifests.pods.pod import Product
+    from mediafleet_operator.rounds.demand import Tokens
     from mediafleet_operator.rounds.serve import Settings, serve, summary
     from mediafleet_operator.settings import Times
 
@@ -170,6 +193,7 @@ def operator(
             pool_secret,
             _allowed(pods.allow_in_template or ()),
             allowed,
+            tuple(pods.http_account or ()),
         ),
         http=http,
         io_update_timeout_seconds=pods.io_update_timeout,
@@ -178,6 +202,7 @@ def operator(
         kubeconfig=cluster.kubeconfig,
         context=cluster.context,
         egress_desk=pods.egress_desk,
+        tokens=Tokens(pods.desk_token, pods.pools_token),
         keda=Keda(keda.keda_scaler, _authentication(keda.keda_auth)),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from typing import Annotated
 from urllib.parse import urlencode
 
 import typer
@@ -13,17 +14,34 @@ _TIMEOUT_SECONDS = 10.0
 _MAX_BYTES = 16 * 1024 * 1024
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Desks never redirect; what answers so is no desk, and does not say where we go."""
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        metavar="TOKEN",
+        help="Bearer token for the desk: that of its --http-token-file, or in a cluster "
+        '"$(kubectl create token ACCOUNT --audience mediafleet)" of an account that it lets in.',
+    ),
+]
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Stays at the desk that the user named: a token goes nowhere else."""
 
     def redirect_request(self, *_: object) -> None:
-        """None: the answer is an error."""
+        """Follow none."""
 
 
-_OPENER = urllib.request.build_opener(_NoRedirect)
+_OPENER = urllib.request.build_opener(_NoRedirects)
 
 
-def fetch(option: str, url: str, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
+def fetch(
+    option: str,
+    url: str,
+    path: str,
+    query: Sequence[tuple[str, str]] = (),
+    token: str | None = None,
+) -> str:
     """What the desk at `url`, which option `option` names, answers on a path.
 
     Raises:
@@ -34,7 +52,10 @@ def fetch(option: str, url: str, path: str, query: Sequence[tuple[str, str]] = (
         raise typer.BadParameter(f"{option} {url}: give http://HOST:PORT of a desk's --http")
     whole = f"{base}{path}?{urlencode(query)}" if query else f"{base}{path}"
     try:
-        with _OPENER.open(whole, timeout=_TIMEOUT_SECONDS) as answer:
+        request = urllib.request.Request(whole)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        with _OPENER.open(request, timeout=_TIMEOUT_SECONDS) as answer:
             read: bytes = answer.read(_MAX_BYTES)
             return read.decode("utf-8", "replace")
     except urllib.error.HTTPError as error:

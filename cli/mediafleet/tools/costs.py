@@ -18,7 +18,7 @@ _USES = {
 }
 
 
-def show(url: str, name: str | None, *, as_json: bool) -> None:
+def show(url: str, name: str | None, token: str | None, *, as_json: bool) -> None:
     """Ask a running desk and print what it says.
 
     Raises:
@@ -28,7 +28,7 @@ def show(url: str, name: str | None, *, as_json: bool) -> None:
 
     from mediafleet_common.reports.costs import LearnedReport
 
-    text = fetch("--desk", url, "/costs")
+    text = fetch("--desk", url, "/costs", token=token)
     try:
         told = LearnedReport.model_validate_json(text)
     except ValidationError as error:

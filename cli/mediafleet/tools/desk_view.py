@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mediafleet_common.reports.explanation import FleetExplained, PodExplained
 
 
-def show(url: str, name: str | None) -> None:
+def show(url: str, name: str | None, token: str | None = None) -> None:
     """Ask a running desk and print its workers, their jobs, who waits, and why.
 
     Raises:
@@ -25,13 +25,13 @@ def show(url: str, name: str | None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    for kind, fleet in _fleets(url):
+    for kind, fleet in _fleets(url, token):
         if name in (None, fleet.name):
             for part in _shown(fleet, kind):
                 console.print(part)
 
 
-def _fleets(url: str) -> Iterator[tuple[str, FleetExplained]]:
+def _fleets(url: str, token: str | None) -> Iterator[tuple[str, FleetExplained]]:
     """Each fleet, with a type that it takes: the smallest that there is."""
     from pydantic import ValidationError
 
@@ -43,7 +43,8 @@ def _fleets(url: str) -> Iterator[tuple[str, FleetExplained]]:
     for kind in reversed(RequestType):
         query = [("type", kind.value), ("mode", "spread")]
         try:
-            told = Explanation.model_validate_json(fetch("--desk", url, "/explain", query))
+            text = fetch("--desk", url, "/explain", query, token)
+            told = Explanation.model_validate_json(text)
         except ValidationError as error:
             raise not_a_desk(url) from error
         for fleet in told.fleets:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mediafleet.options import Output, OutputOption
-from mediafleet.tools.asking import fetch, not_a_desk
+from mediafleet.tools.asking import TokenOption, fetch, not_a_desk
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -44,6 +44,7 @@ def explain(
         list[str] | None,
         typer.Option(metavar="MODE", help="Only this mode; repeatable. Default: all."),
     ] = None,
+    token: TokenOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Ask a running egress desk where the next job would go, and why not elsewhere.
@@ -55,7 +56,7 @@ def explain(
     from mediafleet_common.reports.explanation import Explanation
 
     query = [("type", kind), *(("mode", each) for each in mode or ())]
-    text = fetch("URL", url, "/explain", query)
+    text = fetch("URL", url, "/explain", query, token)
     if output is Output.JSON:
         typer.echo(text)
         return

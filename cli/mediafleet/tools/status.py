@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mediafleet.options import ClusterOptions
+from mediafleet.tools.asking import TokenOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,6 +55,7 @@ def status(
             metavar="http://HOST:PORT",
         ),
     ] = None,
+    token: TokenOption = None,
     cluster: ClusterOptions,
 ) -> None:
     """Show fleets and pools: pods, load, who drains, since when and why, and what is wrong."""
@@ -61,8 +63,8 @@ def status(
         from mediafleet.tools import costs, desk_view
 
         if output is not Output.JSON:
-            desk_view.show(desk, name)
-        costs.show(desk, name, as_json=output is Output.JSON)
+            desk_view.show(desk, name, token)
+        costs.show(desk, name, token, as_json=output is Output.JSON)
         return
     from mediafleet.tools.status_view import lines
     from mediafleet_common.clock import SYSTEM

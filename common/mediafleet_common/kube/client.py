@@ -68,6 +68,10 @@ class Api:
         """One object, or one page of a list."""
         return await self._call("GET", target, query)
 
+    async def document(self, target: Target, media_type: str) -> Json:
+        """Something that is no object of the API, and of no other type of JSON than this."""
+        return await self._call("GET", target, {}, accept=media_type)
+
     async def list_all(self, target: Target, **query: str) -> list[Json]:
         """All objects of a collection, page by page."""
         return (await self.list_as_of(target, **query))[1]
@@ -163,8 +167,9 @@ class Api:
         query: Mapping[str, str],
         body: Json | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Json:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             async with self._slots, asyncio.timeout(DEADLINE_SECONDS):
                 method, url, headers, sent, _ = await self._client.param_serialize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
@@ -12,6 +13,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from prometheus_client import REGISTRY, CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
+from mediafleet_common.serving.access import Access, LoopbackOnly, guarded
 from mediafleet_common.serving.addresses import split_host_port
 from mediafleet_common.serving.run import CannotStartError
 
@@ -41,7 +43,8 @@ def _always_well() -> str | None:
 
 
 class HttpServer:
-    """`/healthz`, `/readyz`, `/metrics` and `routes` on one port, as an async context manager.
+    """`/healthz`, `/readyz`, `/metrics`, `routes` and `reports` on one port, as an async context
+    manager. Reports are answered only to those whom `access` lets in.
 
     `/readyz` and `/healthz` answer 200 `ok`, or 503 with the reason that `ready` or `healthy`
     gives. `listen` is `HOST:PORT`; port 0 takes a free one, told by `port` once started. With
@@ -61,9 +64,13 @@ class HttpServer:
         registry: CollectorRegistry = REGISTRY,
         *,
         cancels: bool = False,
+        reports: Iterable[web.RouteDef] = (),
+        access: Access | None = None,
     ) -> None:
         self._listen = listen
         self._cancels = cancels
+        self._access = access or LoopbackOnly()
+        self._keeping: asyncio.Task[None] | None = None
         self._registry = registry
         self._app = web.Application(client_max_size=_MAX_BODY_BYTES)
         self._app.add_routes(
@@ -72,6 +79,7 @@ class HttpServer:
                 web.get("/readyz", _health(ready)),
                 web.get("/metrics", self._metrics),
                 *routes,
+                *(guarded(each, self._access) for each in reports),
             ]
         )
         self._runner: web.AppRunner | None = None
@@ -101,6 +109,7 @@ class HttpServer:
             raise CannotStartError(f"cannot listen on {self._listen}: {error}") from error
         self._runner = runner
         self._port = int(runner.addresses[0][1])
+        self._keeping = asyncio.create_task(self._access.run(), name="access")
         return self
 
     async def __aexit__(
@@ -109,6 +118,9 @@ class HttpServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -20,6 +21,7 @@ from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.probes.http_client import Failure, FetchError, fetch
 from mediafleet_common.reports.demand import Demand, FleetDemand
+from mediafleet_common.serving.small_files import MAX_SECRET_BYTES, read_small_text
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.settings import DemandTimes
@@ -34,9 +36,39 @@ Raises:
 """
 
 
-async def ask(session: aiohttp.ClientSession, url: str) -> Demand:
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Files with the tokens by which desks are asked, never that for the API server; kubelet
+    replaces what is in them. Two, since whoever owns a pool might read what is sent to it.
+    """
+
+    desk: Path | None = None
+    pools: Path | None = None
+
+    def of(self, url: str, egress_desk: str | None) -> str | None:
+        """The token for a desk; `None`: it is asked without one.
+
+        Raises:
+            FetchError: the file cannot be read.
+        """
+        base = (egress_desk or "").rstrip("/")
+        file = self.desk if base and url == f"{base}/demand" else self.pools
+        if file is None:
+            return None
+        try:
+            return read_small_text(file, MAX_SECRET_BYTES).strip()
+        except OSError as error:
+            why = f"the token in {file} cannot be read: {error.strerror}"
+            raise FetchError(Failure.UNREACHABLE, why) from error
+
+
+async def ask(
+    session: aiohttp.ClientSession, tokens: Tokens, egress_desk: str | None, url: str
+) -> Demand:
     """What a desk says; raises FetchError."""
     headers = {"Accept": "application/json"}
+    if (token := tokens.of(url, egress_desk)) is not None:
+        headers["Authorization"] = f"Bearer {token}"
     body = await fetch(session, url, max_bytes=MAX_BYTES, headers=headers)
     try:
         # A newer desk may say more than we know of.

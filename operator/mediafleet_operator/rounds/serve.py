@@ -39,7 +39,7 @@ from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.counters import FleetCounts, ScaleCounts
-from mediafleet_operator.rounds.demand import DemandPoller, ask
+from mediafleet_operator.rounds.demand import DemandPoller, Tokens, ask
 from mediafleet_operator.rounds.job_ends import JobEnds
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import Prober
@@ -67,6 +67,8 @@ class Settings:
     context: str | None = None
     egress_desk: str | None = None
     """URL of the egress desk's HTTP port."""
+    tokens: Tokens = field(default_factory=Tokens)
+    """By which desks are asked."""
     keda: Keda = field(default_factory=Keda)
     times: Times = field(default_factory=Times)
     """How often things are looked at."""
@@ -167,7 +169,9 @@ async def _lead(
     login = partial(configure, settings.kubeconfig, settings.context)
     async with client(reach=PODS) as session, client(reach=OWN_WORD) as desk_session:
         # The egress desk is named by whoever starts us, the others are our own children.
-        ask_pool, ask_egress = partial(ask, session), partial(ask, desk_session)
+        tokens, desk = settings.tokens, settings.egress_desk
+        ask_pool = partial(ask, session, tokens, desk)
+        ask_egress = partial(ask, desk_session, tokens, desk)
         egress_url = f"{(settings.egress_desk or '').rstrip('/')}/demand"
 
         async def ask_either(url: str) -> Demand:

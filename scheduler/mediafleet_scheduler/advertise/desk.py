@@ -11,6 +11,7 @@ from pathlib import Path
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.serving.access import Access, LoopbackOnly
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.unary.port import Contexts, UnaryPort
 from mediafleet_scheduler.advertise.conditions import Conditions, Resource, Sources, keep_writing
@@ -41,6 +42,8 @@ class Settings:
     """`None`: plaintext, which the user must have chosen."""
     manner: Manner = field(default_factory=Manner)
     """How nodes are probed."""
+    reports: Access = field(default_factory=LoopbackOnly)
+    """Who may read demand and conditions."""
     own_urls: tuple[str, ...] = ()
     """Where the desk itself is reached, beside `advertise.urls`: no work can be done there."""
     scaler: ScalerOptions | None = None
@@ -97,12 +100,14 @@ async def serve(
         stack.push_async_callback(head.close)
         outlook = Outlook(lambda: read(served_list, clock))
         conditions = Conditions(served_list, head, settings.sources)
-        routes = [
-            orchestrators_route(served_list, geography, metrics),
-            demand_route(outlook),
-            conditions.route(),
-        ]
-        http = HttpServer(settings.http, ready, routes=routes, registry=registry)
+        http = HttpServer(
+            settings.http,
+            ready,
+            routes=[orchestrators_route(served_list, geography, metrics)],
+            registry=registry,
+            reports=[demand_route(outlook), conditions.route()],
+            access=settings.reports,
+        )
         await stack.enter_async_context(http)
         rpc = UnaryPort(settings.listen, methods(desk), settings.tls, times.port)
         await stack.enter_async_context(rpc)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from mediafleet_common.api.names import GROUP, PLURALS
+from mediafleet_common.kube.account_tokens import AUDIENCE
 from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import TestbedError
@@ -50,6 +51,12 @@ class Product:
     def redis(self) -> str:
         """HOST:PORT."""
         return f"{self.redis_host}:{REDIS_PORT}"
+
+    def token(self, account: str = f"{RELEASE}-operator", audience: str = AUDIENCE) -> str:
+        """A short-lived token of an account."""
+        return self.workspace.kubectl(
+            "create", "token", account, "--audience", audience, "--duration", "10m"
+        ).strip()
 
 
 @contextmanager

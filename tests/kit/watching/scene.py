@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +19,8 @@ from tests.kit.watching.joblogs import JobLogs
 from tests.kit.watching.pods import PodWatch
 from tests.kit.watching.verdicts import Deletion
 
-from mediafleet_common.api.names import API_VERSION, PLURALS, Kind, Label, PodState
+from mediafleet_common.api.names import API_VERSION, PLURALS, Kind, Label, PodState, Port
+from mediafleet_common.reports.demand import Demand
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.paths import Instance
 from mediafleet_testbed.story.waiting import until
@@ -102,6 +104,13 @@ class Scene:
     def recorders(self, kind: str, chance: random.Random) -> Recorders:
         """Users of the egress fleet that accepts a request type."""
         return Recorders(self.bus, kind, chance)
+
+    async def demand(self, desk: str) -> Demand:
+        """What a desk at an address says of its fleets."""
+        headers = {"Authorization": f"Bearer {await asyncio.to_thread(self.product.token)}"}
+        url = f"http://{desk}:{Port.DESK_HTTP}/demand"
+        async with self.http.get(url, headers=headers) as answer:
+            return Demand.model_validate_json(await answer.text())
 
     async def gateway(self, pool: str, chance: random.Random) -> Gateway:
         """Users of a pool."""

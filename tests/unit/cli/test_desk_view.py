@@ -38,7 +38,7 @@ WORKERS = [
 def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     """A fleet for pages, and one for everything; a type is asked after only while one is left."""
 
-    def fetch(_: str, url: str, path: str, query: list[tuple[str, str]]) -> str:
+    def fetch(_: str, url: str, path: str, query: list[tuple[str, str]], __: str | None) -> str:
         del url, path
         kind = RequestType(dict(query)["type"])
         pages = fleet("pages", why_not="spec.accepts does not name it")

@@ -21,9 +21,16 @@ def test_the_name_of_the_fleet_is_enough() -> None:
 
 
 def test_every_key_is_read() -> None:
-    said = {"fleet": "rec", "namespace": "other", "metric": "slots", "target": "3", "type": "web"}
+    said = {"fleet": "rec", "namespace": "media", "metric": "slots", "target": "3", "type": "web"}
     read = parse({**said, "activation": "2", "metricType": "AverageValue"}, "media")
-    assert read == Trigger("other", "rec", Metric.SLOTS, 3.0, "web", 2.0)
+    assert read == Trigger("media", "rec", Metric.SLOTS, 3.0, "web", 2.0)
+
+
+def test_a_scaled_object_asks_for_fleets_of_its_own_namespace_alone() -> None:
+    with pytest.raises(TriggerError, match="namespace: thief, that of the ScaledObject"):
+        parse({"fleet": "rec", "namespace": "media"}, "thief")
+    no_tenant = parse({"fleet": "rec", "namespace": ""}, "media")
+    assert no_tenant.namespace == ""
 
 
 def test_what_keda_adds_for_itself_is_let_through() -> None:

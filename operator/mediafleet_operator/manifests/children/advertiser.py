@@ -137,6 +137,7 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
     ]
     for network in product.networks:
         args += ["--allow-network", network]
+    args += [part for each in product.report_accounts for part in ("--http-account", each)]
     more = _extras(spec.advertise)
     if _is_scaled_by_keda(resource):
         _add_scaler(more, product.scaler_secret)

@@ -31,6 +31,8 @@ class Product:
     """What templates may reach beyond their pods."""
     networks: tuple[str, ...] = ()
     """Private networks that an advertiser may dial at the word of its pool, sources and head."""
+    report_accounts: tuple[str, ...] = ()
+    """ServiceAccounts, each NAMESPACE/NAME, that may read what an advertiser reports."""
 
 
 def pod_name(fleet: str, slot: int) -> str:

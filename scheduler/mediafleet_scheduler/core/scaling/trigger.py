@@ -90,7 +90,7 @@ class Key:
 
 KEYS: Final[Mapping[str, Key]] = {
     "fleet": Key("required", "Name of the EgressFleet or OrchestratorPool."),
-    "namespace": Key("that of the ScaledObject", "Namespace of the fleet or pool."),
+    "namespace": Key("that of the ScaledObject", "Namespace of the fleet or pool: no other."),
     "metric": Key("utilization", f"One of {', '.join(Metric)}."),
     "target": Key("by the metric", "Above 0, at most three decimals; what it counts, see below."),
     "type": Key("the dearest accepted that fits a pod", "Request type, or session for a pool."),
@@ -133,6 +133,10 @@ def parse(metadata: Mapping[str, str], namespace: str) -> Trigger:
         raise TriggerError(f"{key} is no key of this scaler; allowed: {', '.join(KEYS)}")
     if metadata.get("metricType", "AverageValue") != "AverageValue":
         raise TriggerError("metricType: only AverageValue leaves draining pods out of the count")
+    asked = metadata.get("namespace", namespace)
+    # Fleets of a file may have none, and then belong to no tenant.
+    if asked not in (namespace, ""):
+        raise TriggerError(f"namespace: {namespace}, that of the ScaledObject, or leave it out")
     fleet = metadata.get("fleet", "")
     if not fleet:
         raise TriggerError("fleet is missing: name the EgressFleet or OrchestratorPool")
@@ -141,7 +145,7 @@ def parse(metadata: Mapping[str, str], namespace: str) -> Trigger:
     except ValueError:
         raise TriggerError(f"metric: one of {', '.join(Metric)}") from None
     return Trigger(
-        namespace=metadata.get("namespace", namespace),
+        namespace=asked,
         fleet=fleet,
         metric=metric,
         target=_target(metadata.get("target"), metric),

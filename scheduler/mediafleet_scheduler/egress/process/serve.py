@@ -12,6 +12,8 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.serving.access import Access as ReportAccess
+from mediafleet_common.serving.access import LoopbackOnly
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView
@@ -63,6 +65,8 @@ class Options:
     """`None`: KEDA is not answered."""
     post: PostEvent = post_nothing
     """Says what people should know of a fleet."""
+    reports: ReportAccess = field(default_factory=LoopbackOnly)
+    """Who may read demand, costs and explanations."""
 
     @property
     def by_hand(self) -> bool:
@@ -148,8 +152,10 @@ async def serve(
         outlook = Outlook(Demands(directory, branches).read)
         natives = NativeFleets(options.connections, options.tell_mode, options.settings, clock)
         await stack.enter_async_context(natives)
-        routes = [demand_route(outlook), explain_route(branches), costs_route(branches)]
-        http = HttpServer(options.http, ready, routes=routes, registry=registry)
+        reports = [demand_route(outlook), explain_route(branches), costs_route(branches)]
+        http = HttpServer(
+            options.http, ready, registry=registry, reports=reports, access=options.reports
+        )
         await stack.enter_async_context(http)
         await stack.enter_async_context(branches)
         scaler = await stack.enter_async_context(serving(outlook, options.scaler, registry))

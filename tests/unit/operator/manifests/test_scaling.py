@@ -148,7 +148,7 @@ def test_a_type_goes_only_with_metrics_that_look_at_one() -> None:
 )
 def test_the_desks_scaler_understands_what_the_operator_writes(more: dict[str, Any]) -> None:
     (trigger,) = scaled(**more)["triggers"]
-    read = parse(trigger["metadata"], "elsewhere")
+    read = parse(trigger["metadata"], trigger["metadata"]["namespace"])
     assert (read.namespace, read.fleet, read.metric.value) == ("media", "rec", more["metric"])
     assert read.target == more.get("target", {"slots": 3.0, "queue": 1.0}.get(more["metric"]))
     assert read.type == more.get("buffer", {}).get("type")

@@ -1,0 +1,187 @@
+"""Who may read reports in a cluster: named accounts, by tokens that the API server signed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from mediafleet_common.clock import Clock
+from mediafleet_common.kube.account_tokens import (
+    POOLS_AUDIENCE,
+    AccountTokens,
+    UnknownKeyError,
+    account_of,
+    read_keys,
+)
+from mediafleet_common.kube.errors import UnreachableError
+from mediafleet_common.kube.paths import Target
+
+ISSUER: Final = "https://kubernetes.default.svc"
+NOW: Final = 1_000_000.0
+OPERATOR: Final = "system:serviceaccount:mediafleet:operator"
+CLAIMS: Final = {"iss": ISSUER, "aud": ["mediafleet"], "sub": OPERATOR, "exp": NOW + 600}
+
+
+@dataclass
+class Signer:
+    """A key of an API server."""
+
+    name: str = "one"
+    key: ec.EllipticCurvePrivateKey = field(
+        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
+    )
+
+    def public(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
+        return {**told, "kid": self.name, "alg": "ES256", "use": "sig"}
+
+    def token(self, **claims: Any) -> str:
+        body = {key: value for key, value in {**CLAIMS, **claims}.items() if value is not None}
+        return jwt.encode(body, self.key, algorithm="ES256", headers={"kid": self.name})
+
+
+@dataclass
+class Server:
+    """An API server that may be away."""
+
+    signers: list[Signer]
+    away: bool = False
+    asked: int = 0
+
+    async def document(self, target: Target, media_type: str) -> Mapping[str, Any]:
+        of_keys = "configuration" not in target.path
+        assert media_type == ("application/jwk-set+json" if of_keys else "application/json")
+        if self.away:
+            raise UnreachableError("away")
+        self.asked += 1
+        keys = {"keys": [each.public() for each in self.signers]}
+        return {"issuer": ISSUER} if "configuration" in target.path else keys
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Any]:
+        yield self
+
+
+SIGNER: Final = Signer()
+KEYS: Final = read_keys({"issuer": ISSUER}, {"keys": [SIGNER.public()]})
+
+
+def test_a_token_of_the_api_server_says_which_account_it_is_of() -> None:
+    assert account_of(SIGNER.token(), KEYS, ["mediafleet"], NOW) == "mediafleet/operator"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": ["https://kubernetes.default.svc"]},
+        {"aud": POOLS_AUDIENCE},
+        {"aud": None},
+        {"iss": "https://elsewhere"},
+        {"exp": NOW - 60},
+        {"exp": None},
+        {"exp": "soon"},
+        {"nbf": NOW + 60},
+        {"sub": "alice"},
+        {"sub": "x:" + OPERATOR},
+        {"sub": "system:serviceaccount:operator"},
+    ],
+    ids=str,
+)
+def test_a_token_for_another_or_of_another_time_does_not_count(claims: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="token"):
+        account_of(SIGNER.token(**claims), KEYS, ["mediafleet"], NOW)
+
+
+def test_a_token_that_somebody_else_signed_does_not_count() -> None:
+    forged = Signer("one").token()
+    for token in (forged, "", "a.b.c", "x" * 10_000, SIGNER.token()[:-4]):
+        with pytest.raises(ValueError, match="token"):
+            account_of(token, KEYS, ["mediafleet"], NOW)
+    headers = {"kid": "one"}
+    unsigned = jwt.encode(CLAIMS, "", algorithm="none", headers=headers)
+    by_secret = jwt.encode(CLAIMS, "x" * 64, algorithm="HS256", headers=headers)
+    for token in (unsigned, by_secret):
+        with pytest.raises(ValueError, match="does not count"):
+            account_of(token, KEYS, ["mediafleet"], NOW)
+    with pytest.raises(UnknownKeyError):
+        account_of(Signer("two").token(), KEYS, ["mediafleet"], NOW)
+
+
+def tokens(server: Server, file: Path | None = None) -> AccountTokens:
+    return AccountTokens(
+        frozenset({"mediafleet/operator"}),
+        file=file,
+        connect=server.connect,
+        clock=Clock(unix=lambda: NOW, monotonic=lambda: NOW),
+    )
+
+
+def status(access: AccountTokens, token: str | None) -> int:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    refused = access.refusal(make_mocked_request("GET", "/demand", headers=headers))
+    return 200 if refused is None else refused.status
+
+
+@pytest.mark.looptime
+async def test_only_named_accounts_are_answered_and_those_while_the_api_server_is_away() -> None:
+    server = Server([SIGNER])
+    access = tokens(server)
+    assert status(access, SIGNER.token()) == 503
+    running = asyncio.create_task(access.run())
+    await asyncio.sleep(1)
+    server.away = True
+    await asyncio.sleep(3600)
+    assert status(access, SIGNER.token()) == 200
+    assert status(access, SIGNER.token(sub="system:serviceaccount:evil:operator")) == 403
+    assert status(access, None) == 401
+    assert status(access, Signer("one").token()) == 401
+    running.cancel()
+
+
+@pytest.mark.looptime
+async def test_a_new_key_counts_soon_and_strange_ones_do_not_trouble_the_api_server() -> None:
+    server, new = Server([SIGNER]), Signer("two")
+    access = tokens(server)
+    running = asyncio.create_task(access.run())
+    await asyncio.sleep(10)
+    server.signers.append(new)
+    assert status(access, new.token()) == 401
+    await asyncio.sleep(5)
+    assert status(access, new.token()) == 200
+    asked, strange = server.asked, Signer("strange").token()
+    for _ in range(600):
+        assert status(access, strange) == 401
+        await asyncio.sleep(0.1)
+    assert server.asked - asked <= 2 * 60 / 2 + 2
+    running.cancel()
+
+
+@pytest.mark.looptime
+async def test_a_desk_that_starts_while_the_api_server_is_away_knows_the_keys(
+    tmp_path: Path,
+) -> None:
+    server, file = Server([SIGNER]), tmp_path / "keys.json"
+    for _ in range(2):
+        access = tokens(server, file)
+        running = asyncio.create_task(access.run())
+        await asyncio.sleep(1)
+        assert status(access, SIGNER.token()) == 200
+        running.cancel()
+        server.away = True
+    file.write_text("{")
+    access = tokens(server, file)
+    running = asyncio.create_task(access.run())
+    await asyncio.sleep(1)
+    assert status(access, SIGNER.token()) == 503
+    assert not running.done()
+    running.cancel()
