@@ -26,6 +26,7 @@ from mediafleet_common.kube.errors import (
 from mediafleet_operator.kube import paths
 
 _log: Final = logging.getLogger(__name__)
+NOT_YET: Final = "the API server has not answered yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Lease:
         self._clock = clock
         self._sleep = sleep
         self._renewed_at: float | None = None
+        self.unanswered: str | None = NOT_YET
+        """Why nothing is known of the Lease so far; `None` since the first answer."""
         self._seen: tuple[str, float] | None = None
         """Version of the Lease as last seen held by somebody else, and when it first was."""
 
@@ -79,15 +82,23 @@ class Lease:
         while True:
             try:
                 async with asyncio.timeout(self._terms.call_seconds):
-                    if await self._take():
-                        return
+                    taken = await self._take()
+                self.unanswered = None
+                if taken:
+                    return
             except TimeoutError:
-                _log.warning("lease: no answer from the API server")
+                self._complain("no answer from the API server")
             except (ConflictError, AlreadyExistsError):
                 _log.debug("lease: another one was quicker")
+                self.unanswered = None
             except KubeError as error:
-                _log.warning("lease: %s", error)
+                self._complain(str(error))
             await self._sleep(self._terms.retry_seconds)
+
+    def _complain(self, why: str) -> None:
+        _log.warning("lease: %s", why)
+        if self.unanswered is not None:
+            self.unanswered = f"waiting for the API server, to take the Lease: {why}"
 
     async def keep(self) -> None:
         """Renew it for ever.

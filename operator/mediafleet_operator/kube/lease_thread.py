@@ -15,7 +15,7 @@ from typing import Final
 from kubernetes.aio.client import Configuration
 
 from mediafleet_common.kube.client import Api
-from mediafleet_operator.kube.lease import Lease
+from mediafleet_operator.kube.lease import NOT_YET, Lease
 
 _JOIN_SECONDS: Final = 6.0
 
@@ -40,6 +40,11 @@ class LeaseThread:
     def held(self) -> bool:
         """Whether we may work now; from any thread."""
         return self._lease is not None and self._lease.held()
+
+    @property
+    def unanswered(self) -> str | None:
+        """As Lease has it; from any thread."""
+        return self._lease.unanswered if self._lease is not None else NOT_YET
 
     async def acquire(self) -> None:
         """Wait until we hold it."""

@@ -82,10 +82,14 @@ class Health:
     def __init__(self) -> None:
         self.reason: str | None = "starting"
         self.listener: Listener | None = None
+        self.lease: LeaseThread | None = None
 
     def why(self) -> str | None:
         """`None` when all is well."""
-        return self.listener.why() if self.listener is not None else self.reason
+        if self.listener is not None:
+            return self.listener.why()
+        # One that waits for another is as ready as it can be, and holds up no rollout of ours.
+        return self.lease.unanswered if self.lease is not None else self.reason
 
 
 async def serve(
@@ -114,8 +118,7 @@ async def serve(
             login = partial(configure, settings.kubeconfig, settings.context)
             lease = LeaseThread(login, partial(_lease, settings.lease_namespace, clock))
             stack.push_async_callback(lease.stop)
-            # One that waits is as ready as it can be: it must not hold up a rollout of ours.
-            health.reason = None
+            health.lease = lease
             _log.info("waiting for Lease %s/%s", settings.lease_namespace, LEASE_NAME)
             if not await _unless(stop, lease.acquire()):
                 return

@@ -25,7 +25,7 @@ from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, methods, orchestrators_route
 from mediafleet_scheduler.advertise.settings import Times
 from mediafleet_scheduler.core.advertise.views import PoolView
-from mediafleet_scheduler.directory.directory import Directory
+from mediafleet_scheduler.directory.directory import Directory, not_known
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
 
@@ -92,7 +92,7 @@ async def serve(
         if stop.is_set():
             return "stopping"
         if served_list.notice is None:
-            return "the list of nodes is not known yet"
+            return not_known("the list of nodes is", directory.complaint)
         return head.mistake
 
     async with AsyncExitStack() as stack:

@@ -20,6 +20,11 @@ class Publisher(Generic[ViewT]):
         """The newest view, `None` before the first one."""
         return self._view
 
+    @property
+    def complaint(self) -> str | None:
+        """Why its source cannot be read at present; `None`: it can, or that is not known."""
+        return None
+
     def subscribe(self, listener: Callable[[ViewT], None]) -> None:
         """Call `listener` with each new view from now on, and at once if there is one."""
         self._listeners.append(listener)

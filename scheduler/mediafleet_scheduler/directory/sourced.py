@@ -80,6 +80,11 @@ class SourcedDirectory(Publisher[PoolView]):
             registry=registry,
         )
 
+    @property
+    def complaint(self) -> str | None:
+        """Of the other directory."""
+        return self._inner.complaint
+
     def states(self) -> dict[str, SourceState]:
         """How the reading of each list goes, by name of the source."""
         return {source.name: self._state(source) for source in self._tasks}

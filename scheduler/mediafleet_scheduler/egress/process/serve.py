@@ -17,7 +17,7 @@ from mediafleet_common.serving.access import LoopbackOnly
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView
-from mediafleet_scheduler.directory.directory import Directory
+from mediafleet_scheduler.directory.directory import Directory, not_known
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.connections.livekit_block import read_block
@@ -144,7 +144,7 @@ async def serve(
         if stop.is_set():
             return "stopping"
         if directory.view is None:
-            return "the fleets are not known yet"
+            return not_known("the fleets are", directory.complaint)
         complaints = [branch.complaint for branch in branches.all]
         return complaints[0] if complaints and all(complaints) else None
 
