@@ -120,7 +120,7 @@ def told(monkeypatch: pytest.MonkeyPatch, *more: str, use: Use = Use.APPLY) -> s
     of = fleet(use)
     report = LearnedReport(fleets=list(learn(of, 200).told([of])))
     text = report.model_dump_json(by_alias=False)
-    monkeypatch.setattr(command, "fetch", lambda *_: text)
+    monkeypatch.setattr(command, "fetch", lambda *_, **__: text)
     nothing = Explanation(type=RequestType.TRACK, at=0.0, fleets=[]).model_dump_json()
     monkeypatch.setattr(desk_view, "fetch", lambda *_: nothing)
     result = CliRunner().invoke(app, ["status", "--desk", "http://desk:8080", *more])
