@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from mediafleet_scheduler.egress.peers import announcements
 from mediafleet_scheduler.psrpc.bus import Bus, Receiver, Subscription
 
 MESSAGES: Final = 11
@@ -37,6 +38,10 @@ class Meddling:
         self.meddles = False
 
     def publish(self, channel: str, data: bytes) -> None:
+        if channel == announcements.CHANNEL:
+            # No message of a placement: it comes at its own times.
+            self._inner.publish(channel, data)
+            return
         fate = self._fates.get(self.published) if self.meddles else None
         self.published += self.meddles
         loop = asyncio.get_running_loop()

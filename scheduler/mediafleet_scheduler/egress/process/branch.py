@@ -25,6 +25,7 @@ from mediafleet_scheduler.egress.jobs.start import Tools
 from mediafleet_scheduler.egress.jobs.sweep import Sweeper
 from mediafleet_scheduler.egress.ledger.store import Store
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
+from mediafleet_scheduler.egress.peers.announcements import Announcements
 from mediafleet_scheduler.egress.peers.foreign_bidders import FAMILY, ForeignBidders
 from mediafleet_scheduler.egress.peers.forwarding import SERVICE, Forwarder
 from mediafleet_scheduler.egress.peers.io_info import IO_SERVICE, IoInfo
@@ -72,6 +73,7 @@ class EgressService:
         self.pods: Final = Pods(self.ledger, Quarantine(metrics, self._settings.quarantine))
         self._store = Store(client, self.ledger, db, clock)
         self._ledger_writer = LedgerWriter(self._store, metrics)
+        self.announcements: Final = Announcements(bus, db, lambda: self.pods.fleets, clock)
         self._open = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._log_again_at: dict[BadMessage, float] = {}
@@ -181,6 +183,7 @@ class EgressService:
         await desk.open()
         self._tasks.append(asyncio.create_task(sweeper.run(), name="sweep"))
         self._tasks.append(asyncio.create_task(self.confirmer.run(), name="confirm"))
+        self._tasks.append(asyncio.create_task(self.announcements.run(), name="announce"))
 
     def _client(self, service: str) -> Client:
         return Client(self._bus, service, on_bad_message=self._bad_message, clock=self.clock)

@@ -60,6 +60,11 @@ class DeskCollector(Collector):
             "CPUs that a job of a type uses on average, as learnt from the pods' load, once sure.",
             labels=["fleet", "type"],
         )
+        odd = GaugeMetricFamily(
+            "mediafleet_redis_shared_wrongly",
+            "Ways in which other desks on the same Redis do not belong here; the log says which.",
+            value=sum(len(each.announcements.complaints) for each in self._services()),
+        )
         for service in self._services():
             waiting = Counter(
                 job.fleet for job in service.ledger.jobs.values() if job.started_at is None
@@ -82,7 +87,7 @@ class DeskCollector(Collector):
                 states = Counter(worker.state for worker in fleet.workers)
                 for state in PodState:
                     workers.add_metric([name, state], states[state])
-        return [pending, jobs, free, fitting, queue, workers, out, learned]
+        return [pending, jobs, free, fitting, queue, workers, out, learned, odd]
 
 
 def _sums(fleet: Fleet, ledger: Ledger, now: float) -> tuple[int, float]:
