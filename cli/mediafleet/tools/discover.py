@@ -44,8 +44,13 @@ def discover(
         ),
     ] = 0,
     count: Annotated[
-        int, typer.Option(metavar="COUNT", help="How many orchestrators to look for.")
-    ] = 100,
+        int | None,
+        typer.Option(
+            metavar="COUNT",
+            help="How many orchestrators to look for; by default as many as are given, as a "
+            "gateway does.",
+        ),
+    ] = None,
     timeout: Annotated[
         str, typer.Option(metavar="TIME", help="The gateway's -discoveryTimeout.")
     ] = "500ms",

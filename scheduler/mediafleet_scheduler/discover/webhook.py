@@ -1,18 +1,23 @@
 """The JSON list that -orchWebhookUrl names: `[{"address": "https://…", "score": 1}]`.
 
-Source: livepeer/go-livepeer discovery/wh_discovery.go. Entries without a usable address are left
-out; they cost the others nothing.
+Read as a gateway reads it (livepeer/go-livepeer discovery/wh_discovery.go, Go's encoding/json):
+redirects are followed, any 2xx is a list, names of fields have no case, and one field of a wrong
+type refuses the whole list. Entries without a usable address are left out.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
-from typing import Final
+from typing import Any, Final
+
+import aiohttp
 
 from mediafleet_common.formats.reach import OWN_WORD
-from mediafleet_common.probes.http_client import FetchError, client, fetch
+from mediafleet_common.probes.http_client import MAX_BYTES, client
 from mediafleet_common.serving.logs import printable
-from mediafleet_scheduler.core.advertise import sources as core
+from mediafleet_scheduler.core.advertise.gateway_url import NotAUrlError, gateway_target
 
 _log: Final = logging.getLogger(__name__)
 _TIMEOUT_SECONDS: Final = 3.0
@@ -30,9 +35,18 @@ async def addresses(url: str) -> list[str]:
     """
     async with client(reach=OWN_WORD) as session:
         try:
-            body = await fetch(session, url, _TIMEOUT_SECONDS)
-        except FetchError as error:
-            raise BadWebhookError(f"{printable(url)}: {printable(str(error))}") from error
+            async with asyncio.timeout(_TIMEOUT_SECONDS), session.get(url) as response:
+                if not 200 <= response.status < 300:
+                    raise _bad(url, f"HTTP {response.status}")
+                body = await response.content.read(MAX_BYTES + 1)
+                while len(body) <= MAX_BYTES and (more := await response.content.read(MAX_BYTES)):
+                    body += more
+        except TimeoutError:
+            raise _bad(url, f"no answer in {_TIMEOUT_SECONDS:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _bad(url, str(error) or type(error).__name__) from error
+    if len(body) > MAX_BYTES:
+        raise _bad(url, f"more than {MAX_BYTES} bytes")
     return parse(body, url)
 
 
@@ -40,12 +54,43 @@ def parse(body: bytes, url: str) -> list[str]:
     """The addresses in a webhook's answer.
 
     Raises:
-        BadWebhookError: it is no JSON list.
+        BadWebhookError: a gateway refuses it and keeps its last list.
     """
     try:
-        found, without = core.addresses(body)
-    except core.NotAListError as error:
-        raise BadWebhookError(f"{printable(url)}: {printable(str(error))}") from error
-    if without:
-        _log.warning("%d entries of the webhook have no address", without)
-    return list(found)
+        entries = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _bad(url, f"not JSON: {error}") from error
+    if entries is None:
+        return []
+    if not isinstance(entries, list):
+        raise _bad(url, "JSON, but not a list")
+    found = [_address(entry, index, url) for index, entry in enumerate(entries)]
+    usable = [each for each in found if _is_usable(each)]
+    if len(usable) < len(found):
+        _log.warning("%d entries of the webhook have no usable address", len(found) - len(usable))
+    return usable
+
+
+def _address(entry: Any, index: int, url: str) -> str:
+    if entry is None:
+        return ""
+    if not isinstance(entry, dict):
+        raise _bad(url, f"entry {index} is no object")
+    fields = {name.lower(): value for name, value in entry.items() if value is not None}
+    address, score = fields.get("address", ""), fields.get("score", 0)
+    if not isinstance(address, str):
+        raise _bad(url, f"entry {index}: its address is no text")
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        raise _bad(url, f"entry {index}: its score is no number")
+    return address
+
+
+def _is_usable(address: str) -> bool:
+    try:
+        return bool(address) and gateway_target(address) is not None
+    except NotAUrlError:
+        return False
+
+
+def _bad(url: str, why: str) -> BadWebhookError:
+    return BadWebhookError(f"{printable(url)}: {printable(why)}")

@@ -127,7 +127,8 @@ async def test_the_commands_ask_nodes_on_chain_with_the_key_they_are_given(path:
                 return list(info.nodes) == [b.url, a.url]
 
             await until(full_last)
-        top = ("discover", "--orch", f"http://127.0.0.1:{port}", "--extra-nodes", "2")
+        entry_point = ("--orch", f"http://127.0.0.1:{port}", "--extra-nodes", "2")
+        top = ("discover", *entry_point, "--count", "2")
         unsigned = await processes.python("unsigned", "mediafleet.main", *top)
         assert await unsigned.process.wait() == 1
         assert unsigned.log_tail().count("sig check failed") == 2

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from aiohttp import web
 
+from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo, OrchestratorRequest
 from mediafleet_scheduler.core.advertise.capabilities import Sessions, read, wanted
 from mediafleet_scheduler.core.advertise.discovery import Failure, Offer, Why
 from mediafleet_scheduler.core.advertise.eth import BadKeyError, signed
 from mediafleet_scheduler.discover import gateway_call
-from mediafleet_scheduler.discover.webhook import BadWebhookError, parse
+from mediafleet_scheduler.discover.webhook import BadWebhookError, addresses, parse
 
 
 def test_what_is_asked_for_and_what_is_told_of_capabilities() -> None:
@@ -62,9 +64,52 @@ def test_garbage_is_unreadable(info: bytes) -> None:
     assert reply.why is Why.UNREADABLE
 
 
-def test_a_webhook_tells_addresses_and_its_bad_entries_cost_only_themselves() -> None:
-    body = b'[{"address": "https://a:1", "score": 1}, {"score": 1}, 7, {"address": "https://b:1"}]'
-    assert parse(body, "http://w") == ["https://a:1", "https://b:1"]
+TAKEN: dict[bytes, list[str]] = {
+    b'[{"address": "https://a:1", "score": 1}, {"score": 1}, {"address": "https://b:1"}]': [
+        "https://a:1",
+        "https://b:1",
+    ],
+    b'[{"Address": "https://a:1", "more": "x"}]': ["https://a:1"],
+    b'[{"address": "https://127.0.0.1:1"}]': ["https://127.0.0.1:1"],
+    b'[null, {"address": "a_b:1"}, {"address": ""}, {"address": "https://a:1", "score": null}]': [
+        "https://a:1"
+    ],
+    b"[]": [],
+    b"null": [],
+}
+
+
+@pytest.mark.parametrize("body", TAKEN)
+def test_what_a_gateway_takes_of_a_webhook(body: bytes) -> None:
+    assert parse(body, "http://w") == TAKEN[body]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [b'{"address": "https://b:1", "score": "1"}', b'"https://b:1"', b"7", b'{"address": 7}'],
+)
+def test_one_field_of_a_wrong_type_refuses_the_whole_list(entry: bytes) -> None:
+    with pytest.raises(BadWebhookError, match="entry 1"):
+        parse(b'[{"address": "https://a:1"}, ' + entry + b"]", "http://w")
+
+
+async def test_a_webhook_may_redirect_and_answer_any_2xx() -> None:
+    async def moved(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "/list?key=1"})
+
+    async def told(request: web.Request) -> web.Response:
+        assert request.query["key"] == "1"
+        return web.Response(status=203, text='[{"address": "https://a:1"}]')
+
+    async def away(_: web.Request) -> web.Response:
+        return web.Response(status=500, text="[]")
+
+    routes = [web.get("/", moved), web.get("/list", told), web.get("/away", away)]
+    async with HttpServer("127.0.0.1:0", lambda: None, routes=routes) as server:
+        base = f"http://127.0.0.1:{server.port}"
+        assert await addresses(f"{base}/") == ["https://a:1"]
+        with pytest.raises(BadWebhookError, match="HTTP 500"):
+            await addresses(f"{base}/away")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b"\xff"])

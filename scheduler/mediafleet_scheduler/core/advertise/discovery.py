@@ -69,8 +69,9 @@ class Wishes:
 
     extra_nodes: int = 0
     """Its -extraNodes."""
-    count: int = 100
-    """How many orchestrators it looks for."""
+    count: int | None = 100
+    """How many orchestrators it looks for; `None`: as many as it has top-level entries, which is
+    what a gateway does (seen on 0.9.1: behind one entry it keeps the first node that answers)."""
     timeout_seconds: float = 0.5
     """Its -discoveryTimeout."""
     capabilities: tuple[Wanted, ...] = ()
@@ -167,7 +168,8 @@ class Round:
     def begin(self, top: Sequence[str], now: float) -> list[Visit]:
         """Start with these top-level orchestrators; whom to ask."""
         self._places = len(top) * (self._wishes.extra_nodes + 1)
-        self._wanted = min(self._places, self._wishes.count)
+        count = self._wishes.count
+        self._wanted = min(self._places, len(top) if count is None else count)
         self._timer = now + self._pause
         self._cut_off = now + CUT_OFF_SECONDS
         visits = [Visit(url) for url in top]

@@ -217,6 +217,16 @@ def test_a_capability_that_nobody_knows_is_refused(text: str) -> None:
         wanted(text)
 
 
+def test_behind_one_entry_a_gateway_keeps_the_first_that_answers() -> None:
+    """Seen on 0.9.1: it asks for as many as it has top-level entries."""
+    world = World()
+    world.advertises("p", "https://a", "https://b")
+    world.works("https://a", "https://b")
+    report = world.discover(["p"], extra_nodes=5, count=None)
+    assert len(report.found) == 1
+    assert report.ended is Ended.ENOUGH
+
+
 @given(st.frozensets(st.integers(0, 200)))
 def test_capabilities_survive_the_wire(numbers: frozenset[int]) -> None:
     assert from_bits(to_bits(numbers)) == numbers
