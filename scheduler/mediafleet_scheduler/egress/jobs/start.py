@@ -55,6 +55,7 @@ from mediafleet_scheduler.egress.peers.active_list import list_active
 from mediafleet_scheduler.egress.peers.foreign_bidders import ForeignBidders
 from mediafleet_scheduler.egress.peers.forwarding import Forwarded, Forwarder, fault_of
 from mediafleet_scheduler.egress.peers.job_info import JobInfos
+from mediafleet_scheduler.egress.peers.redacted_request import with_request
 from mediafleet_scheduler.egress.places import request as places
 from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import Pods, label
@@ -271,7 +272,7 @@ class StartAttempt:
                 info = self._repeated()
             case Refuse():
                 raise self._refused(step)
-        return info or await self._known_info()
+        return with_request(info or await self._known_info(), self._message.payload)
 
     def _started(self, job: Job, server_id: str | None) -> bytes:
         kept = answers.without_request(self._info) or self._tools.infos.heard(job.egress_id)
