@@ -87,6 +87,8 @@ class Load:
     """Whether it was sent SIGTERM."""
     memory_share: float | None = None
     """Memory that its jobs use, as a share of what they may; absent unless that is limited."""
+    cpu_share: float | None = None
+    """`cpu_load` as a share of what the worker may use."""
     pulse_share: float | None = None
     """PulseAudio clients, as a share of those it may have."""
     jobs_by_type: Mapping[str, int] = field(default_factory=dict)
@@ -157,6 +159,7 @@ def _egress(series: Sequence[Series]) -> Load:
         disabled=_flag(series, _DISABLED),
         terminating=_flag(series, _TERMINATING),
         memory_share=_ratio(series, "memory"),
+        cpu_share=_ratio(series, "cpu"),
         pulse_share=_ratio(series, "pulse"),
         jobs_by_type={} if nonsense else by_type,
     )

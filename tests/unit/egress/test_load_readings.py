@@ -123,3 +123,23 @@ async def test_metrics_of_another_worker_are_not_taken_for_its_own(
     account = ledger.account(pod_of(fleet, worker), 0.8, SYSTEM.unix())
     assert (account.jobs, account.measured) == (jobs, jobs > 0)
     assert ("another" in caplog.text) == (jobs == 0)
+
+
+def test_a_worker_that_counts_otherwise_is_said_once_after_two_readings_alike(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    metrics, settings = EgressMetrics(CollectorRegistry()), Settings()
+    worker = Worker("p", "u", "c", None, 16.0, None, PodState.READY)
+    pods = Pods(Ledger(), Quarantine(metrics, settings.quarantine))
+    pods.follow(
+        EgressView((Fleet("", "rec", Placement(), frozenset(RequestType), None, (worker,)),))
+    )
+    limited = Load(jobs=1, memory_share=0.5)
+    pods.told_load("u", limited, 1.0)
+    assert not pods.counting_otherwise, "the worker may just have been writing them"
+    for now in (2.0, 3.0):
+        pods.told_load("u", limited, now)
+    assert list(pods.counting_otherwise) == ["u"]
+    assert caplog.text.count("set placement.memory.maxGb") == 1
+    pods.told_load("u", TOLD, 4.0)
+    assert not pods.counting_otherwise

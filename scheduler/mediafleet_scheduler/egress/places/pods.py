@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
@@ -13,6 +14,7 @@ from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Account, Ledger, Pod
 from mediafleet_scheduler.core.egress.accounting.lives import Lives
+from mediafleet_scheduler.core.egress.accounting.own_counts import differences
 from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of, rules_of
 from mediafleet_scheduler.core.egress.placement.explanation import Seen
 from mediafleet_scheduler.core.egress.placement.modes import (
@@ -25,6 +27,7 @@ from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.egress.places.costs import Costs
 from mediafleet_scheduler.egress.places.quarantine import Quarantine
 
+_log: Final = logging.getLogger(__name__)
 _Kept = tuple[Need | None, bool]
 _NONE_KEPT: Final[_Kept] = (None, False)
 _State = tuple[bool, bool, _Kept]
@@ -40,6 +43,9 @@ class Pods:
         """What jobs really use."""
         self.lives: Final = Lives()
         """Which process is in each pod."""
+        self.counting_otherwise: dict[str, tuple[str, ...]] = {}
+        """By uid of pods: what they count otherwise than the desk, in sentences."""
+        self._odd: dict[str, tuple[str, ...]] = {}
         self._fleets: tuple[Fleet, ...] = ()
         self._by_uid: dict[str, tuple[Fleet, Worker]] = {}
         self._sizes: dict[str, Pod] = {}
@@ -69,6 +75,8 @@ class Pods:
         self._views.clear()
         self.quarantine.keep_only(self._by_uid)
         self.lives.keep_only(self._by_uid)
+        for uid in self.counting_otherwise.keys() - self._by_uid.keys():
+            del self.counting_otherwise[uid]
         self.costs.follow(view.fleets)
         self._ledger.keep_only(self._by_uid)
         if any(self._ledger.on(uid) for uid in before - self._serving()):
@@ -79,8 +87,23 @@ class Pods:
         fleet, worker = self._by_uid[uid]
         if self.lives.read(uid, load.node_id, now) and self._ledger.on(uid):
             self.left.set()
+        self._compare(fleet, worker, load)
         self._ledger.measure(pod_of(fleet, worker), load, fleet.placement.cpu_cost, now)
         self.costs.read(fleet, worker, load, now)
+
+    def _compare(self, fleet: Fleet, worker: Worker, load: Load) -> None:
+        """A worker's own limits with the desk's; one reading may lie between two states."""
+        odd, before = differences(load, fleet.placement), self._odd.pop(worker.uid, ())
+        if odd:
+            self._odd[worker.uid] = odd
+        sure = tuple(each for each in odd if each in before)
+        known = self.counting_otherwise.pop(worker.uid, ())
+        for each in sure:
+            if each not in known:
+                who = f"{worker.name} of {label(fleet)}"
+                _log.warning("%s counts otherwise than the desk: %s", who, each)
+        if sure:
+            self.counting_otherwise[worker.uid] = sure
 
     def accepting(self, kind: RequestType, room: str) -> list[Fleet]:
         """The fleets that take a type for a room (empty: none), in order."""

@@ -55,12 +55,17 @@ class DeskCollector(Collector):
             "Pods that get no jobs for a while, since they failed what they were given.",
             labels=["fleet"],
         )
+        otherwise = GaugeMetricFamily(
+            "mediafleet_pods_counting_otherwise",
+            "Pods whose metrics show other limits than the desk counts with; the log says which.",
+            labels=["fleet"],
+        )
         learned = GaugeMetricFamily(
             "mediafleet_learned_cores",
             "CPUs that a job of a type uses on average, as learnt from the pods' load, once sure.",
             labels=["fleet", "type"],
         )
-        odd = GaugeMetricFamily(
+        shared = GaugeMetricFamily(
             "mediafleet_redis_shared_wrongly",
             "Ways in which other desks on the same Redis do not belong here; the log says which.",
             value=sum(len(each.announcements.complaints) for each in self._services()),
@@ -84,10 +89,12 @@ class DeskCollector(Collector):
                     fitting.add_metric([name, kind], many)
                 uids = [worker.uid for worker in fleet.workers]
                 out.add_metric([name], len(service.pods.quarantine.left_out(uids, ())))
+                odd = sum(uid in service.pods.counting_otherwise for uid in uids)
+                otherwise.add_metric([name], odd)
                 states = Counter(worker.state for worker in fleet.workers)
                 for state in PodState:
                     workers.add_metric([name, state], states[state])
-        return [pending, jobs, free, fitting, queue, workers, out, learned, odd]
+        return [pending, jobs, free, fitting, queue, workers, out, learned, shared, otherwise]
 
 
 def _sums(fleet: Fleet, ledger: Ledger, now: float) -> tuple[int, float]:
