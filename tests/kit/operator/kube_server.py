@@ -11,6 +11,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from tests.kit.operator.rights import granted, needed
+
 from mediafleet_common.kube.client import Json
 from mediafleet_common.kube.errors import AlreadyExistsError, ConflictError, GoneError
 from mediafleet_common.kube.paths import Target
@@ -37,10 +39,12 @@ class KubeServer:
 
     async def get(self, target: Target, **query: str) -> Json:
         del query
+        self._use("get", target)
         return copy.deepcopy(self._there(target.path))
 
     async def list_all(self, target: Target, **query: str) -> list[Json]:
         del query
+        self._use("list", target)
         return [copy.deepcopy(each) for each in self.within(target.path)]
 
     async def create(self, target: Target, body: Json) -> Json:
@@ -132,11 +136,18 @@ class KubeServer:
     # Inside
 
     def _write(self, verb: str, target: Target, write: Callable[[], Json]) -> Json:
+        self._use(verb, target)
         self.before_write(verb, target)
         answer = copy.deepcopy(write())
         self.writes.append(f"{verb} {target.path.rpartition('/')[2]}")
         self.after_write(verb, target)
         return answer
+
+    @staticmethod
+    def _use(verb: str, target: Target) -> None:
+        """What the chart does not grant is a 403 in a cluster, and an error in each test."""
+        forbidden = needed(verb, target.path) - granted()
+        assert not forbidden, f"no right in charts/mediafleet/templates/_rules.tpl: {forbidden}"
 
     def _there(self, path: str) -> Json:
         if path not in self.objects:
