@@ -92,15 +92,16 @@ class PodOptions:
         ),
     ] = None
     io_update_timeout: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="SECONDS",
             min=0,
             max=3600,
-            help="io_update_timeout of your egress config. Where livekit-server does not say that "
-            "a pod's jobs are over, the pod stays twice as long and 5 s after its last job.",
+            help="Goes before io_update_timeout of your egress config, which pods tell by "
+            "themselves. Where livekit-server does not say that a pod's jobs are over, the pod "
+            "stays twice as long and 5 s after its last job.",
         ),
-    ] = 30.0
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from mediafleet_common.kube.errors import (
 from mediafleet_operator.core.drain import records
 from mediafleet_operator.core.drain.loads_wanted import WAIT_SECONDS, loads_wanted, unread
 from mediafleet_operator.core.fleet.actions import Action, Create
-from mediafleet_operator.core.fleet.model import UPDATE_SECONDS, FleetKey, Observation
+from mediafleet_operator.core.fleet.model import FleetKey, Observation
 from mediafleet_operator.core.fleet.plan import Plan, plan
 from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.core.status import failures
@@ -64,8 +64,8 @@ class Worker:
     clock: Clock = SYSTEM
     job_ends: JobEnds | None = None
     """`None`: no desk is asked whether jobs are over."""
-    update_seconds: float = UPDATE_SECONDS
-    """How long the end of a job may take to reach livekit-server."""
+    io_update_timeout: float | None = None
+    """In seconds; `None`: as each pod tells."""
     rest_seconds_per_pod: float = 0.0
     """A fleet rests between two rounds for so long for each of its pods."""
     _states: dict[FleetKey, FleetState] = field(default_factory=dict)
@@ -214,7 +214,7 @@ class Worker:
             observation,
             scaling=state.scaling,
             unconfirmed=unconfirmed,
-            update_seconds=self.update_seconds,
+            io_update_timeout=self.io_update_timeout,
         )
 
     async def _report(

@@ -24,7 +24,7 @@ from mediafleet_common.kube.watch import follow
 from mediafleet_common.probes.http_client import client, poll
 from mediafleet_common.reports.demand import Demand
 from mediafleet_common.serving.http import HttpServer
-from mediafleet_operator.core.fleet.model import FleetKey, update_seconds
+from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import paths
 from mediafleet_operator.kube.apply import Applier
 from mediafleet_operator.kube.children import Children
@@ -72,8 +72,8 @@ class Settings:
     keda: Keda = field(default_factory=Keda)
     times: Times = field(default_factory=Times)
     """How often things are looked at."""
-    io_update_timeout_seconds: float = 30.0
-    """Of livekit/egress (pkg/config/service.go): how long a pod tries once to deliver an end."""
+    io_update_timeout_seconds: float | None = None
+    """How long a pod tries once to deliver an end; `None`: as the pod tells."""
 
 
 class Health:
@@ -209,7 +209,7 @@ async def _lead(
             FleetCounts(metrics),
             clock,
             JobEnds(ends_poller, settings.egress_desk),
-            update_seconds(settings.io_update_timeout_seconds),
+            settings.io_update_timeout_seconds,
             times.rest_seconds_per_pod,
         )
         try:

@@ -252,8 +252,8 @@ class Observation:
     """The state of autoscaling; `None`: the fleet is not scaled automatically."""
     unconfirmed: Unconfirmed | None = None
     """`None`: no desk says."""
-    update_seconds: float = UPDATE_SECONDS
-    """How long the end of a job may take to reach livekit-server, of pods that do not tell."""
+    io_update_timeout: float | None = None
+    """How long a pod tries once to deliver an end, in seconds; `None`: as each pod tells."""
 
     def jobs(self, pod: PodView) -> int | None:
         """Jobs of a pod as far as is known now.
@@ -267,8 +267,10 @@ class Observation:
 
     def update_lasts(self, pod: PodView) -> float:
         """How long the end of a pod's job may take to reach livekit-server, in seconds."""
-        told = pod.config.io_update_seconds if pod.config else None
-        return self.update_seconds if told is None else update_seconds(told)
+        timeout = self.io_update_timeout
+        if timeout is None and pod.config is not None:
+            timeout = pod.config.io_update_seconds
+        return UPDATE_SECONDS if timeout is None else update_seconds(timeout)
 
     def disabled(self, pod: PodView) -> bool:
         """Whether a pod is known to take no work by its own word."""

@@ -97,6 +97,8 @@ def test_how_long_an_update_may_take_is_said_by_the_pods_own_config() -> None:
     quick = replace(LEAVER, config=MergedConfig(2.0))
     assert steps(idle(8.0), None, quick) == []
     assert steps(idle(9.0), None, quick) == DELETE
+    chosen = replace(seen(idle(5.0), None, quick), io_update_timeout=0.0)
+    assert words(plan(chosen).actions) == DELETE, "the operator was told another"
 
 
 def test_the_time_of_its_last_work_is_written_when_it_turns_idle() -> None:
