@@ -43,7 +43,7 @@ _GRACE_SECONDS: Final = 60.0
 """For calls under way on a connection that the other side ends."""
 _WINDOW_BYTES: Final = 2 * MAX_MESSAGE_BYTES
 _OK: Final = 0
-_REFUSED_STREAM, _CANCEL = 7, 8
+_REFUSED_STREAM, _CANCEL, _ENHANCE_YOUR_CALM = 7, 8, 11
 UNKNOWN, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 2, 8, 12, 13, 14
 
 Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
@@ -109,6 +109,8 @@ class GrpcConnection(asyncio.Protocol):
         """What to say when it ends; until the other side has sent a frame."""
         self.open = False
         """Whether it takes calls."""
+        self.pinged_too_often = False
+        """Whether the other side ended it for our PINGs, as grpc's own servers do."""
         self.certificate: bytes | None = None
         """The other side's (DER), over TLS."""
 
@@ -254,6 +256,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def _take(self, event: Event) -> None:
         if isinstance(event, ConnectionTerminated):
+            self.pinged_too_often = event.error_code == _ENHANCE_YOUR_CALM
             self._end(event.last_stream_id or 0)
         elif isinstance(event, PingAckReceived):
             while self._pings:

@@ -66,6 +66,8 @@ class NodeClient:
         self._clock = clock
         self._connection: GrpcConnection | None = None
         self._connecting: asyncio.Task[GrpcConnection] | None = None
+        self._no_pings = False
+        """Whether its server takes PINGs for an attack: then only the end of TCP tells."""
         self._silent = 0
         """Calls in a row that brought nothing over a connection that stands."""
         self.refusal = ""
@@ -85,6 +87,8 @@ class NodeClient:
         """Wait so long for a connection; `None`: it stands. Never raises but for cancellation."""
         if self._connection is not None and self._connection.open:
             return None
+        if self._connection is not None and self._connection.pinged_too_often:
+            self._no_pings = True
         self._hang_up()
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
@@ -105,6 +109,20 @@ class NodeClient:
         if shown is not None:
             self.note = certificate.note(shown, self._url.host, self._clock.unix())
         return None
+
+    async def stands(self, timeout_seconds: float) -> bool:
+        """Whether the connection is there, by an HTTP/2 PING, which no application sees or logs."""
+        connection = self._connection
+        if connection is None or not connection.open:
+            return False
+        if self._no_pings:
+            return True
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await connection.ping()
+        except (TimeoutError, LostError):
+            return False
+        return True
 
     async def ping(self, timeout_seconds: float) -> Answer:
         """Ping the node once; a connection and the call have so long each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -28,6 +29,7 @@ from mediafleet_scheduler.core.advertise.listing import (
     NodeKey,
     Place,
     ProbeRules,
+    call_due,
     note_on,
     pause_seconds,
 )
@@ -48,6 +50,9 @@ class Asked(Protocol):
 
     async def reach(self, timeout_seconds: float) -> Answer | None:
         """Wait so long for a connection; `None`: it stands."""
+
+    async def stands(self, timeout_seconds: float) -> bool:
+        """Whether its connection stands, without a call."""
 
     async def ping(self, timeout_seconds: float) -> Answer:
         """Ping it once."""
@@ -140,8 +145,14 @@ class Prober:
     async def _ask_forever(self, key: NodeKey, place: Place) -> None:
         where, reach = place
         async with self._manner.dial(where, reach) as client:
+            called_at = -math.inf
             while True:
                 before = self._health[key]
+                since = self._clock.monotonic() - called_at
+                if not call_due(before, since, self._rules) and await self._stands(client):
+                    await self._pause(before)
+                    continue
+                called_at = self._clock.monotonic()
                 # Outside of the turns: a far node needs several round trips, a gone one never ends.
                 missing = await client.reach(self._manner.timeout_seconds)
                 if missing is not None:
@@ -153,8 +164,16 @@ class Prober:
                 self._health[key] = after
                 if _matters(before, after):
                     self._on_change()
-                pause = pause_seconds(after, len(self._tasks), self._rules, random.random())
-                await asyncio.sleep(pause)
+                await self._pause(after)
+
+    async def _pause(self, health: Health) -> None:
+        pause = pause_seconds(health, len(self._tasks), self._rules, random.random())
+        await asyncio.sleep(pause)
+
+    async def _stands(self, client: Asked) -> bool:
+        stands = await client.stands(self._manner.timeout_seconds)
+        self._count("connected" if stands else "connection_lost")
+        return stands
 
     async def _ask(self, client: Asked, before: Health, where: NodeUrl) -> Health:
         began = self._clock.monotonic()
@@ -169,7 +188,7 @@ class Prober:
             return replace(after, why=client.refusal)
         # A certificate comes with the connection, what it tells only with its description.
         after = replace(after, why="", note=before.note or client.note)
-        if after.alive and after.answers % after.describe_every == 1:
+        if after.alive and (after.answers - 1) % after.describe_every == 0:
             request = self._manner.request
             info = await client.orchestrator_info(self._manner.timeout_seconds, request)
             if info is None and client.refusal:

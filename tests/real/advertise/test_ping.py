@@ -306,3 +306,34 @@ async def test_an_answer_that_is_too_large_is_still_an_answer() -> None:
 
     async with serving(flood) as url:
         assert await ping(url) is Answer.REFUSED
+
+
+async def test_a_connection_stands_until_the_node_is_gone_and_no_call_is_made_for_that() -> None:
+    calls = 0
+
+    async def count(request: bytes, _: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        nonlocal calls
+        calls += 1
+        return request
+
+    async with serving(count) as url:
+        node = NodeClient(url)
+        assert not await node.stands(SECONDS)
+        await node.ping(SECONDS)
+        assert await node.stands(SECONDS)
+        assert calls == 1
+    assert not await node.stands(SECONDS)
+    await node.close()
+
+
+async def test_a_server_that_takes_pings_for_an_attack_is_sent_no_more() -> None:
+    """As grpc's own servers do, after three; go-livepeer's answers any number."""
+    async with serving() as url, NodeClient(url) as node:
+        await node.ping(SECONDS)
+        for _ in range(100):
+            if not await node.stands(SECONDS):
+                break
+        assert await node.ping(SECONDS) is Answer.ANSWERED
+        for _ in range(100):
+            assert await node.stands(SECONDS)
+        assert await node.ping(SECONDS) is Answer.ANSWERED

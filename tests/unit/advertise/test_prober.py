@@ -55,6 +55,12 @@ class FakeNode:
     async def reach(self, timeout_seconds: float) -> Answer | None:
         return None
 
+    async def stands(self, timeout_seconds: float) -> bool:
+        return self.all.answers.get(self.host, Answer.ANSWERED) in (
+            Answer.ANSWERED,
+            Answer.REFUSED,
+        )
+
     async def ping(self, timeout_seconds: float) -> Answer:
         self.all.asked.append((asyncio.get_running_loop().time(), self.host))
         self.all.at_once += 1
@@ -133,6 +139,16 @@ async def test_a_node_that_does_not_answer_is_asked_every_200_ms_until_it_does(
     scene.nodes.answers["a"] = Answer.REFUSED
     await asyncio.sleep(0.2)
     assert scene.health("a").alive
+
+
+async def test_a_node_that_answers_is_called_every_ten_seconds_while_its_connection_stands(
+    scene: Scene,
+) -> None:
+    """It logs each call; 7,070 of 7,990 lines of one were ours."""
+    scene.follow("a")
+    await asyncio.sleep(60.0)
+    assert 5 <= len(scene.nodes.times("a")) <= 7
+    assert scene.results("connected") > 100
 
 
 async def test_a_dead_node_is_noticed_within_a_second(scene: Scene) -> None:

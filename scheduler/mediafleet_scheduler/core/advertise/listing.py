@@ -59,7 +59,12 @@ class ProbeRules:
     answers_to_rise: int = 2
     """Pings in a row that a dead node must answer to be listed again; a new node needs one."""
     alive_seconds: float = 0.5
-    """Between pings of a node that answers."""
+    """Between looks at a node that answers."""
+    quiet_seconds: float = 10.0
+    """Between calls of a node that answers, each of which it logs. In between, its connection is
+    pinged every `alive_seconds`, which no application sees."""
+    full_seconds: float = 1.0
+    """Between calls of a node that said that it is full."""
     doubt_seconds: float = 0.1
     """Until the next ping when the last one said otherwise than what is believed."""
     silent_seconds: float = 0.15
@@ -126,19 +131,15 @@ class Health:
 
     @property
     def describe_every(self) -> int:
-        """Pings between two looks at what it says it is."""
-        if self.full:
-            return _DESCRIBE_FULL
-        return _DESCRIBE_SILENT if self.full is None else _DESCRIBE
+        """Calls between two looks at what it says it is."""
+        return _DESCRIBE_SILENT if self.full is None else 1
 
 
 SILENT_FAILURES: Final = 10
 """Pings in a row after which a node that never answered is reported."""
 CAPPED: Final = "OrchestratorCapped"
 """What a node says that takes no more (livepeer/go-livepeer core/orchestrator.go, errOrchCap)."""
-_DESCRIBE: Final = 10
-_DESCRIBE_FULL: Final = 2
-_DESCRIBE_SILENT: Final = 60
+_DESCRIBE_SILENT: Final = 3
 """It does not speak with us: on-chain, and we have no key."""
 NEVER_ASKED: Final = Health()
 
@@ -148,6 +149,13 @@ def either(at_address: Health, at_pod: Health) -> Health:
     if at_address.alive or not at_pod.alive:
         return at_address
     return replace(at_pod, verified=False)
+
+
+def call_due(health: Health, seconds: float, rules: ProbeRules) -> bool:
+    """Whether to call a node again, so long after the last call, or to look at its connection."""
+    if not health.alive or health.failures:
+        return True
+    return seconds >= (rules.full_seconds if health.full else rules.quiet_seconds)
 
 
 def pause_seconds(health: Health, nodes: int, rules: ProbeRules, jitter: float) -> float:
