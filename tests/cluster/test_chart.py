@@ -210,17 +210,20 @@ def reports_by_token(product: Product) -> dict[str, int]:
     }
     host = product.workspace.get("service", f"{RELEASE}-egress")["spec"]["clusterIP"]
 
-    def status(token: str) -> int:
+    def status(token: str) -> int | None:
+        """`None`: this replica of the desk does not know the keys yet."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         request = urllib.request.Request(f"http://{host}:{Port.DESK_HTTP}/demand", headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
-            return error.code
+            return error.code if error.code != 503 else None
 
-    wait_for("the keys are known", lambda: status("") == 401)
-    return {name: status(token) for name, token in tokens.items()}
+    return {
+        name: wait_for(f"an answer to {name}", partial(status, token))
+        for name, token in tokens.items()
+    }
 
 
 def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_more(

@@ -109,8 +109,16 @@ class Scene:
         """What a desk at an address says of its fleets."""
         headers = {"Authorization": f"Bearer {await asyncio.to_thread(self.product.token)}"}
         url = f"http://{desk}:{Port.DESK_HTTP}/demand"
-        async with self.http.get(url, headers=headers) as answer:
-            return Demand.model_validate_json(await answer.text())
+
+        async def ask() -> Demand | None:
+            """`None`: the desk has just come, and does not know fleets or keys yet."""
+            async with self.http.get(url, headers=headers) as answer:
+                text = await answer.text()
+            return None if answer.status == 503 else Demand.model_validate_json(text)
+
+        said = await until("the desk knows", ask, lambda told: told is not None, SERVICE_SECONDS)
+        assert said is not None
+        return said
 
     async def gateway(self, pool: str, chance: random.Random) -> Gateway:
         """Users of a pool."""
