@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -15,6 +16,7 @@ from mediafleet.options import HttpOption, KedaOptions, LogOptions, ReportOption
 if TYPE_CHECKING:
     from mediafleet_scheduler.core.egress.views import EgressView
     from mediafleet_scheduler.directory.directory import Directory
+    from mediafleet_scheduler.egress.connections.opening import Access
     from mediafleet_scheduler.egress.process.serve import Serving
 
 _FLEETS: Final = "Fleets"
@@ -132,13 +134,48 @@ class RedisOptions:
         ),
     ] = None
 
-    def files(self) -> list[dict[str, Path]]:
-        """Files by address: passwords, passwords of sentinels, authorities."""
-        return [
-            _files("--redis-password", self.redis_password),
-            _files("--redis-sentinel-password", self.redis_sentinel_password),
-            _files("--redis-ca", self.redis_ca),
-        ]
+    redis_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS=HOST",
+            help="Another host that may have the passwords of the Redis at ADDRESS: HOST:PORT, "
+            ".SUFFIX of names or CIDR; repeatable. Needed for each further address of a fleet, "
+            "each node that a cluster announces and each master that sentinels announce.",
+            rich_help_panel=_REDIS,
+        ),
+    ] = None
+    redis_tls: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Send the passwords of the Redis at ADDRESS over TLS alone, as with --redis-ca; "
+            "repeatable.",
+            rich_help_panel=_REDIS,
+        ),
+    ] = None
+
+    def access(self) -> dict[str, Access]:
+        """What Redises that fleets name ask for, by address.
+
+        Raises:
+            typer.BadParameter: an option makes no sense.
+        """
+        from mediafleet_scheduler.core.egress.connections.redis_hosts import BadHostError
+        from mediafleet_scheduler.egress.connections.opening import access_to
+
+        hosts: dict[str, list[str]] = {}
+        for address, host in _pairs("--redis-host", "HOST", self.redis_host):
+            hosts.setdefault(address, []).append(host)
+        try:
+            return access_to(
+                _files("--redis-password", self.redis_password),
+                _files("--redis-sentinel-password", self.redis_sentinel_password),
+                _files("--redis-ca", self.redis_ca),
+                hosts,
+                self.redis_tls or [],
+            )
+        except BadHostError as error:
+            raise typer.BadParameter(f"--redis-host: {error}") from None
 
 
 def egress(
@@ -162,13 +199,12 @@ def egress(
     fleets.check()
     if fleets.workers is not None and (redis.redis is None) == (redis.redis_config is None):
         raise typer.BadParameter("--workers needs either --redis or --redis-config")
-    files = redis.files()
+    access = redis.access()
     password = os.environ.pop("MEDIAFLEET_REDIS_PASSWORD", None)
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_common.serving import settings_file
         from mediafleet_scheduler.egress.base.settings import Settings
-        from mediafleet_scheduler.egress.connections.opening import access_to
         from mediafleet_scheduler.egress.process.serve import Options, serve
 
         def on_ready(serving: Serving) -> None:
@@ -179,7 +215,7 @@ def egress(
             redis.redis,
             password,
             redis_config=redis.redis_config,
-            access=access_to(*files),
+            access=access,
             settings=settings_file.read(settings, "egress", Settings),
             scaler=keda.chosen(),
             reports=reports.access(in_cluster=fleets.kube, kept=fleets.kept_keys()),
@@ -195,13 +231,15 @@ def egress(
 
 
 def _files(option: str, pairs: list[str] | None) -> dict[str, Path]:
-    files: dict[str, Path] = {}
+    return {address: Path(path) for address, path in _pairs(option, "FILE", pairs)}
+
+
+def _pairs(option: str, what: str, pairs: list[str] | None) -> Iterator[tuple[str, str]]:
     for pair in pairs or []:
-        address, equals, path = pair.partition("=")
+        address, equals, value = pair.partition("=")
         if not equals:
-            raise typer.BadParameter(f"{option} {pair}: write ADDRESS=FILE")
-        files[address] = Path(path)
-    return files
+            raise typer.BadParameter(f"{option} {pair}: write ADDRESS={what}")
+        yield address, value
 
 
 def _ready_line(serving: Serving, http: str) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mediafleet_common.serving.run import CannotStartError
+from mediafleet_scheduler.egress.connections.credentials import no_password
 from mediafleet_scheduler.egress.connections.livekit_block import read_block
-from mediafleet_scheduler.egress.connections.opening import no_password, of_spec
+from mediafleet_scheduler.egress.connections.opening import of_spec
 
 CANARY = "canary-secret"
 

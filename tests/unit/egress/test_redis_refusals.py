@@ -8,7 +8,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from mediafleet_common.serving.run import CannotStartError
-from mediafleet_scheduler.egress.connections.opening import _Credentials, of_url, password_in
+from mediafleet_scheduler.egress.connections.credentials import Credentials, password_in
+from mediafleet_scheduler.egress.connections.opening import of_url
 from mediafleet_scheduler.egress.connections.refusals import why_not
 
 BROKEN = [
@@ -57,7 +58,7 @@ def test_a_password_that_is_not_utf_8_is_told_without_it() -> None:
 
 def test_a_password_file_may_be_wrong_for_a_while(tmp_path: Path) -> None:
     file = tmp_path / "password"
-    credentials = _Credentials(None, password_in(file))
+    credentials = Credentials(None, password_in(file))
     for wrong in (b"\xffSECRET", b"x" * 100_000):
         file.write_bytes(wrong)
         with pytest.raises(RedisConnectionError, match="cannot be read") as told:
@@ -69,7 +70,7 @@ def test_a_password_file_may_be_wrong_for_a_while(tmp_path: Path) -> None:
 
 def test_a_password_is_not_sought_in_what_never_ends() -> None:
     with pytest.raises(RedisConnectionError, match="no regular file"):
-        _Credentials(None, password_in(Path("/dev/zero"))).get_credentials()
+        Credentials(None, password_in(Path("/dev/zero"))).get_credentials()
 
 
 def test_what_may_pass_is_waited_for() -> None:

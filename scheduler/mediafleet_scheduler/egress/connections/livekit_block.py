@@ -18,7 +18,8 @@ from mediafleet_common.formats import go_yaml
 from mediafleet_common.formats.redis_address import address_problem
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.small_files import read_small_text
-from mediafleet_scheduler.egress.connections.opening import Access, Password, Tls, no_password
+from mediafleet_scheduler.egress.connections.credentials import Password, no_password
+from mediafleet_scheduler.egress.connections.opening import Access, Tls
 
 _OPTION: Final = "--redis-config"
 _MAX_DB: Final = 1024

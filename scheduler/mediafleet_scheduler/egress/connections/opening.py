@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import redis.asyncio as redis
@@ -14,14 +15,24 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ConstantBackoff
-from redis.credentials import CredentialProvider
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.formats.hosts import unbracketed
 from mediafleet_common.serving.run import CannotStartError
-from mediafleet_common.serving.small_files import MAX_SECRET_BYTES, read_small_text
+from mediafleet_scheduler.core.egress.connections.redis_hosts import (
+    RedisHosts,
+    redis_hosts,
+    refusal,
+)
 from mediafleet_scheduler.egress.base.settings import RedisTimes
+from mediafleet_scheduler.egress.connections.credentials import (
+    Password,
+    credentials,
+    no_password,
+    node_class,
+    password_in,
+    sentinel_class,
+)
 from mediafleet_scheduler.egress.connections.refusals import of_url_problem
 
 _RETRY_AFTER_SECONDS: Final = 0.05
@@ -29,18 +40,6 @@ _DEFAULT_PORT: Final = 6379
 
 Commands = redis.Redis | RedisCluster
 """Runs scripts."""
-Password = Callable[[], str | None]
-"""Told at each connection, so that a changed secret is taken up; `None`: there is none."""
-
-
-def no_password() -> str | None:
-    """A Redis that asks for none."""
-    return None
-
-
-def password_in(path: Path) -> Password:
-    """The password that a file holds."""
-    return lambda: read_small_text(path, MAX_SECRET_BYTES).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +72,18 @@ class Access:
     password: Password = no_password
     sentinel_password: Password = no_password
     tls: Tls = field(default_factory=Tls)
+    hosts: RedisHosts | None = None
+    """Who may be told the passwords; `None`: whoever the Redis announces, which the user names in a
+    file of his own."""
+    demands_tls: bool = False
+    """Whether the passwords go over TLS alone."""
+
+    def refusal(self, spec: RedisSpec) -> str | None:
+        """Why the Redis that a fleet names gets no password of these; `None`: it may."""
+        nothing = self.password is no_password and self.sentinel_password is no_password
+        if nothing or self.hosts is None:
+            return None
+        return refusal(spec, self.hosts, demands_tls=self.demands_tls)
 
 
 NOTHING_ASKED: Final = Access()
@@ -97,16 +108,31 @@ class _AnyNode(redis.ConnectionPool):
 
 
 def access_to(
-    passwords: Mapping[str, Path], sentinel_passwords: Mapping[str, Path], cas: Mapping[str, Path]
+    passwords: Mapping[str, Path],
+    sentinel_passwords: Mapping[str, Path],
+    cas: Mapping[str, Path],
+    hosts: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    over_tls: Collection[str] = (),
 ) -> dict[str, Access]:
-    """What each Redis asks for, from files by its address."""
+    """What each Redis asks for, from files by its address.
+
+    `hosts`: others than that address that may have its passwords. `over_tls`: those whose passwords
+    go over TLS alone, beside those with an authority of their own.
+
+    Raises:
+        BadHostError: one of the hosts makes no sense.
+    """
 
     def of(files: Mapping[str, Path], address: str) -> Password:
         return password_in(files[address]) if address in files else no_password
 
     return {
         address: Access(
-            of(passwords, address), of(sentinel_passwords, address), Tls(cas.get(address))
+            of(passwords, address),
+            of(sentinel_passwords, address),
+            Tls(cas.get(address)),
+            redis_hosts((address, *hosts.get(address, ()))),
+            address in over_tls or address in cas,
         )
         for address in passwords.keys() | sentinel_passwords.keys() | cas.keys()
     }
@@ -132,24 +158,6 @@ class Connections:
             await self.pubsub.aclose()
         for sentinel in self.sentinels:
             await sentinel.aclose()
-
-
-class _Credentials(CredentialProvider):
-    def __init__(self, username: str | None, password: Password) -> None:
-        self._username = username
-        self._password = password
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        try:
-            password = self._password() or ""
-        except OSError as error:
-            raise RedisConnectionError(
-                f"its password cannot be read: {error.strerror or error}"
-            ) from error
-        return (self._username, password) if self._username else (password,)
-
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        return self.get_credentials()
 
 
 def _options(times: RedisTimes) -> dict[str, Any]:
@@ -205,30 +213,29 @@ def of_spec(
         CannotStartError: it names none.
     """
     options = _options(times)
-    options |= _credentials(spec.username, access.password)
+    options |= credentials(spec.username, access.password, access.hosts)
     tls = access.tls.options() if spec.tls else {}
     options |= tls
     where = where_of(spec)
     if spec.cluster is not None:
         addresses = [host_port(address) for address in spec.cluster.addresses]
-        nodes = [ClusterNode(*address) for address in addresses]
         any_node = redis.Redis.from_pool(_AnyNode(addresses, **options))
         # A cluster client tries again by itself, on the node that has the keys by then.
         del options["retry"]
-        return Connections(
-            RedisCluster(startup_nodes=nodes, **options), any_node, where, 0, spec.tls
-        )
+        return Connections(_cluster(addresses, options), any_node, where, 0, spec.tls)
     if spec.sentinel is not None:
         sentinels = [host_port(address) for address in spec.sentinel.addresses]
-        of_theirs = _credentials(spec.sentinel.username, access.sentinel_password)
         theirs = {
             "socket_connect_timeout": times.connect_seconds,
             "protocol": 2,
             **tls,
-            **of_theirs,
+            **credentials(spec.sentinel.username, access.sentinel_password, access.hosts),
         }
         sentinel = Sentinel(sentinels, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]
-        master: redis.Redis = sentinel.master_for(spec.sentinel.master_name, db=spec.db, **options)
+        of_master = options | {"connection_class": sentinel_class(tls=spec.tls)}
+        master: redis.Redis = sentinel.master_for(
+            spec.sentinel.master_name, db=spec.db, **of_master
+        )
         return Connections(master, master, where, spec.db, spec.tls, sentinel.sentinels)
     if spec.address is None:
         raise CannotStartError("redis needs an address, a sentinel or a cluster")
@@ -237,10 +244,15 @@ def of_spec(
     return Connections(client, client, where, spec.db, spec.tls)
 
 
-def _credentials(username: str | None, password: Password) -> dict[str, Any]:
-    if not username and password is no_password:
-        return {}
-    return {"credential_provider": _Credentials(username, password)}
+def _cluster(addresses: Sequence[tuple[str, int]], options: Mapping[str, Any]) -> RedisCluster:
+    nodes = [ClusterNode(*address) for address in addresses]
+    cluster = RedisCluster(startup_nodes=nodes, **options)
+    # It takes no class; nodes that are announced are made with these options.
+    kind = node_class(tls="ssl" in options)
+    cluster.connection_kwargs["connection_class"] = kind
+    for node in cluster.startup_nodes:
+        node.connection_class = kind
+    return cluster
 
 
 def where_of(spec: RedisSpec) -> str:

@@ -20,12 +20,12 @@ from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.directory.directory import Directory, not_known
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.egress.connections.credentials import no_password
 from mediafleet_scheduler.egress.connections.livekit_block import read_block
 from mediafleet_scheduler.egress.connections.opening import (
     NOTHING_ASKED,
     Access,
     Connections,
-    no_password,
     of_spec,
     of_url,
     where_of,
@@ -88,6 +88,9 @@ class Options:
         if asks and access.sentinel_password is no_password:
             option = "--redis-sentinel-password"
             raise CannotStartError(f"no {option} for {where_of(spec)}, which asks for one")
+        refused = access.refusal(spec)
+        if refused is not None:
+            raise CannotStartError(f"Redis at {where_of(spec)}: {refused}")
         return of_spec(spec, access, self.settings.redis)
 
     def _own(self) -> Connections:

@@ -1,0 +1,1 @@
+"""Who may be connected to, and with what."""
