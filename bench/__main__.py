@@ -27,6 +27,7 @@ BENCHES: Final = {
     "drain_proxy": "what HAProxy before a node costs in latency and CPU",
     "fuzz": "a million arbitrary requests for the advertiser: what breaks, and its memory",
     "floods": "what strangers do to the advertiser's public port: memory, health, gateways",
+    "operator_burst": "5,000 pods of 50 fleets made at once: Lease, time, memory, restart",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }
 BY_NAME_ONLY: Final = {
@@ -35,6 +36,7 @@ BY_NAME_ONLY: Final = {
     "freshness",
     "fuzz",
     "list_changes_kube",
+    "operator_burst",
     "scaler_kube",
 }
 """Some need a node or HAProxy, one takes ten minutes."""

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from kubernetes.aio.client import Configuration
@@ -66,7 +66,7 @@ async def test_a_list_comes_first_then_each_change_and_signals_stay_with_the_pro
     server = ApiServer([pod("a", 5)])
     before = signal.getsignal(signal.SIGTERM)
     async with following(server, PODS) as news:
-        await news.until(Listed(PODS, 10, [pod("a", 5)]), Changed(PODS, pod("a", 5)))
+        await news.until(Listed(PODS, 10, [pod("a", 5)]))
         for kind, version in (("MODIFIED", 11), ("DELETED", 12)):
             server.events.put_nowait({"type": kind, "object": pod("a", version)})
         await news.until(Changed(PODS, pod("a", 11)), Changed(PODS, pod("a", 12), deleted=True))
@@ -78,13 +78,39 @@ async def test_a_watch_that_starts_over_brings_a_list_at_once() -> None:
     """Otherwise what was deleted meanwhile would stay until the next list, half a minute later."""
     server = ApiServer([pod("a", 5), pod("b", 6)])
     async with following(server, PODS) as news:
-        await news.until(Changed(PODS, pod("b", 6)))
         await news.until(Listed(PODS, 10, [pod("a", 5), pod("b", 6)]))
         server.pods, server.version = [pod("b", 6)], 20
         gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
         server.events.put_nowait({"type": "ERROR", "object": gone})
         server.events.put_nowait(None)
         await news.until(Listed(PODS, 20, [pod("b", 6)]))
+
+
+async def test_a_watch_of_pods_that_ends_is_taken_up_where_it_ended_without_a_list() -> None:
+    server = ApiServer([pod("a", 5)])
+    async with following(server, PODS) as news:
+        await news.until(Listed(PODS, 10, [pod("a", 5)]))
+        server.events.put_nowait({"type": "MODIFIED", "object": pod("a", 11)})
+        bookmark = {"kind": "Pod", "metadata": {"resourceVersion": "15"}}
+        server.events.put_nowait({"type": "BOOKMARK", "object": bookmark})
+        server.events.put_nowait(None)
+        server.events.put_nowait({"type": "DELETED", "object": pod("a", 16)})
+        await news.until(Changed(PODS, pod("a", 16), deleted=True))
+    assert server.since[:2] == ["10", "15"]
+    assert server.lists == 1
+    assert not any(isinstance(each, Away) for each in news.all)
+
+
+@pytest.mark.parametrize("nonsense", [{"type": "MODIFIED"}, {"type": "MODIFIED", "object": {}}, []])
+async def test_a_watch_that_talks_nonsense_is_begun_anew(nonsense: Any) -> None:
+    server = ApiServer([pod("a", 5)])
+    async with following(server, PODS) as news:
+        await news.until(Listed)
+        server.events.put_nowait(nonsense)
+        await news.until(Away)
+        server.events.put_nowait(None)
+        server.events.put_nowait({"type": "MODIFIED", "object": pod("a", 11)})
+        await news.until(Changed(PODS, pod("a", 11)))
 
 
 async def test_an_optional_kind_that_is_refused_is_reported_and_not_watched() -> None:
@@ -103,4 +129,6 @@ async def test_a_server_that_comes_back_is_followed_again(status: int) -> None:
     async with following(server, PODS) as news:
         await news.until(Away)
         server.status = 200
-        await news.until(Listed(PODS, 10, [pod("a", 5)]), Changed(PODS, pod("a", 5)))
+        await news.until(Listed(PODS, 10, [pod("a", 5)]))
+        server.events.put_nowait({"type": "MODIFIED", "object": pod("a", 11)})
+        await news.until(Changed(PODS, pod("a", 11)))

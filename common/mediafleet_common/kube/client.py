@@ -19,11 +19,14 @@ from mediafleet_common.kube.errors import KubeError, UnreachableError, of_answer
 from mediafleet_common.kube.login import configure
 from mediafleet_common.kube.pace import Pacer
 from mediafleet_common.kube.paths import Target
+from mediafleet_common.kube.slim import slim
 from mediafleet_common.serving.run import CannotStartError
 
 DEADLINE_SECONDS: Final = 10.0
 CALLS_AT_A_TIME: Final = 24
 PAGE: Final = 500
+_JSON: Final = {"Accept": "application/json"}
+_MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 
 Json = dict[str, Any]
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -84,7 +87,7 @@ class Api:
             page = {"limit": str(PAGE), **({"continue": more} if more else {})}
             answer = await self.get(target, **query, **page)
             try:
-                items += map(_slim, answer["items"] or [])
+                items += (slim(target.resource, each) for each in answer["items"] or [])
                 version = int(answer["metadata"]["resourceVersion"])
             except (KeyError, TypeError, ValueError) as error:
                 message = f"GET {target.path}: an answer that is no list: {error!r}"
@@ -92,6 +95,41 @@ class Api:
             more = answer["metadata"].get("continue") or ""
             if not more:
                 return version, items
+
+    async def watch(self, target: Target, seconds: int, **query: str) -> AsyncIterator[Json]:
+        """The events of a collection; the server is asked to end it after so long.
+
+        Raises:
+            KubeError: the server cannot be reached, or refuses.
+        """
+        asked = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+            **query,
+        }
+        limit = aiohttp.ClientTimeout(
+            total=seconds + DEADLINE_SECONDS, sock_connect=DEADLINE_SECONDS
+        )
+        try:
+            response = (await self._request("GET", target, asked, None, _JSON, limit)).response
+            try:
+                if response.status != 200:
+                    raise of_answer(response.status, await response.read())
+                async for line in _lines(response.content):
+                    event = json.loads(line)
+                    if isinstance(event.get("object"), dict):
+                        slim(target.resource, event["object"])
+                    yield event
+            finally:
+                # A stream that is left before its end cannot be used again.
+                response.close()
+        except TimeoutError:
+            raise UnreachableError(f"watch {target.path}: no answer") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise UnreachableError(f"watch {target.path}: {error}") from error
+        except (ValueError, AttributeError) as error:
+            raise UnreachableError(f"watch {target.path}: not JSON") from error
 
     async def create(self, target: Target, body: Json) -> Json:
         """POST; AlreadyExistsError when there is one of that name."""
@@ -160,6 +198,25 @@ class Api:
             raise UnreachableError("not the leader any more: nothing is written")
         return await call()
 
+    async def _request(
+        self,
+        method: str,
+        target: Target,
+        query: Mapping[str, str],
+        body: Json | None,
+        headers: Mapping[str, str],
+        limit: aiohttp.ClientTimeout,
+    ) -> Any:
+        method, url, sent_headers, sent, _ = await self._client.param_serialize(
+            method,
+            target.path,
+            query_params=list(query.items()),
+            header_params=dict(headers),
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        return await self._client.call_api(method, url, sent_headers, sent, _request_timeout=limit)
+
     async def _call(
         self,
         method: str,
@@ -170,23 +227,10 @@ class Api:
         accept: str = "application/json",
     ) -> Json:
         headers = {"Accept": accept, "Content-Type": content_type}
+        limit = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
         try:
             async with self._slots, asyncio.timeout(DEADLINE_SECONDS):
-                method, url, headers, sent, _ = await self._client.param_serialize(
-                    method,
-                    target.path,
-                    query_params=list(query.items()),
-                    header_params=headers,
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-                response = await self._client.call_api(
-                    method,
-                    url,
-                    headers,
-                    sent,
-                    _request_timeout=aiohttp.ClientTimeout(total=DEADLINE_SECONDS),
-                )
+                response = await self._request(method, target, query, body, headers, limit)
                 text = await response.read()
         except TimeoutError:
             message = f"{method} {target.path}: no answer in {DEADLINE_SECONDS:g} s"
@@ -202,10 +246,15 @@ class Api:
         return answer
 
 
-def _slim(raw: Json) -> Json:
-    """An object without what nobody here reads and what is half of many: who wrote which field."""
-    raw.get("metadata", {}).pop("managedFields", None)
-    return raw
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in stream.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > _MOST_LINE_BYTES:
+            raise ValueError("an event without end")
+        for line in lines:
+            if line.strip():
+                yield line
 
 
 Connect = Callable[[], AbstractAsyncContextManager[Api]]

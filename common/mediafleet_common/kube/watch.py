@@ -1,4 +1,7 @@
-"""Watches objects with kopf and lists them at intervals, in a thread and a loop of its own.
+"""Watches objects and lists them at intervals, in a thread and a loop of its own.
+
+Pods, of which there are thousands, are followed by our own reflector from the version of a list
+that came in pages; what there are few of, by kopf.
 
 kopf reports each change within milliseconds, but not the objects that were deleted while its watch
 was broken: the lists show those. On the loop of the process kopf would take over the process's
@@ -15,6 +18,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, repeat
 from typing import Any, Final
 
@@ -25,6 +29,7 @@ from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import KubeError, RefusedError
 from mediafleet_common.kube.login import configure, connection
 from mediafleet_common.kube.paths import Collection
+from mediafleet_common.kube.reflector import ExpiredError, Reflector
 from mediafleet_common.serving.run import CannotStartError
 
 _log: Final = logging.getLogger(__name__)
@@ -34,6 +39,7 @@ GATHER_SECONDS: Final = 1.0
 _BACK_OFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _JOIN_SECONDS: Final = 5.0
 _CHUNK: Final = 500
+_MANY: Final = "pods"
 _CHATTY: Final = (
     "kopf._cogs.clients",
     "kopf._core.reactor.observation",
@@ -107,6 +113,21 @@ class Watcher:
         self._login = login
         self._list_seconds = list_seconds
         self._hidden: set[Collection] = set()
+        self._reflectors = [
+            (
+                collection,
+                Reflector(
+                    collection.inside(place),
+                    collection.label_selector,
+                    partial(self._seen, collection),
+                ),
+            )
+            for collection in self._collections
+            if collection.plural == _MANY
+            for place in self._namespaces or (None,)
+        ]
+        self._fresh = asyncio.Event()
+        """Set with each round of lists."""
         self._thread = threading.Thread(target=self._run, name="kubernetes", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -145,18 +166,19 @@ class Watcher:
         while not self._stop.is_set():
             stopped = asyncio.create_task(self._stop.wait())
             lists = asyncio.create_task(self._list_forever())
+            pods = asyncio.create_task(self._reflect_all())
             # kopf last: when it ends it cancels every task of this loop that is younger.
             watch = asyncio.create_task(self._watch())
             done, _ = await asyncio.wait(
-                {stopped, lists, watch}, return_when=asyncio.FIRST_COMPLETED
+                {stopped, lists, pods, watch}, return_when=asyncio.FIRST_COMPLETED
             )
-            for task in (lists, stopped):
+            for task in (lists, pods, stopped):
                 task.cancel()
             if watch not in done:
                 if self._listed.is_set():
                     await asyncio.wait({watch}, timeout=_JOIN_SECONDS)
                 watch.cancel()
-            results = await asyncio.gather(stopped, lists, watch, return_exceptions=True)
+            results = await asyncio.gather(stopped, lists, pods, watch, return_exceptions=True)
             if not self._stop.is_set():
                 errors = [repr(result) for result in results if isinstance(result, Exception)]
                 self._deliver(Away(f"watching ended: {'; '.join(errors) or 'no error'}"))
@@ -180,6 +202,7 @@ class Watcher:
             else:
                 failures = 0
                 self._listed.set()
+                self._fresh.set()
                 await self._rest()
 
     async def _list(self) -> None:
@@ -194,6 +217,10 @@ class Watcher:
                     self._deliver(Hidden(collection, str(error)))
                 else:
                     self._deliver(listed)
+                    for each, reflector in self._reflectors:
+                        if each == collection and not reflector.version:
+                            # Of several places the oldest list counts: what came since comes again.
+                            reflector.version = listed.version
 
     async def _rest(self) -> None:
         """Until the next list is due."""
@@ -203,7 +230,44 @@ class Watcher:
                 await asyncio.sleep(GATHER_SECONDS)
         self._relist.clear()
 
+    async def _reflect_all(self) -> None:
+        await self._listed.wait()
+        async with asyncio.TaskGroup() as tasks:
+            for _, reflector in self._reflectors:
+                tasks.create_task(self._reflect(reflector))
+            await asyncio.Event().wait()
+
+    async def _reflect(self, reflector: Reflector) -> None:
+        failures = 0
+        while True:
+            while not reflector.version:
+                self._fresh.clear()
+                await self._fresh.wait()
+            before = reflector.version
+            try:
+                async with Api(await self._login()) as api:
+                    await reflector.watch(api)
+            except ExpiredError:
+                reflector.version = 0
+                self._relist.set()
+            except (KubeError, CannotStartError, OSError) as error:
+                word = error.word if isinstance(error, KubeError) else "other"
+                self._deliver(Away(str(error) or type(error).__name__, word))
+            else:
+                if reflector.version != before:
+                    failures = 0
+                    continue
+            # Nothing came of it: a server that hangs up at once is not asked all the time.
+            failures += 1
+            await self._pause(failures)
+
+    def _seen(self, collection: Collection, raw: Json, deleted: bool) -> None:
+        self._deliver(Changed(collection, raw, deleted=deleted))
+
     async def _watch(self) -> None:
+        if len(self._reflectors) and all(each.plural == _MANY for each in self._collections):
+            await self._stop.wait()
+            return
         await self._listed.wait()
         self._relist.set()
         await kopf.operator(
@@ -239,7 +303,7 @@ class Watcher:
             return await connection(await self._login())
 
         for collection in self._collections:
-            if collection not in self._hidden:
+            if collection not in self._hidden and collection.plural != _MANY:
                 self._follow(registry, collection)
         return registry
 

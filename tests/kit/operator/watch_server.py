@@ -38,6 +38,10 @@ class ApiServer:
     status: int = 200
     refused: frozenset[str] = frozenset()
     watched: list[str] = field(default_factory=list)
+    since: list[str] = field(default_factory=list)
+    """The resourceVersion of each watch of pods."""
+    lists: int = 0
+    """How often pods were listed."""
     watching: asyncio.Event = field(default_factory=asyncio.Event)
     selectors: set[str] = field(default_factory=set)
     events: asyncio.Queue[dict[str, Any] | None] = field(default_factory=asyncio.Queue)
@@ -65,12 +69,15 @@ class ApiServer:
             return await self._watch(request, plural)
         if plural == "pods":
             self.selectors.add(request.query.get("labelSelector", ""))
+            self.lists += 1
         items = self.pods if plural == "pods" else []
         meta = {"resourceVersion": str(self.version)}
         return web.json_response({"kind": "List", "items": items, "metadata": meta})
 
     async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
         self.watched.append(plural)
+        if plural == "pods":
+            self.since.append(request.query.get("resourceVersion", ""))
         self.watching.set()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)

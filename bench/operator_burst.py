@@ -1,0 +1,182 @@
+"""Many fleets made at once: does the operator keep its Lease, and how soon are all pods Ready?
+
+`python -m bench.operator_burst [FLEETS] [PODS]`, as root, on a node of its own; 50 fleets of 100
+pods if not said otherwise. Kubelet is kwok, which makes each pod Ready at once. Beside it the same
+number of bare pods, made by a client of the same pace in the same run. Then the operator is
+stopped, started again among all of them, and left alone for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+from bench.advertise import cpu_seconds
+from rich.console import Console
+from rich.table import Table
+from tests.kit.node.operating import Operator, operating
+from tests.kit.watching.fleets import egress_fleet
+
+from mediafleet_common.kube.client import Api
+from mediafleet_common.kube.login import configure
+from mediafleet_common.kube.pace import Pacer, WriteLimits
+from mediafleet_common.kube.paths import Target
+from mediafleet_operator.rounds.serve import LEASE_NAME
+from mediafleet_testbed.cluster.kwok import ON_IT, crowded
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node import Node, why_not
+
+FLEETS: Final = 50
+PODS: Final = 100
+GOAL_FACTOR: Final = 1.3
+GOAL_MB: Final = 200.0
+GOAL_IDLE: Final = 0.05
+IDLE_SECONDS: Final = 20.0
+_PATIENCE_SECONDS: Final = 1200.0
+_LOOK_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured."""
+
+    bare_seconds: float
+    fleets_seconds: float
+    burst_mb: float
+    restart_seconds: float
+    restart_mb: float
+    idle_share: float
+    leases: int
+    """How often the Lease has changed hands."""
+
+
+def _status(pid: int, field: str) -> float:
+    """A size of a process in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith(field))
+
+
+async def _ready(api: Api, pods: Target, count: int, selector: str) -> None:
+    """Until so many pods are Running, which kwok's are once they are Ready."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        query = {"labelSelector": selector, "fieldSelector": "status.phase=Running"}
+        if len(await api.list_all(pods, **query)) >= count:
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
+    raise TimeoutError(f"not {count} pods with {selector}")
+
+
+async def _bare(api: Api, pods: Target, count: int) -> float:
+    began = time.monotonic()
+    spec = {"containers": [{"name": "bare", "image": "none"}], **ON_IT}
+
+    def pod(number: int) -> dict[str, Any]:
+        meta = {"name": f"bare-{number}", "labels": {"burst": "bare"}}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+    await asyncio.gather(*(api.create(pods, pod(number)) for number in range(count)))
+    await _ready(api, pods, count, "burst=bare")
+    return time.monotonic() - began
+
+
+def _fleet(number: int, pods: int) -> dict[str, Any]:
+    made = egress_fleet(f"rec-{number:03}", "redis:6379", pods)
+    made["spec"]["template"]["spec"] |= ON_IT
+    return made
+
+
+async def _of_fleets(api: Api, workspace: Workspace, pods: Target, fleets: int, each: int) -> float:
+    began = time.monotonic()
+    made = [_fleet(number, each) for number in range(fleets)]
+    await asyncio.to_thread(workspace.apply, *made)
+    await _ready(api, pods, fleets * each, "mediafleet.dev/kind=egress")
+    return time.monotonic() - began
+
+
+async def _measure(
+    node: Node, workspace: Workspace, operator: Operator, fleets: int, each: int
+) -> Figures:
+    configuration = await configure(str(node.kubeconfig))
+    pods = Target(f"/api/v1/namespaces/{workspace.name}/pods", "pods")
+    async with Api(configuration, pacer=Pacer(WriteLimits())) as paced, Api(configuration) as api:
+        bare = await _bare(paced, pods, fleets * each)
+        await asyncio.to_thread(
+            workspace.kubectl, "delete", "pods", "-l", "burst=bare", "--wait=false"
+        )
+        took = await _of_fleets(api, workspace, pods, fleets, each)
+        burst_mb = _status(_pid(operator), "VmHWM")
+        await asyncio.to_thread(operator.stop)
+        restart = await asyncio.to_thread(_timed, operator.start)
+        await asyncio.sleep(IDLE_SECONDS / 2)
+        used = cpu_seconds(_pid(operator))
+        await asyncio.sleep(IDLE_SECONDS)
+        idle = (cpu_seconds(_pid(operator)) - used) / IDLE_SECONDS
+        leases = f"/apis/coordination.k8s.io/v1/namespaces/{workspace.name}/leases"
+        lease = await api.get(Target(f"{leases}/{LEASE_NAME}", "leases"))
+    mb = _status(_pid(operator), "VmHWM")
+    return Figures(bare, took, burst_mb, restart, mb, idle, lease["spec"]["leaseTransitions"])
+
+
+def _pid(operator: Operator) -> int:
+    assert operator.process is not None
+    assert operator.process.poll() is None, operator.log.read_text()[-2000:]
+    return operator.process.pid
+
+
+def _timed(what: Callable[[], object]) -> float:
+    began = time.monotonic()
+    what()
+    return time.monotonic() - began
+
+
+def _table(figures: Figures, fleets: int, each: int) -> Table:
+    rows = Table("what", "figure", "goal", title=f"{fleets} fleets of {each} pods")
+    factor = figures.fleets_seconds / figures.bare_seconds
+    rows.add_row("bare pods, paced client: all Ready", f"{figures.bare_seconds:.1f} s", "")
+    said = f"{figures.fleets_seconds:.1f} s, {factor:.2f} x"
+    rows.add_row("fleets: all Ready", said, f"{GOAL_FACTOR:g} x")
+    rows.add_row("Lease changed hands, one restart", str(figures.leases), "1")
+    rows.add_row("memory in the burst, at most", f"{figures.burst_mb:.0f} MB", f"{GOAL_MB:g} MB")
+    rows.add_row("stopped, started, ready", f"{figures.restart_seconds:.1f} s", "5 s")
+    rows.add_row("memory after that, at most", f"{figures.restart_mb:.0f} MB", f"{GOAL_MB:g} MB")
+    rows.add_row("idle, share of a core", f"{figures.idle_share:.1%}", f"{GOAL_IDLE:.0%}")
+    return rows
+
+
+def main() -> int:
+    """Measure and print; exit status."""
+    told = [int(each) for each in sys.argv[1:]]
+    fleets, each = (told + [FLEETS, PODS][len(told) :])[:2]
+    if reason := why_not():
+        print(f"this is measured on a real node: {reason}")
+        return 1
+    with Node.up() as node:
+        if not node.inside:
+            again = [sys.executable, "-m", "bench.operator_burst", str(fleets), str(each)]
+            return subprocess.call(node.inside_command(*again), env=node.environment())
+        os.environ.update(node.environment())
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            workspace = stack.enter_context(
+                Workspace.create(node, prefix="bench", level="privileged")
+            )
+            stack.enter_context(crowded(node, folder))
+            operator = stack.enter_context(operating(node, workspace, folder / "operator.log"))
+            figures = uvloop.run(_measure(node, workspace, operator, fleets, each))
+            Console(width=110).print(_table(figures, fleets, each))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
