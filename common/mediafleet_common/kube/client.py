@@ -24,7 +24,7 @@ from mediafleet_common.serving.run import CannotStartError
 
 DEADLINE_SECONDS: Final = 10.0
 CALLS_AT_A_TIME: Final = 24
-PAGE: Final = 500
+PAGE: Final = 100
 _JSON: Final = {"Accept": "application/json"}
 _MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 
