@@ -52,6 +52,15 @@ class FleetOptions:
             rich_help_panel=_FLEETS,
         ),
     ] = None
+    max_priority: Annotated[
+        int,
+        typer.Option(
+            metavar="NUMBER",
+            help="With --kube: a fleet's priority counts up to this, since namespaces may share a "
+            "Redis.",
+            rich_help_panel=_FLEETS,
+        ),
+    ] = 100
     workers: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +93,9 @@ class FleetOptions:
         from mediafleet_scheduler.directory.last_view import LastView
 
         kept = LastView(self.remember) if self.remember is not None else None
-        return KubeEgressDirectory(self.namespace or [], last_view=kept)
+        return KubeEgressDirectory(
+            self.namespace or [], last_view=kept, max_priority=self.max_priority
+        )
 
 
 @dataclass(frozen=True, slots=True)

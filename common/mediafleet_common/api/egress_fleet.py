@@ -23,6 +23,7 @@ from mediafleet_common.api.shared import (
 from mediafleet_common.formats.redis_address import address_problem
 
 DEFAULT_SETTLE_SECONDS: Final = 5.0
+DEFAULT_MAX_PRIORITY: Final = 100
 
 
 class RequestType(StrEnum):
@@ -423,7 +424,7 @@ that it does not take: !vip-*. Empty means all; a request without a room is take
 name none to take."""
     priority: Annotated[int, Field(ge=-1000000, le=1000000)] = 0
     """Of several fleets on one Redis that take a request, the highest is tried first, then by \
-name; a full one leaves it to the next."""
+name; a full one leaves it to the next. It counts up to chart value egress.maxPriority."""
     template: Template = Template()
     """What to add to the pods."""
     drain: Drain = Drain()

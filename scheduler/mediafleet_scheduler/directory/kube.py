@@ -14,6 +14,7 @@ from typing import Final, Generic, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
+from mediafleet_common.api.egress_fleet import DEFAULT_MAX_PRIORITY
 from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, KindLabel, Label
 from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.clock import SYSTEM, Clock
@@ -187,7 +188,10 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
 
 
 class KubeEgressDirectory(KubeDirectory[EgressView]):
-    """All EgressFleets of `namespaces` (none: of the cluster) and their pods."""
+    """All EgressFleets of `namespaces` (none: of the cluster) and their pods.
+
+    A fleet's priority counts up to `max_priority`: fleets of several namespaces may share a Redis.
+    """
 
     def __init__(
         self,
@@ -195,16 +199,19 @@ class KubeEgressDirectory(KubeDirectory[EgressView]):
         registry: CollectorRegistry = REGISTRY,
         last_view: LastView | None = None,
         clock: Clock = SYSTEM,
+        max_priority: int = DEFAULT_MAX_PRIORITY,
     ) -> None:
         super().__init__(namespaces, registry, clock)
         self._last_view = last_view
+        self._max_priority = max_priority
         self._keep_due: asyncio.TimerHandle | None = None
         self._fleets = _Kind(_resources(Kind.EGRESS_FLEET), fleet_facts)
         self._pods = _Kind(_pods(f"{Label.KIND}={KindLabel.EGRESS}"), pod_facts)
         self._kinds = [self._fleets, self._pods]
 
     def _make_view(self) -> EgressView:
-        return egress_view(self._fleets.object_store.items, self._pods.object_store.items)
+        fleets, pods = self._fleets.object_store.items, self._pods.object_store.items
+        return egress_view(fleets, pods, self._max_priority)
 
     def _make(self) -> None:
         super()._make()

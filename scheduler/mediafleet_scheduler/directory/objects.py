@@ -16,7 +16,12 @@ from mediafleet_common.api import advertise
 from mediafleet_common.api.address import AddressType
 from mediafleet_common.api.advertise import Advertise, secret_file
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine, RequestType
+from mediafleet_common.api.egress_fleet import (
+    DEFAULT_MAX_PRIORITY,
+    EgressFleetSpec,
+    PlacementEngine,
+    RequestType,
+)
 from mediafleet_common.api.names import (
     GROUP,
     Annotation,
@@ -160,8 +165,10 @@ def pool_facts(raw: Raw) -> PoolFacts:
     )
 
 
-def egress_view(fleets: Iterable[FleetFacts], pods: Iterable[PodFacts]) -> EgressView:
-    """All fleets that desks serve, and their pods.
+def egress_view(
+    fleets: Iterable[FleetFacts], pods: Iterable[PodFacts], max_priority: int = DEFAULT_MAX_PRIORITY
+) -> EgressView:
+    """All fleets that desks serve, and their pods; a priority counts up to `max_priority`.
 
     One that is being deleted takes no work any more, and one with engine native none of ours.
     """
@@ -169,7 +176,7 @@ def egress_view(fleets: Iterable[FleetFacts], pods: Iterable[PodFacts]) -> Egres
     for pod in pods:
         by_fleet.setdefault((pod.namespace, pod.owner_uid), []).append(pod)
     views = [
-        _fleet(fleet, by_fleet.get((fleet.namespace, fleet.uid), ()))
+        _fleet(fleet, by_fleet.get((fleet.namespace, fleet.uid), ()), max_priority)
         for fleet in sorted(fleets, key=lambda fleet: (fleet.namespace, fleet.name))
         if not fleet.deleting
     ]
@@ -179,7 +186,7 @@ def egress_view(fleets: Iterable[FleetFacts], pods: Iterable[PodFacts]) -> Egres
     )
 
 
-def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts]) -> Fleet:
+def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts], max_priority: int) -> Fleet:
     placement = fleet.spec.placement
     limits = _limits({"spec": fleet.spec.template.spec}, Container.EGRESS)
     return Fleet(
@@ -204,7 +211,7 @@ def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts]) -> Fleet:
         ),
         pod_cores=placement.cpu or quantity(limits.get("cpu", "")),
         rooms=room_names(fleet.spec.rooms),
-        priority=fleet.spec.priority,
+        priority=min(fleet.spec.priority, max_priority),
         queue=queue_rule(placement.queue, _autoscales(fleet.spec.autoscaling)),
     )
 

@@ -287,6 +287,13 @@ def test_requests_wait_where_the_fleet_autoscales_or_says_so() -> None:
     assert wait(placement={"queue": {"maxWait": "2s"}}) == 2.0
 
 
+@pytest.mark.parametrize(("wanted", "counts"), [(1_000_000, 100), (100, 100), (7, 7), (-9, -9)])
+def test_a_priority_counts_up_to_the_bound_of_the_administrator(wanted: int, counts: int) -> None:
+    made = fleet_facts(fleet(priority=wanted))
+    assert egress_view([made], []).fleets[0].priority == counts
+    assert egress_view([made], [], 5).fleets[0].priority == min(counts, 5)
+
+
 def test_a_fleet_takes_the_rooms_that_it_names_in_its_rank() -> None:
     raw = fleet(rooms=["vip-*", "!vip-test"], priority=7)
     (found,) = egress_view([fleet_facts(raw)], []).fleets

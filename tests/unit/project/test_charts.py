@@ -64,6 +64,7 @@ def test_every_value_that_a_template_reads_has_a_default() -> None:
 def test_operator_and_desk_take_the_same_settings_of_a_workload() -> None:
     assert VALUES["egress"].keys() - VALUES["operator"].keys() == {
         "enabled",
+        "maxPriority",
         "redis",
         "scaler",
     }
