@@ -161,7 +161,8 @@ async def test_a_running_desk_explains_where_the_next_job_would_go(running: Runn
     assert "rec  a track needs 0.5 CPUs" in shown.output
     assert "spread (in force): goes to pod-" in shown.output
     costs = await asyncio.to_thread(CliRunner().invoke, app, ["status", "--desk", running.url])
-    assert costs.output.startswith("rec  cpuCost counts")
+    assert costs.output.startswith("rec  2 of 2 workers ready, 2 jobs, 0 wait for room")
+    assert "rec  cpuCost counts" in costs.output
     status, text = await running.get("/explain?type=web&mode=pack")
     assert Explanation.model_validate_json(text).fleets[0].why_not is not None
 
