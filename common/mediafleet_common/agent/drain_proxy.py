@@ -78,11 +78,14 @@ class DrainProxy:
 
     async def follow(self) -> None:
         """Keep the proxy as the annotation says, for ever."""
+        said = ""
         while True:
             try:
                 await self.step()
+                said = ""
             except (OSError, TimeoutError) as error:
-                _log.warning("the drain proxy was not told: %s", error)
+                if said != (said := str(error)):
+                    _log.warning("the drain proxy was not told: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def step(self) -> None:
