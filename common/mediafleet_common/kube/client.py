@@ -39,7 +39,7 @@ class Api:
     """The API server. An async context manager.
 
     `may_write` is asked before each write: an operator that has lost its Lease must not write,
-    however late its call comes. `pacer` gives writes their turns; making pods comes last.
+    however late its call comes. `pacer` gives writes their turns, urgent ones and deletes first.
     """
 
     def __init__(
@@ -135,11 +135,16 @@ class Api:
         """POST; AlreadyExistsError when there is one of that name."""
         return await self._write("create", lambda: self._call("POST", target, {}, body), target)
 
-    async def patch(self, target: Target, body: Json, manager: str | None = None) -> Json:
+    async def patch(
+        self, target: Target, body: Json, manager: str | None = None, *, urgent: bool = False
+    ) -> Json:
         """JSON merge patch; a resourceVersion in it makes it conditional."""
         query = {"fieldManager": manager} if manager else {}
         return await self._write(
-            "patch", lambda: self._call("PATCH", target, query, body, MERGE_PATCH), target
+            "patch",
+            lambda: self._call("PATCH", target, query, body, MERGE_PATCH),
+            target,
+            urgent=urgent,
         )
 
     async def merge_lists(self, target: Target, body: Json) -> Json:
@@ -173,24 +178,30 @@ class Api:
         }
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
-        return await self._write("delete", lambda: self._call("DELETE", target, {}, body), target)
+        return await self._write(
+            "delete", lambda: self._call("DELETE", target, {}, body), target, urgent=True
+        )
 
-    async def _write(self, verb: str, call: Callable[[], Awaitable[Json]], target: Target) -> Json:
+    async def _write(
+        self,
+        verb: str,
+        call: Callable[[], Awaitable[Json]],
+        target: Target,
+        *,
+        urgent: bool = False,
+    ) -> Json:
         try:
-            answer = await self._in_turn(verb, call, target)
+            answer = await self._in_turn(call, urgent=urgent)
         except KubeError as error:
             self._on_write(verb, target.resource, error.word)
             raise
         self._on_write(verb, target.resource, "ok")
         return answer
 
-    async def _in_turn(
-        self, verb: str, call: Callable[[], Awaitable[Json]], target: Target
-    ) -> Json:
+    async def _in_turn(self, call: Callable[[], Awaitable[Json]], *, urgent: bool) -> Json:
         if self._pacer is None:
             return await self._if_leader(call)
-        patient = verb == "create" and target.resource == "pods"
-        async with self._pacer.turn(patient=patient):
+        async with self._pacer.turn(patient=not urgent):
             return await self._if_leader(call)
 
     async def _if_leader(self, call: Callable[[], Awaitable[Json]]) -> Json:

@@ -80,7 +80,9 @@ class Applier:
                 case _:
                     settle = resource.spec.settle_seconds
                     written = marks(action, self.clock.unix(), settle)
-                    await self._patch(resource, action.pod, written)
+                    # A drain keeps work away from a pod; that one is ready can wait its turn.
+                    urgent = not isinstance(action, Mark)
+                    await self._patch(resource, action.pod, written, urgent=urgent)
         except KubeError as error:
             if isinstance(error, GoneError | ConflictError) and isinstance(action, OnPod):
                 await self._look_again(resource, action.pod)
@@ -143,10 +145,12 @@ class Applier:
         else:
             self.snapshots.drop_pod(resource.key, pod.uid, pod.resource_version)
 
-    async def _patch(self, resource: Resource, pod: PodView, metadata: Json) -> None:
+    async def _patch(
+        self, resource: Resource, pod: PodView, metadata: Json, *, urgent: bool
+    ) -> None:
         precondition = {"uid": pod.uid, "resourceVersion": pod.resource_version}
         body: Json = {"metadata": {**precondition, **metadata}}
-        self._note(await self.api.patch(self._target(resource, pod), body))
+        self._note(await self.api.patch(self._target(resource, pod), body, urgent=urgent))
 
     async def _set_gate(self, resource: Resource, pod: PodView, *, open: bool) -> None:  # noqa: A002
         # Conditional on the pod alone: kubelet writes the same status all the time.

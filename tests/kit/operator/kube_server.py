@@ -51,7 +51,9 @@ class KubeServer:
         path = f"{target.path}/{body['metadata']['name']}"
         return self._write("create", target, lambda: self._create(path, body))
 
-    async def patch(self, target: Target, body: Json, manager: str | None = None) -> Json:
+    async def patch(
+        self, target: Target, body: Json, manager: str | None = None, *, urgent: bool = False
+    ) -> Json:
         del manager
         path = target.path.removesuffix("/status").removesuffix("/scale")
         return self._write("patch", target, lambda: self._patch(path, body))
