@@ -12,6 +12,18 @@ from mediafleet_common.api.base import Model, keyed_by, rules
 from mediafleet_common.api.durations import Duration
 from mediafleet_common.api.shared import SecretKey, Template
 
+AiModel = Annotated[
+    str,
+    Field(
+        max_length=300,
+        pattern=(
+            "^(text-to-image|image-to-image|image-to-video|upscale|audio-to-text|"
+            "segment-anything-2|llm|image-to-text|live-video-to-video|text-to-speech|byoc)/.+$"
+        ),
+    ),
+]
+"""PIPELINE/MODEL, the model as gateways name it."""
+
 
 class Order(StrEnum):
     """The order of the nodes in an answer."""
@@ -234,6 +246,11 @@ can send it again. The JSON list is not filtered."""
 full ones last as ever."""
     region_database: RegionDatabase | None = None
     """For the countries and continents in regions."""
+    models: Annotated[list[AiModel], Field(max_length=100)] = Field(default_factory=list)
+    """AI models that each of the pool's nodes serves, as PIPELINE/MODEL, for example \
+text-to-image/stabilityai/sd-turbo. A gateway that asks for an AI model gets the nodes that have \
+it. What a node tells counts before this; nodes on-chain tell nothing to a caller without a key, \
+and one of which nothing is known is last."""
     max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
     """List no more than so many. A gateway visits only the first -extraNodes (its default is 0)."""
     order: Order = Order.FIXED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -11,6 +12,7 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertise import eth
+from mediafleet_scheduler.core.advertise.capabilities import MOST_ASKED_BYTES, Wanted, asked
 from mediafleet_scheduler.core.advertise.views import PoolView
 
 _REMEMBERED: Final = 10_000
@@ -22,6 +24,21 @@ NOT_ALLOWED: Final = (
 
 _signed = lru_cache(maxsize=4096)(eth.signed)
 """A gateway's signature is the same each time."""
+_asked = lru_cache(maxsize=256)(asked)
+"""Gateways ask for a few things, each of them often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a gateway said in a request that it may make."""
+
+    address: bytes
+    """Its ETH address, as it claims; empty: none of its own."""
+    wanted: tuple[Wanted, ...] = ()
+    """What it needs a node for; empty: it did not say."""
+
+
+_NOBODY: Final = Asking(b"")
 
 
 class Gateways:
@@ -40,8 +57,8 @@ class Gateways:
         """Admit the gateways of this pool."""
         self._allowed = frozenset(bytes.fromhex(each[2:]) for each in view.advertise.gateways)
 
-    def admit(self, request: bytes) -> bytes | None:
-        """The ETH address that a gateway claims, empty if none; `None`: it may not ask.
+    def admit(self, request: bytes) -> Asking | None:
+        """Who asks for what; `None`: it may not ask.
 
         The signature is verified only where the pool names its gateways: it identifies a gateway
         and authenticates none, and an order reveals nothing.
@@ -49,7 +66,7 @@ class Gateways:
         try:
             said = OrchestratorRequest.FromString(request)
         except DecodeError:
-            return b"" if not self._allowed else None
+            return _NOBODY if not self._allowed else None
         # One of another length is none, and all gateways off-chain have that of zeros.
         address = said.address if len(said.address) == _ADDRESS_BYTES else b""
         address = address if any(address) else b""
@@ -57,7 +74,8 @@ class Gateways:
             return None
         if address:
             self._note(address)
-        return address
+        wanted = said.capabilities if len(said.capabilities) <= MOST_ASKED_BYTES else b""
+        return Asking(address, _asked(wanted))
 
     def count(self) -> int:
         """How many have asked in the last ten minutes."""

@@ -16,7 +16,13 @@ from typing import Final
 from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
 from mediafleet_scheduler.core.advertise import ordering
-from mediafleet_scheduler.core.advertise.capabilities import Capabilities, Wanted
+from mediafleet_scheduler.core.advertise.capabilities import (
+    Capabilities,
+    Fit,
+    Kinds,
+    Verdict,
+    Wanted,
+)
 from mediafleet_scheduler.core.advertise.listing import NodeKey, address, node_key
 from mediafleet_scheduler.core.advertise.ordering import Room
 from mediafleet_scheduler.core.advertise.views import Node
@@ -24,6 +30,7 @@ from mediafleet_scheduler.core.advertise.views import Node
 _KEPT_BYTES: Final = 8 * 1024 * 1024
 _KEPT_ANSWERS: Final = 4096
 _KEPT_PARTS: Final = 16
+_KEPT_VERDICTS: Final = 256
 _ADDRESS_BYTES: Final = 20
 
 Expected = MutableMapping[NodeKey, float]
@@ -53,8 +60,12 @@ class Lineup:
         advertise: Advertise,
         expected: Expected | None = None,
         capabilities: Sequence[Capabilities | None] | None = None,
+        unsure: Sequence[bool] | None = None,
     ) -> None:
         self._nodes = nodes
+        self._unsure = unsure
+        self._kinds: Kinds | None = None
+        self._verdicts: dict[tuple[Wanted, ...], Verdict] = {}
         self._capabilities = capabilities or [None] * len(nodes)
         self._parts: dict[Hashable, Lineup] = {}
         self._rooms = rooms
@@ -78,6 +89,8 @@ class Lineup:
         ).SerializeToString()
         self._kept: dict[Hashable, bytes] = {}
         self._kept_bytes = 0
+        self._share = 1
+        """What a part keeps is so much less than what the whole does."""
 
     @property
     def by_gateway(self) -> bool:
@@ -85,13 +98,29 @@ class Lineup:
         return self._advertise.order is Order.BY_GATEWAY
 
     def having(self, wanted: tuple[Wanted, ...]) -> Lineup:
-        """The same without the nodes that are known to lack any of what is wanted."""
+        """The same without the nodes that are known to lack any of what is wanted; those of which
+        it is not known are last."""
+        if not wanted:
+            return self
+        verdict = self._verdicts.pop(wanted, None)
+        if verdict is None:
+            if self._kinds is None:
+                self._kinds = Kinds(self._capabilities)
+            verdict = self._kinds.verdict(wanted)
+        if len(self._verdicts) >= _KEPT_VERDICTS:
+            del self._verdicts[next(iter(self._verdicts))]
+        self._verdicts[wanted] = verdict
+        return self._by(verdict)
 
-        def fits(index: int) -> bool:
-            told = self._capabilities[index]
-            return told is None or all(each.met_by(told) for each in wanted)
-
-        return self._part(wanted, fits) if wanted else self
+    def _by(self, verdict: Verdict) -> Lineup:
+        if self._kinds is None or set(verdict) in ({Fit.YES}, {Fit.UNKNOWN}):
+            return self
+        known = self._parts.get(verdict)
+        if known is not None:
+            return known
+        fits = self._kinds.of_nodes(verdict)
+        unsure = [each is Fit.UNKNOWN for each in fits if each is not Fit.NO]
+        return self._part(verdict, lambda index: fits[index] is not Fit.NO, unsure=unsure)
 
     def own(self) -> Lineup:
         """The pool's own nodes, without those of sources: the list for other advertisers.
@@ -103,9 +132,13 @@ class Lineup:
         return self._part("own", lambda index: self._nodes[index].source is None, whole)
 
     def _part(
-        self, key: Hashable, keep: Callable[[int], bool], advertise: Advertise | None = None
+        self,
+        key: Hashable,
+        keep: Callable[[int], bool],
+        advertise: Advertise | None = None,
+        unsure: Sequence[bool] | None = None,
     ) -> Lineup:
-        known = self._parts.get(key)
+        known = self._parts.pop(key, None)
         if known is None:
             kept = [index for index in range(len(self._nodes)) if keep(index)]
             known = Lineup(
@@ -114,10 +147,12 @@ class Lineup:
                 advertise or self._advertise,
                 self._expected,
                 [self._capabilities[index] for index in kept],
+                unsure,
             )
+            known._share = self._share * _KEPT_PARTS
             if len(self._parts) >= _KEPT_PARTS:
-                self._parts.clear()
-            self._parts[key] = known
+                del self._parts[next(iter(self._parts))]
+        self._parts[key] = known
         return known
 
     def orchestrator_info(self, gateway: Caller = b"", region: str | None = None) -> bytes:
@@ -178,7 +213,7 @@ class Lineup:
         known = self._groups.get(region)
         if known is None:
             away = [node.region != region for node in self._nodes] if region else None
-            known = self._groups[region] = ordering.ranks(self._rooms, away)
+            known = self._groups[region] = ordering.ranks(self._rooms, away, self._unsure)
         return known
 
     def _pick(self, key: _Key) -> Sequence[int]:
@@ -207,7 +242,7 @@ class Lineup:
 
     def _keep(self, key: Hashable, answer: bytes) -> bytes:
         self._kept_bytes += len(answer)
-        if self._kept_bytes > _KEPT_BYTES or len(self._kept) >= _KEPT_ANSWERS:
+        if self._kept_bytes > _KEPT_BYTES // self._share or len(self._kept) >= _KEPT_ANSWERS:
             self._kept.clear()
             self._kept_bytes = len(answer)
         self._kept[key] = answer

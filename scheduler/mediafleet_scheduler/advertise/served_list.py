@@ -17,6 +17,7 @@ from mediafleet_scheduler.advertise.loads import Loads
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.prober import Manner, Prober
 from mediafleet_scheduler.advertise.settings import LoadTimes
+from mediafleet_scheduler.core.advertise.capabilities import declared
 from mediafleet_scheduler.core.advertise.listing import (
     NEVER_ASKED,
     Health,
@@ -182,7 +183,10 @@ class ServedList:
             FULL if each.full else known.get(node_key(node), UNKNOWN)
             for node, each in zip(present.nodes, said, strict=True)
         ]
-        can = [each.capabilities for each in said]
+        can = [
+            each.capabilities or declared(node.models)
+            for node, each in zip(present.nodes, said, strict=True)
+        ]
         state = (present, advertise, (*basis(advertise.order, rooms), *can))
         before = self._notice
         if before is not None and (before.listing, before.advertise, before.basis) == state:

@@ -59,17 +59,17 @@ def methods(desk: Desk) -> dict[bytes, Method]:
         if notice is None:
             not_ready.inc()
             return call.refuse(grpc.StatusCode.UNAVAILABLE, _NOT_YET)
-        gateway = gateways.admit(request)
-        if gateway is None:
+        asking = gateways.admit(request)
+        if asking is None:
             not_allowed.inc()
             return call.refuse(grpc.StatusCode.PERMISSION_DENIED, NOT_ALLOWED)
         region = geography.of(call.host) if geography.matters else None
-        caller = gateway or Peer(call.host)
+        caller = asking.address or Peer(call.host)
         if notice.advertise.head is not None:
-            asker = Asker(caller, region)
+            asker = Asker(caller, region, asking.wanted)
             return through_head.get_orchestrator(request, call, notice, asker)
         answered.inc()
-        return notice.lineup.orchestrator_info(caller, region)
+        return notice.lineup.having(asking.wanted).orchestrator_info(caller, region)
 
     def ping(request: bytes, call: Call) -> bytes | Awaitable[bytes]:
         if served_list.notice is not None and served_list.notice.advertise.head is not None:
@@ -97,8 +97,8 @@ def orchestrators_route(
 
     Every caller gets the list, in the order of GetOrchestrator; with by_gateway the caller's IP
     address stands for the gateway. An unchanged list keeps its ETag. `caps=PIPELINE/MODEL`,
-    repeated, leaves out nodes that are known to lack any of them (livepeer/livepeer-python-gateway
-    capabilities.py).
+    repeated, leaves out nodes that are known to lack any of them, as GetOrchestrator does
+    (livepeer/livepeer-python-gateway capabilities.py).
     `scope=own` leaves out nodes of sources: advertisers read each other so.
     """
 

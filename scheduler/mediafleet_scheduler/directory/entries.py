@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.formats.ip_addresses import IpNetwork
 from mediafleet_common.formats.reach import OWN_WORD, Reach
@@ -72,7 +73,7 @@ def pool_view(
     known = {node.uid: node for node in previous.nodes} if previous else {}
     at = changed_at if previous else None
     nodes = [
-        _node(entry, known.get(_uid(entry)), at, file.advertise.region)
+        _node(entry, known.get(_uid(entry)), at, file.advertise)
         for entry in sorted(file.nodes, key=lambda entry: entry.name)
     ]
     return PoolView(
@@ -95,7 +96,7 @@ def _uid(entry: NodeEntry) -> str:
 
 
 def _node(
-    entry: NodeEntry, known: Node | None, changed_at: float | None, region: str | None
+    entry: NodeEntry, known: Node | None, changed_at: float | None, advertise: Advertise
 ) -> Node:
     node = Node(
         name=entry.name,
@@ -105,8 +106,9 @@ def _node(
         state=entry.state,
         changed_at=changed_at,
         pod_url=entry.pod_url,
-        region=entry.region or region,
+        region=entry.region or advertise.region,
         reach=OWN_WORD,
+        models=tuple(entry.models or advertise.models),
     )
     same = known is not None and known.state is node.state
     return replace(node, changed_at=known.changed_at) if known and same else node

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from mediafleet_common.api.advertise import Advertise, Source
+from mediafleet_common.api.advertise import Advertise, AiModel, Source
 from mediafleet_common.api.base import Model
 from mediafleet_common.api.egress_fleet import (
     Placement,
@@ -117,6 +117,8 @@ leaves the others listed."""
     """URL of its Prometheus metrics; absent means that its load is unknown."""
     region: str | None = None
     """Where it is; absent: advertise.region."""
+    models: list[AiModel] = Field(default_factory=list)
+    """AI models that it serves; absent: advertise.models."""
     pod_url: str | None = None
     """Where it answers inside, for advertise.probe pod."""
     state: PodState = PodState.READY

@@ -254,6 +254,7 @@ def pool_view(
             pod_url=_pod_url(pod, spec.address.scheme, spec.address.port),
             was_ready=pod.was_ready,
             reach=reaches.own if named else reaches.pods,
+            models=tuple(spec.advertise.models),
         )
         for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         if pod.owner_uid == pool.uid and pod.namespace == namespace

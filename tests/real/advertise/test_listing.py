@@ -13,6 +13,8 @@ from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
 from mediafleet_scheduler.advertise.prober import Manner
 from mediafleet_scheduler.core.advertise import eth
+from mediafleet_scheduler.core.advertise.capabilities import wanted
+from mediafleet_scheduler.discover.gateway_call import request
 from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.gateway import Gateway
@@ -136,6 +138,30 @@ async def test_the_commands_ask_nodes_on_chain_with_the_key_they_are_given(path:
         assert await signed.process.wait() == 0
         assert "OrchestratorCapped" in signed.log_tail()
         assert "46" * 32 not in member.log.read_text() + signed.log_tail()
+
+
+async def test_an_ai_gateway_gets_the_nodes_that_are_declared_to_have_its_model(path: Path) -> None:
+    """Nodes on-chain tell nothing to an advertiser without a key."""
+    model = "text-to-image/stabilityai/sd-turbo"
+    async with nodes(3, "-network=arbitrum-one-mainnet") as (a, b, c):
+        write(
+            path,
+            entry("a", a, models=["llm/other"]),
+            entry("b", b),
+            entry("c", c, models=[model]),
+        )
+        async with desk(path) as one:
+
+            async def told(*capabilities: str) -> list[str]:
+                message = request(map(wanted, capabilities))
+                answer = await one.client.orchestrator_info(5.0, message)
+                return list(OrchestratorInfo.FromString(answer or b"").nodes)
+
+            await one.lists(a.url, b.url, c.url)
+            assert await told(model) == [c.url, b.url]
+            assert await told("llm/other") == [a.url, b.url]
+            assert await told("text-to-speech/m") == [b.url]
+            assert await told() == [a.url, b.url, c.url]
 
 
 async def test_a_gateway_is_told_of_its_own_region_first(path: Path) -> None:

@@ -138,6 +138,40 @@ def test_least_loaded_remembers_over_versions_whom_it_sent_where() -> None:
     assert told(one.orchestrator_info()) == "a"
 
 
+def test_what_strangers_ask_for_is_kept_within_bounds() -> None:
+    """They choose what to ask for: as many answers are kept as there are kinds of nodes."""
+    nodes = [Node(name, name, f"https://{name}:1", None, PodState.READY) for name in "abc"]
+    can = [
+        Capabilities(frozenset({27}), {27: frozenset({f"m{name}" for name in names})})
+        for names in ("a", "b", "ab")
+    ]
+    one = Lineup(nodes, [UNKNOWN] * 3, Advertise(), capabilities=can)
+    for number in range(1000):
+        assert told(one.having((Wanted(27, f"x{number}"),)).orchestrator_info()) == ""
+    assert len(one._parts) == 1
+    assert len(one._verdicts) <= 256
+    assert told(one.having((Wanted(27, "ma"),)).orchestrator_info()) == "ac"
+
+
+@pytest.mark.parametrize("order", Order)
+def test_an_ai_request_finds_nodes_with_the_model_then_the_unknown_and_no_transcoder(
+    order: Order,
+) -> None:
+    """A software transcoder claims bits 27-32, 34, 36: 10 of 10 requests failed behind it."""
+    nodes = [Node(name, name, f"https://{name}:1", None, PodState.READY) for name in "abcd"]
+    legacy = frozenset(range(15))
+    can = [
+        Capabilities(legacy | frozenset(range(27, 33)) | {34, 36}),
+        None,
+        Capabilities(frozenset({27}), {27: frozenset({"turbo"})}, declared=True),
+        Capabilities(legacy | {27}, {27: frozenset({"turbo", "other"})}),
+    ]
+    one = Lineup(nodes, [UNKNOWN] * 4, Advertise(order=order), capabilities=can)
+    ask = (*(Wanted(number) for number in sorted(legacy)), Wanted(27, "turbo"))
+    answer = told(one.having(ask).orchestrator_info(b"g" * 20))
+    assert (set(answer[:2]), answer[2:]) == ({"c", "d"}, "b")
+
+
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEPT_ANSWERS", 10)
     one = lineup(Order.BY_GATEWAY)
@@ -150,7 +184,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(one._kept) == 1
 
 
-def test_who_is_known_to_lack_what_is_wanted_is_left_out_and_who_has_not_told_stays() -> None:
+def test_who_is_known_to_lack_what_is_wanted_is_left_out_and_who_has_not_told_is_last() -> None:
     nodes = [Node(name, name, f"https://{name}:1", None, PodState.READY) for name in "abc"]
     can = [
         Capabilities(frozenset({33})),
@@ -158,8 +192,8 @@ def test_who_is_known_to_lack_what_is_wanted_is_left_out_and_who_has_not_told_st
         Capabilities(frozenset({33, 35}), {35: frozenset({"noop"})}),
     ]
     one = Lineup(nodes, [UNKNOWN] * 3, Advertise(), capabilities=can)
-    assert told(one.having((wanted("llm"),)).orchestrator_info()) == "abc"
-    assert told(one.having((wanted("35/noop"), wanted("llm"))).orchestrator_info()) == "bc"
+    assert told(one.having((wanted("llm"),)).orchestrator_info()) == "acb"
+    assert told(one.having((wanted("35/noop"), wanted("llm"))).orchestrator_info()) == "cb"
     assert told(one.having((wanted("35/other"),)).orchestrator_info()) == "b"
     assert one.having(()) is one
     assert one.having((wanted("llm"),)) is one.having((wanted("llm"),))

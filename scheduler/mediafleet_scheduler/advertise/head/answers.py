@@ -13,10 +13,11 @@ from mediafleet_common.probes.ping import ADVERTISER, END_TRANSCODING_SESSION, P
 from mediafleet_common.serving.unary.call import Call
 from mediafleet_scheduler.advertise.head.head import Head, HeadIsUsError
 from mediafleet_scheduler.advertise.head.link import HeadAwayError, Metadata, Reply
-from mediafleet_scheduler.advertise.lineup import Caller
+from mediafleet_scheduler.advertise.lineup import Caller, Lineup
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.served_list import Notice
 from mediafleet_scheduler.core.advertise import head as core
+from mediafleet_scheduler.core.advertise.capabilities import Wanted
 
 _NO_LIMIT_SECONDS: Final = 60.0
 _NO_TOKEN: Final = "no auth_token: a session is ended by the token that GetOrchestrator gave"
@@ -28,6 +29,11 @@ class Asker:
 
     gateway: Caller
     region: str | None
+    wanted: tuple[Wanted, ...] = ()
+
+    def lineup(self, notice: Notice) -> Lineup:
+        """The nodes that can do what it asks for."""
+        return notice.lineup.having(self.wanted)
 
 
 class HeadAnswers:
@@ -48,7 +54,7 @@ class HeadAnswers:
         except HeadIsUsError as error:
             self._count("head_is_us").inc()
             if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
-                return notice.lineup.orchestrator_info(asker.gateway, asker.region)
+                return asker.lineup(notice).orchestrator_info(asker.gateway, asker.region)
             return call.refuse(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         if reply.code is not grpc.StatusCode.OK:
             self._count("head_refused").inc()
@@ -61,7 +67,7 @@ class HeadAnswers:
             return call.refuse(grpc.StatusCode.INTERNAL, why)
         self._count("ok").inc()
         _pass_on(reply, call)
-        return answer.with_nodes(notice.lineup.nodes(asker.gateway, asker.region))
+        return answer.with_nodes(asker.lineup(notice).nodes(asker.gateway, asker.region))
 
     async def ping(self, request: bytes, call: Call, notice: Notice) -> bytes:
         """The head's signature over the value."""
@@ -87,7 +93,7 @@ class HeadAnswers:
     def _without(self, call: Call, notice: Notice, asker: Asker, why: str) -> bytes:
         if notice.advertise.head_fallback is HeadFallback.ADVERTISE:
             self._count("head_fallback").inc()
-            return notice.lineup.orchestrator_info(asker.gateway, asker.region)
+            return asker.lineup(notice).orchestrator_info(asker.gateway, asker.region)
         self._count("head_away").inc()
         return call.refuse(grpc.StatusCode.UNAVAILABLE, why)
 

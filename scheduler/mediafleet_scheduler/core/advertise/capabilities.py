@@ -3,13 +3,20 @@
 Numbers and rules: livepeer/go-livepeer core/capabilities.go. A capability is a bit; AI pipelines
 also name models. Not looked at: what an orchestrator demands of the gateway (`mandatories`) and
 the versions of runners, since they depend on the gateway's own build.
+
+Discovery takes a node whose bits suffice. Selection of AI sessions takes only those that name the
+model (server/ai_session.go): a software transcoder claims bits 27-32, 34 and 36, names none, and
+gets no job. So for a list it lacks them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
+
+from google.protobuf.message import DecodeError
 
 from mediafleet_common.wire.livepeer_pb2 import Capabilities as Message
 
@@ -26,7 +33,14 @@ PIPELINES: Final = {
     "text-to-speech": 36,
     "byoc": 37,
 }
+_CLAIMED: Final = frozenset(range(27, 33)) | {34, 36}
+"""Bits that software transcoders set without being able to (seen on 0.9.1)."""
+_AI: Final = frozenset(PIPELINES.values())
 _NAMES: Final = {number: name for name, number in PIPELINES.items()}
+MOST_ASKED_BYTES: Final = 4096
+_MOST_ASKED: Final = 64
+"""Of a request, beyond which it is asking for nothing in particular: a gateway asks for some
+fifteen capabilities and one model, and anybody may ask."""
 _WORDS: Final = 4
 """Words of a bitstring that are read; upstream is at 38 bits."""
 _LEGACY: Final = frozenset(range(12))
@@ -51,6 +65,8 @@ class Capabilities:
     sessions: Mapping[tuple[int, str], Sessions] = field(default_factory=dict, compare=False)
     """By capability and model, of those that told a capacity. It moves with every session;
     what a node can do does not."""
+    declared: bool = False
+    """Whether somebody said so for it: then its AI models are known and nothing else."""
 
     def total(self, wanted: Sequence[Wanted] = ()) -> Sessions | None:
         """Sessions of what is wanted, or of everything; `None`: it told no capacity of that."""
@@ -127,6 +143,38 @@ def wanted(text: str) -> Wanted:
     return Wanted(number, model)
 
 
+def asked(message: bytes) -> tuple[Wanted, ...]:
+    """What a request's serialised Capabilities message asks for, sorted; empty: nothing, or
+    nothing that can be read, or too much."""
+    if not 0 < len(message) <= MOST_ASKED_BYTES:
+        return ()
+    try:
+        said = read(message)
+    except DecodeError:
+        return ()
+    wishes = {
+        Wanted(number, model)
+        for number in said.numbers
+        for model in said.models.get(number) or ("",)
+    }
+    return tuple(sorted(wishes)) if len(wishes) <= _MOST_ASKED else ()
+
+
+def declared(texts: Sequence[str]) -> Capabilities | None:
+    """What is declared for a node as `PIPELINE/MODEL` each; `None`: nothing.
+
+    Raises:
+        UnknownCapabilityError: with what would do.
+    """
+    models: dict[int, set[str]] = {}
+    for each in map(wanted, texts):
+        models.setdefault(each.number, set()).add(each.model)
+    if not models:
+        return None
+    named = {number: frozenset(names) for number, names in models.items()}
+    return Capabilities(frozenset(named), named, declared=True)
+
+
 def from_bits(words: Sequence[int]) -> frozenset[int]:
     """The numbers of the bits set, from words of 64 bits, lowest first."""
     return frozenset(
@@ -143,3 +191,66 @@ def to_bits(numbers: frozenset[int]) -> list[int]:
     for number in numbers:
         words[number // 64] |= 1 << number % 64
     return words
+
+
+class Fit(IntEnum):
+    """Whether a node can do what is wanted, the best first."""
+
+    YES = 0
+    UNKNOWN = 1
+    NO = 2
+
+
+def fit(known: Capabilities | None, wanted: Sequence[Wanted]) -> Fit:
+    """Whether a node can do all of this.
+
+    What is declared for a node names its AI models and says nothing of anything else.
+    """
+    if known is None:
+        return Fit.UNKNOWN
+    judged = [each for each in wanted if not known.declared or each.number in _AI]
+    if wanted and not judged:
+        return Fit.UNKNOWN
+    return Fit.YES if all(_has(known, each) for each in judged) else Fit.NO
+
+
+def _has(known: Capabilities, wanted: Wanted) -> bool:
+    if not wanted.met_by(known):
+        return False
+    return wanted.number not in _CLAIMED or bool(known.models.get(wanted.number))
+
+
+Verdict = tuple[Fit, ...]
+"""By kind of node."""
+
+
+class Kinds:
+    """The nodes of a list by what they can do: as many questions as kinds, not as nodes."""
+
+    def __init__(self, known: Sequence[Capabilities | None]) -> None:
+        numbers: dict[Hashable, int] = {}
+        self._kinds: list[Capabilities | None] = []
+        self._of_node: list[int] = []
+        for each in known:
+            number = numbers.setdefault(_key(each), len(numbers))
+            if number == len(self._kinds):
+                self._kinds.append(each)
+            self._of_node.append(number)
+
+    def verdict(self, wanted: Sequence[Wanted]) -> Verdict:
+        """What each kind is to a request; equal verdicts have the same answer."""
+        return tuple(fit(kind, wanted) for kind in self._kinds)
+
+    def of_nodes(self, verdict: Verdict) -> list[Fit]:
+        """What each node is to it, in the order of the list."""
+        return [verdict[kind] for kind in self._of_node]
+
+
+def _key(known: Capabilities | None) -> Hashable:
+    if known is None:
+        return None
+    return known.numbers, tuple(sorted(known.models.items(), key=_number)), known.declared
+
+
+def _number(item: tuple[int, frozenset[str]]) -> int:
+    return item[0]

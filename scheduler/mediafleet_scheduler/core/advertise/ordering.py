@@ -1,7 +1,8 @@
 """The order of the nodes in one answer: the first get the work.
 
 A gateway visits only the first -extraNodes entries, so that the order is what places work. All
-orders put nodes in the gateway's own region first, and nodes that are known to be full last;
+orders put nodes in the gateway's own region first, and nodes that are known to be full last; of
+an answer by capability those that are not known to have it stand between;
 dead, draining and duplicate nodes were left out before (`listing`). What is not known is
 no reason to prefer or to avoid a node.
 """
@@ -60,17 +61,25 @@ def basis(order: Order, rooms: Sequence[Room]) -> tuple[object, ...]:
     return tuple(room.full for room in rooms)
 
 
-NEAR, AWAY, LAST = range(3)
-"""In the gateway's own region or in no matter which, in another region, and full."""
+NEAR, AWAY, UNSURE_NEAR, UNSURE_AWAY, LAST = range(5)
+"""In the gateway's own region or in no matter which, in another region, the same of those of which
+nobody knows whether they can do what is asked for, and full."""
 
 
-def ranks(rooms: Sequence[Room], away: Sequence[bool] | None = None) -> list[int]:
-    """The group in which each node stands whatever the order, the first one first; `away` are
-    those in another region than the gateway."""
-    far = away or [False] * len(rooms)
+def ranks(
+    rooms: Sequence[Room],
+    away: Sequence[bool] | None = None,
+    unsure: Sequence[bool] | None = None,
+) -> list[int]:
+    """The group in which each node stands whatever the order, the first one first.
+
+    `away` are those in another region than the gateway, `unsure` those of which it is not known
+    whether they can do what it asks for.
+    """
+    no = [False] * len(rooms)
     return [
-        LAST if room.full else AWAY if is_far else NEAR
-        for room, is_far in zip(rooms, far, strict=True)
+        LAST if room.full else 2 * is_unsure + is_away
+        for room, is_away, is_unsure in zip(rooms, away or no, unsure or no, strict=True)
     ]
 
 
@@ -81,13 +90,13 @@ def fixed(groups: Sequence[int]) -> list[int]:
 
 def turns(groups: Sequence[int]) -> int:
     """After how many turns `rotated` is back where it began."""
-    return math.lcm(*(max(1, groups.count(group)) for group in (NEAR, AWAY)))
+    return math.lcm(*(max(1, groups.count(group)) for group in range(LAST)))
 
 
 def rotated(groups: Sequence[int], turn: int) -> list[int]:
     """Each turn begins with the next node of each group; the full are behind."""
     order: list[int] = []
-    for group in (NEAR, AWAY):
+    for group in range(LAST):
         members = [index for index, each in enumerate(groups) if each == group]
         first = turn % max(1, len(members))
         order += [*members[first:], *members[:first]]

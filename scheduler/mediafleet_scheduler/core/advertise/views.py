@@ -47,6 +47,8 @@ class Node:
     """Whether it has been Ready, be it now or not: one that is pending may then have sessions."""
     reach: Reach = PUBLIC
     """Which addresses its URL may lead to."""
+    models: tuple[str, ...] = ()
+    """AI models that are declared for it, as PIPELINE/MODEL, for as long as it tells none."""
 
 
 @dataclass(frozen=True, slots=True)
