@@ -3,8 +3,8 @@
     images.load(node.instance)                 all of them; only what changed is packed
     images.load(node.instance, "mediafleet")   one
 
-In manifests they are called `mediafleet:dev`, `mediafleet-testbed:dev`, `redis:dev` and
-`livekit-server:dev`, with `imagePullPolicy: Never`.
+In manifests they are called `mediafleet:dev`, `mediafleet-testbed:dev`, `redis:dev`, `haproxy:dev`,
+`stock-http:dev` and `livekit-server:dev`, with `imagePullPolicy: Never`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAUSE_IMAGE = "localhost/mediafleet-pause:dev"
-NAMES = ("mediafleet", "mediafleet-testbed", "redis", "livekit-server")
+NAMES = ("mediafleet", "mediafleet-testbed", "redis", "haproxy", "stock-http", "livekit-server")
 
 IMPORT_TIMEOUT_SECONDS = 300
 IMPORT_BYTES_PER_SECOND = 40e6
@@ -50,6 +50,8 @@ def build(*names: str) -> list[Image]:
         "mediafleet": _mediafleet,
         "mediafleet-testbed": _testbed,
         "redis": _redis,
+        "haproxy": _haproxy,
+        "stock-http": _stock_http,
         "livekit-server": _livekit_server,
     }
     return [recipes[name]() for name in names or NAMES]
@@ -140,6 +142,16 @@ def _redis() -> Image:
     command = ("redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no")
     parts = (layers.base_layer(), layers.redis_layer())
     return Image(_local("redis"), parts, command, {"PATH": "/usr/bin"})
+
+
+def _haproxy() -> Image:
+    parts = (layers.base_layer(), layers.haproxy_layer())
+    return Image(_local("haproxy"), parts, ("haproxy",), {"PATH": "/usr/bin"})
+
+
+def _stock_http() -> Image:
+    parts = (layers.base_layer(), layers.tool_layer("stock-http"))
+    return Image(_local("stock-http"), parts, ("stock-http",), {"PATH": "/usr/bin"})
 
 
 def _livekit_server() -> Image:

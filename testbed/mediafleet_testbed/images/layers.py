@@ -178,16 +178,26 @@ def _fill_testbed(package: Path, layer: LayerWriter, scratch: Path) -> None:
 
 def redis_layer() -> Layer:
     """Debian's redis-server and the libraries it needs."""
-    programs = [Path(p) for name in ("redis-server", "redis-cli") if (p := shutil.which(name))]
+    return _debian_layer("redis-server", "redis-cli")
+
+
+def haproxy_layer() -> Layer:
+    """Debian's haproxy and the libraries it needs."""
+    return _debian_layer("haproxy")
+
+
+def _debian_layer(name: str, *more: str) -> Layer:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    programs = [Path(p) for each in (name, *more) if (p := shutil.which(each, path=path))]
     if not programs:
-        raise ImageError("no redis-server on PATH; install it: apt-get install redis-server")
+        raise ImageError(f"no {name} on PATH; install it: apt-get install {name}")
 
     def fill(layer: LayerWriter, _scratch: Path) -> None:
         for program in programs:
             layer.file(f"/usr/bin/{program.name}", program.resolve(), 0o755)
         add_libraries(layer, programs)
 
-    return _cached("redis", [_stamp(program.resolve()) for program in programs], 1, fill)
+    return _cached(name, [_stamp(program.resolve()) for program in programs], 1, fill)
 
 
 def tool_layer(tool: str) -> Layer:
