@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import pytest
 from tests.kit.advertise.scene import entry, nodes, write
 
 from mediafleet_testbed.load.floods import FLOODS, Watched, watch
 from mediafleet_testbed.processes import Member, Processes
 from mediafleet_testbed.real_servers import free_port
 
+pytestmark = pytest.mark.timeout(240)
 MOST_MB: Final = 200.0
 HEALTH_SECONDS: Final = 10.0
 """One second is the goal, which the bench prints; a busy machine may be that slow by itself."""
