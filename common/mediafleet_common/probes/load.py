@@ -34,12 +34,13 @@ class Source(StrEnum):
 
 _NAMES: Final = {
     Source.TRANSCODE: ("livepeer_current_sessions_total", "livepeer_max_sessions_total"),
-    Source.DOCKER_AI: ("livepeer_ai_container_in_use", None),
+    Source.DOCKER_AI: ("livepeer_ai_container_in_use", "livepeer_ai_container_idle"),
     Source.CONNECTIONS: ("mediafleet_agent_connections", None),
     Source.URL: ("mediafleet_agent_url_load", None),
     Source.REQUESTS: ("mediafleet_agent_requests", None),
 }
-"""By source: the metric that is the load, and the one that is the capacity, if any is."""
+"""By source: the metric that is the load, and the one that is the capacity, if any is; of
+DOCKER_AI it is what is free."""
 _CLI_EXPOSED: Final = "mediafleet_agent_cli_exposed"
 _IN_FLIGHT: Final = "mediafleet_agent_requests"
 _REFUSING: Final = "mediafleet_agent_refusing"
@@ -111,9 +112,12 @@ def parse(text: str | bytes, source: Source) -> Load:
     jobs, capacity = _NAMES[source]
     wanted = (jobs, capacity, _CLI_EXPOSED, _IN_FLIGHT, _REFUSING)
     series = read(_bytes(text), [name for name in dict.fromkeys(wanted) if name])
+    load, most = _total(series, jobs), _total(series, capacity) if capacity else None
+    if source is Source.DOCKER_AI and most is not None:
+        most = None if load is None else load + most
     return Load(
-        jobs=_whole(_total(series, jobs)),
-        capacity=_whole(_total(series, capacity)) if capacity else None,
+        jobs=_whole(load),
+        capacity=_whole(most),
         cli_exposed=_flag(series, _CLI_EXPOSED),
         in_flight=_whole(_total(series, _IN_FLIGHT)),
         refusing=_flag(series, _REFUSING),

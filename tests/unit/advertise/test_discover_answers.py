@@ -31,17 +31,19 @@ def test_what_is_asked_for_and_what_is_told_of_capabilities() -> None:
     assert silent.capabilities is None
 
 
-def test_sessions_are_told_where_a_node_tells_them() -> None:
+def test_sessions_are_told_where_a_node_tells_them_and_capacity_is_what_is_free() -> None:
     said = Capabilities(bitstring=[1 << 35 | 1 << 33])
     models = said.constraints.per_capability[35].models
     models["noop"].capacity, models["noop"].capacity_in_use = 4, 3
-    models["other"].capacity = 2
+    models["other"].capacity = 1
+    models["full"].capacity, models["full"].capacity_in_use = 0, 2
     said.constraints.per_capability[33].models["small"].capacity = 1
     said.constraints.per_capability[33].models["silent"].SetInParent()
     can = read(said.SerializeToString())
-    assert can.total() == Sessions(3, 7)
-    assert can.total([wanted("35/noop")]) == Sessions(3, 4)
-    assert can.total([wanted("live-video-to-video")]) == Sessions(3, 6)
+    assert can.total() == Sessions(5, 11)
+    assert can.total([wanted("35/noop")]) == Sessions(3, 7)
+    assert can.total([wanted("35/full")]) == Sessions(2, 2)
+    assert can.total([wanted("live-video-to-video")]) == Sessions(5, 10)
     assert can.total([wanted("llm/silent")]) is None
     models["noop"].capacity_in_use = 0
     # What it can do is the same, so that the advertiser's list is too.

@@ -56,10 +56,13 @@ def test_sessions_of_a_transcoding_node(text: str, load: Load) -> None:
     assert parse(text, Source.TRANSCODE) == load
 
 
-def test_containers_in_use_of_an_ai_node() -> None:
+def test_containers_in_use_of_an_ai_node_and_those_that_are_idle_are_what_it_takes() -> None:
     name = "livepeer_ai_container_in_use"
     text = f'{name}{{pipeline="a"}} 1\n{name}{{pipeline="b"}} 2\n'
-    assert parse(text, Source.DOCKER_AI).jobs == 3
+    assert parse(text, Source.DOCKER_AI) == Load(jobs=3)
+    idle = f'{name.replace("in_use", "idle")}{{pipeline="a"}} 2\n'
+    assert parse(text + idle, Source.DOCKER_AI) == Load(jobs=3, capacity=5)
+    assert parse(idle, Source.DOCKER_AI) == Load()
 
 
 def test_what_is_no_exposition_is_said_to_be_none() -> None:

@@ -90,10 +90,11 @@ def read(message: bytes) -> Capabilities:
     per_capability = said.constraints.per_capability
     models = {number: frozenset(each.models) for number, each in per_capability.items()}
     sessions = {
-        (number, name): Sessions(model.capacity_in_use, model.capacity)
+        # `capacity` is what is free (seen on 0.9.1).
+        (number, name): Sessions(model.capacity_in_use, model.capacity_in_use + model.capacity)
         for number, each in per_capability.items()
         for name, model in each.models.items()
-        if model.capacity
+        if model.capacity or model.capacity_in_use
     }
     return Capabilities(from_bits(said.bitstring), models, sessions)
 
