@@ -19,6 +19,7 @@ from mediafleet.services.egress import egress
 from mediafleet.services.operator import operator
 from mediafleet.services.worker import worker
 from mediafleet.tools.break_glass import break_glass
+from mediafleet.tools.community import community
 from mediafleet.tools.discover import discover
 from mediafleet.tools.explain import explain
 from mediafleet.tools.simulate import simulate
@@ -147,6 +148,14 @@ ENTRIES: Final = (
         discover,
         ASK,
         ("mediafleet discover --orch https://transcoders.media.svc:8935 --extra-nodes 20",),
+    ),
+    Entry(
+        community,
+        ASK,
+        (
+            "mediafleet community preview --target http://127.0.0.1:8080",
+            "mediafleet community collect --target http://a:8080 --target http://b:8080",
+        ),
     ),
     Entry(
         break_glass,

@@ -14,6 +14,7 @@ CORES: Final = {
     "scaling": (f"{_SCHEDULER}/scaling",),
     "psrpc": (f"{_SCHEDULER}/psrpc",),
     "workers": (f"{_SCHEDULER}/workers",),
+    "community": (f"{_SCHEDULER}/community",),
     "common": ("common/mediafleet_common/api", "common/mediafleet_common/reports"),
 }
 """Folders of each."""

@@ -22,6 +22,7 @@ from mediafleet.options import (
 )
 
 if TYPE_CHECKING:
+    from mediafleet_common.api.community import Community
     from mediafleet_common.formats.ip_addresses import IpNetwork
     from mediafleet_common.serving.unary.port import Contexts
     from mediafleet_scheduler.advertise.desk import Serving
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _NODES: Final = "Nodes"
 _TLS: Final = "TLS"
+_COMMUNITY: Final = "Community metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,16 @@ class TlsOptions:
             raise typer.BadParameter("give both --tls-cert and --tls-key, or --plaintext, or none")
 
 
+CommunityOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="YAML file of what is shared with others on --http; without it nothing is.",
+        rich_help_panel=_COMMUNITY,
+    ),
+]
+
+
 def advertise(
     *,
     nodes: NodeOptions,
@@ -129,6 +141,7 @@ def advertise(
     reports: ReportOptions,
     settings: SettingsOption = None,
     allow_network: NetworkOption = None,
+    community: CommunityOption = None,
     keda: KedaOptions,
     logs: LogOptions,
 ) -> None:
@@ -171,6 +184,7 @@ def advertise(
             times=times,
             region_database=nodes.region_database,
             sources=directory.states,
+            community=_community(community),
             resource=_resource(nodes.pool),
         )
 
@@ -206,6 +220,21 @@ def _own_nodes(
 
     namespace, _, name = (pool or "").partition("/")
     return KubePoolDirectory(namespace, name, networks=allowed)
+
+
+def _community(path: Path | None) -> Community | None:
+    """What is shared; `None`: nothing."""
+    if path is None:
+        return None
+    from mediafleet_common.api.community import Community
+    from mediafleet_common.serving.run import CannotStartError
+    from mediafleet_common.serving.small_files import read_small
+    from mediafleet_scheduler.directory.files import BrokenFileError, parse
+
+    try:
+        return parse(read_small(path), Community)
+    except (OSError, BrokenFileError) as error:
+        raise CannotStartError(f"--community {path}: {error}") from error
 
 
 def _contexts(certificate: Path | None, key: Path | None, hosts: list[str]) -> Contexts:

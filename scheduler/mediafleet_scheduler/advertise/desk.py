@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from mediafleet_common.api.community import Community
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.access import Access, LoopbackOnly
 from mediafleet_common.serving.http import HttpServer
@@ -24,6 +25,8 @@ from mediafleet_scheduler.advertise.prober import Manner
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, methods, orchestrators_route
 from mediafleet_scheduler.advertise.settings import Times
+from mediafleet_scheduler.community.reporter import Reporter
+from mediafleet_scheduler.core.advertise.demand import streams
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory.directory import Directory, not_known
 from mediafleet_scheduler.scaler.outlook import Outlook
@@ -56,6 +59,8 @@ class Settings:
     """How often things are looked at."""
     region_database: Path | None = None
     """In MaxMind's format, for `advertise.regions` by country."""
+    community: Community | None = None
+    """What is shared with others; `None`: nothing."""
     clock: Clock = SYSTEM
 
 
@@ -86,7 +91,8 @@ async def serve(
     head = Head(metrics, settings.own_urls)
     gateways = Gateways(metrics, clock, times.recent_gateway_seconds)
     geography = Geography(settings.region_database, clock, times.region_database_seconds)
-    desk = Desk(served_list, head, gateways, geography, metrics)
+    community = _reporter(settings, served_list)
+    desk = Desk(served_list, head, gateways, geography, metrics, community)
 
     def ready() -> str | None:
         if stop.is_set():
@@ -103,7 +109,10 @@ async def serve(
         http = HttpServer(
             settings.http,
             ready,
-            routes=[orchestrators_route(served_list, geography, metrics)],
+            routes=[
+                orchestrators_route(served_list, geography, metrics),
+                *(community.routes() if community else ()),
+            ],
             registry=registry,
             reports=[demand_route(outlook), conditions.route()],
             access=settings.reports,
@@ -119,10 +128,25 @@ async def serve(
             told = Serving(served_list, rpc.port, http.port, scaler)
             telling = tasks.create_task(_tell(told, on_ready))
             writing = tasks.create_task(_write(conditions, settings, metrics))
+            counting = tasks.create_task(community.run()) if community else None
             await stop.wait()
+            if counting:
+                counting.cancel()
             writing.cancel()
             following.cancel()
             telling.cancel()
+
+
+def _reporter(settings: Settings, served_list: ServedList) -> Reporter | None:
+    """Counts what the operator shares, where anything is shared."""
+    if settings.community is None:
+        return None
+    return Reporter(
+        settings.community,
+        lambda: None if served_list.view is None else streams(served_list.view, served_list.rooms),
+        settings.region_database,
+        settings.clock,
+    )
 
 
 async def _write(conditions: Conditions, settings: Settings, metrics: AdvertiseMetrics) -> None:

@@ -77,6 +77,15 @@ class Gateways:
         wanted = said.capabilities if len(said.capabilities) <= MOST_ASKED_BYTES else b""
         return Asking(address, _asked(wanted))
 
+    def verified(self, request: bytes) -> str | None:
+        """The ETH address that a request is signed by, as `0x` and hex; `None`: it has none."""
+        try:
+            said = OrchestratorRequest.FromString(request)
+        except DecodeError:
+            return None
+        signed = any(said.address) and _signed(said.address, said.sig)
+        return f"0x{said.address.hex()}" if signed else None
+
     def count(self) -> int:
         """How many have asked in the last ten minutes."""
         since = self._clock.monotonic() - self._recent_seconds

@@ -28,6 +28,7 @@ from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.lineup import Peer
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.served_list import ServedList
+from mediafleet_scheduler.community.reporter import Reporter
 from mediafleet_scheduler.core.advertise.capabilities import UnknownCapabilityError, wanted
 from mediafleet_scheduler.directory.sourced import OWN
 
@@ -44,6 +45,8 @@ class Desk:
     gateways: Gateways
     geography: Geography
     metrics: AdvertiseMetrics
+    community: Reporter | None = None
+    """`None`: the operator shares nothing, and nothing is counted for others."""
 
 
 def methods(desk: Desk) -> dict[bytes, Method]:
@@ -52,7 +55,7 @@ def methods(desk: Desk) -> dict[bytes, Method]:
     served_list, gateways, geography = desk.served_list, desk.gateways, desk.geography
     count = desk.metrics.get_orchestrator.labels
     answered, not_ready, not_allowed = count("ok"), count("not_ready"), count("not_allowed")
-    through_head = HeadAnswers(desk.head, desk.metrics)
+    through_head, community = HeadAnswers(desk.head, desk.metrics), desk.community
 
     def get_orchestrator(request: bytes, call: Call) -> bytes | Awaitable[bytes]:
         notice = served_list.notice
@@ -65,6 +68,8 @@ def methods(desk: Desk) -> dict[bytes, Method]:
             return call.refuse(grpc.StatusCode.PERMISSION_DENIED, NOT_ALLOWED)
         region = geography.of(call.host) if geography.matters else None
         caller = asking.address or Peer(call.host)
+        if community is not None:
+            community.asked(gateways.verified(request), call.host)
         if notice.advertise.head is not None:
             asker = Asker(caller, region, asking.wanted)
             return through_head.get_orchestrator(request, call, notice, asker)

@@ -70,3 +70,16 @@ def test_what_is_remembered_of_strangers_is_bounded() -> None:
     for number in range(module._REMEMBERED + 5):
         scene.ask(number.to_bytes(20, "big"))
     assert scene.counted == module._REMEMBERED
+
+
+def test_a_gateway_is_verified_by_its_signature_and_not_by_what_it_says() -> None:
+    gateways = Scene().gateways
+
+    def verified(address: bytes, signature: bytes) -> str | None:
+        request = OrchestratorRequest(address=address, sig=signature)
+        return gateways.verified(request.SerializeToString())
+
+    assert verified(ADDRESS, SIGNATURE) == f"0x{ADDRESS.hex()}"
+    assert verified(ADDRESS, OTHERS_SIGNATURE) is None
+    assert verified(ADDRESS, b"") is None
+    assert gateways.verified(b"\xff garbage") is None

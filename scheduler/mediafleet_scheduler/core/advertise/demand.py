@@ -24,6 +24,17 @@ def demand_of(pool: PoolView, rooms: Mapping[NodeKey, Room], now: float) -> Flee
     return pool_demand(pool.namespace, pool.name, nodes, pool.sessions_max, now)
 
 
+def streams(pool: PoolView, rooms: Mapping[NodeKey, Room]) -> int | None:
+    """Sessions on the pool's own nodes together; `None`: of one it is not known."""
+    sessions = [
+        rooms.get(node_key(node), UNKNOWN).sessions
+        for node in pool.nodes
+        if node.source is None and _standing(node) is not None
+    ]
+    known = [each for each in sessions if each is not None]
+    return sum(known) if len(known) == len(sessions) else None
+
+
 def _standing(node: Node) -> Standing | None:
     if node.state is PodState.READY:
         return Standing.READY

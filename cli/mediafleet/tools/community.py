@@ -1,0 +1,127 @@
+"""`mediafleet community`: what an operator shares, and what several share together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mediafleet.tools.asking import fetch
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mediafleet_scheduler.core.community.collecting import Summary, View
+
+
+class Action(StrEnum):
+    """What is shown."""
+
+    PREVIEW = "preview"
+    COLLECT = "collect"
+
+
+class Output(StrEnum):
+    """How it is shown."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def community(
+    action: Annotated[
+        Action,
+        typer.Argument(
+            help="preview: the very bytes that one advertiser shares. "
+            "collect: what several share, together."
+        ),
+    ],
+    *,
+    target: Annotated[
+        list[str],
+        typer.Option(metavar="URL", help="HTTP port (--http) of an advertiser; repeatable."),
+    ],
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="For collect: table or json.")
+    ] = Output.TABLE,
+) -> None:
+    """Show demand by region that operators share by choice.
+
+    An advertiser shares what the file of its --community says, and nothing without one.
+    """
+    if action is Action.PREVIEW:
+        for each in target:
+            for path in ("/metrics/community", "/summary"):
+                typer.echo(f"{each}{path}", err=True)
+                typer.echo(fetch("--target", each, path), nl=False)
+        return
+    view, errors = _collect(target)
+    for why in errors:
+        typer.echo(why, err=True)
+    if output is Output.JSON:
+        typer.echo(json.dumps(asdict(view), indent=2))
+    else:
+        _print(view)
+    if not view.shared:
+        raise typer.Exit(1)
+
+
+def _collect(targets: list[str]) -> tuple[View, list[str]]:
+    from mediafleet_scheduler.core.community.collecting import (
+        NoSummaryError,
+        read_summary,
+        together,
+    )
+
+    summaries: dict[str, Summary] = {}
+    errors: list[str] = []
+    for each in dict.fromkeys(targets):
+        try:
+            summaries[each] = read_summary(fetch("--target", each, "/summary").encode())
+        except NoSummaryError as error:
+            errors.append(f"{each}: no summary: {error}")
+        except typer.Exit:
+            continue  # fetch has said why
+    return together(summaries, set(targets) - summaries.keys()), errors
+
+
+def _print(view: View) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    regions = _table("REGION", "OPERATORS", "STREAMS NOW", "AVERAGE", "MAXIMUM")
+    for row in view.regions:
+        regions.add_row(
+            row.region, str(row.operators), *map(_said, (row.now, row.average, row.maximum))
+        )
+    console.print(regions)
+    if view.origins:
+        origins = _table("GATEWAYS FROM", "OPERATORS", "STREAMS", "ASKING")
+        for each in view.origins:
+            asking = None if each.asking is None else "{}-{}".format(*each.asking)
+            origins.add_row(each.origin, str(each.operators), _said(each.streams), _said(asking))
+        console.print()
+        console.print(origins)
+    asked = view.shared + len(view.unknown)
+    console.print(
+        f"\n[dim]{view.shared} of {asked} operators share; average and maximum: 24 h[/dim]"
+    )
+    if view.unknown:
+        console.print("unknown share: " + ", ".join(view.unknown), markup=False)
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(first)
+    for each in others:
+        table.add_column(each, justify="right")
+    return table
+
+
+def _said(value: object) -> str:
+    return "?" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

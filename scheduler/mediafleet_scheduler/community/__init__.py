@@ -1,0 +1,1 @@
+"""Community metrics: counts what an operator shares, and collects what others share."""

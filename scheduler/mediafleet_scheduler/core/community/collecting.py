@@ -1,0 +1,157 @@
+"""What several operators share, put together. Pure.
+
+A summary from elsewhere is a claim: it is read field by field, and one that is not of the agreed
+form is refused as a whole. Gateways are never added: one gateway uses several operators, so that
+together they are between the largest range and the sum of all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+_Count = Annotated[int, Field(ge=0, le=10_000_000)]
+_Span = Annotated[str, Field(pattern=r"^[0-9]{1,7}-[0-9]{1,7}$")]
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +-]{1,80}$")]
+_SPAN: Final = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
+
+
+class _Part(BaseModel):
+    # A newer version may share more; what we do not know is left out.
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Own(_Part):
+    average: _Count
+    maximum: _Count
+
+
+class _Day(_Part):
+    average: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] | None = None
+    maximum: _Count | None = None
+    hours: Annotated[int, Field(ge=0, le=24)] = 0
+
+
+class _Group(_Part):
+    average: _Count | None = None
+    maximum: _Count | None = None
+    streaming: _Span | None = None
+    asking: _Span | None = None
+
+
+class _Hour(_Part):
+    start: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:00:00Z$")]
+    groups: Annotated[dict[_Name, _Group], Field(max_length=5000)] = Field(default_factory=dict)
+
+
+class Summary(_Part):
+    """One operator's summary, as `GET /summary` answers it."""
+
+    version: Annotated[int, Field(ge=1, le=1)]
+    region: Annotated[str, Field(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    now: _Own | None = None
+    day: _Day = _Day()
+    hours: Annotated[list[_Hour], Field(max_length=24)] = Field(default_factory=list)
+
+
+class NoSummaryError(ValueError):
+    """What a target answered is no summary; the text names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionRow:
+    """A region, over the operators that share."""
+
+    region: str
+    operators: int
+    now: int | None
+    """Streams; `None`: nobody says."""
+    average: float | None
+    maximum: int | None
+    """The sum of each operator's maximum: together they had at most so many at one moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class OriginRow:
+    """Where gateways call from, in the newest hour that each operator tells."""
+
+    origin: str
+    operators: int
+    streams: int | None
+    asking: tuple[int, int] | None
+    """Gateways: between the largest of the lower bounds and the sum of the upper ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known together, and of whom nothing is."""
+
+    regions: list[RegionRow]
+    origins: list[OriginRow]
+    shared: int
+    """Operators that share."""
+    unknown: list[str]
+    """Targets that share nothing or did not answer: their share of the demand is unknown."""
+
+
+def read_summary(told: bytes) -> Summary:
+    """What a target answered.
+
+    Raises:
+        NoSummaryError: it is no summary of this version.
+    """
+    try:
+        return Summary.model_validate_json(told)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(each) for each in first["loc"])
+        raise NoSummaryError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+
+
+def together(summaries: Mapping[str, Summary], unknown: Iterable[str]) -> View:
+    """The view of all targets; `summaries` and `unknown` by target."""
+    regions: defaultdict[str, list[Summary]] = defaultdict(list)
+    origins: defaultdict[str, list[_Group]] = defaultdict(list)
+    for each in summaries.values():
+        regions[each.region].append(each)
+        newest = max(each.hours, key=lambda hour: hour.start, default=None)
+        for name, group in newest.groups.items() if newest else ():
+            origins[name].append(group)
+    return View(
+        [_region(name, regions[name]) for name in sorted(regions)],
+        [_origin(name, origins[name]) for name in sorted(origins)],
+        len(summaries),
+        sorted(unknown),
+    )
+
+
+def _region(name: str, summaries: list[Summary]) -> RegionRow:
+    return RegionRow(
+        name,
+        len(summaries),
+        _sum(each.now.average for each in summaries if each.now),
+        _sum(each.day.average for each in summaries),
+        _sum(each.day.maximum for each in summaries),
+    )
+
+
+def _origin(name: str, groups: list[_Group]) -> OriginRow:
+    spans = [_span(each.asking) for each in groups if each.asking is not None]
+    asking = (max(low for low, _ in spans), sum(high for _, high in spans)) if spans else None
+    return OriginRow(name, len(groups), _sum(each.average for each in groups), asking)
+
+
+def _span(text: str) -> tuple[int, int]:
+    found = _SPAN.fullmatch(text)
+    assert found, "the model has looked"
+    return int(found[1]), int(found[2])
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    known = [each for each in values if each is not None]
+    return sum(known) if known else None

@@ -1,0 +1,120 @@
+"""Counts looks into windows, and closes each window once. Pure: the time is an argument.
+
+The hour's groups are those of its UTC day. The five minutes of an hour are told with the hour,
+since only then is known which groups may be told. The operator's own total is not by origin: it is
+told every five minutes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mediafleet_scheduler.core.community.cells import Cell
+from mediafleet_scheduler.core.community.groups import Groups, fix_groups
+from mediafleet_scheduler.core.community.publishing import (
+    HourRecord,
+    OwnFigures,
+    publish,
+    rounded,
+)
+from mediafleet_scheduler.core.community.windows import (
+    FIVE_MINUTES_SECONDS,
+    HOUR_SECONDS,
+    GroupUse,
+    Tally,
+    Use,
+    window_start,
+)
+
+DAY_SECONDS: Final = 86_400
+_PARTS: Final = HOUR_SECONDS // FIVE_MINUTES_SECONDS
+
+
+@dataclass(slots=True)
+class _Own:
+    """Streams of the operator's own region in one window."""
+
+    seconds: float = 0.0
+    total: float = 0.0
+    peak: int = 0
+
+    def add(self, streams: int, seconds: float) -> None:
+        self.seconds += seconds
+        self.total += streams * seconds
+        self.peak = max(self.peak, streams)
+
+    def figures(self) -> OwnFigures | None:
+        if not self.seconds:
+            return None
+        return OwnFigures(rounded(self.total / self.seconds), rounded(self.peak))
+
+
+class Counting:
+    """The windows that are open."""
+
+    def __init__(self, now: float, k: int) -> None:
+        self.k = k
+        self.groups = Groups()
+        self.own_now: OwnFigures | None = None
+        """Of the last five minutes that closed; `None`: not known."""
+        self._seen: defaultdict[Cell, set[str]] = defaultdict(set)
+        self._begin_hour(now)
+
+    def look(
+        self, now: float, uses: Iterable[Use], own_streams: int | None, seconds: float
+    ) -> HourRecord | None:
+        """Take in what runs now and has for so many seconds; the record of an hour that closed.
+
+        Args:
+            now: Unix seconds, not before the look before.
+            uses: what is known of each source.
+            own_streams: streams of the own region; `None`: unknown, which is no zero.
+            seconds: since the look before; 0 after a gap, which is not filled.
+        """
+        record = self._close_due(now)
+        looked = list(uses)
+        for use in looked:
+            self._seen[use.cell].add(use.source)
+        for tally in (self._hour, self._part):
+            tally.add(looked, seconds)
+        if own_streams is not None:
+            for own in (self._own_hour, self._own_part):
+                own.add(own_streams, seconds)
+        return record
+
+    def is_new_day(self, now: float) -> bool:
+        """Whether a look now would be the first of its UTC day: sources get new names then."""
+        return window_start(now, DAY_SECONDS) != window_start(self._hour_start, DAY_SECONDS)
+
+    def _close_due(self, now: float) -> HourRecord | None:
+        if window_start(now, FIVE_MINUTES_SECONDS) == self._part_start:
+            return None
+        self._parts[(self._part_start - self._hour_start) // FIVE_MINUTES_SECONDS] = (
+            self._part.close()
+        )
+        # After a gap the part before the gap is not "the last five minutes".
+        gap = now - self._part_start >= 2 * FIVE_MINUTES_SECONDS
+        self.own_now = None if gap else self._own_part.figures()
+        record = None
+        if window_start(now, HOUR_SECONDS) != self._hour_start:
+            own = self._own_hour.figures()
+            record = publish(self._hour_start, self._hour.close(), self._parts, self.k, own)
+            if self.is_new_day(now):
+                self.groups = fix_groups(self._seen, self.k)
+                self._seen.clear()
+            self._begin_hour(now)
+        self._begin_part(now)
+        return record
+
+    def _begin_hour(self, now: float) -> None:
+        self._hour_start = window_start(now, HOUR_SECONDS)
+        self._hour, self._own_hour = Tally(self.groups), _Own()
+        self._parts: list[Mapping[Cell, GroupUse]] = [{} for _ in range(_PARTS)]
+        self._begin_part(now)
+
+    def _begin_part(self, now: float) -> None:
+        self._part_start = window_start(now, FIVE_MINUTES_SECONDS)
+        self._part, self._own_part = Tally(self.groups), _Own()

@@ -1,0 +1,177 @@
+"""What may be told of a closed hour. Pure.
+
+A figure is told only if at least `k` sources stand behind it and none of them has most of it; else
+it is `None`, which every output tells as it tells "nothing". What is told is coarse. A record is
+made once, from the window alone, and each output shows that record: two outputs compared tell no
+more than one.
+
+Not covered: a party that owns `k` - 1 of the sources of a group can subtract them, and sees when a
+figure crosses the threshold of its rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mediafleet_scheduler.core.community.cells import Cell
+from mediafleet_scheduler.core.community.windows import NOTHING, GroupUse
+
+DEFAULT_K: Final = 3
+LEAST_K: Final = 2
+ROUND_STREAMS: Final = 5
+MOST_OF_ONE_SOURCE: Final = 0.75
+"""Share of a group's streams above which one source would be told rather than a group."""
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is told of a group in an hour; `None`: nothing, or too few to tell."""
+
+    average: int | None = None
+    """Streams, rounded to 5."""
+    maximum: int | None = None
+    """Streams at one moment, rounded to 5."""
+    streaming: Range | None = None
+    """Gateways with streams, from and to."""
+    asking: Range | None = None
+    """Gateways that asked for nodes, from and to."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFigures:
+    """The operator's own region in a window: all streams there, wherever they come from."""
+
+    average: int
+    """Streams, rounded to 5."""
+    maximum: int
+    """Streams at one moment, rounded to 5."""
+
+
+@dataclass(frozen=True, slots=True)
+class HourRecord:
+    """All that is told of one hour, frozen when it closes."""
+
+    start: int
+    """Unix seconds."""
+    k: int
+    groups: Mapping[Cell, Figures]
+    """The groups of which something is told."""
+    five_minutes: Sequence[int | None]
+    """Streams of the groups that are told, together, in each five minutes of the hour."""
+    own: OwnFigures | None = None
+    """`None`: not shared, or not known in this hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaySummary:
+    """Figures over hours that were told, and over nothing else."""
+
+    average: float | None
+    """Streams, the mean over those hours."""
+    maximum: int | None
+    """Streams of the hour with most."""
+    hours: int
+    """Hours of which something is told."""
+
+
+def publish(
+    start: int,
+    hour: Mapping[Cell, GroupUse],
+    five_minutes: Sequence[Mapping[Cell, GroupUse]],
+    k: int,
+    own: OwnFigures | None = None,
+) -> HourRecord:
+    """What is told of an hour.
+
+    Args:
+        start: of the hour, Unix seconds.
+        hour: what each of the day's groups did in it.
+        five_minutes: the same for each five minutes of it, in order.
+        k: sources that stand behind a figure, at least.
+        own: of the operator's own region, where it is shared.
+
+    Raises:
+        ValueError: `k` is below 2: one source would be told.
+    """
+    if k < LEAST_K:
+        raise ValueError(f"k is {k}; a figure of fewer than {LEAST_K} sources tells who they are")
+    told = {group: figures(use, k) for group, use in hour.items()}
+    streaming = frozenset(group for group, each in told.items() if each.average is not None)
+    return HourRecord(
+        start,
+        k,
+        {group: each for group, each in told.items() if each != Figures()},
+        tuple(_together(each, streaming, k) for each in five_minutes),
+        own,
+    )
+
+
+def figures(use: GroupUse, k: int) -> Figures:
+    """What is told of a group."""
+    asking = gateway_range(len(use.asking), k)
+    if not _may_be_told(use.streams, k):
+        return Figures(asking=asking)
+    return Figures(
+        average=rounded(sum(use.streams.values())),
+        maximum=rounded(use.peak),
+        streaming=gateway_range(len(use.streams), k),
+        asking=asking,
+    )
+
+
+def totals(record: HourRecord) -> int | None:
+    """Streams of an hour over all groups: the sum of what is told, nothing else."""
+    told = [each.average for each in record.groups.values() if each.average is not None]
+    return sum(told) if told else None
+
+
+def summary(records: Sequence[HourRecord], group: Cell | None = None) -> DaySummary:
+    """Average and maximum over hours; `group`: of one group, else of all that is told."""
+    hourly = [totals(each) if group is None else _average(each, group) for each in records]
+    told = [each for each in hourly if each is not None]
+    if not told:
+        return DaySummary(None, None, 0)
+    return DaySummary(sum(told) / len(told), max(told), len(told))
+
+
+def gateway_range(count: int, k: int) -> Range | None:
+    """A number of gateways as a range that widens: 3-5, 6-10, 11-20, 21-40 for `k` 3.
+
+    `None`: fewer than `k`.
+    """
+    if count < k:
+        return None
+    low, step = k, 0
+    while True:
+        high = math.ceil(5 * 2**step * k / 3)
+        if low <= count <= high:
+            return low, high
+        low, step = high + 1, step + 1
+
+
+def rounded(streams: float) -> int:
+    """Streams, to the nearest 5; halves go up."""
+    return math.floor(streams / ROUND_STREAMS + 0.5) * ROUND_STREAMS
+
+
+def _may_be_told(streams: Mapping[str, float], k: int) -> bool:
+    total = math.fsum(streams.values())
+    return len(streams) >= k and max(streams.values()) <= MOST_OF_ONE_SOURCE * total
+
+
+def _together(uses: Mapping[Cell, GroupUse], groups: frozenset[Cell], k: int) -> int | None:
+    together: dict[str, float] = {}
+    for group in sorted(groups):
+        for source, streams in uses.get(group, NOTHING).streams.items():
+            together[source] = together.get(source, 0.0) + streams
+    return rounded(sum(together.values())) if _may_be_told(together, k) else None
+
+
+def _average(record: HourRecord, group: Cell) -> int | None:
+    found = record.groups.get(group)
+    return found.average if found else None

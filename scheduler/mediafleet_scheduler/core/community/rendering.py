@@ -1,0 +1,143 @@
+"""What is shared, as Prometheus text and as JSON. Pure.
+
+Both show the same frozen records, and nothing beside them. What is not told has no line and no key:
+zero and "too few" look the same.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mediafleet_scheduler.core.community.cells import Cell
+from mediafleet_scheduler.core.community.publishing import (
+    Figures,
+    HourRecord,
+    OwnFigures,
+    Range,
+    totals,
+)
+
+VERSION: Final = 1
+DAY_HOURS: Final = 24
+_HEADS: Final = {
+    "mediafleet_community_own_streams": "Streams in the operator's own region, rounded to 5.",
+    "mediafleet_community_hour_start_seconds": "Start of the hour that is told, Unix time.",
+    "mediafleet_community_streams": "Streams in that hour by group, rounded to 5.",
+    "mediafleet_community_gateways": "Gateways in that hour by group: bounds of a range.",
+    "mediafleet_community_streams_told": "Streams in that hour, average, over all groups told.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """All that one operator shares at a moment."""
+
+    region: str
+    """The operator's own name for where the nodes are."""
+    own_now: OwnFigures | None
+    """Of the last five minutes that closed."""
+    hours: Sequence[HourRecord]
+    """The hours of the last day that are told, oldest first."""
+
+
+def as_json(shared: Shared) -> dict[str, Any]:
+    """The job summary, as `GET /summary` answers it."""
+    own = [each.own for each in shared.hours if each.own is not None]
+    return _told(
+        version=VERSION,
+        region=shared.region,
+        now=_own(shared.own_now),
+        day=_told(
+            average=round(sum(each.average for each in own) / len(own), 1) if own else None,
+            maximum=max((each.maximum for each in own), default=None),
+            hours=len(own),
+        ),
+        hours=[hour_as_json(each) for each in shared.hours],
+    )
+
+
+def hour_as_json(record: HourRecord) -> dict[str, Any]:
+    """One hour."""
+    start = datetime.datetime.fromtimestamp(record.start, datetime.UTC)
+    five_minutes = list(record.five_minutes)
+    return _told(
+        start=start.strftime("%Y-%m-%dT%H:00:00Z"),
+        k=record.k,
+        own=_own(record.own),
+        streams=totals(record),
+        fiveMinutes=five_minutes if any(each is not None for each in five_minutes) else None,
+        groups={_name(cell): _figures(each) for cell, each in sorted(record.groups.items())},
+    )
+
+
+def as_prometheus(shared: Shared) -> str:
+    """The last hour and the own region, in Prometheus' text format."""
+    lines: dict[str, list[str]] = {metric: [] for metric in _HEADS}
+    lines["mediafleet_community_own_streams"] = [
+        f'{{region="{shared.region}",figure="{figure}"}} {value}'
+        for figure, value in _own_figures(shared).items()
+        if value is not None
+    ]
+    if shared.hours:
+        _hour_lines(shared.hours[-1], lines)
+    return "".join(_family(metric, samples) for metric, samples in lines.items() if samples)
+
+
+def _own_figures(shared: Shared) -> dict[str, int | None]:
+    now, hour = shared.own_now, shared.hours[-1].own if shared.hours else None
+    return {
+        "now": now.average if now else None,
+        "average": hour.average if hour else None,
+        "maximum": hour.maximum if hour else None,
+    }
+
+
+def _hour_lines(record: HourRecord, lines: dict[str, list[str]]) -> None:
+    lines["mediafleet_community_hour_start_seconds"].append(f" {record.start}")
+    if (all_groups := totals(record)) is not None:
+        lines["mediafleet_community_streams_told"].append(f" {all_groups}")
+    for cell, each in sorted(record.groups.items()):
+        group = f'group="{_name(cell)}"'
+        for figure, value in (("average", each.average), ("maximum", each.maximum)):
+            if value is not None:
+                sample = f'{{{group},figure="{figure}"}} {value}'
+                lines["mediafleet_community_streams"].append(sample)
+        for what, span in (("streaming", each.streaming), ("asking", each.asking)):
+            if span is not None:
+                lines["mediafleet_community_gateways"] += [
+                    f'{{{group},what="{what}",bound="{bound}"}} {value}'
+                    for bound, value in zip(("low", "high"), span, strict=True)
+                ]
+
+
+def _family(metric: str, samples: Iterable[str]) -> str:
+    head = f"# HELP {metric} {_HEADS[metric]}\n# TYPE {metric} gauge\n"
+    return head + "".join(f"{metric}{sample}\n" for sample in samples)
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    return _told(
+        average=figures.average,
+        maximum=figures.maximum,
+        streaming=_span(figures.streaming),
+        asking=_span(figures.asking),
+    )
+
+
+def _own(own: OwnFigures | None) -> dict[str, int] | None:
+    return None if own is None else {"average": own.average, "maximum": own.maximum}
+
+
+def _name(cell: Cell) -> str:
+    return cell[-1]
+
+
+def _span(span: Range | None) -> str | None:
+    return None if span is None else f"{span[0]}-{span[1]}"
+
+
+def _told(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,79 @@
+"""What several operators share, together: sums where they are true, ranges where they are not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediafleet_scheduler.core.community.cells import country
+from mediafleet_scheduler.core.community.collecting import (
+    NoSummaryError,
+    OriginRow,
+    RegionRow,
+    read_summary,
+    together,
+)
+from mediafleet_scheduler.core.community.publishing import Figures, HourRecord, OwnFigures
+from mediafleet_scheduler.core.community.rendering import Shared, as_json
+
+HOUR = 1_795_900_000 // 3600 * 3600
+
+
+def told(region: str, streams: int, asking: tuple[int, int] | None = None) -> bytes:
+    """What an operator answers."""
+    own = OwnFigures(streams, streams + 5)
+    groups = {country("de"): Figures(asking=asking)} if asking else {}
+    hours = [HourRecord(HOUR, 3, {}, ()), HourRecord(HOUR + 3600, 3, groups, (None,) * 12, own)]
+    return json.dumps(as_json(Shared(region, own, hours))).encode()
+
+
+def test_streams_of_a_region_are_added_and_gateways_are_a_range() -> None:
+    view = together(
+        {
+            "a": read_summary(told("eu-west", 10, (3, 5))),
+            "b": read_summary(told("eu-west", 20, (6, 10))),
+            "c": read_summary(told("us-east", 0)),
+        },
+        ["d"],
+    )
+    assert view.regions == [
+        RegionRow("eu-west", 2, now=30, average=30.0, maximum=40),
+        RegionRow("us-east", 1, now=0, average=0.0, maximum=5),
+    ]
+    assert view.origins == [OriginRow("country DE", 2, streams=None, asking=(6, 15))]
+    assert (view.shared, view.unknown) == (3, ["d"])
+
+
+def test_what_nobody_says_is_unknown_and_not_zero() -> None:
+    nothing = read_summary(b'{"version": 1, "region": "eu"}')
+    (row,) = together({"a": nothing}, []).regions
+    assert (row.now, row.average, row.maximum) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"version": 2}, "version"),
+        ({"region": "<script>"}, "region"),
+        ({"now": {"average": -1, "maximum": 0}}, "now.average"),
+        ({"now": {"average": "5", "maximum": 5}}, "now.average"),
+        ({"hours": [{"start": "yesterday"}]}, "hours.0.start"),
+        ({"day": {"average": 1e300, "hours": 1}}, "day.average"),
+        ({"hours": [{"start": "2026-11-28T10:00:00Z", "groups": {"\u001b[2J": {}}}]}, "hours.0"),
+    ],
+)
+def test_a_summary_of_another_form_is_refused_with_the_field(
+    change: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(NoSummaryError, match=where):
+        read_summary(json.dumps({"version": 1, "region": "eu", **change}).encode())
+
+
+@given(st.binary(max_size=200))
+def test_no_answer_of_a_target_stops_the_collector(answer: bytes) -> None:
+    with pytest.raises(NoSummaryError):
+        read_summary(answer)
