@@ -47,7 +47,8 @@ URLS: Final = {
 def pools(make_workspace: Any, node: Any, tmp_path: Path) -> Iterator[Workspace]:
     """A pool of one node for each type of address, in a namespace that admits host ports."""
     workspace = make_workspace("privileged")
-    with operating(node, workspace, tmp_path / "operator.log"):
+    allowed = ("--allow-in-template", "host_ports")  # by-template opens one
+    with operating(node, workspace, tmp_path / "operator.log", *allowed):
         for name, address in ADDRESSES.items():
             workspace.apply(a_pool(name, address))
         yield workspace
