@@ -218,9 +218,9 @@ class ReportOptions:
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Who has its content as bearer token may read /demand, /explain, /costs and "
-            "/conditions. Without it and --http-account: loopback alone. A replacement is picked "
-            "up.",
+            help="Who has its content as bearer token may read /demand, /explain, /costs, "
+            "/conditions and /nodes. Without it and --http-account: loopback alone. A replacement "
+            "is picked up.",
             rich_help_panel=REPORTS,
         ),
     ] = None

@@ -35,6 +35,14 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_NoRedirects)
 
 
+class _NoAnswerError(Exception):
+    """The desk did not answer, or would not; the text says so for people."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def fetch(
     option: str,
     url: str,
@@ -47,6 +55,31 @@ def fetch(
     Raises:
         typer.Exit: it did not answer, or would not; the reason is printed.
     """
+    try:
+        return _get(option, url, path, query, token)
+    except _NoAnswerError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def fetch_if_there(option: str, url: str, path: str, token: str | None = None) -> str | None:
+    """The same; `None`: a desk of this kind has no such path.
+
+    Raises:
+        typer.Exit: it did not answer, or would not; the reason is printed.
+    """
+    try:
+        return _get(option, url, path, (), token)
+    except _NoAnswerError as error:
+        if error.status == 404:
+            return None
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _get(
+    option: str, url: str, path: str, query: Sequence[tuple[str, str]], token: str | None
+) -> str:
     base = (url if "://" in url else f"http://{url}").rstrip("/")
     if not base.startswith(("http://", "https://")):
         raise typer.BadParameter(f"{option} {url}: give http://HOST:PORT of a desk's --http")
@@ -60,11 +93,10 @@ def fetch(
             return read.decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         said = error.read(500).decode("utf-8", "replace").strip()
-        message = f"{base} says {error.code}: {said}"
+        raise _NoAnswerError(f"{base} says {error.code}: {said}", error.code) from error
     except (OSError, ValueError) as error:
-        message = f"{base} does not answer: {getattr(error, 'reason', error)}"
-    typer.echo(message, err=True)
-    raise typer.Exit(1)
+        why = getattr(error, "reason", error)
+        raise _NoAnswerError(f"{base} does not answer: {why}") from error
 
 
 def not_a_desk(url: str) -> typer.Exit:

@@ -50,8 +50,9 @@ def status(
     desk: Annotated[
         str | None,
         typer.Option(
-            help="Show instead what the egress desk that runs there sees, also without "
-            "Kubernetes: workers, jobs, who waits and why, and what jobs really use.",
+            help="Show instead what the desk that runs there sees, also without Kubernetes. Of an "
+            "egress desk: workers, jobs, who waits and why, and what jobs really use. Of an "
+            "advertiser: nodes, which of them gateways get, and why not the others.",
             metavar="http://HOST:PORT",
         ),
     ] = None,
@@ -60,8 +61,13 @@ def status(
 ) -> None:
     """Show fleets and pools: pods, load, who drains, since when and why, and what is wrong."""
     if desk is not None:
-        from mediafleet.tools import costs, desk_view
+        from mediafleet.tools import costs, desk_view, nodes_view
+        from mediafleet.tools.asking import fetch_if_there
 
+        nodes = fetch_if_there("--desk", desk, "/nodes", token=token)
+        if nodes is not None:
+            nodes_view.show(nodes, desk, token, as_json=output is Output.JSON)
+            return
         if output is not Output.JSON:
             desk_view.show(desk, name, token)
         costs.show(desk, name, token, as_json=output is Output.JSON)

@@ -16,12 +16,12 @@ from mediafleet_common.serving.access import Access, LoopbackOnly
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.unary.port import Contexts, UnaryPort
 from mediafleet_scheduler.advertise.conditions import Conditions, Resource, Sources, keep_writing
-from mediafleet_scheduler.advertise.demand import read
 from mediafleet_scheduler.advertise.gateways import Gateways
 from mediafleet_scheduler.advertise.geography import Geography
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.prober import Manner
+from mediafleet_scheduler.advertise.reports import demand, nodes_route
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, methods, orchestrators_route
 from mediafleet_scheduler.advertise.settings import Times
@@ -104,7 +104,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(served_list.close)
         stack.push_async_callback(head.close)
-        outlook = Outlook(lambda: read(served_list, clock))
+        outlook = Outlook(lambda: demand(served_list, clock))
         conditions = Conditions(served_list, head, settings.sources)
         http = HttpServer(
             settings.http,
@@ -114,7 +114,7 @@ async def serve(
                 *(community.routes() if community else ()),
             ],
             registry=registry,
-            reports=[demand_route(outlook), conditions.route()],
+            reports=[demand_route(outlook), conditions.route(), nodes_route(served_list)],
             access=settings.reports,
         )
         await stack.enter_async_context(http)

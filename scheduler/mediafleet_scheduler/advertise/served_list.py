@@ -25,6 +25,7 @@ from mediafleet_scheduler.core.advertise.listing import (
     Listing,
     NodeKey,
     Remark,
+    detail,
     either,
     listing,
     node_key,
@@ -110,6 +111,16 @@ class ServedList:
         """Which nodes are not listed and why, and what is odd about others."""
         return () if self._notice is None else remarks(self._notice.listing, self._health())
 
+    @property
+    def full(self) -> set[NodeKey]:
+        """Nodes that take no more, as their loads or they themselves tell."""
+        full = {key for key, room in self._loads.rooms.items() if room.full}
+        return full | {key for key, each in self._health().items() if each.full}
+
+    def detail(self, node: Node, reason: LeftOut | None) -> str:
+        """More of why a node is not listed, or what is odd about one that is."""
+        return detail(node, self._health().get(node_key(node), NEVER_ASKED), reason)
+
     async def ready(self) -> None:
         """Wait for the first notice."""
         await self._ready.wait()
@@ -150,9 +161,7 @@ class ServedList:
             return
         self._whole = True
         health = self._health()
-        full = {key for key, room in self._loads.rooms.items() if room.full}
-        full |= {key for key, each in health.items() if each.full}
-        present = listing(self._view, health, full)
+        present = listing(self._view, health, self.full)
         self._metrics.unverified.labels(self._view.name).set(
             sum(each.alive and not each.verified for each in health.values())
         )

@@ -32,6 +32,7 @@ _PATHS: Final = (
     "/healthz",
     "/demand",
     "/conditions",
+    "/nodes",
 )
 
 

@@ -13,6 +13,8 @@ import aiohttp
 import pytest
 from tests.kit.advertise.scene import Desk, desk, entry, node_flags, nodes, until, write
 
+from mediafleet_testbed.processes import Processes
+from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.node import StandInNode
 
 
@@ -99,3 +101,20 @@ async def test_a_node_that_tells_gateways_another_host_is_listed_with_a_note(pat
             said = await told(one, lambda it: "0.0.0.0" in it["message"])
             assert (said["status"], said["reason"]) == ("True", "AllListed")
             assert "it tells gateways https://0.0.0.0:8935" in said["message"]
+
+
+async def test_status_asks_a_running_advertiser_for_the_nodes_of_its_file(path: Path) -> None:
+    """Without Kubernetes there is nobody else to ask."""
+    async with nodes(1) as (a,), Processes(path.parent) as processes:
+        gone = f"https://127.0.0.1:{free_port()}"
+        write(path, entry("a", a), entry("b", gone), entry("c", a, state="draining"))
+        async with desk(path) as one:
+            await one.lists(a.url)
+            url = f"http://127.0.0.1:{one.serving.http_port}"
+            asked = await processes.python("status", "mediafleet.main", "status", "--desk", url)
+            assert await asked.process.wait() == 0
+        rows = {line.split()[0]: line for line in asked.log.read_text().splitlines()}
+        assert rows["file"].startswith("file  1 of 3 nodes listed")
+        assert rows["a"].split()[:3] == ["a", "ready", "yes"]
+        assert "connection refused" in rows["b"]
+        assert rows["c"].split()[-1] == "draining"

@@ -11,8 +11,8 @@ from tests.kit.egress.scene import of_kind
 from typer.testing import CliRunner
 
 from mediafleet.commands import app
+from mediafleet.tools import asking, desk_view
 from mediafleet.tools import costs as command
-from mediafleet.tools import desk_view
 from mediafleet_common.api.egress_fleet import LearnedCosts, Placement, RequestType, Use
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Load
@@ -123,6 +123,7 @@ def told(monkeypatch: pytest.MonkeyPatch, *more: str, use: Use = Use.APPLY) -> s
     monkeypatch.setattr(command, "fetch", lambda *_, **__: text)
     nothing = Explanation(type=RequestType.TRACK, at=0.0, fleets=[]).model_dump_json()
     monkeypatch.setattr(desk_view, "fetch", lambda *_: nothing)
+    monkeypatch.setattr(asking, "fetch_if_there", lambda *_, **__: None)
     result = CliRunner().invoke(app, ["status", "--desk", "http://desk:8080", *more])
     assert result.exit_code == 0, result.output
     return result.output

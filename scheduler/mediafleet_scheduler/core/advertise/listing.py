@@ -208,15 +208,18 @@ def remarks(present: Listing, health: Mapping[NodeKey, Health]) -> tuple[Remark,
         known = health.get(node_key(node), NEVER_ASKED)
         soon = reason is LeftOut.UNPROBED and known.failures < SILENT_FAILURES
         if reason not in ORDINARY and not soon:
-            found.append(Remark(node.name, reason, _detail(node, known, reason)))
+            found.append(Remark(node.name, reason, detail(node, known, reason)))
     for node in present.nodes:
-        note = health.get(node_key(node), NEVER_ASKED).note
-        if note is not None:
+        note = detail(node, health.get(node_key(node), NEVER_ASKED), None)
+        if note:
             found.append(Remark(node.name, None, note))
     return tuple(sorted(found, key=lambda each: each.name))
 
 
-def _detail(node: Node, health: Health, reason: LeftOut) -> str:
+def detail(node: Node, health: Health, reason: LeftOut | None) -> str:
+    """More of why a node is not listed, or what is odd about one that is; empty: nothing."""
+    if reason is None:
+        return health.note or ""
     if reason is LeftOut.BAD_URL:
         try:
             parse_node_url(node.url)
