@@ -166,6 +166,8 @@ class Reason(StrEnum):
     CONTAINER_CONFIG = "ContainerConfig"
     """A container cannot be made: a Secret, ConfigMap or key that it names is missing."""
     CRASH_LOOP = "CrashLoop"
+    NODE_ENDED = "NodeEnded"
+    """A go-livepeer node ended with 0 before it was Ready, as it does when a runner is away."""
     POD_DISABLED = "PodDisabled"
     """An egress pod takes nothing more, by its own word: it had an internal error."""
     UNSCHEDULABLE = "Unschedulable"

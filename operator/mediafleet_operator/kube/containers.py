@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from mediafleet_common.api.names import Reason
+from mediafleet_common.api.names import Container, Reason
 from mediafleet_operator.core.fleet.ailments import of_waiting
 
 Raw = Mapping[str, Any]
@@ -33,6 +33,8 @@ def trouble(status: Raw, *, ready: bool) -> tuple[Reason | None, str]:
         state: Raw = each.get("state") or {}
         last: Raw = (each.get("lastState") or {}).get("terminated") or {}
         waiting: Raw = state.get("waiting") or {}
+        if not ready and each.get("name") == Container.NODE and _well(state, last):
+            return Reason.NODE_ENDED, ""
         reason = of_waiting(waiting.get("reason") or "")
         if reason is None and not ready and each.get("restartCount", 0) >= CRASHES:
             reason = Reason.CRASH_LOOP
@@ -42,6 +44,15 @@ def trouble(status: Raw, *, ready: bool) -> tuple[Reason | None, str]:
                 return reason, _last_line(last.get("message"))
             return reason, _last_line(waiting.get("message"))
     return None, ""
+
+
+def _well(state: Raw, last: Raw) -> bool:
+    """Whether a container that ought to go on ended, and said that all is well.
+
+    go-livepeer exits with 0 when a runner's URL has not answered for 2 min (seen on 0.9.1).
+    """
+    ended = state.get("terminated") or last
+    return bool(ended) and ended.get("exitCode") == 0
 
 
 def _last_line(text: object) -> str:

@@ -7,6 +7,8 @@
 | image pull       | ErrImagePull, ImagePullBackOff, ...       | nothing: kubelet tries again      |
 | container config | CreateContainerConfigError, ...           | nothing: kubelet tries again      |
 | crash loop       | CrashLoopBackOff                          | nothing: kubelet restarts it      |
+| node ended       | container node exited with 0, not Ready   | nothing: it is not done; kubelet  |
+|                  |                                           | restarts it with back-off         |
 | unschedulable    | PodScheduled false                        | nothing: the scheduler tries      |
 | disabled         | livekit_egress_is_disabled is 1           | nothing: it ends once it is idle; |
 |                  |                                           | else it is replaced (roster.py)   |
@@ -67,6 +69,12 @@ TABLE: Final = {
     Reason.IMAGE_PULL: Ailment(10, True, "Correct spec.image, or add an imagePullSecret."),
     Reason.CONTAINER_CONFIG: Ailment(5, True, "Create the Secret or ConfigMap that it names."),
     Reason.CRASH_LOOP: Ailment(0, True, "Read its log with kubectl logs --previous."),
+    Reason.NODE_ENDED: Ailment(
+        0,
+        True,
+        "A node does so when a runner of its -aiModels does not answer for 2 min: start the "
+        "runner, or correct its URL. It is restarted with growing pauses.",
+    ),
     Reason.UNSCHEDULABLE: Ailment(60, False, "Add nodes, or ask for less in spec.template."),
     Reason.POD_LOST: Ailment(0, False, "Its node is silent; another pod takes its place."),
 }

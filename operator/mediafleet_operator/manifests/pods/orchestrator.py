@@ -185,10 +185,12 @@ def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
 def _refuse_uncounted_work(spec: OrchestratorPoolSpec) -> None:
     """livepeer_current_sessions_total is 0 while AI jobs run: such a node would leave at work."""
     names = {flag.lstrip("-").split("=", 1)[0] for flag in spec.args if flag.startswith("-")}
-    if spec.load is LoadSource.TRANSCODE and "aiModels" in names:
+    where = "the -aiModels in spec.args" if "aiModels" in names else None
+    where = where or ("the AI models in spec.advertise.models" if spec.advertise.models else None)
+    if spec.load is LoadSource.TRANSCODE and where is not None:
         raise InvalidTemplateError(
             "spec.load",
-            "is transcode, which does not count the jobs of the -aiModels in spec.args",
+            f"is transcode, which does not count the jobs of {where}",
             "set drainProxy: {} and load: requests, or load docker-ai, connections or url",
         )
 

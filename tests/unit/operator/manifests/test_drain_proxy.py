@@ -83,3 +83,8 @@ def test_sessions_are_no_load_of_a_node_with_ai_models() -> None:
     assert told is not None
     assert told.startswith("spec.load is transcode")
     assert problem(pool(args=args, drainProxy={}, load="requests"), PRODUCT) is None
+    declared = {"models": ["llm/m"]}
+    told = problem(pool(advertise=declared), PRODUCT)
+    assert told is not None
+    assert "spec.advertise.models" in told
+    assert problem(pool(advertise=declared, load="connections"), PRODUCT) is None

@@ -9,6 +9,7 @@ import pytest
 from mediafleet_common.api.names import DrainReason, Kind, PodState, Reason
 from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.reports.merged_config import MergedConfig, to_text
+from mediafleet_operator.core.fleet.ailments import diagnose
 from mediafleet_operator.core.fleet.model import FleetKey, Memory
 from mediafleet_operator.kube import digest
 from mediafleet_operator.kube.snapshots import Snapshots
@@ -95,6 +96,28 @@ def test_phases_and_containers(
     one = view(status=status)
 
     assert (one.over, one.trouble, one.work_running) == (over, trouble, running)
+
+
+ENDED_WELL = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"state": ENDED_WELL},
+        {"state": {"running": {}}, "lastState": ENDED_WELL, "restartCount": 1},
+        {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ENDED_WELL},
+    ],
+)
+def test_a_node_that_ended_with_0_is_not_done(state: dict[str, Any]) -> None:
+    """As go-livepeer does when the URL of a runner has been away for two minutes."""
+    status = {"containerStatuses": [{"name": "node", **state}]}
+    one = view(status=status)
+    assert (one.over, one.trouble) == (None, Reason.NODE_ENDED)
+    assert diagnose(one, one.created_at) is Reason.NODE_ENDED
+    again = view(status={**status, "conditions": [{"type": "Ready", "status": "True"}]})
+    assert again.trouble is not Reason.NODE_ENDED
+    assert view(status=container(**state)).trouble is not Reason.NODE_ENDED
 
 
 def test_an_init_containers_last_words_are_the_complaint() -> None:
