@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from collections.abc import Hashable, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -24,7 +24,7 @@ from mediafleet_scheduler.core.advertise.capabilities import (
     Wanted,
 )
 from mediafleet_scheduler.core.advertise.listing import NodeKey, address, node_key
-from mediafleet_scheduler.core.advertise.ordering import Room
+from mediafleet_scheduler.core.advertise.ordering import FULL, Room
 from mediafleet_scheduler.core.advertise.views import Node
 
 _KEPT_BYTES: Final = 8 * 1024 * 1024
@@ -99,7 +99,7 @@ class Lineup:
 
     def having(self, wanted: tuple[Wanted, ...]) -> Lineup:
         """The same without the nodes that are known to lack any of what is wanted; those of which
-        it is not known are last."""
+        it is not known come after the others, and those that have nothing of it free are last."""
         if not wanted:
             return self
         verdict = self._verdicts.pop(wanted, None)
@@ -115,12 +115,7 @@ class Lineup:
     def _by(self, verdict: Verdict) -> Lineup:
         if self._kinds is None or set(verdict) in ({Fit.YES}, {Fit.UNKNOWN}):
             return self
-        known = self._parts.get(verdict)
-        if known is not None:
-            return known
-        fits = self._kinds.of_nodes(verdict)
-        unsure = [each is Fit.UNKNOWN for each in fits if each is not Fit.NO]
-        return self._part(verdict, lambda index: fits[index] is not Fit.NO, unsure=unsure)
+        return self._part(verdict, self._kinds.of_nodes(verdict))
 
     def own(self) -> Lineup:
         """The pool's own nodes, without those of sources: the list for other advertisers.
@@ -129,25 +124,22 @@ class Lineup:
         chooses by itself, and its request begins no session.
         """
         whole = self._advertise.model_copy(update={"order": Order.FIXED, "max_nodes": None})
-        return self._part("own", lambda index: self._nodes[index].source is None, whole)
+        fits = [Fit.YES if node.source is None else Fit.NO for node in self._nodes]
+        return self._part("own", fits, whole)
 
     def _part(
-        self,
-        key: Hashable,
-        keep: Callable[[int], bool],
-        advertise: Advertise | None = None,
-        unsure: Sequence[bool] | None = None,
+        self, key: Hashable, fits: Sequence[Fit], advertise: Advertise | None = None
     ) -> Lineup:
         known = self._parts.pop(key, None)
         if known is None:
-            kept = [index for index in range(len(self._nodes)) if keep(index)]
+            kept = [index for index, each in enumerate(fits) if each is not Fit.NO]
             known = Lineup(
                 [self._nodes[index] for index in kept],
-                [self._rooms[index] for index in kept],
+                [FULL if fits[index] is Fit.FULL else self._rooms[index] for index in kept],
                 advertise or self._advertise,
                 self._expected,
                 [self._capabilities[index] for index in kept],
-                unsure,
+                [fits[index] is Fit.UNKNOWN for index in kept],
             )
             known._share = self._share * _KEPT_PARTS
             if len(self._parts) >= _KEPT_PARTS:

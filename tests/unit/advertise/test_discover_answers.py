@@ -37,14 +37,16 @@ def test_sessions_are_told_where_a_node_tells_them_and_capacity_is_what_is_free(
     models["noop"].capacity, models["noop"].capacity_in_use = 4, 3
     models["other"].capacity = 1
     models["full"].capacity, models["full"].capacity_in_use = 0, 2
+    # Of other pipelines a node does not tell what is in use.
     said.constraints.per_capability[33].models["small"].capacity = 1
     said.constraints.per_capability[33].models["silent"].SetInParent()
     can = read(said.SerializeToString())
-    assert can.total() == Sessions(5, 11)
+    assert can.total() == Sessions(5, 10)
     assert can.total([wanted("35/noop")]) == Sessions(3, 7)
     assert can.total([wanted("35/full")]) == Sessions(2, 2)
     assert can.total([wanted("live-video-to-video")]) == Sessions(5, 10)
-    assert can.total([wanted("llm/silent")]) is None
+    assert can.total([wanted("llm")]) is None
+    assert can.full == {(35, "full")}
     models["noop"].capacity_in_use = 0
     # What it can do is the same, so that the advertiser's list is too.
     assert read(said.SerializeToString()) == can

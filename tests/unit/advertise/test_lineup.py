@@ -172,6 +172,17 @@ def test_an_ai_request_finds_nodes_with_the_model_then_the_unknown_and_no_transc
     assert (set(answer[:2]), answer[2:]) == ({"c", "d"}, "b")
 
 
+def test_a_live_model_of_which_nothing_is_free_is_last_and_not_dead() -> None:
+    """It answers such a gateway OrchestratorCapped."""
+    nodes = [Node(name, name, f"https://{name}:1", None, PodState.READY) for name in "abc"]
+    live = {35: frozenset({"noop", "other"})}
+    can = [Capabilities(frozenset({35}), live, full=frozenset({(35, "noop")})), None]
+    can.append(Capabilities(frozenset({35}), live))
+    one = Lineup(nodes, [UNKNOWN] * 3, Advertise(), capabilities=can)
+    assert told(one.having((wanted("35/noop"),)).orchestrator_info()) == "cba"
+    assert told(one.having((wanted("35/other"),)).orchestrator_info()) == "acb"
+
+
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEPT_ANSWERS", 10)
     one = lineup(Order.BY_GATEWAY)

@@ -35,6 +35,10 @@ PIPELINES: Final = {
 }
 _CLAIMED: Final = frozenset(range(27, 33)) | {34, 36}
 """Bits that software transcoders set without being able to (seen on 0.9.1)."""
+_LIVE: Final = PIPELINES["live-video-to-video"]
+"""Whose `capacity` is what is free and whose `capacity_in_use` what is not (server/rpc.go,
+setLiveAICapacity). Of other pipelines the latter is not told, and the former grows with each
+remote worker that comes back."""
 _AI: Final = frozenset(PIPELINES.values())
 _NAMES: Final = {number: name for name, number in PIPELINES.items()}
 MOST_ASKED_BYTES: Final = 4096
@@ -63,8 +67,10 @@ class Capabilities:
     models: Mapping[int, frozenset[str]] = field(default_factory=dict)
     """By capability."""
     sessions: Mapping[tuple[int, str], Sessions] = field(default_factory=dict, compare=False)
-    """By capability and model, of those that told a capacity. It moves with every session;
-    what a node can do does not."""
+    """By capability and model, of those that tell both what they use and what is free. It moves
+    with every session; what a node can do does not."""
+    full: frozenset[tuple[int, str]] = frozenset()
+    """Those of them of which nothing is free."""
     declared: bool = False
     """Whether somebody said so for it: then its AI models are known and nothing else."""
 
@@ -89,14 +95,14 @@ def read(message: bytes) -> Capabilities:
     said = Message.FromString(message)
     per_capability = said.constraints.per_capability
     models = {number: frozenset(each.models) for number, each in per_capability.items()}
+    live = per_capability[_LIVE].models if _LIVE in per_capability else {}
     sessions = {
-        # `capacity` is what is free (seen on 0.9.1).
-        (number, name): Sessions(model.capacity_in_use, model.capacity_in_use + model.capacity)
-        for number, each in per_capability.items()
-        for name, model in each.models.items()
+        (_LIVE, name): Sessions(model.capacity_in_use, model.capacity_in_use + model.capacity)
+        for name, model in live.items()
         if model.capacity or model.capacity_in_use
     }
-    return Capabilities(from_bits(said.bitstring), models, sessions)
+    full = frozenset(key for key, each in sessions.items() if each.in_use >= each.capacity)
+    return Capabilities(from_bits(said.bitstring), models, sessions, full)
 
 
 class UnknownCapabilityError(ValueError):
@@ -199,7 +205,9 @@ class Fit(IntEnum):
 
     YES = 0
     UNKNOWN = 1
-    NO = 2
+    FULL = 2
+    """It can, and has nothing free: it would answer OrchestratorCapped."""
+    NO = 3
 
 
 def fit(known: Capabilities | None, wanted: Sequence[Wanted]) -> Fit:
@@ -212,7 +220,9 @@ def fit(known: Capabilities | None, wanted: Sequence[Wanted]) -> Fit:
     judged = [each for each in wanted if not known.declared or each.number in _AI]
     if wanted and not judged:
         return Fit.UNKNOWN
-    return Fit.YES if all(_has(known, each) for each in judged) else Fit.NO
+    if not all(_has(known, each) for each in judged):
+        return Fit.NO
+    return Fit.FULL if any((each.number, each.model) in known.full for each in judged) else Fit.YES
 
 
 def _has(known: Capabilities, wanted: Wanted) -> bool:
@@ -250,7 +260,8 @@ class Kinds:
 def _key(known: Capabilities | None) -> Hashable:
     if known is None:
         return None
-    return known.numbers, tuple(sorted(known.models.items(), key=_number)), known.declared
+    models = tuple(sorted(known.models.items(), key=_number))
+    return known.numbers, models, known.declared, known.full
 
 
 def _number(item: tuple[int, frozenset[str]]) -> int:
