@@ -19,6 +19,7 @@ class LoadOf(StrEnum):
     DOCKER_AI = "docker-ai"
     CONNECTIONS = "connections"
     URL = "url"
+    LIVE_RUNNERS = "live-runners"
     REQUESTS = "requests"
 
 
@@ -33,7 +34,7 @@ def agent(
     load: Annotated[
         LoadOf,
         typer.Option(
-            metavar="transcode|docker-ai|connections|url|requests",
+            metavar="transcode|docker-ai|connections|url|live-runners|requests",
             help="What says whether the node is idle.",
         ),
     ] = LoadOf.TRANSCODE,

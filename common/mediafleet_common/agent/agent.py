@@ -153,6 +153,17 @@ class _Shown(Collector):
             yield GaugeMetricFamily(
                 "mediafleet_agent_url_load", "Load that loadUrl tells.", value=self._sight.url_load
             )
+        if (live := self._sight.live) is not None:
+            yield GaugeMetricFamily(
+                "mediafleet_agent_live_sessions",
+                "Sessions of the node's live runners.",
+                value=live.sessions,
+            )
+            yield GaugeMetricFamily(
+                "mediafleet_agent_live_capacity",
+                "Sessions that the node's live runners take at most.",
+                value=live.capacity,
+            )
         if (proxy := self._sight.proxy) is not None and proxy.in_flight is not None:
             yield GaugeMetricFamily(
                 "mediafleet_agent_requests",

@@ -11,8 +11,9 @@ from typing import Final
 
 import aiohttp
 
-from mediafleet_common.agent import sockets
+from mediafleet_common.agent import live_runners, sockets
 from mediafleet_common.agent.drain_proxy import DrainProxy, ProxySight
+from mediafleet_common.agent.live_runners import LiveRunners
 from mediafleet_common.agent.sockets import Ip, Socket, UnreadableSocketsError
 from mediafleet_common.api.names import Port
 from mediafleet_common.clock import SYSTEM, Clock
@@ -58,6 +59,8 @@ class Sight:
     """Whether the node takes connections."""
     cli_exposed: bool | None
     url_load: int | None
+    live: LiveRunners | None = None
+    """What the node tells of its live runners, where that is its load."""
     proxy: ProxySight | None = None
     """`None`: there is none."""
 
@@ -75,7 +78,7 @@ class Witness:
     @property
     def sees_load_itself(self) -> bool:
         """Whether the load is known without the node's metrics."""
-        return self.settings.source in (Source.CONNECTIONS, Source.URL, Source.REQUESTS)
+        return self.settings.source not in (Source.TRANSCODE, Source.DOCKER_AI)
 
     def probed_by(self, ip: Ip) -> None:
         """One of our own probers is at that address."""
@@ -98,9 +101,10 @@ class Witness:
         """Everything but the node's own metrics."""
         table = await asyncio.to_thread(self._sockets)
         url_load = await self._url_load() if self.settings.load_url else None
+        live = await self._live() if self.settings.source is Source.LIVE_RUNNERS else None
         proxy = await self.proxy.look() if self.proxy else None
         if table is None:
-            return Sight(None, None, None, url_load, proxy)
+            return Sight(None, None, None, url_load, live, proxy)
         now = self.clock.monotonic()
         probers = {ip for ip, at in self._probers.items() if now - at < PROBER_SECONDS}
         return Sight(
@@ -108,6 +112,7 @@ class Witness:
             sockets.listens(table, self.settings.node_port),
             sockets.exposed(table, self.settings.cli_port),
             url_load,
+            live,
             proxy,
         )
 
@@ -134,8 +139,7 @@ class Witness:
         if source is Source.REQUESTS:
             return (await self.proxy.look()).in_flight if self.proxy else None
         if self.sees_load_itself:
-            sight = await self.look()
-            return sight.url_load if source is Source.URL else sight.connections
+            return _seen(await self.look(), source)
         try:
             return parse(await self.node_metrics(), self.settings.source).jobs
         except (FetchError, UnreadableMetricsError):
@@ -155,6 +159,17 @@ class Witness:
                 return None
         return tuple(found)
 
+    async def _live(self) -> LiveRunners | None:
+        port = self.settings.behind_port if self.proxy else self.settings.node_port
+        # A node signs its own certificate.
+        url = f"https://127.0.0.1:{port}/discovery"
+        seconds = _LOAD_TIMEOUT_SECONDS
+        try:
+            body = await fetch(self.session, url, seconds, _MAX_LOAD_BYTES, tls=False)
+        except FetchError:
+            return None
+        return live_runners.parse(body)
+
     async def _url_load(self) -> int | None:
         url, metric = self.settings.load_url, self.settings.load_metric
         assert url is not None
@@ -165,6 +180,12 @@ class Witness:
             return None
         # Rounded up: half a job is one.
         return None if value is None or value < 0 else math.ceil(value)
+
+
+def _seen(sight: Sight, source: Source) -> int | None:
+    if source is Source.LIVE_RUNNERS:
+        return None if sight.live is None else sight.live.sessions
+    return sight.url_load if source is Source.URL else sight.connections
 
 
 def _number(text: bytes) -> float | None:

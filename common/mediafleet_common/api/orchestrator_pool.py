@@ -38,6 +38,7 @@ class LoadSource(StrEnum):
     DOCKER_AI = "docker-ai"
     CONNECTIONS = "connections"
     URL = "url"
+    LIVE_RUNNERS = "live-runners"
     REQUESTS = "requests"
     """Those in flight, as the drain proxy counts them."""
 
@@ -166,8 +167,9 @@ scale write it."""
 -monitor, -maxSessions, -orchSecret)."""
     load: LoadSource = LoadSource.TRANSCODE
     """Where a node's load is read: transcode (sessions), docker-ai (AI containers in use), \
-connections (open ones to the node's port, for BYOC and live runners, which are counted nowhere \
-else), url (see loadUrl) or requests (those in flight, with drainProxy)."""
+live-runners (their sessions, at the node's /discovery), connections (open ones to the node's \
+port, for BYOC, which is counted nowhere else), url (see loadUrl) or requests (those in flight, \
+with drainProxy)."""
     drain_proxy: DrainProxy | None = None
     """A proxy before each node's port that refuses new work while the node drains, since gateways \
 go on using nodes that they know. Absent: gateways reach the node itself."""

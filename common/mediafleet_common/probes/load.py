@@ -28,6 +28,8 @@ class Source(StrEnum):
     """Open connections, as the agent beside a node counts them."""
     URL = "url"
     """What the agent reads at a URL that the user gives."""
+    LIVE_RUNNERS = "live-runners"
+    """Sessions of live runners, as the agent reads them at the node's /discovery."""
     REQUESTS = "requests"
     """Requests in flight, as the drain proxy before a node counts them."""
 
@@ -37,6 +39,7 @@ _NAMES: Final = {
     Source.DOCKER_AI: ("livepeer_ai_container_in_use", "livepeer_ai_container_idle"),
     Source.CONNECTIONS: ("mediafleet_agent_connections", None),
     Source.URL: ("mediafleet_agent_url_load", None),
+    Source.LIVE_RUNNERS: ("mediafleet_agent_live_sessions", "mediafleet_agent_live_capacity"),
     Source.REQUESTS: ("mediafleet_agent_requests", None),
 }
 """By source: the metric that is the load, and the one that is the capacity, if any is; of

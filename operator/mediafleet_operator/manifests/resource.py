@@ -14,7 +14,7 @@ from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine
 from mediafleet_common.api.names import API_VERSION, Container
 from mediafleet_common.api.on_chain import Rewards
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.orchestrator_pool import LoadSource, OrchestratorPoolSpec
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_operator.core.fleet.model import FleetKey, FleetSpec
 
@@ -144,6 +144,9 @@ def template_hash(spec: Spec) -> str:
         }
         parts = spec.model_dump(include=fields, exclude=beside, mode="json", exclude_defaults=True)
         parts = {key: value for key, value in parts.items() if value != {}}
+        if spec.load is LoadSource.LIVE_RUNNERS:
+            # Only an agent that is told to asks the node for them.
+            parts["load"] = spec.load.value
         if spec.drain_proxy is not None:
             # Nothing but defaults is something here.
             parts["drain_proxy"] = spec.drain_proxy.model_dump(mode="json", exclude_defaults=True)

@@ -164,7 +164,7 @@ class NodesFile(Model):
     """How gateways learn of the nodes."""
     load: LoadSource = LoadSource.TRANSCODE
     """How a node's load is read from its metrics: transcode (sessions), docker-ai (AI containers \
-in use), connections or url (both as `mediafleet agent` beside the node tells them)."""
+in use), connections, url or live-runners (as `mediafleet agent` beside the node tells them)."""
     sessions: Sessions = Sessions()
     """How many sessions a node takes, where its metrics do not say."""
     nodes: list[NodeEntry]

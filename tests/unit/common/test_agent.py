@@ -15,14 +15,17 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from mediafleet_common.agent import live_runners
 from mediafleet_common.agent.agent import pinger, refuse_foreign, serve
 from mediafleet_common.agent.hold import Release, release
+from mediafleet_common.agent.live_runners import LiveRunners
 from mediafleet_common.agent.sockets import connections, exposed, listens, parse
 from mediafleet_common.agent.witness import PROBER_SECONDS, AgentSettings, Witness
 from mediafleet_common.clock import Clock
 from mediafleet_common.probes.http_client import PINGS_TOO, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_common.serving.run import CannotStartError
+from mediafleet_common.serving.tls import self_signed, server_context
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
 from mediafleet_testbed.standins.node_http import SPENT
@@ -222,6 +225,59 @@ async def test_load_at_a_url_of_the_users(
     async with agent(DEAD, proc=tmp_path, **more) as base:
         assert await told(base, Source.URL) == Load(jobs=jobs)
     await runner.cleanup()
+
+
+DISCOVERED = """[{"address": "https://n:8935", "runners": [
+    {"url": "x", "app": "live-video-to-video/scope", "capacity": 4, "capacity_used": 3},
+    {"url": "y", "app": "a/b", "capacity": 2, "capacity_used": 0, "capacity_available": 2}]}]"""
+
+
+@pytest.mark.parametrize(
+    ("body", "live"),
+    [
+        (DISCOVERED, LiveRunners(3, 6)),
+        ('[{"address": "https://n:8935", "runners": null}]', LiveRunners(0, 0)),
+        ("[]", LiveRunners(0, 0)),
+        ("live runners are not supported", None),
+        ('{"runners": []}', None),
+        ("[7]", None),
+        ('[{"runners": {}}]', None),
+        ('[{"runners": [{"capacity": 2}]}]', None),
+        ('[{"runners": [{"capacity": 2, "capacity_used": -1}]}]', None),
+        ('[{"runners": [{"capacity": 2, "capacity_used": true}]}]', None),
+        ('[{"runners": ["x"]}]', None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_what_a_node_tells_of_its_live_runners(body: str, live: LiveRunners | None) -> None:
+    assert live_runners.parse(body.encode()) == live
+
+
+async def test_sessions_of_live_runners_are_the_load_and_hold_a_node(tmp_path: Path) -> None:
+    """No metric of go-livepeer counts them."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=DISCOVERED)
+
+    app = web.Application()
+    app.router.add_get("/discovery", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(
+        runner, "127.0.0.1", 0, ssl_context=server_context(*self_signed(["127.0.0.1"]))
+    ).start()
+    port = runner.addresses[0][1]
+    source = Source.LIVE_RUNNERS
+    async with (
+        agent(DEAD, source=source, node_port=port, proc=tmp_path) as base,
+        client() as session,
+    ):
+        assert await told(base, source) == Load(jobs=3, capacity=6)
+        witness = Witness(AgentSettings(DEAD, source, node_port=port), session)
+        assert await witness.jobs() == 3
+        await runner.cleanup()
+        assert await told(base, source) == Load()
+        assert await witness.jobs() is None
 
 
 async def test_it_holds_a_busy_node_until_its_session_ends(tmp_path: Path) -> None:

@@ -368,6 +368,8 @@ def test_pools_are_replaced_for_args_and_address_but_not_for_advertising() -> No
 
     assert template_hash(pool(advertise={"maxNodes": 3}).spec) == base
     assert template_hash(pool(load="docker-ai").spec) == base
+    # Only an agent that is told to asks the node for them.
+    assert template_hash(pool(load="live-runners").spec) != base
     assert template_hash(pool(args=["-v=6"]).spec) != base
     assert template_hash(pool(sessions={"max": 4}).spec) != base
     assert template_hash(pool(address={"port": 9000}).spec) != base
