@@ -25,11 +25,13 @@ from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.probes.ping import Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import (
     AuthToken,
+    Capabilities,
     EndTranscodingSessionRequest,
     OrchestratorInfo,
     OrchestratorRequest,
 )
 from mediafleet_testbed.standins.gateway_discovery import Discovery, Found
+from mediafleet_testbed.standins.node_capabilities import asking, compatible, selected
 from mediafleet_testbed.standins.node_service import SEGMENTS, standin_signature
 
 _CALL_SECONDS: Final = 3.0
@@ -91,6 +93,8 @@ class Gateway:
     address: bytes = field(default_factory=lambda: secrets.token_bytes(20))
     discovery_seconds: float = 0.5
     sign: bool = True
+    job: tuple[str, str] | None = None
+    """Pipeline and model of its AI jobs; `None`: it transcodes."""
     last: Discovery | None = None
     """The last round of discovery, for those who want to know whom it visited."""
     _known: list[Found] = field(default_factory=list)
@@ -98,8 +102,22 @@ class Gateway:
 
     async def discover(self, wanted: int = 100) -> list[Found]:
         """Ask who there is, now."""
-        self.last = Discovery(self._ask, self.extra_nodes, self.discovery_seconds)
-        return await self.last.run(await self._top_level(), wanted)
+        self.last = Discovery(
+            self._ask, self.extra_nodes, self.discovery_seconds, compatible=self._compatible
+        )
+        found = await self.last.run(await self._top_level(), wanted)
+        return [each for each in found if self._selects(each.info)]
+
+    def _compatible(self, info: OrchestratorInfo) -> bool:
+        if self.job is None:
+            return True
+        can = Capabilities.FromString(info.capabilities) if info.capabilities else None
+        return compatible(asking(*self.job), can)
+
+    def _selects(self, info: OrchestratorInfo) -> bool:
+        if self.job is None:
+            return True
+        return selected(asking(*self.job), Capabilities.FromString(info.capabilities))
 
     async def nodes(self) -> list[Found]:
         """Whom it would use: those it knows, until the refresh is due."""
@@ -133,6 +151,8 @@ class Gateway:
     async def _ask(self, url: str) -> OrchestratorInfo | None:
         signature = standin_signature(self.address) if self.sign else b""
         request = OrchestratorRequest(address=self.address, sig=signature)
+        if self.job is not None:
+            request.capabilities = asking(*self.job).SerializeToString()
         try:
             where = parse_node_url(url)
         except BadNodeUrlError:

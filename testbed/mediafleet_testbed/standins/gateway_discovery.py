@@ -23,6 +23,10 @@ Ask = Callable[[str], Awaitable[OrchestratorInfo | None]]
 """GetOrchestrator at a URL; `None` when it fails."""
 
 
+def _any_will_do(_: OrchestratorInfo) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A node that takes work."""
@@ -47,6 +51,8 @@ class Discovery:
     extra_nodes: int
     timeout_seconds: float = 0.5
     clock: Clock = time.monotonic
+    compatible: Callable[[OrchestratorInfo], bool] = _any_will_do
+    """Whether a node can do what is wanted, as far as discovery looks."""
     visited: list[str] = field(default_factory=list)
     """In the order in which they were asked."""
     _answers: asyncio.Queue[Found | None] = field(default_factory=asyncio.Queue)
@@ -105,7 +111,7 @@ class Discovery:
                 self._seen.add(node)
                 if _go_parses(node):
                     self._visit(node, level + 1)
-        works = info is not None and info.transcoder != ""
+        works = info is not None and info.transcoder != "" and self.compatible(info)
         self._answers.put_nowait(Found(url, info, latency) if info and works else None)
 
 

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
+import aiohttp
 import grpc
 import grpc.aio
 from aiohttp import web
@@ -104,10 +105,40 @@ async def _first(*events: asyncio.Event) -> None:
         wait.cancel()
 
 
+async def runners_answer(flags: NodeFlags) -> bool:
+    """Whether each external runner answers at /health in time; the node does not listen before."""
+    async with aiohttp.ClientSession() as session:
+        try:
+            async with asyncio.timeout(flags.runner_seconds):
+                while True:
+                    urls = {each.url for each in flags.models if each.url}
+                    if all([await _is_well(session, url) for url in urls]):
+                        return True
+                    await asyncio.sleep(min(1.0, flags.runner_seconds / 10))
+        except TimeoutError:
+            return False
+
+
+async def _is_well(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(f"{url.rstrip('/')}/health") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
 async def _main(flags: NodeFlags) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    answering = asyncio.create_task(runners_answer(flags))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((answering, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if stopping.done() or not answering.result():
+        # With 0, as upstream: who looks at the exit code alone takes it for done.
+        answering.cancel()
+        return
+    stopping.cancel()
     async with StandInNode(flags) as node:
         print(
             f"stand-in node ready: {node.flags.service_url or 'advertises only'}, "

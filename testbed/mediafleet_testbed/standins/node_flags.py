@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from mediafleet_testbed.standins.node_capabilities import AiModel, ai_models
+
 _IGNORED = (
     *("ethAcctAddr", "ethKeystorePath", "ethPassword", "ethUrl", "ethController", "datadir"),
-    *("dataDir", "nvidia", "v", "aiModels", "aiModelsDir", "maxGasPrice"),
+    *("dataDir", "nvidia", "v", "aiModelsDir", "maxGasPrice"),
     *("ticketEV", "redeemerAddr", "reward", "region"),
     *("initializeRound", "pricePerGateway"),
 )
@@ -45,6 +47,11 @@ class NodeFlags:
     nodes: tuple[str, ...]
     session_seconds: float
     """A session without a segment for so long ends (go-livepeer: transcodeLoopTimeout, 70 s)."""
+    transcoder: bool
+    models: tuple[AiModel, ...]
+    """With -aiWorker."""
+    runner_seconds: float
+    """It ends with 0 when an external runner has not answered for so long (seen: 2 min)."""
     control: str | None
     """HOST:PORT of the stand-in's own HTTP control; `None`: none."""
 
@@ -60,10 +67,11 @@ def parse_flags(arguments: Sequence[str]) -> NodeFlags:
         "ethOrchAddr": "0x" + "00" * 20,
         "nodes": "",
         "orchSecret": "",
+        "aiModels": "",
     }
     for name in sorted({*_IGNORED, *text}):
         parser.add_argument(f"-{name}", f"--{name}", dest=name, default=text.get(name, ""))
-    for name in ("monitor", "orchestrator", "transcoder", "startupAvailabilityCheck"):
+    for name in ("monitor", "orchestrator", "transcoder", "aiWorker", "startupAvailabilityCheck"):
         parser.add_argument(
             f"-{name}", f"--{name}", dest=name, type=_go_bool, nargs="?", const=True, default=False
         )
@@ -72,6 +80,7 @@ def parse_flags(arguments: Sequence[str]) -> NodeFlags:
     own = parser.add_argument_group("of the stand-in only")
     own.add_argument("-standinFunded", default="", help="gateways with a reserve, by comma")
     own.add_argument("-standinSessionSeconds", type=float, default=70.0)
+    own.add_argument("-standinRunnerSeconds", type=float, default=120.0)
     own.add_argument("-standinControl", default=None, metavar="HOST:PORT")
     return _flags(parser.parse_args(arguments))
 
@@ -81,6 +90,10 @@ def _flags(given: argparse.Namespace) -> NodeFlags:
     url = service if "://" in service else f"https://{service}"
     listen = given.httpAddr or f"0.0.0.0:{_port(url)}"
     scheme, _, rest = listen.rpartition("://")
+    try:
+        models = ai_models(given.aiModels)
+    except (ValueError, KeyError) as error:
+        raise SystemExit(f"Error parsing -aiModels: {error}") from error
     return NodeFlags(
         service_url="" if service == "none" else url,
         listen=rest if ":" in rest else f"{rest}:8935",
@@ -95,6 +108,9 @@ def _flags(given: argparse.Namespace) -> NodeFlags:
         secret=_secret(given.orchSecret),
         nodes=tuple(node for node in given.nodes.split(",") if node),
         session_seconds=given.standinSessionSeconds,
+        transcoder=given.transcoder,
+        models=models if given.aiWorker else (),
+        runner_seconds=given.standinRunnerSeconds,
         control=given.standinControl,
     )
 

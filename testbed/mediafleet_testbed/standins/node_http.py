@@ -6,13 +6,14 @@ The CLI server moves money (`/transferTokens`, `/withdraw`, `/withdrawFees` need
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
 
+from mediafleet_testbed.standins.node_capabilities import AiModel
 from mediafleet_testbed.standins.node_flags import NodeFlags
 from mediafleet_testbed.standins.node_sessions import CappedError, Sessions
 
@@ -46,7 +47,7 @@ def cli_app(flags: NodeFlags, sessions: Sessions) -> web.Application:
     for path in _MONEY:
         app.router.add_route("*", path, money)
     if flags.monitor:
-        app.router.add_get("/metrics", _metrics(sessions))
+        app.router.add_get("/metrics", _metrics(sessions, flags.models))
     return app
 
 
@@ -77,7 +78,7 @@ def control_app(sessions: Sessions) -> web.Application:
     return app
 
 
-def _metrics(sessions: Sessions) -> Handler:
+def _metrics(sessions: Sessions, models: Sequence[AiModel]) -> Handler:
     registry = CollectorRegistry()
     labels = {"node_type": "orch", "node_id": "standin"}
     current = Gauge(
@@ -85,10 +86,22 @@ def _metrics(sessions: Sessions) -> Handler:
     )
     limit = Gauge("livepeer_max_sessions_total", "Max sessions.", labels, registry=registry)
 
+    docker = [each for each in models if not each.url]
+    containers = ("pipeline", "model_name", "orchestrator_uri", *labels)
+    in_use, idle = (
+        Gauge(f"livepeer_ai_container_{state}", text, containers, registry=registry)
+        for state, text in (("in_use", "Containers in use."), ("idle", "Containers idle."))
+    )
+
     async def metrics(request: web.Request) -> web.Response:
         sessions.expire()
         current.labels(**labels).set(len(sessions.active))
         limit.labels(**labels).set(sessions.limit)
+        for each in docker:
+            of_it = {"pipeline": each.pipeline, "model_name": each.model, "orchestrator_uri": ""}
+            used = sessions.ai[each.model]
+            in_use.labels(**of_it, **labels).set(used)
+            idle.labels(**of_it, **labels).set(each.capacity - used)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 

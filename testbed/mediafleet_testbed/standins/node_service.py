@@ -26,6 +26,7 @@ from google.protobuf.message import DecodeError, Message
 from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
 from mediafleet_common.wire.livepeer_pb2 import (
     AuthToken,
+    Capabilities,
     EndTranscodingSessionRequest,
     EndTranscodingSessionResponse,
     OrchestratorInfo,
@@ -34,6 +35,7 @@ from mediafleet_common.wire.livepeer_pb2 import (
     PriceInfo,
 )
 from mediafleet_scheduler.core.advertise import eth
+from mediafleet_testbed.standins.node_capabilities import capped, told
 from mediafleet_testbed.standins.node_flags import NodeFlags
 from mediafleet_testbed.standins.node_sessions import CappedError, Sessions
 
@@ -59,6 +61,7 @@ class NodeService:
         self, flags: NodeFlags, sessions: Sessions, crash: Callable[[], None] = lambda: None
     ) -> None:
         self._crash = crash
+        self._live = sessions.ai
         self._flags = flags
         self._sessions = sessions
         self._secret = secrets.token_bytes(32)
@@ -81,6 +84,10 @@ class NodeService:
     def _get_orchestrator(self, message: bytes) -> Message:
         request = OrchestratorRequest.FromString(message)
         self._verify(request)
+        asked = Capabilities.FromString(request.capabilities)
+        if not request.ignore_capacity_check and capped(asked, self._flags.models, self._live):
+            raise RefusedError(f"Invalid orchestrator request: {CappedError()}")
+        can = told(self._flags.models, self._live, transcoder=self._flags.transcoder)
         priced = self._flags.on_chain and self._flags.price_per_unit > 0
         if priced and "0x" + request.address.hex() not in self._flags.funded:
             raise RefusedError("insufficient sender reserve")
@@ -90,6 +97,7 @@ class NodeService:
             address=bytes.fromhex(self._flags.eth_address[2:]),
             auth_token=self._token(secrets.token_hex(4), int(time.time()) + _TOKEN_SECONDS),
             nodes=self._flags.nodes,
+            capabilities=can.SerializeToString(),
         )
 
     def _verify(self, request: OrchestratorRequest) -> None:

@@ -6,6 +6,7 @@ A session is known by the id in its auth token; the first segment begins it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
@@ -45,6 +46,9 @@ class Sessions:
     """Told the id and `started`, or how it ended."""
     active: dict[str, Session] = field(default_factory=dict)
     past: list[Session] = field(default_factory=list)
+    ai: Counter[str] = field(default_factory=Counter)
+    """AI jobs and live sessions under way, by model: no transcoding session, and no metric of its
+    own counts those on external runners."""
 
     def full(self) -> bool:
         """Whether another session would be refused."""

@@ -164,6 +164,22 @@ async def test_an_ai_gateway_gets_the_nodes_that_are_declared_to_have_its_model(
             assert await told() == [a.url, b.url, c.url]
 
 
+async def test_ten_of_ten_ai_jobs_find_the_node_that_stands_behind_a_software_transcoder(
+    path: Path,
+) -> None:
+    """A gateway that visits one entry got the transcoder, and failed each time."""
+    model = ("text-to-image", "m/sd")
+    served = ("-aiWorker", f"-aiModels={':'.join(model)}:true")
+    async with nodes(1, "-transcoder") as (a,), nodes(1, *served) as (b,):
+        write(path, entry("a", a), entry("b", b))
+        async with desk(path) as one:
+            await one.lists(a.url, b.url)
+            url = f"http://127.0.0.1:{one.serving.grpc_port}"
+            for _ in range(10):
+                found = await Gateway([url], extra_nodes=1, job=model).discover(wanted=1)
+                assert [each.url for each in found] == [b.url]
+
+
 async def test_a_gateway_is_told_of_its_own_region_first(path: Path) -> None:
     async with nodes(3) as (a, b, c):
         three = [entry("a", a, region="us"), entry("b", b, region="eu"), entry("c", c)]
