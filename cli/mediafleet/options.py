@@ -18,6 +18,7 @@ import typer
 
 if TYPE_CHECKING:
     from mediafleet_common.formats.ip_addresses import IpNetwork
+    from mediafleet_common.redises.endpoints import Redises
     from mediafleet_common.serving.access import Access
     from mediafleet_scheduler.scaler.server import ScalerOptions
 
@@ -118,6 +119,36 @@ class LogOptions:
         from mediafleet_common.serving import logs
 
         logs.configure(self.log_level, self.log_json)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredRedisOptions:
+    """Which Redis a fleet may use."""
+
+    redis_endpoints: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file of the Redises that EgressFleets may name, as chart value "
+            "egress.redis[] makes it: a list `endpoints` of name, address or sentinel or cluster, "
+            "hosts, tls, username, db, namespaces, default.",
+        ),
+    ] = None
+    allow_undeclared_redis: Annotated[
+        bool,
+        typer.Option(help="Whether EgressFleets may write out the address of a Redis."),
+    ] = True
+
+    def redises(self) -> Redises:
+        """What is declared.
+
+        Raises:
+            CannotStartError: the file cannot be read.
+        """
+        from mediafleet_common.redises.endpoints import Redises
+        from mediafleet_common.redises.endpoints_file import read_endpoints
+
+        return Redises(read_endpoints(self.redis_endpoints), self.allow_undeclared_redis)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,12 +83,12 @@ BAD_POOLS: Final[list[tuple[dict[str, Any], tuple[str, ...]]]] = [
     ),
 ]
 BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
-    ("EgressFleet", {}, ("spec.redis", "Required")),
-    ("EgressFleet", {"redis": {}}, ("spec.redis", "an address (host:port), a sentinel or")),
+    ("EgressFleet", {"redis": {"ref": "main", "db": 2}}, ("spec.redis", "of a declared Redis")),
+    ("EgressFleet", {"redis": {"ref": "A b"}}, ("spec.redis.ref",)),
     (
         "EgressFleet",
         {"redis": {"address": "a:1", "cluster": {"addresses": ["b:1"]}}},
-        ("spec.redis", "one of address, sentinel and cluster"),
+        ("spec.redis", "one of ref, address, sentinel and cluster"),
     ),
     (
         "EgressFleet",

@@ -50,9 +50,12 @@ spec:
   template:
     metadata:
       labels: {{- merge (include "mediafleet.labels" $here | fromYaml) $own.podLabels | toYaml | nindent 8 }}
-      {{- with $own.podAnnotations }}
-      annotations: {{- toYaml . | nindent 8 }}
-      {{- end }}
+      annotations:
+        # Declared Redises are read at the start.
+        mediafleet.dev/redises: {{ include "mediafleet.redises" $root | sha256sum | trunc 16 }}
+        {{- with $own.podAnnotations }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
     spec:
       serviceAccountName: {{ include "mediafleet.serviceAccountName" $here }}
       automountServiceAccountToken: true

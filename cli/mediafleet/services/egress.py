@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mediafleet.options import HttpOption, KedaOptions, LogOptions, ReportOptions, SettingsOption
+from mediafleet.options import (
+    DeclaredRedisOptions,
+    HttpOption,
+    KedaOptions,
+    LogOptions,
+    ReportOptions,
+    SettingsOption,
+)
 
 if TYPE_CHECKING:
+    from mediafleet_common.redises.endpoints import Redises
     from mediafleet_scheduler.core.egress.views import EgressView
     from mediafleet_scheduler.directory.directory import Directory
     from mediafleet_scheduler.egress.connections.opening import Access
@@ -81,8 +89,8 @@ class FleetOptions:
         """File for the API server's keys, beside what is remembered."""
         return self.remember.with_name("token-keys.json") if self.remember else None
 
-    def directory(self) -> Directory[EgressView]:
-        """What reads them."""
+    def directory(self, redises: Redises) -> Directory[EgressView]:
+        """What reads them. `redises`: which Redis a fleet may use."""
         if self.workers is not None:
             from mediafleet_scheduler.directory.entries import egress_view
             from mediafleet_scheduler.directory.entries_file import WorkersFile
@@ -91,11 +99,11 @@ class FleetOptions:
             return FileDirectory(self.workers, WorkersFile, egress_view)
         from mediafleet_scheduler.directory.kube import KubeEgressDirectory
         from mediafleet_scheduler.directory.last_view import LastView
+        from mediafleet_scheduler.directory.objects import Bounds
 
         kept = LastView(self.remember) if self.remember is not None else None
-        return KubeEgressDirectory(
-            self.namespace or [], last_view=kept, max_priority=self.max_priority
-        )
+        bounds = Bounds(self.max_priority, redises)
+        return KubeEgressDirectory(self.namespace or [], last_view=kept, bounds=bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +173,23 @@ class RedisOptions:
         ),
     ] = None
 
+    redis_secrets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --redis-endpoints: folder with a folder for each of them, by its name, in "
+            "which are, as needed, password, sentinel-password and ca.crt.",
+            rich_help_panel=_REDIS,
+        ),
+    ] = None
+
     def access(self) -> dict[str, Access]:
         """What Redises that fleets name ask for, by address.
 
         Raises:
             typer.BadParameter: an option makes no sense.
         """
-        from mediafleet_scheduler.core.egress.connections.redis_hosts import BadHostError
+        from mediafleet_common.redises.hosts import BadHostError
         from mediafleet_scheduler.egress.connections.opening import access_to
 
         hosts: dict[str, list[str]] = {}
@@ -193,6 +211,7 @@ def egress(
     *,
     fleets: FleetOptions,
     redis: RedisOptions,
+    declared: DeclaredRedisOptions,
     http: HttpOption = "127.0.0.1:8080",
     reports: ReportOptions,
     settings: SettingsOption = None,
@@ -216,17 +235,20 @@ def egress(
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_common.serving import settings_file
         from mediafleet_scheduler.egress.base.settings import Settings
+        from mediafleet_scheduler.egress.connections.opening import access_to_declared
         from mediafleet_scheduler.egress.process.serve import Options, serve
 
         def on_ready(serving: Serving) -> None:
             typer.echo(_ready_line(serving, http) + keda.ready_part(serving.scaler_port))
 
+        redises = declared.redises()
         options = Options(
             http,
             redis.redis,
             password,
             redis_config=redis.redis_config,
             access=access,
+            declared=access_to_declared(redises.endpoints, redis.redis_secrets),
             settings=settings_file.read(settings, "egress", Settings),
             scaler=keda.chosen(),
             reports=reports.access(in_cluster=fleets.kube, kept=fleets.kept_keys()),
@@ -236,7 +258,7 @@ def egress(
             from mediafleet_scheduler.directory.events import post
 
             options = replace(options, post=post, tell_mode=tell_mode)
-        await serve(options, fleets.directory(), stop, on_ready)
+        await serve(options, fleets.directory(redises), stop, on_ready)
 
     raise typer.Exit(run(main))
 

@@ -14,6 +14,7 @@ from mediafleet.options import (
     CLUSTER,
     SCALER,
     ClusterOptions,
+    DeclaredRedisOptions,
     HttpOption,
     LogOptions,
     NamespaceOption,
@@ -169,6 +170,7 @@ def operator(
     namespace: NamespaceOption = None,
     lease: LeaseOptions,
     cluster: ClusterOptions,
+    redis: DeclaredRedisOptions,
     keda: ScaledObjectOptions,
     logs: LogOptions,
 ) -> None:
@@ -217,7 +219,7 @@ def operator(
             )
 
         times = settings_file.read(settings, "operator", Times)
-        await serve(replace(chosen, times=times), stop, on_ready)
+        await serve(replace(chosen, times=times, redises=redis.redises()), stop, on_ready)
 
     raise typer.Exit(run(main))
 

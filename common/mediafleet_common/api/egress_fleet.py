@@ -277,6 +277,10 @@ RedisAddress = Annotated[
 """host:port of a Redis."""
 
 
+RedisName = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""Name of a declared Redis."""
+
+
 class RedisSentinel(Model):
     """Redis found through sentinels."""
 
@@ -287,8 +291,7 @@ class RedisSentinel(Model):
     username: str | None = None
     """ACL user of the sentinels themselves."""
     password_secret: SecretKey | None = None
-    """Where the sentinels' own password lies; the egress desk mounts it by chart value \
-egress.redis[]."""
+    """Where the sentinels' own password lies, for the pods."""
 
 
 class RedisCluster(Model):
@@ -308,47 +311,66 @@ def _refused_password(value: object) -> object:
 
 
 class RedisSpec(Model):
-    """The Redis that livekit-server uses."""
+    """The Redis that livekit-server uses: one that the administrator declares, by its name, or \
+written out here. Absent: the declared one that is the default."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "has(self.address) || has(self.sentinel) || has(self.cluster)",
-                "redis needs an address (host:port), a sentinel or a cluster",
+                (
+                    "[has(self.ref), has(self.address), has(self.sentinel), has(self.cluster)]"
+                    ".filter(x, x).size() <= 1"
+                ),
+                "redis takes one of ref, address, sentinel and cluster, not several",
             ),
             (
                 (
-                    "[has(self.address), has(self.sentinel), has(self.cluster)]"
-                    ".filter(x, x).size() <= 1"
+                    "has(self.address) || has(self.sentinel) || has(self.cluster) || "
+                    "!(has(self.username) || self.db != 0 || self.tls)"
                 ),
-                "redis takes one of address, sentinel and cluster, not several",
+                (
+                    "username, db and tls of a declared Redis stand in chart value "
+                    "egress.redis[]: leave them out, or write an address, sentinel or cluster"
+                ),
             ),
             ("!has(self.password)", _NO_PASSWORD),
         )
     )
 
+    ref: RedisName | None = None
+    """Name of a Redis that chart value egress.redis[] declares for this namespace."""
     address: RedisAddress | None = None
-    """host:port."""
+    """host:port. Written out here, the desk has no password for it, and it is dialled only where \
+chart value egress.allowUndeclaredRedis says so; so are sentinel and cluster."""
     username: str | None = None
     """ACL user."""
     password: Annotated[str | None, BeforeValidator(_refused_password)] = None
     """Refused: a password stands in a Secret, which passwordSecret names."""
     password_secret: SecretKey | None = None
-    """Where the password lies; the egress desk mounts it by chart value egress.redis[]."""
+    """Where the password lies, for the pods; the desk has its own by chart value egress.redis[]."""
+    ca_secret: SecretKey | None = None
+    """Where the certificate of an authority of your own lies, for the pods."""
     db: Annotated[int, Field(ge=0, le=1024)] = 0
     """Number of the database."""
     tls: bool = False
-    """Whether to speak TLS, also to sentinels. An authority of your own: chart value \
-egress.redis[].caSecret for the desk, redis.tls.ca_cert_file of the egress config for the pods."""
+    """Whether to speak TLS, also to sentinels."""
     sentinel: RedisSentinel | None = None
     """Found through sentinels instead of by address."""
     cluster: RedisCluster | None = None
     """A cluster instead of an address."""
 
     def same_server(self, other: RedisSpec) -> bool:
-        """Whether both name the same server, as far as their words tell; pub/sub knows no
-        databases."""
+        """Whether both name the same server, by the name it is declared under, else as far as
+        their words tell; pub/sub knows no databases."""
+        if self.ref is not None and other.ref is not None:
+            return self.ref == other.ref
         return self._where() == other._where()
+
+    @property
+    def is_written_out(self) -> bool:
+        """Whether it says itself where the server is."""
+        found = self.address or self.sentinel or self.cluster
+        return self.ref is None and found is not None
 
     def _where(self) -> tuple[object, ...]:
         sentinel = self.sentinel
@@ -410,7 +432,7 @@ scale write it."""
     """Leaves all pods as they are; placing goes on."""
     image: Annotated[str, Field(min_length=1, max_length=512)] = "livekit/egress:v1.12.0"
     """Image of the egress worker."""
-    redis: RedisSpec
+    redis: RedisSpec = RedisSpec()
     """The Redis that livekit-server uses."""
     egress_config: EgressConfig | None = None
     """The user's egress config (api_key, api_secret, ws_url, storage)."""

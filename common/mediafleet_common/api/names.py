@@ -139,6 +139,7 @@ class Condition(StrEnum):
     COSTS_DIFFER = "CostsDiffer"
     TEMPLATE_VALID = "TemplateValid"
     MODE_UNSUPPORTED = "ModeUnsupported"
+    REDIS_NOT_ALLOWED = "RedisNotAllowed"
 
 
 class Reason(StrEnum):
@@ -182,6 +183,8 @@ class Reason(StrEnum):
     """With engine native: the egress build does not know `affinity_mode`."""
     ENGINE_CONFLICT = "EngineConflict"
     """An auction and a desk on one Redis would both take jobs."""
+    REDIS_NOT_DECLARED = "RedisNotDeclared"
+    """The administrator has not declared the fleet's Redis for its namespace."""
     CPU_DECLARED = "CpuDeclared"
     CPU_NOT_DECLARED = "CpuNotDeclared"
     ADDRESS_KNOWN = "AddressKnown"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.redises.endpoints import Redises
 from mediafleet_operator.core.fleet.model import (
     FleetKey,
     History,
@@ -21,7 +22,13 @@ from mediafleet_operator.core.fleet.model import (
 from mediafleet_operator.kube.digest import Node, Pod, SlotService
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
 from mediafleet_operator.manifests.pods.address import Located, Place, locate, service_addr
-from mediafleet_operator.manifests.resource import Resource, engine_conflict, fleet_spec, is_native
+from mediafleet_operator.manifests.resource import (
+    Resource,
+    engine_conflict,
+    fleet_spec,
+    is_native,
+    with_redis,
+)
 
 
 class Deleted:
@@ -46,6 +53,8 @@ class Deleted:
 class Snapshots:
     """The cluster as last seen."""
 
+    redises: Redises = field(default_factory=Redises)
+    """What the administrator declares."""
     nodes_known: bool = True
     """Whether we may see nodes; if not, none is ever called cordoned or lost."""
     fleets: dict[FleetKey, Resource] = field(default_factory=dict)
@@ -67,7 +76,7 @@ class Snapshots:
         known = self.fleets.get(resource.key)
         if known and known.uid == resource.uid and not _newer(resource, known):
             return False
-        self.fleets[resource.key] = resource
+        self.fleets[resource.key] = with_redis(resource, self.redises)
         return True
 
     def drop_fleet(self, key: FleetKey, uid: str, version: str) -> None:

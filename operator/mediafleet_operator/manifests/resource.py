@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mediafleet_common.api.autoscaling import first_replicas
@@ -16,6 +16,7 @@ from mediafleet_common.api.names import API_VERSION, Container
 from mediafleet_common.api.on_chain import Rewards
 from mediafleet_common.api.orchestrator_pool import LoadSource, OrchestratorPoolSpec
 from mediafleet_common.api.shared import FleetStatus
+from mediafleet_common.redises.endpoints import NotAllowed, Redises
 from mediafleet_operator.core.fleet.model import FleetKey, FleetSpec
 
 Spec = EgressFleetSpec | OrchestratorPoolSpec
@@ -32,6 +33,8 @@ class Resource:
     deleting: bool
     spec: Spec
     status: FleetStatus | None
+    redis_problem: str | None = None
+    """Why a fleet may not use its Redis; `None` when it may."""
     keda_pause: Mapping[str, str] = field(default_factory=dict)
     """Annotations by which a person pauses KEDA on the resource, for its ScaledObject."""
     template_hash: str = field(init=False)
@@ -50,6 +53,17 @@ class Resource:
             "controller": True,
             "blockOwnerDeletion": True,
         }
+
+
+def with_redis(resource: Resource, redises: Redises) -> Resource:
+    """With the Redis that a fleet uses in place of the name it has for it, if it may use it."""
+    spec = resource.spec
+    if not isinstance(spec, EgressFleetSpec):
+        return resource
+    used = redises.of(spec.redis, resource.key.namespace)
+    if isinstance(used, NotAllowed):
+        return replace(resource, redis_problem=used.why)
+    return replace(resource, spec=spec.model_copy(update={"redis": used}))
 
 
 def is_native(resource: Resource) -> bool:
@@ -102,6 +116,7 @@ def fleet_spec(
         template_problem=template_problem,
         native=is_native(resource),
         engine_conflict=conflict,
+        redis_problem=resource.redis_problem,
         strategy=spec.update.strategy,
         max_surge=spec.update.max_surge,
         max_failures=spec.update.max_failures,
@@ -129,7 +144,9 @@ def template_hash(spec: Spec) -> str:
     """
     if isinstance(spec, EgressFleetSpec):
         fields = {"redis", "egress_config", "template"}
-        parts = spec.model_dump(include=fields, mode="json", exclude_defaults=True)
+        # By what name a Redis goes is nothing to a pod.
+        named: dict[str, Any] = {"redis": {"ref"}}
+        parts = spec.model_dump(include=fields, exclude=named, mode="json", exclude_defaults=True)
         placement = {"engine", "cpu_cost", "max_cpu_utilization", "max_pulse_clients", "memory"}
         if spec.placement.engine is PlacementEngine.NATIVE:
             # Only then do the pods know of it.

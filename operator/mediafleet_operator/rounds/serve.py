@@ -22,6 +22,7 @@ from mediafleet_common.kube.login import configure
 from mediafleet_common.kube.pace import Pacer
 from mediafleet_common.kube.watch import follow
 from mediafleet_common.probes.http_client import client, poll
+from mediafleet_common.redises.endpoints import Redises
 from mediafleet_common.reports.demand import Demand
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_operator.core.fleet.model import FleetKey
@@ -70,6 +71,8 @@ class Settings:
     tokens: Tokens = field(default_factory=Tokens)
     """By which desks are asked."""
     keda: Keda = field(default_factory=Keda)
+    redises: Redises = field(default_factory=Redises)
+    """Which Redis a fleet may use."""
     times: Times = field(default_factory=Times)
     """How often things are looked at."""
     io_update_timeout_seconds: float | None = None
@@ -166,7 +169,7 @@ async def _lead(
     metrics: OperatorMetrics,
 ) -> None:
     """Watch and work until cancelled."""
-    snapshots, times = Snapshots(), settings.times
+    snapshots, times = Snapshots(settings.redises), settings.times
     queue: KeyedQueue[FleetKey] = KeyedQueue()
     listener = health.listener = Listener(snapshots, queue, metrics, clock)
     login = partial(configure, settings.kubeconfig, settings.context)

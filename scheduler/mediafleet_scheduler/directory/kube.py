@@ -14,7 +14,6 @@ from typing import Final, Generic, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from mediafleet_common.api.egress_fleet import DEFAULT_MAX_PRIORITY
 from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, KindLabel, Label
 from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.clock import SYSTEM, Clock
@@ -28,6 +27,8 @@ from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.directory.last_view import LastView
 from mediafleet_scheduler.directory.objects import (
+    NO_BOUNDS,
+    Bounds,
     FleetFacts,
     PodFacts,
     PoolFacts,
@@ -190,7 +191,7 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
 class KubeEgressDirectory(KubeDirectory[EgressView]):
     """All EgressFleets of `namespaces` (none: of the cluster) and their pods.
 
-    A fleet's priority counts up to `max_priority`: fleets of several namespaces may share a Redis.
+    `bounds`: what the administrator lets fleets say.
     """
 
     def __init__(
@@ -199,11 +200,11 @@ class KubeEgressDirectory(KubeDirectory[EgressView]):
         registry: CollectorRegistry = REGISTRY,
         last_view: LastView | None = None,
         clock: Clock = SYSTEM,
-        max_priority: int = DEFAULT_MAX_PRIORITY,
+        bounds: Bounds = NO_BOUNDS,
     ) -> None:
         super().__init__(namespaces, registry, clock)
         self._last_view = last_view
-        self._max_priority = max_priority
+        self._bounds = bounds
         self._keep_due: asyncio.TimerHandle | None = None
         self._fleets = _Kind(_resources(Kind.EGRESS_FLEET), fleet_facts)
         self._pods = _Kind(_pods(f"{Label.KIND}={KindLabel.EGRESS}"), pod_facts)
@@ -211,7 +212,7 @@ class KubeEgressDirectory(KubeDirectory[EgressView]):
 
     def _make_view(self) -> EgressView:
         fleets, pods = self._fleets.object_store.items, self._pods.object_store.items
-        return egress_view(fleets, pods, self._max_priority)
+        return egress_view(fleets, pods, self._bounds)
 
     def _make(self) -> None:
         super()._make()

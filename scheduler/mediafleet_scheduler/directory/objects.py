@@ -9,7 +9,7 @@ or it is being deleted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mediafleet_common.api import advertise
@@ -20,6 +20,7 @@ from mediafleet_common.api.egress_fleet import (
     DEFAULT_MAX_PRIORITY,
     EgressFleetSpec,
     PlacementEngine,
+    RedisSpec,
     RequestType,
 )
 from mediafleet_common.api.names import (
@@ -38,6 +39,7 @@ from mediafleet_common.formats.ip_addresses import IpNetwork
 from mediafleet_common.formats.quantities import quantity
 from mediafleet_common.formats.reach import PODS, Reach
 from mediafleet_common.formats.times import unix
+from mediafleet_common.redises.endpoints import Redises
 from mediafleet_scheduler.core.advertise.sources import source
 from mediafleet_scheduler.core.advertise.views import Node, PoolView, Reaches, Source
 from mediafleet_scheduler.core.egress.queue import queue_rule
@@ -165,20 +167,35 @@ def pool_facts(raw: Raw) -> PoolFacts:
     )
 
 
-def egress_view(
-    fleets: Iterable[FleetFacts], pods: Iterable[PodFacts], max_priority: int = DEFAULT_MAX_PRIORITY
-) -> EgressView:
-    """All fleets that desks serve, and their pods; a priority counts up to `max_priority`.
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the administrator lets fleets say."""
 
-    One that is being deleted takes no work any more, and one with engine native none of ours.
+    max_priority: int = DEFAULT_MAX_PRIORITY
+    """A priority counts up to this."""
+    redises: Redises = field(default_factory=Redises)
+    """Which Redis a fleet may use."""
+
+
+NO_BOUNDS: Final = Bounds()
+
+
+def egress_view(
+    fleets: Iterable[FleetFacts], pods: Iterable[PodFacts], bounds: Bounds = NO_BOUNDS
+) -> EgressView:
+    """All fleets that desks serve, and their pods.
+
+    One that may not use its Redis is left out, and the operator says why; one that is being deleted
+    takes no work any more, and one with engine native none of ours.
     """
     by_fleet: dict[tuple[str, str | None], list[PodFacts]] = {}
     for pod in pods:
         by_fleet.setdefault((pod.namespace, pod.owner_uid), []).append(pod)
     views = [
-        _fleet(fleet, by_fleet.get((fleet.namespace, fleet.uid), ()), max_priority)
+        _fleet(fleet, used, by_fleet.get((fleet.namespace, fleet.uid), ()), bounds.max_priority)
         for fleet in sorted(fleets, key=lambda fleet: (fleet.namespace, fleet.name))
         if not fleet.deleting
+        and isinstance(used := bounds.redises.of(fleet.spec.redis, fleet.namespace), RedisSpec)
     ]
     return EgressView(
         tuple(each for each in views if each.placement.engine is PlacementEngine.SCHEDULER),
@@ -186,7 +203,9 @@ def egress_view(
     )
 
 
-def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts], max_priority: int) -> Fleet:
+def _fleet(
+    fleet: FleetFacts, redis: RedisSpec, pods: Iterable[PodFacts], max_priority: int
+) -> Fleet:
     placement = fleet.spec.placement
     limits = _limits({"spec": fleet.spec.template.spec}, Container.EGRESS)
     return Fleet(
@@ -194,7 +213,7 @@ def _fleet(fleet: FleetFacts, pods: Iterable[PodFacts], max_priority: int) -> Fl
         name=fleet.name,
         placement=placement,
         accepts=frozenset(fleet.spec.accepts or RequestType),
-        redis=fleet.spec.redis,
+        redis=redis,
         uid=fleet.uid,
         workers=tuple(
             Worker(

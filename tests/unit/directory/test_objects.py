@@ -14,6 +14,7 @@ from mediafleet_common.formats.quantities import quantity
 from mediafleet_common.formats.reach import Reach, networks
 from mediafleet_scheduler.core.advertise.views import PoolView, Reaches, Source
 from mediafleet_scheduler.directory.objects import (
+    Bounds,
     PodFacts,
     PoolFacts,
     egress_view,
@@ -291,7 +292,7 @@ def test_requests_wait_where_the_fleet_autoscales_or_says_so() -> None:
 def test_a_priority_counts_up_to_the_bound_of_the_administrator(wanted: int, counts: int) -> None:
     made = fleet_facts(fleet(priority=wanted))
     assert egress_view([made], []).fleets[0].priority == counts
-    assert egress_view([made], [], 5).fleets[0].priority == min(counts, 5)
+    assert egress_view([made], [], Bounds(5)).fleets[0].priority == min(counts, 5)
 
 
 def test_a_fleet_takes_the_rooms_that_it_names_in_its_rank() -> None:

@@ -147,6 +147,20 @@ def test_a_refused_fleet_makes_no_pods_and_says_why() -> None:
     assert said[Condition.READY].reason == Reason.ENGINE_CONFLICT
 
 
+def test_a_fleet_that_may_not_use_its_redis_makes_no_pods_and_says_why() -> None:
+    refused = fleet(3, redis_problem="have it declared")
+    observation = observe(refused, [pod(0, template="old")], {0: 0})
+    planned = plan(observation)
+    assert words(planned.actions) == [], "and its old pods stay"
+    said = {each.type: each for each in conditions(observation, planned, None)}
+    found = said[Condition.REDIS_NOT_ALLOWED]
+    assert (found.status, found.message) == ("True", "have it declared")
+    assert said[Condition.READY].reason == Reason.REDIS_NOT_DECLARED
+    allowed = observe(fleet(1), [pod(0)], {0: 0})
+    may = conditions(allowed, plan(allowed), None)
+    assert Condition.REDIS_NOT_ALLOWED not in {each.type for each in may}
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_what_a_desk_said_of_the_mode_goes_with_the_engine(native: bool) -> None:
     said = ConditionStatus(

@@ -64,6 +64,7 @@ def test_every_value_that_a_template_reads_has_a_default() -> None:
 def test_operator_and_desk_take_the_same_settings_of_a_workload() -> None:
     assert VALUES["egress"].keys() - VALUES["operator"].keys() == {
         "enabled",
+        "allowUndeclaredRedis",
         "maxPriority",
         "redis",
         "scaler",
@@ -175,7 +176,10 @@ def keys(value: object, path: str = "") -> Iterator[str]:
         (
             "egress-fleet-full",
             Kind.EGRESS_FLEET,
-            (".redis.sentinel", ".redis.cluster", ".redis.password", ".egressConfig.configMap"),
+            (
+                *(".redis.ref", ".redis.sentinel", ".redis.cluster", ".redis.password"),
+                ".egressConfig.configMap",
+            ),
         ),
         ("orchestrator-pool-full", Kind.ORCHESTRATOR_POOL, (".template.metadata",)),
     ],

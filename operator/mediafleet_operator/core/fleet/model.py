@@ -51,6 +51,8 @@ class FleetSpec:
     """Whether it does without a desk."""
     engine_conflict: str | None = None
     """Why no pod may be made beside other fleets; `None` when one may."""
+    redis_problem: str | None = None
+    """Why it may not use its Redis, so that no pod is made; `None` when it may."""
     strategy: Strategy = Strategy.SURGE
     max_surge: int = 1
     max_failures: int = 3
@@ -70,7 +72,7 @@ class FleetSpec:
     @property
     def unmakeable(self) -> str | None:
         """Why no pod is made; `None` when pods are."""
-        return self.template_problem or self.engine_conflict
+        return self.redis_problem or self.template_problem or self.engine_conflict
 
     @property
     def in_place(self) -> bool:

@@ -159,6 +159,13 @@ def _template_valid(observation: Observation, plan: Plan) -> Finding:
     return Finding("True", Reason.TEMPLATE_OK, "Pods can be made from the template.")
 
 
+def _redis_not_allowed(observation: Observation, plan: Plan) -> Finding | None:
+    """Only where it is so."""
+    del plan
+    problem = observation.fleet.redis_problem
+    return None if problem is None else Finding("True", Reason.REDIS_NOT_DECLARED, problem)
+
+
 def _cpu_unknown(observation: Observation, plan: Plan) -> Finding | None:
     del plan
     declared = observation.fleet.cpu_declared
@@ -262,6 +269,7 @@ _FINDERS: Final[dict[Condition, Callable[[Observation, Plan], Finding | None]]] 
     Condition.DRAINING: _draining,
     Condition.PAUSED: _paused,
     Condition.TEMPLATE_VALID: _template_valid,
+    Condition.REDIS_NOT_ALLOWED: _redis_not_allowed,
     Condition.CPU_UNKNOWN: _cpu_unknown,
     Condition.GRACE_SHORT: _grace_short,
     Condition.COSTS_DIFFER: _costs_differ,
@@ -309,6 +317,8 @@ def _unmade(observation: Observation) -> Finding | None:
 def _trouble(observation: Observation, plan: Plan) -> Finding | None:
     """The trouble that most pods have, if any has one that is worth saying."""
     fleet = observation.fleet
+    if fleet.redis_problem is not None and len(plan.roster.counted) < plan.wanted:
+        return Finding("True", Reason.REDIS_NOT_DECLARED, fleet.redis_problem)
     if fleet.template_problem is not None and len(plan.roster.counted) < plan.wanted:
         return Finding("True", Reason.TEMPLATE_INVALID, fleet.template_problem)
     if fleet.engine_conflict is not None and len(plan.roster.counted) < plan.wanted:

@@ -26,6 +26,7 @@ _WARNINGS = (
     (Condition.DEGRADED, "True"),
     (Condition.TEMPLATE_VALID, "False"),
     (Condition.CPU_UNKNOWN, "True"),
+    (Condition.REDIS_NOT_ALLOWED, "True"),
     (Condition.SCALING_ACTIVE, "False"),
 )
 

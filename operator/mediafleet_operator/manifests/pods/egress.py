@@ -15,11 +15,13 @@ from mediafleet_common.api.egress_fleet import (
     RedisSpec,
 )
 from mediafleet_common.api.names import Container, Port
+from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.parts import container, identity, mount
 
 USER_CONFIG: Final = "/mediafleet/user"
 RUN: Final = "/mediafleet/run"
+CA_FOLDER: Final = "/mediafleet/redis"
 CPU_REQUEST: Final = "LIVEKIT_CPU_REQUEST"
 HOME: Final = "/home/egress"
 """Where the egress image keeps recordings under way, Chrome's profile and PulseAudio's socket."""
@@ -46,6 +48,14 @@ def pod_spec(spec: EgressFleetSpec, image: str, pull_policy: str | None) -> Mani
         resources={"requests": {"cpu": "50m", "memory": "32Mi"}},
         volumeMounts=config_mounts,
     )
+    egress_mounts = [
+        mount("mediafleet-run", RUN, read_only=True),
+        mount("mediafleet-home", HOME),
+        mount("mediafleet-tmp", "/tmp"),
+    ]
+    if spec.redis.ca_secret is not None:
+        volumes.append({"name": "mediafleet-redis-ca", **_ca(spec.redis.ca_secret)})
+        egress_mounts.append(mount("mediafleet-redis-ca", CA_FOLDER, read_only=True))
     egress = container(
         Container.EGRESS.value,
         spec.image,
@@ -65,11 +75,7 @@ def pod_spec(spec: EgressFleetSpec, image: str, pull_policy: str | None) -> Mani
             "timeoutSeconds": 2,
             "failureThreshold": 3,
         },
-        volumeMounts=[
-            mount("mediafleet-run", RUN, read_only=True),
-            mount("mediafleet-home", HOME),
-            mount("mediafleet-tmp", "/tmp"),
-        ],
+        volumeMounts=egress_mounts,
     )
     return {"initContainers": [config], "containers": [egress], "volumes": volumes}
 
@@ -133,7 +139,10 @@ def _redis(redis: RedisSpec) -> dict[str, Any]:
         block["username"] = redis.username
     if redis.tls:
         # `use_tls` is the deprecated way to say the same, which older releases know.
-        block |= {"use_tls": True, "tls": {"enabled": True}}
+        tls: dict[str, Any] = {"enabled": True}
+        if redis.ca_secret is not None:
+            tls["ca_cert_file"] = f"{CA_FOLDER}/ca.crt"
+        block |= {"use_tls": True, "tls": tls}
     if redis.sentinel:
         block["sentinel_master_name"] = redis.sentinel.master_name
         block["sentinel_addresses"] = redis.sentinel.addresses
@@ -159,6 +168,11 @@ def _config_env(spec: EgressFleetSpec) -> list[Manifest]:
             reference = {"name": secret.name, "key": secret.key}
             env.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
     return env
+
+
+def _ca(secret: SecretKey) -> Manifest:
+    items = [{"key": secret.key, "path": "ca.crt"}]
+    return {"secret": {"secretName": secret.name, "items": items}}
 
 
 def _user_config(spec: EgressFleetSpec) -> Manifest:

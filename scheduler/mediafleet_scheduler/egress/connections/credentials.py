@@ -15,8 +15,8 @@ from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSL
 from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from mediafleet_common.redises.hosts import RedisHosts, undeclared
 from mediafleet_common.serving.small_files import MAX_SECRET_BYTES, read_small_text
-from mediafleet_scheduler.core.egress.connections.redis_hosts import RedisHosts, undeclared
 
 Password = Callable[[], str | None]
 """Told at each connection, so that a changed secret is taken up; `None`: there is none."""

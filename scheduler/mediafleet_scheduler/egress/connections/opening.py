@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,12 +18,13 @@ from redis.backoff import ConstantBackoff
 
 from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.formats.hosts import unbracketed
-from mediafleet_common.serving.run import CannotStartError
-from mediafleet_scheduler.core.egress.connections.redis_hosts import (
+from mediafleet_common.redises.endpoints import RedisEndpoint
+from mediafleet_common.redises.hosts import (
     RedisHosts,
     redis_hosts,
     refusal,
 )
+from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.egress.base.settings import RedisTimes
 from mediafleet_scheduler.egress.connections.credentials import (
     Password,
@@ -136,6 +137,31 @@ def access_to(
         )
         for address in passwords.keys() | sentinel_passwords.keys() | cas.keys()
     }
+
+
+def access_to_declared(
+    endpoints: Iterable[RedisEndpoint], folder: Path | None
+) -> dict[str, Access]:
+    """What each declared Redis asks for, from a folder of its name, by that name."""
+
+    def access(endpoint: RedisEndpoint) -> Access:
+        def file(name: str) -> Path | None:
+            path = folder / endpoint.name / name if folder is not None else None
+            return path if path is not None and path.exists() else None
+
+        def password(name: str) -> Password:
+            path = file(name)
+            return no_password if path is None else password_in(path)
+
+        return Access(
+            password("password"),
+            password("sentinel-password"),
+            Tls(file("ca.crt")),
+            endpoint.may_have_passwords,
+            endpoint.tls,
+        )
+
+    return {endpoint.name: access(endpoint) for endpoint in endpoints}
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,4 +194,7 @@ class Branches:
 
 def _server(spec: RedisSpec | None) -> str:
     """The same for all that name one server."""
-    return spec.model_dump_json(exclude={"db"}) if spec is not None else ""
+    if spec is None:
+        return ""
+    # With a name come the secrets of the fleet's pods.
+    return f"ref {spec.ref}" if spec.ref is not None else spec.model_dump_json(exclude={"db"})

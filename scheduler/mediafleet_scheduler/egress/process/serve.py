@@ -57,7 +57,9 @@ class Options:
     redis_config: Path | None = None
     """File with LiveKit's block `redis`, instead of a URL."""
     access: Mapping[str, Access] = field(default_factory=dict)
-    """What Redises that fleets name ask for, by address."""
+    """What Redises that fleets write out ask for, by address."""
+    declared: Mapping[str, Access] = field(default_factory=dict)
+    """What Redises that the administrator declares ask for, by name."""
     settings: Settings = field(default_factory=Settings)
     tell_mode: TellMode = tell_no_mode
     """Told whether the pods of a fleet with engine native know their mode."""
@@ -81,6 +83,8 @@ class Options:
         """
         if spec is None:
             return self._own()
+        if spec.ref is not None:
+            return self._declared(spec, spec.ref)
         access = self.access.get(where_of(spec), NOTHING_ASKED)
         if spec.password_secret is not None and access.password is no_password:
             raise CannotStartError(f"no --redis-password for {where_of(spec)}, which asks for one")
@@ -88,6 +92,15 @@ class Options:
         if asks and access.sentinel_password is no_password:
             option = "--redis-sentinel-password"
             raise CannotStartError(f"no {option} for {where_of(spec)}, which asks for one")
+        return self._with(access, spec)
+
+    def _declared(self, spec: RedisSpec, name: str) -> Connections:
+        access = self.declared.get(name)
+        if access is None:
+            raise CannotStartError(f"Redis {name} is declared no more")
+        return self._with(access, spec)
+
+    def _with(self, access: Access, spec: RedisSpec) -> Connections:
         refused = access.refusal(spec)
         if refused is not None:
             raise CannotStartError(f"Redis at {where_of(spec)}: {refused}")

@@ -11,12 +11,13 @@ import pytest
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import Kind
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.redises.endpoints import RedisEndpoint, Redises
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, lay_over
 from mediafleet_operator.manifests.pods import pod as pods_module
 from mediafleet_operator.manifests.pods.egress import settings
 from mediafleet_operator.manifests.pods.pod import Product, make_pod, problem
-from mediafleet_operator.manifests.resource import Resource, fleet_spec, template_hash
+from mediafleet_operator.manifests.resource import Resource, fleet_spec, template_hash, with_redis
 
 PRODUCT = Product("ours:1", "Never")
 
@@ -145,6 +146,38 @@ def test_redis_is_written_as_livekit_reads_it(redis: dict[str, Any], block: dict
     pod = make_pod(egress(redis=redis), 0, PRODUCT)
 
     assert json.loads(env(pod, "config")["MEDIAFLEET_EGRESS_CONFIG"])["redis"] == block
+
+
+def test_an_authority_of_the_fleets_own_is_mounted_where_the_config_says() -> None:
+    redis = {"address": "a:1", "tls": True, "caSecret": {"name": "redis", "key": "root.pem"}}
+    pod = make_pod(egress(redis=redis), 0, PRODUCT)
+    tls = json.loads(env(pod, "config")["MEDIAFLEET_EGRESS_CONFIG"])["redis"]["tls"]
+    (folder,) = [
+        each["mountPath"]
+        for each in container(pod, "egress")["volumeMounts"]
+        if each["name"] == "mediafleet-redis-ca"
+    ]
+    assert tls == {"enabled": True, "ca_cert_file": f"{folder}/ca.crt"}
+    items = [{"key": "root.pem", "path": "ca.crt"}]
+    volume = {"secretName": "redis", "items": items}
+    assert {"name": "mediafleet-redis-ca", "secret": volume} in pod["spec"]["volumes"]
+
+
+def test_a_pod_is_made_with_the_redis_that_the_name_stands_for() -> None:
+    endpoint = RedisEndpoint(name="main", address="redis:6379", namespaces=["media"])
+    password = {"passwordSecret": {"name": "redis", "key": "password"}}
+    named = with_redis(egress(redis={"ref": "main"} | password), Redises((endpoint,)))
+    written = egress(redis={"address": "redis:6379"} | password)
+    assert env(make_pod(named, 0, PRODUCT), "config") == env(
+        make_pod(written, 0, PRODUCT), "config"
+    )
+    assert named.template_hash == written.template_hash, "taking up the name replaces no pod"
+
+
+def test_a_redis_that_is_not_declared_is_a_problem_of_the_fleet_and_no_other() -> None:
+    refused = with_redis(egress(redis={"ref": "main"}), Redises())
+    assert "have it declared" in (fleet_spec(refused, None).unmakeable or "")
+    assert with_redis(pool(), Redises()).redis_problem is None
 
 
 @pytest.mark.parametrize(

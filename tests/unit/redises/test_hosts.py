@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mediafleet_common.api.egress_fleet import RedisSpec
-from mediafleet_scheduler.core.egress.connections.redis_hosts import (
+from mediafleet_common.redises.hosts import (
     BadHostError,
     redis_hosts,
     refusal,

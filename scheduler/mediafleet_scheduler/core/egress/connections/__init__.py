@@ -1,1 +1,0 @@
-"""Who may be connected to, and with what."""
