@@ -248,6 +248,7 @@ def egress(
             password,
             redis_config=redis.redis_config,
             access=access,
+            redises=redises,
             declared=access_to_declared(redises.endpoints, redis.redis_secrets),
             settings=settings_file.read(settings, "egress", Settings),
             scaler=keda.chosen(),

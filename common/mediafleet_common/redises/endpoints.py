@@ -120,6 +120,10 @@ class Redises:
             subject = f"spec.redis.ref: no Redis {wanted} is declared"
         return NotAllowed(f"{subject} for namespace {namespace}: {_fix(usable)}")
 
+    def may_use(self, name: str, namespace: str) -> bool:
+        """Whether fleets of a namespace may use the Redis of a name."""
+        return any(each.name == name and each.is_for(namespace) for each in self.endpoints)
+
     def _written_out(self, redis: RedisSpec, namespace: str) -> RedisSpec | NotAllowed:
         usable = [each for each in self.endpoints if each.is_for(namespace)]
         if not self.allow_undeclared:

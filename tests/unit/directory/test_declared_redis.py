@@ -11,7 +11,7 @@ from mediafleet_common.redises.endpoints import RedisEndpoint, Redises
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.directory.objects import Bounds, FleetFacts, egress_view
 from mediafleet_scheduler.egress.connections.opening import access_to_declared
-from mediafleet_scheduler.egress.process.branches import _server
+from mediafleet_scheduler.egress.process.branch_state import server_key
 from mediafleet_scheduler.egress.process.serve import Options
 
 MAIN = RedisEndpoint(name="main", address="redis:6380", tls=True, namespaces=["live"])
@@ -37,7 +37,7 @@ def test_a_desk_serves_no_fleet_that_may_not_use_its_redis() -> None:
 def test_fleets_of_one_declared_redis_share_a_branch_whatever_their_own_secrets() -> None:
     one = MAIN.spec(RedisSpec.model_validate({"passwordSecret": {"name": "a", "key": "k"}}))
     other = MAIN.spec(RedisSpec.model_validate({"passwordSecret": {"name": "b", "key": "k"}}))
-    assert _server(one) == _server(other)
+    assert server_key(one) == server_key(other)
 
 
 async def test_the_desks_password_of_a_declared_redis_is_of_its_name(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from mediafleet_scheduler.core.egress.queue import Waiting
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.process.branch import EgressService
-from mediafleet_scheduler.egress.process.branches import Branch, Branches
+from mediafleet_scheduler.egress.process.branch_state import Branch
+from mediafleet_scheduler.egress.process.branches import Branches
 from mediafleet_scheduler.egress.process.demand import Demands
 
 FLEETS = 12
@@ -49,7 +50,7 @@ class Desk:
     pods: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(complete_until=1e12))
 
     def __post_init__(self) -> None:
-        self.branch = Branch(None)
+        self.branch = Branch("", None)
         self.branch.service = cast("EgressService", self)
         self.branch.bus = cast("None", SimpleNamespace(connected=True))
         self.directory = Told()

@@ -97,6 +97,10 @@ class Settings:
     """A desk that is stopped gives the starts under way so long; the next desk does the rest."""
     last_write_seconds: float = 2.0
     """And so long to write what Redis does not have yet."""
+    echo_every_seconds: float = 30.0
+    """How often it is tried whether two Redises that fleets name are one server."""
+    echo_wait_seconds: float = 0.5
+    """What is published on one is waited for so long on the others, when it was heard there."""
     redis: RedisTimes = field(default_factory=RedisTimes)
     """How long a Redis is waited for."""
 

@@ -1,7 +1,8 @@
 """One desk, several Redises: a branch for each that a fleet names, opened and closed as they come.
 
 A Redis that cannot be reached keeps its own branch waiting and no other. Fleets that differ in the
-database number alone share a branch, since pub/sub knows no databases.
+database number alone share a branch, since pub/sub knows no databases; so do those that spell one
+server differently, once the echo tells: else the second would answer the first's requests, too.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,51 +21,32 @@ from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
-from mediafleet_scheduler.directory.publisher import Publisher
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.connections.answer import until_it_answers
+from mediafleet_scheduler.egress.connections.echo import Echo
 from mediafleet_scheduler.egress.connections.opening import Connections
 from mediafleet_scheduler.egress.jobs.lost_jobs import PostEvent, post_nothing
 from mediafleet_scheduler.egress.ledger.store import StoreError
 from mediafleet_scheduler.egress.process.branch import EgressService
+from mediafleet_scheduler.egress.process.branch_state import Branch, server_key
 from mediafleet_scheduler.psrpc.bus import Trouble
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 
 Connect = Callable[[RedisSpec | None], Connections]
 """Connections to the Redis that a fleet names; `None`: the one the desk was started with."""
+MayUse = Callable[[Fleet, RedisSpec | None], bool]
+"""Whether a fleet may use a Redis under that name, which is the server that it names."""
 
 _FIRST_PAUSE_SECONDS: Final = 1.0
 
 _log: Final = logging.getLogger(__name__)
 
 
-class _Fleets(Publisher[EgressView]):
-    """The part of the view that one branch serves: a directory of its own."""
-
-    async def run(self) -> None:
-        """Nothing to follow: the whole view is published by its owner."""
-
-
-@dataclass(slots=True)
-class Branch:
-    """What serves one Redis."""
-
-    spec: RedisSpec | None
-    fleets: _Fleets = field(default_factory=_Fleets)
-    service: EgressService | None = None
-    bus: RedisBus | None = None
-    trouble: str | None = None
-    """Why it is not open, once it has tried."""
-    opened: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def complaint(self) -> str | None:
-        """Why it does not serve at this moment."""
-        if self.service is None or self.bus is None:
-            return self.trouble or "not open yet"
-        return None if self.bus.connected else "no connection to Redis"
+def any_may_use(fleet: Fleet, spec: RedisSpec | None) -> bool:
+    """Where nobody says otherwise."""
+    del fleet, spec
+    return True
 
 
 class Branches:
@@ -80,6 +61,7 @@ class Branches:
         *,
         clock: Clock = SYSTEM,
         tries_again: bool = True,
+        may_use: MayUse = any_may_use,
     ) -> None:
         """`tries_again`: whether one that fails before it was open is not the end."""
         self._connect = connect
@@ -88,7 +70,10 @@ class Branches:
         self._post = post
         self.clock: Final = clock
         self._tries_again = tries_again
+        self._may_use = may_use
+        self._echo: Echo[Branch] = Echo(settings.redis.answer_seconds, settings.echo_wait_seconds)
         self._branches: dict[str, Branch] = {}
+        self._groups: dict[str, list[Fleet]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._any_open = asyncio.Event()
 
@@ -107,8 +92,8 @@ class Branches:
 
     @property
     def all(self) -> tuple[Branch, ...]:
-        """The branches there are."""
-        return tuple(self._branches.values())
+        """The branches there are, one for each server."""
+        return tuple(branch for branch in self._branches.values() if branch.host is None)
 
     @property
     def services(self) -> list[EgressService]:
@@ -119,32 +104,47 @@ class Branches:
         """These are the fleets from now on."""
         groups: dict[str, list[Fleet]] = {}
         for fleet in view.fleets:
-            groups.setdefault(_server(fleet.redis), []).append(fleet)
+            groups.setdefault(server_key(fleet.redis), []).append(fleet)
+        self._groups = groups
         for key in self._branches.keys() - groups.keys():
             self._close(key)
-        for key, fleets in groups.items():
-            branch = self._branches.get(key)
-            if branch is None:
-                branch = self._branches[key] = Branch(fleets[0].redis)
-                branch.task = asyncio.create_task(self._keep_open(branch))
-            branch.fleets.publish(EgressView(tuple(fleets)))
+        for key in groups.keys() - self._branches.keys():
+            branch = self._branches[key] = Branch(key, groups[key][0].redis)
+            branch.task = asyncio.create_task(self._keep_open(branch))
+        self._publish()
         if not groups:
             self._any_open.set()
 
     async def opened(self) -> None:
         """Wait until each branch has opened or failed once."""
-        await asyncio.gather(*(branch.opened.wait() for branch in self.all))
+        await asyncio.gather(*(branch.opened.wait() for branch in self._branches.values()))
 
     async def any_open(self) -> None:
         """Wait until requests are taken somewhere, or there is nowhere to take them."""
         await self._any_open.wait()
 
+    def _publish(self) -> None:
+        """Tell each branch of its fleets, and of those of the branches that it is host to."""
+        for branch in self.all:
+            fleets = list(self._groups.get(branch.key, ()))
+            for guest in self._guests(branch):
+                fleets += [
+                    fleet
+                    for fleet in self._groups.get(guest.key, ())
+                    if self._may_use(fleet, branch.spec)
+                ]
+            branch.fleets.publish(EgressView(tuple(sorted(fleets, key=lambda fleet: fleet.key))))
+
+    def _guests(self, branch: Branch) -> list[Branch]:
+        return [each for each in self._branches.values() if each.host is branch]
+
     def _close(self, key: str) -> None:
-        task = self._branches.pop(key).task
-        if task is not None:
-            task.cancel()
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+        branch = self._branches.pop(key)
+        self._hand_over(branch, None)
+        if branch.task is not None:
+            branch.task.cancel()
+            self._leaving.add(branch.task)
+            branch.task.add_done_callback(self._leaving.discard)
 
     async def _keep_open(self, branch: Branch) -> None:
         longest = max(_FIRST_PAUSE_SECONDS, self._settings.redis.max_pause_seconds)
@@ -159,18 +159,34 @@ class Branches:
                 if not self._tries_again and not branch.opened.is_set():
                     return
                 _log.error("%s; trying again in %.0f s", error, pause)
+            else:
+                pause = 0.0
             finally:
                 branch.service = branch.bus = None
                 branch.opened.set()
             await asyncio.sleep(pause)
 
     async def _serve(self, branch: Branch) -> None:
+        """Until another branch does, or no other does any more."""
+        branch.moved.clear()
+        if branch.host is not None:
+            branch.trouble = None
+            branch.opened.set()
+            await branch.moved.wait()
+            return
         async with AsyncExitStack() as stack:
             connections = self._connect(branch.spec)
             stack.push_async_callback(connections.close)
             await until_it_answers(connections, self._settings.redis)
             bus = RedisBus(connections.pubsub, self._count, self.clock)
             await stack.enter_async_context(bus)
+            await stack.enter_async_context(self._echo.listening(branch, bus))
+            await self._find_host(branch)
+            if branch.moved.is_set():
+                return
+            branch.idle.clear()
+            stack.callback(branch.idle.set)
+            stack.callback(lambda: self._hand_over(branch, branch.host))
             service = EgressService(
                 bus,
                 connections.commands,
@@ -186,15 +202,34 @@ class Branches:
             branch.opened.set()
             self._any_open.set()
             _log.info("serving the fleets on Redis at %s", connections.where)
-            await asyncio.Event().wait()
+            while not branch.moved.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.echo_every_seconds):
+                        await branch.moved.wait()
+                await self._find_host(branch)
+
+    async def _find_host(self, branch: Branch) -> None:
+        """Which branch serves the server of one; where it is itself, others on it stop first."""
+        same = {each for each in await self._echo.same(branch) if each.host is None}
+        if branch.moved.is_set() or not same:
+            return
+        first = min({branch, *same}, key=lambda each: each.rank)
+        if first is not branch:
+            _log.info("Redis %s is the one of %s", branch.key, first.key)
+            branch.move_to(first)
+            self._hand_over(branch, first)
+            return
+        for each in same:
+            each.move_to(branch)
+            self._hand_over(each, branch)
+        for each in same:
+            await each.idle.wait()
+
+    def _hand_over(self, branch: Branch, host: Branch | None) -> None:
+        """Have another serve what one is host to; `None`: each tries by itself."""
+        for guest in self._guests(branch):
+            guest.move_to(host)
+        self._publish()
 
     def _count(self, trouble: Trouble) -> None:
         self._metrics.bus_troubles.labels(trouble).inc()
-
-
-def _server(spec: RedisSpec | None) -> str:
-    """The same for all that name one server."""
-    if spec is None:
-        return ""
-    # With a name come the secrets of the fleet's pods.
-    return f"ref {spec.ref}" if spec.ref is not None else spec.model_dump_json(exclude={"db"})

@@ -17,7 +17,8 @@ from mediafleet_scheduler.core.egress.demand import egress_demand
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.egress.process.branch import EgressService
-from mediafleet_scheduler.egress.process.branches import Branch, Branches
+from mediafleet_scheduler.egress.process.branch_state import Branch
+from mediafleet_scheduler.egress.process.branches import Branches
 
 _ROUND_LOOKS: Final = 10
 """Within so many looks each fleet is counted anew at least once."""

@@ -21,7 +21,8 @@ from mediafleet_scheduler.core.egress.placement.explanation import (
 )
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.egress.process.branch import EgressService
-from mediafleet_scheduler.egress.process.branches import Branch, Branches
+from mediafleet_scheduler.egress.process.branch_state import Branch
+from mediafleet_scheduler.egress.process.branches import Branches
 
 WordT = TypeVar("WordT", bound=StrEnum)
 

@@ -12,11 +12,12 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.api.egress_fleet import RedisSpec
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.redises.endpoints import Redises
 from mediafleet_common.serving.access import Access as ReportAccess
 from mediafleet_common.serving.access import LoopbackOnly
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
-from mediafleet_scheduler.core.egress.views import EgressView
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.directory.directory import Directory, not_known
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
@@ -60,6 +61,8 @@ class Options:
     """What Redises that fleets write out ask for, by address."""
     declared: Mapping[str, Access] = field(default_factory=dict)
     """What Redises that the administrator declares ask for, by name."""
+    redises: Redises = field(default_factory=Redises)
+    """What is declared."""
     settings: Settings = field(default_factory=Settings)
     tell_mode: TellMode = tell_no_mode
     """Told whether the pods of a fleet with engine native know their mode."""
@@ -74,6 +77,12 @@ class Options:
     def by_hand(self) -> bool:
         """Whether it is started on one Redis: better to say why that fails than to wait."""
         return self.redis is not None or self.redis_config is not None
+
+    def may_use(self, fleet: Fleet, spec: RedisSpec | None) -> bool:
+        """Whether a fleet may use a Redis that it names by other words, as it turns out."""
+        if spec is None or spec.ref is None:
+            return True
+        return self.redises.may_use(spec.ref, fleet.namespace)
 
     def connections(self, spec: RedisSpec | None) -> Connections:
         """How the Redis that a fleet names is reached.
@@ -154,6 +163,7 @@ async def serve(
         options.post,
         clock=clock,
         tries_again=not options.by_hand,
+        may_use=options.may_use,
     )
 
     def ready() -> str | None:
