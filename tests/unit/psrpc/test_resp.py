@@ -8,9 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediafleet_scheduler.psrpc import resp
 from mediafleet_scheduler.psrpc.resp import Parser, ProtocolError, Refusal, Reply, command
 
 MESSAGE = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\n\r\n\x00x\r\n"
+
+PIECES = [b"%1\r\n", b"~2\r\n", b"*2\r\n", b"*0\r\n", b"$1\r\n", b"x\r\n", b":1\r\n", b",1.5\r\n"]
+PIECES += [
+    b"(12\r\n",
+    b"#t\r\n",
+    b"|1\r\n",
+    b"=5\r\n",
+    b"txt:x\r\n",
+    b"-no\r\n",
+    b">1\r\n",
+    b"_\r\n",
+]
 
 CASES: dict[str, tuple[bytes, list[Reply]]] = {
     "a message": (MESSAGE, [[b"message", b"c", b"\r\n\x00x"]]),
@@ -48,15 +61,33 @@ def test_commands_are_arrays_of_strings_however_they_are_cut(
     assert parser.feed(written[:cut]) + parser.feed(written[cut:]) == [list(parts)]
 
 
-@pytest.mark.parametrize(
-    "data", [b"HTTP/1.1 200 OK\r\n", b"$x\r\n", b"$999999999999\r\n", b"*99999\r\n", b"%1\r\n"]
-)
+@pytest.mark.parametrize("data", [b"HTTP/1.1 200 OK\r\n", b"$x\r\n", b"*x\r\n", b":x\r\n"])
 def test_another_protocol_is_told(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         Parser().feed(data)
 
 
-@given(st.binary(max_size=100))
+@pytest.mark.parametrize("begun", [b"$999999999999\r\n", b"*99999\r\n"])
+def test_a_reply_that_does_not_end_is_given_up(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resp, "MAX_REPLY_BYTES", 1000)
+    parser = Parser()
+    assert parser.feed(begun) == []
+    for _ in range(9):
+        assert parser.feed(b":1234567\r\n" * 10) == []
+    with pytest.raises(ProtocolError, match="more than 1000 bytes"):
+        parser.feed(b":1234567\r\n" * 10)
+
+
+def test_many_short_replies_are_no_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resp, "MAX_REPLY_BYTES", 1000)
+    parser = Parser()
+    assert len(parser.feed(MESSAGE + MESSAGE[:9])) == 1
+    assert sum(len(parser.feed(MESSAGE[9:] + MESSAGE[:9])) for _ in range(100)) == 100
+
+
+@given(st.one_of(st.binary(max_size=100), st.lists(st.sampled_from(PIECES)).map(b"".join)))
 def test_random_bytes_never_raise_anything_else(data: bytes) -> None:
     with contextlib.suppress(ProtocolError):
         Parser().feed(data)
