@@ -1,7 +1,9 @@
 """A connection to Redis that is written to and heard at once, without tasks and streams between.
 
 redis-py connects and introduces itself (address, credentials, TLS, sentinels); then its transport
-is taken over, since its streams cost several times what a message itself does.
+is taken over, since its streams cost several times what a message itself does. It gives the
+transport in no public way; connecting ourselves would repeat its credentials, TLS and sentinels.
+tests/contract/test_link.py fails when redis-py changes what is taken.
 """
 
 from __future__ import annotations
