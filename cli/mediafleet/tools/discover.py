@@ -64,7 +64,16 @@ def discover(
     suspended: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="URL", help="A transcoder that the gateway has suspended; repeatable."
+            metavar="URL[=PENALTY]",
+            help="A transcoder that the gateway has suspended; repeatable. The least penalty, by "
+            "default 1, is tried first.",
+        ),
+    ] = None,
+    blocklist: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="ETH address on the gateway's -orchBlocklist; repeatable, or several by comma.",
         ),
     ] = None,
     key: Annotated[
@@ -100,7 +109,12 @@ def discover(
             count=count,
             timeout_seconds=seconds(timeout),
             capabilities=tuple(wanted(each) for each in capability or ()),
-            suspended=frozenset(suspended or ()),
+            suspended=dict(map(_penalty, suspended or ())),
+            blocked=frozenset(
+                each.strip().lower().removeprefix("0x")
+                for text in blocklist or ()
+                for each in text.split(",")
+            ),
         )
         message = gateway_call.request(
             wishes.capabilities, key.read_text(encoding="ascii") if key else None
@@ -121,6 +135,15 @@ def discover(
     else:
         _print(report, wishes)
     raise typer.Exit(0 if report.found else 1)
+
+
+def _penalty(text: str) -> tuple[str, int]:
+    url, equals, penalty = text.rpartition("=")
+    if not equals:
+        return text, 1
+    if not (penalty.isascii() and penalty.isdigit() and int(penalty) > 0):
+        raise ValueError(f"--suspended {text}: the penalty is a whole number above 0")
+    return url, int(penalty)
 
 
 def _addresses(texts: Sequence[str]) -> list[str]:

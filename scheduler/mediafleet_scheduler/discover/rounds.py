@@ -49,7 +49,8 @@ async def discover(
             if reply is None:
                 this.wake(clock.monotonic())
             else:
-                asked += [tasks.create_task(visit(entry)) for entry in this.hear(*reply)]
+                now = clock.monotonic()
+                asked += [tasks.create_task(visit(entry)) for entry in this.hear(*reply, now)]
         for task in asked:
             task.cancel()
     report = this.report()

@@ -125,6 +125,20 @@ class Wanted:
         """Whether it is about this capability and model."""
         return self.number == number and self.model in ("", model)
 
+    def selected_at(self, offered: Capabilities | None) -> bool:
+        """Whether a gateway's selection takes an orchestrator for it, too."""
+        if not self.met_by(offered):
+            return False
+        return offered is None or self.number not in _CLAIMED or self.number in offered.models
+
+    def claimed_by(self, offered: Capabilities | None) -> bool:
+        """Whether an orchestrator says that it has it, and names no model of it."""
+        return (
+            offered is not None
+            and self.number in offered.numbers
+            and self.number not in offered.models
+        )
+
     def met_by(self, offered: Capabilities | None) -> bool:
         """Whether an orchestrator has it; one that told nothing has what all have always had."""
         if offered is None:
@@ -220,15 +234,9 @@ def fit(known: Capabilities | None, wanted: Sequence[Wanted]) -> Fit:
     judged = [each for each in wanted if not known.declared or each.number in _AI]
     if wanted and not judged:
         return Fit.UNKNOWN
-    if not all(_has(known, each) for each in judged):
+    if not all(each.selected_at(known) for each in judged):
         return Fit.NO
     return Fit.FULL if any((each.number, each.model) in known.full for each in judged) else Fit.YES
-
-
-def _has(known: Capabilities, wanted: Wanted) -> bool:
-    if not wanted.met_by(known):
-        return False
-    return wanted.number not in _CLAIMED or bool(known.models.get(wanted.number))
 
 
 Verdict = tuple[Fit, ...]

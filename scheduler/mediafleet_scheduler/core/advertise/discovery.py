@@ -11,8 +11,8 @@ wanted, as many answers as there are places, or a time-out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -20,6 +20,9 @@ from mediafleet_scheduler.core.advertise.capabilities import Capabilities, Wante
 from mediafleet_scheduler.core.advertise.gateway_url import NotAUrlError, gateway_target
 
 CUT_OFF_SECONDS: Final = 6.0
+DIAL_SECONDS: Final = 3.0
+"""A gateway dials again and again for so long, also where the connection is refused at once, and
+only then is that an answer (server/rpc.go, GRPCConnectTimeout)."""
 _TOLD: Final = 1000
 """Entries of one list that are told of; a list may be as long as whoever wrote it liked."""
 
@@ -44,6 +47,11 @@ class Why(StrEnum):
     """It answered something that is no OrchestratorInfo."""
     INCOMPATIBLE = "incompatible"
     """It has not the capabilities that are wanted."""
+    NOT_SELECTED = "not_selected"
+    """Discovery takes it, in place of another, and selection drops it: it claims an AI pipeline and
+    names no model of it."""
+    BLOCKED = "blocked"
+    """Its ETH address is on the gateway's -orchBlocklist."""
     SUSPENDED = "suspended"
     """The gateway has suspended it and found enough others."""
     NOT_WAITED_FOR = "not_waited_for"
@@ -75,8 +83,10 @@ class Wishes:
     timeout_seconds: float = 0.5
     """Its -discoveryTimeout."""
     capabilities: tuple[Wanted, ...] = ()
-    suspended: frozenset[str] = frozenset()
-    """Transcoders that it has suspended."""
+    suspended: Mapping[str, int] = field(default_factory=dict)
+    """Transcoders that it has suspended, each with its penalty: the least is tried first."""
+    blocked: frozenset[str] = frozenset()
+    """ETH addresses on its -orchBlocklist, in lower case, without 0x."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +129,13 @@ class Found:
     visit: Visit
     offer: Offer
     latency_seconds: float
-    suspended: bool = False
+    penalty: int = 0
+    """Above 0: the gateway has suspended it."""
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the gateway has."""
+        return self.penalty > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +153,7 @@ class Report:
     """What came of a round."""
 
     found: tuple[Found, ...]
-    """Quickest first, the suspended last."""
+    """Quickest first, then the suspended, the least penalty first."""
     left_out: tuple[Missed, ...]
     ended: Ended
     answers: int
@@ -155,6 +171,10 @@ class Round:
         self._good: list[Found] = []
         self._suspended: list[Found] = []
         self._missed: list[Missed] = []
+        self._dropped = 0
+        """Taken by discovery, and dropped by selection."""
+        self._dialled: list[float] = []
+        """When a gateway gives up those that cannot be reached."""
         self._pending: list[Visit] = []
         self._seen: set[str] = set()
         self._pause = wishes.timeout_seconds
@@ -163,7 +183,7 @@ class Round:
     @property
     def wake_at(self) -> float:
         """When to call `wake`, on the clock that `begin` was given."""
-        return min(self._timer, self._cut_off)
+        return min(self._timer, self._cut_off, *self._dialled)
 
     def begin(self, top: Sequence[str], now: float) -> list[Visit]:
         """Start with these top-level orchestrators; whom to ask."""
@@ -175,32 +195,43 @@ class Round:
         visits = [Visit(url) for url in top]
         self._seen.update(top)
         self._pending = list(visits)
-        self._end_if_enough()
+        self._is_enough()
         return visits if self.ended is None else []
 
-    def hear(self, visit: Visit, reply: Offer | Failure, latency_seconds: float) -> list[Visit]:
+    def hear(
+        self, visit: Visit, reply: Offer | Failure, latency_seconds: float, now: float
+    ) -> list[Visit]:
         """Take the answer of somebody who was asked; whom to ask next."""
         if self.ended is not None:
             return []
         self._pending.remove(visit)
-        self._answers += 1
+        more: list[Visit] = []
         if isinstance(reply, Failure):
             self._missed.append(Missed(visit, reply.why, reply.detail, latency_seconds))
-            more: list[Visit] = []
+            if reply.why is Why.UNREACHABLE and latency_seconds < DIAL_SECONDS:
+                self._dialled.append(now + DIAL_SECONDS - latency_seconds)
+                return []
+            self._answers += 1
         else:
+            self._answers += 1
             more = self._nodes_of(visit, reply)
             self._judge(Found(visit, reply, latency_seconds))
         self._pending += more
-        self._end_if_enough()
+        self._is_enough()
         return more if self.ended is None else []
 
     def wake(self, now: float) -> None:
         """A moment has come: the round ends, or waits twice as long once more."""
         if self.ended is not None:
             return
+        waiting = [at for at in self._dialled if at > now]
+        self._answers += len(self._dialled) - len(waiting)
+        self._dialled = waiting
+        if self._is_enough():
+            return
         if now >= self._cut_off:
             self.ended = Ended.CUT_OFF
-        elif now >= self._timer and self._good:
+        elif now >= self._timer and (self._good or self._dropped):
             self.ended = Ended.TIMED_OUT
         elif now >= self._timer:
             # The first time-out is waited for twice, then it doubles.
@@ -211,8 +242,9 @@ class Round:
         """What came of it; only once it has ended."""
         if self.ended is None:
             raise RuntimeError("the round goes on")
-        good, suspended = _by_latency(self._good), _by_latency(self._suspended)
-        needed = max(0, self._wanted - len(good))
+        good = _by_latency(self._good)
+        suspended = sorted(self._suspended, key=lambda each: each.penalty)
+        needed = max(0, self._wanted - len(good) - self._dropped)
         missed = [
             *self._missed,
             *(
@@ -225,29 +257,37 @@ class Round:
             (*good, *suspended[:needed]), tuple(missed), self.ended, self._answers, self._places
         )
 
-    def _end_if_enough(self) -> None:
-        if len(self._good) >= self._wanted:
+    def _is_enough(self) -> bool:
+        """End the round if there are as many good answers, or answers, as are waited for."""
+        if len(self._good) + self._dropped >= self._wanted:
             self.ended = Ended.ENOUGH
         elif self._answers >= self._places:
             self.ended = Ended.ALL_ANSWERED
+        return self.ended is not None
 
     def _judge(self, found: Found) -> None:
         offer = found.offer
         lacking = [
-            str(wanted)
+            wanted
             for wanted in self._wishes.capabilities
-            if not wanted.met_by(offer.capabilities)
+            if not wanted.selected_at(offer.capabilities)
         ]
         why, detail = None, ""
         if not offer.transcoder:
             why = Why.ADVERTISES_ONLY
+        elif offer.eth_address.removeprefix("0x").lower() in self._wishes.blocked:
+            why = Why.BLOCKED
         elif lacking:
-            why, detail = Why.INCOMPATIBLE, f"without {', '.join(lacking)}"
+            claims = all(each.claimed_by(offer.capabilities) for each in lacking)
+            why = Why.NOT_SELECTED if claims else Why.INCOMPATIBLE
+            detail = f"without {', '.join(map(str, lacking))}"
+        penalty = self._wishes.suspended.get(offer.transcoder, 0)
+        if why is Why.NOT_SELECTED and not penalty:
+            self._dropped += 1
         if why is not None:
             self._missed.append(Missed(found.visit, why, detail, found.latency_seconds))
-        elif offer.transcoder in self._wishes.suspended:
-            visit, latency = found.visit, found.latency_seconds
-            self._suspended.append(Found(visit, offer, latency, suspended=True))
+        elif penalty:
+            self._suspended.append(replace(found, penalty=penalty))
         else:
             self._good.append(found)
 

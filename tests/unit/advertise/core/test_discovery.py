@@ -64,7 +64,7 @@ class World:
             asked.sort(key=lambda each: each[:2])
             if asked and asked[0][0] <= this.wake_at:
                 self.took, _, visit, latency = asked.pop(0)
-                ask(this.hear(visit, self.offers[visit.url], latency), self.took)
+                ask(this.hear(visit, self.offers[visit.url], latency, self.took), self.took)
             else:
                 self.took = this.wake_at
                 this.wake(self.took)
@@ -173,7 +173,7 @@ def test_the_suspended_come_last_and_only_when_needed() -> None:
     world.works("a", seconds=0.1)
     world.works("b", seconds=0.2)
     world.works("c", seconds=0.3)
-    top, suspended = ["a", "b", "c"], frozenset({"a"})
+    top, suspended = ["a", "b", "c"], {"a": 1}
     report = world.discover(top, suspended=suspended)
     assert found(report) == ["b", "c", "a"]
     assert [each.suspended for each in report.found] == [False, False, True]
@@ -182,10 +182,55 @@ def test_the_suspended_come_last_and_only_when_needed() -> None:
     assert left_out(enough) == [("a", Why.SUSPENDED)]
 
 
+def test_the_suspended_with_the_least_penalty_come_first() -> None:
+    """discovery/discovery.go: a heap by penalty."""
+    world = World()
+    world.works("a", "b", "c")
+    penalties = {"a": 3, "b": 1, "c": 2}
+    assert found(world.discover(["a", "b", "c"], suspended=penalties)) == ["b", "c", "a"]
+
+
+def test_one_that_cannot_be_reached_counts_once_the_dial_is_given_up() -> None:
+    """server/rpc.go: a refused connection is dialled again for 3 s."""
+    world = World()
+    world.offers["dead"] = Failure(Why.UNREACHABLE, "connection refused")
+    report = world.discover(["dead"])
+    assert (world.took, report.ended) == (3.0, Ended.ALL_ANSWERED)
+    assert left_out(report) == [("dead", Why.UNREACHABLE)]
+    world.works("a")
+    assert world.discover(["dead", "a"]).ended is Ended.TIMED_OUT
+    assert world.took == 0.5
+
+
+SOFTWARE = Capabilities(frozenset({0, *range(27, 33), 34, 36}))
+
+
+@pytest.mark.parametrize("text", ["text-to-image/m", "text-to-image"])
+def test_a_software_transcoder_is_taken_by_discovery_and_dropped_by_selection(text: str) -> None:
+    """It stands in the place of another."""
+    world = World()
+    world.works("software", capabilities=SOFTWARE)
+    model = {27: frozenset({"m"})}
+    world.works("ai", seconds=0.1, capabilities=Capabilities(frozenset({0, 27}), model))
+    wishes = (wanted(text),)
+    behind = world.discover(["software", "ai"], capabilities=wishes, count=1)
+    assert (found(behind), behind.ended) == ([], Ended.ENOUGH)
+    assert ("software", Why.NOT_SELECTED) in left_out(behind)
+    assert found(world.discover(["software", "ai"], capabilities=wishes)) == ["ai"]
+
+
+def test_an_address_on_the_block_list_is_no_orchestrator() -> None:
+    world = World()
+    world.works("a", eth_address="0xAB")
+    world.works("b", eth_address="0xcd")
+    report = world.discover(["a", "b"], blocked=frozenset({"ab"}))
+    assert (found(report), left_out(report)) == (["b"], [("a", Why.BLOCKED)])
+
+
 def test_only_the_suspended_are_waited_with_until_all_have_answered_or_the_cut_off() -> None:
     world = World()
     world.works("a")
-    report = world.discover(["a", "mute"], suspended=frozenset({"a"}))
+    report = world.discover(["a", "mute"], suspended={"a": 1})
     assert (found(report), world.took) == (["a"], 6.0)
 
 
