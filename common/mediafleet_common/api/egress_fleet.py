@@ -326,7 +326,8 @@ written out here. Absent: the declared one that is the default."""
             (
                 (
                     "has(self.address) || has(self.sentinel) || has(self.cluster) || "
-                    "!(has(self.username) || self.db != 0 || self.tls)"
+                    "!(has(self.username) || (has(self.db) && self.db != 0) || "
+                    "(has(self.tls) && self.tls))"
                 ),
                 (
                     "username, db and tls of a declared Redis stand in chart value "
