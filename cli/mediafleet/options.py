@@ -71,8 +71,8 @@ NetworkOption = Annotated[
     typer.Option(
         "--allow-network",
         metavar="CIDR",
-        help="Private network that may be dialled at the word of others: of lists from elsewhere, "
-        "heads, and with --pool of the resource; repeatable.",
+        help="Private network that lists from elsewhere, heads and, with --pool, the resource may "
+        "name; repeatable.",
     ),
 ]
 

@@ -39,7 +39,7 @@ class PodOptions:
         str,
         typer.Option(
             metavar="IMAGE",
-            help="Image of mediafleet, for helpers inside pods and for the advertisers.",
+            help="Image of mediafleet, for its containers inside pods and for the advertisers.",
         ),
     ] = "mediafleet:dev"
     image_pull_policy: Annotated[
@@ -66,23 +66,23 @@ class PodOptions:
         list[str] | None,
         typer.Option(
             metavar="CIDR",
-            help="Private network that advertisers may dial at the word of a pool, its sources "
-            "and its head; repeatable.",
+            help="Private network that a pool, its sources and its head may name, so that "
+            "advertisers connect to it; repeatable.",
         ),
     ] = None
     desk_token: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Token by which the egress desk is asked; read again each time.",
+            help="Holds the token that the operator sends to the egress desk; read each time.",
         ),
     ] = None
     pools_token: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Token by which advertisers are asked, of another audience: whoever owns a pool "
-            "might read it there.",
+            help="Holds the token that the operator sends to advertisers, of another audience: the "
+            "owner of a pool can read it there.",
         ),
     ] = None
     http_account: Annotated[
@@ -98,8 +98,8 @@ class PodOptions:
             metavar="SECONDS",
             min=0,
             max=3600,
-            help="Goes before io_update_timeout of your egress config, which pods tell by "
-            "themselves. Where livekit-server does not say that a pod's jobs are over, the pod "
+            help="Takes precedence over io_update_timeout of your egress config, which pods "
+            "report. While livekit-server does not confirm that a pod's jobs are over, the pod "
             "stays twice as long and 5 s after its last job.",
         ),
     ] = None
