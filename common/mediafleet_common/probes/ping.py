@@ -67,7 +67,7 @@ class NodeClient:
         self._connection: GrpcConnection | None = None
         self._connecting: asyncio.Task[GrpcConnection] | None = None
         self._no_pings = False
-        """Whether its server takes PINGs for an attack: then only the end of TCP tells."""
+        """Whether its server takes PINGs for an attack, as grpc's own do: then only calls tell."""
         self._silent = 0
         """Calls in a row that brought nothing over a connection that stands."""
         self.refusal = ""
@@ -110,19 +110,25 @@ class NodeClient:
             self.note = certificate.note(shown, self._url.host, self._clock.unix())
         return None
 
-    async def stands(self, timeout_seconds: float) -> bool:
-        """Whether the connection is there, by an HTTP/2 PING, which no application sees or logs."""
+    async def ping_connection(self, timeout_seconds: float) -> Answer | None:
+        """An HTTP/2 PING, which no application sees or logs; `None`: its server wants none.
+
+        UNREACHABLE: there is no connection, which says nothing of the node yet.
+        """
         connection = self._connection
         if connection is None or not connection.open:
-            return False
+            return Answer.UNREACHABLE
         if self._no_pings:
-            return True
+            return None
         try:
             async with asyncio.timeout(timeout_seconds):
                 await connection.ping()
-        except (TimeoutError, LostError):
-            return False
-        return True
+        except TimeoutError:
+            self.refusal = f"no answer in {timeout_seconds:g} s"
+            return Answer.TIMED_OUT
+        except LostError:
+            return Answer.UNREACHABLE
+        return Answer.ANSWERED
 
     async def ping(self, timeout_seconds: float) -> Answer:
         """Ping the node once; a connection and the call have so long each."""

@@ -51,8 +51,8 @@ class Asked(Protocol):
     async def reach(self, timeout_seconds: float) -> Answer | None:
         """Wait so long for a connection; `None`: it stands."""
 
-    async def stands(self, timeout_seconds: float) -> bool:
-        """Whether its connection stands, without a call."""
+    async def ping_connection(self, timeout_seconds: float) -> Answer | None:
+        """Ask the other end of the connection, without a call; `None`: it wants none of that."""
 
     async def ping(self, timeout_seconds: float) -> Answer:
         """Ping it once."""
@@ -145,41 +145,55 @@ class Prober:
     async def _ask_forever(self, key: NodeKey, place: Place) -> None:
         where, reach = place
         async with self._manner.dial(where, reach) as client:
-            called_at = -math.inf
+            described_at = -math.inf
             while True:
                 before = self._health[key]
-                since = self._clock.monotonic() - called_at
-                if not call_due(before, since, self._rules) and await self._stands(client):
-                    await self._pause(before)
-                    continue
-                called_at = self._clock.monotonic()
-                # Outside of the turns: a far node needs several round trips, a gone one never ends.
-                missing = await client.reach(self._manner.timeout_seconds)
-                if missing is not None:
-                    self._count(missing.value)
-                    after = replace(before.after(missing.alive, self._rules), why=client.refusal)
-                else:
-                    async with self._turns:
-                        after = await self._ask(client, before, where)
+                since = self._clock.monotonic() - described_at
+                thorough = call_due(before, since, self._rules)
+                after = None if thorough else await self._look(client, before)
+                if after is None:
+                    if thorough:
+                        described_at = self._clock.monotonic()
+                    after = await self._call(client, before, where, thorough=thorough)
                 self._health[key] = after
                 if _matters(before, after):
                     self._on_change()
-                await self._pause(after)
+                pause = pause_seconds(after, len(self._tasks), self._rules, random.random())
+                await asyncio.sleep(pause)
 
-    async def _pause(self, health: Health) -> None:
-        pause = pause_seconds(health, len(self._tasks), self._rules, random.random())
-        await asyncio.sleep(pause)
+    async def _look(self, client: Asked, before: Health) -> Health | None:
+        """The health by the connection alone; `None`: a call is needed."""
+        began = self._clock.monotonic()
+        answer = await client.ping_connection(self._manner.timeout_seconds)
+        if answer is Answer.ANSWERED:
+            self._count("connected")
+            return before
+        if answer is Answer.TIMED_OUT and not self._was_held_up(began):
+            self._count(answer.value)
+            return replace(before.after(answered=False, rules=self._rules), why=client.refusal)
+        return None
 
-    async def _stands(self, client: Asked) -> bool:
-        stands = await client.stands(self._manner.timeout_seconds)
-        self._count("connected" if stands else "connection_lost")
-        return stands
+    async def _call(
+        self, client: Asked, before: Health, where: NodeUrl, *, thorough: bool
+    ) -> Health:
+        # Outside of the turns: a far node needs several round trips, a gone one never ends.
+        missing = await client.reach(self._manner.timeout_seconds)
+        if missing is not None:
+            self._count(missing.value)
+            return replace(before.after(missing.alive, self._rules), why=client.refusal)
+        async with self._turns:
+            return await self._ask(client, before, where, thorough=thorough)
 
-    async def _ask(self, client: Asked, before: Health, where: NodeUrl) -> Health:
+    def _was_held_up(self, began: float) -> bool:
+        """Whether this process was, so that the answer may have been there in time."""
+        return self._clock.monotonic() - began > self._too_late
+
+    async def _ask(
+        self, client: Asked, before: Health, where: NodeUrl, *, thorough: bool
+    ) -> Health:
         began = self._clock.monotonic()
         answer = await client.ping(self._manner.timeout_seconds)
-        if answer is Answer.TIMED_OUT and self._clock.monotonic() - began > self._too_late:
-            # This process was held up, so that the answer may have been there in time.
+        if answer is Answer.TIMED_OUT and self._was_held_up(began):
             self._count("held_up")
             return before
         self._count(answer.value)
@@ -188,7 +202,7 @@ class Prober:
             return replace(after, why=client.refusal)
         # A certificate comes with the connection, what it tells only with its description.
         after = replace(after, why="", note=before.note or client.note)
-        if after.alive and (after.answers - 1) % after.describe_every == 0:
+        if thorough and after.alive and (after.answers - 1) % after.describe_every == 0:
             request = self._manner.request
             info = await client.orchestrator_info(self._manner.timeout_seconds, request)
             if info is None and client.refusal:

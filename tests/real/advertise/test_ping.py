@@ -318,11 +318,11 @@ async def test_a_connection_stands_until_the_node_is_gone_and_no_call_is_made_fo
 
     async with serving(count) as url:
         node = NodeClient(url)
-        assert not await node.stands(SECONDS)
+        assert await node.ping_connection(SECONDS) is Answer.UNREACHABLE
         await node.ping(SECONDS)
-        assert await node.stands(SECONDS)
+        assert await node.ping_connection(SECONDS) is Answer.ANSWERED
         assert calls == 1
-    assert not await node.stands(SECONDS)
+    assert await node.ping_connection(SECONDS) is Answer.UNREACHABLE
     await node.close()
 
 
@@ -331,9 +331,9 @@ async def test_a_server_that_takes_pings_for_an_attack_is_sent_no_more() -> None
     async with serving() as url, NodeClient(url) as node:
         await node.ping(SECONDS)
         for _ in range(100):
-            if not await node.stands(SECONDS):
+            if await node.ping_connection(SECONDS) is not Answer.ANSWERED:
                 break
         assert await node.ping(SECONDS) is Answer.ANSWERED
         for _ in range(100):
-            assert await node.stands(SECONDS)
+            assert await node.ping_connection(SECONDS) is None
         assert await node.ping(SECONDS) is Answer.ANSWERED

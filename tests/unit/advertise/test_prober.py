@@ -34,6 +34,9 @@ class FakeNodes:
     seconds: float = 0.0
     refusals: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[float, str]] = field(default_factory=list)
+    described: list[tuple[float, str]] = field(default_factory=list)
+    without_pings: set[str] = field(default_factory=set)
+    """Whose servers take PINGs for an attack."""
     at_once: int = 0
     most_at_once: int = 0
 
@@ -55,11 +58,15 @@ class FakeNode:
     async def reach(self, timeout_seconds: float) -> Answer | None:
         return None
 
-    async def stands(self, timeout_seconds: float) -> bool:
-        return self.all.answers.get(self.host, Answer.ANSWERED) in (
-            Answer.ANSWERED,
-            Answer.REFUSED,
-        )
+    async def ping_connection(self, timeout_seconds: float) -> Answer | None:
+        if self.host in self.all.without_pings:
+            return None
+        answer = self.all.answers.get(self.host, Answer.ANSWERED)
+        if isinstance(answer, Exception):
+            return Answer.UNREACHABLE
+        if answer is Answer.TIMED_OUT:
+            await asyncio.sleep(timeout_seconds)
+        return Answer.ANSWERED if answer.alive else answer
 
     async def ping(self, timeout_seconds: float) -> Answer:
         self.all.asked.append((asyncio.get_running_loop().time(), self.host))
@@ -74,6 +81,7 @@ class FakeNode:
 
     async def orchestrator_info(self, timeout_seconds: float, request: bytes = b"") -> bytes | None:
         assert request == b"who are you?"
+        self.all.described.append((asyncio.get_running_loop().time(), self.host))
         self.refusal = self.all.refusals.get(self.host, "")
         if self.refusal:
             return None
@@ -149,6 +157,32 @@ async def test_a_node_that_answers_is_called_every_ten_seconds_while_its_connect
     await asyncio.sleep(60.0)
     assert 5 <= len(scene.nodes.times("a")) <= 7
     assert scene.results("connected") > 100
+
+
+async def test_a_server_that_wants_no_pings_is_called_instead_and_described_as_seldom(
+    scene: Scene,
+) -> None:
+    """Else a frozen one would be noticed after ten seconds; go-livepeer's answers any number."""
+    scene.nodes.without_pings.add("a")
+    scene.follow("a")
+    await asyncio.sleep(60.0)
+    assert len(scene.nodes.times("a")) > 100
+    assert 5 <= len(scene.nodes.described) <= 7
+    scene.nodes.answers["a"] = Answer.TIMED_OUT
+    await asyncio.sleep(3.0)
+    assert not scene.health("a").alive
+
+
+async def test_a_node_that_no_longer_answers_pings_is_dead_after_three_like_any_other(
+    scene: Scene,
+) -> None:
+    scene.follow("a")
+    await asyncio.sleep(3.3)
+    scene.nodes.answers["a"] = Answer.TIMED_OUT
+    scene.nodes.seconds = 0.5
+    await asyncio.sleep(2.5)
+    assert not scene.health("a").alive
+    assert scene.results("timed_out") >= 3
 
 
 async def test_a_dead_node_is_noticed_within_a_second(scene: Scene) -> None:
