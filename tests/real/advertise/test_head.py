@@ -22,6 +22,8 @@ from mediafleet_common.wire.livepeer_pb2 import (
     OrchestratorRequest,
     PingPong,
 )
+from mediafleet_scheduler.core.advertise.capabilities import wanted
+from mediafleet_scheduler.discover.gateway_call import request
 from mediafleet_testbed.standins.gateway import Gateway
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import NodeFlags, parse_flags
@@ -109,6 +111,19 @@ async def test_a_gateway_gets_the_real_answer_with_our_nodes(path: Path) -> None
             assert found.keys() == {head.url, a.url, b.url}
             assert list(found[head.url].nodes) == [a.url, b.url]
             assert found[head.url].address == b"\xcd" * 20
+
+
+async def test_through_a_head_too_a_gateway_gets_the_nodes_that_can_do_what_it_asks_for(
+    path: Path,
+) -> None:
+    chain = ("-network=arbitrum-one-mainnet",)
+    async with nodes(2, *chain) as (a, b), StandInNode(node_flags(0)) as head:
+        write(path, entry("a", a), entry("b", b, models=["llm/m"]), head=spec(head))
+        async with desk(path) as one:
+            await one.lists(a.url, b.url)
+            asked = await one.client.orchestrator_info(5.0, request([wanted("llm/m")]))
+            told = OrchestratorInfo.FromString(asked or b"")
+            assert (told.transcoder, list(told.nodes)) == (head.url, [b.url, a.url])
 
 
 async def test_bytes_and_metadata_pass_as_they_came(path: Path) -> None:
