@@ -141,8 +141,12 @@ class World:
                 self.loads.pop(uid, None)
             return
         starts = body.ready_at is not None and self.now >= body.ready_at
-        shut = view.gate_open is False
-        if starts and not (shut or view.ready or view.over or view.node_lost_since is not None):
+        if not starts or view.over or view.node_lost_since is not None:
+            return
+        if view.gate_open is False:
+            if not view.work_running:  # Its gate keeps a pod from being Ready, not from running.
+                self.change(uid, work_running=True)
+        elif not view.ready:
             body.ready_at = None
             self.change(uid, ready=True, work_running=True)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.kit.operator.fleet_builders import fleet
 from tests.kit.operator.fleet_world import COMMANDS, BusyPodDeletedError, Command, World, heal
@@ -65,7 +65,19 @@ def test_no_busy_pod_is_deleted_and_the_wanted_number_is_reached(
     crash=st.sampled_from([0.0, 0.3]),
     stale=st.sampled_from([0.0, 0.3]),
 )
-def test_behind_a_door_no_work_is_cut_although_gateways_go_on_calling(
+@example(
+    seed=63558,
+    story=[
+        Command("cordon", 0, 40.0),
+        Command("template", 1, 3.0),
+        Command("crash", 1, 40.0),
+        Command("silent", 0, 0.5),
+        Command("silent", 0, 0.5),
+    ],
+    crash=0.0,
+    stale=0.3,
+).via("a node that comes back while its pod's serving gate is shut")
+def test_behind_a_serving_gate_no_work_is_cut_although_gateways_go_on_calling(
     seed: int, story: list[Command], crash: float, stale: float
 ) -> None:
     cluster = world(seed, replicas=3)
