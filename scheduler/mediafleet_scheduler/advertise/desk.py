@@ -92,7 +92,9 @@ async def serve(
     gateways = Gateways(metrics, clock, times.recent_gateway_seconds)
     geography = Geography(settings.region_database, clock, times.region_database_seconds)
     community = _reporter(settings, served_list)
-    desk = Desk(served_list, head, gateways, geography, metrics, community)
+    by_origin = settings.community is not None and settings.community.share.gateways_by_origin
+    asked = community if by_origin else None
+    desk = Desk(served_list, head, gateways, geography, metrics, asked)
 
     def ready() -> str | None:
         if stop.is_set():

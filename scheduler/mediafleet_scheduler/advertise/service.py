@@ -46,7 +46,7 @@ class Desk:
     geography: Geography
     metrics: AdvertiseMetrics
     community: Reporter | None = None
-    """`None`: the operator shares nothing, and nothing is counted for others."""
+    """`None`: who asks is not shared, and is not counted for others."""
 
 
 def methods(desk: Desk) -> dict[bytes, Method]:
