@@ -13,7 +13,7 @@ from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.reports.demand import FleetDemand
-from mediafleet_operator.core.autoscaling import history, pace, pool_demand
+from mediafleet_operator.core.autoscaling import history, pace
 from mediafleet_operator.core.autoscaling.decision import decide
 from mediafleet_operator.core.autoscaling.model import (
     Found,
@@ -23,6 +23,7 @@ from mediafleet_operator.core.autoscaling.model import (
     Verdict,
     policy,
 )
+from mediafleet_operator.core.fleet import pool_demand
 from mediafleet_operator.core.fleet.actions import Action, Rescale
 from mediafleet_operator.core.fleet.model import FleetKey, Observation
 from mediafleet_operator.core.fleet.roster import sort

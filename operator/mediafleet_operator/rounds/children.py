@@ -9,8 +9,8 @@ from typing import Final
 from mediafleet_common.api.names import KIND_LABELS, Reason
 from mediafleet_common.kube.errors import RefusedError
 from mediafleet_operator.core.fleet.model import Unmade
-from mediafleet_operator.core.fleet.plan import Plan
 from mediafleet_operator.core.fleet.state import FleetState
+from mediafleet_operator.core.plan import Plan
 from mediafleet_operator.core.status.status import listed
 from mediafleet_operator.kube.children import ChildNotOursError, Children
 from mediafleet_operator.kube.digest import SlotService

@@ -14,8 +14,8 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_operator.core.autoscaling.model import Scaling
 from mediafleet_operator.core.fleet.actions import Action, Delete, Rescale, Undrain
 from mediafleet_operator.core.fleet.model import FleetKey, Observation
-from mediafleet_operator.core.fleet.plan import Plan
 from mediafleet_operator.core.fleet.state import FleetState
+from mediafleet_operator.core.plan import Plan
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 
 STATES: Final = ("wanted", "ready", "pending", "draining", "going", "lost")

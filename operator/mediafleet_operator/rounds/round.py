@@ -21,8 +21,8 @@ from mediafleet_operator.core.drain import records
 from mediafleet_operator.core.drain.loads_wanted import WAIT_SECONDS, loads_wanted, unread
 from mediafleet_operator.core.fleet.actions import Action, Create
 from mediafleet_operator.core.fleet.model import FleetKey, Observation
-from mediafleet_operator.core.fleet.plan import Plan, plan
 from mediafleet_operator.core.fleet.state import FleetState
+from mediafleet_operator.core.plan import Plan, plan
 from mediafleet_operator.core.status import failures
 from mediafleet_operator.core.status.events import events_to_post
 from mediafleet_operator.core.status.status import report
@@ -174,7 +174,7 @@ class Worker:
             return False
         _, planned = self._plan(resource, state)
         self._follow(resource, planned)
-        return unread(planned, self.prober.histories)
+        return unread(planned.roster, self.prober.histories)
 
     def _loads_wanted(
         self, observation: Observation, planned: Plan, state: FleetState
@@ -183,7 +183,7 @@ class Worker:
 
         Should one not answer, the choice is made by what is known.
         """
-        wanted = loads_wanted(observation, planned)
+        wanted = loads_wanted(observation, planned.roster, planned.actions)
         now = self.clock.monotonic()
         if not wanted:
             state.loads_wanted_since = None

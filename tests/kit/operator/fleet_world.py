@@ -32,7 +32,7 @@ from mediafleet_operator.core.fleet.model import (
     PodView,
     Reading,
 )
-from mediafleet_operator.core.fleet.plan import Plan
+from mediafleet_operator.core.plan import Plan
 
 STEP: Final = 0.5
 ON_ITS_WAY_SECONDS: Final = 1.8

@@ -24,7 +24,7 @@ from mediafleet_common.kube.errors import RefusedError
 from mediafleet_common.kube.paths import Target
 from mediafleet_operator.core.break_glass import CannotBreakGlassError, switches
 from mediafleet_operator.core.fleet.model import FleetKey
-from mediafleet_operator.core.fleet.plan import plan
+from mediafleet_operator.core.plan import plan
 from mediafleet_operator.core.status.conditions import conditions
 from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.pods.egress import settings

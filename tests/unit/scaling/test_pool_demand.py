@@ -11,8 +11,8 @@ from tests.kit.operator.fleet_builders import draining, fleet, observe, pending,
 from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import Kind, PodState
 from mediafleet_common.reports.demand import FleetDemand
-from mediafleet_operator.core.autoscaling.pool_demand import of_pool
 from mediafleet_operator.core.fleet.model import FleetKey, PodView
+from mediafleet_operator.core.fleet.pool_demand import of_pool
 from mediafleet_scheduler.core.advertise.demand import demand_of
 from mediafleet_scheduler.core.advertise.listing import node_key
 from mediafleet_scheduler.core.advertise.ordering import Room

@@ -11,7 +11,7 @@ from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding, t
 from mediafleet_operator.core.drain import leaving
 from mediafleet_operator.core.fleet import ailments
 from mediafleet_operator.core.fleet.model import Observation, PodView
-from mediafleet_operator.core.fleet.plan import Plan
+from mediafleet_operator.core.plan import Plan
 
 NAMED_PODS: Final = 5
 """So many pods a message names; it has to stay readable."""

@@ -18,8 +18,8 @@ from mediafleet_operator.core.autoscaling.history import status_of
 from mediafleet_operator.core.drain import records
 from mediafleet_operator.core.fleet import ailments
 from mediafleet_operator.core.fleet.model import FleetKey, Observation, PodView
-from mediafleet_operator.core.fleet.plan import Plan
 from mediafleet_operator.core.fleet.roster import by_slot
+from mediafleet_operator.core.plan import Plan
 from mediafleet_operator.core.status import conditions
 
 MAX_PODS: Final = 100

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.kit.operator.fleet_builders import draining, fleet, observe, pod
 
-from mediafleet_operator.core.fleet.plan import plan
+from mediafleet_operator.core.plan import plan
 from mediafleet_operator.core.status.status import report
 
 

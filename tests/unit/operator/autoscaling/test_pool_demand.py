@@ -10,8 +10,8 @@ from tests.kit.operator.fleet_builders import draining, fleet, observe, pending,
 from mediafleet_common.api.names import Kind
 from mediafleet_operator.core.autoscaling.decision import decide
 from mediafleet_operator.core.autoscaling.model import Past, Situation
-from mediafleet_operator.core.autoscaling.pool_demand import of_pool
 from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.core.fleet.pool_demand import of_pool
 
 POOL = replace(fleet(3), key=FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch"))
 

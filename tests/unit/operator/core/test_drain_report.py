@@ -17,8 +17,8 @@ from mediafleet_common.api.names import DrainReason, Reason
 from mediafleet_common.api.shared import DrainResult, DrainStatus, FleetStatus, OnTimeout
 from mediafleet_operator.core.drain.records import MAX_DRAINS, ended, newest
 from mediafleet_operator.core.fleet.actions import Create, Delete, Undrain
-from mediafleet_operator.core.fleet.plan import plan
 from mediafleet_operator.core.fleet.state import FleetState
+from mediafleet_operator.core.plan import plan
 from mediafleet_operator.core.status.events import events_to_post
 from mediafleet_operator.rounds.counters import FleetCounts, note_idle
 from mediafleet_operator.rounds.metrics import OperatorMetrics

@@ -30,7 +30,7 @@ from mediafleet_operator.core.fleet.model import (
     Reading,
     Unconfirmed,
 )
-from mediafleet_operator.core.fleet.plan import plan
+from mediafleet_operator.core.plan import plan
 from mediafleet_operator.core.status.status import report
 
 DELETE = ["delete 0 DrainFinished"]

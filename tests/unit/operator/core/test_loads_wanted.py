@@ -6,13 +6,14 @@ from tests.kit.operator.fleet_builders import fleet, observe, pending, pod, read
 
 from mediafleet_operator.core.drain.loads_wanted import RECENT_SECONDS, loads_wanted
 from mediafleet_operator.core.fleet.model import Observation
-from mediafleet_operator.core.fleet.plan import plan
+from mediafleet_operator.core.plan import plan
 
 OLD = RECENT_SECONDS + 1
 
 
 def asked(observation: Observation) -> set[str]:
-    return set(loads_wanted(observation, plan(observation)))
+    planned = plan(observation)
+    return set(loads_wanted(observation, planned.roster, planned.actions))
 
 
 def test_a_scale_down_asks_those_whose_load_was_read_a_while_ago() -> None:

@@ -28,7 +28,7 @@ from mediafleet_operator.core.fleet.model import (
     Reading,
     Refusal,
 )
-from mediafleet_operator.core.fleet.plan import plan
+from mediafleet_operator.core.plan import plan
 
 IN_PLACE = {"strategy": Strategy.IN_PLACE}
 

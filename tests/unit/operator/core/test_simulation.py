@@ -13,7 +13,7 @@ from tests.kit.operator.fleet_world import COMMANDS, BusyPodDeletedError, Comman
 
 from mediafleet_common.api.shared import OnTimeout, Strategy
 from mediafleet_operator.core.drain import leaving
-from mediafleet_operator.core.fleet.plan import plan
+from mediafleet_operator.core.plan import plan
 
 SETTLE = 2.0
 LONG = 300.0

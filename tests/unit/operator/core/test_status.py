@@ -29,7 +29,7 @@ from mediafleet_operator.core.fleet.model import (
     Reading,
     Refusal,
 )
-from mediafleet_operator.core.fleet.plan import plan
+from mediafleet_operator.core.plan import plan
 from mediafleet_operator.core.status.conditions import NAMED_PODS, names_of
 from mediafleet_operator.core.status.events import events_to_post
 from mediafleet_operator.core.status.status import MAX_PODS, report

@@ -32,7 +32,7 @@ from mediafleet_operator.core.fleet.model import (
     PodView,
     Refusal,
 )
-from mediafleet_operator.core.fleet.plan import plan
+from mediafleet_operator.core.plan import plan
 from mediafleet_operator.core.status.conditions import conditions
 from mediafleet_operator.kube import digest
 from mediafleet_operator.kube.apply import marks
