@@ -93,9 +93,9 @@ def resource(raw: Raw, kind: Kind) -> Resource:
     """
     meta = raw["metadata"]
     spec_model, status_model = _MODELS[kind]
-    spec = read_spec(spec_model, _plain(raw.get("spec") or {}))
+    spec = read_spec(spec_model, raw.get("spec") or {})
     try:
-        status = status_model.model_validate(_plain(raw.get("status") or {}), extra="ignore")
+        status = status_model.model_validate(raw.get("status") or {}, extra="ignore")
     except ValidationError:
         # Another version's: it is written anew in any case.
         status = None
@@ -262,12 +262,3 @@ def _word(words: type[WordT], text: str | None) -> WordT | None:
         return words(text or "")
     except ValueError:
         return None
-
-
-def _plain(value: Any) -> Any:
-    """kopf hands out views; pydantic wants dictionaries and lists."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value
