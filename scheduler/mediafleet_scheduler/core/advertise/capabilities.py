@@ -18,6 +18,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from mediafleet_common.formats.bits import from_bits
 from mediafleet_common.wire.livepeer_pb2 import Capabilities as Message
 
 PIPELINES: Final = {
@@ -45,8 +46,6 @@ MOST_ASKED_BYTES: Final = 4096
 _MOST_ASKED: Final = 64
 """Of a request, beyond which it is asking for nothing in particular: a gateway asks for some
 fifteen capabilities and one model, and anybody may ask."""
-_WORDS: Final = 4
-"""Words of a bitstring that are read; upstream is at 38 bits."""
 _LEGACY: Final = frozenset(range(12))
 """What orchestrators could do before they told what they can."""
 
@@ -194,24 +193,6 @@ def declared(texts: Sequence[str]) -> Capabilities | None:
         return None
     named = {number: frozenset(names) for number, names in models.items()}
     return Capabilities(frozenset(named), named, declared=True)
-
-
-def from_bits(words: Sequence[int]) -> frozenset[int]:
-    """The numbers of the bits set, from words of 64 bits, lowest first."""
-    return frozenset(
-        64 * index + bit
-        for index, word in enumerate(words[:_WORDS])
-        for bit in range(64)
-        if word >> bit & 1
-    )
-
-
-def to_bits(numbers: frozenset[int]) -> list[int]:
-    """The words of 64 bits with these bits set."""
-    words = [0] * (max(numbers) // 64 + 1) if numbers else []
-    for number in numbers:
-        words[number // 64] |= 1 << number % 64
-    return words
 
 
 class Fit(IntEnum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from mediafleet_common.formats.bits import from_bits
 from mediafleet_common.wire.ai_worker_pb2 import EarlierRegisterRequest, RegisterAIWorkerRequest
 from mediafleet_common.wire.livepeer_pb2 import Capabilities
 from mediafleet_scheduler.core.workers.pipelines import BY_CAPABILITY, LIVE_VIDEO, Pipeline
@@ -80,10 +81,7 @@ def worker_of(
     """
     told = registration.capabilities
     constraints = told.constraints.per_capability
-    bits = {
-        64 * n + b for n, word in enumerate(told.bitstring[:4]) for b in range(64) if word >> b & 1
-    }
-    if LIVE_VIDEO in constraints or LIVE_VIDEO in bits:
+    if LIVE_VIDEO in constraints or LIVE_VIDEO in from_bits(told.bitstring):
         raise RefusedError(Refusal.LIVE_VIDEO)
     offers: dict[Target, Offer] = {}
     for number, each in sorted(constraints.items()):

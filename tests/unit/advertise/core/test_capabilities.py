@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.formats.bits import to_bits
 from mediafleet_common.wire.livepeer_pb2 import Capabilities as Message
 from mediafleet_scheduler.core.advertise.capabilities import (
     PIPELINES,
@@ -17,7 +18,6 @@ from mediafleet_scheduler.core.advertise.capabilities import (
     asked,
     declared,
     fit,
-    to_bits,
 )
 
 numbers = st.frozensets(st.integers(0, 40), max_size=8)

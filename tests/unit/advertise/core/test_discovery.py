@@ -12,8 +12,6 @@ from mediafleet_common.formats.node_url import BadNodeUrlError, NodeUrl, parse_n
 from mediafleet_scheduler.core.advertise.capabilities import (
     Capabilities,
     UnknownCapabilityError,
-    from_bits,
-    to_bits,
     wanted,
 )
 from mediafleet_scheduler.core.advertise.discovery import (
@@ -270,11 +268,6 @@ def test_behind_one_entry_a_gateway_keeps_the_first_that_answers() -> None:
     report = world.discover(["p"], extra_nodes=5, count=None)
     assert len(report.found) == 1
     assert report.ended is Ended.ENOUGH
-
-
-@given(st.frozensets(st.integers(0, 200)))
-def test_capabilities_survive_the_wire(numbers: frozenset[int]) -> None:
-    assert from_bits(to_bits(numbers)) == numbers
 
 
 TARGETS: dict[str, NodeUrl | None] = {
