@@ -21,7 +21,12 @@ from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 from mediafleet_common.api.names import cluster_id
 from mediafleet_common.formats import go_yaml
-from mediafleet_common.reports.merged_config import TERMINATION_LOG, MergedConfig, to_text
+from mediafleet_common.reports.merged_config import (
+    IO_UPDATE_SECONDS,
+    TERMINATION_LOG,
+    MergedConfig,
+    to_text,
+)
 from mediafleet_common.serving.small_files import read_small_text
 
 USAGE = "usage: mediafleet egress-config --in FILE --out FILE"
@@ -41,8 +46,6 @@ _FROM_ENVIRONMENT = ("api_secret", "ws_url")
 """Egress takes them from LIVEKIT_API_SECRET and LIVEKIT_WS_URL where its config has none."""
 _MAPPINGS = ("redis", "cpu_cost", "storage", "s3", "gcp", "azure", "alioss", "logging")
 _NEVER_FOLD = 1 << 30
-_IO_UPDATE_SECONDS = 30.0
-"""livekit/egress pkg/config/service.go, defaultIOUpdateTimeout."""
 _COST = re.compile(r"[a-z_]*(?:_cost|_utilization|_memory|_clients)")
 _DURATION = re.compile(
     r"(?:(?:[0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18})(?:ns|us|µs|ms|s|m|h)){1,8}"
@@ -240,11 +243,11 @@ def told(config: MappingNode) -> MergedConfig:
 def _seconds(node: Node | None) -> float | None:
     """A time as Go reads it: `90s`, `1m30s`, or nanoseconds; `None`: not to be understood."""
     if go_yaml.is_null(node):
-        return _IO_UPDATE_SECONDS
+        return IO_UPDATE_SECONDS
     text = node.value if isinstance(node, ScalarNode) else ""
     nanoseconds = _number(node)
     if nanoseconds is not None:
-        return nanoseconds * 1e-9 or _IO_UPDATE_SECONDS
+        return nanoseconds * 1e-9 or IO_UPDATE_SECONDS
     if not _DURATION.fullmatch(text):
         return None
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

@@ -15,8 +15,23 @@ from typing import Any, Final
 
 TERMINATION_LOG: Final = "/dev/termination-log"
 """Where kubelet looks by default."""
+IO_UPDATE_SECONDS: Final = 30.0
+"""livekit/egress' default `io_update_timeout` (pkg/config/service.go, defaultIOUpdateTimeout)."""
 MAX_SECONDS: Final = 3600.0
 _ROUNDING: Final = 1e-6
+
+
+def update_seconds(io_update_timeout: float) -> float:
+    """How long the end of a job may be on its way to livekit-server, by `io_update_timeout`.
+
+    An update may have to wait for the one before it, so this is twice the timeout, and 5 s. An
+    update that was not delivered by then may never be.
+    """
+    return 2 * io_update_timeout + 5.0
+
+
+UPDATE_SECONDS: Final = update_seconds(IO_UPDATE_SECONDS)
+"""Of a pod whose `io_update_timeout` is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from tests.kit.egress.virtual import (
 )
 
 from mediafleet_common.api.names import PodState
-from mediafleet_scheduler.core.egress.accounting.confirmations import UPDATE_SECONDS
+from mediafleet_common.reports.merged_config import UPDATE_SECONDS
 from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.process.branch import EgressService

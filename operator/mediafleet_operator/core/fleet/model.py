@@ -11,7 +11,7 @@ from typing import Final
 
 from mediafleet_common.api.names import DrainReason, Kind, PodState, Reason
 from mediafleet_common.api.shared import OnTimeout, Strategy
-from mediafleet_common.reports.merged_config import MergedConfig
+from mediafleet_common.reports.merged_config import UPDATE_SECONDS, MergedConfig, update_seconds
 from mediafleet_operator.core.autoscaling.model import Scaling
 
 LOAD_VALID_SECONDS: Final = 60.0
@@ -229,15 +229,6 @@ class Memory:
     taken: Mapping[int, float] = field(default_factory=dict)
     """Slots whose name a pod has that is not ours, and until when not to try again."""
     unmade: Unmade | None = None
-
-
-def update_seconds(io_update_timeout: float) -> float:
-    """How long an update may be on its way: it may have to wait for one before it."""
-    return 2 * io_update_timeout + 5.0
-
-
-UPDATE_SECONDS: Final = update_seconds(30.0)
-"""By livekit/egress' default io_update_timeout (pkg/config/service.go)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,8 @@ from tests.kit.operator.fleet_builders import (
 
 from mediafleet_common.api.names import Condition, Kind
 from mediafleet_common.api.shared import OnTimeout
-from mediafleet_common.reports.merged_config import MergedConfig
+from mediafleet_common.reports.merged_config import UPDATE_SECONDS, MergedConfig
 from mediafleet_operator.core.fleet.model import (
-    UPDATE_SECONDS,
     FleetKey,
     History,
     Observation,

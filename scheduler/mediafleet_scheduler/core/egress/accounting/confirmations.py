@@ -12,11 +12,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from mediafleet_common.reports.merged_config import UPDATE_SECONDS
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 
-UPDATE_SECONDS: Final = 65.0
-"""Twice livekit/egress' `io_update_timeout`, and a bit: an update that was not delivered by then
-may never be."""
 FIRST_PAUSE_SECONDS: Final = 0.25
 MAX_PAUSE_SECONDS: Final = 5.0
 MAX_AT_ONCE: Final = 32
