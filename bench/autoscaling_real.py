@@ -29,11 +29,11 @@ from bench.autoscaling.scenario import FOLDER, Scenario, load
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
-from tests.kit.watching import fleets
-from tests.kit.watching.deploying import deployed
-from tests.kit.watching.feeding import Recorders, end_for_certain
+from tests.kit.cluster.product import deployed
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import manifests
+from tests.kit.fleets.users import Recorders, end_for_certain
 from tests.kit.watching.replicas import ReplicaWatch, Told
-from tests.kit.watching.scene import Scene, watched
 from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.autoscaling import OUR_METRIC
@@ -87,7 +87,7 @@ def flaps(counts: list[int]) -> int:
 def fleet(scenario: Scenario, engine: str, redis: str) -> dict[str, Any]:
     """The scenario's fleet, of stand-in workers."""
     asked = scenario.autoscaling.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return fleets.egress_fleet(
+    return manifests.egress_fleet(
         *(FLEET, redis, scenario.replicas),
         env={"STANDIN_CPUS": "4"},
         placement={"mode": "pack", "cpu": 4, "queue": {"maxWait": "8s"}},
@@ -181,7 +181,7 @@ async def through(scene: Scene, scenario: Scenario) -> Recording:
         seen.counts = per_second(told, scenario.replicas, began, scenario.seconds)
     seen.asked, seen.refused = len(jobs), len(users.refusals)
     scene.logs.read()
-    faults = judge(scene.deletions(began), list(scene.logs.jobs), fleets.DRAIN_TIMEOUT_SECONDS)
+    faults = judge(scene.deletions(began), list(scene.logs.jobs), manifests.DRAIN_TIMEOUT_SECONDS)
     if faults:
         raise AssertionError("\n".join(map(str, faults)))
     return seen

@@ -13,9 +13,9 @@ import sys
 from typing import Final
 
 from rich.console import Console
-from tests.kit.watching import freshness
-from tests.kit.watching.deploying import Product, deployed
-from tests.kit.watching.scene import watched
+from tests.kit.cluster import freshness
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster.scene import watched
 
 from mediafleet_testbed import images
 from mediafleet_testbed.cluster.workspace import Workspace

@@ -24,8 +24,8 @@ import uvloop
 from bench.advertise import cpu_seconds
 from rich.console import Console
 from rich.table import Table
+from tests.kit.fleets.manifests import egress_fleet
 from tests.kit.node.operating import Operator, operating
-from tests.kit.watching.fleets import egress_fleet
 
 from mediafleet_common.kube.client import Api
 from mediafleet_common.kube.login import configure

@@ -27,10 +27,10 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
-from tests.kit.watching import fleets
+from tests.kit.cluster.keda import set_up, told_by_desks
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import manifests
 from tests.kit.watching.replicas import ReplicaWatch
-from tests.kit.watching.scaled import set_up, told_by_desks
-from tests.kit.watching.scene import Scene, watched
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
@@ -74,7 +74,7 @@ def name(number: int) -> str:
 
 def fleet(number: int, redis: str) -> dict[str, Any]:
     """A fleet of no pods, of its own room."""
-    return fleets.egress_fleet(
+    return manifests.egress_fleet(
         *(name(number), redis, 0),
         placement={"mode": "pack", "cpu": 16, "queue": {"maxWait": "8s"}},
         accepts=["track"],

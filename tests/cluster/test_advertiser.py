@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.kit.fleets.manifests import orchestrator_pool
 from tests.kit.node.operating import Operator, operating
-from tests.kit.watching.fleets import orchestrator_pool
 
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_scheduler.directory.objects import PoolFacts, pod_facts, pool_view

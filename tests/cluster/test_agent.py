@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
+from tests.kit.fleets.manifests import CONTROL_PORT, orchestrator_pool
 from tests.kit.node.operating import operating
-from tests.kit.watching.fleets import CONTROL_PORT, orchestrator_pool
 
 from mediafleet_common.api.names import Port
 from mediafleet_testbed.cluster.workspace import Workspace

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import pytest
-from tests.kit.watching import api, fleets
-from tests.kit.watching.deploying import Product, deployed
-from tests.kit.watching.feeding import Begun, Recorders, end_for_certain
-from tests.kit.watching.scene import Scene, watched
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import manifests
+from tests.kit.fleets.users import Begun, Recorders, end_for_certain
+from tests.kit.watching import api
 from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import Kind
@@ -45,7 +46,7 @@ async def scene(product: Product) -> AsyncIterator[Scene]:
 
 
 def fleet(redis: str, **autoscaling: Any) -> dict[str, Any]:
-    made = fleets.egress_fleet(
+    made = manifests.egress_fleet(
         *("rec", redis, 1),
         env={"STANDIN_CPUS": "2"},
         placement={"mode": "pack", "cpu": 2},
@@ -97,7 +98,7 @@ async def test_pods_follow_jobs_up_and_down_and_no_busy_one_is_deleted(scene: Sc
     await until_count(scene, 1)
     await scene.until_drained("rec", 1, SECONDS)
     scene.logs.read()
-    assert judge(scene.deletions(0.0), scene.logs.jobs, fleets.DRAIN_TIMEOUT_SECONDS) == []
+    assert judge(scene.deletions(0.0), scene.logs.jobs, manifests.DRAIN_TIMEOUT_SECONDS) == []
 
 
 async def test_a_fleet_sleeps_and_the_first_request_wakes_it_and_is_served(scene: Scene) -> None:

@@ -11,13 +11,15 @@ from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis
-from tests.kit.watching import api, complaints, fleets
-from tests.kit.watching.changes import Scale
-from tests.kit.watching.complaints import until_counted, until_logged
-from tests.kit.watching.deploying import Product, deployed
-from tests.kit.watching.feeding import Begun, Recorders, end_for_certain, start_request
+from tests.kit.cluster import complaints
+from tests.kit.cluster.complaints import until_counted, until_logged
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import manifests
+from tests.kit.fleets.changes import Scale
+from tests.kit.fleets.users import Begun, Recorders, end_for_certain, start_request
+from tests.kit.watching import api
 from tests.kit.watching.listing import Lister
-from tests.kit.watching.scene import Scene, watched
 from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import Kind, Label, PodState, Port
@@ -105,14 +107,14 @@ def nothing_lost(scene: Scene, jobs: list[Begun], since: float) -> None:
         job.job_id: 1 for job in jobs
     }
     deletions = scene.deletions(since)
-    assert judge(deletions, scene.logs.jobs, fleets.DRAIN_TIMEOUT_SECONDS) == []
+    assert judge(deletions, scene.logs.jobs, manifests.DRAIN_TIMEOUT_SECONDS) == []
     assert complaints.restarts(scene) == {}
 
 
 async def test_garbage_on_every_channel_is_counted_and_harms_nobody(product: Product) -> None:
     since = time.time()
     async with watched(product) as scene, Redis.from_url(f"redis://{product.redis}") as redis:
-        await scene.create(fleets.egress_fleet("rec", product.redis, 2))
+        await scene.create(manifests.egress_fleet("rec", product.redis, 2))
         await scene.until_wanted("rec", 2, 0, SERVE_SECONDS)
         users = scene.recorders("track", random.Random(SEED))
         jobs = await begun(scene, users, 4)
@@ -135,9 +137,9 @@ async def test_garbage_on_every_channel_is_counted_and_harms_nobody(product: Pro
 
 async def test_a_pod_that_never_bids_gets_nothing_and_costs_no_job(product: Product) -> None:
     since = time.time()
-    mute = {"STANDIN_MUTE": fleets.ONLY_SLOT_1}
+    mute = {"STANDIN_MUTE": manifests.ONLY_SLOT_1}
     async with watched(product) as scene:
-        await scene.create(fleets.egress_fleet("rec", product.redis, 3, env=mute))
+        await scene.create(manifests.egress_fleet("rec", product.redis, 3, env=mute))
         await scene.until_wanted("rec", 3, 0, SERVE_SECONDS)
         # The desk's own watch may be behind ours, and would share them out among the other two.
         workers = "mediafleet_fleet_workers"
@@ -156,9 +158,9 @@ async def test_a_pod_that_never_bids_gets_nothing_and_costs_no_job(product: Prod
 
 async def test_unreadable_metrics_are_unknown_and_never_idle(product: Product) -> None:
     since = time.time()
-    unreadable = {"STANDIN_UNREADABLE_METRICS": fleets.ONLY_SLOT_1}
+    unreadable = {"STANDIN_UNREADABLE_METRICS": manifests.ONLY_SLOT_1}
     async with watched(product) as scene:
-        await scene.create(fleets.egress_fleet("rec", product.redis, 3, env=unreadable))
+        await scene.create(manifests.egress_fleet("rec", product.redis, 3, env=unreadable))
         await scene.until_wanted("rec", 3, 0, SERVE_SECONDS)
         jobs = await begun(scene, scene.recorders("track", random.Random(SEED)), 6)
         await until_counted(scene, "egress", "mediafleet_scrapes_total", outcome="unreadable")
@@ -192,7 +194,7 @@ async def test_unreadable_metrics_are_unknown_and_never_idle(product: Product) -
 async def test_a_node_url_that_does_not_parse_is_left_out_and_said(product: Product) -> None:
     bad = {"type": "template", "template": "https://{name}.example.com:8935/not/a/node"}
     async with watched(product) as scene:
-        await scene.create(fleets.orchestrator_pool("orch", 2, address=bad))
+        await scene.create(manifests.orchestrator_pool("orch", 2, address=bad))
         await scene.until_wanted("orch", 2, 0, SERVE_SECONDS)
 
         def said(status: Mapping[str, Any]) -> list[str]:

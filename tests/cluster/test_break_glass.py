@@ -12,10 +12,10 @@ from typing import Final
 
 import pytest
 from tests.cluster.test_bad_input import LOGGED_SECONDS, SERVE_SECONDS, end, nothing_lost
-from tests.kit.watching import fleets
-from tests.kit.watching.deploying import Product, deployed
-from tests.kit.watching.feeding import Begun, Recorders
-from tests.kit.watching.scene import Scene, watched
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import manifests
+from tests.kit.fleets.users import Begun, Recorders
 
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node
@@ -65,7 +65,7 @@ async def first_start(scene: Scene, users: Recorders, seconds: float) -> Begun:
 async def test_recordings_start_without_a_desk_and_none_is_lost(product: Product) -> None:
     since = time.time()
     async with watched(product) as scene:
-        await scene.create(fleets.egress_fleet("rec", product.redis, 2))
+        await scene.create(manifests.egress_fleet("rec", product.redis, 2))
         await scene.until_wanted("rec", 2, 0, SERVE_SECONDS)
         old = {pod.uid for pod in scene.pods.of("rec")}
         users = scene.recorders("track", random.Random(SEED))
@@ -87,7 +87,7 @@ async def test_recordings_start_without_a_desk_and_none_is_lost(product: Product
 
         await end(scene, [before])
         await scene.until_wanted("rec", 2, 0, SERVE_SECONDS)
-        await scene.until_drained("rec", 2, GONE_SECONDS + fleets.DRAIN_TIMEOUT_SECONDS / 10)
+        await scene.until_drained("rec", 2, GONE_SECONDS + manifests.DRAIN_TIMEOUT_SECONDS / 10)
         assert not old & {pod.uid for pod in scene.pods.of("rec")}
 
         await back_to_the_desk(scene, [before, after], since)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.kit.watching.deploying import RELEASE, Product, deployed
+from tests.kit.cluster.product import RELEASE, Product, deployed
 
 from mediafleet_common.api import crds
 from mediafleet_common.api.names import Port

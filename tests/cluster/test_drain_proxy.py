@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.kit.fleets.manifests import SETTLE_SECONDS, orchestrator_pool
 from tests.kit.node.operating import operating
 from tests.kit.node.proxied import Proxied, a_node, before, going
-from tests.kit.watching.fleets import SETTLE_SECONDS, orchestrator_pool
 
 from mediafleet_common.agent.drain_proxy import ProxySight
 from mediafleet_common.api.names import Annotation, Port

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.kit.fleets.manifests import IMAGE, orchestrator_pool
 from tests.kit.node.operating import operating
-from tests.kit.watching.fleets import IMAGE, orchestrator_pool
 
 from mediafleet_common.formats.node_url import parse_node_url
 from mediafleet_common.probes.ping import NodeClient

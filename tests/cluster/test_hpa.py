@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.kit.fleets.manifests import egress_fleet
 from tests.kit.node.operating import Operator, operating
-from tests.kit.watching.fleets import egress_fleet
 
 from mediafleet_common.api.autoscaling import OUR_METRIC
 from mediafleet_testbed.cluster.kwok import ON_IT, crowded

@@ -14,11 +14,13 @@ from typing import Final
 import aiohttp
 import pytest
 from tests.cluster.test_bad_input import LOGGED_SECONDS, SERVE_SECONDS
-from tests.kit.watching import api, fleets, killing
-from tests.kit.watching.deploying import Product, deployed
-from tests.kit.watching.feeding import Begun, Recorders
+from tests.kit.cluster import kills
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import manifests
+from tests.kit.fleets.users import Begun, Recorders
+from tests.kit.watching import api
 from tests.kit.watching.pods import Pod
-from tests.kit.watching.scene import Scene, watched
 
 from mediafleet_common.api.names import PodState
 from mediafleet_testbed.cluster.workspace import Workspace
@@ -91,11 +93,11 @@ async def ready(scene: Scene, desk: Pod) -> bool:
 
 def remembers(scene: Scene, desk: Pod, ready_pods: int) -> bool:
     """Whether the file that a desk would be started with tells of so many ready pods."""
-    running = killing.desk_of(scene, desk.uid)
+    running = kills.desk_of(scene, desk.uid)
     if running is None:
         return False
     try:
-        kept = Path(f"/proc/{running.pids[0]}/root/tmp/fleets.json").read_text()
+        kept = Path(f"/proc/{running.pids[0]}/root/tmp/manifests.json").read_text()
     except OSError:
         return False
     workers = [worker for fleet in json.loads(kept)["fleets"] for worker in fleet["workers"]]
@@ -106,15 +108,15 @@ def remembers(scene: Scene, desk: Pod, ready_pods: int) -> bool:
 async def killed(scene: Scene, desk: Pod) -> None:
     """Kill a desk; it is back when kubelet has started it again and it says that it serves."""
 
-    async def found() -> killing.Victim | None:
-        return killing.desk_of(scene, desk.uid)
+    async def found() -> kills.Victim | None:
+        return kills.desk_of(scene, desk.uid)
 
     victim = await until(f"{desk.name} runs", found, bool)
     assert victim is not None
     victim.kill()
 
     async def back() -> bool:
-        now = killing.desk_of(scene, desk.uid)
+        now = kills.desk_of(scene, desk.uid)
         return now is not None and now.pids != victim.pids and await ready(scene, desk)
 
     await until(f"{desk.name} is back", back, bool, seconds=BACK_SECONDS)
@@ -125,7 +127,7 @@ async def test_desks_are_killed_while_the_api_server_is_away_and_all_is_recorded
 ) -> None:
     async with watched(product) as scene:
         env = {"STANDIN_JOB_SECONDS": "4"}
-        await scene.create(fleets.egress_fleet("rec", product.redis, 3, env=env))
+        await scene.create(manifests.egress_fleet("rec", product.redis, 3, env=env))
         await scene.until_wanted("rec", 3, 0, SERVE_SECONDS)
         users = scene.recorders("track", random.Random(SEED))
         before = await users.begin()

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 import pytest
 from livekit import api as livekit
+from tests.kit.cluster import complaints, kills
+from tests.kit.cluster.livekit import CLIENT_SECONDS, client, install, joined
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import manifests
 from tests.kit.telling import Tell
-from tests.kit.watching import api, complaints, fleets, killing
-from tests.kit.watching.deploying import Product, deployed
-from tests.kit.watching.livekit import CLIENT_SECONDS, client, install, joined
-from tests.kit.watching.scene import Scene, watched
+from tests.kit.watching import api
 from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import Kind, PodState
@@ -58,7 +60,7 @@ async def user(product: Product) -> AsyncIterator[Any]:
 async def serving(scene: Scene, count: int) -> None:
     """A fleet of so many pods that serve, as each desk knows."""
     redis = scene.product.redis
-    await scene.create(fleets.egress_fleet(FLEET, redis, count, env=TOLD_BY_SERVER))
+    await scene.create(manifests.egress_fleet(FLEET, redis, count, env=TOLD_BY_SERVER))
     await scene.until_wanted(FLEET, count, 0, SECONDS)
     await desks_count(scene, PodState.READY, count)
 
@@ -110,7 +112,7 @@ async def nothing_lost(scene: Scene, since: float, *ids: str) -> None:
     await until("the logs tell of all ends", going_on, lambda left: not left, seconds=SECONDS)
     assert {egress_id: scene.logs.starts[egress_id] for egress_id in ids} == dict.fromkeys(ids, 1)
     jobs = list(scene.logs.jobs)
-    assert judge(scene.deletions(since), jobs, fleets.DRAIN_TIMEOUT_SECONDS) == []
+    assert judge(scene.deletions(since), jobs, manifests.DRAIN_TIMEOUT_SECONDS) == []
 
 
 async def test_every_kind_of_recording_is_started_listed_changed_and_stopped(
@@ -188,7 +190,7 @@ async def test_a_scale_down_and_the_death_of_a_desk_cost_no_recording(
     kept = scene.logs.running(leaving[0].uid)
     assert kept, "it drains, and records on"
     await desks_count(scene, PodState.DRAINING, 1)
-    (await killing.find(scene, "egress")).kill()
+    (await kills.find(scene, "egress")).kill()
     more = list(await asyncio.gather(*(track(user, number) for number in range(4, 8))))
     await listed(user, *ids, *more, status=ACTIVE)
     await logged(scene, *more)
@@ -204,7 +206,7 @@ async def test_a_scale_down_and_the_death_of_a_desk_cost_no_recording(
 async def test_a_sleeping_fleet_serves_a_client_that_waits_for_its_slow_pod(
     scene: Scene, user: Any, boot_seconds: float, tell: Tell
 ) -> None:
-    made = fleets.egress_fleet(
+    made = manifests.egress_fleet(
         *(FLEET, scene.product.redis, 0),
         env={**TOLD_BY_SERVER, "STANDIN_BOOT_SECONDS": str(boot_seconds)},
         placement={"mode": "spread", "cpu": 16, "queue": {"maxWait": "9s"}},

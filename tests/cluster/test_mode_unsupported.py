@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.kit.watching import fleets
-from tests.kit.watching.deploying import ROOT
+from tests.kit.cluster.product import ROOT
+from tests.kit.fleets import manifests
 
 from mediafleet_common.api.egress_fleet import Mode, Placement, PlacementEngine
 from mediafleet_common.api.names import FIELD_MANAGER
@@ -23,7 +23,7 @@ async def test_a_mode_that_pods_do_not_know_stands_beside_the_conditions_of_the_
     node.kubectl("apply", "-f", str(ROOT / "crds"), "--server-side", "--force-conflicts")
     node.kubectl("wait", "--for=condition=Established", "crd/egressfleets.mediafleet.dev")
     placement = {"engine": "native", "mode": "spread", "cpu": 16}
-    made = fleets.egress_fleet("rec", "redis:6379", 1, placement=placement)
+    made = manifests.egress_fleet("rec", "redis:6379", 1, placement=placement)
     workspace.apply(made)
     ready = {
         "type": "Ready",

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.kit.fleets.manifests import orchestrator_pool
 from tests.kit.node.operating import operating
-from tests.kit.watching.fleets import orchestrator_pool
 
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
+from tests.kit.fleets.manifests import CONTROL_PORT, egress_fleet, orchestrator_pool, revised
 from tests.kit.node.operating import Operator, operating
 from tests.kit.watching.api import Api, ApiRefusedError
-from tests.kit.watching.fleets import CONTROL_PORT, egress_fleet, orchestrator_pool, revised
 
 from mediafleet_common.api.names import Kind, Label
 from mediafleet_testbed.cluster.pods import container, pod, service

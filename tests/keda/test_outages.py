@@ -16,13 +16,7 @@ from typing import Final
 
 import aiohttp
 import pytest
-from tests.kit.telling import Tell
-from tests.kit.watching.api import ApiRefusedError
-from tests.kit.watching.causes import Outage, ScaleDown, scale_downs
-from tests.kit.watching.deploying import RELEASE
-from tests.kit.watching.feeding import Begun
-from tests.kit.watching.killing import find, of_pod
-from tests.kit.watching.scaled import (
+from tests.kit.cluster.keda import (
     FLEET,
     PER_POD,
     POLL_SECONDS,
@@ -32,6 +26,12 @@ from tests.kit.watching.scaled import (
     set_up,
     staged,
 )
+from tests.kit.cluster.kills import find, of_pod
+from tests.kit.cluster.product import RELEASE
+from tests.kit.fleets.users import Begun
+from tests.kit.telling import Tell
+from tests.kit.watching.api import ApiRefusedError
+from tests.kit.watching.causes import Outage, ScaleDown, scale_downs
 
 from mediafleet_testbed.cluster.keda import ADAPTER, OPERATOR
 from mediafleet_testbed.node import Node

@@ -18,12 +18,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 import pytest
-from tests.kit.telling import Tell
-from tests.kit.watching import api, fleets
-from tests.kit.watching.deploying import RELEASE, upgrade
-from tests.kit.watching.feeding import Begun, end_for_certain
-from tests.kit.watching.replicas import ReplicaWatch
-from tests.kit.watching.scaled import (
+from tests.kit.cluster.keda import (
     FLEET,
     HELD_SECONDS,
     PER_POD,
@@ -35,7 +30,13 @@ from tests.kit.watching.scaled import (
     staged,
     told_by_desks,
 )
-from tests.kit.watching.scene import Scene, watched
+from tests.kit.cluster.product import RELEASE, upgrade
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import manifests
+from tests.kit.fleets.users import Begun, end_for_certain
+from tests.kit.telling import Tell
+from tests.kit.watching import api
+from tests.kit.watching.replicas import ReplicaWatch
 
 from mediafleet_common.api.names import Kind, Port
 from mediafleet_common.reports.demand import FleetDemand
@@ -192,7 +193,7 @@ async def test_a_pool_is_scaled_by_what_its_own_advertiser_says(setting: Setting
         "target": 1,
         "behavior": {"scaleDown": {"stabilization": "0s"}},
     }
-    pool = fleets.orchestrator_pool("orch", 1, autoscaling=autoscaling)
+    pool = manifests.orchestrator_pool("orch", 1, autoscaling=autoscaling)
     async with watched(setting.product) as scene:
         kind = Kind.ORCHESTRATOR_POOL
         async with ReplicaWatch(scene.api, kind, scene.namespace) as replicas:

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
+from tests.kit.cluster import freshness
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster.scene import watched
+from tests.kit.fleets import manifests
 from tests.kit.telling import Tell
-from tests.kit.watching import fleets, freshness
-from tests.kit.watching.deploying import Product, deployed
-from tests.kit.watching.scene import watched
 from tests.kit.watching.verdicts import judge
 
 from mediafleet_testbed.cluster.workspace import Workspace
@@ -43,7 +44,7 @@ async def test_the_list_follows_100_changes_in_the_right_order(
         figures = await freshness.measure(scene, cycles, SEED)
         scene.logs.read()
         jobs = list(scene.logs.jobs)
-        violations = judge(scene.deletions(0), jobs, fleets.DRAIN_TIMEOUT_SECONDS)
+        violations = judge(scene.deletions(0), jobs, manifests.DRAIN_TIMEOUT_SECONDS)
     tell(freshness.table(figures))
     assert figures.changes == cycles * freshness.CHANGES_A_CYCLE
     assert figures.too_early == []

@@ -16,13 +16,14 @@ from typing import Final
 
 import pytest
 from rich.table import Table
+from tests.kit.cluster import kills
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import changes, manifests
+from tests.kit.fleets.changes import Change, NewTemplate
+from tests.kit.fleets.users import Begun, Recorders, Users, comes_to_run, end_for_certain
 from tests.kit.telling import Tell
-from tests.kit.watching import changes, fleets, killing
-from tests.kit.watching.changes import Change, NewTemplate
-from tests.kit.watching.deploying import Product, deployed
-from tests.kit.watching.feeding import Begun, Recorders, Users, comes_to_run, end_for_certain
 from tests.kit.watching.listing import Lister
-from tests.kit.watching.scene import Scene, watched
 from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import Kind, Port
@@ -103,7 +104,7 @@ class Story:
     async def _kill(self) -> None:
         for name in self._chance.sample(VICTIMS, len(VICTIMS)):
             await asyncio.sleep(self._chance.uniform(*PAUSE_SECONDS))
-            victim = await killing.find(self._scene, name)
+            victim = await kills.find(self._scene, name)
             for _ in range(BURST):
                 self._begin(self._recorders)
             await asyncio.sleep(self._chance.uniform(*AFTER_BURST_SECONDS))
@@ -199,8 +200,8 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
 async def test_each_job_starts_once_whoever_is_killed(product: Product, tell: Tell) -> None:
     async with watched(product) as scene:
         update = {"maxSurge": 2}
-        await scene.create(fleets.egress_fleet("rec", product.redis, START, update=update))
-        await scene.create(fleets.orchestrator_pool("orch", START, update=update))
+        await scene.create(manifests.egress_fleet("rec", product.redis, START, update=update))
+        await scene.create(manifests.orchestrator_pool("orch", START, update=update))
         replicas = {}
         for _, name in FLEETS:
             await scene.until_wanted(name, START, 0, RIGHT_SECONDS)
@@ -226,6 +227,6 @@ async def one_run(scene: Scene, told: Told, revision: int) -> None:
     assert {each: scene.logs.starts[each] for each in told.jobs} == dict.fromkeys(told.jobs, 1)
     assert told.given_up == []
     deletions = scene.deletions(began)
-    assert judge(deletions, scene.logs.jobs, fleets.DRAIN_TIMEOUT_SECONDS) == []
+    assert judge(deletions, scene.logs.jobs, manifests.DRAIN_TIMEOUT_SECONDS) == []
     assert [pod for _, name in FLEETS for pod in scene.pods.of(name) if pod.restarts] == []
     assert sum(told.kills.values()) == len(VICTIMS)

@@ -19,13 +19,13 @@ from typing import Any, Final
 
 import pytest
 from rich.table import Table
+from tests.kit.cluster.product import Product, Values, deployed
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import changes, manifests
+from tests.kit.fleets.changes import Change, NewTemplate, Scale
+from tests.kit.fleets.crowds import Crowd
+from tests.kit.fleets.users import Users
 from tests.kit.telling import Tell
-from tests.kit.watching import changes, fleets
-from tests.kit.watching.changes import Change, NewTemplate, Scale
-from tests.kit.watching.crowds import Crowd
-from tests.kit.watching.deploying import Product, Values, deployed
-from tests.kit.watching.feeding import Users
-from tests.kit.watching.scene import Scene, watched
 from tests.kit.watching.verdicts import Deletion, Fault, Violation, judge, waited_for
 
 from mediafleet_common.api.names import Kind
@@ -66,9 +66,9 @@ class Fleet:
     def manifest(self, redis: str) -> dict[str, Any]:
         """The resource."""
         if self.kind is Kind.ORCHESTRATOR_POOL:
-            return fleets.orchestrator_pool(self.name, START, **self.spec)
+            return manifests.orchestrator_pool(self.name, START, **self.spec)
         spec = {"accepts": [self.request], **self.spec}
-        return fleets.egress_fleet(self.name, redis, START, env=self.env, **spec)
+        return manifests.egress_fleet(self.name, redis, START, env=self.env, **spec)
 
     async def users(self, scene: Scene, chance: random.Random) -> Users:
         """Those who give it work."""
@@ -158,7 +158,7 @@ async def run(product: Product, chosen: Sequence[Fleet], count: int) -> Outcome:
             records,
             deletions,
             waited_for(deletions, jobs),
-            judge(deletions, jobs, fleets.DRAIN_TIMEOUT_SECONDS),
+            judge(deletions, jobs, manifests.DRAIN_TIMEOUT_SECONDS),
             [gone for crowd in crowds for gone in crowd.given_up],
             [refusal for crowd in crowds for refusal in crowd.users.refusals],
         )

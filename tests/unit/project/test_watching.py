@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.kit.fleets.changes import Change, NewTemplate, Range, Scale, draw
 from tests.kit.watching.causes import Outage, scale_downs
-from tests.kit.watching.changes import Change, NewTemplate, Range, Scale, draw
 from tests.kit.watching.replicas import Told
 from tests.kit.watching.verdicts import Deletion, Fault, Job, judge, waited_for
 

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
-from tests.kit.watching import api, fleets
-from tests.kit.watching.deploying import Product, deployed
-from tests.kit.watching.feeding import Begun, Recorders, end_for_certain
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.fleets import manifests
+from tests.kit.fleets.users import Begun, Recorders, end_for_certain
+from tests.kit.watching import api
 from tests.kit.watching.replicas import ReplicaWatch
-from tests.kit.watching.scene import Scene, watched
 from tests.kit.watching.verdicts import judge
 
 from mediafleet_common.api.names import KEDA_PAUSE, Kind, Port
@@ -102,11 +103,11 @@ class Stage:
         """Nobody who had a job was deleted."""
         self.scene.logs.read()
         jobs = list(self.scene.logs.jobs)
-        assert judge(self.scene.deletions(since), jobs, fleets.DRAIN_TIMEOUT_SECONDS) == []
+        assert judge(self.scene.deletions(since), jobs, manifests.DRAIN_TIMEOUT_SECONDS) == []
 
 
 def fleet(redis: str) -> dict[str, Any]:
-    return fleets.egress_fleet(
+    return manifests.egress_fleet(
         *(FLEET, redis, 0),
         env={"STANDIN_CPUS": "4"},
         placement={

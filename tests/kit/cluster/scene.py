@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import aiohttp
 from redis.asyncio import Redis
-from tests.kit.watching import api, audit, fleets
-from tests.kit.watching.changes import Change, Scale
-from tests.kit.watching.deploying import Product
-from tests.kit.watching.feeding import Gateway, Recorders
-from tests.kit.watching.joblogs import JobLogs
+from tests.kit.cluster.product import Product
+from tests.kit.fleets import manifests
+from tests.kit.fleets.changes import Change, Scale
+from tests.kit.fleets.users import Gateway, Recorders
+from tests.kit.watching import api, audit
+from tests.kit.watching.job_logs import JobLogs
 from tests.kit.watching.pods import PodWatch
 from tests.kit.watching.verdicts import Deletion
 
@@ -58,7 +59,7 @@ class Scene:
             await self.api.scale(kind, self.namespace, name, change.replicas)
         else:
             path = api.fleet(kind, self.namespace, name)
-            await self.api.patch(path, fleets.revised(change.revision))
+            await self.api.patch(path, manifests.revised(change.revision))
 
     async def status(self, kind: Kind, name: str) -> dict[str, Any]:
         """What a fleet's status says."""
@@ -72,7 +73,8 @@ class Scene:
             there = [pod for pod in self.pods.of(fleet) if pod.there]
             staying = [pod for pod in there if pod.state != PodState.DRAINING]
             return len(staying) == replicas and all(
-                pod.serving and pod.labels.get(fleets.REVISION) == str(revision) for pod in staying
+                pod.serving and pod.labels.get(manifests.REVISION) == str(revision)
+                for pod in staying
             )
 
         what = f"{fleet} has {replicas} pods of revision {revision}"
@@ -84,7 +86,7 @@ class Scene:
     def _shown(self, fleet: str) -> str:
         """The pods of a fleet, for people."""
         return "\n".join(
-            f"{pod.name} {pod.state} revision {pod.labels.get(fleets.REVISION)}"
+            f"{pod.name} {pod.state} revision {pod.labels.get(manifests.REVISION)}"
             f"{' Ready' if pod.ready else ''}{' deleted' if pod.deleted_at else ''}"
             f", {len(self.logs.running(pod.uid))} jobs"
             for pod in self.pods.of(fleet)

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rich.table import Table
-from tests.kit.watching.changes import Scale
-from tests.kit.watching.feeding import Gateway, end_for_certain
-from tests.kit.watching.fleets import SETTLE_SECONDS, orchestrator_pool
+from tests.kit.cluster.scene import Scene
+from tests.kit.fleets.changes import Scale
+from tests.kit.fleets.manifests import SETTLE_SECONDS, orchestrator_pool
+from tests.kit.fleets.users import Gateway, end_for_certain
 from tests.kit.watching.listing import Lister, ListWatch
 from tests.kit.watching.pods import Pod
-from tests.kit.watching.scene import Scene
 
 from mediafleet_common.api.names import Kind, Port
 from mediafleet_testbed.load.bursts import quantile

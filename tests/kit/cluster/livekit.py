@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 import yaml
 from livekit import api
-from tests.kit.watching.deploying import Product
+from tests.kit.cluster.product import Product
 
 from mediafleet_testbed.demo.demo import MANIFESTS
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from livekit.protocol import egress as livekit
-from tests.kit.watching.fleets import CONTROL_PORT
-from tests.kit.watching.joblogs import JobLogs
+from tests.kit.fleets.manifests import CONTROL_PORT
+from tests.kit.watching.job_logs import JobLogs
 
 from mediafleet_common.api.names import Port
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.kit.cluster.scene import Scene
 from tests.kit.watching import api
-from tests.kit.watching.scene import Scene
 
 from mediafleet_testbed.node import cgroup_roots
 from mediafleet_testbed.paths import Instance

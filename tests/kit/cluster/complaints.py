@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from tests.kit.cluster.scene import Scene
 from tests.kit.watching import api
-from tests.kit.watching.scene import Scene
 
 from mediafleet_common.api.names import Port
 from mediafleet_testbed.story.waiting import until

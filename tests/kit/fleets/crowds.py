@@ -8,8 +8,8 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
-from tests.kit.watching.feeding import Users, comes_to_run, end_for_certain
-from tests.kit.watching.joblogs import JobLogs
+from tests.kit.fleets.users import Users, comes_to_run, end_for_certain
+from tests.kit.watching.job_logs import JobLogs
 from tests.kit.watching.pods import PodWatch
 
 from mediafleet_testbed.waiting import WaitedInVainError
