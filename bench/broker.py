@@ -112,7 +112,7 @@ async def calls(url: str, run: Run, seconds: float) -> None:
 
 @contextlib.asynccontextmanager
 async def brokered(folder: Path) -> AsyncIterator[tuple[Member, str, str, bytes]]:
-    """A broker: its process, its runner API, its workers' door, its certificate."""
+    """A broker: its process, its runner API, its workers' port, its certificate."""
     key, certificate = self_signed(["127.0.0.1"])
     for name, text in {"key": key, "cert": certificate, "secret": SECRET.encode()}.items():
         (folder / name).write_bytes(text)
@@ -127,9 +127,9 @@ async def brokered(folder: Path) -> AsyncIterator[tuple[Member, str, str, bytes]
     async with Processes(folder) as processes:
         member = await processes.start("broker", command)
         line = await processes.says(member, "mediafleet broker ready")
-        door = line.partition("workers ")[2].split()[0]
+        workers = line.partition("workers ")[2].split()[0]
         runner = line.partition("runner API ")[2].split()[0]
-        yield member, f"http://{runner}", door, certificate
+        yield member, f"http://{runner}", workers, certificate
 
 
 def cpu_seconds(pid: int) -> float:
@@ -141,7 +141,7 @@ def cpu_seconds(pid: int) -> float:
 async def through_broker(folder: Path, seconds: float) -> tuple[Run, float, float]:
     """A run, CPU of the broker a task, and its memory in MB with all workers idle."""
     async with contextlib.AsyncExitStack() as stack:
-        member, runner, door, certificate = await stack.enter_async_context(brokered(folder))
+        member, runner, workers, certificate = await stack.enter_async_context(brokered(folder))
         trusted = grpc.ssl_channel_credentials(certificate)
         context = ssl.create_default_context(cadata=certificate.decode())
         connector = aiohttp.TCPConnector(limit=0, ssl=context)
@@ -149,9 +149,9 @@ async def through_broker(folder: Path, seconds: float) -> tuple[Run, float, floa
         run, tasks = Run(), []
         for number in range(WORKERS):
             options = [("grpc.use_local_subchannel_pool", 1), ("mediafleet.number", number)]
-            channel = grpc.aio.secure_channel(door, trusted, options)
+            channel = grpc.aio.secure_channel(workers, trusted, options)
             await stack.enter_async_context(channel)
-            url = f"https://{door}/aiResults"
+            url = f"https://{workers}/aiResults"
             tasks.append(asyncio.create_task(work(channel, session, url, run)))
         await until_registered(session, runner)
         memory = resident(member.process.pid)

@@ -9,9 +9,9 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.kit.telling import pytest_terminal_summary, tell
+from tests.kit.figures import pytest_terminal_summary, show
 
-__all__ = ["pytest_terminal_summary", "tell"]
+__all__ = ["pytest_terminal_summary", "show"]
 
 
 def pytest_configure() -> None:

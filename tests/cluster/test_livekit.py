@@ -13,8 +13,8 @@ from tests.kit.cluster import complaints, kills
 from tests.kit.cluster.livekit import CLIENT_SECONDS, client, install, joined
 from tests.kit.cluster.product import Product, deployed
 from tests.kit.cluster.scene import Scene, watched
+from tests.kit.figures import Show
 from tests.kit.fleets import manifests
-from tests.kit.telling import Tell
 from tests.kit.watching import api
 from tests.kit.watching.verdicts import judge
 
@@ -204,7 +204,7 @@ async def test_a_scale_down_and_the_death_of_a_desk_cost_no_recording(
 
 @pytest.mark.parametrize("boot_seconds", [3.0, 16.0], ids=["5s", "20s"])
 async def test_a_sleeping_fleet_serves_a_client_that_waits_for_its_slow_pod(
-    scene: Scene, user: Any, boot_seconds: float, tell: Tell
+    scene: Scene, user: Any, boot_seconds: float, show: Show
 ) -> None:
     made = manifests.egress_fleet(
         *(FLEET, scene.product.redis, 0),
@@ -231,7 +231,7 @@ async def test_a_sleeping_fleet_serves_a_client_that_waits_for_its_slow_pod(
     assert pod.ready_at is not None
     await stop(user, egress_id)
     await nothing_lost(scene, since, egress_id)
-    tell(
+    show(
         f"builtin: first pod Ready after {pod.ready_at - since:.1f} s, the client served "
         f"after {served - since:.1f} s of {CLIENT_SECONDS:g}"
     )

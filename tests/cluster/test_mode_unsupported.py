@@ -12,7 +12,7 @@ from tests.kit.fleets import manifests
 from mediafleet_common.api.egress_fleet import Mode, Placement, PlacementEngine
 from mediafleet_common.api.names import FIELD_MANAGER
 from mediafleet_scheduler.core.egress.views import Fleet
-from mediafleet_scheduler.directory.conditions import tell_mode
+from mediafleet_scheduler.directory.conditions import report_mode
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node
 
@@ -46,7 +46,7 @@ async def test_a_mode_that_pods_do_not_know_stands_beside_the_conditions_of_the_
         return {each["type"]: each for each in seen["status"]["conditions"]}
 
     for known, said in ((False, ("True", "ModeIgnored")), (True, ("False", "ModeKnown"))):
-        await tell_mode(fleet, known)
+        await report_mode(fleet, known)
         found = conditions()
         assert found.keys() == {"Ready", "ModeUnsupported"}
         assert (found["ModeUnsupported"]["status"], found["ModeUnsupported"]["reason"]) == said

@@ -15,13 +15,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from mediafleet_common.api.egress_fleet import Placement
-from mediafleet_common.api.events import Telling
+from mediafleet_common.api.events import EventToPost
 from mediafleet_common.api.names import Reason
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.directory.events import post
 
 FLEET = Fleet("live", "rec", Placement(), frozenset(), None, (), uid="uid-1")
-TELLING = Telling("Warning", Reason.JOBS_LOST, "Lost 1 job with pod rec-0: EG_1.")
+TELLING = EventToPost("Warning", Reason.JOBS_LOST, "Lost 1 job with pod rec-0: EG_1.")
 
 
 @dataclass

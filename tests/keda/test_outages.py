@@ -28,8 +28,8 @@ from tests.kit.cluster.keda import (
 )
 from tests.kit.cluster.kills import find, of_pod
 from tests.kit.cluster.product import RELEASE
+from tests.kit.figures import Show
 from tests.kit.fleets.users import Begun
-from tests.kit.telling import Tell
 from tests.kit.watching.api import ApiRefusedError
 from tests.kit.watching.causes import Outage, ScaleDown, scale_downs
 
@@ -182,7 +182,7 @@ class Story:
 
 
 async def test_outages_take_nothing_away_and_what_is_right_goes_down(
-    stage: Stage, tell: Tell
+    stage: Stage, show: Show
 ) -> None:
     story = Story(stage)
     await story.more(PODS)
@@ -195,7 +195,7 @@ async def test_outages_take_nothing_away_and_what_is_right_goes_down(
     found = story.scale_downs()
     wrong = [str(each) for each in found if not each.right]
     kinds = ", ".join(outage.what for outage in story.outages)
-    tell(
+    show(
         f"{OUTAGES} outages ({kinds}), seed {SEED}: {len(wrong)} scale-downs for them; "
         f"{len(found) - len(wrong)} right ones, "
         f"{max(story.right_seconds):.1f} s after the work at most"

@@ -32,9 +32,9 @@ from tests.kit.cluster.keda import (
 )
 from tests.kit.cluster.product import RELEASE, upgrade
 from tests.kit.cluster.scene import Scene, watched
+from tests.kit.figures import Show
 from tests.kit.fleets import manifests
 from tests.kit.fleets.users import Begun, end_for_certain
-from tests.kit.telling import Tell
 from tests.kit.watching import api
 from tests.kit.watching.replicas import ReplicaWatch
 
@@ -63,7 +63,7 @@ async def stage(setting: Setting) -> AsyncIterator[Stage]:
 
 
 async def test_from_zero_to_what_is_needed_and_back_with_every_job_finished(
-    stage: Stage, tell: Tell
+    stage: Stage, show: Show
 ) -> None:
     asked = time.time()
     assert stage.replicas.now(FLEET) == 0
@@ -88,7 +88,7 @@ async def test_from_zero_to_what_is_needed_and_back_with_every_job_finished(
     zero = (await stage.replicas.until(FLEET, lambda count: count == 0, SECONDS)).at
     await stage.scene.pods.until("no pod is left", lambda: not stage.scene.pods.of(FLEET), SECONDS)
     stage.safe(asked)
-    tell(
+    show(
         f"KEDA: 0 -> 1 asked after {woken - asked:.2f} s, first job served after "
         f"{served - asked:.2f} s; 1 -> 3 after {grown - loaded:.1f} s; "
         f"1 -> 0 {zero - ended:.1f} s after the last job"
@@ -222,7 +222,7 @@ def scaling_active(status: dict[str, Any]) -> str | None:
 
 
 async def test_an_upgrade_keeps_certificates_until_they_are_old_and_keda_takes_up_new_ones(
-    stage: Stage, tell: Tell
+    stage: Stage, show: Show
 ) -> None:
     product, secret = stage.setting.product, f"{RELEASE}-scaler"
     kubectl = product.workspace.kubectl
@@ -260,7 +260,7 @@ async def test_an_upgrade_keeps_certificates_until_they_are_old_and_keda_takes_u
     jobs = await stage.begin(1)
     woken = stage.replicas.of(FLEET, trusted)[0].at
     await stage.end(*jobs)
-    tell(
+    show(
         f"new certificates: KEDA uses them {trusted - renewed:.1f} s after the desks' "
         f"restart began; 0 -> 1 asked after {woken - trusted:.1f} s"
     )

@@ -15,8 +15,8 @@ import pytest
 from tests.kit.cluster import freshness
 from tests.kit.cluster.product import Product, deployed
 from tests.kit.cluster.scene import watched
+from tests.kit.figures import Show
 from tests.kit.fleets import manifests
-from tests.kit.telling import Tell
 from tests.kit.watching.verdicts import judge
 
 from mediafleet_testbed.cluster.workspace import Workspace
@@ -37,7 +37,7 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
 
 
 async def test_the_list_follows_100_changes_in_the_right_order(
-    product: Product, tell: Tell
+    product: Product, show: Show
 ) -> None:
     cycles = math.ceil(CHANGES / freshness.CHANGES_A_CYCLE)
     async with watched(product) as scene:
@@ -45,7 +45,7 @@ async def test_the_list_follows_100_changes_in_the_right_order(
         scene.logs.read()
         jobs = list(scene.logs.jobs)
         violations = judge(scene.deletions(0), jobs, manifests.DRAIN_TIMEOUT_SECONDS)
-    tell(freshness.table(figures))
+    show(freshness.table(figures))
     assert figures.changes == cycles * freshness.CHANGES_A_CYCLE
     assert figures.too_early == []
     assert figures.too_late == []

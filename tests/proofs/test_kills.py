@@ -19,10 +19,10 @@ from rich.table import Table
 from tests.kit.cluster import kills
 from tests.kit.cluster.product import Product, deployed
 from tests.kit.cluster.scene import Scene, watched
+from tests.kit.figures import Show
 from tests.kit.fleets import changes, manifests
 from tests.kit.fleets.changes import Change, NewTemplate
 from tests.kit.fleets.users import Begun, Recorders, Users, comes_to_run, end_for_certain
-from tests.kit.telling import Tell
 from tests.kit.watching.listing import Lister
 from tests.kit.watching.verdicts import judge
 
@@ -197,7 +197,7 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
         yield product
 
 
-async def test_each_job_starts_once_whoever_is_killed(product: Product, tell: Tell) -> None:
+async def test_each_job_starts_once_whoever_is_killed(product: Product, show: Show) -> None:
     async with watched(product) as scene:
         update = {"maxSurge": 2}
         await scene.create(manifests.egress_fleet("rec", product.redis, START, update=update))
@@ -214,7 +214,7 @@ async def test_each_job_starts_once_whoever_is_killed(product: Product, tell: Te
                 await one_run(scene, told[-1], revision=number + 1)
                 replicas = dict(told[-1].replicas)
         finally:
-            tell(report(told, scene))
+            show(report(told, scene))
         restarts = sum(pod.restarts for name in set(VICTIMS) for pod in scene.pods.component(name))
         assert restarts == RUNS * len(VICTIMS)
 

@@ -21,11 +21,11 @@ import pytest
 from rich.table import Table
 from tests.kit.cluster.product import Product, Values, deployed
 from tests.kit.cluster.scene import Scene, watched
+from tests.kit.figures import Show
 from tests.kit.fleets import changes, manifests
 from tests.kit.fleets.changes import Change, NewTemplate, Scale
 from tests.kit.fleets.crowds import Crowd
 from tests.kit.fleets.users import Users
-from tests.kit.telling import Tell
 from tests.kit.watching.verdicts import Deletion, Fault, Violation, judge, waited_for
 
 from mediafleet_common.api.names import Kind
@@ -232,10 +232,10 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
 
 
 async def test_no_busy_pod_is_deleted_however_five_fleets_are_changed(
-    product: Product, tell: Tell
+    product: Product, show: Show
 ) -> None:
     outcome = await run(product, FLEETS, CHANGES)
-    tell(*report(outcome))
+    show(*report(outcome))
     assert outcome.violations == []
     assert outcome.given_up == []
     for record in outcome.records:

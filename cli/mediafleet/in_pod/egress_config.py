@@ -230,7 +230,7 @@ def _in_blocks(node: Node, seen: set[int]) -> None:
             _in_blocks(part, seen)
 
 
-def told(config: MappingNode) -> MergedConfig:
+def merged(config: MappingNode) -> MergedConfig:
     """What operator and desk have to know of the merged config."""
     keys = {key.value: value for key, value in config.value}
     timeout = _seconds(keys.get("io_update_timeout"))
@@ -260,7 +260,7 @@ def _number(node: Node | None) -> float | None:
         return None
 
 
-def tell(path: Path, config: MergedConfig) -> None:
+def write_report(path: Path, config: MergedConfig) -> None:
     """Leave it for kubelet, where there is one; the pod starts all the same."""
     try:
         if path.exists():
@@ -296,7 +296,7 @@ def main(arguments: list[str]) -> int:
         refuse_uncounted(user, over)
         replaced = merge(user, over)
         write(Path(options["--out"]), user)
-        tell(Path(TERMINATION_LOG), told(user))
+        write_report(Path(TERMINATION_LOG), merged(user))
         make_home(os.environ.get("MEDIAFLEET_EGRESS_HOME"))
     except (ConfigError, OSError) as error:
         print(f"egress-config: {error}", file=sys.stderr)

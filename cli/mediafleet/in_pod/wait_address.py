@@ -14,19 +14,19 @@ USAGE: Final = "usage: mediafleet wait-address --file FILE"
 PAUSE_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 600.0
 """A load balancer may take minutes; then kubelet starts us anew, and shows that it did."""
-TELL_SECONDS: Final = 30.0
+LOG_SECONDS: Final = 30.0
 
 
 def wait(file: Path, patience_seconds: float = PATIENCE_SECONDS) -> str | None:
     """The address in a file, once there is one; `None` when patience is over."""
-    began = told = time.monotonic()
+    began = logged_at = time.monotonic()
     while True:
         address = _read(file)
         now = time.monotonic()
         if address or now - began >= patience_seconds:
             return address or None
-        if now - told >= TELL_SECONDS:
-            told = now
+        if now - logged_at >= LOG_SECONDS:
+            logged_at = now
             print("still no address: see condition AddressReady of the pool", flush=True)
         time.sleep(PAUSE_SECONDS)
 

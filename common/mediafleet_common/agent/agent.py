@@ -204,7 +204,7 @@ def pinger(user_agent: str, remote: str | None) -> Ip | None:
 
 
 def refuse_foreign(url: str) -> None:
-    """Take only http URLs of this machine, so that an agent is no door to anything else.
+    """Take only http URLs of this machine, so that nobody reaches other machines by an agent.
 
     Raises:
         CannotStartError: it is another one.

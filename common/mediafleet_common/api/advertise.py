@@ -75,7 +75,7 @@ three times a second."""
     """Certificate (PEM) of the authority that signed the list's; absent: the system's."""
 
     @model_validator(mode="after")
-    def _tells_something(self) -> Source:
+    def _has_content(self) -> Source:
         if not self.urls and self.list_url is None:
             raise ValueError(f"source {self.name}: give urls, or list_url, or both")
         if self.token_secret is not None and not (self.list_url or "").startswith("https://"):

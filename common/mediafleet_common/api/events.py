@@ -34,8 +34,8 @@ class Reporter:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """What an Event says."""
+class EventToPost:
+    """What an Event says, and how serious it is."""
 
     type: Literal["Normal", "Warning"]
     reason: Reason
@@ -43,7 +43,7 @@ class Telling:
 
 
 def event(
-    regarding: Regarding, telling: Telling, reporter: Reporter, at: float, suffix: str
+    regarding: Regarding, to_post: EventToPost, reporter: Reporter, at: float, suffix: str
 ) -> dict[str, Any]:
     """The object to create; `suffix` makes its name unique, `at` is Unix time.
 
@@ -60,9 +60,9 @@ def event(
         "reportingController": f"{GROUP}/{reporter.component}",
         "reportingInstance": reporter.instance[:_INSTANCE],
         "action": "Reconcile",
-        "reason": telling.reason.value,
-        "type": telling.type,
-        "note": telling.note[:_NOTE],
+        "reason": to_post.reason.value,
+        "type": to_post.type,
+        "note": to_post.note[:_NOTE],
         "regarding": {
             "apiVersion": API_VERSION,
             "kind": regarding.kind.value,

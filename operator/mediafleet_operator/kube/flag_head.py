@@ -36,7 +36,7 @@ class Ask(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WantedHead:
     """What a head's objects ought to be, and when time alone changes that."""
 
     manifests: list[Json]
@@ -52,7 +52,9 @@ class Heads:
     ask: Ask
     clock: Clock = SYSTEM
 
-    async def wish(self, resource: Resource, state: FleetState, urls: Iterable[str]) -> Wish | None:
+    async def wanted(
+        self, resource: Resource, state: FleetState, urls: Iterable[str]
+    ) -> WantedHead | None:
         """What the head of a pool ought to be for these nodes; `None`: it has none.
 
         Raises:
@@ -80,7 +82,7 @@ class Heads:
         state.head = head
         sent_at = rfc3339(head.sent_at or now)
         manifests = flag_head.manifests(resource, self.product, head, sent_at)
-        return Wish(manifests, step.look_again_seconds)
+        return WantedHead(manifests, step.look_again_seconds)
 
     async def _read(self, resource: Resource) -> Head | None:
         name = flag_head.head_name(resource.key.name)

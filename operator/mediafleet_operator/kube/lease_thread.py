@@ -74,10 +74,10 @@ class LeaseThread:
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except Exception as error:  # noqa: BLE001 - told to the loop that waits for it
-            self._tell(self._ended, error)
+        except Exception as error:  # noqa: BLE001 - raised on the loop that waits for it
+            self._resolve(self._ended, error)
         else:
-            self._tell(self._ended)
+            self._resolve(self._ended)
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -99,11 +99,11 @@ class LeaseThread:
 
     async def _hold(self, lease: Lease) -> None:
         await lease.acquire()
-        self._tell(self._acquired)
+        self._resolve(self._acquired)
         await lease.keep()
 
-    def _tell(self, future: asyncio.Future[None], error: Exception | None = None) -> None:
-        def tell() -> None:
+    def _resolve(self, future: asyncio.Future[None], error: Exception | None = None) -> None:
+        def resolve() -> None:
             if future.done():
                 return
             if error is None:
@@ -114,4 +114,4 @@ class LeaseThread:
                 future.exception()
 
         with suppress(RuntimeError):  # the process ends
-            self._home.call_soon_threadsafe(tell)
+            self._home.call_soon_threadsafe(resolve)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mediafleet_common.api.events import Regarding, Reporter, Telling
+from mediafleet_common.api.events import EventToPost, Regarding, Reporter
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube import events
@@ -98,7 +98,7 @@ class EventWriter:
     instance: str
     clock: Clock = SYSTEM
 
-    async def post(self, resource: Resource, state: FleetState, telling: Telling) -> None:
+    async def post(self, resource: Resource, state: FleetState, to_post: EventToPost) -> None:
         """Post one Event about a fleet."""
         if not self._may(state):
             return
@@ -106,9 +106,9 @@ class EventWriter:
         regarding = Regarding(key.kind, key.namespace, key.name, resource.uid)
         try:
             reporter = Reporter("operator", self.instance)
-            await events.post(self.api, regarding, telling, reporter, self.clock)
+            await events.post(self.api, regarding, to_post, reporter, self.clock)
         except KubeError as error:
-            _log.warning("%s: Event %s not posted: %s", key, telling.reason, error)
+            _log.warning("%s: Event %s not posted: %s", key, to_post.reason, error)
 
     def _may(self, state: FleetState) -> bool:
         """A bucket of EVENT_BURST, filled again one by one."""

@@ -53,8 +53,8 @@ class ChildResources:
             KubeError: something could not be read or written, for no fault of the resource's.
         """
         try:
-            wish = await self.heads.wish(resource, state, listed(planned))
-            head = wish.manifests if wish else None
+            wanted = await self.heads.wanted(resource, state, listed(planned))
+            head = wanted.manifests if wanted else None
             await self.children.keep(resource, state, planned.slots_in_use, services, head)
         except ChildNotOursError as error:
             self.metrics.failed(KIND_LABELS[resource.key.kind], "not_ours")
@@ -63,4 +63,4 @@ class ChildResources:
             word = error.word if isinstance(error, RefusedError) else "invalid"
             self.metrics.failed(KIND_LABELS[resource.key.kind], word)
             return Kept(Unmade(Reason.PART_REFUSED, str(error)), REFUSED_SECONDS)
-        return Kept(look_again_seconds=wish.look_again_seconds if wish else None)
+        return Kept(look_again_seconds=wanted.look_again_seconds if wanted else None)

@@ -66,7 +66,7 @@ class FleetCounts:
         waiting = state.idle_deleted & going.keys()
         late = {uid for uid in waiting if observation.jobs(going[uid])}
         kind = KIND_LABELS[observation.fleet.key.kind].value
-        self.metrics.drain_latecomers.labels(kind).inc(len(late))
+        self.metrics.drain_late_sessions.labels(kind).inc(len(late))
         state.idle_deleted = waiting - late
 
     def forget(self, key: FleetKey) -> None:

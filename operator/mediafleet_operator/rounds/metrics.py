@@ -47,8 +47,8 @@ class OperatorMetrics:
             ["kind", "result"],
             registry=registry,
         )
-        self.drain_latecomers: Final = Counter(
-            "mediafleet_drain_latecomers_total",
+        self.drain_late_sessions: Final = Counter(
+            "mediafleet_drain_late_sessions_total",
             "Pods deleted as idle that had work again after the last idle reading; their preStop "
             "waits.",
             ["kind"],

@@ -58,7 +58,7 @@ class Resource(Protocol):
         """
 
 
-class Teller(Protocol):
+class HasConditions(Protocol):
     """Has conditions."""
 
     def now(self) -> Mapping[Condition, Finding]:
@@ -92,7 +92,7 @@ class Conditions:
 
 
 async def keep_writing(
-    conditions: Teller,
+    conditions: HasConditions,
     resource: Resource,
     metrics: AdvertiseMetrics,
     clock: Clock = SYSTEM,

@@ -128,7 +128,7 @@ async def serve(
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(directory.run())
             told = Serving(served_list, rpc.port, http.port, scaler)
-            telling = tasks.create_task(_tell(told, on_ready))
+            announcing = tasks.create_task(_announce(told, on_ready))
             writing = tasks.create_task(_write(conditions, settings, metrics))
             counting = tasks.create_task(community.run()) if community else None
             await stop.wait()
@@ -136,7 +136,7 @@ async def serve(
                 counting.cancel()
             writing.cancel()
             following.cancel()
-            telling.cancel()
+            announcing.cancel()
 
 
 def _reporter(settings: Settings, served_list: ServedList) -> Reporter | None:
@@ -157,6 +157,6 @@ async def _write(conditions: Conditions, settings: Settings, metrics: AdvertiseM
         await keep_writing(conditions, settings.resource, metrics, settings.clock, settings.times)
 
 
-async def _tell(serving: Serving, on_ready: Callable[[Serving], None]) -> None:
+async def _announce(serving: Serving, on_ready: Callable[[Serving], None]) -> None:
     await serving.served_list.ready()
     on_ready(serving)

@@ -29,7 +29,7 @@ _asked = lru_cache(maxsize=256)(asked)
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class GatewayRequest:
     """What a gateway said in a request that it may make."""
 
     address: bytes
@@ -38,7 +38,7 @@ class Asking:
     """What it needs a node for; empty: it did not say."""
 
 
-_NOBODY: Final = Asking(b"")
+_NOBODY: Final = GatewayRequest(b"")
 
 
 class Gateways:
@@ -57,7 +57,7 @@ class Gateways:
         """Admit the gateways of this pool."""
         self._allowed = frozenset(bytes.fromhex(each[2:]) for each in view.advertise.gateways)
 
-    def admit(self, request: bytes) -> Asking | None:
+    def admit(self, request: bytes) -> GatewayRequest | None:
         """Who asks for what; `None`: it may not ask.
 
         The signature is verified only where the pool names its gateways: it identifies a gateway
@@ -75,7 +75,7 @@ class Gateways:
         if address:
             self._note(address)
         wanted = said.capabilities if len(said.capabilities) <= MOST_ASKED_BYTES else b""
-        return Asking(address, _asked(wanted))
+        return GatewayRequest(address, _asked(wanted))
 
     def verified(self, request: bytes) -> str | None:
         """The ETH address that a request is signed by, as `0x` and hex; `None`: it has none."""

@@ -170,7 +170,7 @@ class ServedList:
         self._made_at = self._clock.unix()
         self._notice = self._next(present, self._view.advertise, health)
         if before != present.nodes or not self._ready.is_set():
-            self._tell(self._view, before, present)
+            self._report_change(self._view, before, present)
         self._say(remarks(present, health))
         self._ready.set()
 
@@ -237,7 +237,7 @@ class ServedList:
                 _log.warning("node %s is not listed: %s", printable(each.name), printable(why))
         self._said = {each.name: self._said[each.name] for each in said if each.name in self._said}
 
-    def _tell(self, view: PoolView, before: tuple[Node, ...], present: Listing) -> None:
+    def _report_change(self, view: PoolView, before: tuple[Node, ...], present: Listing) -> None:
         old, new = {node_key(node) for node in before}, {node_key(node) for node in present.nodes}
         if old != new:
             self._metrics.list_updates.labels(view.name).inc()

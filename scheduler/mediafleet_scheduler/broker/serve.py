@@ -17,7 +17,6 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
-from mediafleet_scheduler.broker.door import Door
 from mediafleet_scheduler.broker.inputs import Inputs
 from mediafleet_scheduler.broker.jobs import Jobs
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
@@ -25,6 +24,7 @@ from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.registrations import Registrations, Secrets
 from mediafleet_scheduler.broker.results import Results
 from mediafleet_scheduler.broker.runner_api import RunnerApi
+from mediafleet_scheduler.broker.worker_port import WorkerPort
 from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.directory.directory import Directory
 
@@ -40,7 +40,7 @@ class Settings:
     """How a broker is set up."""
 
     listen: str
-    """HOST:PORT of the workers' door."""
+    """HOST:PORT that workers reach."""
     http: str
     """HOST:PORT of the runner API, health and metrics."""
     context: ssl.SSLContext
@@ -101,21 +101,23 @@ async def serve(
             cancels=True,
         )
         await stack.enter_async_context(http)
-        door = Door(
+        workers = WorkerPort(
             settings.listen,
             settings.context,
             Registrations(jobs, secrets, inputs, metrics),
             Results(jobs, secrets, metrics),
             inputs,
         )
-        await stack.enter_async_context(door)
+        await stack.enter_async_context(workers)
         jobs.on_change = lambda: _report(jobs, models())
         known = asyncio.Event()
         directory.subscribe(lambda _: known.set())
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(directory.run()),
-                tasks.create_task(_tell(known, on_ready, Serving(door.port, http.port, jobs))),
+                tasks.create_task(
+                    _announce(known, on_ready, Serving(workers.port, http.port, jobs))
+                ),
                 tasks.create_task(_keep_showing(jobs, metrics, models)),
                 tasks.create_task(_keep_certificate(settings)),
             ]
@@ -124,7 +126,7 @@ async def serve(
                 each.cancel()
 
 
-async def _tell(
+async def _announce(
     known: asyncio.Event, on_ready: Callable[[Serving], None], serving: Serving
 ) -> None:
     await known.wait()

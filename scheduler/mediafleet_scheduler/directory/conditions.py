@@ -68,7 +68,7 @@ class PoolConditions:
             await api.apply(_POOLS.item(self.namespace, self.name, "status"), body, _MANAGER)
 
 
-async def tell_mode(
+async def report_mode(
     fleet: Fleet, known: bool, connect: Connect = connect, clock: Clock = SYSTEM
 ) -> None:
     """Put condition ModeUnsupported on an EgressFleet with engine native, or log why not."""

@@ -104,7 +104,7 @@ async def serving(
         CannotStartError: its certificate cannot be used, or its address not be listened on.
     """
     looking = asyncio.create_task(outlook.run(), name="outlook")
-    looking.add_done_callback(_tell)
+    looking.add_done_callback(_log_failure)
     try:
         if chosen is None:
             yield None
@@ -123,7 +123,7 @@ async def serving(
         await asyncio.gather(looking, return_exceptions=True)
 
 
-def _tell(looking: asyncio.Task[None]) -> None:
+def _log_failure(looking: asyncio.Task[None]) -> None:
     if not looking.cancelled() and (error := looking.exception()) is not None:
         _log.critical("the demand is not read any more", exc_info=error)
 

@@ -62,7 +62,7 @@ class Users(Protocol):
 
 @dataclass(slots=True)
 class Recorders:
-    """Record tracks through livekit-server's own door: the empty topic, where the desk answers."""
+    """Record tracks through the empty topic, as livekit-server does; the desk answers there."""
 
     bus: Bus
     kind: str

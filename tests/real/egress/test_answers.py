@@ -56,7 +56,7 @@ async def test_a_silent_fleet_leaves_what_it_has_no_room_for_to_others(stage: Sc
             await stage.start(web())
 
 
-async def test_a_fleet_that_refuses_is_silent_while_strangers_take_requests(stage: Scene) -> None:
+async def test_a_fleet_that_refuses_is_silent_while_others_take_requests(stage: Scene) -> None:
     await full_beside_stock(stage)
     async with stage.desk() as desk:
         await stage.start(web())
@@ -66,15 +66,15 @@ async def test_a_fleet_that_refuses_is_silent_while_strangers_take_requests(stag
         stage.bus.publish(GRANTS, encode(Grant("REQ_1", "SRV_abcdefghijkl")))
         assert (await stage.start(web())).error is None
         assert stage.jobs == {"pod-0": 1, "stock": 1}
-        assert counted(desk, "mediafleet_strangers_grants_total") >= 1
+        assert counted(desk, "mediafleet_foreign_bidder_grants_total") >= 1
 
 
-async def test_the_grants_of_other_desks_are_no_strangers(stage: Scene) -> None:
+async def test_the_grants_of_other_desks_are_no_foreign_bids(stage: Scene) -> None:
     await stage.fleet("pod-0")
     async with stage.desk() as one, stage.desk() as two:
         await stage.burst(*(track() for _ in range(10)))
         for desk in (one, two):
-            assert counted(desk, "mediafleet_strangers_grants_total") == 0
+            assert counted(desk, "mediafleet_foreign_bidder_grants_total") == 0
 
 
 async def test_what_runs_here_is_never_left_to_others(stage: Scene) -> None:

@@ -14,7 +14,7 @@ from livekit.protocol import egress as livekit
 from tests.kit.egress.records import UNKNOWN_FIELD, livekit_io
 from tests.kit.egress.scene import QUICK, Scene, counted, eventually, fleet, scene, track
 
-from mediafleet_common.api.events import Telling
+from mediafleet_common.api.events import EventToPost
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Patience
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.egress.base.settings import Settings
@@ -63,16 +63,16 @@ async def dies(stage: Scene, life: AsyncExitStack) -> None:
 async def test_the_jobs_of_a_pod_that_died_are_counted_told_and_written_once(
     stage: Scene,
 ) -> None:
-    told: list[Telling] = []
+    posted: list[EventToPost] = []
 
-    async def tell(fleet: Fleet, telling: Telling) -> None:
-        told.append(telling)
+    async def post(fleet: Fleet, event: EventToPost) -> None:
+        posted.append(event)
 
     async with (
         livekit_io(stage.bus) as records,
         pod_with_jobs(stage) as life,
-        stage.desk(AT_ONCE, post=tell) as one,
-        stage.desk(AT_ONCE, post=tell) as two,
+        stage.desk(AT_ONCE, post=post) as one,
+        stage.desk(AT_ONCE, post=post) as two,
     ):
         for egress_id in ("EG_a", "EG_b"):
             assert (await stage.start(track(egress_id))).error is None
@@ -92,8 +92,8 @@ async def test_the_jobs_of_a_pod_that_died_are_counted_told_and_written_once(
         assert info.ended_at > 0
         assert info.room_name == "room"
         assert UNKNOWN_FIELD in records.infos["EG_a"]
-        assert [telling.reason for telling in told] == ["JobsLost"]
-        assert "2 jobs with pod pod-0" in told[0].note
+        assert [event.reason for event in posted] == ["JobsLost"]
+        assert "2 jobs with pod pod-0" in posted[0].note
         lost = [counted(desk, "mediafleet_jobs_lost_total", fleet="rec") for desk in (one, two)]
         assert sum(lost) == 2
         assert not one.ledger.jobs
@@ -166,25 +166,25 @@ async def test_a_pod_that_left_is_asked_after_at_once(stage: Scene) -> None:
 async def test_the_jobs_of_a_dead_pod_are_told_within_30_s_by_a_desk_as_it_is_run(
     stage: Scene,
 ) -> None:
-    told: list[Telling] = []
+    posted: list[EventToPost] = []
     now = asyncio.get_running_loop().time
 
-    async def tell(fleet: Fleet, telling: Telling) -> None:
-        told.append(telling)
+    async def post(fleet: Fleet, event: EventToPost) -> None:
+        posted.append(event)
 
     async with (
         livekit_io(stage.bus) as records,
         pod_with_jobs(stage) as life,
-        stage.desk(Settings(), post=tell) as desk,
+        stage.desk(Settings(), post=post) as desk,
     ):
         assert (await stage.start(track("EG_a"))).error is None
         records.put("EG_a", livekit.EgressStatus.EGRESS_ACTIVE)
         await desk.settled()
         died_at = now()
         await dies(stage, life)
-        await eventually(lambda: bool(told), WITHIN_SECONDS)
-        print(f"told {now() - died_at:.1f} s after the pod died")
-        assert [telling.reason for telling in told] == ["JobsLost"]
+        await eventually(lambda: bool(posted), WITHIN_SECONDS)
+        print(f"posted {now() - died_at:.1f} s after the pod died")
+        assert [event.reason for event in posted] == ["JobsLost"]
         assert counted(desk, "mediafleet_jobs_lost_total", fleet="rec") == 1
         await eventually(lambda: records.updates == ["EG_a"])
 

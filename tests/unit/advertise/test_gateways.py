@@ -8,7 +8,7 @@ from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.clock import Clock
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise import gateways as module
-from mediafleet_scheduler.advertise.gateways import Asking, Gateways
+from mediafleet_scheduler.advertise.gateways import GatewayRequest, Gateways
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.core.advertise.eth import private_key, sign
 from mediafleet_scheduler.core.advertise.views import PoolView
@@ -40,8 +40,8 @@ def test_without_a_list_everybody_may_ask_signed_or_not() -> None:
     assert scene.ask(ADDRESS) == ADDRESS
     assert scene.ask(b"short") == b""
     assert scene.ask(bytes(20)) == b""
-    assert scene.gateways.admit(b"") == Asking(b"")
-    assert scene.gateways.admit(b"\xff garbage") == Asking(b"")
+    assert scene.gateways.admit(b"") == GatewayRequest(b"")
+    assert scene.gateways.admit(b"\xff garbage") == GatewayRequest(b"")
 
 
 def test_with_a_list_only_those_on_it_with_a_signature_of_their_own() -> None:

@@ -256,7 +256,7 @@ def test_how_long_an_update_may_take_is_read_as_go_does(
     written: str, seconds: float | None
 ) -> None:
     config = mapping(f"api_key: k\nio_update_timeout: {written}\n")
-    assert egress_config.told(config).io_update_seconds == seconds
+    assert egress_config.merged(config).io_update_seconds == seconds
 
 
 def test_it_imports_little() -> None:

@@ -98,7 +98,7 @@ async def test_a_node_that_does_not_answer_is_an_error_and_not_zero_sessions() -
         *("http://127.0.0.1@example.com/metrics", "file:///etc/passwd", "", "http://0.0.0.0/m"),
     ],
 )
-def test_it_is_no_door_to_other_machines(url: str) -> None:
+def test_it_gives_no_way_to_other_machines(url: str) -> None:
     with pytest.raises(CannotStartError, match=r"127\.0\.0\.1"):
         refuse_foreign(url)
 

@@ -29,7 +29,7 @@ from mediafleet_operator.core.status.conditions import conditions
 from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.pods.egress import settings
 from mediafleet_operator.manifests.resource import Resource, engine_conflict, template_hash
-from mediafleet_scheduler.directory.conditions import tell_mode
+from mediafleet_scheduler.directory.conditions import report_mode
 from mediafleet_scheduler.directory.entries_file import WorkersFile
 from mediafleet_scheduler.directory.objects import egress_view, fleet_facts
 
@@ -195,7 +195,7 @@ async def test_the_desk_writes_the_condition_and_nothing_else() -> None:
         yield cast("Api", server)
 
     of = egress_view([fleet_facts(raw("a", placement={"engine": "native"}))], ()).native[0]
-    await tell_mode(of, known=False, connect=connect)
+    await report_mode(of, known=False, connect=connect)
     ((path, manager, body),) = server.applied
     assert path.endswith("/namespaces/live/egressfleets/a/status")
     assert manager == "mediafleet-egress"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeVar
 
-from mediafleet_common.api.events import Telling
+from mediafleet_common.api.events import EventToPost
 from mediafleet_common.api.names import Condition, DrainReason, Reason
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_operator.core.fleet.actions import (
@@ -33,34 +33,34 @@ _WARNINGS = (
 
 def events_to_post(
     done: Sequence[Action], prefix: str, before: FleetStatus | None, after: FleetStatus
-) -> list[Telling]:
+) -> list[EventToPost]:
     """The Events of one round. `prefix`: what the names of the fleet's pods begin with."""
     return [*_steps(done, prefix), *_warnings(before, after)]
 
 
-def _steps(done: Sequence[Action], prefix: str) -> Iterable[Telling]:
+def _steps(done: Sequence[Action], prefix: str) -> Iterable[EventToPost]:
     for replicas in (each.replicas for each in _only(done, SetReplicas)):
         note = f"spec.replicas was absent; set to {replicas}."
-        yield Telling("Normal", Reason.SCALED_UP, note)
+        yield EventToPost("Normal", Reason.SCALED_UP, note)
     for each in _only(done, Rescale):
         up = each.after > each.before
         note = f"spec.replicas {each.before} -> {each.after}: {each.why}"
-        yield Telling("Normal", Reason.SCALED_UP if up else Reason.SCALED_DOWN, note)
+        yield EventToPost("Normal", Reason.SCALED_UP if up else Reason.SCALED_DOWN, note)
     created = _grouped((each.reason, f"{prefix}{each.slot}") for each in _only(done, Create))
     for made_for, pods in created.items():
-        yield Telling("Normal", made_for, f"Created {names_of(pods)}.")
+        yield EventToPost("Normal", made_for, f"Created {names_of(pods)}.")
     back = [each.pod.name for each in _only(done, Undrain)]
     if back:
-        yield Telling("Normal", Reason.DRAIN_CANCELLED, f"Took back {names_of(back)}.")
+        yield EventToPost("Normal", Reason.DRAIN_CANCELLED, f"Took back {names_of(back)}.")
     drained = _grouped((each.reason, each.pod.name) for each in _only(done, Drain))
     for why, pods in drained.items():
         because = _WHY_DRAINED.get(why, why.value)
         note = f"Draining {names_of(pods)} ({because}): no new work, deleted once idle."
-        yield Telling("Normal", Reason.DRAIN_STARTED, note)
+        yield EventToPost("Normal", Reason.DRAIN_STARTED, note)
     deleted = _grouped((each.reason, _left(each)) for each in _only(done, Delete))
     for ended, pods in deleted.items():
         kind: Literal["Normal", "Warning"] = "Warning" if ended in _BAD_ENDS else "Normal"
-        yield Telling(kind, ended, f"Deleted {names_of(pods)}{_ENDS.get(ended, '')}.")
+        yield EventToPost(kind, ended, f"Deleted {names_of(pods)}{_ENDS.get(ended, '')}.")
 
 
 def _left(action: Delete) -> str:
@@ -97,11 +97,11 @@ _ENDS = {
 _BAD_ENDS = (Reason.DRAIN_TIMED_OUT, Reason.POD_FAILED, Reason.POD_EVICTED)
 
 
-def _warnings(before: FleetStatus | None, after: FleetStatus) -> Iterable[Telling]:
+def _warnings(before: FleetStatus | None, after: FleetStatus) -> Iterable[EventToPost]:
     known = {each.type: (each.status, each.reason) for each in before.conditions} if before else {}
     for each in after.conditions:
         bad = (each.type, each.status) in _WARNINGS and each.reason != Reason.PAUSED
         stopped = each.reason == Reason.ROLLOUT_STOPPED
         late = each.reason == Reason.DRAIN_TIMED_OUT
         if (bad or stopped or late) and known.get(each.type) != (each.status, each.reason):
-            yield Telling("Warning", Reason(each.reason), each.message)
+            yield EventToPost("Warning", Reason(each.reason), each.message)

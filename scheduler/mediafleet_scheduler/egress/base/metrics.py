@@ -40,7 +40,7 @@ class EgressMetrics:
             registry=registry,
         )
         self.foreign_bidders: Final = Counter(
-            "mediafleet_strangers_grants",
+            "mediafleet_foreign_bidder_grants",
             "StartEgress that was given to egress workers outside of fleets.",
             registry=registry,
         )

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
-from mediafleet_common.api.events import Telling
+from mediafleet_common.api.events import EventToPost
 from mediafleet_common.api.names import Reason
 from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import Clock
@@ -38,11 +38,11 @@ _NAMED_IDS: Final = 10
 
 _log: Final = logging.getLogger(__name__)
 
-PostEvent = Callable[[Fleet, Telling], Awaitable[None]]
+PostEvent = Callable[[Fleet, EventToPost], Awaitable[None]]
 """Posts an event of a fleet."""
 
 
-async def post_nothing(fleet: Fleet, event: Telling) -> None:
+async def post_nothing(fleet: Fleet, event: EventToPost) -> None:
     """Where there is no Kubernetes."""
     del fleet, event
 
@@ -158,8 +158,8 @@ class LostJobs:
         _log.error("livekit-server goes on taking %s for active", job.egress_id)
 
 
-def _event(pod: str, jobs: Sequence[Job]) -> Telling:
+def _event(pod: str, jobs: Sequence[Job]) -> EventToPost:
     ids = ", ".join(job.egress_id for job in jobs[:_NAMED_IDS])
     more = f" and {len(jobs) - _NAMED_IDS} more" if len(jobs) > _NAMED_IDS else ""
     count = f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}"
-    return Telling("Warning", Reason.JOBS_LOST, f"Lost {count} with pod {pod}: {ids}{more}.")
+    return EventToPost("Warning", Reason.JOBS_LOST, f"Lost {count} with pod {pod}: {ids}{more}.")

@@ -1,7 +1,7 @@
 """Notice egress workers outside of fleets: those that win requests on the topic of the desks.
 
-Their grants are heard there beside ours: a server id that is none of a desk's is a stranger's.
-While strangers are seen a full desk keeps silent, so that they are given what it has no room for.
+The desk sees all grants there: a server id that is no desk's is a foreign bidder's. While such
+grants are seen a full desk makes no bid, so that foreign bidders receive what it has no room for.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Fleets with engine native: asks their pods what they would bid, and tells whether they know the
-mode. Nobody else can see it: bids go over Redis, and no metric has them.
+"""Fleets with engine native: asks their pods what they would bid, and reports whether they know the
+mode. No metric has bids; they go over Redis.
 
 Each look asks for a bid for a track and grants nobody, so nothing is started. All pods of a Redis
 are on one topic, so what is found holds for all such fleets on it.
@@ -37,8 +37,8 @@ from mediafleet_scheduler.psrpc.envelope import Bid, Request, decode, encode
 from mediafleet_scheduler.psrpc.errors import BadMessageError
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 
-TellMode = Callable[[Fleet, bool], Awaitable[None]]
-"""Told of a fleet whether its pods know the mode."""
+ReportMode = Callable[[Fleet, bool], Awaitable[None]]
+"""Reports of a fleet whether its pods know the mode."""
 
 _LISTEN_SECONDS: Final = UPSTREAM_START_EGRESS.short_circuit_seconds
 _LOOK_SECONDS: Final = 20.0
@@ -47,8 +47,8 @@ _LOOK_SECONDS: Final = 20.0
 _log: Final = logging.getLogger(__name__)
 
 
-async def tell_no_mode(fleet: Fleet, known: bool) -> None:
-    """Nobody wants to know."""
+async def report_nothing(fleet: Fleet, known: bool) -> None:
+    """Report it nowhere."""
 
 
 async def ask_for_bids(
@@ -90,12 +90,12 @@ class NativeFleets:
     def __init__(
         self,
         connect: Callable[[RedisSpec | None], Connections],
-        tell: TellMode,
+        report: ReportMode,
         settings: Settings,
         clock: Clock = SYSTEM,
     ) -> None:
         self._connect = connect
-        self._tell = tell
+        self._report = report
         self._settings = settings
         self._clock = clock
         self._fleets: tuple[Fleet, ...] = ()
@@ -160,7 +160,7 @@ class NativeFleets:
                 continue
             if not known:
                 _log.warning("pods of %s do not know affinity_mode: they pack", fleet.key)
-            await self._tell(fleet, known)
+            await self._report(fleet, known)
             self._told[fleet.key] = known
 
 

@@ -34,8 +34,8 @@ from mediafleet_scheduler.egress.connections.opening import (
 from mediafleet_scheduler.egress.jobs.lost_jobs import PostEvent, post_nothing
 from mediafleet_scheduler.egress.peers.native_fleets import (
     NativeFleets,
-    TellMode,
-    tell_no_mode,
+    ReportMode,
+    report_nothing,
 )
 from mediafleet_scheduler.egress.process.branches import Branches
 from mediafleet_scheduler.egress.process.demand import Demands
@@ -64,7 +64,7 @@ class Options:
     redises: Redises = field(default_factory=Redises)
     """What is declared."""
     settings: Settings = field(default_factory=Settings)
-    tell_mode: TellMode = tell_no_mode
+    report_mode: ReportMode = report_nothing
     """Told whether the pods of a fleet with engine native know their mode."""
     scaler: ScalerOptions | None = None
     """`None`: KEDA is not answered."""
@@ -176,7 +176,7 @@ async def serve(
 
     async with AsyncExitStack() as stack:
         outlook = Outlook(Demands(directory, branches).read)
-        natives = NativeFleets(options.connections, options.tell_mode, options.settings, clock)
+        natives = NativeFleets(options.connections, options.report_mode, options.settings, clock)
         await stack.enter_async_context(natives)
         reports = [demand_route(outlook), explain_route(branches), costs_route(branches)]
         http = HttpServer(
@@ -192,16 +192,18 @@ async def serve(
         try:
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(directory.run())
-                telling = tasks.create_task(_tell(options, directory, branches, ports, on_ready))
+                announcing = tasks.create_task(
+                    _announce(options, directory, branches, ports, on_ready)
+                )
                 directory.subscribe(natives.follow)
                 await stop.wait()
                 following.cancel()
-                telling.cancel()
+                announcing.cancel()
         except* CannotStartError as group:
             raise group.exceptions[0] from None
 
 
-async def _tell(
+async def _announce(
     options: Options,
     directory: Directory[EgressView],
     branches: Branches,

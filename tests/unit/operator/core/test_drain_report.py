@@ -90,7 +90,7 @@ COUNTS = FleetCounts(OperatorMetrics(REGISTRY))
 
 def late() -> float:
     labels = {"kind": "egress"}
-    return REGISTRY.get_sample_value("mediafleet_drain_latecomers_total", labels) or 0.0
+    return REGISTRY.get_sample_value("mediafleet_drain_late_sessions_total", labels) or 0.0
 
 
 def test_a_pod_deleted_as_idle_that_has_work_after_all_is_counted_once() -> None:
@@ -109,7 +109,7 @@ def test_a_pod_deleted_as_idle_that_has_work_after_all_is_counted_once() -> None
     assert late() == before + 1
 
 
-def test_a_pod_deleted_at_its_time_out_is_no_latecomer() -> None:
+def test_a_pod_deleted_at_its_time_out_has_no_late_sessions() -> None:
     state, before = FleetState("uid"), late()
     going = draining(1, deleting=True)
     note_idle(state, Delete(going, Reason.DRAIN_TIMED_OUT))

@@ -244,7 +244,7 @@ def test_node_ports_are_chosen_by_slot_within_the_range_or_by_kubernetes() -> No
     assert services(pool(), range(3)) == []
 
 
-def test_slots_with_a_service_are_replaced_in_place_and_have_a_door() -> None:
+def test_slots_with_a_service_are_replaced_in_place_and_have_a_serving_gate() -> None:
     one = pool(address={"type": "node_port"})
 
     assert fleet_spec(one, None).slots_own_things
@@ -269,10 +269,9 @@ def test_a_slot_keeps_what_is_its_own_while_it_is_wanted_or_has_a_pod() -> None:
     assert plan(seen).slots_in_use == {0, 1, 4, 7}
 
 
-# Doors
+# Serving gates
 
-
-DOOR = {"gate_open": True}
+GATE = {"gate_open": True}
 
 
 @pytest.mark.parametrize(
@@ -280,15 +279,15 @@ DOOR = {"gate_open": True}
     [
         (pending(0, gate_open=False), None, ["open 0"]),
         (pod(0, gate_open=False), (0, 0), ["open 0"]),
-        (pod(0, **DOOR), (0, 0), []),
-        (draining(0, since=3, **DOOR), (0, 0), []),
-        (draining(0, since=60, **DOOR), (1, 1), []),
-        (draining(0, since=60, **DOOR), (None, None), []),
-        (draining(0, since=60, **DOOR), (1, 0), ["shut 0"]),
-        (draining(0, since=60, **DOOR, work_running=False), (0, 0), ["delete 0 DrainFinished"]),
+        (pod(0, **GATE), (0, 0), []),
+        (draining(0, since=3, **GATE), (0, 0), []),
+        (draining(0, since=60, **GATE), (1, 1), []),
+        (draining(0, since=60, **GATE), (None, None), []),
+        (draining(0, since=60, **GATE), (1, 0), ["shut 0"]),
+        (draining(0, since=60, **GATE, work_running=False), (0, 0), ["delete 0 DrainFinished"]),
     ],
 )
-def test_a_door_is_shut_once_a_settled_pod_is_idle(
+def test_a_serving_gate_is_shut_once_a_settled_pod_is_idle(
     view: Any, jobs: tuple[int | None, ...] | None, wanted: list[str]
 ) -> None:
     replicas = 0 if view.drain_started else 1
@@ -299,7 +298,7 @@ def test_a_door_is_shut_once_a_settled_pod_is_idle(
     assert words(planned.actions) == wanted
 
 
-def test_only_readings_after_the_door_was_shut_prove_a_pod_idle() -> None:
+def test_only_readings_after_the_gate_was_shut_prove_a_pod_idle() -> None:
     def steps(shut_for: float, *jobs: int) -> list[str]:
         now = 1_000_000.0
         view = draining(0, since=60, gate_open=False, gate_shut_at=now - shut_for)

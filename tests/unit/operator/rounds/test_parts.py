@@ -93,18 +93,18 @@ def test_a_status_in_which_only_loads_changed_waits_its_turn() -> None:
 
 
 async def test_too_many_events_of_one_fleet_are_dropped() -> None:
-    from mediafleet_common.api.events import Telling
+    from mediafleet_common.api.events import EventToPost
     from mediafleet_common.api.names import Reason
 
     server, now = KubeServer(), 100.0
     writer = EventWriter(cast("Api", server), "me", Clock(monotonic=lambda: now))
     state = FleetState("uid")
     for _ in range(EVENT_BURST + 10):
-        await writer.post(resource(), state, Telling("Normal", Reason.SCALED_UP, "more"))
+        await writer.post(resource(), state, EventToPost("Normal", Reason.SCALED_UP, "more"))
     assert len(server.objects) == EVENT_BURST
     now += 25
     for _ in range(10):
-        await writer.post(resource(), state, Telling("Normal", Reason.SCALED_UP, "more"))
+        await writer.post(resource(), state, EventToPost("Normal", Reason.SCALED_UP, "more"))
 
     assert len(server.objects) == EVENT_BURST + 3
     event = next(iter(server.objects.values()))

@@ -9,27 +9,27 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-Tell = Callable[..., None]
-_TOLD: Final = "told"
+Show = Callable[..., None]
+_SHOWN: Final = "shown"
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Tell:
+def show(record_property: Callable[[str, object], None]) -> Show:
     """Show figures to people once all tests are over, whichever process they ran in."""
 
-    def show(*shown: str | Table) -> None:
+    def record(*shown: str | Table) -> None:
         console = Console(width=120)
         with console.capture() as text:
             console.print(*shown, sep="\n", markup=False, highlight=False)
-        record_property(_TOLD, text.get())
+        record_property(_SHOWN, text.get())
 
-    return show
+    return record
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests told."""
+    """Print what tests showed."""
     ended = [each for reports in terminalreporter.stats.values() for each in reports]
     for report in (each for each in ended if getattr(each, "when", "") == "call"):
-        for text in (value for name, value in report.user_properties if name == _TOLD):
+        for text in (value for name, value in report.user_properties if name == _SHOWN):
             terminalreporter.section(report.nodeid, "-")
             terminalreporter.write_line(text)

@@ -63,7 +63,7 @@ class _Http1Post:
             yield chunk
 
 
-class Door:
+class WorkerPort:
     """Listens on one port. An async context manager.
 
     Raises:
@@ -95,7 +95,7 @@ class Door:
     def port(self) -> int:
         """The port in use; only once started."""
         if self._server is None:
-            raise RuntimeError("the door is not open")
+            raise RuntimeError("the port is not listened on")
         return int(self._server.sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Self:
@@ -138,7 +138,7 @@ class Door:
 
     def _accept(self) -> _Either:
         if self._http1 is None:
-            raise RuntimeError("the door is not open")
+            raise RuntimeError("the port is not listened on")
         return _Either(self._over_http2, self._http1, self._limits, self._gone, self._open)
 
     def _gone(self, each: _Either) -> None:
