@@ -25,6 +25,7 @@ from mediafleet_common.api import crds
 from mediafleet_operator.settings import Times as OperatorTimes
 from mediafleet_scheduler.advertise.settings import Times as AdvertiseTimes
 from mediafleet_scheduler.broker.models import ModelsFile
+from mediafleet_scheduler.broker.serve import Times as BrokerTimes
 from mediafleet_scheduler.core.scaling import trigger
 from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
 from mediafleet_scheduler.egress.base.settings import Settings as EgressSettings
@@ -145,6 +146,7 @@ SETTINGS: Final[dict[str, type[object]]] = {
     "egress": EgressSettings,
     "advertise": AdvertiseTimes,
     "operator": OperatorTimes,
+    "broker": BrokerTimes,
 }
 """Section of the settings file -> its dataclass."""
 UNITS: Final = {"seconds": "s", "bytes": "bytes", "ratio": "share", "cpus": "CPUs"}

@@ -11,8 +11,10 @@ import pytest
 import redis.asyncio as redis
 import trustme
 
+from mediafleet_common.clock import Clock
 from mediafleet_scheduler.psrpc.bus import Bus, Trouble
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+from mediafleet_scheduler.psrpc.times import BusTimes
 from mediafleet_testbed.buses import Faults, FaultyBus, MemoryBus
 from mediafleet_testbed.real_servers import RedisServer, redis_server
 from mediafleet_testbed.tls_front import tls_before
@@ -182,6 +184,29 @@ async def test_what_redis_refuses_is_counted() -> None:
         assert troubles == [Trouble.REFUSED]
         await client.aclose()
         await admin.aclose()
+
+
+async def test_a_connection_is_given_up_after_the_silence_of_the_settings(
+    server: RedisServer,
+) -> None:
+    lost = asyncio.Event()
+
+    def notice(trouble: Trouble) -> None:
+        if trouble is Trouble.CONNECTION_LOST:
+            lost.set()
+
+    seconds = [0.0]
+    client = redis.Redis.from_url(server.url, protocol=2)
+    clock = Clock(monotonic=lambda: seconds[0])
+    times = BusTimes(ping_after_seconds=1.0, silence_seconds=4.0)
+    async with RedisBus(client, notice, clock, times) as bus:
+        inbox = Inbox()
+        await bus.subscribe("c", inbox)
+        assert not lost.is_set()
+        seconds[0] = 5.0
+        async with asyncio.timeout(WAIT_SECONDS):
+            await lost.wait()
+    await client.aclose()
 
 
 async def test_a_bus_over_tls(server: RedisServer, tmp_path: Path) -> None:

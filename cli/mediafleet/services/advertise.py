@@ -172,7 +172,8 @@ def advertise(
         contexts = None
         if not tls.plaintext:
             contexts = _contexts(tls.tls_cert, tls.tls_key, tls.tls_host or names)
-        directory = SourcedDirectory(_own_nodes(nodes.nodes, nodes.pool, allowed))
+        own = _own_nodes(nodes.nodes, nodes.pool, allowed)
+        directory = SourcedDirectory(own, times=times.sources)
         chosen = Settings(
             listen,
             http,

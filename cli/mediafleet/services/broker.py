@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mediafleet.options import HttpOption, LogOptions
+from mediafleet.options import HttpOption, LogOptions, SettingsOption
 
 if TYPE_CHECKING:
     import asyncio
@@ -87,6 +87,7 @@ def broker(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for inputs and results while a task is there."),
     ] = None,
+    settings: SettingsOption = None,
     logs: LogOptions,
 ) -> None:
     """Take remote AI workers by one address, and be the runner that orchestrators call.
@@ -106,20 +107,22 @@ def broker(
         )
 
     async def main(stop: asyncio.Event) -> None:
+        from mediafleet_common.serving import settings_file
         from mediafleet_scheduler.broker.files import Lines
         from mediafleet_scheduler.broker.models import ModelsFile
-        from mediafleet_scheduler.broker.serve import Settings, serve
+        from mediafleet_scheduler.broker.serve import Settings, Times, serve
         from mediafleet_scheduler.directory.files import FileDirectory
 
         certificate = _certificate(workers.tls_cert, workers.tls_key)
         token = None if runner_token_file is None else Lines(runner_token_file)
-        settings = Settings(
+        chosen = Settings(
             workers.listen,
             http,
             certificate.context,
             secrets=Lines(workers.secret_file),
             token=(lambda: None) if token is None else token.first,
             spool=spool,
+            times=settings_file.read(settings, "broker", Times),
             reload=certificate.reload,
         )
         directory = FileDirectory(models, ModelsFile, lambda file, _, __: tuple(file.models))
@@ -132,7 +135,7 @@ def broker(
                 f"runner API {http.rpartition(':')[0]}:{serving.http_port}"
             )
 
-        await serve(settings, directory, stop, on_ready)
+        await serve(chosen, directory, stop, on_ready)
 
     raise typer.Exit(run(main))
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.small_files import read_small_text
 
-SECTIONS: Final = ("egress", "advertise", "operator")
+SECTIONS: Final = ("egress", "advertise", "operator", "broker")
 """Every process may read the same file: it looks at its own section alone."""
 _MAX_BYTES: Final = 1024 * 1024
 
@@ -75,7 +75,7 @@ def _model(kind: Any) -> type[BaseModel]:
         default = each.default if each.default is not MISSING else each.default_factory
         if is_dataclass(hint):
             made[each.name] = (_model(hint) | None, None)
-        elif hint in (int, float):
+        elif hint in (int, float, int | None):
             made[each.name] = (Annotated[hint, Field(ge=0, allow_inf_nan=False)], default)
         else:
             made[each.name] = (hint, default)
@@ -89,7 +89,7 @@ def _made(kind: Any, checked: BaseModel) -> Any:
         if is_dataclass(hints[name])
         else getattr(checked, name)
         for name in checked.model_fields_set
-        if getattr(checked, name) is not None
+        if not (is_dataclass(hints[name]) and getattr(checked, name) is None)
     }
     return kind(**given)
 

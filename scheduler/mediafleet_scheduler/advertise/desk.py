@@ -88,7 +88,7 @@ async def serve(
     """
     metrics, clock, times = AdvertiseMetrics(registry), settings.clock, settings.times
     served_list = ServedList(metrics, settings.manner, clock, times.load)
-    head = Head(metrics, settings.own_urls)
+    head = Head(metrics, settings.own_urls, times.head)
     gateways = Gateways(metrics, clock, times.recent_gateway_seconds)
     geography = Geography(settings.region_database, clock, times.region_database_seconds)
     community = _reporter(settings, served_list)
@@ -106,7 +106,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(served_list.close)
         stack.push_async_callback(head.close)
-        outlook = Outlook(lambda: demand(served_list, clock))
+        outlook = Outlook(lambda: demand(served_list, clock), times.demand)
         conditions = Conditions(served_list, head, settings.sources)
         http = HttpServer(
             settings.http,

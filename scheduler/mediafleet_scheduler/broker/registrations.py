@@ -45,7 +45,6 @@ PATH: Final = "/net.AIWorker/RegisterAIWorker"
 EARLIER_PATH: Final = "/net.Transcoder/RegisterAIWorker"
 
 _MOST_BYTES: Final = 1024 * 1024
-_WITHIN_SECONDS: Final = 10.0
 _JOBS_AHEAD: Final = 4096
 """Jobs that a worker has not read; it is broken then."""
 _UNKNOWN, _INVALID_ARGUMENT = 2, 3
@@ -100,17 +99,25 @@ class _Outlet:
 class Registrations:
     """Serves RegisterAIWorker, in today's form and the earlier one."""
 
-    def __init__(self, jobs: Jobs, secrets_: Secrets, inputs: Inputs, metrics: BrokerMetrics):
+    def __init__(
+        self,
+        jobs: Jobs,
+        secrets_: Secrets,
+        inputs: Inputs,
+        metrics: BrokerMetrics,
+        within_seconds: float,
+    ) -> None:
         self._jobs = jobs
         self._secrets = secrets_
         self._inputs = inputs
         self._metrics = metrics
+        self._within_seconds = within_seconds
 
     async def serve(self, stream: Stream) -> None:
         """One worker, as long as it stays."""
         earlier = stream.path == EARLIER_PATH
         try:
-            async with asyncio.timeout(_WITHIN_SECONDS):
+            async with asyncio.timeout(self._within_seconds):
                 registration = await self._read(stream, earlier=earlier)
             name = f"{stream.peer}/{secrets.token_hex(4)}"
             spoken = frozenset(_TYPES if earlier else Pipeline)

@@ -31,8 +31,21 @@ from mediafleet_scheduler.directory.directory import Directory
 Models = tuple[ModelEntry, ...]
 
 _SHOW_SECONDS: Final = 5.0
+"""How often gauges are set and the certificate's files are looked at. Prometheus asks less."""
 
 _log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The times and limits of the broker: section `broker` of the settings file."""
+
+    handshake_seconds: float = 5.0
+    """A TLS handshake of a worker that takes longer has failed."""
+    register_seconds: float = 10.0
+    """A worker that has not sent its registration after so long is refused."""
+    rules: Rules = field(default_factory=Rules)
+    """How often a task is tried, and when a worker is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,7 @@ class Settings:
     """What orchestrators call with; `None`: nothing is asked for."""
     spool: Path | None = None
     """Where inputs and results lie; `None`: a folder of our own in the system's place for such."""
-    rules: Rules = field(default_factory=Rules)
+    times: Times = field(default_factory=Times)
     reload: Callable[[], None] = lambda: None
     """Reads the certificate again, if its files have changed."""
 
@@ -86,7 +99,7 @@ async def serve(
             return "stopping"
         return "the models are not known yet" if directory.view is None else None
 
-    jobs, inputs = Jobs(metrics, settings.rules), Inputs()
+    jobs, inputs = Jobs(metrics, settings.times.rules), Inputs()
     secrets = Secrets(settings.secrets)
     async with AsyncExitStack() as stack:
         stack.callback(jobs.close)
@@ -104,9 +117,10 @@ async def serve(
         workers = WorkerPort(
             settings.listen,
             settings.context,
-            Registrations(jobs, secrets, inputs, metrics),
+            Registrations(jobs, secrets, inputs, metrics, settings.times.register_seconds),
             Results(jobs, secrets, metrics),
             inputs,
+            handshake_seconds=settings.times.handshake_seconds,
         )
         await stack.enter_async_context(workers)
         jobs.on_change = lambda: _report(jobs, models())

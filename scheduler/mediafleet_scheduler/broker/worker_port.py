@@ -23,8 +23,8 @@ from mediafleet_scheduler.broker.inputs import Inputs
 from mediafleet_scheduler.broker.registrations import Registrations
 from mediafleet_scheduler.broker.results import Results
 
-_HANDSHAKE_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 0.2
+"""For connections to end when the broker does: their workers come back to the next one."""
 MOST_CONNECTIONS: Final = 8192
 
 
@@ -78,7 +78,10 @@ class WorkerPort:
         results_: Results,
         inputs: Inputs,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        *,
+        handshake_seconds: float,
     ) -> None:
+        self._handshake_seconds = handshake_seconds
         context.set_alpn_protocols(["h2", "http/1.1"])
         self._listen = listen
         self._context = context
@@ -107,7 +110,7 @@ class WorkerPort:
                 host,
                 port,
                 ssl=self._context,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                ssl_handshake_timeout=self._handshake_seconds,
                 ssl_shutdown_timeout=_CLOSE_SECONDS,
             )
         except OSError as error:

@@ -26,10 +26,12 @@ Build = Callable[[ModelT, ViewT | None, float], ViewT]
 _log: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.05
 _WAIT_SECONDS: Final = 0.1
+"""Together they make a change count within 0.2 s, also in a file that is replaced without end."""
 _MAX_BYTES: Final = 16 * 1024 * 1024
 _MAX_DEPTH: Final = 32
 _MOST_PROBLEMS: Final = 10
 _YOUNG_SECONDS: Final = 2.0
+"""A file system may show times in steps of up to 2 s (FAT): a younger file is read again."""
 
 
 class BrokenFileError(ValueError):

@@ -42,6 +42,7 @@ from mediafleet_scheduler.directory.publisher import Publisher, ViewT
 
 _log: Final = logging.getLogger(__name__)
 _GATHER_SECONDS: Final = 0.005
+"""A rollout changes many pods within moments: one view has them all."""
 _KEEP_SECONDS: Final = 0.1
 """From the first change to writing the view, with all changes meanwhile."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -33,13 +34,20 @@ from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.directory.publisher import Publisher
 
 _log: Final = logging.getLogger(__name__)
-_READ_SECONDS: Final = 0.3
-"""Between two readings of a list; where it is the same nothing but its tag is sent."""
-_TIMEOUT_SECONDS: Final = 1.0
-_FAILED_SECONDS: Final = 2.0
-"""Until a source that could not be read is read again."""
 OWN: Final = "own"
 """Value of query parameter `scope`: our advertisers leave out nodes of sources then."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTimes:
+    """How often lists of other advertisers are read."""
+
+    read_seconds: float = 0.3
+    """Between two readings of a list; where it is the same nothing but its tag is sent."""
+    timeout_seconds: float = 1.0
+    """A reading that takes longer has failed."""
+    failed_seconds: float = 2.0
+    """Until a list that could not be read is read again."""
 
 
 class SourcedDirectory(Publisher[PoolView]):
@@ -53,13 +61,13 @@ class SourcedDirectory(Publisher[PoolView]):
         self,
         inner: Directory[PoolView],
         registry: CollectorRegistry = REGISTRY,
-        read_seconds: float = _READ_SECONDS,
+        times: SourceTimes | None = None,
         clock: Clock = SYSTEM,
     ) -> None:
         super().__init__()
         self._inner = inner
         self._clock = clock
-        self._read_seconds = read_seconds
+        self._times = times or SourceTimes()
         self._base: PoolView | None = None
         self._reach: Reach = PUBLIC
         self._told: dict[str, Told] = {}
@@ -151,7 +159,8 @@ class SourcedDirectory(Publisher[PoolView]):
                 # Where it cannot or could not be read, its list may have become too old.
                 if new or troubled or complaint or before != self._told.get(source.name):
                     self._publish()
-                await asyncio.sleep(_FAILED_SECONDS if complaint else self._read_seconds)
+                times = self._times
+                await asyncio.sleep(times.failed_seconds if complaint else times.read_seconds)
 
     async def _read(self, session: aiohttp.ClientSession, source: Source) -> str | None:
         """Read a source once; what is wrong with it."""
@@ -161,7 +170,7 @@ class SourcedDirectory(Publisher[PoolView]):
                 session,
                 _with_scope(source.list_url or ""),
                 None if before is None else before.etag,
-                _TIMEOUT_SECONDS,
+                self._times.timeout_seconds,
                 headers=_authorization(source),
                 tls=_tls(source),
             )

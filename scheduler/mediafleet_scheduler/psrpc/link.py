@@ -16,8 +16,7 @@ import redis.asyncio as redis
 from redis.asyncio.connection import AbstractConnection
 
 from mediafleet_scheduler.psrpc.resp import Parser, Reply
-
-CONNECT_SECONDS: Final = 5.0
+from mediafleet_scheduler.psrpc.times import BusTimes
 
 OnReply = Callable[[Reply], None]
 
@@ -37,16 +36,20 @@ class Link(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, client: redis.Redis, on_reply: OnReply, on_writable: Callable[[], None]
+        cls,
+        client: redis.Redis,
+        on_reply: OnReply,
+        on_writable: Callable[[], None],
+        connect_seconds: float = BusTimes().connect_seconds,
     ) -> Self:
-        """A connection of the client's kind.
+        """A connection of the client's kind, within so long.
 
         Raises:
             RedisError, OSError, TimeoutError: there is none to be had.
         """
         connection: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(connect_seconds):
                 await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
             await connection.disconnect(nowait=True)

@@ -10,12 +10,10 @@ from mediafleet_common.clock import Clock
 from mediafleet_scheduler.psrpc.bus import OnTrouble, Trouble
 from mediafleet_scheduler.psrpc.link import Link
 from mediafleet_scheduler.psrpc.resp import Refusal, Reply
+from mediafleet_scheduler.psrpc.times import BusTimes
 
 MAX_WAITING: Final = 20_000
 """More are dropped, as pub/sub promises nothing."""
-MAX_WAIT_SECONDS: Final = 2.0
-"""A message that Redis could not be given for so long is dropped: its reader has given up."""
-_ANSWER_SECONDS: Final = 5.0
 
 _log: Final = logging.getLogger(__name__)
 
@@ -23,9 +21,10 @@ _log: Final = logging.getLogger(__name__)
 class Outbox:
     """Commands in order: some sent and waiting for their replies, the rest waiting to be sent."""
 
-    def __init__(self, on_trouble: OnTrouble, clock: Clock) -> None:
+    def __init__(self, on_trouble: OnTrouble, clock: Clock, times: BusTimes) -> None:
         self._on_trouble = on_trouble
         self._clock = clock
+        self._times = times
         self._sent: collections.deque[tuple[float, bytes]] = collections.deque()
         self._waiting: collections.deque[tuple[float, bytes]] = collections.deque()
         self._link: Link | None = None
@@ -48,7 +47,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what waits, as far as the connection takes it."""
-        oldest = self._clock.monotonic() - MAX_WAIT_SECONDS
+        oldest = self._clock.monotonic() - self._times.keep_seconds
         while self._waiting and self._link is not None and self._link.writable:
             message = self._waiting.popleft()
             if message[0] < oldest:
@@ -70,5 +69,5 @@ class Outbox:
         if self._link is None or not self._sent:
             return
         waited = self._clock.monotonic() - self._sent[0][0]
-        if waited > _ANSWER_SECONDS:
+        if waited > self._times.answer_seconds:
             await self._link.close(TimeoutError(f"Redis has not replied for {waited:.0f} s"))

@@ -23,14 +23,12 @@ from mediafleet_scheduler.psrpc.errors import BusClosedError
 from mediafleet_scheduler.psrpc.link import Link, OnReply
 from mediafleet_scheduler.psrpc.outbox import Outbox
 from mediafleet_scheduler.psrpc.resp import Refusal, Reply, command
+from mediafleet_scheduler.psrpc.times import BusTimes
 
 _FIRST_DELAY_SECONDS: Final = 0.05
-_MAX_DELAY_SECONDS: Final = 1.0
-_SUBSCRIBE_SECONDS: Final = 30.0
+"""Before a lost connection is opened again for the first time: most are there at once."""
 _WATCH_EVERY_SECONDS: Final = 1.0
-_PING_AFTER_SECONDS: Final = 5.0
-_SILENCE_SECONDS: Final = 15.0
-"""A listening connection that has not even answered a ping for so long is taken for dead."""
+"""How often silence is looked at; no time that it is compared with is shorter."""
 
 _log: Final = logging.getLogger(__name__)
 _FAILURES: Final = (RedisError, OSError, TimeoutError)
@@ -47,20 +45,25 @@ class RedisBus:
     """
 
     def __init__(
-        self, client: redis.Redis, on_trouble: OnTrouble = ignore, clock: Clock = SYSTEM
+        self,
+        client: redis.Redis,
+        on_trouble: OnTrouble = ignore,
+        clock: Clock = SYSTEM,
+        times: BusTimes | None = None,
     ) -> None:
         self._client = client
         self._on_trouble = on_trouble
         self._clock = clock
+        self._times = times or BusTimes()
         self._receivers = Receivers(on_trouble)
-        self._outbox = Outbox(on_trouble, clock)
+        self._outbox = Outbox(on_trouble, clock, self._times)
         self._listening: Link | None = None
         self._heard_at = 0.0
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        first = await Link.open(self._client, lambda _: None, lambda: None)
+        first = await self._open(lambda _: None, lambda: None)
         await first.close()
         work = {
             "publishing": self._forever("publishing", self._outbox.confirmed, self._publish_on),
@@ -120,7 +123,7 @@ class RedisBus:
 
     async def _confirmed(self, channel: str, confirmed: asyncio.Future[None]) -> None:
         try:
-            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+            async with asyncio.timeout(self._times.subscribe_seconds):
                 await asyncio.shield(confirmed)
         except TimeoutError as error:
             raise BusClosedError(f"Redis has not confirmed channel {channel}") from error
@@ -129,11 +132,12 @@ class RedisBus:
         self, what: str, on_reply: OnReply, use: Callable[[Link | None], None]
     ) -> None:
         """Keep a connection in use; when it is lost, a new one, with growing pauses."""
-        back_off = BackOff(_FIRST_DELAY_SECONDS, _MAX_DELAY_SECONDS)
+        longest = max(_FIRST_DELAY_SECONDS, self._times.max_pause_seconds)
+        back_off = BackOff(_FIRST_DELAY_SECONDS, longest)
         while True:
             began = self._clock.monotonic()
             try:
-                link = await Link.open(self._client, on_reply, self._outbox.flush)
+                link = await self._open(on_reply, self._outbox.flush)
                 try:
                     use(link)
                     await link.lost
@@ -144,9 +148,12 @@ class RedisBus:
                 self._on_trouble(Trouble.CONNECTION_LOST)
                 why = str(error) or type(error).__name__
                 _log.warning("%s on Redis failed, trying again: %s", what, why)
-            if self._clock.monotonic() - began > _MAX_DELAY_SECONDS:
+            if self._clock.monotonic() - began > longest:
                 back_off.reset()
             await asyncio.sleep(back_off.pause() * random.uniform(0.5, 1))
+
+    async def _open(self, on_reply: OnReply, on_writable: Callable[[], None]) -> Link:
+        return await Link.open(self._client, on_reply, on_writable, self._times.connect_seconds)
 
     def _publish_on(self, link: Link | None) -> None:
         self._outbox.use(link)
@@ -178,9 +185,9 @@ class RedisBus:
             if (link := self._listening) is None:
                 continue
             silence = self._clock.monotonic() - self._heard_at
-            if silence > _SILENCE_SECONDS:
+            if silence > self._times.silence_seconds:
                 await link.close(TimeoutError(f"Redis has been silent for {silence:.0f} s"))
-            elif silence > _PING_AFTER_SECONDS:
+            elif silence > self._times.ping_after_seconds:
                 link.write(command("PING"))
 
 

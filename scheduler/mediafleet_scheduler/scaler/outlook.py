@@ -12,24 +12,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from mediafleet_common.reports.demand import Demand, FleetDemand
+from mediafleet_scheduler.scaler.times import DemandTimes
 
 Key = tuple[str, str]
 """Namespace and name."""
 Read = Callable[[], Iterable[FleetDemand] | None]
 """What the desk knows now; `None`: it does not know its fleets yet. Never blocks."""
 
-LOOK_SECONDS: Final = 0.1
-"""Between readings; a change is published within two of them."""
 _SHARE: Final = 20
-"""Reading takes at most one part in so many of the time,"""
-_MAX_SECONDS: Final = 0.2
-"""but readings are no further apart than this."""
+"""Reading takes at most one part in so many of the time, as far as the longest pause allows."""
 
 
 class Outlook:
     """Reads a desk's demand, and wakes callers that wait for a change of a fleet."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, times: DemandTimes | None = None) -> None:
+        self._times = times or DemandTimes()
         self._read = read
         self._fleets: Mapping[Key, FleetDemand] | None = None
         self._news: dict[Key, asyncio.Event] = {}
@@ -61,10 +59,15 @@ class Outlook:
                 began = time.thread_time()
                 self.look()
                 cost = time.thread_time() - began
-                await asyncio.sleep(min(max(LOOK_SECONDS, cost * _SHARE), _MAX_SECONDS))
+                await asyncio.sleep(self._pause(cost))
         finally:
             # There are no more readings, so the demand is unknown.
             self._fleets = None
+
+    def _pause(self, cost: float) -> float:
+        times = self._times
+        longest = max(times.look_seconds, times.max_look_seconds)
+        return min(max(times.look_seconds, cost * _SHARE), longest)
 
     def look(self) -> None:
         """Look once."""

@@ -28,7 +28,8 @@ from mediafleet_scheduler.scaler.outlook import Outlook
 
 SERVICE: Final = "externalscaler.ExternalScaler"
 AGAIN_SECONDS: Final = 1.0
-"""KEDA drops a pushed `true` that it is not ready for."""
+"""A pushed `true` is sent again after so long: KEDA drops one that it is not ready for. It costs a
+small message, and only while no pod is Ready."""
 _NOT_YET: Final = "the fleets are not known yet"
 Context = Any
 """grpc.aio.ServicerContext; grpcio has no types."""

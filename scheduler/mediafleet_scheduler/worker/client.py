@@ -36,8 +36,11 @@ REGISTER: Final = "/net.AIWorker/RegisterAIWorker"
 _SCHEME: Final = "Livepeer-AI-Worker-1.0"
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _MAX_PAUSE_SECONDS: Final = 30.0
+"""Pauses before a broker that is away is called again."""
 _INPUT_SECONDS: Final = 60.0
+"""For fetching an input, 300 MB at most."""
 _POST_SECONDS: Final = 900.0
+"""For posting a result. A stream is posted while the runner makes it."""
 _MOST_INPUT: Final = 300 * 1024 * 1024
 _KEEP_ALIVE: Final = (
     ("grpc.keepalive_time_ms", 10_000),

@@ -27,7 +27,7 @@ from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory.entries import pool_view
 from mediafleet_scheduler.directory.entries_file import NodesFile
 from mediafleet_scheduler.directory.files import FileDirectory
-from mediafleet_scheduler.directory.sourced import SourcedDirectory
+from mediafleet_scheduler.directory.sourced import SourcedDirectory, SourceTimes
 from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins.node import StandInNode
 from mediafleet_testbed.standins.node_flags import parse_flags
@@ -102,7 +102,7 @@ async def desk(
     stop = asyncio.Event()
     ready: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
     file = FileDirectory[NodesFile, PoolView](path, NodesFile, pool_view, registry)
-    directory = SourcedDirectory(file, registry, READ_SECONDS)
+    directory = SourcedDirectory(file, registry, SourceTimes(read_seconds=READ_SECONDS))
     settings = Settings("127.0.0.1:0", f"127.0.0.1:{port}", None, sources=directory.states)
     task = asyncio.create_task(serve(settings, directory, stop, ready.set_result, registry))
     try:

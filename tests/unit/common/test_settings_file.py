@@ -15,6 +15,7 @@ from mediafleet_common.serving.run import CannotStartError
 class Inner:
     failures: int = 3
     hold_seconds: float = 30.0
+    attempts: int | None = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,21 @@ def test_what_is_given_counts_and_the_rest_keeps_its_default(tmp_path: Path) -> 
     assert read(tmp_path, text) == Outer(1.0, Inner(3, 5.0))
 
 
+def test_a_setting_that_may_be_without_a_limit_takes_null(tmp_path: Path) -> None:
+    assert read(tmp_path, "egress: {inner: {attempts: null}}").inner.attempts is None
+    assert read(tmp_path, "egress: {inner: null}") == Outer()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("egress: {wait: 1}", "egress.wait: there is no such setting; there are wait_seconds"),
         ("egress: {inner: {hold: 1}}", "egress.inner.hold: there is no such setting; there are f"),
         ("egress: {wait_seconds: -1}", "egress.wait_seconds: Input should be greater than"),
+        ("egress: {inner: {attempts: -1}}", "egress.inner.attempts: Input should be greater"),
         ("egress: {wait_seconds: soon}", "egress.wait_seconds: Input should be a valid number"),
         ("egress: {wait_seconds: .inf}", "egress.wait_seconds: Input should be a finite number"),
-        ("desk: {}", "desk is no section; the sections are egress, advertise, operator"),
+        ("desk: {}", "desk is no section; the sections are egress, advertise, operator, b"),
         ("[]", "it is not a mapping"),
         ("egress: [", "while parsing"),
     ],

@@ -26,6 +26,7 @@ from mediafleet_scheduler.scaler.metrics import ScalerMetrics
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, options, serving
 from mediafleet_scheduler.scaler.service import AGAIN_SECONDS, SERVICE, Scaler
+from mediafleet_scheduler.scaler.times import DemandTimes
 
 BUSY: Final = FleetDemand(
     kind=Kind.EGRESS_FLEET,
@@ -275,6 +276,20 @@ async def test_a_change_is_told_within_250_ms() -> None:
         await asyncio.sleep(0.25)
         assert [each for _, each in said()] == [False, True]
     looking.cancel()
+
+
+@pytest.mark.looptime
+async def test_the_demand_is_read_as_often_as_the_settings_say() -> None:
+    readings: list[None] = []
+
+    def read() -> list[FleetDemand]:
+        readings.append(None)
+        return [BUSY]
+
+    looking = asyncio.create_task(Outlook(read, DemandTimes(look_seconds=2.0)).run())
+    await asyncio.sleep(9.0)
+    looking.cancel()
+    assert len(readings) == 5
 
 
 async def test_demand_is_told_as_json_by_the_same_snapshot() -> None:

@@ -20,6 +20,7 @@ from mediafleet_scheduler.core.advertise import head as core
 from mediafleet_scheduler.core.advertise.capabilities import Wanted
 
 _NO_LIMIT_SECONDS: Final = 60.0
+"""Of a caller that gives none: longer than `head.answer_seconds`, which counts then."""
 _NO_TOKEN: Final = "no auth_token: a session is ended by the token that GetOrchestrator gave"
 
 

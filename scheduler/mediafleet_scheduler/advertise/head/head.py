@@ -25,15 +25,11 @@ from mediafleet_common.probes.ping import (
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.head.link import HeadAwayError, HeadLink, Metadata, Reply
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
+from mediafleet_scheduler.advertise.settings import HeadTimes
 from mediafleet_scheduler.core.advertise import head as core
 from mediafleet_scheduler.core.advertise.views import PoolView, Reaches
 
 _log: Final = logging.getLogger(__name__)
-_TIMEOUT_SECONDS: Final = 5.0
-"""Limit for an answer of the head; a caller's shorter deadline wins."""
-_LOOK_SECONDS: Final = 2.0
-"""Between two probes of the head."""
-_LOOK_TIMEOUT_SECONDS: Final = 1.0
 _SILENT: Final = "it does not answer in time"
 
 Address = tuple[str, int]
@@ -49,8 +45,14 @@ class Head:
     `own` are addresses at which the advertiser itself is reached, beside `advertise.urls`.
     """
 
-    def __init__(self, metrics: AdvertiseMetrics, own: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        metrics: AdvertiseMetrics,
+        own: tuple[str, ...] = (),
+        times: HeadTimes | None = None,
+    ) -> None:
         self._metrics = metrics
+        self._times = times or HeadTimes()
         self._own_urls = own
         self._own: frozenset[Address] = frozenset()
         self._found_out: set[Address] = set()
@@ -124,14 +126,14 @@ class Head:
         if link is None:
             raise HeadAwayError("there is none")
         try:
-            async with asyncio.timeout(min(seconds, _TIMEOUT_SECONDS)):
+            async with asyncio.timeout(min(seconds, self._times.answer_seconds)):
                 try:
                     reply = await link.call(method, request, metadata)
                 except HeadAwayError:
                     # It may have been started again, with another certificate.
                     reply = await link.call(method, request, metadata)
         except TimeoutError:
-            if seconds >= _LOOK_TIMEOUT_SECONDS:
+            if seconds >= self._times.look_timeout_seconds:
                 # It may be gone without a word, and the connection with it.
                 link.hang_up()
                 self._note_away(_SILENT)
@@ -175,7 +177,7 @@ class Head:
         if where is None:
             return
         async with NodeClient(where, self._look_reach()) as client:
-            if await client.ping(_LOOK_TIMEOUT_SECONDS) is not Answer.ANSWERED:
+            if await client.ping(self._times.look_timeout_seconds) is not Answer.ANSWERED:
                 return
             place = where.host, where.port
             if client.advertiser:
@@ -192,12 +194,12 @@ class Head:
     async def _watch(self) -> None:
         while True:
             try:
-                await self.call(PING, PING_VALUE, (), _LOOK_TIMEOUT_SECONDS)
-                await self.orchestrator_info(b"", (), _LOOK_TIMEOUT_SECONDS)
+                await self.call(PING, PING_VALUE, (), self._times.look_timeout_seconds)
+                await self.orchestrator_info(b"", (), self._times.look_timeout_seconds)
             except (HeadAwayError, HeadIsUsError) as error:
                 _log.debug("a look at the head: %s", error)
             await self._look_behind()
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(self._times.look_seconds)
 
 
 def _address(url: str) -> Address | None:

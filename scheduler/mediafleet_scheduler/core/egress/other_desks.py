@@ -16,6 +16,8 @@ from mediafleet_scheduler.core.egress.views import Fleet
 
 EVERY_SECONDS: Final = 10.0
 FORGOTTEN_AFTER_SECONDS: Final = 35.0
+"""A desk writes what it serves this often, and counts as gone after three times without a word.
+Both are the same on all desks of a Redis, so they are no settings."""
 IN_A_ROW: Final = 3
 """A change of the fleets reaches desks at different moments."""
 MAX_BYTES: Final = 4096

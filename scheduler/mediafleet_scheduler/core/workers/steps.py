@@ -15,14 +15,15 @@ class Rules:
     """How often a task is tried, and when a worker is left out; times in seconds."""
 
     max_attempts: int | None = 3
-    """Workers that may fail a task before its caller is told so; `None`: all."""
+    """A task has failed when so many workers have failed it; null: when all have."""
     full_pause_seconds: float = 1.0
-    """How long a worker that said it was full is not asked for the same model."""
+    """A worker that said it was full gets no task of the same model for so long."""
     faults: int = 3
-    """Failures in a row until a worker is left out."""
+    """A worker that failed so many tasks in a row is left out."""
     back_off_seconds: float = 15.0
-    """How long the first time; doubled each time after."""
+    """How long it is left out the first time; doubled each time after."""
     max_back_off_seconds: float = 600.0
+    """And at most so long."""
 
 
 class Ending(StrEnum):

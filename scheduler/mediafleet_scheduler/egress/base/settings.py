@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Patience
 from mediafleet_scheduler.core.egress.quarantine import Rules
 from mediafleet_scheduler.core.egress.queue import KEEP_SECONDS
+from mediafleet_scheduler.psrpc.times import BusTimes
+from mediafleet_scheduler.scaler.times import DemandTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,10 @@ class Settings:
     """What is published on one is waited for so long on the others, when it was heard there."""
     redis: RedisTimes = field(default_factory=RedisTimes)
     """How long a Redis is waited for."""
+    bus: BusTimes = field(default_factory=BusTimes)
+    """The same for the messages that travel over it."""
+    demand: DemandTimes = field(default_factory=DemandTimes)
+    """How often the demand is read for KEDA and the operator."""
 
     @property
     def starts_within_seconds(self) -> float:

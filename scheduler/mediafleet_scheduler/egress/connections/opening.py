@@ -37,6 +37,7 @@ from mediafleet_scheduler.egress.connections.credentials import (
 from mediafleet_scheduler.egress.connections.refusals import of_url_problem
 
 _RETRY_AFTER_SECONDS: Final = 0.05
+"""A command on a connection that died while idle is sent again on a new one after so long."""
 _DEFAULT_PORT: Final = 6379
 
 Commands = redis.Redis | RedisCluster

@@ -18,6 +18,7 @@ from mediafleet_scheduler.egress.places.pods import Pods
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 
 _LOOK_SECONDS: Final = 0.25
+"""The shortest pause between two questions about a job; a look with none that is due is cheap."""
 
 
 class Confirmer:

@@ -28,8 +28,10 @@ from mediafleet_scheduler.egress.places.pods import Pods, label
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 
 HOLD_SECONDS: Final = 300
+"""Of several desks the one that takes a lost job first reports it; for so long nobody else does."""
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _MAX_PAUSE_SECONDS: Final = 20.0
+"""Pauses while livekit-server is away."""
 _ATTEMPTS: Final = 12
 """With the pauses between them well within the hold."""
 _ENDED_PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)

@@ -40,6 +40,7 @@ KEEP_ENDED_SECONDS: Final = 120
 KEEP_LEDGER_SECONDS: Final = 7 * 86400
 """A ledger that no desk has looked at for so long is forgotten."""
 _CALL_SECONDS: Final = 5.0
+"""As `redis.answer_seconds`, and for the turn before it: a claim that waits longer helps nobody."""
 _AT_ONCE: Final = 64
 """More wait for their turn: redis-py refuses what its pool of 100 connections has no room for."""
 _ATTEMPTS: Final = 3

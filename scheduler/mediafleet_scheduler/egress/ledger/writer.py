@@ -18,6 +18,7 @@ _GATHER_SECONDS: Final = 0.025
 _ATTEMPTS: Final = 8
 _FIRST_DELAY_SECONDS: Final = 0.1
 _MAX_DELAY_SECONDS: Final = 5.0
+"""Pauses while Redis is away, 16 s in all; then the write is given up."""
 
 _log: Final = logging.getLogger(__name__)
 

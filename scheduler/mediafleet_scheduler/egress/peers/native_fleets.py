@@ -41,6 +41,7 @@ ReportMode = Callable[[Fleet, bool], Awaitable[None]]
 """Reports of a fleet whether its pods know the mode."""
 
 _LISTEN_SECONDS: Final = UPSTREAM_START_EGRESS.short_circuit_seconds
+"""As long as livekit-server listens for a better bid: a fact of the protocol, not a setting."""
 _LOOK_SECONDS: Final = 20.0
 """No look takes longer."""
 
@@ -151,7 +152,7 @@ class NativeFleets:
         async with AsyncExitStack() as stack:
             connections = self._connect(fleets[0].redis)
             stack.push_async_callback(connections.close)
-            bus = RedisBus(connections.pubsub, clock=self._clock)
+            bus = RedisBus(connections.pubsub, clock=self._clock, times=self._settings.bus)
             await stack.enter_async_context(bus)
             bids = await ask_for_bids(bus, clock=self._clock)
         for fleet in fleets:

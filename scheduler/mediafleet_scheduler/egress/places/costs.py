@@ -21,6 +21,7 @@ from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.views import Fleet, Worker
 
 FIT_EVERY_SECONDS: Final = 60.0
+"""Costs are learned from hours of readings: a new fit changes little within a minute."""
 
 
 @dataclass(slots=True)

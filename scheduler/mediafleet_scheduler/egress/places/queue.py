@@ -25,6 +25,7 @@ from mediafleet_scheduler.egress.places.pods import label
 from mediafleet_scheduler.egress.places.request import AlreadyKnown, Found, PlacementRequest
 
 _MAX_PAUSE_SECONDS: Final = 5.0
+"""While Redis is away the line is looked at this often."""
 _LEFT_BEHIND_SECONDS: Final = 5.0
 """Entries of a desk that died are dropped by another one so long after their time."""
 

@@ -178,7 +178,7 @@ class Branches:
             connections = self._connect(branch.spec)
             stack.push_async_callback(connections.close)
             await until_it_answers(connections, self._settings.redis)
-            bus = RedisBus(connections.pubsub, self._count, self.clock)
+            bus = RedisBus(connections.pubsub, self._count, self.clock, self._settings.bus)
             await stack.enter_async_context(bus)
             await stack.enter_async_context(self._echo.listening(branch, bus))
             await self._find_host(branch)

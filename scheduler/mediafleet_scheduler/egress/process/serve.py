@@ -175,7 +175,7 @@ async def serve(
         return complaints[0] if complaints and all(complaints) else None
 
     async with AsyncExitStack() as stack:
-        outlook = Outlook(Demands(directory, branches).read)
+        outlook = Outlook(Demands(directory, branches).read, options.settings.demand)
         natives = NativeFleets(options.connections, options.report_mode, options.settings, clock)
         await stack.enter_async_context(natives)
         reports = [demand_route(outlook), explain_route(branches), costs_route(branches)]

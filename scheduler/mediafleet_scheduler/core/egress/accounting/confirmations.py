@@ -17,6 +17,7 @@ from mediafleet_scheduler.core.egress.accounting.accounts import Job
 
 FIRST_PAUSE_SECONDS: Final = 0.25
 MAX_PAUSE_SECONDS: Final = 5.0
+"""Pauses between two questions about one job."""
 MAX_AT_ONCE: Final = 32
 
 
