@@ -1,6 +1,7 @@
 """The CRDs that the models make: what kubectl, autoscalers and people rely on."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from mediafleet_common.api import crds
 from mediafleet_common.api.names import Kind
+from mediafleet_testbed.paths import REPOSITORY
 
 KINDS = list(crds.MODELS)
 
@@ -87,3 +89,15 @@ def test_exclusive_bounds_become_what_openapi_3_0_knows() -> None:
 def test_a_union_that_no_structural_schema_can_say_is_refused() -> None:
     with pytest.raises(ValueError, match="anyOf"):
         crds.structural({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+
+
+def test_the_same_files_are_written_into_each_folder(tmp_path: Path) -> None:
+    folders = [tmp_path / "crds", tmp_path / "chart" / "templates"]
+    crds.main([str(folder) for folder in folders])
+    for folder in folders:
+        assert {file.name: file.read_text() for file in folder.iterdir()} == crds.render()
+
+
+def test_the_crds_in_the_repository_are_what_the_models_say() -> None:
+    written = (REPOSITORY / "crds").iterdir()
+    assert {file.name: file.read_text() for file in written} == crds.render()

@@ -1,8 +1,9 @@
 """Durations as people write them."""
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.durations import Duration, seconds
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,17 @@ def test_a_duration_is_the_sum_of_its_parts(text: str, expected: float) -> None:
 def test_what_is_not_a_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="write for example"):
         seconds(text)
+
+
+def test_a_duration_has_32_characters_at_most() -> None:
+    assert seconds("0" * 31 + "s") == 0
+    with pytest.raises(ValueError, match=r"^'0{32}' is not a duration"):
+        seconds("0" * 32 + "s")
+
+
+def test_a_field_takes_texts_alone() -> None:
+    field = TypeAdapter(Duration)
+    assert field.validate_python("30s") == "30s"
+    for value in ("30", 30, None):
+        with pytest.raises(ValidationError):
+            field.validate_python(value)

@@ -3,9 +3,12 @@
 import pytest
 from pydantic import ValidationError
 
+from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.egress_fleet import CpuCost, EgressFleetSpec, Mode, RequestType
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
+
+TOKEN = {"name": "secret", "key": "token"}
 
 
 def test_a_resource_is_read_in_camel_case_and_a_file_in_snake_case() -> None:
@@ -84,3 +87,20 @@ def test_a_wrong_workers_file_is_refused_by_the_name_of_the_field(
 def test_a_nodes_file_leaves_a_bad_url_to_the_advertiser() -> None:
     nodes = NodesFile.model_validate({"nodes": [{"name": "n", "url": "not a url"}]}).nodes
     assert nodes[0].url == "not a url"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({}, "source eu: give urls, or list_url, or both"),
+        ({"urls": ["https://a:1"], "token_secret": TOKEN}, "sent over https only"),
+        ({"list_url": "http://a/list", "token_secret": TOKEN}, "sent over https only"),
+    ],
+)
+def test_a_source_that_tells_nothing_or_a_token_to_all_is_refused(
+    source: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Advertise.model_validate({"sources": [{"name": "eu", **source}]})
+    fine = {"name": "eu", "list_url": "https://a/list", "token_secret": TOKEN}
+    assert Advertise.model_validate({"sources": [fine]}).sources[0].token_secret is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
-from mediafleet_scheduler.core.egress.placement.choice import MOST_AT_ONCE, Chooser
+from mediafleet_scheduler.core.egress.placement.choice import MOST_AT_ONCE, Chooser, NoCapacity
+from mediafleet_scheduler.core.egress.placement.modes import Refusal
 from mediafleet_scheduler.core.egress.queue import QueueRule, Waiting, line
 from mediafleet_scheduler.core.egress.requests import Request
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
@@ -137,3 +139,44 @@ async def test_places_go_by_the_line_whoever_asks_where(
         assert desk.chosen(*new, patient=tuple(here)) == ours
     else:
         assert desk.chosen(*new) == [each.request.egress_id for each in new][:pods]
+
+
+async def test_room_is_known_before_anything_is_asked() -> None:
+    assert Desk(1).chooser.could(want("x").request, NOW)
+    assert not Desk(0).chooser.could(want("x").request, NOW)
+
+
+async def test_a_type_that_no_fleet_accepts_is_said_to_be_so() -> None:
+    desk = Desk(1)
+    desk.pods.follow(EgressView(()))
+    ((_, found),) = desk.chooser.pick([want("x")], {}, NOW).unplaced
+    assert found == NoCapacity(Refusal.NO_TYPE_CAPACITY, 0.0)
+
+
+async def test_a_request_is_placed_where_it_has_not_been_and_others_anywhere() -> None:
+    desk = Desk(2)
+    moved = Wanted(Request("x", RequestType.WEB, None), NOW, excluded=("u0",))
+    picked = desk.chooser.pick([moved, want("y")], {}, NOW)
+    assert [(place.job.egress_id, place.job.worker_uid) for _, place in picked.chosen] == [
+        ("x", "u1"),
+        ("y", "u0"),
+    ]
+
+
+async def test_what_fits_nowhere_is_looked_for_once_and_refused_alike() -> None:
+    desk = Desk(1)
+    picked = desk.chooser.pick([want("x"), want("y"), want("z")], {}, NOW)
+    assert [wish.request.egress_id for wish, _ in picked.unplaced] == ["y", "z"]
+    assert len({found for _, found in picked.unplaced}) == 1
+    assert list(picked.full.values()) == [picked.unplaced[0][1]]
+
+
+async def test_what_is_undone_leaves_what_was_known_before_and_what_redis_told_since() -> None:
+    desk = Desk(2)
+    before = Job("x", "/rec", "p9", "u9", "p9", RequestType.WEB, 4.0, "old", NOW - 9)
+    desk.ledger.put(before)
+    picked = desk.chooser.pick([want("x"), want("y")], {}, NOW)
+    told = replace(desk.ledger.jobs["y"], token="of another desk")
+    desk.ledger.put(told)
+    desk.chooser.undo(picked, picked.chosen)
+    assert desk.ledger.jobs == {"x": before, "y": told}

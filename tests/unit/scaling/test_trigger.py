@@ -70,3 +70,32 @@ def test_every_metric_has_a_rule_and_its_default_is_within_its_bounds() -> None:
 
 def test_every_key_has_a_meaning() -> None:
     assert all(key.means.endswith(".") and key.default for key in KEYS.values())
+
+
+@pytest.mark.parametrize(
+    ("metric", "least", "most"),
+    [
+        ("utilization", "0.01", "1"),
+        ("slots", "1", "1000000"),
+        ("sessions", "0.01", "1000000"),
+        ("queue", "0.01", "1000000"),
+    ],
+)
+def test_a_target_may_be_as_small_and_as_large_as_its_metric_allows(
+    metric: str, least: str, most: str
+) -> None:
+    asked = {"fleet": "rec", "metric": metric}
+    for text in (least, most):
+        assert parse({**asked, "target": text}, "media").target == float(text)
+    for text in (str(float(least) - 0.01), str(float(most) + 0.01)):
+        with pytest.raises(TriggerError, match="target: a number from"):
+            parse({**asked, "target": text}, "media")
+
+
+@pytest.mark.parametrize("metric", ["slots", "queue"])
+def test_one_place_or_one_waiting_request_is_the_target_unless_told(metric: str) -> None:
+    assert parse({"fleet": "rec", "metric": metric}, "media").target == 1.0
+
+
+def test_keda_sends_where_its_scaler_is_and_how_it_is_trusted() -> None:
+    assert OF_KEDA == ("scalerAddress", "enableTLS", "unsafeSsl")

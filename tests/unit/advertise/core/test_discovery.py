@@ -349,3 +349,26 @@ def test_every_entry_is_found_or_left_out_for_one_reason(
     assert len(report.found) <= max(0, count)
     if any(each.why is Why.ADVERTISES_ONLY for each in report.left_out):
         assert len([visit for visit in told if visit.via == "p"]) == len(nodes)
+
+
+def test_nothing_is_reported_before_the_end_and_nothing_changes_after_it() -> None:
+    this = Round(Wishes())
+    (visit,) = this.begin(["a"], 0.0)
+    with pytest.raises(RuntimeError, match="goes on"):
+        this.report()
+    this.hear(visit, Offer("a"), 0.1)
+    ended = this.report()
+    assert this.hear(Visit("b"), Offer("b"), 0.2) == []
+    this.wake(this.wake_at + 1)
+    assert this.report() == ended
+    assert (ended.ended, ended.answers) == (Ended.ENOUGH, 1)
+
+
+def test_waking_before_the_time_changes_nothing() -> None:
+    this = Round(Wishes(timeout_seconds=1.0, count=2))
+    visits = this.begin(["a", "b"], 0.0)
+    this.hear(visits[0], Offer("a"), 0.1)
+    this.wake(0.99)
+    assert (this.ended, this.wake_at) == (None, 1.0)
+    this.wake(1.0)
+    assert this.ended is Ended.TIMED_OUT

@@ -95,3 +95,10 @@ def test_what_is_no_key_is_refused_without_being_told(text: str) -> None:
     with pytest.raises(BadKeyError) as caught:
         private_key(text)
     assert text in ("", "0x") or text not in str(caught.value)
+
+
+def test_a_signature_of_no_point_on_the_curve_is_none() -> None:
+    address, _ = sign(KEY)
+    nowhere = (5).to_bytes(32, "big") + (1).to_bytes(32, "big") + b"\x1b"
+    assert not signed(address, nowhere)
+    assert not signed(address, b"\xff" * 32 + bytes(31) + b"\x01\x1b")

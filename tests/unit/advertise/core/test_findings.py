@@ -21,6 +21,7 @@ from mediafleet_scheduler.core.advertise.findings import (
     SourceState,
     findings,
 )
+from mediafleet_scheduler.core.advertise.listing import LeftOut, Remark
 
 EU = {"name": "eu", "list_url": "http://eu/list"}
 HEAD = {"address": "head:8935"}
@@ -175,3 +176,36 @@ def test_a_transition_time_moves_only_when_the_status_does() -> None:
     assert transition_time(said, ("False", old), 1_767_323_045.0) == old
     for before in (("True", old), None):
         assert transition_time(said, before, 1_767_323_045.0) == "2026-01-02T03:04:05Z"
+
+
+def nodes_listed(*found: Remark) -> Finding:
+    (finding,) = findings(Advertise(), {}, FINE, (), found).values()
+    return finding
+
+
+def test_a_pool_of_which_every_node_is_listed_says_so_with_what_is_odd() -> None:
+    assert nodes_listed() == Finding("True", Reason.ALL_LISTED, "Every Ready node is listed.")
+    odd = nodes_listed(Remark("a", None, "its clock is off"))
+    assert (odd.status, odd.message) == ("True", "Every Ready node is listed. a: its clock is off.")
+
+
+def test_nodes_that_are_left_out_are_named_first_and_with_the_reason() -> None:
+    finding = nodes_listed(
+        Remark("a", None, "odd"),
+        Remark("b", LeftOut.BAD_URL, "no port"),
+        Remark("c", LeftOut.ADVERTISES_ONLY),
+    )
+    assert (finding.status, finding.reason) == ("False", Reason.NODES_LEFT_OUT)
+    assert finding.message == "Not listed: b: bad url, no port. c: advertises only. a: odd."
+
+
+@pytest.mark.parametrize(("count", "more"), [(10, False), (11, True)])
+def test_ten_nodes_are_named_and_the_rest_counted(count: int, more: bool) -> None:
+    finding = nodes_listed(*(Remark(f"n{i}", LeftOut.DEAD) for i in range(count)))
+    assert finding.message.count("dead") == 10
+    assert finding.message.endswith("And 1 more.") is more
+
+
+def test_a_message_fits_into_a_condition() -> None:
+    for reason in (None, LeftOut.DEAD):
+        assert len(nodes_listed(Remark("a", reason, "x" * 40_000)).message) == 1000

@@ -88,17 +88,33 @@ def test_any_bytes_are_cut_or_refused_by_name(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("answer", "words"),
     [
-        (b"\x0a\x05abc", "field 1 ends after the message"),
-        (b"\x00", "there is no field 0"),
-        (b"\x0c", "ends a group that nobody began"),
-        (b"\x0b\x14", "groups cross"),
-        (b"\x0b", "a number ends after the message"),
-        (b"\x0f", "there is no wire type 7"),
-        (b"\xff" * 11, "does not end"),
+        (b"\x0c", "byte 0 ends a group that nobody began"),
+        (tagged(1, 3, tagged(2, 4, b"")), "groups cross"),
+        (tagged(1, 6, b""), "no wire type 6"),
+        (tagged(1, 7, b""), "no wire type 7"),
+        (b"\x00\x00", "there is no field 0"),
+        (varint(1 << 32) + b"\x00", f"there is no field {1 << 29}"),
+        (tagged(1, 1, bytes(7)), "field 1 ends after the message"),
+        (tagged(1, 5, bytes(3)), "field 1 ends after the message"),
+        (tagged(1, 2, b"\x02x"), "field 1 ends after the message"),
+        (tagged(1, 0, b""), "a number ends after the message"),
+        (tagged(1, 0, b"\x80" * 10 + b"\x01"), "does not end"),
+        (tagged(1, 3, b""), "a number ends after the message"),
     ],
 )
-def test_a_message_that_is_none_is_refused_with_the_place(answer: bytes, why: str) -> None:
-    with pytest.raises(NotAnInfoError, match=why):
+def test_a_message_that_is_none_is_refused_with_the_place(answer: bytes, words: str) -> None:
+    with pytest.raises(NotAnInfoError, match=words):
         read(answer)
+
+
+def test_groups_inside_groups_stay_whole() -> None:
+    inner = tagged(2, 3, tagged(3, 0, b"\x01") + tagged(2, 4, b""))
+    answer = tagged(1, 3, inner + tagged(1, 4, b"")) + text(NODES, b"https://theirs")
+    assert read(answer).with_nodes(b"") == tagged(1, 3, inner + tagged(1, 4, b""))
+
+
+def test_the_largest_number_that_fits_has_ten_bytes() -> None:
+    answer = tagged(1, 0, b"\xff" * 9 + b"\x01")
+    assert read(answer).with_nodes(b"") == answer

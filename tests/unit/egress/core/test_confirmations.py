@@ -94,3 +94,9 @@ def test_pods_that_are_gone_are_forgotten() -> None:
     ends.over(job("e1"), NOW)
     ends.keep_only({"u1"})
     assert ends.due(DRAINING, NOW) == []
+
+
+def test_an_answer_about_a_job_that_nobody_asks_about_is_none() -> None:
+    ends = Confirmations(NOW)
+    ends.answered("e1", False, NOW)
+    assert ends.on("u0", (), NOW + UPDATE_SECONDS) == 0

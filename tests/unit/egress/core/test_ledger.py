@@ -282,3 +282,44 @@ def test_what_was_told_is_touched_once_and_all_of_it_at_first() -> None:
     assert ledger.take_touched() == {"/rec", POD.uid}
     ledger.replace_all([])
     assert ledger.take_touched() is None
+
+
+def turns(ledger: Ledger) -> list[str]:
+    return list(ledger.turns)
+
+
+def test_turns_count_while_somebody_waits_and_the_last_is_last() -> None:
+    ledger = Ledger()
+    ledger.took_turn("a", NOW)
+    assert turns(ledger) == []
+    ledger.wait(Waiting("e", "/rec", RequestType.TRACK, 0.5, "", NOW, until=NOW + 9))
+    for flow in ("a", "b", "a"):
+        ledger.took_turn(flow, NOW)
+    assert turns(ledger) == ["b", "a"]
+    ledger.leave("another")
+    assert turns(ledger) == ["b", "a"]
+    ledger.leave("e")
+    assert turns(ledger) == []
+
+
+def test_flows_that_took_a_turn_are_remembered_up_to_a_bound() -> None:
+    ledger = Ledger()
+    ledger.wait(Waiting("e", "/rec", RequestType.TRACK, 0.5, "", NOW, until=NOW + 9))
+    for number in range(10_001):
+        ledger.took_turn(str(number), NOW)
+    assert turns(ledger)[0] == "1"
+    assert len(turns(ledger)) == 10_000
+
+
+def test_what_a_pod_said_is_forgotten_with_it() -> None:
+    ledger = ledger_with(job("a"), started_at=NOW)
+    for each in (POD, OTHER):
+        ledger.measure(each, Load(jobs=2, cpu_load=0.5), COSTS, NOW)
+        ledger.refuse(each.uid, 1.0, NOW)
+        ledger.account(each, UTILIZATION, NOW)
+    ledger.keep_only([OTHER.uid])
+    account = ledger.account(POD, UTILIZATION, NOW + 1)
+    assert (account.measured, account.free_cores) == (False, 7.5)
+    kept = ledger.account(OTHER, UTILIZATION, NOW + 1)
+    assert (kept.measured, kept.jobs) == (True, 2)
+    assert kept.free_cores == pytest.approx(1.0)
