@@ -121,6 +121,10 @@ check: $(STAMP) ## What CI runs: lint, types, drift, and all tests with STRICT=1
 coverage: $(STAMP) ## Branches of each core that unit tests alone take, and those they do not
 	$(PY) -m tests.measures.coverage $(ARGS)
 
+.PHONY: mutants
+mutants: $(STAMP) ## Small changes to each core that its unit tests notice (CORE=scheduler/core/egress/placement, N=0 for all, SEED)
+	$(PY) -m tests.measures.mutants $(CORE) --number $(or $(N),150) --seed $(or $(SEED),1) $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## Print the figures beside their baseline, measured in the same run
 	$(PY) -m bench $(ARGS)

@@ -18,6 +18,17 @@ CORES: Final = {
     "common": ("common/mediafleet_common/api", "common/mediafleet_common/reports"),
 }
 """Folders of each."""
+_UNIT: Final = "tests/unit"
+TESTS: Final = {
+    "operator": (f"{_UNIT}/operator",),
+    "egress": (f"{_UNIT}/egress", f"{_UNIT}/simulate", f"{_UNIT}/scaling/test_demand.py"),
+    "advertise": (f"{_UNIT}/advertise", f"{_UNIT}/scaling/test_demand.py"),
+    "scaling": (f"{_UNIT}/scaling",),
+    "psrpc": (f"{_UNIT}/psrpc",),
+    "workers": (f"{_UNIT}/workers",),
+    "common": (f"{_UNIT}/api", f"{_UNIT}/common", f"{_UNIT}/cli", f"{_UNIT}/egress/core"),
+}
+"""The tests that a change of each core is tried with."""
 
 
 def core_of(path: str) -> str | None:

@@ -1,0 +1,124 @@
+"""Which unit tests run which lines of a core: one run of them under coverage.py."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import coverage
+import pytest
+
+QUIETLY: Final = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--timeout=900")
+"""Options of pytest. Its explanations of a failed assert are not read, and rewrite modules."""
+_AT_IMPORT: Final = ""
+_FORK: Final = multiprocessing.get_context("fork")
+_NOT_LOADED: Final = re.compile("mediafleet|tests|bench|docs|_?pytest|_?hypothesis|xdist")
+"""Ours, and pytest with its plugins, which load what they need themselves."""
+
+
+@dataclass(slots=True)
+class Touched:
+    """What a run told."""
+
+    tests: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    """The test functions by file and line; `""` is the import of the file."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """That each test function took."""
+    modules: list[str] = field(default_factory=list)
+    """That the tests import from others: loaded once, not for each mutant."""
+
+    def of(self, path: str, lines: range) -> list[str]:
+        """The tests that run any of these lines of a file, the quickest first.
+
+        What is run at import counts for all tests that run something of the file or import it.
+        """
+        lines_of_file = self.tests.get(path, {})
+        found = {test for line in lines for test in lines_of_file.get(line, ())}
+        if _AT_IMPORT in found:
+            found = {test for tests in lines_of_file.values() for test in tests} - {_AT_IMPORT}
+            files = {test.partition("::")[0] for test in self.seconds}
+            importers = {file for file in files if _imports(file, path)}
+            found |= {test for test in self.seconds if test.partition("::")[0] in importers}
+        return sorted(found, key=lambda test: (self.seconds[test], test))
+
+
+class _Contexts:
+    """Tells coverage.py which test runs."""
+
+    def __init__(self, measure: coverage.Coverage) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._measure = measure
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._measure.switch_context(_function(item.nodeid))
+        outcome = yield
+        self._measure.switch_context(_AT_IMPORT)
+        return outcome
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[_function(report.nodeid)] += report.duration
+
+
+@functools.cache
+def _imports(file: str, path: str) -> bool:
+    """Whether a file of tests names a module, by its path, in an import."""
+    package, _, name = path.partition("/")[2].removesuffix(".py").replace("/", ".").rpartition(".")
+    return bool(
+        re.search(
+            rf"^from {package}(\.{name} import | import .*\b{name}\b)",
+            Path(file).read_text(),
+            re.MULTILINE,
+        )
+    )
+
+
+def _function(nodeid: str) -> str:
+    """Without parameters: their names may come from what is changed."""
+    return nodeid.partition("[")[0]
+
+
+def touched(root: Path, sources: Sequence[str], tests: Sequence[str]) -> Touched:
+    """Run the tests, in a process of its own: nothing of ours is imported in this one.
+
+    Raises:
+        RuntimeError: a test failed.
+    """
+    ours, theirs = _FORK.Pipe()
+    process = _FORK.Process(target=_run, args=(theirs, root, sources, tests))
+    process.start()
+    theirs.close()
+    told: Touched | None = ours.recv()
+    process.join()
+    if told is None:
+        raise RuntimeError("the tests fail without any change")
+    return told
+
+
+def _run(
+    caller: Connection[Touched | None, None],
+    root: Path,
+    sources: Sequence[str],
+    tests: Sequence[str],
+) -> None:
+    measure = coverage.Coverage(data_file=None, source=[str(root / each) for each in sources])
+    contexts = _Contexts(measure)
+    measure.start()
+    status = pytest.main([*QUIETLY, *tests], plugins=[contexts])
+    measure.stop()
+    data = measure.get_data()
+    lines = {
+        str(Path(file).relative_to(root)): data.contexts_by_lineno(file)
+        for file in data.measured_files()
+    }
+    others = [name for name in sys.modules if not _NOT_LOADED.match(name)]
+    result = Touched(lines, dict(contexts.seconds), others)
+    caller.send(result if status == pytest.ExitCode.OK else None)

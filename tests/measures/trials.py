@@ -1,0 +1,157 @@
+"""Runs unit tests against one change at a time, each in a forked process of its own."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
+from types import ModuleType
+from typing import Any, Final
+
+import pytest
+from hypothesis import Phase, settings
+from tests.measures.cores import ROOT
+from tests.measures.mutations import mutated
+from tests.measures.touched import QUIETLY, Touched
+
+TESTS_SECONDS: Final = 60.0
+"""A mutant's tests take this long at most, by what they took without it; others are left out."""
+_SLOWER: Final = 10
+_GRACE_SECONDS: Final = 20.0
+_FORK: Final = multiprocessing.get_context("fork")
+
+
+class Fate(StrEnum):
+    """What became of a mutant."""
+
+    KILLED = "killed"
+    TIMED_OUT = "timed out"
+    """Killed, too: its tests did not end."""
+    SURVIVED = "survived"
+    NOT_RUN = "not run"
+    """No test runs the statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of one file."""
+
+    path: str
+    """From the project's root."""
+    number: int | None
+    """`None`: it is as it was, so that its tests must pass."""
+    name: str
+    lines: range
+
+    @property
+    def module(self) -> str:
+        """Its dotted name."""
+        return self.path.partition("/")[2].removesuffix(".py").replace("/", ".")
+
+
+class _InPlace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives the changed module in place of the file's."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(self, name: str, *_: Any) -> importlib.machinery.ModuleSpec | None:
+        """Of that module alone."""
+        if name != self._mutant.module:
+            return None
+        return importlib.util.spec_from_loader(name, self, origin=self._mutant.path)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """As changed."""
+        file = ROOT / self._mutant.path
+        module.__file__ = str(file)
+        tree = mutated(file.read_text(), self._mutant.number)
+        exec(compile(tree, str(file), "exec"), module.__dict__)
+
+
+class _FirstFailure:
+    """A failing example of a property is enough: it is not made smaller."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self) -> None:
+        """After the tests' own settings."""
+        now = settings.get_profile(settings.get_current_profile_name())
+        settings.register_profile("mutants", now, phases=[Phase.explicit, Phase.generate])
+        settings.load_profile("mutants")
+
+
+def load(modules: Sequence[str]) -> None:
+    """Import other people's libraries, so that no mutant has to."""
+    for name in modules:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+def fates(
+    mutants: Sequence[Mutant], touched: Touched, processes: int
+) -> Iterator[tuple[Mutant, Fate]]:
+    """Each mutant's, in the order of their ends."""
+    running: dict[int, tuple[Mutant, ForkProcess, float]] = {}
+    left = list(reversed(mutants))
+    while left or running:
+        while left and len(running) < processes:
+            mutant = left.pop()
+            tests, seconds = _within(TESTS_SECONDS, touched, mutant)
+            if not tests:
+                yield mutant, Fate.NOT_RUN
+                continue
+            process = _FORK.Process(target=_try, args=(mutant, tests))
+            process.start()
+            deadline = time.monotonic() + seconds * _SLOWER + _GRACE_SECONDS
+            running[process.sentinel] = mutant, process, deadline
+        wait(list(running), timeout=1.0)
+        for sentinel, (mutant, process, deadline) in list(running.items()):
+            if fate := _ended(process, deadline):
+                del running[sentinel]
+                yield mutant, fate
+
+
+def _ended(process: ForkProcess, deadline: float) -> Fate | None:
+    if process.exitcode is not None:
+        return Fate.SURVIVED if process.exitcode == pytest.ExitCode.OK else Fate.KILLED
+    if time.monotonic() < deadline:
+        return None
+    process.kill()
+    process.join()
+    return Fate.TIMED_OUT
+
+
+def _within(bound: float, touched: Touched, mutant: Mutant) -> tuple[list[str], float]:
+    """The mutant's tests as far as they fit into so many seconds, and what they take."""
+    taken = 0.0
+    tests: list[str] = []
+    for test in touched.of(mutant.path, mutant.lines):
+        taken += touched.seconds[test]
+        if tests and taken > bound:
+            break
+        tests.append(test)
+    return tests, taken
+
+
+def _try(mutant: Mutant, tests: list[str]) -> None:
+    """In the process of the mutant: its exit code is pytest's."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    sys.meta_path.insert(0, _InPlace(mutant))
+    status = pytest.main([*QUIETLY, *tests], plugins=[_FirstFailure()])
+    os._exit(int(status))
