@@ -122,7 +122,7 @@ coverage: $(STAMP) ## Branches of each core that unit tests alone take, and thos
 	$(PY) -m tests.measures.coverage $(ARGS)
 
 .PHONY: mutants
-mutants: $(STAMP) ## Small changes to each core that its unit tests notice (CORE=scheduler/core/egress/placement, N=0 for all, SEED)
+mutants: $(STAMP) ## Small changes to each core that its unit tests notice (CORE=scheduler/mediafleet_scheduler/core/egress/placement, N=0 for all, SEED)
 	$(PY) -m tests.measures.mutants $(CORE) --number $(or $(N),150) --seed $(or $(SEED),1) $(ARGS)
 
 .PHONY: bench

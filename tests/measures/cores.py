@@ -26,6 +26,7 @@ TESTS: Final = {
     "scaling": (f"{_UNIT}/scaling",),
     "psrpc": (f"{_UNIT}/psrpc",),
     "workers": (f"{_UNIT}/workers",),
+    "community": (f"{_UNIT}/community",),
     "common": (f"{_UNIT}/api", f"{_UNIT}/common", f"{_UNIT}/cli", f"{_UNIT}/egress/core"),
 }
 """The tests that a change of each core is tried with."""

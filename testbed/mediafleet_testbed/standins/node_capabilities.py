@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mediafleet_common.formats.bits import from_bits, to_bits
 from mediafleet_common.wire.livepeer_pb2 import Capabilities
-from mediafleet_scheduler.core.advertise.capabilities import PIPELINES, from_bits, to_bits
+from mediafleet_scheduler.core.advertise.capabilities import PIPELINES
 
 DEFAULT: Final = frozenset({*range(13), 14, 26})
 SOFTWARE: Final = frozenset({17, *range(21, 26), *range(27, 33), 34, 36})

@@ -356,9 +356,9 @@ def test_nothing_is_reported_before_the_end_and_nothing_changes_after_it() -> No
     (visit,) = this.begin(["a"], 0.0)
     with pytest.raises(RuntimeError, match="goes on"):
         this.report()
-    this.hear(visit, Offer("a"), 0.1)
+    this.hear(visit, Offer("a"), 0.1, 0.1)
     ended = this.report()
-    assert this.hear(Visit("b"), Offer("b"), 0.2) == []
+    assert this.hear(Visit("b"), Offer("b"), 0.2, 0.2) == []
     this.wake(this.wake_at + 1)
     assert this.report() == ended
     assert (ended.ended, ended.answers) == (Ended.ENOUGH, 1)
@@ -367,7 +367,7 @@ def test_nothing_is_reported_before_the_end_and_nothing_changes_after_it() -> No
 def test_waking_before_the_time_changes_nothing() -> None:
     this = Round(Wishes(timeout_seconds=1.0, count=2))
     visits = this.begin(["a", "b"], 0.0)
-    this.hear(visits[0], Offer("a"), 0.1)
+    this.hear(visits[0], Offer("a"), 0.1, 0.1)
     this.wake(0.99)
     assert (this.ended, this.wake_at) == (None, 1.0)
     this.wake(1.0)
