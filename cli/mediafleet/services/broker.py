@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mediafleet.options import HttpOption, LogOptions, SettingsOption
+from mediafleet.options import HttpOption, LogOptions, ReportOptions, SettingsOption
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _WORKERS: Final = "Workers"
 _RUNNER: Final = "Runner API"
+_API: Final = "JSON API"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,15 @@ RunnerTokenOption = Annotated[
         rich_help_panel=_RUNNER,
     ),
 ]
+ApiTokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Tokens of callers of the JSON API (/v1/tasks), one a line; changes are followed. "
+        "Without it: loopback alone.",
+        rich_help_panel=_API,
+    ),
+]
 ModelsOption = Annotated[
     Path,
     typer.Option(metavar="FILE", help="YAML file of pipelines, models and prices."),
@@ -83,6 +93,8 @@ def broker(
     workers: WorkerOptions,
     http: HttpOption = "127.0.0.1:8080",
     runner_token_file: RunnerTokenOption = None,
+    api_token_file: ApiTokenOption = None,
+    reports: ReportOptions,
     spool: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder for inputs and results while a task is there."),
@@ -93,7 +105,8 @@ def broker(
     """Take remote AI workers by one address, and be the runner that orchestrators call.
 
     Workers run `livepeer -aiWorker -orchAddr HOST:PORT -orchSecret SECRET` and need no port of
-    their own. Orchestrators take what `mediafleet ai-models` prints as their -aiModels.
+    their own. Orchestrators take what `mediafleet ai-models` prints as their -aiModels. Who has no
+    orchestrator posts tasks to /v1/tasks; /v1/ shows how.
     """
     from mediafleet_common.serving.addresses import split_host_port
     from mediafleet_common.serving.run import run
@@ -121,6 +134,8 @@ def broker(
             certificate.context,
             secrets=Lines(workers.secret_file),
             token=(lambda: None) if token is None else token.first,
+            api_tokens=None if api_token_file is None else Lines(api_token_file),
+            reports=reports.access(in_cluster=False),
             spool=spool,
             times=settings_file.read(settings, "broker", Times),
             reload=certificate.reload,

@@ -1,4 +1,5 @@
-"""`mediafleet explain URL`: where the next job of a type would go, and why."""
+"""`mediafleet explain URL`: where the next job of a type would go, and why; with --task, where a
+task of the AI broker is, and who was given it."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mediafleet.options import Output, OutputOption
+from mediafleet.tools import task_view
 from mediafleet.tools.asking import TokenOption, fetch, not_a_desk
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def explain(
         typer.Argument(
             metavar="URL",
             envvar="MEDIAFLEET_EXPLAIN_URL",
-            help="http://HOST:PORT, the --http address of a running egress desk.",
+            help="http://HOST:PORT, the --http address of a running egress desk, or broker.",
         ),
     ],
     *,
@@ -44,14 +46,22 @@ def explain(
         list[str] | None,
         typer.Option(metavar="MODE", help="Only this mode; repeatable. Default: all."),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="A task of a broker: where it is, who was given it, why."),
+    ] = None,
     token: TokenOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Ask a running egress desk where the next job would go, and why not elsewhere.
+    """Ask a running egress desk where the next job would go, or a broker about a task.
 
     Nothing is started. Exit status 1 when the desk does not answer.
     """
     from pydantic import ValidationError
+
+    if task is not None:
+        task_view.show(url, task, token, output)
+        return
 
     from mediafleet_common.reports.explanation import Explanation
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.reports.task import TaskExplained
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.steps import Answer, Ending, Rules, Send, Step, Verdict
+from mediafleet_scheduler.core.workers.trail import Trail
 from mediafleet_scheduler.core.workers.views import Target, Worker
 
 _EVENTS_AT_ONCE: Final = 64
@@ -45,18 +47,21 @@ class Events:
         self._broken = False
 
     async def put(self, chunk: bytes) -> None:
-        """One more bit; waits while the caller is slow."""
-        await self._queue.put(chunk)
+        """One more bit; waits while the caller is slow, and goes nowhere once that was all."""
+        if not self._broken:
+            await self._queue.put(chunk)
 
     async def end(self) -> None:
         """That was all."""
-        await self._queue.put(None)
+        if not self._broken:
+            await self._queue.put(None)
 
     def break_off(self) -> None:
-        """No more will come."""
+        """No more is passed on; whoever waits to put something goes on."""
         self._broken = True
-        if not self._queue.full():
-            self._queue.put_nowait(None)
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
 
     async def get(self) -> bytes | None:
         """The next bit; `None`: that was all.
@@ -108,6 +113,7 @@ class Jobs:
         self, metrics: BrokerMetrics, rules: Rules | None = None, clock: Clock = SYSTEM
     ) -> None:
         self._metrics = metrics
+        self._trail = Trail()
         self._clock = clock
         self._dispatcher = Dispatcher(lambda: secrets.randbits(63) or 1, rules)
         self._outlets: dict[str, Outlet] = {}
@@ -140,19 +146,31 @@ class Jobs:
         if self._outlets.pop(worker, None) is None:
             return
         self._metrics.workers.set(len(self._outlets))
-        self._follow(self._dispatcher.lost(worker, self.now()))
+        now = self.now()
+        for task in self._dispatcher.tasks_of(worker):
+            self._trail.came_back(task, "the worker is gone", now)
+        self._follow(self._dispatcher.lost(worker, now))
         self.on_change()
 
     # Tasks
 
-    def submit(self, target: Target, task: Input, folder: Path, seconds: float) -> Job:
+    def submit(
+        self, target: Target, task: Input, folder: Path, seconds: float, session: str | None = None
+    ) -> Job:
         """A task has come; `job.result` is its one answer, within `seconds`."""
         loop = asyncio.get_running_loop()
-        name = secrets.token_hex(8)
+        name = secrets.token_hex(16)
         job = Job(name, target, task, folder, self.now(), loop.create_future())
         self._jobs[job.id] = job
-        self._follow(self._dispatcher.submitted(job.id, target, job.came + seconds, job.came))
+        self._trail.came(job.id, target, session, job.came)
+        due = job.came + seconds
+        self._follow(self._dispatcher.submitted(job.id, target, due, job.came, session))
         return job
+
+    def explained(self, task: str) -> TaskExplained | None:
+        """Where a task is, who was given it and why; `None`: unknown, or long over."""
+        now = self.now()
+        return self._trail.told(task, self._dispatcher.why_not(task, now), now)
 
     def cancel(self, job: Job) -> None:
         """Its caller has gone; harmless when it is over."""
@@ -188,7 +206,10 @@ class Jobs:
 
     def failed(self, attempt: int, words: str) -> None:
         """A worker has answered with an error."""
-        self._follow(self._dispatcher.failed(attempt, words, self.now()))
+        now = self.now()
+        if (task := self._dispatcher.task_of(attempt)) is not None:
+            self._trail.came_back(task, words, now)
+        self._follow(self._dispatcher.failed(attempt, words, now))
 
     # How
 
@@ -204,10 +225,12 @@ class Jobs:
     def _send(self, step: Send) -> None:
         job = self._jobs[step.task]
         self._metrics.attempts.labels(*job.target).inc()
+        self._trail.given(step, self.now())
         self._outlets[step.worker].send(step.attempt, job.target, job.input)
 
     def _answer(self, step: Answer) -> None:
         job = self._jobs.pop(step.task)
+        self._trail.answered(step, self.now())
         self._metrics.tasks.labels(*job.target, step.ending.value).inc()
         self._metrics.seconds.labels(*job.target).observe(self.now() - job.came)
         events = self._events.pop(step.task, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,20 +36,34 @@ async def read(request: web.Request, pipeline: Pipeline, folder: Path) -> Input:
     """
     form = FORMS[pipeline]
     if form.file_field is None:
-        fields = json.loads(await _all(request))
+        fields = json.loads(await whole_body(request))
         if not isinstance(fields, dict):
             raise BadRequestError("body", "must be a JSON object")
         check(pipeline, fields)
         return Input(fields)
     texts, file = await _form(request, form.file_field, folder)
-    fields = {**typed(texts), form.file_field: None}
+    return with_file(pipeline, typed(texts), file)
+
+
+def with_file(pipeline: Pipeline, fields: Mapping[str, object], file: Path | None) -> Input:
+    """A task of a pipeline that takes a file.
+
+    Raises:
+        BadRequestError: with the field and the fix.
+    """
+    field = FORMS[pipeline].file_field or "file"
     if file is None:
-        raise BadRequestError(form.file_field, "is missing: attach the file")
+        raise BadRequestError(field, "is missing: attach the file")
     check(pipeline, fields)
-    return Input(fields, file)
+    return Input({**fields, field: None}, file)
 
 
-async def _all(request: web.Request) -> bytes:
+async def whole_body(request: web.Request) -> bytes:
+    """A JSON body, within a bound.
+
+    Raises:
+        BadRequestError: it is too long.
+    """
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
@@ -67,9 +82,9 @@ async def _form(
             raise BadRequestError("body", "holds parts within parts")
         name = part.name or ""
         if name != file_field:
-            texts.append((name, await _text(part, name)))
+            texts.append((name, await text(part, name)))
         elif file is None:
-            file = await _save(part, folder / "input")
+            file = await save(part, folder / "input")
         else:
             raise BadRequestError(name, "is there twice")
         if len(texts) > _MOST_FIELDS:
@@ -77,7 +92,12 @@ async def _form(
     return texts, file
 
 
-async def _text(part: aiohttp.BodyPartReader, name: str) -> str:
+async def text(part: aiohttp.BodyPartReader, name: str) -> str:
+    """A field of a form, within a bound.
+
+    Raises:
+        BadRequestError: it is too long.
+    """
     value = bytearray()
     while chunk := await part.read_chunk(_CHUNK):
         value += chunk
@@ -86,7 +106,12 @@ async def _text(part: aiohttp.BodyPartReader, name: str) -> str:
     return value.decode()
 
 
-async def _save(part: aiohttp.BodyPartReader, path: Path) -> Path:
+async def save(part: aiohttp.BodyPartReader, path: Path) -> Path:
+    """A file of a form, written to disk within a bound.
+
+    Raises:
+        BadRequestError: it is too long.
+    """
     size = 0
     with path.open("xb") as file:
         while chunk := await part.read_chunk(_CHUNK):

@@ -32,6 +32,7 @@ from mediafleet_scheduler.core.workers.pipelines import (
     BadRequestError,
     Pipeline,
     model_of,
+    session_of,
 )
 from mediafleet_scheduler.core.workers.steps import Ending
 from mediafleet_scheduler.core.workers.views import Target
@@ -114,7 +115,8 @@ class RunnerApi:
         with self._folder() as folder:
             task = await _read(request, pipeline, folder)
             entry = self._entry(pipeline, task, request.match_info.get("model"))
-            job = self._jobs.submit(entry.target, task, folder, entry.seconds)
+            session = session_of(pipeline, task.request)
+            job = self._jobs.submit(entry.target, task, folder, entry.seconds, session)
             try:
                 return await self._wait(request, job)
             finally:
@@ -151,8 +153,8 @@ class RunnerApi:
             full = error.ending is Ending.TIMED_OUT and "room" in error.words
             return _error(500, FULL if full else str(error))
         if isinstance(result, Events):
-            return await _stream(request, result)
-        return await _whole(request, result)
+            return await stream(request, result)
+        return await whole(request, result)
 
 
 async def _read(request: web.Request, pipeline: Pipeline, folder: Path) -> Input:
@@ -166,7 +168,8 @@ async def _read(request: web.Request, pipeline: Pipeline, folder: Path) -> Input
         raise _Refused(_error(400, said)) from error
 
 
-async def _stream(request: web.Request, events: Events) -> web.StreamResponse:
+async def stream(request: web.Request, events: Events) -> web.StreamResponse:
+    """An event stream as it comes; cut off where the rest will never come."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     try:
@@ -181,7 +184,7 @@ async def _stream(request: web.Request, events: Events) -> web.StreamResponse:
     return response
 
 
-async def _whole(request: web.Request, result: Whole) -> web.StreamResponse:
+async def whole(request: web.Request, result: Whole) -> web.StreamResponse:
     """The JSON with its files in it, as data URLs, never whole in memory."""
     if not result.files:
         return web.json_response(result.body)

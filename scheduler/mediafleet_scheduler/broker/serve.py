@@ -7,14 +7,16 @@ import logging
 import shutil
 import ssl
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from mediafleet_common.serving.access import Access
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.broker.inputs import Inputs
@@ -24,6 +26,8 @@ from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.registrations import Registrations, Secrets
 from mediafleet_scheduler.broker.results import Results
 from mediafleet_scheduler.broker.runner_api import RunnerApi
+from mediafleet_scheduler.broker.tasks.api import TaskApi
+from mediafleet_scheduler.broker.tasks.kept import KeptTasks
 from mediafleet_scheduler.broker.worker_port import WorkerPort
 from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.directory.directory import Directory
@@ -44,6 +48,11 @@ class Times:
     """A TLS handshake of a worker that takes longer has failed."""
     register_seconds: float = 10.0
     """A worker that has not sent its registration after so long is refused."""
+    keep_seconds: float = 600.0
+    """How long the result of a task of the JSON API is kept."""
+    most_kept_tasks: int = 1000
+    """Tasks of the JSON API that are there at a time, results that are kept counted; more are
+    refused."""
     rules: Rules = field(default_factory=Rules)
     """How often a task is tried, and when a worker is left out."""
 
@@ -61,6 +70,10 @@ class Settings:
     """What workers may register with, asked each time."""
     token: Callable[[], str | None] = lambda: None
     """What orchestrators call with; `None`: nothing is asked for."""
+    api_tokens: Callable[[], list[str]] | None = None
+    """What callers of the JSON API come with; `None`: it answers this machine alone."""
+    reports: Access | None = None
+    """Who may read what becomes of tasks; `None`: this machine alone."""
     spool: Path | None = None
     """Where inputs and results lie; `None`: a folder of our own in the system's place for such."""
     times: Times = field(default_factory=Times)
@@ -106,12 +119,18 @@ async def serve(
         spool = _spool(settings.spool)
         stack.callback(shutil.rmtree, spool, ignore_errors=True)
         api = RunnerApi(jobs, inputs, models, spool, settings.token)
+        times = settings.times
+        kept = KeptTasks(jobs, inputs, spool, times.keep_seconds, times.most_kept_tasks)
+        stack.callback(kept.close)
+        tasks_api = TaskApi(kept, models, settings.api_tokens)
         http = HttpServer(
             settings.http,
             ready,
-            routes=api.routes(),
+            routes=[*api.routes(), *tasks_api.routes()],
             registry=registry,
             cancels=True,
+            reports=[web.get("/explain", _explain(jobs))],
+            access=settings.reports,
         )
         await stack.enter_async_context(http)
         workers = WorkerPort(
@@ -138,6 +157,16 @@ async def serve(
             await stop.wait()
             for each in working:
                 each.cancel()
+
+
+def _explain(jobs: Jobs) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        told = jobs.explained(request.query.get("task", ""))
+        if told is None:
+            return web.Response(status=404, text="no such task, or it is over for long")
+        return web.Response(text=told.model_dump_json(), content_type="application/json")
+
+    return answer
 
 
 async def _announce(

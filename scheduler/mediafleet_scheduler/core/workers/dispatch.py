@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
-from mediafleet_scheduler.core.workers.choice import Candidate, choose
+from mediafleet_scheduler.core.workers.choice import Candidate, Chosen, choose
+from mediafleet_scheduler.core.workers.standing import Attempt, Sessions, Standing, Task
 from mediafleet_scheduler.core.workers.steps import (
     FULL_WORDS,
     Answer,
@@ -33,46 +33,6 @@ from mediafleet_scheduler.core.workers.steps import (
 from mediafleet_scheduler.core.workers.views import Target, Worker
 
 
-@dataclass(slots=True)
-class _Task:
-    id: str
-    target: Target
-    deadline: float
-    excluded: set[str] = field(default_factory=set)
-    """Workers that failed it or died with it."""
-    faulty: list[str] = field(default_factory=list)
-    """Those that failed it, in order."""
-    deaths: int = 0
-    attempt: int | None = None
-    """Where it runs now."""
-    begun: bool = False
-    """Whether its caller has had the first byte."""
-    words: str = ""
-
-
-@dataclass(slots=True)
-class _Attempt:
-    id: int
-    task: str
-    """Stays when the task is over: the attempt goes on."""
-    target: Target
-    worker: str
-
-
-@dataclass(slots=True)
-class _Standing:
-    """What is known of a worker beside what it told."""
-
-    worker: Worker
-    last_given: int
-    draining: bool = False
-    faults: int = 0
-    times: int = 0
-    out_until: float = 0.0
-    full_until: dict[Target, float] = field(default_factory=dict)
-    attempts: set[int] = field(default_factory=set)
-
-
 class Dispatcher:
     """The tasks and workers of one broker. Takes events with their time, returns steps.
 
@@ -83,10 +43,11 @@ class Dispatcher:
     def __init__(self, new_id: Callable[[], int], rules: Rules | None = None) -> None:
         self._new_id = new_id
         self._rules = rules or Rules()
-        self._workers: dict[str, _Standing] = {}
-        self._tasks: dict[str, _Task] = {}
-        self._attempts: dict[int, _Attempt] = {}
+        self._workers: dict[str, Standing] = {}
+        self._tasks: dict[str, Task] = {}
+        self._attempts: dict[int, Attempt] = {}
         self._waiting: dict[Target, OrderedDict[str, None]] = {}
+        self._sessions = Sessions()
         self._turn = 0
 
     # What there is
@@ -117,10 +78,27 @@ class Dispatcher:
         standing = self._workers.get(worker)
         return 0 if standing is None else len(standing.attempts)
 
+    def tasks_of(self, worker: str) -> list[str]:
+        """The tasks that a worker has and that wait for its result."""
+        standing = self._workers.get(worker)
+        known = () if standing is None else sorted(standing.attempts)
+        return [task for each in known if (task := self.task_of(each)) is not None]
+
     def is_quarantined(self, worker: str, now: float) -> bool:
         """Whether a worker is left out after failures in a row."""
         standing = self._workers.get(worker)
         return standing is not None and now < standing.out_until
+
+    def why_not(self, task: str, now: float) -> dict[str, str]:
+        """Why each worker of a waiting task's model is not given it, by worker."""
+        known = self._tasks.get(task)
+        if known is None:
+            return {}
+        found = (
+            (each.worker.id, each.why_not(known.target, known.excluded))
+            for each in self._candidates(known.target, now)
+        )
+        return {worker: why for worker, why in found if why is not None}
 
     def next_moment(self, now: float) -> float | None:
         """When time alone changes something; `None`: it does not."""
@@ -135,7 +113,7 @@ class Dispatcher:
     def connected(self, worker: Worker, now: float) -> list[Step]:
         """A worker has registered."""
         self._turn += 1
-        self._workers[worker.id] = _Standing(worker, self._turn)
+        self._workers[worker.id] = Standing(worker, self._turn)
         return self._give(worker.offers, now)
 
     def drain(self, worker: str, now: float) -> None:
@@ -165,11 +143,13 @@ class Dispatcher:
                 freed.append(task.target)
         return steps + self._give(freed, now)
 
-    def submitted(self, task: str, target: Target, deadline: float, now: float) -> list[Step]:
+    def submitted(
+        self, task: str, target: Target, deadline: float, now: float, session: str | None = None
+    ) -> list[Step]:
         """A task has come; its id is new."""
         if task in self._tasks:
             raise ValueError(f"task {task} is there already")
-        self._tasks[task] = _Task(task, target, deadline)
+        self._tasks[task] = Task(task, target, deadline, session)
         self._wait(self._tasks[task])
         return self._give([target], now)
 
@@ -246,7 +226,7 @@ class Dispatcher:
 
     # How
 
-    def _after_error(self, task: _Task, worker: str, words: str, now: float) -> list[Step]:
+    def _after_error(self, task: Task, worker: str, words: str, now: float) -> list[Step]:
         task.words = words
         task.excluded.add(worker)
         task.faulty.append(worker)
@@ -275,22 +255,22 @@ class Dispatcher:
             standing.times = min(standing.times + 1, 16)
             standing.faults = self._rules.faults - 1
 
-    def _running(self, attempt: _Attempt) -> _Task | None:
+    def _running(self, attempt: Attempt) -> Task | None:
         task = self._tasks.get(attempt.task)
         return task if task is not None and task.attempt == attempt.id else None
 
-    def _finish(self, attempt: int) -> _Attempt | None:
+    def _finish(self, attempt: int) -> Attempt | None:
         known = self._attempts.pop(attempt, None)
         if known is not None and (standing := self._workers.get(known.worker)) is not None:
             standing.attempts.discard(attempt)
         return known
 
-    def _end(self, task: _Task, ending: Ending, words: str, worker: str | None) -> Answer:
+    def _end(self, task: Task, ending: Ending, words: str, worker: str | None) -> Answer:
         del self._tasks[task.id]
         self._waiting.get(task.target, OrderedDict()).pop(task.id, None)
         return Answer(task.id, ending, words, worker)
 
-    def _wait(self, task: _Task, *, first: bool = False) -> None:
+    def _wait(self, task: Task, *, first: bool = False) -> None:
         queue = self._waiting.setdefault(task.target, OrderedDict())
         queue[task.id] = None
         if first:
@@ -302,34 +282,32 @@ class Dispatcher:
         for target in dict.fromkeys(targets):
             for id_ in list(self._waiting.get(target, ())):
                 task = self._tasks[id_]
-                worker = choose(target, self._candidates(target, now), task.excluded)
-                if worker is not None:
-                    steps.append(self._send(task, worker))
+                candidates = self._candidates(target, now)
+                chosen = choose(target, candidates, task.excluded, self._sessions.of(task))
+                if chosen is not None:
+                    steps.append(self._send(task, chosen))
                 elif not task.excluded:
                     break  # Nobody has room for anyone.
         return steps
 
     def _candidates(self, target: Target, now: float) -> list[Candidate]:
         return [
-            Candidate(
-                each.worker,
-                sum(self._attempts[id_].target == target for id_ in each.attempts),
-                each.last_given,
-                not each.draining
-                and now >= each.out_until
-                and now >= each.full_until.get(target, 0.0),
+            each.candidate(
+                target, sum(self._attempts[id_].target == target for id_ in each.attempts), now
             )
             for each in self._workers.values()
             if target in each.worker.offers
         ]
 
-    def _send(self, task: _Task, worker: Worker) -> Send:
+    def _send(self, task: Task, chosen: Chosen) -> Send:
         self._turn += 1
+        worker = chosen.worker
+        self._sessions.given(task, worker.id)
         standing = self._workers[worker.id]
         standing.last_given = self._turn
-        attempt = _Attempt(self._new_id(), task.id, task.target, worker.id)
+        attempt = Attempt(self._new_id(), task.id, task.target, worker.id)
         self._attempts[attempt.id] = attempt
         standing.attempts.add(attempt.id)
         self._waiting[task.target].pop(task.id)
         task.attempt = attempt.id
-        return Send(attempt.id, task.id, worker.id)
+        return Send(attempt.id, task.id, worker.id, chosen)

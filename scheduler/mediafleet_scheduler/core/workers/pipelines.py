@@ -100,6 +100,13 @@ def model_of(pipeline: Pipeline, request: Mapping[str, object]) -> str:
     return model
 
 
+def session_of(pipeline: Pipeline, request: Mapping[str, object]) -> str | None:
+    """The cache key of an LLM's request (OpenAI's name): requests of one key share a prompt's
+    beginning, which the worker that had the last one still holds."""
+    key = request.get("prompt_cache_key") if pipeline is Pipeline.LLM else None
+    return key[:256] if isinstance(key, str) and key else None
+
+
 def check(pipeline: Pipeline, request: Mapping[str, object]) -> None:
     """See that a request holds what every worker needs.
 

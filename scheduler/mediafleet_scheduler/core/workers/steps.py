@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from mediafleet_scheduler.core.workers.choice import Chosen
 
 FULL_WORDS: Final = "no workers can process job requested"
 """What a stock worker reports when it has no room (go-livepeer server/ai_worker.go)."""
@@ -45,6 +47,8 @@ class Send:
     attempt: int
     task: str
     worker: str
+    chosen: Chosen | None = field(default=None, compare=False)
+    """Why this worker."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,10 @@ class Worker:
     """Of go-livepeer, as told."""
     hardware: tuple[str, ...] = ()
     """Names of its GPUs, as told."""
+    name: str | None = None
+    """What it calls itself; `None`: stock workers have no name."""
+    instance: str | None = None
+    """Which run of that name it is: of a pod its uid; `None`: not told."""
 
     @property
     def capacity(self) -> int:

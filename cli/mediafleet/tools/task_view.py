@@ -1,0 +1,62 @@
+"""`mediafleet explain URL --task ID`: a task of the AI broker as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from mediafleet.options import Output
+from mediafleet.tools.asking import fetch, not_a_desk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mediafleet_common.reports.task import AttemptExplained, TaskExplained
+
+
+def show(url: str, task: str, token: str | None, output: Output) -> None:
+    """Ask the broker at `url`, and print what it says.
+
+    Raises:
+        typer.Exit: it did not answer, or would not; the reason is printed.
+    """
+    from pydantic import ValidationError
+
+    from mediafleet_common.reports.task import TaskExplained
+
+    text = fetch("URL", url, "/explain", [("task", task)], token)
+    if output is Output.JSON:
+        typer.echo(text)
+        return
+    try:
+        told = TaskExplained.model_validate_json(text)
+    except ValidationError as error:
+        raise not_a_desk(url) from error
+    for line in lines(told):
+        typer.echo(line)
+
+
+def lines(told: TaskExplained) -> Iterator[str]:
+    """A task for people."""
+    state = told.state.value.replace("_", " ")
+    yield f"{told.id}  {told.pipeline}/{told.model}  {state}, {told.seconds:.1f} s"
+    if told.words:
+        yield f"  {told.words}"
+    if told.session:
+        yield f"  session {told.session}"
+    for number, each in enumerate(told.attempts, 1):
+        yield from _attempt(number, each)
+    for worker, why in sorted(told.not_given_to.items()):
+        yield f"  not given to {worker}: {why}"
+    if told.state.value == "waiting" and not told.not_given_to:
+        yield "  no worker offers this model"
+
+
+def _attempt(number: int, each: AttemptExplained) -> Iterator[str]:
+    who = each.worker if each.name is None else f"{each.name} ({each.worker})"
+    yield f"  {number}. {who}, after {each.after_seconds:.1f} s: {each.why}"
+    if each.seconds is None:
+        yield "     has it now"
+    else:
+        yield f"     {each.outcome or 'no result'}, after {each.seconds:.1f} s there"

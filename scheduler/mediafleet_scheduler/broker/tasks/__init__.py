@@ -1,0 +1,1 @@
+"""The JSON API of tasks, for callers that have no orchestrator: `/v1/tasks`."""

@@ -1,0 +1,50 @@
+"""Why a call of the JSON API is refused: an exception that is its own answer."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from mediafleet_scheduler.broker.tasks.messages import Problem, Problems
+from mediafleet_scheduler.core.workers.steps import Ending
+
+_ENDINGS = {
+    Ending.FAILED: (502, "look at the message: if it is not the request, try again"),
+    Ending.LOST: (502, "submit the task again"),
+    Ending.TIMED_OUT: (504, "submit it again with a longer timeout_seconds, or add workers"),
+    Ending.CANCELLED: (410, "submit it again"),
+}
+
+
+class ProblemError(Exception):
+    """A call that is refused."""
+
+    def __init__(
+        self, status: int, code: str, message: str, fix: str, field: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = Problem(code=code, field=field, message=message, fix=fix)
+
+    def answer(self) -> web.Response:
+        """As it is sent."""
+        headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}
+        text = Problems(error=self.problem).model_dump_json()
+        more = headers.get(self.status, {})
+        return web.Response(
+            status=self.status, text=text, content_type="application/json", headers=more
+        )
+
+
+def of_ending(ending: Ending, words: str) -> ProblemError:
+    """A task that has no result."""
+    status, fix = _ENDINGS.get(ending, (502, "submit it again"))
+    return ProblemError(status, ending.value, words or ending.value.replace("_", " "), fix)
+
+
+def of_validation(error: ValidationError) -> ProblemError:
+    """A submission that is none: its first fault."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(each) for each in first["loc"]) or "body"
+    fix = "leave it out" if first["type"] == "extra_forbidden" else "see /v1/openapi.json"
+    return ProblemError(422, "invalid", first["msg"], fix, field)

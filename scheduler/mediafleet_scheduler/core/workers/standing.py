@@ -1,0 +1,93 @@
+"""What a dispatcher keeps of each task, attempt and worker, and of sessions."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from mediafleet_scheduler.core.workers.choice import Candidate
+from mediafleet_scheduler.core.workers.views import Target, Worker
+
+_MOST_SESSIONS: Final = 10_000
+
+
+@dataclass(slots=True)
+class Task:
+    """A task that has no answer yet."""
+
+    id: str
+    target: Target
+    deadline: float
+    session: str | None = None
+    """Tasks of one session go to one worker while it has room."""
+    excluded: set[str] = field(default_factory=set)
+    """Workers that failed it or died with it."""
+    faulty: list[str] = field(default_factory=list)
+    """Those that failed it, in order."""
+    deaths: int = 0
+    attempt: int | None = None
+    """Where it runs now."""
+    begun: bool = False
+    """Whether its caller has had the first byte."""
+    words: str = ""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A task on a worker; it stays when the task is over, until its result comes."""
+
+    id: int
+    task: str
+    """Stays when the task is over: the attempt goes on."""
+    target: Target
+    worker: str
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is known of a worker beside what it told."""
+
+    worker: Worker
+    last_given: int
+    draining: bool = False
+    faults: int = 0
+    times: int = 0
+    out_until: float = 0.0
+    full_until: dict[Target, float] = field(default_factory=dict)
+    attempts: set[int] = field(default_factory=set)
+
+    def candidate(self, target: Target, in_flight: int, now: float) -> Candidate:
+        """As a choice looks at it."""
+        return Candidate(self.worker, in_flight, self.last_given, self._closed(target, now))
+
+    def _closed(self, target: Target, now: float) -> str | None:
+        if self.draining:
+            return "drains"
+        if now < self.out_until:
+            return f"left out after failures, for {self.out_until - now:.0f} s more"
+        if now < self.full_until.get(target, 0.0):
+            return "said that it was full"
+        return None
+
+
+class Sessions:
+    """Which worker had a session last; the longest unused ones are forgotten."""
+
+    def __init__(self, most: int = _MOST_SESSIONS) -> None:
+        self._most = most
+        self._workers: OrderedDict[tuple[Target, str], str] = OrderedDict()
+
+    def of(self, task: Task) -> str | None:
+        """The worker of a task's session; `None`: it has none."""
+        return None if task.session is None else self._workers.get((task.target, task.session))
+
+    def given(self, task: Task, worker: str) -> None:
+        """A worker is given a task."""
+        if task.session is None:
+            return
+        key = (task.target, task.session)
+        self._workers[key] = worker
+        self._workers.move_to_end(key)
+        if len(self._workers) > self._most:
+            self._workers.popitem(last=False)
