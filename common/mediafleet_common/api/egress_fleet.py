@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -246,6 +247,39 @@ the same Redis take it. While such workers are seen, every fleet is silent."""
             "max_cpu_utilization": self.max_cpu_utilization,
             "max_pulse_clients": self.max_pulse_clients,
         }
+
+    def counting_by(self, costs: Mapping[str, float]) -> Placement:
+        """The same with the costs and limits of an egress config's `cpu_cost`, as egress reads it:
+        what is absent, or not above 0, is the default (livekit/egress pkg/config/service.go).
+
+        Raises:
+            ValueError: no pod can be given work by such costs.
+        """
+        given = {name: value for name, value in costs.items() if value > 0}
+        cpu = {kind.value: f"{kind.value}_cpu_cost" for kind in RequestType}
+        memory = {
+            "max_gb": "max_memory",
+            "cost_gb": "memory_cost",
+            "sdk_audio_cost_gb": "sdk_audio_room_composite_memory_cost",
+        }
+        limits = {key: given[key] for key in _PARTS & given.keys()}
+        told = Placement.model_validate(
+            {
+                **limits,
+                "cpu_cost": _named(cpu, given),
+                "memory": _named(memory, given) if "max_memory" in given else None,
+            }
+        )
+        return self.model_copy(update={name: getattr(told, name) for name in _COUNTED})
+
+
+_PARTS: Final = frozenset({"max_cpu_utilization", "max_pulse_clients"})
+_COUNTED: Final = ("cpu_cost", "memory", *sorted(_PARTS))
+"""The fields of a placement that a pod counts by."""
+
+
+def _named(names: Mapping[str, str], given: Mapping[str, float]) -> dict[str, float]:
+    return {name: given[key] for name, key in names.items() if key in given}
 
 
 _ADDRESS: Final = r"^(\\[[0-9a-fA-F:.]+\\]|[^:/@\\s]+)(:[0-9]{1,5})?$"

@@ -19,6 +19,7 @@ from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.egress_fleet import (
     DEFAULT_MAX_PRIORITY,
     EgressFleetSpec,
+    Placement,
     PlacementEngine,
     RedisSpec,
     RequestType,
@@ -40,6 +41,7 @@ from mediafleet_common.formats.quantities import quantity
 from mediafleet_common.formats.reach import PODS, Reach
 from mediafleet_common.formats.times import unix
 from mediafleet_common.redises.endpoints import Redises
+from mediafleet_common.reports import merged_config
 from mediafleet_scheduler.core.advertise.sources import source
 from mediafleet_scheduler.core.advertise.views import Node, PoolView, Reaches, Source
 from mediafleet_scheduler.core.egress.queue import queue_rule
@@ -72,6 +74,8 @@ class PodFacts:
     labels: Mapping[str, str]
     was_ready: bool = False
     """Whether it has been Ready, and has not ended since."""
+    costs: Mapping[str, float] | None = None
+    """`cpu_cost` of the config that an egress pod runs with; `None`: it has not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,13 @@ def pod_facts(raw: Raw) -> PodFacts:
         labels=dict(labels),
         was_ready=labels.get(Label.STATE) == PodState.READY
         and (raw.get("status") or {}).get("phase") not in _ENDED,
+        costs=_costs(raw),
     )
+
+
+def _costs(raw: Raw) -> Mapping[str, float] | None:
+    config = merged_config.of_pod(raw.get("status") or {}, Container.CONFIG)
+    return None if config is None else config.costs
 
 
 def _owner_uid(meta: Raw) -> str | None:
@@ -207,6 +217,7 @@ def _fleet(
     fleet: FleetFacts, redis: RedisSpec, pods: Iterable[PodFacts], max_priority: int
 ) -> Fleet:
     placement = fleet.spec.placement
+    costs = placement.egress_costs()
     limits = _limits({"spec": fleet.spec.template.spec}, Container.EGRESS)
     return Fleet(
         namespace=fleet.namespace,
@@ -225,6 +236,7 @@ def _fleet(
                 memory_bytes=pod.memory_bytes,
                 state=pod.state,
                 was_ready=pod.was_ready,
+                counts=_counts(placement, costs, pod),
             )
             for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         ),
@@ -233,6 +245,17 @@ def _fleet(
         priority=min(fleet.spec.priority, max_priority),
         queue=queue_rule(placement.queue, _autoscales(fleet.spec.autoscaling)),
     )
+
+
+def _counts(placement: Placement, costs: Mapping[str, float], pod: PodFacts) -> Placement | None:
+    """What a pod counts jobs by, where that is not what its fleet says today."""
+    if pod.costs is None or pod.costs == costs:
+        return None
+    try:
+        own = placement.counting_by(pod.costs)
+    except ValueError:
+        return None
+    return None if own.egress_costs() == costs else own
 
 
 def _autoscales(autoscaling: Autoscaling | None) -> bool:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from mediafleet_common.api.egress_fleet import Mode, RequestType
+from mediafleet_common.api.egress_fleet import CpuCost, Mode, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.formats.quantities import quantity
 from mediafleet_common.formats.reach import Reach, networks
+from mediafleet_common.reports.merged_config import MergedConfig, to_text
 from mediafleet_scheduler.core.advertise.views import PoolView, Reaches, Source
 from mediafleet_scheduler.directory.objects import (
     Bounds,
@@ -375,3 +376,26 @@ def test_a_pool_reaches_private_addresses_at_the_operators_word_and_not_at_its_o
 
 def astuple_of(reaches: Reaches) -> tuple[Reach, ...]:
     return reaches.own, reaches.pods, reaches.told
+
+
+def counting(message: str) -> Placement | None:
+    merged = {"name": "config", "state": {"terminated": {"message": message}}}
+    raw = pod("rec-0", metadata={"ownerReferences": owned_by("f")})
+    raw["status"]["initContainerStatuses"] = [merged]
+    facts = pod_facts(raw)
+    placement = {"cpuCost": {"track": 1.0}}
+    made = fleet(placement=placement)
+    made["metadata"]["uid"] = "f"
+    (worker,) = egress_view([fleet_facts(made)], [facts]).fleets[0].workers
+    return worker.counts
+
+
+def test_what_a_pod_counts_by_is_what_its_config_was_merged_to() -> None:
+    today = Placement(cpu_cost=CpuCost(track=1.0))
+    then = Placement(cpu_cost=CpuCost(track=2.0), max_pulse_clients=30)
+    counted = counting(to_text(MergedConfig(30.0, then.egress_costs())))
+    assert counted is not None
+    assert counted.egress_costs() == then.egress_costs()
+    assert counting(to_text(MergedConfig(30.0, today.egress_costs()))) is None
+    for odd in ("", "panic", '{"cpu_cost":{"track_cpu_cost":1e9}}'):
+        assert counting(odd) is None, "the fleet's own costs count"

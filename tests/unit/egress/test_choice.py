@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.egress_fleet import CpuCost, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
@@ -180,3 +180,32 @@ async def test_what_is_undone_leaves_what_was_known_before_and_what_redis_told_s
     desk.ledger.put(told)
     desk.chooser.undo(picked, picked.chosen)
     assert desk.ledger.jobs == {"x": before, "y": told}
+
+
+def one_pod(cores: float, counts: Placement | None, placement: Placement) -> Desk:
+    desk = Desk(0)
+    worker = Worker("p0", "u0", "p0", None, cores, None, PodState.READY, counts=counts)
+    desk.fleet = replace(desk.fleet, placement=placement, workers=(worker,))
+    desk.pods.follow(EgressView((desk.fleet,)))
+    return desk
+
+
+async def test_a_pod_is_given_as_many_jobs_as_it_counts_itself() -> None:
+    """An audio fleet of 100 was cut to a tenth by a pod with another cost: nobody knew."""
+    now, before = Placement(cpu_cost=CpuCost(web=0.5)), Placement(cpu_cost=CpuCost(web=2.0))
+    jobs = [want(f"e{n}") for n in range(9)]
+    assert len(one_pod(5.0, None, now).chosen(*jobs)) == 8
+    assert len(one_pod(5.0, before, now).chosen(*jobs)) == 2
+    picked = one_pod(5.0, before, now).chooser.pick(jobs, {}, NOW)
+    assert {place.job.cores for _, place in picked.chosen} == {2.0}
+    assert len(one_pod(5.0, now, before).chosen(*jobs)) == 8, "what it takes, it is given"
+
+
+async def test_what_a_request_says_itself_decides_whatever_a_pod_counts_by() -> None:
+    """`estimated_cpu` replaces the cost when a pod admits; it is held by the pod's own cost."""
+    now, before = Placement(), Placement(cpu_cost=CpuCost(web=6.0))
+    said = Wanted(Request("e", RequestType.WEB, estimated_cores=3.0), NOW)
+    desk = one_pod(4.0, before, now)
+    assert desk.chosen(want("x")) == [], "six CPUs by its own table"
+    picked = desk.chooser.pick([said], {}, NOW)
+    assert [place.job.cores for _, place in picked.chosen] == [6.0]

@@ -17,11 +17,12 @@ from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.capacity import pod_of
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.places.load_readings import Scraper
-from mediafleet_scheduler.egress.places.pods import Pods, pod_of
+from mediafleet_scheduler.egress.places.pods import Pods
 from mediafleet_scheduler.egress.places.quarantine import Quarantine
 
 pytestmark = pytest.mark.looptime

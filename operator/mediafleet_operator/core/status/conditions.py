@@ -197,7 +197,7 @@ def _grace_short(observation: Observation, plan: Plan) -> Finding | None:
 
 
 def _costs_differ(observation: Observation, plan: Plan) -> Finding | None:
-    """Only where it is so: a pod that counts more than the desk turns jobs down, in silence."""
+    """Only where it is so: the desk counts such a pod as it counts itself, others it does not."""
     wanted = observation.fleet.costs
     if wanted is None:
         return None
@@ -214,10 +214,10 @@ def _costs_differ(observation: Observation, plan: Plan) -> Finding | None:
     return Finding(
         "True",
         Reason.COUNTED_OTHERWISE,
-        f"{_names(differ)} count jobs with other costs than the desk: cpu_cost.{name} is "
-        f"{pod.config.costs.get(name, 0):g} in {pod.name} and {wanted.get(name, 0):g} by "
-        "spec.placement. Pods that are still to be replaced get the new ones; else take cpu_cost "
-        "out of your egress config and set spec.placement.",
+        f"{_names(differ)} count jobs by other costs than spec.placement: cpu_cost.{name} is "
+        f"{pod.config.costs.get(name, 0):g} in {pod.name} and {wanted.get(name, 0):g} there. The "
+        "desk counts each pod as it counts itself; pods that are still to be replaced get the new "
+        "costs.",
     )
 
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from mediafleet_common.api.egress_fleet import RequestType
 from mediafleet_common.api.names import PodState
-from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
+from mediafleet_scheduler.core.egress.accounting.ledger import Account, Ledger, Pod
 from mediafleet_scheduler.core.egress.accounting.resources import (
     Need,
     need_of,
     rest,
     rules_of,
 )
-from mediafleet_scheduler.core.egress.views import Fleet
+from mediafleet_scheduler.core.egress.views import Fleet, Worker
 
 Counts = Mapping[RequestType, int]
 
@@ -33,18 +33,27 @@ class Capacity:
     """How many one empty pod takes; `None`: the size of a pod is unknown."""
 
 
+def pod_of(fleet: Fleet, worker: Worker) -> Pod:
+    """A worker of a fleet, as far as what jobs take of it goes."""
+    return Pod(worker.name, worker.uid, worker.cpu_cores, rules_of(fleet.counts(worker)))
+
+
+def account_of(fleet: Fleet, worker: Worker, ledger: Ledger, now: float) -> Account:
+    """What is left of a worker, as it counts itself."""
+    utilization = fleet.counts(worker).max_cpu_utilization
+    return ledger.account(pod_of(fleet, worker), utilization, now)
+
+
 def capacity(fleet: Fleet, ledger: Ledger, now: float) -> Capacity:
     """What a fleet takes at this moment; `now` is Unix time."""
-    placement, rules = fleet.placement, rules_of(fleet.placement)
-    needs = [need_of(kind, placement) for kind in sorted(fleet.accepts)]
+    needs = [need_of(kind, fleet.placement) for kind in sorted(fleet.accepts)]
     free: dict[RequestType, int] | None = {need.kind: 0 for need in needs}
     for worker in fleet.workers:
         if worker.state is not PodState.READY or free is None:
             continue
-        pod = Pod(worker.name, worker.uid, worker.cpu_cores, rules)
-        account = ledger.account(pod, placement.max_cpu_utilization, now)
+        account = account_of(fleet, worker, ledger, now)
         for need in needs:
-            times = account.times(need)
+            times = account.times(need.by(worker.counts))
             if times is None:
                 free = None
                 break
@@ -63,10 +72,10 @@ def _of_empty(fleet: Fleet, needs: list[Need]) -> Counts | None:
 
 def ever_fits(fleet: Fleet, need: Need) -> bool:
     """Whether a job fits some pod of a fleet, or one yet to come, as far as is known."""
-    sizes = {worker.cpu_cores for worker in fleet.workers}
+    sizes = {(worker.cpu_cores, need.by(worker.counts).cores) for worker in fleet.workers}
     if fleet.pod_cores is not None or not sizes:
-        sizes.add(fleet.pod_cores)
-    large_enough = any(size is None or size >= need.cores for size in sizes)
+        sizes.add((fleet.pod_cores, need.cores))
+    large_enough = any(size is None or size >= cores for size, cores in sizes)
     return large_enough and rest(rules_of(fleet.placement), (), None, 0.0).fits(need)
 
 

@@ -11,9 +11,8 @@ from mediafleet_common.api.names import Kind, PodState
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.scaling.unknown import silence, unknown
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
-from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
-from mediafleet_scheduler.core.egress.accounting.resources import rules_of
-from mediafleet_scheduler.core.egress.capacity import Counts, capacity, pod_cores
+from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.capacity import Counts, account_of, capacity, pod_cores
 from mediafleet_scheduler.core.egress.queue import of_fleet
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.core.scaling.away import is_away
@@ -28,9 +27,7 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
     nothing.
     """
     staying = [each for each in fleet.workers if each.state is not PodState.DRAINING]
-    rules, utilization = rules_of(fleet.placement), fleet.placement.max_cpu_utilization
-    pods = {each.uid: Pod(each.name, each.uid, each.cpu_cores, rules) for each in staying}
-    accounts = {uid: ledger.account(pod, utilization, now) for uid, pod in pods.items()}
+    accounts = {each.uid: account_of(fleet, each, ledger, now) for each in staying}
     ready = [w for w in staying if w.state is PodState.READY and accounts[w.uid].closed is None]
     unready = [worker for worker in staying if worker not in ready]
     silent = [
@@ -42,6 +39,7 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
         reason = silence(silent, "has not told its load lately")
         return unknown(Kind.EGRESS_FLEET, fleet.namespace, fleet.name, reason, now)
     fits, cores = capacity(fleet, ledger, now), pod_cores(fleet)
+    utilization = fleet.placement.max_cpu_utilization
     size = None if cores is None or fits.free is None else cores * utilization
     costs = _Costs(fleet, size, fits.each or {})
     waiting = of_fleet(ledger.waiting.values(), fleet.key, now)

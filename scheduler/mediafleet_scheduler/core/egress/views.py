@@ -27,6 +27,8 @@ class Worker:
     state: PodState
     was_ready: bool = False
     """Whether it has been Ready, be it now or not: one that is pending may then have jobs."""
+    counts: Placement | None = None
+    """What it counts jobs by, as it told; `None`: by its fleet's placement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ class Fleet:
     def rank(self) -> tuple[int, str, str]:
         """Of fleets that take a request, the order in which they are tried."""
         return (-self.priority, self.name, self.namespace)
+
+    def counts(self, worker: Worker) -> Placement:
+        """What a pod of the fleet counts jobs by, and so what the desk counts there."""
+        return worker.counts or self.placement
 
     def takes(self, kind: RequestType, room: str) -> bool:
         """Whether requests of a type for a room (empty: none) are this fleet's."""

@@ -15,7 +15,8 @@ from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Account, Ledger, Pod
 from mediafleet_scheduler.core.egress.accounting.lives import Lives
 from mediafleet_scheduler.core.egress.accounting.own_counts import differences
-from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of, rules_of
+from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of
+from mediafleet_scheduler.core.egress.capacity import pod_of
 from mediafleet_scheduler.core.egress.placement.explanation import Seen
 from mediafleet_scheduler.core.egress.placement.modes import (
     WorkerView,
@@ -88,12 +89,13 @@ class Pods:
         if self.lives.read(uid, load.node_id, now) and self._ledger.on(uid):
             self.left.set()
         self._compare(fleet, worker, load)
-        self._ledger.measure(pod_of(fleet, worker), load, fleet.placement.cpu_cost, now)
+        costs = fleet.counts(worker).cpu_cost
+        self._ledger.measure(self._sizes[uid], load, costs, now)
         self.costs.read(fleet, worker, load, now)
 
     def _compare(self, fleet: Fleet, worker: Worker, load: Load) -> None:
         """A worker's own limits with the desk's; one reading may lie between two states."""
-        odd, before = differences(load, fleet.placement), self._odd.pop(worker.uid, ())
+        odd, before = differences(load, fleet.counts(worker)), self._odd.pop(worker.uid, ())
         if odd:
             self._odd[worker.uid] = odd
         sure = tuple(each for each in odd if each in before)
@@ -149,7 +151,7 @@ class Pods:
         pod = self._seen(*known, now, self._complete())
         if pod.closed is not None:
             return False
-        another = need_of(job.kind, known[0].placement, job.cores)
+        another = need_of(job.kind, known[0].counts(known[1]), job.cores)
         spare = room_to_spare(pod.jobs - 1, pod.free_cores, job.cores, pod.known)
         # How many jobs of a type it may have is our rule, of which the pod knows nothing.
         return spare and replace(pod.rest, of_type={}).fits(another)
@@ -170,7 +172,7 @@ class Pods:
         return self.quarantine.left_out(uids, waiting, chrome)
 
     def _account(self, fleet: Fleet, worker: Worker, now: float) -> Account:
-        utilization = fleet.placement.max_cpu_utilization
+        utilization = fleet.counts(worker).max_cpu_utilization
         return self._ledger.account(self._sizes[worker.uid], utilization, now)
 
     def _room_kept(self, fleet: Fleet, now: float) -> _Kept:
@@ -200,16 +202,12 @@ class Pods:
             shunned=state[1],
             rest=account.rest,
             new_jobs=account.new,
-            page_room=page_room(account, *room),
+            page_room=page_room(account, room[0] and room[0].by(worker.counts), room[1]),
             closed=account.closed,
+            counts=worker.counts,
         )
         self._views[worker.uid] = (account, state, view)
         return view
-
-
-def pod_of(fleet: Fleet, worker: Worker) -> Pod:
-    """A worker of a fleet, as far as what jobs take of it goes."""
-    return Pod(worker.name, worker.uid, worker.cpu_cores, rules_of(fleet.placement))
 
 
 def label(fleet: Fleet) -> str:

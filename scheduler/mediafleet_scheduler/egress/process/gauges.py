@@ -10,10 +10,10 @@ from prometheus_client.registry import Collector
 
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
-from mediafleet_scheduler.core.egress.capacity import capacity
+from mediafleet_scheduler.core.egress.capacity import account_of, capacity
 from mediafleet_scheduler.core.egress.queue import of_fleet
 from mediafleet_scheduler.core.egress.views import Fleet
-from mediafleet_scheduler.egress.places.pods import label, pod_of
+from mediafleet_scheduler.egress.places.pods import label
 from mediafleet_scheduler.egress.process.branch import EgressService
 
 
@@ -60,6 +60,12 @@ class DeskCollector(Collector):
             "Pods whose metrics show other limits than the desk counts with; the log says which.",
             labels=["fleet"],
         )
+        own = GaugeMetricFamily(
+            "mediafleet_pods_costs_differ",
+            "Pods whose config counts jobs by other costs than spec.placement; the desk counts "
+            "each as it counts itself.",
+            labels=["fleet"],
+        )
         learned = GaugeMetricFamily(
             "mediafleet_learned_cores",
             "CPUs that a job of a type uses on average, as learnt from the pods' load, once sure.",
@@ -91,16 +97,17 @@ class DeskCollector(Collector):
                 out.add_metric([name], len(service.pods.quarantine.left_out(uids, ())))
                 odd = sum(uid in service.pods.counting_otherwise for uid in uids)
                 otherwise.add_metric([name], odd)
+                own.add_metric([name], sum(each.counts is not None for each in fleet.workers))
                 states = Counter(worker.state for worker in fleet.workers)
                 for state in PodState:
                     workers.add_metric([name, state], states[state])
-        return [pending, jobs, free, fitting, queue, workers, out, learned, shared, otherwise]
+        return [pending, jobs, free, fitting, queue, workers, out, learned, shared, otherwise, own]
 
 
 def _sums(fleet: Fleet, ledger: Ledger, now: float) -> tuple[int, float]:
     jobs, cores = 0, 0.0
     for worker in fleet.workers:
-        account = ledger.account(pod_of(fleet, worker), fleet.placement.max_cpu_utilization, now)
+        account = account_of(fleet, worker, ledger, now)
         jobs += account.jobs
         if worker.state is PodState.READY:
             cores += max(0.0, account.free_cores or 0.0)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.egress_fleet import CpuCost, Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
-from mediafleet_scheduler.core.egress.capacity import capacity, pod_cores
+from mediafleet_scheduler.core.egress.accounting.resources import need_of
+from mediafleet_scheduler.core.egress.capacity import capacity, ever_fits, pod_cores
 from mediafleet_scheduler.core.egress.views import Fleet, Worker
 
 NOW = 1_000_000.0
@@ -85,3 +86,22 @@ def test_as_many_as_are_told_fit_one_after_the_other_and_not_one_more(
             put(ledger, pods, 1000 + fitted, kind)
             fitted += 1
         assert told[kind] == fitted
+
+
+def test_each_pod_is_counted_by_its_own_costs() -> None:
+    """Pods that wait to be replaced still count by what the fleet said before."""
+    before = Placement(cpu_cost=CpuCost(track=2.0), max_cpu_utilization=0.5)
+    known = fleet(8.0, 8.0)
+    old = replace(known, workers=(replace(known.workers[0], counts=before), known.workers[1]))
+    told = capacity(old, Ledger(), NOW)
+    assert told.free == {RequestType.ROOM_COMPOSITE: 1 + 1, RequestType.TRACK: 2 + 12}
+    assert told.each == {RequestType.ROOM_COMPOSITE: 1, RequestType.TRACK: 12}, "of a new pod"
+
+
+def test_a_job_fits_where_one_pod_counts_it_less() -> None:
+    dear, cheap = Placement(cpu_cost=CpuCost(web=16.0)), Placement()
+    known = fleet(8.0)
+    now = replace(known, placement=dear, pod_cores=8.0)
+    assert not ever_fits(now, need_of(RequestType.WEB, dear))
+    old = replace(now, workers=(replace(known.workers[0], counts=cheap),))
+    assert ever_fits(old, need_of(RequestType.WEB, dear))

@@ -205,3 +205,14 @@ def test_a_pod_that_does_not_tell_its_load_is_said_to_be_unknown_though_its_jobs
     silent = seen("p0", 8.0)
     silent = replace(silent, view=replace(silent.view, measured=False))
     assert [pod.load_known for pod in told([silent, seen("p1", 8.0)]).pods] == [False, True]
+
+
+def test_a_pod_that_counts_by_other_costs_is_explained_by_those() -> None:
+    one = seen("old", 3.0)
+    old = replace(one, view=replace(one.view, counts=Placement(cpu_cost=CpuCost(track=4.0))))
+    pods = [old, seen("new", 3.0)]
+    explained = told(pods)
+    assert [each.why_not for each in explained.pods] == ["3.00 CPUs are free, 4 are needed", None]
+    for mode in explained.modes:
+        assert [each.name for each in mode.order] == ["new"]
+        assert mode.bids["old"] < 0 < mode.bids["new"]

@@ -288,7 +288,7 @@ def test_pods_that_count_with_other_costs_than_the_desk_are_named_with_the_fix()
     seen = observe(fleet(3, costs=alike), [silent, odd, same])
     (told,) = [e for e in status_of(seen).conditions if e.type == Condition.COSTS_DIFFER.value]
     assert (told.status, told.reason) == ("True", "CountedOtherwise")
-    assert "cpu_cost.track_cpu_cost is 1 in rec-1 and 0.5 by spec.placement" in told.message
+    assert "cpu_cost.track_cpu_cost is 1 in rec-1 and 0.5 there" in told.message
     for costs, pods in ((alike, [silent, same]), (None, [odd])):
         seen = observe(fleet(3, costs=costs), pods)
         types = [each.type for each in status_of(seen).conditions]

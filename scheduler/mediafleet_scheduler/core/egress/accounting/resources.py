@@ -31,12 +31,20 @@ class Need:
     kind: RequestType
     cores: float
     memory_gb: float = 0.0
+    told: bool = False
+    """Whether the request says the CPUs, instead of what it costs by a table."""
+
+    def by(self, counts: Placement | None) -> Need:
+        """The same job on a pod that counts by other costs; `None`: by the same."""
+        if counts is None:
+            return self
+        return need_of(self.kind, counts, self.cores if self.told else None)
 
 
 def need_of(kind: RequestType, placement: Placement, cores: float | None = None) -> Need:
     """What a job of a type takes of a pod of a fleet; `cores`: what the request itself says."""
     memory = placement.memory.of(kind) if placement.memory else 0.0
-    return Need(kind, cores or placement.cpu_cost.of(kind), memory)
+    return Need(kind, cores or placement.cpu_cost.of(kind), memory, bool(cores))
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,7 @@ class Chooser:
             worker_uid=uid,
             cluster_id=worker.cluster_id,
             kind=request.kind,
-            cores=fleet.placement.cpu_cost.of(request.kind),
+            cores=fleet.counts(worker).cpu_cost.of(request.kind),
             token=token,
             claimed_at=now,
             room=request.room,

@@ -104,6 +104,7 @@ def why_not(each: Seen, need: Need) -> str | None:
     view = each.view
     if view.closed is not None:
         return CLOSED[view.closed]
+    need = need.by(view.counts)
     if view.free_cores is not None and view.free_cores < need.cores:
         return f"{_down(view.free_cores)} CPUs are free, {need.cores:g} are needed"
     if view.fits(need):
@@ -167,14 +168,14 @@ def _bids(mode: Mode, seen: Sequence[Seen], need: Need, placement: Placement) ->
             idle=view.idle,
             disabled=each.worker.state is not PodState.READY
             or view.closed is not None
-            or not view.rest.fits(need),
+            or view.lacks(need) is not None,
         )
         bids[view.name] = affinity.bid(
             bidder,
-            need.cores,
+            need.by(view.counts).cores,
             need.kind.needs_chrome,
             mode,
-            track_cores=placement.cpu_cost.track,
+            track_cores=(view.counts or placement).cpu_cost.track,
         )
     return bids
 

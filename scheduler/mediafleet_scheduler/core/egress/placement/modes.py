@@ -80,6 +80,8 @@ class WorkerView:
     """`None`: none is kept."""
     closed: Closed | None = None
     """Why it takes no job, by its own word."""
+    counts: Placement | None = None
+    """What it counts jobs by; `None`: as its fleet does."""
 
     @property
     def idle(self) -> bool:
@@ -87,9 +89,16 @@ class WorkerView:
         return self.jobs == 0
 
     def fits(self, need: Need) -> bool:
-        """Whether it will take a job that needs so much, as far as is known."""
-        enough = self.free_cores is None or self.free_cores >= need.cores
-        return self.closed is None and enough and self.rest.fits(need)
+        """Whether it will take a job that needs so much by its fleet, as far as is known."""
+        return self.closed is None and self.has_cores(need) and self.lacks(need) is None
+
+    def has_cores(self, need: Need) -> bool:
+        """Whether it has the CPUs for a job, or as many as nobody knows."""
+        return self.free_cores is None or self.free_cores >= need.by(self.counts).cores
+
+    def lacks(self, need: Need) -> Lack | None:
+        """What a job does not find beside CPUs; `None`: nothing."""
+        return self.rest.lacks(need.by(self.counts))
 
     @property
     def free_share(self) -> float:
@@ -142,7 +151,7 @@ def _takes_room(pod: WorkerView, need: Need) -> TakesRoom:
     room = pod.page_room
     if room is None:
         return TakesRoom.SOME
-    costs_one = need.cores > room.spare_cores
+    costs_one = need.by(pod.counts).cores > room.spare_cores
     if costs_one and room.pages == 1 and room.wanted:
         return TakesRoom.LAST
     if costs_one or pod.new_jobs:
@@ -191,11 +200,7 @@ _OF_LACK: Final[Mapping[Lack, Refusal]] = {
 
 def short_of(pods: Iterable[WorkerView], need: Need) -> Refusal:
     """What the pods lack that have the CPUs: one thing if all lack the same, else capacity."""
-    lacks = {
-        pod.rest.lacks(need)
-        for pod in pods
-        if pod.closed is None and (pod.free_cores is None or pod.free_cores >= need.cores)
-    }
+    lacks = {pod.lacks(need) for pod in pods if pod.closed is None and pod.has_cores(need)}
     (only,) = lacks if len(lacks) == 1 else (None,)
     return _OF_LACK.get(only, Refusal.NO_CAPACITY) if only else Refusal.NO_CAPACITY
 
