@@ -6,6 +6,7 @@ Config names: livekit/egress pkg/config/base.go and service.go, livekit/protocol
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mediafleet_common.api.egress_fleet import (
@@ -23,6 +24,9 @@ USER_CONFIG: Final = "/mediafleet/user"
 RUN: Final = "/mediafleet/run"
 CA_FOLDER: Final = "/mediafleet/redis"
 CPU_REQUEST: Final = "LIVEKIT_CPU_REQUEST"
+CONFIG_BODY: Final = "EGRESS_CONFIG_BODY"
+_OVERRIDES: Final = (CONFIG_BODY, CPU_REQUEST)
+"""What in a pod's environment goes before its config, or before what the desk counts."""
 HOME: Final = "/home/egress"
 """Where the egress image keeps recordings under way, Chrome's profile and PulseAudio's socket."""
 
@@ -107,6 +111,29 @@ def refuse_another_cpu_count(pod_spec: Manifest, placement: Placement) -> None:
             "overrides how many CPUs a pod counts, and the desk would count others",
             "set spec.placement.cpu to the same number, or take it out and set limits.cpu",
         )
+
+
+def without_env_from(pod_spec: Manifest, placement: Placement) -> Manifest:
+    """The pod with nothing from `envFrom` in place of the merged config or of its CPU count.
+
+    Nobody here can read what that brings. A name in `env` goes before it, and an empty value is as
+    none. Source: livekit/egress cmd/server/main.go, livekit/protocol utils/hwstats.
+    """
+    names = (CONFIG_BODY,) if placement.engine is PlacementEngine.NATIVE else _OVERRIDES
+    return {
+        **pod_spec,
+        "containers": [
+            {**each, "env": _emptied(each.get("env") or [], names)}
+            if each["name"] == Container.EGRESS and each.get("envFrom")
+            else each
+            for each in pod_spec["containers"]
+        ],
+    }
+
+
+def _emptied(env: list[Manifest], names: Sequence[str]) -> list[Manifest]:
+    own = {each["name"] for each in env}
+    return [*env, *({"name": name, "value": ""} for name in names if name not in own)]
 
 
 def settings(spec: EgressFleetSpec) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     _refuse_what_breaks_us(merged)
     if isinstance(spec, EgressFleetSpec):
         egress.refuse_another_cpu_count(merged, spec.placement)
+        merged = egress.without_env_from(merged, spec.placement)
     ours = labels(resource, slot)
     return {
         "apiVersion": "v1",
@@ -162,7 +163,7 @@ def _refuse_what_breaks_us(spec: Manifest) -> None:
             refuse_open_cli(container)
             orch_secret.refuse_guessable(container)
         names = {each["name"] for each in container.get("env") or []}
-        if container["name"] == Container.EGRESS and "EGRESS_CONFIG_BODY" in names:
+        if container["name"] == Container.EGRESS and egress.CONFIG_BODY in names:
             raise InvalidTemplateError(
                 "spec.template.spec.containers[egress].env EGRESS_CONFIG_BODY",
                 "would win over the config that mediafleet merges",

@@ -457,3 +457,29 @@ def test_the_cpu_count_of_a_pod_may_be_said_twice(placement: dict[str, Any]) -> 
     env = [{"name": "LIVEKIT_CPU_REQUEST", "value": "3"}]
     one = egress(placement=placement, **over({"name": "egress", "env": env}))
     assert problem(one, PRODUCT) is None
+
+
+def from_others(placement: dict[str, Any], **egress_container: Any) -> dict[str, str]:
+    """The environment of an egress container that takes more of it from a ConfigMap."""
+    made = {"name": "egress", "envFrom": [{"configMapRef": {"name": "mine"}}], **egress_container}
+    pod = make_pod(egress(placement=placement, **over(made)), 0, PRODUCT)
+    return {each["name"]: each.get("value", "") for each in container(pod, "egress")["env"]}
+
+
+def test_what_env_from_brings_goes_neither_before_the_config_nor_the_cpu_count() -> None:
+    """Nobody can read it, and the pod would count otherwise than the desk, or join no fleet."""
+    told = from_others({})
+    assert (told["EGRESS_CONFIG_BODY"], told["LIVEKIT_CPU_REQUEST"]) == ("", "")
+    said = {"env": [{"name": "LIVEKIT_CPU_REQUEST", "value": "3"}]}
+    assert from_others({"cpu": 3}, **said)["LIVEKIT_CPU_REQUEST"] == "3"
+
+
+def test_how_many_cpus_a_pod_counts_is_its_own_where_no_desk_counts() -> None:
+    told = from_others({"engine": "native"})
+    assert told["EGRESS_CONFIG_BODY"] == ""
+    assert "LIVEKIT_CPU_REQUEST" not in told
+
+
+def test_an_environment_without_env_from_is_left_as_it_is() -> None:
+    names = [each["name"] for each in container(make_pod(egress(), 0, PRODUCT), "egress")["env"]]
+    assert not {"EGRESS_CONFIG_BODY", "LIVEKIT_CPU_REQUEST"} & set(names)
