@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from mediafleet.doctor.command import doctor
 from mediafleet.help import Command, Group
 from mediafleet.in_pod import lightweight
 from mediafleet.in_pod.agent import agent
@@ -134,6 +135,14 @@ ENTRIES: Final = (
             "mediafleet status",
             "mediafleet status recorders -n media -o wide",
             "mediafleet status --desk http://127.0.0.1:8080",
+        ),
+    ),
+    Entry(
+        doctor,
+        ASK,
+        (
+            "mediafleet doctor",
+            "mediafleet doctor --redis redis://127.0.0.1:6379 --workers workers.yaml",
         ),
     ),
     Entry(

@@ -10,7 +10,7 @@ from mediafleet_common.api.names import KIND_LABELS, Annotation, Condition, Kind
 from mediafleet_common.formats.times import unix
 
 Raw = Mapping[str, Any]
-_ALARMING: Final = {
+ALARMING: Final = {
     Condition.READY: "False",
     Condition.DEGRADED: "True",
     Condition.PAUSED: "True",
@@ -24,6 +24,10 @@ _ALARMING: Final = {
     Condition.PROGRESSING: "True",
     Condition.DRAINING: "True",
     Condition.SCALING_ACTIVE: "False",
+    Condition.GRACE_SHORT: "True",
+    Condition.COSTS_DIFFER: "True",
+    Condition.MODE_UNSUPPORTED: "True",
+    Condition.REDIS_NOT_ALLOWED: "True",
 }
 """Conditions, and the status in which each is worth a line."""
 
@@ -131,7 +135,7 @@ def _notes(raw: Raw) -> list[str]:
     notes = [
         f"{each['type']}: {each.get('message', '')}"
         for each in status.get("conditions") or ()
-        if _ALARMING.get(each["type"]) == each["status"]
+        if ALARMING.get(each["type"]) == each["status"]
     ]
     scaling = status.get("autoscaling") or {}
     if scaling.get("wanted") is not None:

@@ -56,9 +56,9 @@ class WorkerEntry(Model):
     """Its psrpc topic: `cluster_id` of its egress config."""
     metrics: Annotated[str, AfterValidator(_http_url)] | None = None
     """URL of its Prometheus metrics; absent means that its load is unknown."""
-    cpu: Annotated[float | None, BeforeValidator(_plain("CPUs")), Field(gt=0)] = None
+    cpu: Annotated[float, BeforeValidator(_plain("CPUs")), Field(gt=0)] | None = None
     """CPUs it has; absent: the fleet's `placement.cpu`."""
-    memory: Annotated[int | None, BeforeValidator(_plain("bytes")), Field(gt=0)] = None
+    memory: Annotated[int, BeforeValidator(_plain("bytes")), Field(gt=0)] | None = None
     """Bytes of memory it may use."""
     state: PodState = PodState.READY
     """draining: it gets no new work."""

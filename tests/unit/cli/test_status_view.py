@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from mediafleet.commands import app
 from mediafleet.tools import status as command
-from mediafleet.tools.status_view import FleetLine, duration, lines
+from mediafleet.tools.status_view import ALARMING, FleetLine, duration, lines
+from mediafleet_common.api.names import Condition
 
 NOW = 1_785_542_400.0  # 2026-08-01T00:00:00Z
 
@@ -155,3 +156,7 @@ def test_without_a_cluster_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
 
     assert result.exit_code == 1
     assert "set KUBECONFIG or give --kubeconfig" in result.output
+
+
+def test_every_condition_is_worth_a_line_in_one_of_its_states() -> None:
+    assert ALARMING.keys() == set(Condition)

@@ -223,6 +223,13 @@ def test_two_nodes_of_one_name_and_a_pod_url_without_scheme_are_refused(
         parse(f"nodes: {nodes}".encode(), NodesFile)
 
 
+def test_a_field_that_is_written_as_null_is_as_good_as_absent() -> None:
+    worker = b"{name: w, cluster_id: w, metrics: null, cpu: null, memory: null}"
+    read = parse(b"fleets: [{name: a, workers: [%s]}]" % worker, WorkersFile)
+    (entry,) = read.fleets[0].workers
+    assert (entry.metrics, entry.cpu, entry.memory) == (None, None, None)
+
+
 def test_each_wrong_field_of_a_worker_is_named_with_its_fix() -> None:
     text = b"""
 fleets:

@@ -1,0 +1,1 @@
+"""What `mediafleet doctor` looks at: facts, what they mean, and what to do."""

@@ -1,0 +1,122 @@
+"""What is wrong with a fleet or pool, from its resource as the API server gives it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from mediafleet.doctor.files import too_dear
+from mediafleet.doctor.findings import Finding, Level
+from mediafleet.tools.status_view import ALARMING
+from mediafleet_common.api.egress_fleet import EgressFleetSpec, RequestType
+from mediafleet_common.api.names import Condition, Container, Kind
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.formats.quantities import quantity
+
+Raw = Mapping[str, Any]
+TESTED: Final = {
+    Kind.EGRESS_FLEET: ("livekit/egress", "1.14"),
+    Kind.ORCHESTRATOR_POOL: ("go-livepeer", "0.9"),
+}
+"""Minor versions whose behaviour the tests hold us to."""
+_USUAL: Final = (Condition.PROGRESSING, Condition.DRAINING, Condition.PAUSED)
+"""Conditions that come and go without anything being wrong."""
+_TAG: Final = re.compile(r":v?(\d{1,4})\.(\d{1,4})[^:/@]{0,40}(?:@[^@]{1,100})?$")
+
+
+def examine(raw: Raw) -> Iterator[Finding]:
+    """Everything about one resource; one finding with level ok when there is nothing."""
+    found = tuple(_all(raw))
+    yield from found
+    if all(each.level is Level.NOTE for each in found):
+        yield Finding(Level.OK, name_of(raw), "as it should be")
+
+
+def name_of(raw: Raw) -> str:
+    """Kind, namespace and name."""
+    return f"{raw['kind']} {raw['metadata']['namespace']}/{raw['metadata']['name']}"
+
+
+def _all(raw: Raw) -> Iterator[Finding]:
+    who = name_of(raw)
+    yield from _status(raw, who)
+    yield from _version(raw, who)
+    spec = raw.get("spec") or {}
+    try:
+        if raw["kind"] == Kind.EGRESS_FLEET:
+            yield from _egress(EgressFleetSpec.model_validate(spec), raw, who)
+        else:
+            yield from _pool(OrchestratorPoolSpec.model_validate(spec), who)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(map(str, ("spec", *first["loc"])))
+        yield Finding(Level.PROBLEM, who, f"{field}: {first['msg']}", f"correct {field}")
+
+
+def _status(raw: Raw, who: str) -> Iterator[Finding]:
+    status = raw.get("status") or {}
+    if status.get("observedGeneration") != raw["metadata"].get("generation"):
+        what = "the operator has not looked at it as it now is"
+        yield Finding(Level.PROBLEM, who, what, "does the operator run, and serve this namespace?")
+    for each in status.get("conditions") or ():
+        kind = each["type"]
+        if ALARMING.get(kind) == each["status"] and kind not in _USUAL:
+            what = f"{kind}: {each.get('message', '')}"
+            fix = f"docs/runbook.md, reason {each.get('reason', kind)}"
+            yield Finding(Level.PROBLEM, who, what, fix)
+
+
+def _version(raw: Raw, who: str) -> Iterator[Finding]:
+    what, tested = TESTED[Kind(raw["kind"])]
+    image = str((raw.get("spec") or {}).get("image") or "")
+    tag = _TAG.search(image)
+    if image and tag is None:
+        yield Finding(
+            Level.NOTE,
+            who,
+            f"the version of image {image} cannot be told from its tag",
+            f"use a tag or tag@digest of {what} {tested}, which the tests are made for",
+        )
+    elif tag is not None and f"{int(tag[1])}.{int(tag[2])}" != tested:
+        yield Finding(
+            Level.NOTE,
+            who,
+            f"{what} {tag[1]}.{tag[2]} is not the version that the tests are made for",
+            f"use {what} {tested}, or try this one before you rely on it",
+        )
+
+
+def _egress(spec: EgressFleetSpec, raw: Raw, who: str) -> Iterator[Finding]:
+    limits = _limits(raw)
+    if "memory" not in limits:
+        yield Finding(
+            Level.NOTE,
+            who,
+            "its pods have no memory limit: one recording may take all memory of its node",
+            f"resources.limits.memory of container {Container.EGRESS} in spec.template",
+        )
+    placement = spec.placement
+    cpu = placement.cpu if placement.cpu is not None else quantity(limits.get("cpu"))
+    if cpu is not None:
+        yield from too_dear(who, placement, spec.accepts or tuple(RequestType), cpu)
+
+
+def _pool(spec: OrchestratorPoolSpec, who: str) -> Iterator[Finding]:
+    most = spec.advertise.max_nodes
+    yield Finding(
+        Level.NOTE,
+        who,
+        "gateways ignore the list unless they are started with -extraNodes",
+        f"start each gateway with -extraNodes {most}",
+    )
+
+
+def _limits(raw: Raw) -> Mapping[str, Any]:
+    template = (raw.get("spec") or {}).get("template") or {}
+    for each in (template.get("spec") or {}).get("containers") or ():
+        if each.get("name") == Container.EGRESS:
+            return (each.get("resources") or {}).get("limits") or {}
+    return {}
