@@ -106,9 +106,9 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		MEDIAFLEET_FROZEN_RUNS=50 \
 		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) MEDIAFLEET_CHANGES=40 \
-		MEDIAFLEET_KILLS_WITHOUT_API=30 $(PY) -m mediafleet_testbed exec --up -- \
-		$(PY) -m pytest tests/proofs/test_kills.py tests/cluster/test_kills_without_api.py \
-		tests/proofs/test_no_busy_pod_deleted.py $(ARGS)
+		MEDIAFLEET_KILLS_WITHOUT_API=30 MEDIAFLEET_LISTED_CHANGES=100 \
+		$(PY) -m mediafleet_testbed exec --up -- \
+		$(PY) -m pytest tests/proofs tests/cluster/test_kills_without_api.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_OUTAGES=50 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/keda/test_outages.py $(ARGS)
 

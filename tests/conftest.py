@@ -10,8 +10,9 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.kit.figures import pytest_terminal_summary, show
+from tests.kit.node.beside import pytest_xdist_make_scheduler
 
-__all__ = ["pytest_terminal_summary", "show"]
+__all__ = ["pytest_terminal_summary", "pytest_xdist_make_scheduler", "show"]
 
 
 def pytest_configure() -> None:

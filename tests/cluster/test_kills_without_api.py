@@ -35,7 +35,7 @@ BACK_SECONDS: Final = 330.0
 """Of one container that died often kubelet waits up to 300 s before it starts it again."""
 API: Final = "kube-apiserver"
 
-pytestmark = pytest.mark.timeout(300 + 330 * KILLS)
+pytestmark = [pytest.mark.timeout(300 + 330 * KILLS), pytest.mark.alone]
 
 
 @pytest.fixture

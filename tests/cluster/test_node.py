@@ -124,6 +124,7 @@ def test_a_killed_container_is_back_within_seconds(workspace: Workspace) -> None
     wait_for("three restarts", restarts, timeout_seconds=20)
 
 
+@pytest.mark.alone
 def test_pods_and_services_outlive_the_api_server(node: Node, workspace: Workspace) -> None:
     workspace.apply(pod("web", web()), service("web", 80, PORT))
     workspace.wait("condition=Ready", "pod/web")

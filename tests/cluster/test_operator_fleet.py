@@ -261,6 +261,7 @@ async def test_an_eviction_spares_a_busy_pod_and_takes_an_idle_one(
     assert state(pods(pool)["orch-0"]) == "ready"
 
 
+@pytest.mark.alone
 async def test_a_pod_on_a_cordoned_node_stays_until_another_is_ready(
     pool: Workspace, node: Node
 ) -> None:

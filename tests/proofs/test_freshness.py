@@ -24,7 +24,8 @@ from mediafleet_testbed.load.bursts import quantile
 from mediafleet_testbed.node import Node
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 20260824)
-CHANGES: Final = 100
+CHANGES: Final = int(os.environ.get("MEDIAFLEET_LISTED_CHANGES") or 48)
+"""Of the list: in six cycles, two of them with sessions on the nodes that leave."""
 GENEROUS_SECONDS: Final = 5.0
 
 pytestmark = pytest.mark.timeout(600)
@@ -36,9 +37,7 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
         yield product
 
 
-async def test_the_list_follows_100_changes_in_the_right_order(
-    product: Product, show: Show
-) -> None:
+async def test_the_list_follows_changes_in_the_right_order(product: Product, show: Show) -> None:
     cycles = math.ceil(CHANGES / freshness.CHANGES_A_CYCLE)
     async with watched(product) as scene:
         figures = await freshness.measure(scene, cycles, SEED)

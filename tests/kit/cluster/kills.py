@@ -82,7 +82,7 @@ async def _pids(scene: Scene, pod: str) -> tuple[int, ...]:
 def _in_cgroup(instance: Instance, container: str) -> tuple[int, ...]:
     # Only below our own node's cgroup: nothing else can be hit, whatever the id.
     for root in cgroup_roots():
-        for procs in (root / instance.cgroup / "pods").glob(f"**/{container}/cgroup.procs"):
+        for procs in _found(root / instance.cgroup / "pods", f"**/{container}/cgroup.procs"):
             return tuple(int(pid) for pid in _read(procs).split())
     return ()
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from tests import run
+from tests.kit.node.beside import GROUPS
 from tests.measures.cores import core_of
 
 
@@ -27,6 +28,35 @@ def test_every_folder_with_tests_is_a_tier() -> None:
 def test_tiers_on_the_node_run_inside_its_network() -> None:
     for each in run.runs(run.TIERS):
         assert ("exec" in each.command([])) == each.on_node
+
+
+def test_what_takes_the_node_away_from_others_runs_after_them() -> None:
+    beside, alone = run.runs(["cluster"])
+    assert beside.arguments[-2:] == ("-m", "not alone")
+    assert alone.arguments == ("-m", "alone")
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        ([], "NOT RUN"),
+        ([0], "passed"),
+        ([0, 5], "passed"),
+        ([5, 0], "passed"),
+        ([5, 5], "FAILED"),
+        ([1, 0], "FAILED"),
+        ([0, 1], "FAILED"),
+    ],
+)
+def test_a_tier_passes_where_each_run_of_it_does_and_one_has_tests(
+    codes: list[int], said: str
+) -> None:
+    assert run.verdict(codes) == said
+
+
+@pytest.mark.parametrize("path", GROUPS)
+def test_groups_on_the_node_name_files_that_exist(path: str) -> None:
+    assert (run.ROOT / path).exists()
 
 
 def test_the_makefile_names_files_of_tests_that_exist() -> None:
