@@ -212,6 +212,8 @@ class Reason(StrEnum):
     """Somebody else made an object of the name that one of the fleet's has."""
     CLI_EXPOSED = "CliExposed"
     """A node's CLI port, which moves money, listens on more than loopback."""
+    WORK_UNCOUNTED = "WorkUncounted"
+    """Nodes do AI jobs, which load transcode does not count."""
     DRAIN_STARTED = "DrainStarted"
     DRAIN_CANCELLED = "DrainCancelled"
     DRAIN_FINISHED = "DrainFinished"

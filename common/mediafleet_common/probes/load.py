@@ -44,6 +44,9 @@ _NAMES: Final = {
 }
 """By source: the metric that is the load, and the one that is the capacity, if any is; of
 DOCKER_AI it is what is free."""
+_AI_WORK: Final = ("livepeer_ai_models_requested", "livepeer_ai_container_in_use")
+"""A node that has done AI jobs tells one of them, and its sessions are 0 while it does them
+(livepeer/go-livepeer monitor/census.go; seen on 0.9.1 with external runners)."""
 _CLI_EXPOSED: Final = "mediafleet_agent_cli_exposed"
 _IN_FLIGHT: Final = "mediafleet_agent_requests"
 _REFUSING: Final = "mediafleet_agent_refusing"
@@ -102,6 +105,8 @@ class Load:
     """Requests that the drain proxy before the node waits for."""
     refusing: bool | None = None
     """Whether that proxy refuses new work."""
+    uncounted: bool = False
+    """Whether it does work that this reading does not count, so that its jobs are unknown."""
 
 
 def parse(text: str | bytes, source: Source) -> Load:
@@ -113,17 +118,20 @@ def parse(text: str | bytes, source: Source) -> Load:
     if source is Source.EGRESS:
         return _egress(read(_bytes(text), _OF_EGRESS))
     jobs, capacity = _NAMES[source]
-    wanted = (jobs, capacity, _CLI_EXPOSED, _IN_FLIGHT, _REFUSING)
+    ai_work = _AI_WORK if source is Source.TRANSCODE else ()
+    wanted = (jobs, capacity, _CLI_EXPOSED, _IN_FLIGHT, _REFUSING, *ai_work)
     series = read(_bytes(text), [name for name in dict.fromkeys(wanted) if name])
     load, most = _total(series, jobs), _total(series, capacity) if capacity else None
     if source is Source.DOCKER_AI and most is not None:
         most = None if load is None else load + most
+    uncounted = any(each.name in ai_work for each in series)
     return Load(
-        jobs=_whole(load),
+        jobs=None if uncounted else _whole(load),
         capacity=_whole(most),
         cli_exposed=_flag(series, _CLI_EXPOSED),
         in_flight=_whole(_total(series, _IN_FLIGHT)),
         refusing=_flag(series, _REFUSING),
+        uncounted=uncounted,
     )
 
 

@@ -128,6 +128,7 @@ def _reading(began_at: float, load: Load, before: Reading | None) -> Reading:
         _busy_at(began_at, load, before),
         load.in_flight,
         load.refusing,
+        load.uncounted,
     )
 
 

@@ -118,6 +118,7 @@ class Jobs:
         self._dispatcher = Dispatcher(lambda: secrets.randbits(63) or 1, rules)
         self._outlets: dict[str, Outlet] = {}
         self._jobs: dict[str, Job] = {}
+        metrics.in_flight.set_function(lambda: len(self._jobs))
         self._events: dict[str, Events] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.on_change: Callable[[], None] = lambda: None

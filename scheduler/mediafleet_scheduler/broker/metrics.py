@@ -48,6 +48,12 @@ class BrokerMetrics:
             ["pipeline", "model"],
             registry=registry,
         )
+        self.in_flight = Gauge(
+            "mediafleet_broker_tasks_in_flight",
+            "Tasks that have come and have no answer yet; as loadUrl.metric, the load of a node "
+            "whose runner the broker is",
+            registry=registry,
+        )
         self.capacity = Gauge(
             "mediafleet_broker_capacity",
             "Tasks that live workers take at a time",

@@ -93,8 +93,18 @@ def _metrics(sessions: Sessions, models: Sequence[AiModel]) -> Handler:
         for state, text in (("in_use", "Containers in use."), ("idle", "Containers idle."))
     )
 
+    requested = Gauge(
+        "livepeer_ai_models_requested",
+        "AI models requested.",
+        ("pipeline", "model_name", *labels),
+        registry=registry,
+    )
+
     async def metrics(request: web.Request) -> web.Response:
         sessions.expire()
+        for each in models:
+            if count := sessions.requested[each.model]:
+                requested.labels(pipeline=each.pipeline, model_name=each.model, **labels).set(count)
         current.labels(**labels).set(len(sessions.active))
         limit.labels(**labels).set(sessions.limit)
         for each in docker:

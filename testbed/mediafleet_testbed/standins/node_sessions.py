@@ -49,6 +49,8 @@ class Sessions:
     ai: Counter[str] = field(default_factory=Counter)
     """AI jobs and live sessions under way, by model: no transcoding session, and no metric of its
     own counts those on external runners."""
+    requested: Counter[str] = field(default_factory=Counter)
+    """AI jobs that are over, by model (monitor/census.go, AIJobProcessed)."""
 
     def full(self) -> bool:
         """Whether another session would be refused."""

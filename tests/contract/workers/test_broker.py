@@ -24,6 +24,7 @@ from tests.kit.workers.scene import (
     worker,
 )
 
+from mediafleet_common.probes.load import named
 from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
 from mediafleet_scheduler.broker.runner_api import FULL
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
@@ -327,3 +328,27 @@ async def test_a_result_that_is_broken_off_over_http_2_frees_the_capacity(tmp_pa
         await eventually(lambda: some.serving.jobs.dispatcher.in_use(Target(*IMAGE)) == 0)
         status, answer = await asking
     assert (status, answer) == (500, {"detail": {"msg": "the result was broken off"}})
+
+
+async def test_the_tasks_in_flight_are_a_load_that_a_node_can_have(tmp_path: Path) -> None:
+    """`loadUrl.metric` of a pool whose nodes have the broker as their runner; what waits for a
+    worker is work of the node, too."""
+
+    async def in_flight(of: Broker) -> float | None:
+        async with of.session.get(f"{of.runner}/metrics") as response:
+            return named(await response.text(), "mediafleet_broker_tasks_in_flight")
+
+    async def has(count: int) -> bool:
+        return await in_flight(some) == count
+
+    async with broker(tmp_path, IMAGE) as some, worker(some, registration(IMAGE)) as one:
+        assert await in_flight(some) == 0
+        asking = [asyncio.create_task(ask(some, PROMPT)) for _ in range(3)]
+        attempt, _, _ = await one.job()
+        await eventually(lambda: has(3))
+        await some.post_result(attempt, result(), "multipart/mixed; boundary=b")
+        await eventually(lambda: has(2))
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        await eventually(lambda: has(0))

@@ -180,6 +180,8 @@ class Reading:
     """Requests that its drain proxy waits for."""
     refusing: bool | None = None
     """Whether that proxy refuses new work."""
+    uncounted: bool = False
+    """Whether it does work that the pool's load does not count."""
 
     @property
     def worked(self) -> bool:

@@ -92,7 +92,8 @@ def _progressing(observation: Observation, plan: Plan) -> Finding:
 
 def _degraded(observation: Observation, plan: Plan) -> Finding:
     trouble = _exposed(observation, plan) or _trouble(observation, plan)
-    trouble = trouble or _disabled(observation, plan) or _unmade(observation)
+    trouble = trouble or _uncounted(observation, plan) or _disabled(observation, plan)
+    trouble = trouble or _unmade(observation)
     return trouble or Finding("False", Reason.AS_WANTED, "No pod is in trouble.")
 
 
@@ -293,6 +294,24 @@ def _exposed(observation: Observation, plan: Plan) -> Finding | None:
         "loopback. Take -cliAddr and LP_CLIADDR out of spec.template and the image."
     )
     return Finding("True", Reason.CLI_EXPOSED, message)
+
+
+def _uncounted(observation: Observation, plan: Plan) -> Finding | None:
+    """Nodes that would be taken for idle at work; their load is unknown instead."""
+    roster = plan.roster
+    found = [
+        pod
+        for pod in roster.counted + roster.draining
+        if (latest := observation.latest(pod)) and latest.uncounted
+    ]
+    if not found:
+        return None
+    message = (
+        f"WorkUncounted: {_names(found)} do AI jobs, which load transcode does not count, so their "
+        "load is unknown. Set drainProxy: {} and load: requests, or load docker-ai, connections or "
+        "url."
+    )
+    return Finding("True", Reason.WORK_UNCOUNTED, message)
 
 
 def _disabled(observation: Observation, plan: Plan) -> Finding | None:

@@ -48,7 +48,6 @@ def pod_spec(
         InvalidTemplateError: spec.args has a flag that is ours to set.
     """
     _refuse_our_flags(spec)
-    _refuse_uncounted_work(spec)
     chain, proxied = spec.on_chain, spec.drain_proxy
     on_node = {}
     if spec.address.type is AddressType.HOST_PORT:
@@ -182,11 +181,16 @@ def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
     return flags
 
 
-def _refuse_uncounted_work(spec: OrchestratorPoolSpec) -> None:
-    """livepeer_current_sessions_total is 0 while AI jobs run: such a node would leave at work."""
-    names = {flag.lstrip("-").split("=", 1)[0] for flag in spec.args if flag.startswith("-")}
-    where = "the -aiModels in spec.args" if "aiModels" in names else None
-    where = where or ("the AI models in spec.advertise.models" if spec.advertise.models else None)
+def refuse_uncounted_work(spec: OrchestratorPoolSpec, pod_spec: Manifest) -> None:
+    """livepeer_current_sessions_total is 0 while AI jobs run: such a node would leave at work.
+
+    What a file of -config or envFrom brings shows once a node has done such a job: its load is
+    unknown from then on.
+
+    Raises:
+        InvalidTemplateError: with the field and the fix.
+    """
+    where = _ai_models(spec, pod_spec)
     if spec.load is LoadSource.TRANSCODE and where is not None:
         raise InvalidTemplateError(
             "spec.load",
@@ -195,9 +199,29 @@ def _refuse_uncounted_work(spec: OrchestratorPoolSpec) -> None:
         )
 
 
+def _ai_models(spec: OrchestratorPoolSpec, pod_spec: Manifest) -> str | None:
+    """Where a pool's AI models are named, as far as a resource shows."""
+    if spec.advertise.models:
+        return "the AI models in spec.advertise.models"
+    for node in pod_spec["containers"]:
+        if node["name"] != Container.NODE:
+            continue
+        words = [str(each) for each in [*(node.get("command") or []), *(node.get("args") or [])]]
+        if any(word.startswith("-") and _flag_name(word) == "aiModels" for word in words):
+            return f"the -aiModels in {'spec.args' if spec.args else 'spec.template'}"
+        # go-livepeer reads every flag from LP_<FLAG> too (cmd/livepeer/livepeer.go).
+        if any(each.get("name") == "LP_AIMODELS" for each in node.get("env") or []):
+            return "LP_AIMODELS in spec.template"
+    return None
+
+
+def _flag_name(word: str) -> str:
+    return word.lstrip("-").split("=", 1)[0]
+
+
 def _refuse_our_flags(spec: OrchestratorPoolSpec) -> None:
     for index, flag in enumerate(spec.args):
-        name = flag.lstrip("-").split("=", 1)[0]
+        name = _flag_name(flag)
         chain = on_chain.FLAGS.get(name) if spec.on_chain is not None else None
         if flag.startswith("-") and (name in OUR_FLAGS or chain):
             fix = {

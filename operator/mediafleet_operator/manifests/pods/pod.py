@@ -69,6 +69,8 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     if isinstance(spec, EgressFleetSpec):
         egress.refuse_another_cpu_count(merged, spec.placement)
         merged = egress.without_env_from(merged, spec.placement)
+    else:
+        orchestrator.refuse_uncounted_work(spec, merged)
     ours = labels(resource, slot)
     return {
         "apiVersion": "v1",

@@ -135,6 +135,16 @@ def test_a_money_port_that_can_be_reached_is_graver_than_any_pod_that_fails() ->
     assert "LP_CLIADDR" in found[2]
 
 
+def test_nodes_whose_work_is_not_counted_are_named_with_the_fix() -> None:
+    unread = Reading(NOW, None, uncounted=True)
+    found = said(Condition.DEGRADED, pod(0), pod(1), loads={1: (unread,)}, key=POOL)
+    assert found[:2] == ("True", "WorkUncounted")
+    assert "rec-1 do" in found[2]
+    assert "load: requests" in found[2]
+    quiet = said(Condition.DEGRADED, pod(0), loads={0: (Reading(NOW, 0),)}, key=POOL)
+    assert quiet[:2] == ("False", "AsWanted")
+
+
 def test_a_status_stays_small() -> None:
     pods = [pod(slot) for slot in range(MAX_PODS + 50)]
 

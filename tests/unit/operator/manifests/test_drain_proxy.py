@@ -88,3 +88,22 @@ def test_sessions_are_no_load_of_a_node_with_ai_models() -> None:
     assert told is not None
     assert "spec.advertise.models" in told
     assert problem(pool(advertise=declared, load="connections"), PRODUCT) is None
+
+
+@pytest.mark.parametrize(
+    ("node", "where"),
+    [
+        (
+            {"args": ["-orchSecret=/s/secret", "--aiModels", "/m.json"]},
+            "-aiModels in spec.template",
+        ),
+        ({"env": [{"name": "LP_AIMODELS", "value": "/m.json"}]}, "LP_AIMODELS in spec.template"),
+    ],
+)
+def test_ai_models_of_a_template_are_no_less_seen(node: dict[str, Any], where: str) -> None:
+    mounts = [{"name": "s", "mountPath": "/s"}]
+    made = {"containers": [{"name": "node", "volumeMounts": mounts, **node}]}
+    told = problem(pool(template={"spec": made}), PRODUCT)
+    assert told is not None
+    assert told.startswith("spec.load is transcode")
+    assert where in told
