@@ -8,6 +8,8 @@ from typing import Annotated, Final
 
 import typer
 
+from mediafleet.actions.break_glass import break_glass
+from mediafleet.actions.drain import drain
 from mediafleet.doctor.command import doctor
 from mediafleet.help import Command, Group
 from mediafleet.in_pod import lightweight
@@ -19,7 +21,6 @@ from mediafleet.services.broker import ai_models, broker
 from mediafleet.services.egress import egress
 from mediafleet.services.operator import operator
 from mediafleet.services.worker import worker
-from mediafleet.tools.break_glass import break_glass
 from mediafleet.tools.community import community
 from mediafleet.tools.discover import discover
 from mediafleet.tools.explain import explain
@@ -164,6 +165,14 @@ ENTRIES: Final = (
         (
             "mediafleet community preview --target http://127.0.0.1:8080",
             "mediafleet community collect --target http://a:8080 --target http://b:8080",
+        ),
+    ),
+    Entry(
+        drain,
+        ASK,
+        (
+            "mediafleet drain recorder-3 -n media",
+            "mediafleet drain recorder-3 -n media --undo",
         ),
     ),
     Entry(

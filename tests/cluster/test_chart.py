@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from functools import partial
@@ -227,6 +229,23 @@ def reports_by_token(product: Product) -> dict[str, int]:
     }
 
 
+def assert_the_doctor_knows_it(product: Product) -> None:
+    """`mediafleet doctor` finds every part in place, and of the fleets what is on its way."""
+    words = ("-n", product.namespace, "-o", "json", "--kubeconfig", str(product.node.kubeconfig))
+    told = subprocess.run(
+        [sys.executable, "-m", "mediafleet.main", "doctor", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    levels = {each["subject"]: each["level"] for each in json.loads(told.stdout)}
+    parts = ("Kubernetes", "operator", "resource EgressFleet", "resource OrchestratorPool")
+    certificates = [subject for subject in levels if subject.startswith("certificate ")]
+    assert {levels[part] for part in (*parts, *certificates)} == {"ok"}, told.stdout
+    assert certificates
+
+
 def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_more(
     product: Product,
 ) -> None:
@@ -258,6 +277,7 @@ def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_mor
     assert not may(product, "operator", "get", "secrets")
     assert not may(product, "operator", "create", "pods", "--subresource=exec")
     assert not may(product, "operator", "delete", "egressfleets.mediafleet.dev")
+    assert_the_doctor_knows_it(product)
     assert not may(product, "egress", "get", "secrets")
     assert not may(product, "egress", "create", "pods")
     assert not may(product, "egress", "patch", "pods")

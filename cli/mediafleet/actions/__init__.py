@@ -1,0 +1,1 @@
+"""Commands for people that change something in a cluster."""
