@@ -164,6 +164,7 @@ ENTRIES: Final = (
         ASK,
         (
             "mediafleet community preview --target http://127.0.0.1:8080",
+            "mediafleet community leave --state /var/lib/mediafleet/community",
             "mediafleet community collect --target http://a:8080 --target http://b:8080",
         ),
     ),

@@ -120,14 +120,31 @@ class TlsOptions:
             raise typer.BadParameter("give both --tls-cert and --tls-key, or --plaintext, or none")
 
 
-CommunityOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="YAML file of what is shared with others on --http; without it nothing is.",
-        rich_help_panel=_COMMUNITY,
-    ),
-]
+@dataclass(frozen=True, slots=True)
+class CommunityOptions:
+    """What is shared with others."""
+
+    community: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file of what is shared with others on --http; without it nothing is.",
+            rich_help_panel=_COMMUNITY,
+        ),
+    ] = None
+    community_state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for what was shared, 8 weeks of it; without it a restart forgets.",
+            rich_help_panel=_COMMUNITY,
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Raise typer.BadParameter where they do not go together."""
+        if self.community_state is not None and self.community is None:
+            raise typer.BadParameter("--community-state needs --community")
 
 
 def advertise(
@@ -141,7 +158,7 @@ def advertise(
     reports: ReportOptions,
     settings: SettingsOption = None,
     allow_network: NetworkOption = None,
-    community: CommunityOption = None,
+    community: CommunityOptions,
     keda: KedaOptions,
     logs: LogOptions,
 ) -> None:
@@ -157,6 +174,7 @@ def advertise(
     logs.configure()
     nodes.check()
     tls.check()
+    community.check()
     allowed = networks(allow_network)
 
     async def main(stop: asyncio.Event) -> None:
@@ -185,7 +203,8 @@ def advertise(
             times=times,
             region_database=nodes.region_database,
             sources=directory.states,
-            community=_community(community),
+            community=_community(community.community),
+            community_state=community.community_state,
             resource=_resource(nodes.pool),
         )
 

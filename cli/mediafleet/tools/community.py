@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mediafleet.tools.asking import fetch
+from mediafleet.tools.asking import TokenOption, fetch
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +22,8 @@ class Action(StrEnum):
     """What is shown."""
 
     PREVIEW = "preview"
+    STATUS = "status"
+    LEAVE = "leave"
     COLLECT = "collect"
 
 
@@ -35,15 +38,20 @@ def community(
     action: Annotated[
         Action,
         typer.Argument(
-            help="preview: the very bytes that one advertiser shares. "
-            "collect: what several share, together."
+            help="preview: the very bytes that one advertiser shares. status: what was read of it. "
+            "leave: share nothing any more. collect: what several share, together."
         ),
     ],
     *,
     target: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="URL", help="HTTP port (--http) of an advertiser; repeatable."),
-    ],
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For leave: the advertiser's --community-state."),
+    ] = None,
+    token: TokenOption = None,
     output: Annotated[
         Output, typer.Option("--output", "-o", help="For collect: table or json.")
     ] = Output.TABLE,
@@ -52,13 +60,30 @@ def community(
 
     An advertiser shares what the file of its --community says, and nothing without one.
     """
-    if action is Action.PREVIEW:
+    if action is Action.LEAVE:
+        _leave(state)
+    elif not target:
+        raise typer.BadParameter(f"{action} needs --target URL")
+    elif action is Action.COLLECT:
+        _show(target, output)
+    else:
         for each in target:
-            for path in ("/metrics/community", "/summary"):
-                typer.echo(f"{each}{path}", err=True)
-                typer.echo(fetch("--target", each, path), nl=False)
+            _tell(action, each, token)
+
+
+def _tell(action: Action, target: str, token: str | None) -> None:
+    if action is Action.STATUS:
+        typer.echo(target, err=True)
+        told = json.loads(fetch("--target", target, "/community/status", token=token))
+        typer.echo(json.dumps(told, indent=2))
         return
-    view, errors = _collect(target)
+    for path in ("/metrics/community", "/summary"):
+        typer.echo(f"{target}{path}", err=True)
+        typer.echo(fetch("--target", target, path), nl=False)
+
+
+def _show(targets: list[str], output: Output) -> None:
+    view, errors = _collect(targets)
     for why in errors:
         typer.echo(why, err=True)
     if output is Output.JSON:
@@ -67,6 +92,21 @@ def community(
         _print(view)
     if not view.shared:
         raise typer.Exit(1)
+
+
+def _leave(folder: Path | None) -> None:
+    from mediafleet_common.serving.run import CannotStartError
+    from mediafleet_scheduler.community.state import State
+
+    if folder is None or not folder.is_dir():
+        raise typer.BadParameter("leave needs --state DIR, the advertiser's --community-state")
+    try:
+        deleted = State(folder).leave()
+    except CannotStartError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"left: nothing is counted or told any more; {deleted} days deleted from {folder}")
+    typer.echo(f"to share again, delete {folder}/left and start the advertiser again")
 
 
 def _collect(targets: list[str]) -> tuple[View, list[str]]:

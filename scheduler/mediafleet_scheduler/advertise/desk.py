@@ -25,7 +25,9 @@ from mediafleet_scheduler.advertise.reports import demand, nodes_route
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, methods, orchestrators_route
 from mediafleet_scheduler.advertise.settings import Times
+from mediafleet_scheduler.community.pages import Pages
 from mediafleet_scheduler.community.reporter import Reporter
+from mediafleet_scheduler.community.state import State
 from mediafleet_scheduler.core.advertise.demand import streams
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory.directory import Directory, not_known
@@ -61,6 +63,8 @@ class Settings:
     """In MaxMind's format, for `advertise.regions` by country."""
     community: Community | None = None
     """What is shared with others; `None`: nothing."""
+    community_state: Path | None = None
+    """Folder of what was shared; `None`: a restart forgets it."""
     clock: Clock = SYSTEM
 
 
@@ -92,6 +96,7 @@ async def serve(
     gateways = Gateways(metrics, clock, times.recent_gateway_seconds)
     geography = Geography(settings.region_database, clock, times.region_database_seconds)
     community = _reporter(settings, served_list)
+    pages = Pages(community) if community else None
     by_origin = settings.community is not None and settings.community.share.gateways_by_origin
     asked = community if by_origin else None
     desk = Desk(served_list, head, gateways, geography, metrics, asked)
@@ -113,10 +118,15 @@ async def serve(
             ready,
             routes=[
                 orchestrators_route(served_list, geography, metrics),
-                *(community.routes() if community else ()),
+                *(pages.routes() if pages else ()),
             ],
             registry=registry,
-            reports=[demand_route(outlook), conditions.route(), nodes_route(served_list)],
+            reports=[
+                demand_route(outlook),
+                conditions.route(),
+                nodes_route(served_list),
+                *([pages.status_route()] if pages else ()),
+            ],
             access=settings.reports,
         )
         await stack.enter_async_context(http)
@@ -148,6 +158,7 @@ def _reporter(settings: Settings, served_list: ServedList) -> Reporter | None:
         lambda: None if served_list.view is None else streams(served_list.view, served_list.rooms),
         settings.region_database,
         settings.clock,
+        State(settings.community_state) if settings.community_state else None,
     )
 
 

@@ -1,29 +1,29 @@
 """Counts what an operator shares of the demand on its nodes, and shows it over HTTP.
 
 Nothing is sent: whoever may reach the port reads it. Names of sources are hashes under a key that
-lives in memory for a UTC day; no address is kept, and nothing is on disk. A restart begins anew.
+lives in memory for a UTC day; no address is kept. On disk are closed hours alone, if at all: what
+was open at a restart is lost, and the time down is not filled.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
-
 from mediafleet_common.api.community import Community
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_scheduler.community.state import State
 from mediafleet_scheduler.core.community.cells import WORLD, Cell
 from mediafleet_scheduler.core.community.counting import Counting
 from mediafleet_scheduler.core.community.origin import cell_of
 from mediafleet_scheduler.core.community.publishing import HourRecord
-from mediafleet_scheduler.core.community.rendering import DAY_HOURS, Shared, as_json, as_prometheus
+from mediafleet_scheduler.core.community.rendering import DAY_HOURS, Shared
 from mediafleet_scheduler.core.community.sources import KEY_BYTES, pseudonym, source_of
+from mediafleet_scheduler.core.community.stored import day_of
 from mediafleet_scheduler.core.community.windows import Use
 from mediafleet_scheduler.directory.region_database import RegionDatabase
 
@@ -43,14 +43,20 @@ class Reporter:
         streams: Callable[[], int | None],
         database: Path | None = None,
         clock: Clock = SYSTEM,
+        state: State | None = None,
     ) -> None:
-        self._community = community
+        now = clock.unix()
+        self.community = community
+        self.state = state
+        self.clock = clock
+        self.left = state is not None and state.left
+        """Whether the operator has left: nothing is counted or told."""
         self._streams = streams
         self._database = None if database is None else RegionDatabase(database)
-        self._clock = clock
         self._key = secrets.token_bytes(KEY_BYTES)
-        self._counting = Counting(clock.unix(), community.k)
-        self._hours: deque[HourRecord] = deque(maxlen=DAY_HOURS)
+        groups = None if state is None else state.groups(now, community.k)
+        self._counting = Counting(now, community.k, groups)
+        self._hours: deque[HourRecord] = deque(_read(state, now), maxlen=DAY_HOURS)
         self._asked: dict[str, Cell] = {}
         self._looked_at: float | None = None
 
@@ -61,7 +67,7 @@ class Reporter:
             gateway: its ETH address, verified, as `0x` and hex; `None`: it has none.
             peer: IP address that it called from.
         """
-        if not self._community.share.gateways_by_origin or len(self._asked) >= _MOST_SOURCES:
+        if not self.community.share.gateways_by_origin or len(self._asked) >= _MOST_SOURCES:
             return
         source = source_of(gateway, peer)
         if source is None:
@@ -74,12 +80,26 @@ class Reporter:
     async def run(self) -> None:
         """Look every 15 s until cancelled."""
         while True:
-            self.look()
+            # A disk that hangs must not hold up the desk.
+            self.left = self.left or await asyncio.to_thread(self._has_left)
+            closed = self.look()
+            if closed and self.state is not None:
+                await asyncio.to_thread(self.keep)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def look(self) -> None:
-        """Take in what runs now, and close the windows that are over."""
-        now = self._clock.unix()
+    def keep(self) -> None:
+        """Write the day's hours and groups, where there is a folder for them."""
+        if self.state is None or not self._hours:
+            return
+        now = self.clock.unix()
+        self.state.keep(tuple(self._hours), now)
+        self.state.keep_groups(self._counting.groups, now, self.community.k)
+
+    def look(self) -> bool:
+        """Take in what runs now, and close the windows that are over; whether an hour closed."""
+        if self.left:
+            return False
+        now = self.clock.unix()
         passed = 0.0 if self._looked_at is None else now - self._looked_at
         self._looked_at = now
         if self._database is not None:
@@ -88,29 +108,34 @@ class Reporter:
             # Under two names one source would count as two.
             self._key = secrets.token_bytes(KEY_BYTES)
             self._asked.clear()
-        own = self._streams() if self._community.share.own_streams else None
+        own = self._streams() if self.community.share.own_streams else None
         uses = [Use(name, cell, asks=True) for name, cell in self._asked.items()]
         self._asked.clear()
         held = passed if 0 < passed <= _GAP_SECONDS else 0.0
         record = self._counting.look(now, uses, own, held)
-        if record is not None:
-            self._hours.append(record)
+        if record is None or not self._is_later(record):
+            return False
+        self._hours.append(record)
+        return True
 
     @property
     def shared(self) -> Shared:
         """All that is shared at this moment."""
-        oldest = self._clock.unix() - (DAY_HOURS + 1) * 3600
+        oldest = self.clock.unix() - (DAY_HOURS + 1) * 3600
         hours = [each for each in self._hours if each.start >= oldest]
-        return Shared(self._community.region, self._counting.own_now, hours)
+        return Shared(self.community.region, self._counting.own_now, hours)
 
-    def routes(self) -> list[web.RouteDef]:
-        """`GET /summary` (JSON) and `GET /metrics/community` (Prometheus)."""
+    def _is_later(self, record: HourRecord) -> bool:
+        """Whether it tells a new hour: an hour is told once, also where the clock was set back."""
+        return not self._hours or record.start > self._hours[-1].start
 
-        async def summary(_: web.Request) -> web.Response:
-            body = json.dumps(as_json(self.shared), sort_keys=True).encode() + b"\n"
-            return web.Response(body=body, content_type="application/json")
+    def _has_left(self) -> bool:
+        return self.state is not None and self.state.left
 
-        async def metrics(_: web.Request) -> web.Response:
-            return web.Response(text=as_prometheus(self.shared))
 
-        return [web.get("/summary", summary), web.get("/metrics/community", metrics)]
+def _read(state: State | None, now: float) -> list[HourRecord]:
+    """The hours of yesterday and today that are on disk."""
+    if state is None:
+        return []
+    days = (day_of(now - 86_400), day_of(now))
+    return [each for day in days for each in state.day(day) if each.start <= now]

@@ -5,53 +5,15 @@ from __future__ import annotations
 import gc
 import ipaddress
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from tests.kit.community import MIDNIGHT, PEERS, Time, an_hour, reporter
 
-from mediafleet_common.api.community import Community, Share
-from mediafleet_common.clock import Clock
-from mediafleet_scheduler.community.reporter import Reporter
+from mediafleet_common.api.community import Share
+from mediafleet_scheduler.community.pages import Pages
 from mediafleet_scheduler.core.community.collecting import read_summary
 from mediafleet_scheduler.core.community.rendering import as_json, as_prometheus
-
-MIDNIGHT = 1_795_910_400 // 86_400 * 86_400.0
-BY_ORIGIN = Share(own_streams=True, gateways_by_origin=True)
-
-
-@dataclass
-class Time:
-    """A clock that a test turns."""
-
-    now: float = MIDNIGHT
-    clock: Clock = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.clock = Clock(unix=lambda: self.now, monotonic=lambda: self.now)
-
-
-def reporter(
-    time: Time, share: Share = BY_ORIGIN, streams: Callable[[], int | None] = lambda: 12
-) -> Reporter:
-    """A reporter of region eu-west."""
-    return Reporter(Community(region="eu-west", share=share), streams, clock=time.clock)
-
-
-def an_hour(
-    time: Time, reporter: Reporter, peers: list[str], gateways: list[str | None] | None = None
-) -> None:
-    """Let an hour go by in which these ask."""
-    for _ in range(3600 // 15):
-        for peer, gateway in zip(peers, gateways or [None] * len(peers), strict=True):
-            reporter.asked(gateway, peer)
-        reporter.look()
-        time.now += 15
-    reporter.look()
-
-
-PEERS = ["203.0.114.7", "203.0.114.9", "198.51.101.3", "2a01:4f8:1:2::9", "10.0.0.9"]
 
 
 def test_gateways_of_one_network_count_once_and_rewritten_addresses_not_at_all() -> None:
@@ -112,7 +74,7 @@ async def test_both_pages_show_what_is_shared() -> None:
     mine = reporter(time)
     an_hour(time, mine, PEERS)
     app = web.Application()
-    app.add_routes(mine.routes())
+    app.add_routes(Pages(mine).routes())
     async with TestClient(TestServer(app)) as client:
         summary = await (await client.get("/summary")).read()
         text = await (await client.get("/metrics/community")).text()

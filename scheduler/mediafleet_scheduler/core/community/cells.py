@@ -7,6 +7,7 @@ named by its size and its south-west corner, in degrees: `05+50+010` is 50-55 N,
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
 
 Cell = tuple[str, ...]
@@ -14,6 +15,7 @@ Cell = tuple[str, ...]
 WORLD: Final[Cell] = ("world",)
 SIZES_DEGREES: Final = (45, 15, 5)
 """Sides of the bins, coarse to fine. Nothing finer than the last exists in any output."""
+_BIN: Final = re.compile(r"(45|15|05)([+-][0-9]{2})([+-][0-9]{3})")
 
 
 def grid(latitude: float, longitude: float) -> Cell:
@@ -42,6 +44,26 @@ def region(label: str) -> Cell:
     return (*WORLD, f"region {label}")
 
 
+def named(name: str) -> Cell:
+    """The cell of a name, as outputs tell it: `world`, `country DE`, `region eu-west`, or a bin.
+
+    Raises:
+        ValueError: no cell has that name.
+    """
+    kind, _, rest = name.partition(" ")
+    cell = WORLD
+    if found := _BIN.fullmatch(name):
+        size, south, west = (int(each) for each in found.groups())
+        cell = grid(south + size / 2, west + size / 2)[: 2 + SIZES_DEGREES.index(size)]
+    elif kind == "country":
+        cell = country(rest)
+    elif kind == "region":
+        cell = region(rest)
+    if cell[-1] != name:
+        raise ValueError(f"{name!r} is no cell")
+    return cell
+
+
 def within(cell: Cell, other: Cell) -> bool:
     """Whether a cell is another, or lies in it."""
     return cell[: len(other)] == other
@@ -49,6 +71,6 @@ def within(cell: Cell, other: Cell) -> bool:
 
 def _bin(size: int, latitude: float, longitude: float) -> str:
     # The pole belongs to the northernmost bin.
-    south = min(math.floor(latitude / size) * size, 90 - size)
-    west = math.floor(longitude / size) * size
+    south = min(int(latitude // size) * size, 90 - size)
+    west = int(longitude // size) * size
     return f"{size:02d}{south:+03d}{west:+04d}"

@@ -55,9 +55,10 @@ class _Own:
 class Counting:
     """The windows that are open."""
 
-    def __init__(self, now: float, k: int) -> None:
+    def __init__(self, now: float, k: int, groups: Groups | None = None) -> None:
         self.k = k
-        self.groups = Groups()
+        self.groups = groups or Groups()
+        """Of the day; by default the world alone, as on the first day."""
         self.own_now: OwnFigures | None = None
         """Of the last five minutes that closed; `None`: not known."""
         self._seen: defaultdict[Cell, set[str]] = defaultdict(set)

@@ -6,11 +6,11 @@ zero and "too few" look the same.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mediafleet_common.formats.times import rfc3339
 from mediafleet_scheduler.core.community.cells import Cell
 from mediafleet_scheduler.core.community.publishing import (
     Figures,
@@ -61,10 +61,9 @@ def as_json(shared: Shared) -> dict[str, Any]:
 
 def hour_as_json(record: HourRecord) -> dict[str, Any]:
     """One hour."""
-    start = datetime.datetime.fromtimestamp(record.start, datetime.UTC)
     five_minutes = list(record.five_minutes)
     return _told(
-        start=start.strftime("%Y-%m-%dT%H:00:00Z"),
+        start=rfc3339(record.start),
         k=record.k,
         own=_own(record.own),
         streams=totals(record),

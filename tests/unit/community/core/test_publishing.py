@@ -15,6 +15,7 @@ from mediafleet_scheduler.core.community.groups import Groups
 from mediafleet_scheduler.core.community.publishing import (
     Figures,
     HourRecord,
+    OwnFigures,
     figures,
     gateway_range,
     publish,
@@ -23,6 +24,7 @@ from mediafleet_scheduler.core.community.publishing import (
     totals,
 )
 from mediafleet_scheduler.core.community.rendering import Shared, as_json, as_prometheus
+from mediafleet_scheduler.core.community.stored import as_stored, from_stored
 from mediafleet_scheduler.core.community.windows import GroupUse, Tally, Use, window_start
 
 K = 3
@@ -73,6 +75,7 @@ def test_what_is_not_told_could_as_well_not_have_been(looks: list[list[Use]]) ->
     again = told(without_nulls(looks, record))
     assert as_prometheus(shared(again)) == as_prometheus(shared(record))
     assert json.dumps(as_json(shared(again))) == json.dumps(as_json(shared(record)))
+    assert as_stored([again]) == as_stored([record])
 
 
 @given(LOOKS)
@@ -180,3 +183,11 @@ def test_an_hour_of_which_nothing_is_told_reads_as_one_in_which_nothing_was() ->
     nothing = publish(HOUR, {}, [{}] * 12, K)
     few = publish(HOUR, {DE: GroupUse({"a": 9.0}, 9, frozenset("a"))}, [{}] * 12, K)
     assert few == nothing
+
+
+@given(LOOKS)
+def test_an_hour_that_is_read_from_disk_is_the_one_that_was_told(looks: list[list[Use]]) -> None:
+    hour = told(looks)
+    parts = (*hour.five_minutes, *[None] * 12)[:12]
+    record = replace(hour, own=OwnFigures(10, 15), five_minutes=parts)
+    assert from_stored(as_stored([record])) == [record]

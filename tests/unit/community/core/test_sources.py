@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_scheduler.core.community.cells import WORLD, country, grid, region, within
+from mediafleet_scheduler.core.community.cells import WORLD, country, grid, named, region, within
 from mediafleet_scheduler.core.community.sources import pseudonym, source_of
 
 GATEWAY = "0x" + "Ab" * 20
@@ -80,3 +80,22 @@ def test_what_is_no_place_is_refused(at: tuple[float, float]) -> None:
 def test_a_country_and_a_region_of_the_operators_own_lie_in_the_world() -> None:
     assert country("de") == ("world", "country DE")
     assert region("eu-west") == ("world", "region eu-west")
+
+
+@given(st.floats(-90, 90), st.floats(-180, 180), st.integers(1, 4))
+def test_each_bin_is_found_by_its_name(latitude: float, longitude: float, depth: int) -> None:
+    cell = grid(latitude, longitude)[:depth]
+    assert named(cell[-1]) == cell
+
+
+@pytest.mark.parametrize("name", ["world", "country DE", "region eu-west"])
+def test_each_other_cell_is_found_by_its_name(name: str) -> None:
+    assert named(name)[-1] == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "europe", "country de", "05+51+010", "10+50+010", "05+95+010", "192.0.2.1"]
+)
+def test_a_name_of_no_cell_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"no cell|no place"):
+        named(name)

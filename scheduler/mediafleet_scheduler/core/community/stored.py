@@ -1,0 +1,141 @@
+"""Closed hours as they lie on disk: the very JSON that is shared, a line an hour. Pure.
+
+What is on disk tells no more than what left. A file of another form is refused as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mediafleet_common.formats.times import rfc3339, unix
+from mediafleet_scheduler.core.community.cells import Cell, named
+from mediafleet_scheduler.core.community.publishing import (
+    LEAST_K,
+    Figures,
+    HourRecord,
+    OwnFigures,
+    Range,
+)
+from mediafleet_scheduler.core.community.rendering import hour_as_json
+
+KEPT_DAYS: Final = 56
+_DAY_HOURS: Final = 24
+_PARTS: Final = 12
+_Count = Annotated[int, Field(ge=0, le=10_000_000)]
+_Span = Annotated[str, Field(pattern=r"^[0-9]{1,8}-[0-9]{1,8}$")]
+
+
+class NotStoredError(ValueError):
+    """What a file holds is not what this version writes."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Own(_Part):
+    average: _Count
+    maximum: _Count
+
+
+class _Group(_Part):
+    average: _Count | None = None
+    maximum: _Count | None = None
+    streaming: _Span | None = None
+    asking: _Span | None = None
+
+
+class _Hour(_Part):
+    start: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:00:00Z$")]
+    k: Annotated[int, Field(ge=LEAST_K)]
+    own: _Own | None = None
+    streams: _Count | None = None
+    fiveMinutes: Annotated[  # noqa: N815 - the name in the JSON
+        list[_Count | None] | None, Field(max_length=_PARTS)
+    ] = None
+    groups: Mapping[str, _Group] = Field(default_factory=dict)
+
+
+class _Today(_Part):
+    day: str
+    k: int
+    groups: list[str]
+
+
+def day_of(start: float) -> str:
+    """The UTC day of a time in Unix seconds, such as 2026-11-29."""
+    return rfc3339(start)[:10]
+
+
+def is_kept(day: str, now: float) -> bool:
+    """Whether a day is among those that are kept: today and the 55 before."""
+    return day_of(now - (KEPT_DAYS - 1) * 86_400) <= day <= day_of(now)
+
+
+def as_stored(records: Iterable[HourRecord]) -> bytes:
+    """A day's hours, as its file holds them."""
+    lines = (json.dumps(hour_as_json(each), sort_keys=True) for each in records)
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def from_stored(content: bytes) -> list[HourRecord]:
+    """What a day's file tells, oldest first.
+
+    Raises:
+        NotStoredError: it is no such file, or not whole.
+    """
+    lines = content.splitlines()
+    if len(lines) > _DAY_HOURS or not content.endswith(b"\n"):
+        raise NotStoredError("it is not whole, or holds more than the hours of a day")
+    try:
+        return [_record(_Hour.model_validate_json(line)) for line in lines]
+    except ValidationError as error:
+        raise NotStoredError(f"{error.error_count()} fields are of another form") from error
+    except ValueError as error:
+        raise NotStoredError(str(error)) from error
+
+
+def groups_as_stored(day: str, k: int, groups: Iterable[Cell]) -> bytes:
+    """A day's groups: names of cells, and not who was in them."""
+    today = {"day": day, "k": k, "groups": sorted(cell[-1] for cell in groups)}
+    return json.dumps(today, sort_keys=True).encode() + b"\n"
+
+
+def groups_from_stored(content: bytes, day: str, k: int) -> frozenset[Cell] | None:
+    """The groups of this day; `None`: they are of another day or another `k`.
+
+    Raises:
+        NotStoredError: it is no such file.
+    """
+    try:
+        today = _Today.model_validate_json(content)
+        cells = frozenset(named(each) for each in today.groups)
+    except ValueError as error:
+        raise NotStoredError("it does not name a day's groups") from error
+    return cells if (today.day, today.k) == (day, k) else None
+
+
+def _record(hour: _Hour) -> HourRecord:
+    start = unix(hour.start)
+    if start is None:
+        raise ValueError(f"{hour.start} is no time")
+    own = None if hour.own is None else OwnFigures(hour.own.average, hour.own.maximum)
+    groups = {named(name): _figures(each) for name, each in hour.groups.items()}
+    parts: Sequence[int | None] = tuple(hour.fiveMinutes or [None] * _PARTS)
+    return HourRecord(int(start), hour.k, groups, parts, own)
+
+
+def _figures(group: _Group) -> Figures:
+    streaming, asking = _range(group.streaming), _range(group.asking)
+    return Figures(group.average, group.maximum, streaming, asking)
+
+
+def _range(text: str | None) -> Range | None:
+    if text is None:
+        return None
+    low, _, high = text.partition("-")
+    return int(low), int(high)
