@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
+from mediafleet_common.formats.node_url import NodeUrl
+from mediafleet_common.formats.reach import Reach
+from mediafleet_common.probes import ping
+from mediafleet_common.probes.grpc_connection import GrpcConnection, connect
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed.standins.gateway import (
     Gateway,
@@ -161,6 +166,12 @@ async def _advertiser(stack: AsyncExitStack, nodes: list[StandInNode]) -> StandI
     return await stack.enter_async_context(StandInNode(parse_flags(arguments)))
 
 
+def _gateway(stack: AsyncExitStack, entry: StandInNode, **more: Any) -> Gateway:
+    gateway = Gateway([entry.url], **more)
+    stack.push_async_callback(gateway.connections.close)
+    return gateway
+
+
 @pytest.mark.looptime(False)
 async def test_it_goes_on_using_a_node_it_knows_after_that_is_unlisted() -> None:
     """Live-video selectors refresh after about 6 minutes: the reason for settle times."""
@@ -168,7 +179,7 @@ async def test_it_goes_on_using_a_node_it_knows_after_that_is_unlisted() -> None
         (node,) = await _nodes(stack, 1)
         parent = await stack.enter_async_context(AsyncExitStack())
         advertiser = await _advertiser(parent, [node])
-        gateway = Gateway([advertiser.url], extra_nodes=3, refresh_seconds=3600)
+        gateway = _gateway(stack, advertiser, extra_nodes=3, refresh_seconds=3600)
         await (await gateway.start()).end()
         await parent.aclose()
         session = await gateway.start()
@@ -185,7 +196,7 @@ async def test_sessions_live_and_end_at_the_node_itself() -> None:
         (node,) = await _nodes(stack, 1)
         parent = await stack.enter_async_context(AsyncExitStack())
         advertiser = await _advertiser(parent, [node])
-        session = await Gateway([advertiser.url], extra_nodes=1).start()
+        session = await _gateway(stack, advertiser, extra_nodes=1).start()
         await parent.aclose()
         await session.segment()
         assert node.sessions.active[session.id].segments == 2
@@ -198,7 +209,7 @@ async def test_a_full_node_is_passed_over_and_all_full_is_refused() -> None:
     async with AsyncExitStack() as stack:
         nodes = await _nodes(stack, 2, "-maxSessions=1")
         advertiser = await _advertiser(stack, nodes)
-        gateway = Gateway([advertiser.url], extra_nodes=2)
+        gateway = _gateway(stack, advertiser, extra_nodes=2)
         sessions = [await gateway.start() for _ in nodes]
         assert {session.node for session in sessions} == {node.url for node in nodes}
         with pytest.raises(NoNodeError):
@@ -210,12 +221,12 @@ async def test_a_full_node_is_passed_over_and_all_full_is_refused() -> None:
 @pytest.mark.looptime(False)
 async def test_a_session_on_a_node_that_goes_away_is_lost() -> None:
     async with AsyncExitStack() as stack:
-        (node,) = await _nodes(stack, 1)
-        session = await Gateway([node.url]).start()
-        await stack.aclose()
+        nodes = await stack.enter_async_context(AsyncExitStack())
+        (node,) = await _nodes(nodes, 1)
+        session = await _gateway(stack, node).start()
+        await nodes.aclose()
         with pytest.raises(SessionLostError):
             await session.segment()
-        await session.close()
         assert [past.how for past in node.sessions.past] == ["lost"]
 
 
@@ -225,3 +236,33 @@ async def test_on_chain_it_has_to_sign(sign: bool, found: int) -> None:
     async with AsyncExitStack() as stack:
         (node,) = await _nodes(stack, 1, "-network=mainnet")
         assert len(await Gateway([node.url], sign=sign).discover()) == found
+
+
+@pytest.mark.looptime(False)
+async def test_it_keeps_one_connection_a_node_for_the_segments_of_all_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """server/segment_rpc.go: so refusing connections takes no work from a node that drains."""
+    dialled: list[NodeUrl] = []
+
+    async def counted(url: NodeUrl, reach: Reach) -> GrpcConnection:
+        dialled.append(url)
+        return await connect(url, reach)
+
+    monkeypatch.setattr(ping, "connect", counted)
+    async with AsyncExitStack() as stack:
+        (node,) = await _nodes(stack, 1)
+        gateway = _gateway(stack, node, refresh_seconds=3600)
+        one = await gateway.start()
+        before = len(dialled)
+        two = await gateway.start()
+        assert len(dialled) == before + 1, "only to ask the node itself"
+        await asyncio.gather(*(each.segment() for each in (one, two) for _ in range(5)))
+        assert len(dialled) == before + 1
+        assert [each.segments for each in node.sessions.active.values()] == [6, 6]
+        await two.end()
+        await one.segment()
+        assert len(dialled) == before + 2, "an end has a connection of its own"
+        await gateway.connections.close()
+        await one.segment()
+        assert len(dialled) == before + 3, "what is lost is made anew"

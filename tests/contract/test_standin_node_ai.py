@@ -17,6 +17,8 @@ import grpc
 import grpc.aio
 import pytest
 
+from mediafleet_common.agent import live_runners
+from mediafleet_common.agent.witness import AgentSettings, Witness
 from mediafleet_common.formats.node_url import parse_node_url
 from mediafleet_common.probes.load import Load, Source, parse
 from mediafleet_common.probes.ping import GET_ORCHESTRATOR, NodeClient
@@ -163,3 +165,44 @@ def test_models_that_go_livepeer_refuses_are_refused(given: str) -> None:
     with pytest.raises(SystemExit):
         flags("-aiWorker", f"-aiModels={given}")
     assert flags("-aiWorker", "-aiModels=llm:m:true,llm:n:false").models[0].warm
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+async def test_live_runners_are_told_on_the_port_of_grpc(tmp_path: Path, scheme: str) -> None:
+    """ai/runner/live_runner.go, server/ai_http.go: what the agent reads with load live-runners."""
+    config = tmp_path / "runners.json"
+    runners = [
+        {"app": "noop", "runner_url": "http://127.0.0.1:1", "capacity": 3},
+        {"app": "other", "runner_url": "http://127.0.0.1:2", "capacity": 2},
+    ]
+    config.write_text(json.dumps({"runners": runners}))
+    listen = f"-httpAddr={scheme}://127.0.0.1:0"
+    async with StandInNode(flags(f"-liveRunnerConfig={config}", listen)) as node:
+        node.sessions.ai["noop"] = 2
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{node.url}/discovery", ssl=False) as response:
+                body = await response.read()
+            async with session.get(f"{node.url}/else", ssl=False) as response:
+                assert response.status == 404
+        assert live_runners.parse(body) == live_runners.LiveRunners(2, 5)
+        assert json.loads(body)[0]["address"] == node.url
+        gateway = Gateway([node.url])
+        taken = await gateway.start()
+        assert list(node.sessions.active) == [taken.id]
+        await taken.end()
+        await gateway.connections.close()
+
+
+async def test_the_agent_reads_a_nodes_live_runners(tmp_path: Path) -> None:
+    config = tmp_path / "runners.json"
+    entry_ = {"app": "noop", "runner_url": "http://127.0.0.1:1", "capacity": 3}
+    config.write_text(json.dumps({"runners": [entry_]}))
+    listen = "-httpAddr=https://127.0.0.1:0"
+    async with (
+        StandInNode(flags(f"-liveRunnerConfig={config}", listen)) as node,
+        aiohttp.ClientSession() as session,
+    ):
+        node.sessions.ai["noop"] = 1
+        settings = AgentSettings(source=Source.LIVE_RUNNERS, node_port=node.port)
+        sight = await Witness(settings, session).look()
+    assert sight.live == live_runners.LiveRunners(1, 3)

@@ -22,7 +22,7 @@ from typing import Final
 import aiohttp
 
 from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
-from mediafleet_common.probes.ping import Answer, NodeClient
+from mediafleet_common.probes.ping import END_TRANSCODING_SESSION, Answer, NodeClient
 from mediafleet_common.wire.livepeer_pb2 import (
     AuthToken,
     Capabilities,
@@ -45,13 +45,40 @@ class SessionLostError(Exception):
     """The node of a session is no longer there, or no longer knows it."""
 
 
+class Connections:
+    """What a gateway keeps open: one HTTP/2 connection a node, for all segments of all sessions.
+
+    It is dialled anew once it is lost or ended by the node, not when the node leaves the list
+    (livepeer/go-livepeer server/segment_rpc.go, httpClient).
+    """
+
+    def __init__(self) -> None:
+        self._clients: dict[str, NodeClient] = {}
+        self._dialling: dict[str, asyncio.Lock] = {}
+
+    async def call(self, node: str, method: str, message: bytes) -> Answer:
+        """A call over the node's connection, made first if there is none."""
+        client = self._clients.setdefault(node, NodeClient(parse_node_url(node)))
+        async with self._dialling.setdefault(node, asyncio.Lock()):
+            missing = await client.reach(_CALL_SECONDS)
+        if missing is not None:
+            return missing
+        answer, _ = await client.call(method, message, _CALL_SECONDS)
+        return answer
+
+    async def close(self) -> None:
+        """Hang up everywhere."""
+        clients, self._clients = self._clients, {}
+        await asyncio.gather(*(each.close() for each in clients.values()))
+
+
 @dataclass(slots=True)
 class Session:
     """A session on a node."""
 
     node: str
     token: AuthToken
-    client: NodeClient
+    connections: Connections
 
     @property
     def id(self) -> str:
@@ -65,19 +92,15 @@ class Session:
             SessionLostError: the node did not take it.
         """
         message = self.token.SerializeToString()
-        answer, _ = await self.client.call(f"/{SEGMENTS}/Segment", message, _CALL_SECONDS)
+        answer = await self.connections.call(self.node, f"/{SEGMENTS}/Segment", message)
         if answer is not Answer.ANSWERED:
             raise SessionLostError(f"{self.node}: {answer}")
 
     async def end(self) -> None:
-        """End it, at the node."""
+        """End it, at the node, over a connection of its own, as the original does."""
         message = EndTranscodingSessionRequest(auth_token=self.token).SerializeToString()
-        await self.client.call("/net.Orchestrator/EndTranscodingSession", message, _CALL_SECONDS)
-        await self.close()
-
-    async def close(self) -> None:
-        """Hang up, without a word to the node."""
-        await self.client.close()
+        async with NodeClient(parse_node_url(self.node)) as client:
+            await client.call(END_TRANSCODING_SESSION, message, _CALL_SECONDS)
 
 
 @dataclass(slots=True)
@@ -97,6 +120,7 @@ class Gateway:
     """Pipeline and model of its AI jobs; `None`: it transcodes."""
     last: Discovery | None = None
     """The last round of discovery, for those who want to know whom it visited."""
+    connections: Connections = field(default_factory=Connections)
     _known: list[Found] = field(default_factory=list)
     _known_since: float = float("-inf")
 
@@ -138,12 +162,10 @@ class Gateway:
             info = await self._ask(node.info.transcoder)
             if info is None:
                 continue
-            client = NodeClient(parse_node_url(node.info.transcoder))
-            session = Session(node.info.transcoder, info.auth_token, client)
+            session = Session(node.info.transcoder, info.auth_token, self.connections)
             try:
                 await session.segment()
             except SessionLostError:
-                await session.close()
                 continue
             return session
         raise NoNodeError(f"none of {len(nodes)} nodes")
@@ -192,7 +214,6 @@ async def keep_busy(
                 await session.segment()
         except SessionLostError as error:
             _say("lost", node=session.node, session=session.id, why=str(error))
-            await session.close()
             continue
         await session.end()
         _say("ended", node=session.node, session=session.id)
@@ -236,6 +257,7 @@ async def _main(options: argparse.Namespace) -> None:
     async with asyncio.TaskGroup() as tasks:
         for _ in range(options.standinSessions):
             tasks.create_task(keep_busy(gateway, options, chance, stop))
+    await gateway.connections.close()
 
 
 def main() -> None:

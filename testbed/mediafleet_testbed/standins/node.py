@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
@@ -23,6 +24,12 @@ from aiohttp import web
 
 from mediafleet_testbed.standins.node_flags import NodeFlags, parse_flags
 from mediafleet_testbed.standins.node_http import cli_app, control_app
+from mediafleet_testbed.standins.node_live_runners import (
+    LiveRunner,
+    discovery_app,
+    shared_port,
+    tls_context,
+)
 from mediafleet_testbed.standins.node_service import NodeService
 from mediafleet_testbed.standins.node_sessions import Sessions
 
@@ -55,7 +62,10 @@ class StandInNode:
 
     async def __aenter__(self) -> Self:
         server = grpc.aio.server(options=_OPTIONS)
-        if self.flags.tls:
+        if self.flags.live_runners is not None:
+            inner = server.add_insecure_port("127.0.0.1:0")
+            self.port = await self._beside_discovery(inner, self.flags.live_runners)
+        elif self.flags.tls:
             self.port = server.add_secure_port(self.flags.listen, _credentials(self.flags))
         else:
             self.port = server.add_insecure_port(self.flags.listen)
@@ -76,6 +86,14 @@ class StandInNode:
         self.sessions.lose()
         await self._stack.aclose()
 
+    async def _beside_discovery(self, grpc_port: int, runners: Sequence[LiveRunner]) -> int:
+        told = discovery_app(lambda: self.flags.service_url, runners, self.sessions.ai)
+        http_port = await self._http(told, "127.0.0.1:0")
+        tls = tls_context(*_certificate(self.flags)) if self.flags.tls else None
+        host, _, port = self.flags.listen.rpartition(":")
+        both = shared_port(host or "0.0.0.0", int(port), grpc_port, http_port, tls)
+        return await self._stack.enter_async_context(both)
+
     async def _http(self, app: web.Application, listen: str) -> int:
         host, _, port = listen.rpartition(":")
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -91,11 +109,16 @@ def _tell(session_id: str, what: str) -> None:
 
 
 def _credentials(flags: NodeFlags) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials([_certificate(flags)])
+
+
+def _certificate(flags: NodeFlags) -> tuple[bytes, bytes]:
+    """Key and certificate."""
     from mediafleet_testbed.standins.node_certificate import go_livepeer_certificate
 
     # With -serviceAddr none the host is empty, and so is the one name of the certificate.
     host = flags.service_url.split("://")[-1].rpartition(":")[0]
-    return grpc.ssl_server_credentials([go_livepeer_certificate(host)])
+    return go_livepeer_certificate(host)
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -14,6 +14,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from mediafleet_testbed.standins.node_capabilities import AiModel, ai_models
+from mediafleet_testbed.standins.node_live_runners import LiveRunner, live_runners
 
 _IGNORED = (
     *("ethAcctAddr", "ethKeystorePath", "ethPassword", "ethUrl", "ethController", "datadir"),
@@ -50,6 +51,8 @@ class NodeFlags:
     transcoder: bool
     models: tuple[AiModel, ...]
     """With -aiWorker."""
+    live_runners: tuple[LiveRunner, ...] | None
+    """Of -liveRunnerConfig; `None`: the node has no live runners and no /discovery."""
     runner_seconds: float
     """It ends with 0 when an external runner has not answered for so long (seen: 2 min)."""
     control: str | None
@@ -68,6 +71,7 @@ def parse_flags(arguments: Sequence[str]) -> NodeFlags:
         "nodes": "",
         "orchSecret": "",
         "aiModels": "",
+        "liveRunnerConfig": "",
     }
     for name in sorted({*_IGNORED, *text}):
         parser.add_argument(f"-{name}", f"--{name}", dest=name, default=text.get(name, ""))
@@ -92,8 +96,9 @@ def _flags(given: argparse.Namespace) -> NodeFlags:
     scheme, _, rest = listen.rpartition("://")
     try:
         models = ai_models(given.aiModels)
-    except (ValueError, KeyError) as error:
-        raise SystemExit(f"Error parsing -aiModels: {error}") from error
+        runners = live_runners(given.liveRunnerConfig) if given.liveRunnerConfig else None
+    except (ValueError, KeyError, OSError) as error:
+        raise SystemExit(f"Error parsing -aiModels or -liveRunnerConfig: {error}") from error
     return NodeFlags(
         service_url="" if service == "none" else url,
         listen=rest if ":" in rest else f"{rest}:8935",
@@ -110,6 +115,7 @@ def _flags(given: argparse.Namespace) -> NodeFlags:
         session_seconds=given.standinSessionSeconds,
         transcoder=given.transcoder,
         models=models if given.aiWorker else (),
+        live_runners=runners,
         runner_seconds=given.standinRunnerSeconds,
         control=given.standinControl,
     )
