@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
+_COMMON: Final = "common/mediafleet_common"
 _SCHEDULER: Final = "scheduler/mediafleet_scheduler/core"
 CORES: Final = {
     "operator": ("operator/mediafleet_operator/core",),
@@ -15,7 +16,7 @@ CORES: Final = {
     "psrpc": (f"{_SCHEDULER}/psrpc",),
     "workers": (f"{_SCHEDULER}/workers",),
     "community": (f"{_SCHEDULER}/community",),
-    "common": ("common/mediafleet_common/api", "common/mediafleet_common/reports"),
+    "common": tuple(f"{_COMMON}/{each}" for each in ("api", "formats", "reports", "scaling")),
 }
 """Folders of each."""
 _UNIT: Final = "tests/unit"
@@ -27,7 +28,9 @@ TESTS: Final = {
     "psrpc": (f"{_UNIT}/psrpc",),
     "workers": (f"{_UNIT}/workers",),
     "community": (f"{_UNIT}/community",),
-    "common": (f"{_UNIT}/api", f"{_UNIT}/common", f"{_UNIT}/cli", f"{_UNIT}/egress/core"),
+    "common": tuple(
+        f"{_UNIT}/{each}" for each in ("api", "common", "cli", "egress/core", "scaling")
+    ),
 }
 """The tests that a change of each core is tried with."""
 

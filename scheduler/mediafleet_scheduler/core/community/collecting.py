@@ -108,7 +108,7 @@ def read_summary(told: bytes) -> Summary:
     try:
         return Summary.model_validate_json(told)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors()[0]
         where = ".".join(str(each) for each in first["loc"])
         raise NoSummaryError(f"{where}: {first['msg']}" if where else first["msg"]) from error
 

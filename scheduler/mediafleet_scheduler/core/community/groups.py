@@ -21,7 +21,7 @@ class Groups:
 
     def of(self, cell: Cell) -> Cell:
         """The group that a cell counts in: the smallest that has it."""
-        for depth in range(len(cell), 0, -1):
+        for depth in range(len(cell), 1, -1):
             if cell[:depth] in self.cells:
                 return cell[:depth]
         return WORLD

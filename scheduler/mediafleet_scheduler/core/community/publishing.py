@@ -19,7 +19,6 @@ from typing import Final
 from mediafleet_scheduler.core.community.cells import Cell
 from mediafleet_scheduler.core.community.windows import NOTHING, GroupUse
 
-DEFAULT_K: Final = 3
 LEAST_K: Final = 2
 ROUND_STREAMS: Final = 5
 MOST_OF_ONE_SOURCE: Final = 0.75

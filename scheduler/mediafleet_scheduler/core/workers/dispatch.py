@@ -253,7 +253,6 @@ class Dispatcher:
             back_off = self._rules.back_off_seconds * 2**standing.times
             standing.out_until = now + min(back_off, self._rules.max_back_off_seconds)
             standing.times = min(standing.times + 1, 16)
-            standing.faults = self._rules.faults - 1
 
     def _running(self, attempt: Attempt) -> Task | None:
         task = self._tasks.get(attempt.task)

@@ -65,3 +65,25 @@ def test_a_day_is_told_by_the_groups_of_the_day_before() -> None:
     first = counting.look(MIDNIGHT + 90_000, [], None, 15.0)
     assert first is not None
     assert first.groups.keys() == {germany}
+
+
+def test_a_day_forgets_the_sources_of_the_days_before_it() -> None:
+    counting = Counting(MIDNIGHT, K)
+    germany = country("de")
+    for day, names in enumerate(("abc", "de", "f")):
+        uses = [Use(name, germany) for name in names]
+        counting.look(MIDNIGHT + 86_400 * day + 15, uses, None, 15.0)
+    assert counting.groups.of(germany) == WORLD
+
+
+def test_streams_of_each_five_minutes_are_told_in_their_place() -> None:
+    counting = Counting(MIDNIGHT, K)
+    for second in range(0, 3600, 15):
+        # Twelve streams from 00:10 to 00:15, three before and after.
+        streams = 4 if 600 < second <= 900 else 1
+        uses = [Use(name, country("de"), streams) for name in "abc"]
+        counting.look(MIDNIGHT + second, uses, None, 15.0)
+    record = counting.look(MIDNIGHT + 3600, [], None, 15.0)
+    assert record is not None
+    assert record.five_minutes == (5, 5, 10, *(5,) * 9)
+    assert record.groups[WORLD].maximum == 10

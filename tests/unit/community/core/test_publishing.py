@@ -135,6 +135,14 @@ def test_averages_are_over_the_time_that_was_looked_at_and_the_peak_is_of_one_mo
     assert use.peak == 20
 
 
+def test_one_stream_is_a_stream_and_a_look_that_held_for_no_time_adds_none() -> None:
+    tally = Tally(GROUPS)
+    tally.add([Use("a", DE, 1)], 0)
+    assert tally.close()[DE] == GroupUse({"a": 0.0}, 1, frozenset())
+    tally.add([Use("a", DE, 1)], 60)
+    assert tally.close()[DE] == GroupUse({"a": 1.0}, 1, frozenset())
+
+
 @pytest.mark.parametrize(
     ("count", "span"),
     [(2, None), (3, (3, 5)), (5, (3, 5)), (6, (6, 10)), (11, (11, 20)), (40, (21, 40))],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mediafleet_scheduler.core.community.cells import WORLD, country, grid, named, region, within
@@ -33,7 +33,8 @@ def test_a_source_is_a_network_unless_its_address_names_nobody(
 
 
 def test_a_verified_gateway_is_one_source_wherever_it_calls_from() -> None:
-    assert source_of(GATEWAY, "203.0.114.77") == source_of(GATEWAY.lower(), "10.1.2.3")
+    assert source_of(GATEWAY, "203.0.114.77") == GATEWAY.lower()
+    assert source_of(GATEWAY.lower(), "10.1.2.3") == GATEWAY.lower()
 
 
 def test_a_name_is_of_its_key_and_shows_nothing_of_the_address() -> None:
@@ -50,6 +51,7 @@ def test_a_key_that_hides_nothing_is_refused() -> None:
 
 
 @given(st.floats(-90, 90), st.floats(-1000, 1000))
+@example(-5e-324, 0.0)
 def test_a_place_lies_in_one_bin_of_each_size_and_none_is_finer_than_five_degrees(
     latitude: float, longitude: float
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_place_lies_in_one_bin_of_each_size_and_none_is_finer_than_five_degree
 def test_bins_of_one_size_nest_in_those_of_the_next() -> None:
     assert grid(52.5, 13.4) == ("world", "45+45+000", "15+45+000", "05+50+010")
     assert grid(-0.1, -0.1) == ("world", "45-45-045", "15-15-015", "05-05-005")
+    assert grid(-90, 0) == ("world", "45-90+000", "15-90+000", "05-90+000")
     assert grid(90, 180) == grid(90, -180) == ("world", "45+45-180", "15+75-180", "05+85-180")
 
 

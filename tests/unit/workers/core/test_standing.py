@@ -262,6 +262,11 @@ def test_a_worker_that_was_full_for_one_model_takes_others() -> None:
     assert given(some.passed(6)) == [("t", "a")]
 
 
+def test_metrics_and_answers_name_each_end_and_each_result_by_one_word() -> None:
+    assert [each.value for each in Ending] == ["done", "failed", "lost", "timed_out", "cancelled"]
+    assert [each.value for each in Verdict] == ["wanted", "late", "unknown"]
+
+
 # Blame
 
 
@@ -287,6 +292,25 @@ def test_the_time_out_of_a_worker_doubles_up_to_its_bound() -> None:
         now = moment
         some.cancelled("waits")
     assert pauses == [10, 20] + [35] * 18
+
+
+def test_three_failures_in_a_row_leave_a_worker_out_for_a_quarter_of_a_minute() -> None:
+    some = with_workers(worker("a"))
+    for task in ("t0", "t1"):
+        fails(some, task, 0)
+    assert not some.is_quarantined("a", 0)
+    fails(some, "t2", 0)
+    assert (some.is_quarantined("a", 14.9), some.is_quarantined("a", 15)) == (True, False)
+
+
+def test_no_time_out_is_longer_than_ten_minutes() -> None:
+    some, now = with_workers(worker("a"), rules=Rules(faults=1)), 0.0
+    for number in range(20):
+        fails(some, f"t{number}", now)
+        now += 600
+        assert not some.is_quarantined("a", now)
+    fails(some, "last", now)
+    assert some.is_quarantined("a", now + 599.9)
 
 
 def test_a_worker_that_succeeds_is_trusted_as_on_its_first_day() -> None:
