@@ -3,18 +3,18 @@
 {{- define "mediafleet.rules.operator" -}}
 # Our resources: watched, replicas written once when absent, status written.
 - apiGroups: [mediafleet.dev]
-  resources: [egressfleets, orchestratorpools]
+  resources: [egressfleets, orchestratorpools, aiworkerpools]
   verbs: [get, list, watch, patch]
 - apiGroups: [mediafleet.dev]
-  resources: [egressfleets/status, orchestratorpools/status]
+  resources: [egressfleets/status, orchestratorpools/status, aiworkerpools/status]
   verbs: [patch]
 # Engine builtin of spec.autoscaling writes the number of pods here, and nothing else.
 - apiGroups: [mediafleet.dev]
-  resources: [egressfleets/scale, orchestratorpools/scale]
+  resources: [egressfleets/scale, orchestratorpools/scale, aiworkerpools/scale]
   verbs: [patch]
 # Lets our resources own objects where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [mediafleet.dev]
-  resources: [egressfleets/finalizers, orchestratorpools/finalizers]
+  resources: [egressfleets/finalizers, orchestratorpools/finalizers, aiworkerpools/finalizers]
   verbs: [update]
 # The pods of fleets and pools, which the operator owns itself.
 - apiGroups: [""]
@@ -78,6 +78,16 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- end }}
+
+{{- define "mediafleet.rules.broker" -}}
+# Whose pod a worker is, and whether it drains.
+- apiGroups: [mediafleet.dev]
+  resources: [aiworkerpools]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
 {{- end }}
 
 {{/*

@@ -82,3 +82,11 @@ each is there and not too old, else new ones under a new authority, whose key is
 {{- define "mediafleet.scalerAuthentication" -}}
 {{ ternary "Cluster" "" (ne .Values.keda.namespace "") }}TriggerAuthentication/{{ include "mediafleet.fullname" . }}
 {{- end }}
+
+{{/* Whether the broker answers KEDA: it uses the Secret of pools in the release's namespace. */}}
+{{- define "mediafleet.brokerScaler" -}}
+{{- with .Values.egress.scaler -}}
+{{- $secure := has $.Release.Namespace $.Values.keda.poolNamespaces -}}
+{{- if and $.Values.broker.enabled $.Values.egress.enabled .enabled (or (eq .tls.mode "none") $secure) }}yes{{ end -}}
+{{- end -}}
+{{- end }}

@@ -40,7 +40,7 @@ class Facts:
     leases: Sequence[Raw] | Unread
     """Named as the operator's, of any namespace."""
     fleets: Sequence[Raw] | Unread
-    """EgressFleets and OrchestratorPools, each with its kind."""
+    """EgressFleets, OrchestratorPools and AIWorkerPools, each with its kind."""
     keda: bool | Unread
     """Whether the cluster knows ScaledObjects."""
     certificates: Sequence[Raw] | Unread

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from mediafleet.doctor.files import too_dear
 from mediafleet.doctor.findings import Finding, Level
 from mediafleet.tools.status_view import ALARMING
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, RequestType
 from mediafleet_common.api.names import Condition, Container, Kind
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
@@ -48,8 +49,10 @@ def _all(raw: Raw) -> Iterator[Finding]:
     try:
         if raw["kind"] == Kind.EGRESS_FLEET:
             yield from _egress(EgressFleetSpec.model_validate(spec), raw, who)
-        else:
+        elif raw["kind"] == Kind.ORCHESTRATOR_POOL:
             yield from _pool(OrchestratorPoolSpec.model_validate(spec), who)
+        else:
+            AIWorkerPoolSpec.model_validate(spec)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(map(str, ("spec", *first["loc"])))
@@ -70,6 +73,8 @@ def _status(raw: Raw, who: str) -> Iterator[Finding]:
 
 
 def _version(raw: Raw, who: str) -> Iterator[Finding]:
+    if Kind(raw["kind"]) not in TESTED:
+        return
     what, tested = TESTED[Kind(raw["kind"])]
     image = str((raw.get("spec") or {}).get("image") or "")
     tag = _TAG.search(image)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mediafleet.options import HttpOption, LogOptions, ReportOptions, SettingsOption
+from mediafleet.options import (
+    CLUSTER,
+    HttpOption,
+    KedaOptions,
+    LogOptions,
+    NamespaceOption,
+    ReportOptions,
+    SettingsOption,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,6 +25,8 @@ if TYPE_CHECKING:
     from mediafleet_scheduler.broker.files import Certificate
     from mediafleet_scheduler.broker.models import ModelsFile
     from mediafleet_scheduler.broker.serve import Serving
+    from mediafleet_scheduler.core.workers.pools import WorkerPools
+    from mediafleet_scheduler.directory.directory import Directory
 
 _WORKERS: Final = "Workers"
 _RUNNER: Final = "Runner API"
@@ -64,6 +74,38 @@ class WorkerOptions:
             raise typer.BadParameter("give both --tls-cert and --tls-key, or none")
 
 
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """Which AIWorkerPools are the broker's."""
+
+    kube: Annotated[
+        bool,
+        typer.Option(
+            "--kube",
+            help="Follow AIWorkerPools and their pods in Kubernetes: who drains gets nothing.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = False
+    namespace: NamespaceOption = None
+    remember: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --http-account: keeps the keys by which tokens are checked, for a start "
+            "while the API server is away.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None
+
+    def directory(self) -> Directory[WorkerPools] | None:
+        """What reads them; `None`: nothing does."""
+        if not self.kube:
+            return None
+        from mediafleet_scheduler.directory.kube import KubeWorkerPools
+
+        return KubeWorkerPools(self.namespace or [])
+
+
 RunnerTokenOption = Annotated[
     Path | None,
     typer.Option(
@@ -95,6 +137,8 @@ def broker(
     runner_token_file: RunnerTokenOption = None,
     api_token_file: ApiTokenOption = None,
     reports: ReportOptions,
+    pools: PoolOptions,
+    keda: KedaOptions,
     spool: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder for inputs and results while a task is there."),
@@ -135,7 +179,9 @@ def broker(
             secrets=Lines(workers.secret_file),
             token=(lambda: None) if token is None else token.first,
             api_tokens=None if api_token_file is None else Lines(api_token_file),
-            reports=reports.access(in_cluster=False),
+            reports=reports.access(in_cluster=pools.kube, kept=pools.remember),
+            pools=pools.directory(),
+            scaler=keda.chosen(),
             spool=spool,
             times=settings_file.read(settings, "broker", Times),
             reload=certificate.reload,
@@ -148,6 +194,7 @@ def broker(
                 f"mediafleet broker ready: {count} models, "
                 f"workers {workers.listen.rpartition(':')[0]}:{serving.port} (TLS), "
                 f"runner API {http.rpartition(':')[0]}:{serving.http_port}"
+                f"{keda.ready_part(serving.scaler_port)}"
             )
 
         await serve(chosen, directory, stop, on_ready)

@@ -62,6 +62,20 @@ class PodOptions:
             "are scaled automatically.",
         ),
     ] = None
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="URL of the AI broker's HTTP port, asked for the demand of AIWorkerPools.",
+        ),
+    ] = None
+    broker_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where workers of AIWorkerPools without spec.broker register.",
+        ),
+    ] = None
     allow_network: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,7 +88,8 @@ class PodOptions:
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Holds the token that the operator sends to the egress desk; read each time.",
+            help="Holds the token that the operator sends to the egress desk and to the broker; "
+            "read each time.",
         ),
     ] = None
     pools_token: Annotated[
@@ -142,6 +157,14 @@ class ScaledObjectOptions:
             rich_help_panel=SCALER,
         ),
     ] = None
+    keda_broker_scaler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Address under which KEDA reaches the broker's scaler.",
+            rich_help_panel=SCALER,
+        ),
+    ] = None
     keda_auth: Annotated[
         str | None,
         typer.Option(
@@ -197,6 +220,7 @@ def operator(
             _allowed(pods.allow_in_template or ()),
             allowed,
             tuple(pods.http_account or ()),
+            pods.broker_address,
         ),
         http=http,
         io_update_timeout_seconds=pods.io_update_timeout,
@@ -205,8 +229,9 @@ def operator(
         kubeconfig=cluster.kubeconfig,
         context=cluster.context,
         egress_desk=pods.egress_desk,
+        broker=pods.broker,
         tokens=Tokens(pods.desk_token, pods.pools_token),
-        keda=Keda(keda.keda_scaler, _authentication(keda.keda_auth)),
+        keda=Keda(keda.keda_scaler, _authentication(keda.keda_auth), keda.keda_broker_scaler),
     )
 
     async def main(stop: asyncio.Event) -> None:

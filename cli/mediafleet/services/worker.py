@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +44,31 @@ def worker(
     runner_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Token that the runners ask for.")
     ] = None,
+    cold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PIPELINE/MODEL",
+            help="A model that its runner has not loaded: given tasks last; repeatable.",
+        ),
+    ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Where /healthz, /readyz, /metrics and /hold are served."
+        ),
+    ] = None,
+    wait_for_runners: Annotated[
+        bool,
+        typer.Option("--wait-for-runners", help="Register when all runners answer /health."),
+    ] = False,
+    pool_pod: Annotated[
+        bool,
+        typer.Option(
+            "--pool-pod",
+            help="In a pod of an AIWorkerPool: name it to the broker (POD_NAMESPACE, POD_NAME, "
+            "POD_UID), which gives it tasks while the operator calls it ready.",
+        ),
+    ] = False,
     logs: LogOptions,
 ) -> None:
     """Register at a broker, and take its jobs to ai-runner containers by their URL.
@@ -56,18 +83,32 @@ def worker(
         from mediafleet_scheduler.broker.files import Lines
         from mediafleet_scheduler.worker.client import Settings, TurnedAwayError, Worker
         from mediafleet_scheduler.worker.runners import BadRunnerError, runner_of
+        from mediafleet_scheduler.worker.serve import serve
 
         try:
-            runners = tuple(runner_of(each) for each in runner)
+            made = tuple(runner_of(each) for each in runner)
         except BadRunnerError as error:
             raise CannotStartError(f"--runner: {error}") from error
+        runners = tuple(replace(each, warm=str(each.target) not in (cold or ())) for each in made)
         token = None if runner_token_file is None else Lines(runner_token_file).first()
-        secret = Lines(secret_file).first
-        settings = Settings(broker, secret, runners, ca, server_name, token)
+        secret, pod = Lines(secret_file).first, _pod() if pool_pod else None
+        settings = Settings(broker, secret, runners, ca, server_name, token, pod, wait_for_runners)
         said = f"mediafleet worker ready: registered at {broker}, {len(runners)} runners"
         try:
-            await Worker(settings, lambda: typer.echo(said)).run(stop)
+            working = Worker(settings, lambda: typer.echo(said))
+            await (working.run(stop) if http is None else serve(working, http, stop))
         except TurnedAwayError as error:
             raise CannotStartError(f"the broker at {broker} says: {error}") from error
 
     raise typer.Exit(run(main))
+
+
+def _pod() -> tuple[str, str]:
+    """The pod that we are in, as its environment says."""
+    from mediafleet_common.serving.run import CannotStartError
+
+    names = ("POD_NAMESPACE", "POD_NAME", "POD_UID")
+    namespace, name, uid = (os.environ.get(each, "") for each in names)
+    if not (namespace and name and uid):
+        raise CannotStartError(f"--pool-pod needs {', '.join(names)} in the environment")
+    return f"{namespace}/{name}", uid

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from mediafleet_common.api.ai_worker_pool import AIWorkerPool
 from mediafleet_common.api.base import Model
 from mediafleet_common.api.egress_fleet import EgressFleet
 from mediafleet_common.api.names import CATEGORY, GROUP, PLURALS, SHORT_NAMES, VERSION, Kind
@@ -20,6 +21,7 @@ from mediafleet_common.api.orchestrator_pool import OrchestratorPool
 MODELS: Final[dict[Kind, type[Model]]] = {
     Kind.EGRESS_FLEET: EgressFleet,
     Kind.ORCHESTRATOR_POOL: OrchestratorPool,
+    Kind.AI_WORKER_POOL: AIWorkerPool,
 }
 _READY: Final = ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status')
 _AGE: Final = ("Age", "date", ".metadata.creationTimestamp")
@@ -46,6 +48,16 @@ COLUMNS: Final[dict[Kind, tuple[tuple[Any, ...], ...]]] = {
         ("OK", *_READY[1:]),
         _AGE,
         ("List", "string", ".status.listHash", 1),
+        _WHY,
+    ),
+    Kind.AI_WORKER_POOL: (
+        *_COUNTS,
+        ("Workers", "integer", ".status.workers"),
+        ("InUse", "integer", ".status.inUse"),
+        ("Waiting", "integer", ".status.waiting"),
+        ("Missed", "integer", ".status.missed"),
+        ("OK", *_READY[1:]),
+        _AGE,
         _WHY,
     ),
 }
@@ -99,7 +111,7 @@ def crd(kind: Kind) -> dict[str, Any]:
     properties["apiVersion"] = {"type": "string"}
     properties["kind"] = {"type": "string"}
     properties["metadata"] = {"type": "object"}
-    if kind is Kind.EGRESS_FLEET:
+    if kind is not Kind.ORCHESTRATOR_POOL:
         schema["required"] = ["spec"]
     columns = [
         {

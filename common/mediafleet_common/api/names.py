@@ -20,13 +20,19 @@ class Kind(StrEnum):
 
     EGRESS_FLEET = "EgressFleet"
     ORCHESTRATOR_POOL = "OrchestratorPool"
+    AI_WORKER_POOL = "AIWorkerPool"
 
 
 PLURALS: Final = {
     Kind.EGRESS_FLEET: "egressfleets",
     Kind.ORCHESTRATOR_POOL: "orchestratorpools",
+    Kind.AI_WORKER_POOL: "aiworkerpools",
 }
-SHORT_NAMES: Final = {Kind.EGRESS_FLEET: "efleet", Kind.ORCHESTRATOR_POOL: "opool"}
+SHORT_NAMES: Final = {
+    Kind.EGRESS_FLEET: "efleet",
+    Kind.ORCHESTRATOR_POOL: "opool",
+    Kind.AI_WORKER_POOL: "awpool",
+}
 
 
 class Label(StrEnum):
@@ -55,11 +61,13 @@ class KindLabel(StrEnum):
 
     EGRESS = "egress"
     ORCHESTRATOR = "orchestrator"
+    AI_WORKER = "ai-worker"
 
 
 KIND_LABELS: Final = {
     Kind.EGRESS_FLEET: KindLabel.EGRESS,
     Kind.ORCHESTRATOR_POOL: KindLabel.ORCHESTRATOR,
+    Kind.AI_WORKER_POOL: KindLabel.AI_WORKER,
 }
 
 
@@ -236,6 +244,8 @@ class Container(StrEnum):
 
     EGRESS = "egress"
     NODE = "node"
+    WORKER = "worker"
+    """Registers at a broker of AI tasks, and takes them to the runners beside it."""
     CONFIG = "config"
     AGENT = "agent"
     ADDRESS = "address"

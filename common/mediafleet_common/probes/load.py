@@ -32,6 +32,8 @@ class Source(StrEnum):
     """Sessions of live runners, as the agent reads them at the node's /discovery."""
     REQUESTS = "requests"
     """Requests in flight, as the drain proxy before a node counts them."""
+    AI_WORKER = "ai-worker"
+    """Tasks that an AI worker of ours has."""
 
 
 _NAMES: Final = {
@@ -41,6 +43,7 @@ _NAMES: Final = {
     Source.URL: ("mediafleet_agent_url_load", None),
     Source.LIVE_RUNNERS: ("mediafleet_agent_live_sessions", "mediafleet_agent_live_capacity"),
     Source.REQUESTS: ("mediafleet_agent_requests", None),
+    Source.AI_WORKER: ("mediafleet_worker_tasks", "mediafleet_worker_capacity"),
 }
 """By source: the metric that is the load, and the one that is the capacity, if any is; of
 DOCKER_AI it is what is free."""

@@ -18,9 +18,24 @@ SESSION: Final = "session"
 """The one type of work that a node of an OrchestratorPool takes."""
 
 
+class ModelDemand(Model):
+    """One model of an AIWorkerPool."""
+
+    capacity: int
+    """Tasks that the pool's Ready pods take at a time."""
+    in_use: int
+    """Tasks that they have."""
+    waiting: int
+    """Tasks that wait for a worker, of this pool or any other."""
+    missed: int
+    """Tasks that no worker had room for in time, since the broker started."""
+    other_workers: int
+    """Workers that serve it and are no pods of this pool."""
+
+
 class FleetDemand(Model):
     """Demand and capacity of one fleet or pool at one moment. Types are request types of egress,
-    or `session`; a type that is left out is 0."""
+    `session`, or the models of an AIWorkerPool; a type that is left out is 0."""
 
     kind: Kind
     """Which kind of resource."""
@@ -60,6 +75,12 @@ class FleetDemand(Model):
     """Requests that wait for room, and refused ones whose place is still kept, by type."""
     queued_cost: float = 0.0
     """What those would take of pods, counted like `used`."""
+    own_room: bool = False
+    """Whether each type has room of its own, so that pods are for the type that lacks most."""
+    workers: int | None = None
+    """Pods of an AIWorkerPool whose worker is registered."""
+    models: dict[str, ModelDemand] | None = None
+    """Of an AIWorkerPool, by pipeline and model."""
     unconfirmed: dict[str, int | None] | None = None
     """By name of each draining pod of an egress fleet: jobs that livekit-server has not yet been
     told the end of, so that the pod has to stay; null where livekit-server does not answer, or the

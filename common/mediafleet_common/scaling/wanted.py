@@ -38,8 +38,12 @@ def for_places(demand: FleetDemand, kind: str | None, places: int) -> Wanted | N
     """The pods that leave `places` free for jobs of a type, beyond what waits.
 
     Without a type, the dearest that fits on a pod counts. `None`: an empty pod takes none of it,
-    or nobody knows how many. The demand has to be known.
+    or nobody knows how many. The demand has to be known. Where each type has room of its own,
+    the type that needs most pods counts.
     """
+    if kind is None and demand.own_room:
+        found = (_for_own_room(demand, each, places) for each in sorted(demand.each))
+        return max(found, key=lambda wanted: wanted.pods, default=None)
     counted = _counted(demand, kind)
     if counted is None:
         return None
@@ -47,6 +51,12 @@ def for_places(demand: FleetDemand, kind: str | None, places: int) -> Wanted | N
     spare = math.floor((free - _waiting(demand, each) - places) / each)
     pods = max(demand.ready + demand.away - spare, demand.busy)
     return Wanted(pods, counted, each, free)
+
+
+def _for_own_room(demand: FleetDemand, kind: str, places: int) -> Wanted:
+    each, free = demand.each[kind], demand.free.get(kind, 0)
+    spare = math.floor((free - demand.queued.get(kind, 0) - places) / each)
+    return Wanted(max(demand.ready + demand.away - spare, demand.busy), kind, each, free)
 
 
 def _counted(demand: FleetDemand, kind: str | None) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec, AIWorkerPoolStatus
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, EgressFleetStatus
 from mediafleet_common.api.names import (
     KEDA_PAUSE,
@@ -35,13 +36,18 @@ from mediafleet_operator.manifests.resource import Resource, Spec
 
 Raw = Mapping[str, Any]
 WordT = TypeVar("WordT", bound=StrEnum)
-WORK: Final = {Kind.EGRESS_FLEET: Container.EGRESS, Kind.ORCHESTRATOR_POOL: Container.NODE}
+WORK: Final = {
+    Kind.EGRESS_FLEET: Container.EGRESS,
+    Kind.ORCHESTRATOR_POOL: Container.NODE,
+    Kind.AI_WORKER_POOL: Container.WORKER,
+}
 """The container that has the jobs."""
 _KINDS: Final = {label.value: kind for kind, label in KIND_LABELS.items()}
 _CORDON_TAINT: Final = "node.kubernetes.io/unschedulable"
 _MODELS: Final[dict[Kind, tuple[type[Spec], type[FleetStatus]]]] = {
     Kind.EGRESS_FLEET: (EgressFleetSpec, EgressFleetStatus),
     Kind.ORCHESTRATOR_POOL: (OrchestratorPoolSpec, OrchestratorPoolStatus),
+    Kind.AI_WORKER_POOL: (AIWorkerPoolSpec, AIWorkerPoolStatus),
 }
 
 
@@ -86,7 +92,7 @@ class SlotService:
 
 
 def resource(raw: Raw, kind: Kind) -> Resource:
-    """An EgressFleet or OrchestratorPool.
+    """An EgressFleet, OrchestratorPool or AIWorkerPool.
 
     Raises:
         UnreadableObjectError: its spec is not of this operator's version.

@@ -27,7 +27,7 @@ def significant(status: Mapping[str, Any]) -> Json:
     kept = {
         key: value
         for key, value in status.items()
-        if key not in ("jobs", "sessions", "maxSessions")
+        if key not in ("jobs", "sessions", "maxSessions", "inUse", "waiting", "missed", "models")
     }
     if isinstance(scaling := kept.get("autoscaling"), dict):
         moving = ("wanted", "why")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
-from mediafleet_common.api.names import FIELD_MANAGER, KEDA_PAUSE, Reason
+from mediafleet_common.api.names import FIELD_MANAGER, KEDA_PAUSE, Kind, Reason
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import ConflictError, GoneError, KubeError
@@ -27,6 +27,11 @@ from mediafleet_operator.manifests.resource import Resource
 _log: Final = logging.getLogger(__name__)
 DISCOVER_SECONDS: Final = 30.0
 """So often it is looked whether the cluster knows ScaledObjects."""
+_NO_SCALER: Final = {
+    Kind.EGRESS_FLEET: "The egress desk has no scaler: set chart value egress.scaler.enabled.",
+    Kind.AI_WORKER_POOL: "The broker has no scaler: add the release's namespace to chart value "
+    "keda.poolNamespaces.",
+}
 
 
 @dataclass(slots=True)
@@ -55,7 +60,7 @@ class Scalers:
             return Found(False, Reason.SCHEDULE_INVALID, f"{error}. Nothing is changed.")
         if asked.engine is Engine.KEDA:
             if self.keda.address(resource) is None:
-                why = "The egress desk has no scaler: set chart value egress.scaler.enabled."
+                why = _NO_SCALER[resource.key.kind]
                 return Found(False, Reason.DESK_UNREACHABLE, why)
             if not await self._knows_keda():
                 why = (

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.autoscaling import first_replicas
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine
@@ -19,12 +20,12 @@ from mediafleet_common.api.shared import FleetStatus
 from mediafleet_common.redises.endpoints import NotAllowed, Redises
 from mediafleet_operator.core.fleet.model import FleetKey, FleetSpec
 
-Spec = EgressFleetSpec | OrchestratorPoolSpec
+Spec = EgressFleetSpec | OrchestratorPoolSpec | AIWorkerPoolSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """An EgressFleet or OrchestratorPool."""
+    """An EgressFleet, OrchestratorPool or AIWorkerPool."""
 
     key: FleetKey
     uid: str
@@ -143,34 +144,46 @@ def template_hash(spec: Spec) -> str:
     (another image of its helpers, another way to write a pod) does not replace running workers.
     """
     if isinstance(spec, EgressFleetSpec):
-        fields = {"redis", "egress_config", "template"}
-        # By what name a Redis goes is nothing to a pod.
-        named: dict[str, Any] = {"redis": {"ref"}}
-        parts = spec.model_dump(include=fields, exclude=named, mode="json", exclude_defaults=True)
-        placement = {"engine", "cpu_cost", "max_cpu_utilization", "max_pulse_clients", "memory"}
-        if spec.placement.engine is PlacementEngine.NATIVE:
-            # Only then do the pods know of it.
-            placement.add("mode")
-        parts |= spec.placement.model_dump(include=placement, mode="json", exclude_defaults=True)
+        parts = _egress_parts(spec)
+    elif isinstance(spec, OrchestratorPoolSpec):
+        parts = _pool_parts(spec)
     else:
-        fields = {"args", "address", "load_url", "on_chain", "orch_secret", "sessions", "template"}
-        # These concern Services, claims and the list alone.
-        beside: dict[str, Any] = {
-            "address": {"allow_private", "service"},
-            "on_chain": {"volume": {"size"}},
-        }
-        parts = spec.model_dump(include=fields, exclude=beside, mode="json", exclude_defaults=True)
-        parts = {key: value for key, value in parts.items() if value != {}}
-        if spec.load is LoadSource.LIVE_RUNNERS:
-            # Only an agent that is told to asks the node for them.
-            parts["load"] = spec.load.value
-        if spec.drain_proxy is not None:
-            # Nothing but defaults is something here.
-            parts["drain_proxy"] = spec.drain_proxy.model_dump(mode="json", exclude_defaults=True)
-    # A default that a later release changes must not look like a change of the user's.
-    parts["image"] = spec.image
+        fields = {"models", "secret", "broker", "ca", "template"}
+        parts = spec.model_dump(include=fields, mode="json", exclude_defaults=True)
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _egress_parts(spec: EgressFleetSpec) -> dict[str, Any]:
+    fields = {"redis", "egress_config", "template"}
+    # By what name a Redis goes is nothing to a pod.
+    named: dict[str, Any] = {"redis": {"ref"}}
+    parts = spec.model_dump(include=fields, exclude=named, mode="json", exclude_defaults=True)
+    placement = {"engine", "cpu_cost", "max_cpu_utilization", "max_pulse_clients", "memory"}
+    if spec.placement.engine is PlacementEngine.NATIVE:
+        # Only then do the pods know of it.
+        placement.add("mode")
+    parts |= spec.placement.model_dump(include=placement, mode="json", exclude_defaults=True)
+    # A default that a later release changes must not look like a change of the user's.
+    return {**parts, "image": spec.image}
+
+
+def _pool_parts(spec: OrchestratorPoolSpec) -> dict[str, Any]:
+    fields = {"args", "address", "load_url", "on_chain", "orch_secret", "sessions", "template"}
+    # These concern Services, claims and the list alone.
+    beside: dict[str, Any] = {
+        "address": {"allow_private", "service"},
+        "on_chain": {"volume": {"size"}},
+    }
+    parts = spec.model_dump(include=fields, exclude=beside, mode="json", exclude_defaults=True)
+    parts = {key: value for key, value in parts.items() if value != {}}
+    if spec.load is LoadSource.LIVE_RUNNERS:
+        # Only an agent that is told to asks the node for them.
+        parts["load"] = spec.load.value
+    if spec.drain_proxy is not None:
+        # Nothing but defaults is something here.
+        parts["drain_proxy"] = spec.drain_proxy.model_dump(mode="json", exclude_defaults=True)
+    return {**parts, "image": spec.image}
 
 
 def grace_seconds(spec: Spec) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.names import KIND_LABELS, Kind, Port, Reason
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
@@ -63,6 +64,8 @@ class Autoscaler:
     clock: Clock = SYSTEM
     times: DemandTimes = field(default_factory=DemandTimes)
     """How often desks are asked."""
+    broker: str | None = None
+    """URL of the broker's HTTP port; `None`: the demand of AI workers is unknown."""
 
     async def round(
         self,
@@ -248,16 +251,17 @@ class Autoscaler:
             return self.poller.heard(resource.key)
         if isinstance(spec, OrchestratorPoolSpec):
             return pool_demand.of_pool(observation, spec.sessions.max)
-        return Silence(
-            Reason.DESK_UNREACHABLE,
-            "the operator does not know where the egress desk is: option --egress-desk",
-        )
+        ai = isinstance(spec, AIWorkerPoolSpec)
+        desk, option = ("broker", "--broker") if ai else ("egress desk", "--egress-desk")
+        why = f"the operator does not know where the {desk} is: option {option}"
+        return Silence(Reason.DESK_UNREACHABLE, why)
 
     def _url(self, resource: Resource) -> str | None:
         """Where the demand of a fleet is asked for."""
         spec, key = resource.spec, resource.key
         if not isinstance(spec, OrchestratorPoolSpec):
-            return f"{self.egress_desk.rstrip('/')}/demand" if self.egress_desk else None
+            desk = self.broker if isinstance(spec, AIWorkerPoolSpec) else self.egress_desk
+            return f"{desk.rstrip('/')}/demand" if desk else None
         if spec.advertise.replicas == 0:
             return None
         return f"http://{key.name}.{key.namespace}.svc:{Port.DESK_HTTP}/demand"
@@ -270,7 +274,7 @@ class Autoscaler:
         """How often a fleet's desk is asked."""
         if busy:
             return self.times.often_seconds
-        shared = resource.key.kind is Kind.EGRESS_FLEET
+        shared = resource.key.kind is not Kind.ORCHESTRATOR_POOL
         return self.times.shared_seconds if shared else self.times.own_seconds
 
 

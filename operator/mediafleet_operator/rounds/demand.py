@@ -7,7 +7,7 @@ not answer is asked again after growing pauses, and what it said before soon cou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -45,14 +45,15 @@ class Tokens:
     desk: Path | None = None
     pools: Path | None = None
 
-    def of(self, url: str, egress_desk: str | None) -> str | None:
-        """The token for a desk; `None`: it is asked without one.
+    def of(self, url: str, desks: Collection[str]) -> str | None:
+        """The token for what is at a URL; `desks` are those that whoever started us named. `None`:
+        it is asked without one.
 
         Raises:
             FetchError: the file cannot be read.
         """
-        base = (egress_desk or "").rstrip("/")
-        file = self.desk if base and url == f"{base}/demand" else self.pools
+        ours = {f"{each.rstrip('/')}/demand" for each in desks}
+        file = self.desk if url in ours else self.pools
         if file is None:
             return None
         try:
@@ -63,11 +64,11 @@ class Tokens:
 
 
 async def ask(
-    session: aiohttp.ClientSession, tokens: Tokens, egress_desk: str | None, url: str
+    session: aiohttp.ClientSession, tokens: Tokens, desks: Collection[str], url: str
 ) -> Demand:
     """What a desk says; raises FetchError."""
     headers = {"Accept": "application/json"}
-    if (token := tokens.of(url, egress_desk)) is not None:
+    if (token := tokens.of(url, desks)) is not None:
         headers["Authorization"] = f"Bearer {token}"
     body = await fetch(session, url, max_bytes=MAX_BYTES, headers=headers)
     try:

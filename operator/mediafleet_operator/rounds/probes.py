@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Port
 from mediafleet_common.clock import SYSTEM, Clock
@@ -149,4 +150,6 @@ def subject(resource: Resource, pod: PodView, *, often: bool) -> Subject:
         url = f"http://{host}:{Port.EGRESS_METRICS}/metrics"
         return Subject(resource.key, url, Source.EGRESS, often)
     url = f"http://{host}:{Port.AGENT}/metrics"
+    if isinstance(spec, AIWorkerPoolSpec):
+        return Subject(resource.key, url, Source.AI_WORKER, often)
     return Subject(resource.key, url, Source(spec.load.value), often)

@@ -214,6 +214,7 @@ class Worker:
             observation,
             scaling=state.scaling,
             unconfirmed=unconfirmed,
+            broker=self.job_ends.of_broker(resource) if self.job_ends else None,
             io_update_timeout=self.io_update_timeout,
         )
 

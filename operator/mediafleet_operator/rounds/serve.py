@@ -68,6 +68,8 @@ class Settings:
     context: str | None = None
     egress_desk: str | None = None
     """URL of the egress desk's HTTP port."""
+    broker: str | None = None
+    """URL of the AI broker's HTTP port."""
     tokens: Tokens = field(default_factory=Tokens)
     """By which desks are asked."""
     keda: Keda = field(default_factory=Keda)
@@ -174,18 +176,19 @@ async def _lead(
     listener = health.listener = Listener(snapshots, queue, metrics, clock)
     login = partial(configure, settings.kubeconfig, settings.context)
     async with client(reach=PODS) as session, client(reach=OWN_WORD) as desk_session:
-        # The egress desk is named by whoever starts us, the others are our own children.
-        tokens, desk = settings.tokens, settings.egress_desk
-        ask_pool = partial(ask, session, tokens, desk)
-        ask_egress = partial(ask, desk_session, tokens, desk)
-        egress_url = f"{(settings.egress_desk or '').rstrip('/')}/demand"
+        # The egress desk and the broker are named by whoever starts us, the others are our own
+        # children.
+        desks = [each for each in (settings.egress_desk, settings.broker) if each]
+        ask_pool = partial(ask, session, settings.tokens, desks)
+        ask_desk = partial(ask, desk_session, settings.tokens, desks)
+        urls = {f"{each.rstrip('/')}/demand" for each in desks}
 
         async def ask_either(url: str) -> Demand:
-            return await (ask_egress if url == egress_url else ask_pool)(url)
+            return await (ask_desk if url in urls else ask_pool)(url)
 
         prober = Prober(partial(poll, session), queue.add, metrics, clock, times.probe)
         poller = DemandPoller(ask_either, queue.add, metrics, clock, times.demand)
-        ends_poller = DemandPoller(ask_egress, queue.add, metrics, clock, times.demand)
+        ends_poller = DemandPoller(ask_desk, queue.add, metrics, clock, times.demand)
         applier = Applier(api, snapshots, settings.product, clock)
         worker = Worker(
             snapshots,
@@ -208,10 +211,11 @@ async def _lead(
                 settings.egress_desk,
                 clock,
                 times.demand,
+                settings.broker,
             ),
             FleetCounts(metrics),
             clock,
-            JobEnds(ends_poller, settings.egress_desk),
+            JobEnds(ends_poller, settings.egress_desk, settings.broker),
             settings.io_update_timeout_seconds,
             times.rest_seconds_per_pod,
         )
@@ -283,5 +287,6 @@ def summary(snapshots: Snapshots) -> str:
     counts = {kind: sum(key.kind is kind for key in snapshots.fleets) for kind in Kind}
     return (
         f"{counts[Kind.EGRESS_FLEET]} egress fleets, "
-        f"{counts[Kind.ORCHESTRATOR_POOL]} orchestrator pools"
+        f"{counts[Kind.ORCHESTRATOR_POOL]} orchestrator pools, "
+        f"{counts[Kind.AI_WORKER_POOL]} AI worker pools"
     )

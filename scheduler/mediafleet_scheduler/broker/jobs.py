@@ -121,6 +121,8 @@ class Jobs:
         metrics.in_flight.set_function(lambda: len(self._jobs))
         self._events: dict[str, Events] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.holds: Callable[[Worker], bool] = lambda _: False
+        """Whether a worker that registers is given nothing yet."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when a worker comes or goes."""
 
@@ -139,7 +141,8 @@ class Jobs:
         """A worker has registered."""
         self._outlets[worker.id] = outlet
         self._metrics.workers.set(len(self._outlets))
-        self._follow(self._dispatcher.connected(worker, self.now()))
+        held = self.holds(worker)
+        self._follow(self._dispatcher.connected(worker, self.now(), held=held))
         self.on_change()
 
     def lost(self, worker: str) -> None:
@@ -152,6 +155,14 @@ class Jobs:
             self._trail.came_back(task, "the worker is gone", now)
         self._follow(self._dispatcher.lost(worker, now))
         self.on_change()
+
+    def drain(self, worker: str) -> None:
+        """A worker is given nothing any more; what it has goes on."""
+        self._dispatcher.drain(worker, self.now())
+
+    def undrain(self, worker: str) -> None:
+        """A worker may be given tasks after all."""
+        self._follow(self._dispatcher.undrain(worker, self.now()))
 
     # Tasks
 

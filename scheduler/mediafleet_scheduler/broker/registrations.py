@@ -14,6 +14,7 @@ import logging
 import secrets
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -34,6 +35,9 @@ from mediafleet_scheduler.broker.jobs import Input, Jobs
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.registration import (
+    INSTANCE_HEADER,
+    MOST_NAME,
+    NAME_HEADER,
     Refusal,
     RefusedError,
     Registration,
@@ -121,7 +125,7 @@ class Registrations:
                 registration = await self._read(stream, earlier=earlier)
             name = f"{stream.peer}/{secrets.token_hex(4)}"
             spoken = frozenset(_TYPES if earlier else Pipeline)
-            worker = worker_of(registration, name, stream.peer, spoken)
+            worker = worker_of(_named(registration, stream), name, stream.peer, spoken)
         except RefusedError as error:
             _log.warning("%s may not register: %s", stream.peer, error)
             self._metrics.refused.labels(error.refusal.name.lower()).inc()
@@ -184,6 +188,13 @@ class Registrations:
             pass
         finally:
             gone.cancel()
+
+
+def _named(registration: Registration, stream: Stream) -> Registration:
+    name, instance = (stream.headers.get(each, "") for each in (NAME_HEADER, INSTANCE_HEADER))
+    if not name or not instance:
+        return registration
+    return replace(registration, name=name[:MOST_NAME], instance=instance[:MOST_NAME])
 
 
 def _framed(message: bytes) -> bytes:

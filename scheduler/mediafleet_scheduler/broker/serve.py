@@ -23,14 +23,18 @@ from mediafleet_scheduler.broker.inputs import Inputs
 from mediafleet_scheduler.broker.jobs import Jobs
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.broker.models import ModelEntry
+from mediafleet_scheduler.broker.pools.pools import Pools
 from mediafleet_scheduler.broker.registrations import Registrations, Secrets
 from mediafleet_scheduler.broker.results import Results
 from mediafleet_scheduler.broker.runner_api import RunnerApi
 from mediafleet_scheduler.broker.tasks.api import TaskApi
 from mediafleet_scheduler.broker.tasks.kept import KeptTasks
 from mediafleet_scheduler.broker.worker_port import WorkerPort
+from mediafleet_scheduler.core.workers.pools import WorkerPools
 from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.directory.directory import Directory
+from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
 
 Models = tuple[ModelEntry, ...]
 
@@ -77,6 +81,10 @@ class Settings:
     spool: Path | None = None
     """Where inputs and results lie; `None`: a folder of our own in the system's place for such."""
     times: Times = field(default_factory=Times)
+    pools: Directory[WorkerPools] | None = None
+    """AIWorkerPools of the cluster; `None`: it is in none."""
+    scaler: ScalerOptions | None = None
+    """How KEDA is answered; `None`: not at all."""
     reload: Callable[[], None] = lambda: None
     """Reads the certificate again, if its files have changed."""
 
@@ -88,6 +96,7 @@ class Serving:
     port: int
     http_port: int
     jobs: Jobs
+    scaler_port: int | None = None
 
 
 async def serve(
@@ -120,6 +129,7 @@ async def serve(
         stack.callback(shutil.rmtree, spool, ignore_errors=True)
         api = RunnerApi(jobs, inputs, models, spool, settings.token)
         times = settings.times
+        outlook = Outlook(Pools(jobs, settings.pools).read if settings.pools else list)
         kept = KeptTasks(jobs, inputs, spool, times.keep_seconds, times.most_kept_tasks)
         stack.callback(kept.close)
         tasks_api = TaskApi(kept, models, settings.api_tokens)
@@ -129,7 +139,7 @@ async def serve(
             routes=[*api.routes(), *tasks_api.routes()],
             registry=registry,
             cancels=True,
-            reports=[web.get("/explain", _explain(jobs))],
+            reports=[web.get("/explain", _explain(jobs)), demand_route(outlook)],
             access=settings.reports,
         )
         await stack.enter_async_context(http)
@@ -142,14 +152,16 @@ async def serve(
             handshake_seconds=settings.times.handshake_seconds,
         )
         await stack.enter_async_context(workers)
+        scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry))
         jobs.on_change = lambda: _report(jobs, models())
         known = asyncio.Event()
         directory.subscribe(lambda _: known.set())
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(directory.run()),
+                *([tasks.create_task(settings.pools.run())] if settings.pools else []),
                 tasks.create_task(
-                    _announce(known, on_ready, Serving(workers.port, http.port, jobs))
+                    _announce(known, on_ready, Serving(workers.port, http.port, jobs, scaler))
                 ),
                 tasks.create_task(_keep_showing(jobs, metrics, models)),
                 tasks.create_task(_keep_certificate(settings)),

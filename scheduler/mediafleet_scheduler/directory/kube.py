@@ -25,6 +25,7 @@ from mediafleet_common.kube.watch import Away, Changed, Hidden, Listed, News, fo
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.core.egress.views import EgressView
+from mediafleet_scheduler.core.workers.pools import WorkerPools
 from mediafleet_scheduler.directory.last_view import LastView
 from mediafleet_scheduler.directory.objects import (
     NO_BOUNDS,
@@ -32,11 +33,14 @@ from mediafleet_scheduler.directory.objects import (
     FleetFacts,
     PodFacts,
     PoolFacts,
+    WorkerPoolFacts,
     egress_view,
     fleet_facts,
     pod_facts,
     pool_facts,
     pool_view,
+    worker_pool_facts,
+    worker_pools,
 )
 from mediafleet_scheduler.directory.publisher import Publisher, ViewT
 
@@ -114,7 +118,9 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
     ) -> None:
         super().__init__()
         self._clock = clock
-        self._kinds: list[_Kind[FleetFacts] | _Kind[PoolFacts] | _Kind[PodFacts]] = []
+        self._kinds: list[
+            _Kind[FleetFacts] | _Kind[PoolFacts] | _Kind[WorkerPoolFacts] | _Kind[PodFacts]
+        ] = []
         self._namespaces = tuple(namespaces)
         self._due: asyncio.TimerHandle | None = None
         self._heard_at: float | None = None
@@ -266,6 +272,24 @@ class KubePoolDirectory(KubeDirectory[PoolView]):
             self._clock.unix(),
             self._networks,
         )
+
+
+class KubeWorkerPools(KubeDirectory[WorkerPools]):
+    """All AIWorkerPools of `namespaces` (none: of the cluster) and their pods."""
+
+    def __init__(
+        self,
+        namespaces: Sequence[str],
+        registry: CollectorRegistry = REGISTRY,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        super().__init__(namespaces, registry, clock)
+        self._pools = _Kind(_resources(Kind.AI_WORKER_POOL), worker_pool_facts)
+        self._pods = _Kind(_pods(f"{Label.KIND}={KindLabel.AI_WORKER}"), pod_facts)
+        self._kinds = [self._pools, self._pods]
+
+    def _make_view(self) -> WorkerPools:
+        return worker_pools(self._pools.object_store.items, self._pods.object_store.items)
 
 
 def _resources(kind: Kind) -> Collection:

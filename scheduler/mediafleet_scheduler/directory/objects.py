@@ -15,6 +15,7 @@ from typing import Any, Final
 from mediafleet_common.api import advertise
 from mediafleet_common.api.address import AddressType
 from mediafleet_common.api.advertise import Advertise, secret_file
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.egress_fleet import (
     DEFAULT_MAX_PRIORITY,
@@ -47,6 +48,8 @@ from mediafleet_scheduler.core.advertise.views import Node, PoolView, Reaches, S
 from mediafleet_scheduler.core.egress.queue import queue_rule
 from mediafleet_scheduler.core.egress.rooms import room_names
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.core.workers.pools import PoolPod, WorkerPool, WorkerPools
+from mediafleet_scheduler.core.workers.views import Target
 
 Raw = Mapping[str, Any]
 _ENDED: Final = ("Succeeded", "Failed")
@@ -161,6 +164,45 @@ def fleet_facts(raw: Raw) -> FleetFacts:
     spec = read_spec(EgressFleetSpec, raw.get("spec") or {})
     return FleetFacts(
         meta["namespace"], meta["name"], meta["uid"], "deletionTimestamp" in meta, spec
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPoolFacts:
+    """An AIWorkerPool."""
+
+    namespace: str
+    name: str
+    uid: str
+    spec: AIWorkerPoolSpec
+
+
+def worker_pool_facts(raw: Raw) -> WorkerPoolFacts:
+    """An AIWorkerPool.
+
+    Raises:
+        UnreadableObjectError: its spec is not of this version.
+    """
+    meta = raw["metadata"]
+    spec = read_spec(AIWorkerPoolSpec, raw.get("spec") or {})
+    return WorkerPoolFacts(meta["namespace"], meta["name"], meta["uid"], spec)
+
+
+def worker_pools(pools: Iterable[WorkerPoolFacts], pods: Iterable[PodFacts]) -> WorkerPools:
+    """All AIWorkerPools and their pods."""
+    by_owner: dict[str | None, list[PoolPod]] = {}
+    for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid)):
+        by_owner.setdefault(pod.owner_uid, []).append(PoolPod(pod.name, pod.uid, pod.state))
+    return WorkerPools(
+        tuple(
+            WorkerPool(
+                pool.namespace,
+                pool.name,
+                {Target(each.pipeline, each.model): each.capacity for each in pool.spec.models},
+                tuple(by_owner.get(pool.uid, ())),
+            )
+            for pool in sorted(pools, key=lambda pool: (pool.namespace, pool.name))
+        )
     )
 
 

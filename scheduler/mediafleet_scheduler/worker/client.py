@@ -28,7 +28,7 @@ from mediafleet_common.serving.addresses import split_host_port
 from mediafleet_common.serving.logs import printable
 from mediafleet_common.wire.ai_worker_pb2 import NotifyAIJob, RegisterAIWorkerRequest
 from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
-from mediafleet_scheduler.core.workers.registration import Refusal
+from mediafleet_scheduler.core.workers.registration import INSTANCE_HEADER, NAME_HEADER, Refusal
 from mediafleet_scheduler.core.workers.steps import FULL_WORDS
 from mediafleet_scheduler.worker.runners import Answer, Runner, RunnerError, Runners
 
@@ -70,6 +70,10 @@ class Settings:
     """The name that the broker's certificate has, if not the one dialled."""
     token: str | None = None
     """What runners are called with."""
+    pod: tuple[str, str] | None = None
+    """NAMESPACE/NAME and uid of the pod that it is in; `None`: it is in none."""
+    waits_for_runners: bool = False
+    """Whether it registers only when all runners answer."""
 
 
 @dataclass(slots=True)
@@ -78,11 +82,29 @@ class Worker:
 
     settings: Settings
     on_registered: Callable[[], None] = lambda: None
+    registered: bool = False
+    """Whether its stream stands."""
     _busy: dict[Runner, int] = field(default_factory=dict)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set)
     _draining: bool = False
     _inputs: aiohttp.ClientSession | None = None
     """For inputs that do not lie at the broker itself."""
+
+    @property
+    def tasks(self) -> int:
+        """Tasks that it has."""
+        return len(self._jobs)
+
+    @property
+    def capacity(self) -> int:
+        """Tasks that it takes at a time."""
+        return sum(runner.capacity for runner in self.settings.runners)
+
+    async def drain(self) -> None:
+        """Take no new task, and wait for those that are there."""
+        self._draining = True
+        while self._jobs:
+            await asyncio.wait(self._jobs)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish the jobs that are there.
@@ -100,10 +122,9 @@ class Worker:
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-            self._draining = True
             if self._jobs:
                 _log.info("finishing %d jobs", len(self._jobs))
-                await asyncio.wait(self._jobs)
+            await self.drain()
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             if not stop.is_set() and not listening.cancelled():
@@ -111,6 +132,8 @@ class Worker:
 
     async def _listen(self, session: aiohttp.ClientSession) -> None:
         back_off = BackOff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
+        if self.settings.waits_for_runners:
+            await Runners(session, self.settings.token).answer(self.settings.runners)
         while True:
             began = asyncio.get_running_loop().time()
             try:
@@ -120,6 +143,8 @@ class Worker:
                 if words in (Refusal.SECRET, Refusal.CAPACITY, Refusal.LIVE_VIDEO):
                     raise TurnedAwayError(words) from error
                 _log.warning("no broker at %s: %s", self.settings.broker, printable(words))
+            finally:
+                self.registered = False
             if asyncio.get_running_loop().time() - began > _MAX_PAUSE_SECONDS:
                 back_off.reset()
             await asyncio.sleep(back_off.pause())
@@ -136,9 +161,10 @@ class Worker:
                 request_serializer=RegisterAIWorkerRequest.SerializeToString,
                 response_deserializer=NotifyAIJob.FromString,
             )
-            call = register(self._registration())
+            call = register(self._registration(), metadata=self._metadata())
             await call.wait_for_connection()
             _log.info("registered at %s", self.settings.broker)
+            self.registered = True
             self.on_registered()
             async for job in call:
                 task = asyncio.create_task(self._work(session, job))
@@ -151,8 +177,12 @@ class Worker:
         for runner in self.settings.runners:
             pipeline, model = runner.target
             told = per_capability[FORMS[pipeline].capability].models[model]
-            told.capacity, told.warm = told.capacity + runner.capacity, True
+            told.capacity, told.warm = told.capacity + runner.capacity, runner.warm
         return message
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        pod = self.settings.pod
+        return () if pod is None else ((NAME_HEADER, pod[0]), (INSTANCE_HEADER, pod[1]))
 
     async def _work(self, session: aiohttp.ClientSession, job: NotifyAIJob) -> None:
         post = _Post(session, self.settings, job.task_id, job.ai_job_data.pipeline)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
+import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +19,8 @@ import aiohttp
 from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
 from mediafleet_scheduler.core.workers.views import Target
 
+_HEALTH_SECONDS: Final = 1.0
+"""Between two questions whether a runner answers."""
 _MOST_ANSWER: Final = 512 * 1024 * 1024
 _DATA_URL: Final = re.compile(r"data:([a-z]+)/([a-z0-9]+);base64,")
 _MODEL: Final = re.compile(r"([^*]{1,256})(?:\*([1-9]\d{0,3}))?")
@@ -26,6 +30,8 @@ _SUFFIXES: Final = {
     "audio/wav": "wav",
     "audio/x-wav": "wav",
 }
+
+_log: Final = logging.getLogger(__name__)
 
 
 class RunnerError(Exception):
@@ -43,6 +49,8 @@ class Runner:
     target: Target
     url: str
     capacity: int = 1
+    warm: bool = True
+    """Whether the model is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,27 @@ class Runners:
     def __init__(self, session: aiohttp.ClientSession, token: str | None = None) -> None:
         self._session = session
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    async def answer(self, runners: Iterable[Runner]) -> None:
+        """Wait until all of them answer /health."""
+        waiting = {runner.url for runner in runners}
+        while waiting:
+            for url in sorted(waiting):
+                if await self._is_healthy(url):
+                    waiting.discard(url)
+            if waiting:
+                _log.info("waiting for %s", ", ".join(sorted(waiting)))
+                await asyncio.sleep(_HEALTH_SECONDS)
+
+    async def _is_healthy(self, url: str) -> bool:
+        limit = aiohttp.ClientTimeout(total=_HEALTH_SECONDS * 5)
+        try:
+            async with self._session.get(
+                f"{url}/health", headers=self._headers, timeout=limit
+            ) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
 
     @asynccontextmanager
     async def run(

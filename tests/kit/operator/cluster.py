@@ -29,6 +29,7 @@ from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.counters import FleetCounts, ScaleCounts
 from mediafleet_operator.rounds.demand import DemandPoller, Silence
+from mediafleet_operator.rounds.job_ends import JobEnds
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import Prober, Subject
 from mediafleet_operator.rounds.queue import KeyedQueue
@@ -81,23 +82,25 @@ class StillPoller:
 class Cluster:
     """An API server, a kubelet, and an operator that may be killed."""
 
-    def __init__(self, replicas: int = 2, **spec: Any) -> None:
+    def __init__(self, replicas: int = 2, *, key: FleetKey = KEY, **spec: Any) -> None:
         self.server = KubeServer()
+        self.key, self.path = key, paths.fleet(key).path
         self.now = 1_800_000_000.0
         self.jobs: dict[str, int] = {}
         self.lives = 0
         self.head_load: Load | NoLoad = Load(jobs=0)
         self.server.put(
-            FLEET,
+            self.path,
             {
                 "apiVersion": "mediafleet.dev/v1alpha1",
-                "kind": "OrchestratorPool",
-                "metadata": {"name": "orch", "namespace": "media"},
+                "kind": key.kind.value,
+                "metadata": {"name": key.name, "namespace": key.namespace},
                 "spec": {"replicas": replicas, "drain": {"settle": f"{SETTLE:g}s"}, **spec},
             },
         )
         self.prober = StillProber()
         self.poller = StillPoller()
+        self.asked = StillPoller()
         self.start()
 
     def start(self) -> None:
@@ -106,7 +109,7 @@ class Cluster:
         api = cast("Api", self.server)
         self.snapshots = Snapshots(nodes_known=False)
         self.queue: KeyedQueue[FleetKey] = KeyedQueue()
-        product = Product("ours")
+        product = Product("ours", broker="broker.media.svc:8935")
         self.registry = CollectorRegistry()
         metrics = OperatorMetrics(self.registry)
         clock = Clock(lambda: self.now, lambda: self.now)
@@ -131,9 +134,11 @@ class Cluster:
                 ScaleCounts(metrics, clock),
                 "http://desk:8080/",
                 clock,
+                broker="http://broker:8080",
             ),
             FleetCounts(metrics),
             clock,
+            JobEnds(cast("DemandPoller", self.asked), None, "http://broker:8080"),
         )
 
     async def ask_head(self, url: str, source: Source) -> Load | NoLoad:
@@ -170,9 +175,9 @@ class Cluster:
     async def _round(self) -> None:
         self._hear()
         try:
-            await self.worker.round(KEY)
+            await self.worker.round(self.key)
         except KubeError:
-            self.queue.add(KEY)
+            self.queue.add(self.key)
 
     def _hear(self) -> None:
         for raw in self.server.within(PODS):
@@ -182,7 +187,7 @@ class Cluster:
         pods = self.server.within(PODS)
         newest = max((int(each["metadata"]["resourceVersion"]) for each in pods), default=0)
         self.snapshots.keep_only_pods(newest, {each["metadata"]["uid"] for each in pods})
-        resource = digest.resource(self.server.objects[FLEET], KEY.kind)
+        resource = digest.resource(self.server.objects[self.path], self.key.kind)
         self.snapshots.put_fleet(resource)
 
     def _kubelet(self) -> None:
@@ -191,7 +196,7 @@ class Cluster:
             if "deletionTimestamp" in pod["metadata"]:
                 self.server.remove(path)
             elif "status" not in pod:
-                self.server.put(path, {"status": running(name)})
+                self.server.put(path, {"status": running(name, digest.WORK[self.key.kind])})
 
     def _probe(self) -> None:
         for name, pod in self.pods.items():
@@ -200,10 +205,10 @@ class Cluster:
             self.prober.histories[uid] = (*self.prober.histories.get(uid, ()), reading)[-2:]
 
 
-def running(name: str) -> Json:
+def running(name: str, container: str = "node") -> Json:
     return {
         "phase": "Running",
         "podIP": f"10.0.0.{name.rpartition('-')[2]}",
         "conditions": [{"type": "Ready", "status": "True"}],
-        "containerStatuses": [{"name": "node", "state": {"running": {}}}],
+        "containerStatuses": [{"name": container, "state": {"running": {}}}],
     }

@@ -21,6 +21,7 @@ _CORE: Final = (
 _OURS: Final = (
     ("egressfleets", "EgressFleet", True),
     ("orchestratorpools", "OrchestratorPool", True),
+    ("aiworkerpools", "AIWorkerPool", True),
 )
 
 

@@ -78,7 +78,11 @@ WELL = Facts(
     deployments=[deployment()],
     pods=[],
     leases=[lease()],
-    fleets=[resource("egress-fleet.yaml"), resource("orchestrator-pool.yaml")],
+    fleets=[
+        resource("egress-fleet.yaml"),
+        resource("orchestrator-pool.yaml"),
+        resource("ai-worker-pool.yaml"),
+    ],
     keda=False,
     certificates=[certificate(60)],
 )

@@ -45,7 +45,10 @@ def differences(values: object, schema: dict[str, Any], path: str) -> Iterator[s
 
 def test_the_schema_knows_the_default_values_and_no_others() -> None:
     # `global` is helm's own; `claims` are resources that few pods have.
-    unset = [".global", ".operator.resources.claims", ".egress.resources.claims"]
+    unset = [".global"]
+    unset += [f".{each}.resources.claims" for each in ("operator", "egress", "broker")]
+    secrets = ("secret", "runnerToken", "apiToken")
+    unset += [f".broker.{each}.{part}" for each in secrets for part in ("key", "name")]
     assert sorted(differences(VALUES, SCHEMA, "")) == sorted(unset)
 
 
@@ -70,6 +73,7 @@ def test_operator_and_desk_take_the_same_settings_of_a_workload() -> None:
         "scaler",
     }
     assert VALUES["operator"].keys() <= VALUES["egress"].keys()
+    assert VALUES["operator"].keys() <= VALUES["broker"].keys()
 
 
 def test_both_components_have_a_second_replica_and_lose_one_at_a_time() -> None:
@@ -123,6 +127,7 @@ def test_probes_and_monitors_use_the_ports_that_the_code_uses() -> None:
         ("egress", Port.EGRESS_METRICS),
         ("orchestrator", Port.AGENT),
         ("advertiser", Port.DESK_HTTP),
+        ("ai-worker", Port.AGENT),
     ):
         assert f'"{kind}" {port}' in monitors
 
@@ -148,10 +153,10 @@ def test_pods_can_be_made_of_a_sample(path: Path) -> None:
         given = {"namespace": "default", "uid": "u", "resourceVersion": "1"}
         raw = {**document, "metadata": {**document["metadata"], **given}}
         resource = digest.resource(raw, Kind(document["kind"]))
-        assert problem(resource, Product("mediafleet:dev")) is None
+        assert problem(resource, Product("mediafleet:dev", broker="broker.media.svc:8935")) is None
 
 
-@pytest.mark.parametrize("name", ["egress-fleet", "orchestrator-pool"])
+@pytest.mark.parametrize("name", ["egress-fleet", "orchestrator-pool", "ai-worker-pool"])
 def test_a_plain_sample_is_about_ten_lines(name: str) -> None:
     lines = (ROOT / f"samples/{name}.yaml").read_text(encoding="utf-8").splitlines()
     assert len([line for line in lines if not line.startswith("#")]) <= 10
@@ -182,6 +187,7 @@ def keys(value: object, path: str = "") -> Iterator[str]:
             ),
         ),
         ("orchestrator-pool-full", Kind.ORCHESTRATOR_POOL, (".template.metadata",)),
+        ("ai-worker-pool-full", Kind.AI_WORKER_POOL, (".autoscaling.buffer.type",)),
     ],
 )
 def test_a_full_sample_names_every_field(

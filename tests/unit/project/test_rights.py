@@ -13,7 +13,7 @@ from tests.kit.operator.rights import Right, granted, needed
 
 MEDIAFLEET: Final = "mediafleet.dev"
 RBAC: Final = "rbac.authorization.k8s.io"
-FLEETS: Final = ("egressfleets", "orchestratorpools")
+FLEETS: Final = ("egressfleets", "orchestratorpools", "aiworkerpools")
 
 USED: Final[dict[str, dict[tuple[str, str], dict[str, str]]]] = {
     "operator": {
@@ -82,6 +82,10 @@ USED: Final[dict[str, dict[tuple[str, str], dict[str, str]]]] = {
         ("", "pods"): {"list": "kube/watch.py", "watch": "kube/watch.py"},
         (MEDIAFLEET, "egressfleets/status"): {"patch": "directory/conditions.py"},
         ("events.k8s.io", "events"): {"create": "directory/events.py"},
+    },
+    "broker": {
+        (MEDIAFLEET, "aiworkerpools"): {"list": "kube/watch.py", "watch": "kube/watch.py"},
+        ("", "pods"): {"list": "kube/watch.py", "watch": "kube/watch.py"},
     },
 }
 

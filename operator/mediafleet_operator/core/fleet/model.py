@@ -11,6 +11,7 @@ from typing import Final
 
 from mediafleet_common.api.names import DrainReason, Kind, PodState, Reason
 from mediafleet_common.api.shared import OnTimeout, Strategy
+from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.reports.merged_config import UPDATE_SECONDS, MergedConfig, update_seconds
 from mediafleet_operator.core.autoscaling.model import Scaling
 
@@ -247,6 +248,8 @@ class Observation:
     """The state of autoscaling; `None`: the fleet is not scaled automatically."""
     unconfirmed: Unconfirmed | None = None
     """`None`: no desk says."""
+    broker: FleetDemand | None = None
+    """What the broker tells of an AIWorkerPool; `None`: nothing that counts now."""
     io_update_timeout: float | None = None
     """How long a pod tries once to deliver an end, in seconds; `None`: as each pod tells."""
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolStatus
 from mediafleet_common.api.egress_fleet import EgressFleetStatus
 from mediafleet_common.api.names import KIND_LABELS, Kind, Label, PodState, Reason
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolStatus
 from mediafleet_common.api.shared import DrainStatus, FleetStatus, PodStatus
 from mediafleet_common.formats.times import rfc3339
+from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.autoscaling.history import status_of
 from mediafleet_operator.core.drain import records
 from mediafleet_operator.core.fleet import ailments
@@ -56,6 +58,9 @@ def report(
     jobs = total_jobs(observation, plan)
     if fleet.key.kind is Kind.EGRESS_FLEET:
         return EgressFleetStatus.model_validate({**fields, "mode": mode, "jobs": jobs})
+    if fleet.key.kind is Kind.AI_WORKER_POOL:
+        told = _of_broker(observation.broker)
+        return AIWorkerPoolStatus.model_validate({**fields, **told, "in_use": jobs})
     urls = listed(plan)
     digest = hashlib.sha256("\n".join(urls).encode()).hexdigest()[:10]
     return OrchestratorPoolStatus.model_validate(
@@ -67,6 +72,18 @@ def report(
             "max_sessions": capacity(observation, plan),
         }
     )
+
+
+def _of_broker(said: FleetDemand | None) -> dict[str, Any]:
+    if said is None or not said.known or said.models is None:
+        return {}
+    models = sorted(said.models.items())
+    return {
+        "workers": said.workers,
+        "waiting": sum(each.waiting for _, each in models),
+        "missed": sum(each.missed for _, each in models),
+        "models": [{"name": name, **each.model_dump()} for name, each in models],
+    }
 
 
 def listed(plan: Plan) -> list[str]:

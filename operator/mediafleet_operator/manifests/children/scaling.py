@@ -44,12 +44,16 @@ class Keda:
     """HOST:PORT of the egress desk's scaler; `None`: it has none."""
     authentication: tuple[str, str] | None = None
     """Kind and name of what holds KEDA's certificate; `None`: the scaler speaks plaintext."""
+    broker_scaler: str | None = None
+    """HOST:PORT of the broker's scaler; `None`: it has none."""
 
     def address(self, resource: Resource) -> str | None:
         """Where the scaler of a fleet's desk listens."""
         key = resource.key
         if key.kind is Kind.EGRESS_FLEET:
             return self.egress_scaler
+        if key.kind is Kind.AI_WORKER_POOL:
+            return self.broker_scaler
         return f"{key.name}.{key.namespace}.svc:{Port.SCALER}"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.egress_fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
-from mediafleet_operator.manifests.pods import egress, orch_secret, orchestrator, reach
+from mediafleet_operator.manifests.pods import ai_worker, egress, orch_secret, orchestrator, reach
 from mediafleet_operator.manifests.pods.address import Place
 from mediafleet_operator.manifests.pods.agent import refuse_open_cli
 from mediafleet_operator.manifests.pods.reach import Reach
@@ -33,6 +34,8 @@ class Product:
     """Private networks that an advertiser may dial at the word of its pool, sources and head."""
     report_accounts: tuple[str, ...] = ()
     """ServiceAccounts, each NAMESPACE/NAME, that may read what an advertiser reports."""
+    broker: str | None = None
+    """HOST:PORT where AI workers register that name no broker; `None`: nowhere."""
 
 
 def pod_name(fleet: str, slot: int) -> str:
@@ -56,6 +59,8 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
         )
     if isinstance(spec, EgressFleetSpec):
         base = egress.pod_spec(spec, product.image, product.pull_policy)
+    elif isinstance(spec, AIWorkerPoolSpec):
+        base = ai_worker.pod_spec(spec, product.broker, product.image, product.pull_policy)
     else:
         place = Place(key.namespace, name, slot, key.name)
         grace = template_grace(spec)
@@ -69,6 +74,8 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     if isinstance(spec, EgressFleetSpec):
         egress.refuse_another_cpu_count(merged, spec.placement)
         merged = egress.without_env_from(merged, spec.placement)
+    elif isinstance(spec, AIWorkerPoolSpec):
+        merged = ai_worker.with_holds(merged)
     else:
         orchestrator.refuse_uncounted_work(spec, merged)
     ours = labels(resource, slot)

@@ -59,7 +59,7 @@ def active(demand: FleetDemand, trigger: Trigger) -> bool:
 
 
 def _check(demand: FleetDemand, trigger: Trigger) -> None:
-    is_pool = demand.kind is not Kind.EGRESS_FLEET
+    is_pool = demand.kind is Kind.ORCHESTRATOR_POOL
     if trigger.metric is Metric.QUEUE and is_pool:
         raise TriggerError("metric queue: nothing queues for a pool; use sessions or slots")
     kind = trigger.type

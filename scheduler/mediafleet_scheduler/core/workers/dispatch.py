@@ -16,7 +16,7 @@ attempt can then not be taken for that of a later one.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 
 from mediafleet_scheduler.core.workers.choice import Candidate, Chosen, choose
@@ -48,6 +48,7 @@ class Dispatcher:
         self._attempts: dict[int, Attempt] = {}
         self._waiting: dict[Target, OrderedDict[str, None]] = {}
         self._sessions = Sessions()
+        self._missed: Counter[Target] = Counter()
         self._turn = 0
 
     # What there is
@@ -73,10 +74,18 @@ class Dispatcher:
         """Tasks of a model that wait for a worker."""
         return len(self._waiting.get(target, ()))
 
-    def load(self, worker: str) -> int:
-        """Attempts on a worker."""
+    def missed(self, target: Target) -> int:
+        """Tasks of a model that no worker had room for in time."""
+        return self._missed[target]
+
+    def load(self, worker: str, target: Target | None = None) -> int:
+        """Attempts on a worker; of one model, if it is named."""
         standing = self._workers.get(worker)
-        return 0 if standing is None else len(standing.attempts)
+        if standing is None:
+            return 0
+        if target is None:
+            return len(standing.attempts)
+        return sum(self._attempts[id_].target == target for id_ in standing.attempts)
 
     def tasks_of(self, worker: str) -> list[str]:
         """The tasks that a worker has and that wait for its result."""
@@ -110,16 +119,24 @@ class Dispatcher:
 
     # Events
 
-    def connected(self, worker: Worker, now: float) -> list[Step]:
-        """A worker has registered."""
+    def connected(self, worker: Worker, now: float, *, held: bool = False) -> list[Step]:
+        """A worker has registered. One that is held is given nothing before `undrain`."""
         self._turn += 1
-        self._workers[worker.id] = Standing(worker, self._turn)
+        self._workers[worker.id] = Standing(worker, self._turn, draining=held)
         return self._give(worker.offers, now)
 
     def drain(self, worker: str, now: float) -> None:
         """A worker is given nothing any more; what it has goes on."""
         if (standing := self._workers.get(worker)) is not None:
             standing.draining = True
+
+    def undrain(self, worker: str, now: float) -> list[Step]:
+        """A worker may be given tasks after all."""
+        standing = self._workers.get(worker)
+        if standing is None or not standing.draining:
+            return []
+        standing.draining = False
+        return self._give(standing.worker.offers, now)
 
     def lost(self, worker: str, now: float) -> list[Step]:
         """A worker's stream has ended: what it had is done once elsewhere, or over."""
@@ -220,6 +237,7 @@ class Dispatcher:
         steps: list[Step] = []
         for task in due:
             running = task.attempt is not None
+            self._missed[task.target] += not running
             words = "no result in time" if running else task.words or "no worker had room in time"
             steps.append(self._end(task, Ending.TIMED_OUT, words, None))
         return steps + self._give(list(self._waiting), now)

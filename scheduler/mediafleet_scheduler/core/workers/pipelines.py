@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
+from mediafleet_common.api.ai_worker_pool import Pipeline
 
-class Pipeline(StrEnum):
-    """A pipeline that remote workers serve."""
-
-    TEXT_TO_IMAGE = "text-to-image"
-    IMAGE_TO_IMAGE = "image-to-image"
-    IMAGE_TO_VIDEO = "image-to-video"
-    UPSCALE = "upscale"
-    AUDIO_TO_TEXT = "audio-to-text"
-    SEGMENT_ANYTHING_2 = "segment-anything-2"
-    LLM = "llm"
-    IMAGE_TO_TEXT = "image-to-text"
-    TEXT_TO_SPEECH = "text-to-speech"
+__all__ = [
+    "BY_CAPABILITY",
+    "FORMS",
+    "LIVE_VIDEO",
+    "BadRequestError",
+    "Form",
+    "Pipeline",
+    "check",
+    "model_of",
+    "session_of",
+    "typed",
+]
 
 
 LIVE_VIDEO: Final = 35

@@ -22,6 +22,10 @@ MOST_CAPACITY: Final = 1024
 """Of one model of one worker, and of all its models together four times as much."""
 MOST_NAME: Final = 256
 """Characters of a model's or version's name."""
+NAME_HEADER: Final = "mediafleet-worker"
+"""Metadata of a registration: NAMESPACE/NAME of the pod that the worker is in."""
+INSTANCE_HEADER: Final = "mediafleet-worker-uid"
+"""And the pod's uid."""
 
 
 class Refusal(StrEnum):
@@ -50,6 +54,10 @@ class Registration:
 
     capabilities: Capabilities
     hardware: tuple[str, ...] = ()
+    name: str | None = None
+    """What the worker calls itself; `None`: stock workers have no name."""
+    instance: str | None = None
+    """Which run of that name it is: of a pod its uid."""
     capacity: int | None = None
     """In the earlier form, of each model that tells none itself."""
 
@@ -101,4 +109,12 @@ def worker_of(
         raise RefusedError(Refusal.CAPACITY)
     if sum(offer.capacity for offer in offers.values()) > 4 * MOST_CAPACITY:
         raise RefusedError(Refusal.TOO_MUCH)
-    return Worker(name, address, offers, told.version[:MOST_NAME], registration.hardware)
+    return Worker(
+        name,
+        address,
+        offers,
+        told.version[:MOST_NAME],
+        registration.hardware,
+        registration.name,
+        registration.instance,
+    )

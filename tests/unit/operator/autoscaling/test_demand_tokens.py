@@ -26,10 +26,10 @@ def tokens(tmp_path: Path) -> Tokens:
 
 
 def test_an_advertiser_never_gets_the_token_that_the_egress_desk_takes(tokens: Tokens) -> None:
-    assert tokens.of(f"{DESK}/demand", f"{DESK}/") == "for-the-desk"
+    assert tokens.of(f"{DESK}/demand", [f"{DESK}/"]) == "for-the-desk"
     for url in ("http://orch.evil.svc:8080/demand", f"{DESK}.evil.svc/demand"):
-        assert tokens.of(url, DESK) == "for-pools"
-        assert tokens.of(url, None) == "for-pools"
+        assert tokens.of(url, [DESK]) == "for-pools"
+        assert tokens.of(url, []) == "for-pools"
 
 
 async def test_a_token_that_kubelet_replaced_counts_for_the_next_question(tokens: Tokens) -> None:
@@ -43,14 +43,14 @@ async def test_a_token_that_kubelet_replaced_counts_for_the_next_question(tokens
     server.add_routes([web.get("/demand", demand)])
     async with TestServer(server) as desk, client() as session:
         base = str(desk.make_url("")).rstrip("/")
-        await ask(session, tokens, base, f"{base}/demand")
+        await ask(session, tokens, [base], f"{base}/demand")
         assert tokens.desk is not None
         tokens.desk.write_text("rotated")
-        await ask(session, tokens, base, f"{base}/demand")
-        await ask(session, Tokens(), base, f"{base}/demand")
+        await ask(session, tokens, [base], f"{base}/demand")
+        await ask(session, Tokens(), [base], f"{base}/demand")
         tokens.desk.unlink()
         with pytest.raises(FetchError, match="cannot be read"):
-            await ask(session, tokens, base, f"{base}/demand")
+            await ask(session, tokens, [base], f"{base}/demand")
     assert seen == ["Bearer for-the-desk", "Bearer rotated", None]
 
 

@@ -276,6 +276,7 @@ def test_the_users_template_is_laid_over_by_name() -> None:
     worker = container(pod, "egress")
 
     assert [each["name"] for each in pod["spec"]["containers"]] == ["egress", "side"]
+    assert isinstance(one.spec, EgressFleetSpec)
     assert worker["image"] == one.spec.image
     assert worker["resources"] == {"limits": {"cpu": "4"}}
     assert env(pod, "egress")["HOME"] == "/mine"

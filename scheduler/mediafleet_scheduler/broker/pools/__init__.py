@@ -1,0 +1,1 @@
+"""AIWorkerPools of the cluster that the broker is in."""

@@ -1,0 +1,56 @@
+"""Follows pools and their pods: who drains is given nothing, and each pool's demand is told."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.broker.jobs import Jobs
+from mediafleet_scheduler.core.workers.pools import Use, WorkerPools, demand, held
+from mediafleet_scheduler.core.workers.views import Worker
+from mediafleet_scheduler.directory.directory import Directory
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Pools:
+    """The pools of a directory, and the workers of a broker."""
+
+    def __init__(
+        self, jobs: Jobs, directory: Directory[WorkerPools], clock: Clock = SYSTEM
+    ) -> None:
+        self._jobs = jobs
+        self._directory = directory
+        self._clock = clock
+        jobs.holds = self._holds
+        directory.subscribe(self._follow)
+
+    def read(self) -> list[FleetDemand] | None:
+        """The demand of each pool; `None`: they are not known yet."""
+        view = self._directory.view
+        if view is None:
+            return None
+        dispatcher, now = self._jobs.dispatcher, self._clock.unix()
+        use = Use(dispatcher.load, dispatcher.waiting, dispatcher.missed)
+        workers = dispatcher.workers
+        return [demand(pool, workers, use, now) for pool in view.pools]
+
+    def _holds(self, worker: Worker) -> bool:
+        view = self._directory.view
+        is_held = held(worker, view)
+        if is_held and (view is None or view.pod_of(worker) is None):
+            name = printable(worker.name or "")
+            _log.info("%s says that it is pod %s, which is not seen yet", worker.id, name)
+        return is_held
+
+    def _follow(self, view: WorkerPools) -> None:
+        for worker in self._jobs.dispatcher.workers:
+            if worker.instance is None:
+                continue
+            if held(worker, view):
+                self._jobs.drain(worker.id)
+            else:
+                self._jobs.undrain(worker.id)
