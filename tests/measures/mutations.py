@@ -31,6 +31,7 @@ _OPPOSITE: Final[dict[type[ast.AST], type[ast.AST]]] = {
     ast.Pow: ast.Mult,
     ast.BitOr: ast.BitAnd,
     ast.BitAnd: ast.BitOr,
+    ast.BitXor: ast.BitAnd,
     ast.LShift: ast.RShift,
     ast.RShift: ast.LShift,
     ast.And: ast.Or,

@@ -38,12 +38,15 @@ class Touched:
     def of(self, path: str, lines: range) -> list[str]:
         """The tests that run any of these lines of a file, the quickest first.
 
-        What is run at import counts for all tests that run something of the file or import it.
+        What is run at import counts for all tests that run something of the file, or of a file of
+        the core that imports it, and for those that import it themselves.
         """
         lines_of_file = self.tests.get(path, {})
         found = {test for line in lines for test in lines_of_file.get(line, ())}
         if _AT_IMPORT in found:
-            found = {test for tests in lines_of_file.values() for test in tests} - {_AT_IMPORT}
+            users = [path, *(file for file in self.tests if _imports(file, path))]
+            used = [tests for file in users for tests in self.tests[file].values()]
+            found = {test for tests in used for test in tests} - {_AT_IMPORT}
             files = {test.partition("::")[0] for test in self.seconds}
             importers = {file for file in files if _imports(file, path)}
             found |= {test for test in self.seconds if test.partition("::")[0] in importers}

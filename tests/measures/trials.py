@@ -26,7 +26,7 @@ from tests.measures.cores import ROOT
 from tests.measures.mutations import mutated
 from tests.measures.touched import QUIETLY, Touched
 
-TESTS_SECONDS: Final = 60.0
+TESTS_SECONDS: Final = 30.0
 """A mutant's tests take this long at most, by what they took without it; others are left out."""
 _SLOWER: Final = 10
 _GRACE_SECONDS: Final = 20.0

@@ -101,3 +101,9 @@ def test_the_same_files_are_written_into_each_folder(tmp_path: Path) -> None:
 def test_the_crds_in_the_repository_are_what_the_models_say() -> None:
     written = (REPOSITORY / "crds").iterdir()
     assert {file.name: file.read_text() for file in written} == crds.render()
+
+
+@pytest.mark.parametrize("folder", ["crds", "charts/mediafleet-crds/templates"])
+def test_what_is_installed_is_what_the_models_say(folder: str) -> None:
+    committed = {path.name: path.read_text() for path in (REPOSITORY / folder).glob("*.yaml")}
+    assert crds.render() == committed

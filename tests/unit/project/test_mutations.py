@@ -28,6 +28,7 @@ def changed(source: str) -> list[str]:
         ("x += b", ["x -= b"]),
         ("x = a and b", ["x = a or b"]),
         ("x = -a", ["x = +a"]),
+        ("x = a ^ b", ["x = a & b"]),
         ("x = min(a)", ["x = max(a)"]),
         ("f(a)", ["None"]),
         ("x = a if b else c", ["x = a if not b else c"]),

@@ -17,6 +17,7 @@ from mediafleet_common.probes.load import Load
 from mediafleet_common.reports.demand import SESSION, FleetDemand
 from mediafleet_common.scaling.unknown import unknown
 from mediafleet_scheduler.core.advertise.demand import demand_of as pool_demand_of
+from mediafleet_scheduler.core.advertise.demand import streams
 from mediafleet_scheduler.core.advertise.ordering import Room
 from mediafleet_scheduler.core.advertise.views import Node, PoolView
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
@@ -224,6 +225,23 @@ def test_sessions_on_a_draining_node_keep_the_pool_active_and_so_does_one_that_d
     asked = trigger(Metric.SESSIONS, 1.0)
     assert (told.known, told.work, told.leaving) == (True, 0, leaving)
     assert active(told, asked) is (leaving > 0)
+
+
+def test_streams_of_a_pool_are_those_of_its_own_nodes_wherever_they_stand() -> None:
+    away = replace(node("c", PodState.PENDING), was_ready=True)
+    mine = pool(node("a"), node("b", PodState.DRAINING), away, node("d", PodState.PENDING))
+    known = rooms(a=(3, 10), b=(2, 10), c=(1, 10))
+    assert streams(mine, known) == 6
+    sourced = pool(*mine.nodes, node("e", source="eu"))
+    assert streams(sourced, known | rooms(e=(9, 10))) == 6
+    assert streams(pool(), {}) == 0
+
+
+@pytest.mark.parametrize("known", [{}, {"b": (None, 10)}])
+def test_streams_are_unknown_where_one_node_does_not_tell_them(
+    known: dict[str, tuple[int | None, int | None]],
+) -> None:
+    assert streams(pool(node("a"), node("b")), rooms(a=(3, 10), **known)) is None
 
 
 def test_a_node_that_is_not_ready_any_more_and_silent_counts_as_full() -> None:

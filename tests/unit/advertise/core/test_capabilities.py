@@ -19,6 +19,7 @@ from mediafleet_scheduler.core.advertise.capabilities import (
     declared,
     fit,
 )
+from mediafleet_scheduler.core.workers.pipelines import FORMS
 
 numbers = st.frozensets(st.integers(0, 40), max_size=8)
 models = st.dictionaries(
@@ -80,6 +81,20 @@ def test_a_bit_that_software_transcoders_set_is_worth_nothing_without_a_model(nu
     assert fit(claims, (Wanted(number, "m"),)) is Fit.NO
     names = Capabilities(frozenset(range(40)), {number: frozenset({"m"})})
     assert fit(names, (Wanted(number),)) is Fit.YES
+
+
+def test_one_full_model_of_two_that_are_wanted_makes_a_node_full() -> None:
+    models = {35: frozenset({"a", "b"})}
+    can = Capabilities(frozenset({35}), models, full=frozenset({(35, "a")}))
+    assert fit(can, (Wanted(35, "a"), Wanted(35, "b"))) is Fit.FULL
+    assert fit(can, (Wanted(35, "b"),)) is Fit.YES
+
+
+def test_pipelines_have_the_numbers_of_go_livepeers_capabilities() -> None:
+    named = [*FORMS, "live-video-to-video", "byoc"]
+    assert sorted(PIPELINES) == sorted(named)
+    assert (PIPELINES["live-video-to-video"], PIPELINES["byoc"]) == (35, 37)
+    assert all(PIPELINES[pipeline] == form.capability for pipeline, form in FORMS.items())
 
 
 def test_a_declaration_knows_ai_models_and_nothing_of_transcoding() -> None:

@@ -75,7 +75,16 @@ def test_many_sources_that_are_away_are_named_up_to_five() -> None:
 def test_a_head(state: HeadState, fallback: str, reason: Reason, words: str) -> None:
     finding = one({"head": HEAD, "head_fallback": fallback}, {}, state)
     assert finding.reason is reason
-    assert words in finding.message
+    assert finding.status == ("True" if reason is Reason.HEAD_ANSWERS else "False")
+    assert finding.message.rstrip(".").endswith(words)
+
+
+@pytest.mark.parametrize(("listed", "said"), [(True, "they are listed"), (False, "not listed")])
+def test_five_addresses_that_do_not_answer_are_all_named(listed: bool, said: str) -> None:
+    pod = Advertise.model_validate({"probe": "pod", "list_unverified": listed})
+    (bad,) = findings(pod, {}, FINE, ["n1", "n2", "n0", "n4", "n3"]).values()
+    assert "The pods of n0, n1, n2, n3, n4 answer" in bad.message
+    assert f"{said}, as advertise.listUnverified says" in bad.message
 
 
 def test_addresses_that_do_not_answer_are_named_and_what_that_means() -> None:
