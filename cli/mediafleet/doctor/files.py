@@ -12,6 +12,7 @@ from mediafleet_common.api.base import Model
 from mediafleet_common.api.egress_fleet import Placement, RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
+from mediafleet_common.formats.reach import OWN_WORD
 from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import NoLoad
 from mediafleet_common.probes.load import Load, Source
@@ -152,7 +153,7 @@ async def _node(node: NodeEntry) -> Finding:
         url = parse_node_url(node.url)
     except BadNodeUrlError as error:
         return Finding(Level.PROBLEM, who, f"url: {error}", "write https://HOST:PORT")
-    async with NodeClient(url) as client:
+    async with NodeClient(url, OWN_WORD) as client:
         answer = await client.reach(ANSWER_SECONDS) or await client.ping(ANSWER_SECONDS)
         if not answer.alive:
             fix = f"is it running, and does {node.url} lead to its -serviceAddr from here?"
