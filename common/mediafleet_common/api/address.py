@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from mediafleet_common.api.base import Model, rules
+from mediafleet_common.api.base import PRINTABLE, Model, Rule
 from mediafleet_common.api.names import Port
 
 Tcp = Annotated[int, Field(ge=1, le=65535)]
@@ -37,10 +37,12 @@ OF_A_SERVICE: Final = frozenset({AddressType.NODE_PORT, AddressType.LOAD_BALANCE
 class PortRange(Model):
     """Ports, first and last included."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            ("self.first <= self.last", "portRange.first must not be above portRange.last"),
-        )
+    RULES = (
+        Rule(
+            ("self.first <= self.last"),
+            ("portRange.first must not be above portRange.last"),
+            lambda self: self.first <= self.last,
+        ),
     )
 
     first: Tcp
@@ -66,23 +68,23 @@ class SlotService(Model):
 class Address(Model):
     """Under which address a gateway reaches a node."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
+    RULES = (
+        Rule(
+            ("!has(self.type) || self.type != 'template' || has(self.template)"),
             (
-                "!has(self.type) || self.type != 'template' || has(self.template)",
-                (
-                    "address.type template needs address.template, for example "
-                    "https://{slot}.orch.example.com:8935"
-                ),
+                "address.type template needs address.template, for example "
+                "https://{slot}.orch.example.com:8935"
             ),
+            lambda self: self.type is not AddressType.TEMPLATE or self.template is not None,
+        ),
+        Rule(
+            ("!has(self.type) || self.type != 'host_port' || has(self.portRange)"),
             (
-                "!has(self.type) || self.type != 'host_port' || has(self.portRange)",
-                (
-                    "address.type host_port needs address.portRange, for example "
-                    "{first: 20000, last: 20099}"
-                ),
+                "address.type host_port needs address.portRange, for example "
+                "{first: 20000, last: 20099}"
             ),
-        )
+            lambda self: self.type is not AddressType.HOST_PORT or self.port_range is not None,
+        ),
     )
 
     type: AddressType = AddressType.POD_IP
@@ -103,9 +105,9 @@ is for gateways in the same network."""
 loopback, link-local and unspecified addresses are always refused."""
     scheme: Literal["https", "http"] = "https"
     """What gateways speak; http is for tests, since go-livepeer nodes always speak TLS."""
-    template: Annotated[
-        str, Field(max_length=300, json_schema_extra={"pattern": r"^https?://\S+$"})
-    ] | (None) = None
+    template: Annotated[str, Field(max_length=300, pattern=f"^https?://{PRINTABLE}+$")] | (
+        None
+    ) = None
     """URL with {slot}, {name}, {namespace}, {nodeName} or {nodeExternalIP}."""
     service: SlotService = SlotService()
     """node_port and load_balancer: the Service of each slot."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from mediafleet_common.api.base import Model, keyed_by, rules
+from mediafleet_common.api.base import HOST_PORT, Model, Rule, keyed_by, rules
 from mediafleet_common.api.durations import Duration
 from mediafleet_common.api.shared import SecretKey, Template
+from mediafleet_common.formats.ip_addresses import is_network
 
 AiModel = Annotated[
     str,
@@ -117,7 +117,7 @@ class HeadFallback(StrEnum):
 class Head(Model):
     """A real orchestrator that the advertiser speaks for: its answer with our list of nodes."""
 
-    address: Annotated[str, Field(max_length=300, pattern="^[^/@\\s]+:[0-9]{1,5}$")]
+    address: Annotated[str, Field(max_length=300, pattern=HOST_PORT)]
     """HOST:PORT of its gRPC, for example head.livepeer.svc:8935. Not the address under which \
 gateways reach the advertiser."""
     insecure: bool = False
@@ -129,14 +129,34 @@ def secret_file(source: str, what: str) -> str:
     return f"/mediafleet/sources/{source}/{what}"
 
 
+_NO_NETWORK: Final = "write a network such as 203.0.113.0/24, with no bits set beyond its length"
+
+
+def _checked_network(text: str) -> str:
+    if not is_network(text):
+        raise ValueError(f"{text}: {_NO_NETWORK}")
+    return text
+
+
+Network = Annotated[
+    str,
+    AfterValidator(_checked_network),
+    Field(
+        max_length=64,
+        json_schema_extra=rules(
+            ("isIP(self) || (isCIDR(self) && cidr(self).masked() == cidr(self))", _NO_NETWORK)
+        ),
+    ),
+]
+"""A network, or one address."""
+
+
 class GatewayRegion(Model):
     """Which gateways are in a region: by their addresses, or by a database of countries."""
 
     name: Annotated[str, Field(min_length=1, max_length=63)]
     """The region, as the nodes' label says it."""
-    cidrs: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=200)] = Field(
-        default_factory=list
-    )
+    cidrs: Annotated[list[Network], Field(max_length=200)] = Field(default_factory=list)
     """Networks of its gateways, for example 203.0.113.0/24. The narrowest that fits counts, and \
 before any country."""
     countries: Annotated[
@@ -147,16 +167,6 @@ before any country."""
         list[Annotated[str, Field(pattern="^(AF|AN|AS|EU|NA|OC|SA)$")]], Field(max_length=7)
     ] = Field(default_factory=list)
     """Continents, for countries that no region names."""
-
-    @field_validator("cidrs")
-    @classmethod
-    def _are_networks(cls, cidrs: list[str]) -> list[str]:
-        for cidr in cidrs:
-            try:
-                ip_network(cidr)
-            except ValueError as error:
-                raise ValueError(f"{cidr} is no network such as 203.0.113.0/24: {error}") from error
-        return cidrs
 
 
 class RegionDatabase(Model):
@@ -181,20 +191,22 @@ class Probe(StrEnum):
 class Advertise(Model):
     """How nodes are advertised to gateways."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
+    RULES = (
+        Rule(
+            ("!has(self.mode) || self.mode != 'flag' || !has(self.head)"),
+            ("advertise.head needs mode live; with mode flag the head is ours, see flag"),
+            lambda self: self.mode is not Mode.FLAG or self.head is None,
+        ),
+        Rule(
             (
-                "!has(self.mode) || self.mode != 'flag' || !has(self.head)",
-                "advertise.head needs mode live; with mode flag the head is ours, see flag",
+                "!has(self.mode) || self.mode != 'flag' || !has(self.sources) || "
+                "self.sources.all(s, !has(s.listUrl))"
             ),
-            (
-                (
-                    "!has(self.mode) || self.mode != 'flag' || !has(self.sources) || "
-                    "self.sources.all(s, !has(s.listUrl))"
-                ),
-                "with advertise.mode flag sources have urls alone: a flag reads no listUrl",
+            ("with advertise.mode flag sources have urls alone: a flag reads no listUrl"),
+            lambda self: (
+                self.mode is not Mode.FLAG or all(s.list_url is None for s in self.sources)
             ),
-        )
+        ),
     )
 
     mode: Mode = Mode.LIVE
@@ -259,9 +271,7 @@ next node. least_loaded: most free sessions first. by_gateway: each gateway has 
 shared out by free sessions. Nodes known to be full are always last."""
     replicas: Annotated[int, Field(ge=0, le=20)] = 2
     """Replicas of the advertiser; 0 makes none."""
-    eth_address: (
-        Annotated[str, Field(json_schema_extra={"pattern": "^0x[0-9a-fA-F]{40}$"})] | None
-    ) = None
+    eth_address: Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")] | None = None
     """ETH address of the orchestrator, which gateways that look on-chain demand."""
     price_per_unit: Annotated[int, Field(ge=0)] = 0
     """Price in wei for pixelsPerUnit pixels, which gateways that look on-chain demand."""
@@ -278,8 +288,9 @@ which is what go-livepeer does too."""
 
     @model_validator(mode="after")
     def _sources_have_names_of_their_own(self) -> Advertise:
-        names = [source.name for source in self.sources]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two sources are called {name}")
+        for what, named in (("sources", self.sources), ("regions", self.regions)):
+            names = [each.name for each in named]
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two {what} are called {name}")
         return self

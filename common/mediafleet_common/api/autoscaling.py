@@ -5,17 +5,20 @@ No block means none. A block without an engine means `builtin`, which needs noth
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
-from mediafleet_common.api.base import Model, rules
+from mediafleet_common.api.base import Model, Rule, rules
 from mediafleet_common.api.durations import Duration
 
 MAX_PODS: Final = 5000
 CRON_PATTERN: Final = r"^[0-9*,/-]+ +[0-9*,/-]+ +[0-9*,/-]+ +[0-9A-Za-z*,/-]+ +[0-9A-Za-z*,/-]+$"
 TIME_ZONE_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
+_CRON_CHARACTERS: Final = 100
+_TIME_ZONE_CHARACTERS: Final = 64
 _EXAMPLE: Final = "write five fields, for example 0 18 * * 1-5 (18:00 from Monday to Friday)"
 
 
@@ -66,33 +69,49 @@ sessions."""
 def _cron(field: str) -> dict[str, JsonValue]:
     pattern = CRON_PATTERN.replace("\\", "\\\\")
     return {
-        "maxLength": 100,
+        "maxLength": _CRON_CHARACTERS,
         **rules((f"self.matches('{pattern}')", f"schedule {field}: {_EXAMPLE}")),
     }
+
+
+def _checked_cron(text: str) -> str:
+    if len(text) > _CRON_CHARACTERS or not re.fullmatch(CRON_PATTERN, text):
+        raise ValueError(_EXAMPLE)
+    return text
+
+
+def _checked_time_zone(text: str) -> str:
+    if len(text) > _TIME_ZONE_CHARACTERS or not re.fullmatch(TIME_ZONE_PATTERN, text):
+        raise ValueError("write an IANA name, for example Europe/Berlin")
+    return text
 
 
 class Window(Model):
     """A time in which other bounds hold, from each start to the next end."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            ("self.start != self.end", "schedule: start and end are the same, so it never ends"),
-            (
-                "!has(self.max) || self.min <= self.max",
-                "schedule: min is above max; lower min or raise max",
-            ),
-        )
+    RULES = (
+        Rule(
+            ("self.start != self.end"),
+            ("schedule: start and end are the same, so it never ends"),
+            lambda self: self.start != self.end,
+        ),
+        Rule(
+            ("!has(self.max) || self.min <= self.max"),
+            ("schedule: min is above max; lower min or raise max"),
+            lambda self: self.max is None or self.min <= self.max,
+        ),
     )
 
-    start: Annotated[str, Field(json_schema_extra=_cron("start"))]
+    start: Annotated[str, AfterValidator(_checked_cron), Field(json_schema_extra=_cron("start"))]
     """When it opens: minute, hour, day of month, month, day of week (0 or 7 is Sunday)."""
-    end: Annotated[str, Field(json_schema_extra=_cron("end"))]
+    end: Annotated[str, AfterValidator(_checked_cron), Field(json_schema_extra=_cron("end"))]
     """When it closes, in the same way."""
     time_zone: Annotated[
         str,
+        AfterValidator(_checked_time_zone),
         Field(
             json_schema_extra={
-                "maxLength": 64,
+                "maxLength": _TIME_ZONE_CHARACTERS,
                 **rules(
                     (
                         f"self.matches('{TIME_ZONE_PATTERN}')",
@@ -137,12 +156,7 @@ class HpaSource(StrEnum):
 
 LabelValue = Annotated[
     str,
-    Field(
-        json_schema_extra={
-            "maxLength": 63,
-            "pattern": "^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$",
-        }
-    ),
+    Field(max_length=63, pattern="^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$"),
 ]
 OUR_METRIC: Final = "mediafleet_autoscaling_demand"
 
@@ -152,9 +166,9 @@ class HpaMetric(Model):
 
     type: HpaSource = HpaSource.EXTERNAL
     """external: one number for the fleet. pods: a number for each pod, which is averaged."""
-    name: Annotated[
-        str, Field(max_length=253, json_schema_extra={"pattern": "^[A-Za-z_:][A-Za-z0-9_:./|-]*$"})
-    ] = OUR_METRIC
+    name: Annotated[str, Field(max_length=253, pattern="^[A-Za-z_:][A-Za-z0-9_:./|-]*$")] = (
+        OUR_METRIC
+    )
     """Its name. The default is a metric of the operator: the pods that the buffer wants, times \
 target."""
     match_labels: dict[str, LabelValue] = Field(default_factory=dict)
@@ -170,67 +184,87 @@ of this resource."""
 _ENGINE: Final = "(has(self.engine) ? self.engine : 'builtin')"
 
 
+def _fits(window: Window, least: int, most: int) -> bool:
+    """Whether a window leaves room beside the bounds outside of it."""
+    highest = most if window.max is None else window.max
+    return highest >= window.min and (window.max is None or window.max >= least)
+
+
 class Autoscaling(Model):
     """Who writes spec.replicas, and by what. Engines only ever write that number: who leaves is \
 for the drain to decide."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
+    RULES = (
+        Rule(
+            (f"{_ENGINE} == 'none' || has(self.max)"),
+            ("autoscaling.max is needed: at most how many pods"),
+            lambda self: self.engine is Engine.NONE or self.max is not None,
+        ),
+        Rule(
+            ("!has(self.max) || self.min <= self.max"),
+            ("autoscaling.min is above autoscaling.max; lower min or raise max"),
+            lambda self: self.max is None or self.min <= self.max,
+        ),
+        Rule(
+            (f"{_ENGINE} != 'hpa' || self.min >= 1"),
             (
-                f"{_ENGINE} == 'none' || has(self.max)",
-                "autoscaling.max is needed: at most how many pods",
+                "autoscaling.min 0 needs engine builtin or keda: an HPA cannot scale to zero; "
+                "set min to 1 or more"
+            ),
+            lambda self: self.engine is not Engine.HPA or self.min >= 1,
+        ),
+        Rule(
+            (
+                f"{_ENGINE} != 'keda' || !has(self.buffer) "
+                "|| !has(self.buffer.percent) || self.buffer.percent == 0"
+            ),
+            ("autoscaling.buffer.percent is not for engine keda; use metric utilization there"),
+            lambda self: self.engine is not Engine.KEDA or self.buffer.percent == 0,
+        ),
+        Rule(
+            (f"{_ENGINE} != 'keda' || self.metric != 'sessions' || has(self.target)"),
+            ("autoscaling.metric sessions needs autoscaling.target: jobs or sessions per pod"),
+            lambda self: not self.keda_by(Metric.SESSIONS) or self.target is not None,
+        ),
+        Rule(
+            (
+                f"{_ENGINE} != 'keda' || self.metric != 'utilization' "
+                "|| !has(self.target) || (self.target >= 0.01 && self.target <= 1.0)"
             ),
             (
-                "!has(self.max) || self.min <= self.max",
-                "autoscaling.min is above autoscaling.max; lower min or raise max",
+                "autoscaling.target of metric utilization is a share of a pod: from 0.01 to 1, "
+                "for example 0.7"
+            ),
+            lambda self: (
+                not self.keda_by(Metric.UTILIZATION)
+                or self.target is None
+                or 0.01 <= self.target <= 1.0
+            ),
+        ),
+        Rule(
+            (
+                f"{_ENGINE} != 'keda' || self.metric != 'slots' "
+                "|| !has(self.target) || self.target >= 1.0"
+            ),
+            ("autoscaling.target of metric slots is a number of free places: at least 1"),
+            lambda self: (
+                not self.keda_by(Metric.SLOTS) or self.target is None or self.target >= 1.0
+            ),
+        ),
+        Rule(
+            (
+                "!has(self.schedule) || !has(self.max) || self.schedule.all(w, "
+                "(has(w.max) ? w.max : self.max) >= w.min "
+                "&& (!has(w.max) || w.max >= self.min))"
             ),
             (
-                f"{_ENGINE} != 'hpa' || self.min >= 1",
-                (
-                    "autoscaling.min 0 needs engine builtin or keda: an HPA cannot scale to zero; "
-                    "set min to 1 or more"
-                ),
+                "autoscaling.schedule: each window needs min <= max, with its own max or "
+                "autoscaling.max, and a max of at least autoscaling.min"
             ),
-            (
-                (
-                    f"{_ENGINE} != 'keda' || !has(self.buffer) "
-                    "|| !has(self.buffer.percent) || self.buffer.percent == 0"
-                ),
-                ("autoscaling.buffer.percent is not for engine keda; use metric utilization there"),
+            lambda self: (
+                self.max is None or all(_fits(w, self.min, self.max) for w in self.schedule)
             ),
-            (
-                f"{_ENGINE} != 'keda' || self.metric != 'sessions' || has(self.target)",
-                "autoscaling.metric sessions needs autoscaling.target: jobs or sessions per pod",
-            ),
-            (
-                (
-                    f"{_ENGINE} != 'keda' || self.metric != 'utilization' "
-                    "|| !has(self.target) || (self.target >= 0.01 && self.target <= 1.0)"
-                ),
-                (
-                    "autoscaling.target of metric utilization is a share of a pod: from 0.01 to 1, "
-                    "for example 0.7"
-                ),
-            ),
-            (
-                (
-                    f"{_ENGINE} != 'keda' || self.metric != 'slots' "
-                    "|| !has(self.target) || self.target >= 1.0"
-                ),
-                "autoscaling.target of metric slots is a number of free places: at least 1",
-            ),
-            (
-                (
-                    "!has(self.schedule) || !has(self.max) || self.schedule.all(w, "
-                    "(has(w.max) ? w.max : self.max) >= w.min "
-                    "&& (!has(w.max) || w.max >= self.min))"
-                ),
-                (
-                    "autoscaling.schedule: each window needs min <= max, with its own max or "
-                    "autoscaling.max, and a max of at least autoscaling.min"
-                ),
-            ),
-        )
+        ),
     )
 
     engine: Engine = Engine.BUILTIN
@@ -260,6 +294,15 @@ that one more pod is made for."""
 queue 1. For hpa, the AverageValue; default: 1."""
     hpa: HpaMetric = HpaMetric()
     """For engine hpa: the metric that your adapter serves."""
+
+    def keda_by(self, metric: Metric) -> bool:
+        """Whether KEDA scales by a metric."""
+        return self.engine is Engine.KEDA and self.metric is metric
+
+    @property
+    def can_wake(self) -> bool:
+        """Whether something brings a pool back that has no pods."""
+        return self.min >= 1 or self.engine is Engine.NONE or bool(self.schedule)
 
 
 class ScaleChange(Model):

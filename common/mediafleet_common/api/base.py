@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Final, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+PRINTABLE: Final = "[!-~]"
+"""A character of a URL: regular expressions of Go and ours differ in what a space is."""
+
+
+HOST_PORT: Final = "^[!-.0-?A-~]+:[0-9]{1,5}$"
+"""HOST:PORT, without a scheme and a user."""
+
+
+class Rule(NamedTuple):
+    """What holds between the fields of a model: once for the API server, once for Python."""
+
+    cel: str
+    message: str
+    """What to say when it is broken."""
+    holds: Callable[[Any], bool]
+    """The same as the CEL, of a model whose fields are right each by itself."""
 
 
 class Model(BaseModel):
@@ -23,6 +45,31 @@ class Model(BaseModel):
         # What was written may be a secret in the wrong field.
         hide_input_in_errors=True,
     )
+    RULES: ClassVar[tuple[Rule, ...]] = ()
+    """Schema and model refuse what breaks one."""
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        broken(self, self.RULES)
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        if cls.RULES:
+            handler.resolve_ref_schema(schema).update(
+                rules(*((rule.cel, rule.message) for rule in cls.RULES))
+            )
+        return schema
+
+
+def broken(value: object, all_rules: Iterable[Rule]) -> None:
+    """Raise ValueError with the message of the first rule that does not hold."""
+    for rule in all_rules:
+        if not rule.holds(value):
+            raise ValueError(rule.message)
 
 
 def rules(*pairs: tuple[str, str]) -> dict[str, JsonValue]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
-from mediafleet_common.api.autoscaling import Autoscaling
-from mediafleet_common.api.base import Model, rules
+from mediafleet_common.api.autoscaling import Autoscaling, WorkType
+from mediafleet_common.api.base import Model, Rule, broken, rules
 from mediafleet_common.api.durations import Duration, seconds
 from mediafleet_common.api.names import Container
 from mediafleet_common.api.shared import (
@@ -282,11 +283,20 @@ def _named(names: Mapping[str, str], given: Mapping[str, float]) -> dict[str, fl
     return {name: given[key] for name, key in names.items() if key in given}
 
 
-_ADDRESS: Final = r"^(\\[[0-9a-fA-F:.]+\\]|[^:/@\\s]+)(:[0-9]{1,5})?$"
+_PORT: Final = (
+    "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
+# What can be printed in ASCII, without slash, colon and @; a bracket opens an IPv6 address.
+_HOST: Final = "[!-.0-9;-?A-Z^-~][!-.0-9;-?A-~]*"
+_ADDRESS: Final = rf"^(\[[0-9a-fA-F:.]+\]|{_HOST})(:{_PORT})?$"
+_IN_CEL: Final = _ADDRESS.replace("\\", "\\\\")
+_IS_IPV6: Final = "!self.startsWith('[') || isIP(self.substring(1, self.indexOf(']')))"
 
 
 def _checked_address(address: str) -> str:
     problem = address_problem(address, "redis.tls")
+    if problem is None and not re.fullmatch(_ADDRESS, address):
+        problem = "write host:port"
     if problem is not None:
         raise ValueError(problem)
     return address
@@ -299,7 +309,7 @@ RedisAddress = Annotated[
         max_length=300,
         json_schema_extra=rules(
             (
-                f"self.matches('{_ADDRESS}')",
+                f"self.matches('{_IN_CEL}') && ({_IS_IPV6})",
                 (
                     "write host:port, without rediss:// (redis.tls: true says that) and without a "
                     "password, and an IPv6 address in brackets: [2001:db8::1]:6379"
@@ -344,32 +354,44 @@ def _refused_password(value: object) -> object:
     return value
 
 
+_REDIS_RULES: Final = (
+    Rule(
+        (
+            "[has(self.ref), has(self.address), has(self.sentinel), has(self.cluster)]"
+            ".filter(x, x).size() <= 1"
+        ),
+        ("redis takes one of ref, address, sentinel and cluster, not several"),
+        lambda self: (
+            sum(x is not None for x in (self.ref, self.address, self.sentinel, self.cluster)) <= 1
+        ),
+    ),
+    Rule(
+        (
+            "has(self.address) || has(self.sentinel) || has(self.cluster) || "
+            "!(has(self.username) || (has(self.db) && self.db != 0) || "
+            "(has(self.tls) && self.tls))"
+        ),
+        (
+            "username, db and tls of a declared Redis stand in chart value "
+            "egress.redis[]: leave them out, or write an address, sentinel or cluster"
+        ),
+        lambda self: self.is_written_out or not (self.username is not None or self.db or self.tls),
+    ),
+    Rule(
+        ("!has(self.password)"),
+        (_NO_PASSWORD),
+        lambda self: self.password is None,
+    ),
+)
+"""Of `spec.redis` as it was written: with a name, the operator adds what is declared."""
+
+
 class RedisSpec(Model):
     """The Redis that livekit-server uses: one that the administrator declares, by its name, or \
 written out here. Absent: the declared one that is the default."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                (
-                    "[has(self.ref), has(self.address), has(self.sentinel), has(self.cluster)]"
-                    ".filter(x, x).size() <= 1"
-                ),
-                "redis takes one of ref, address, sentinel and cluster, not several",
-            ),
-            (
-                (
-                    "has(self.address) || has(self.sentinel) || has(self.cluster) || "
-                    "!(has(self.username) || (has(self.db) && self.db != 0) || "
-                    "(has(self.tls) && self.tls))"
-                ),
-                (
-                    "username, db and tls of a declared Redis stand in chart value "
-                    "egress.redis[]: leave them out, or write an address, sentinel or cluster"
-                ),
-            ),
-            ("!has(self.password)", _NO_PASSWORD),
-        )
+        json_schema_extra=rules(*((each.cel, each.message) for each in _REDIS_RULES))
     )
 
     ref: RedisName | None = None
@@ -417,13 +439,12 @@ chart value egress.allowUndeclaredRedis says so; so are sentinel and cluster."""
 class EgressConfig(Model):
     """Where the user's egress config lies: it is merged with what mediafleet sets, in the pod."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "has(self.secret) != has(self.configMap)",
-                "egressConfig takes either a secret or a configMap",
-            )
-        )
+    RULES = (
+        Rule(
+            ("has(self.secret) != has(self.configMap)"),
+            ("egressConfig takes either a secret or a configMap"),
+            lambda self: (self.secret is None) != (self.config_map is None),
+        ),
     )
 
     secret: SecretKey | None = None
@@ -439,25 +460,32 @@ RoomPattern = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^*]
 class EgressFleetSpec(Model):
     """What is wanted."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
+    RULES = (
+        Rule(
             (
-                (
-                    "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
-                    "|| !has(self.autoscaling.buffer.type) || !has(self.accepts) "
-                    "|| size(self.accepts) == 0 || self.autoscaling.buffer.type in self.accepts"
-                ),
-                "autoscaling.buffer.type must be one of accepts, or left out",
+                "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
+                "|| !has(self.autoscaling.buffer.type) || !has(self.accepts) "
+                "|| size(self.accepts) == 0 || self.autoscaling.buffer.type in self.accepts"
             ),
+            ("autoscaling.buffer.type must be one of accepts, or left out"),
+            lambda self: (
+                self.autoscaling is None
+                or self.autoscaling.buffer.type is None
+                or not self.accepts
+                or self.autoscaling.buffer.type.value in self.accepts
+            ),
+        ),
+        Rule(
             (
-                (
-                    "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
-                    "|| !has(self.autoscaling.buffer.type) "
-                    "|| self.autoscaling.buffer.type != 'session'"
-                ),
-                "autoscaling.buffer.type session is for an OrchestratorPool; name a request type",
+                "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
+                "|| !has(self.autoscaling.buffer.type) "
+                "|| self.autoscaling.buffer.type != 'session'"
             ),
-        )
+            ("autoscaling.buffer.type session is for an OrchestratorPool; name a request type"),
+            lambda self: (
+                self.autoscaling is None or self.autoscaling.buffer.type is not WorkType.SESSION
+            ),
+        ),
     )
 
     replicas: Replicas | None = None
@@ -490,6 +518,12 @@ name; a full one leaves it to the next. It counts up to chart value egress.maxPr
     """How pods are replaced when the template changes."""
     autoscaling: Autoscaling | None = None
     """Who writes replicas, and by what. Absent: nobody but you."""
+
+    @field_validator("redis")
+    @classmethod
+    def _one_redis_is_meant(cls, redis: RedisSpec) -> RedisSpec:
+        broken(redis, _REDIS_RULES)
+        return redis
 
     @field_validator("template")
     @classmethod

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from mediafleet_common.api.address import OF_A_SERVICE, Address
+from mediafleet_common.api.address import OF_A_SERVICE, Address, AddressType
 from mediafleet_common.api.advertise import Advertise
-from mediafleet_common.api.autoscaling import Autoscaling
-from mediafleet_common.api.base import Model, rules
+from mediafleet_common.api.advertise import Mode as AdvertiseMode
+from mediafleet_common.api.autoscaling import Autoscaling, Metric, WorkType
+from mediafleet_common.api.base import Model, Rule, rules
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.on_chain import OnChain, Rewards
 from mediafleet_common.api.shared import (
@@ -54,7 +56,7 @@ the settle time; what is under way goes on."""
 class LoadUrl(Model):
     """Where load is read with source url: by the agent in the pod, so 127.0.0.1 is the pod."""
 
-    url: Annotated[str, Field(max_length=1000, pattern="^http://[^@\\s]+$")]
+    url: Annotated[str, Field(max_length=1000, pattern="^http://[!-?A-~]+$")]
     """For example http://127.0.0.1:9000/load. Whatever is not a number is unknown, and a pod of \
 unknown load is not deleted."""
     metric: Annotated[str, Field(max_length=200, pattern="^[a-zA-Z_:][a-zA-Z0-9_:]*$")] | None = (
@@ -71,70 +73,103 @@ class Sessions(Model):
     """Rendered to -maxSessions."""
 
 
+_CLI_ADDR: Final = "^--?cliAddr($|=)"
+_OPEN_CLI: Final = (
+    "args: leave -cliAddr out; mediafleet keeps that port on loopback, since it moves money"
+)
+_ORCH_SECRET: Final = "^--?orchSecret($|=$|=[^/])"
+_OWN_SECRET: Final = "args: leave -orchSecret out, or name a Secret in spec.orchSecret"
+
+
+def _checked_args(args: list[str]) -> list[str]:
+    for pattern, message in ((_CLI_ADDR, _OPEN_CLI), (_ORCH_SECRET, _OWN_SECRET)):
+        # Go's $ is the end of the text and nothing else.
+        if any(re.search(pattern.replace("$", r"\Z"), each) for each in args):
+            raise ValueError(message)
+    return args
+
+
 class OrchestratorPoolSpec(Model):
     """What is wanted."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
+    RULES = (
+        Rule(
             (
-                (
-                    "!has(self.onChain) || !has(self.onChain.rewards) || "
-                    "self.onChain.rewards != 'head' || (has(self.advertise) && "
-                    "has(self.advertise.mode) && self.advertise.mode == 'flag')"
-                ),
-                "onChain.rewards head needs advertise.mode flag",
+                "!has(self.onChain) || !has(self.onChain.rewards) || "
+                "self.onChain.rewards != 'head' || (has(self.advertise) && "
+                "has(self.advertise.mode) && self.advertise.mode == 'flag')"
+            ),
+            ("onChain.rewards head needs advertise.mode flag"),
+            lambda self: (
+                self.on_chain is None
+                or self.on_chain.rewards is not Rewards.HEAD
+                or self.advertise.mode is AdvertiseMode.FLAG
+            ),
+        ),
+        Rule(
+            ("!has(self.load) || self.load != 'url' || has(self.loadUrl)"),
+            ("load url needs loadUrl, for example {url: 'http://127.0.0.1:9000/load'}"),
+            lambda self: self.load is not LoadSource.URL or self.load_url is not None,
+        ),
+        Rule(
+            ("!has(self.load) || self.load != 'requests' || has(self.drainProxy)"),
+            ("load requests needs drainProxy, which counts them; set drainProxy: {}"),
+            lambda self: self.load is not LoadSource.REQUESTS or self.drain_proxy is not None,
+        ),
+        Rule(
+            (
+                "!has(self.drainProxy) || !has(self.address) || !has(self.address.scheme) "
+                "|| self.address.scheme != 'http'"
+            ),
+            ("drainProxy speaks TLS, as go-livepeer does: leave address.scheme out"),
+            lambda self: self.drain_proxy is None or self.address.scheme != "http",
+        ),
+        Rule(
+            (
+                "!has(self.autoscaling) || self.autoscaling.min >= 1 "
+                "|| (has(self.autoscaling.engine) && self.autoscaling.engine == 'none') "
+                "|| (has(self.autoscaling.schedule) && size(self.autoscaling.schedule) > 0)"
             ),
             (
-                "!has(self.load) || self.load != 'url' || has(self.loadUrl)",
-                "load url needs loadUrl, for example {url: 'http://127.0.0.1:9000/load'}",
+                "autoscaling.min 0 needs a schedule in an OrchestratorPool, since nothing else "
+                "wakes it; set min to 1 or more, or add a schedule"
             ),
+            lambda self: self.autoscaling is None or self.autoscaling.can_wake,
+        ),
+        Rule(
             (
-                "!has(self.load) || self.load != 'requests' || has(self.drainProxy)",
-                "load requests needs drainProxy, which counts them; set drainProxy: {}",
+                "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
+                "|| !has(self.autoscaling.buffer.type) "
+                "|| self.autoscaling.buffer.type == 'session'"
             ),
+            ("autoscaling.buffer.type of an OrchestratorPool is session, or left out"),
+            lambda self: (
+                self.autoscaling is None or self.autoscaling.buffer.type in (None, WorkType.SESSION)
+            ),
+        ),
+        Rule(
             (
-                (
-                    "!has(self.drainProxy) || !has(self.address) || !has(self.address.scheme) "
-                    "|| self.address.scheme != 'http'"
-                ),
-                "drainProxy speaks TLS, as go-livepeer does: leave address.scheme out",
+                "!has(self.autoscaling) || self.autoscaling.engine != 'keda' "
+                "|| self.autoscaling.metric != 'queue'"
             ),
+            ("autoscaling.metric queue: nothing waits for a pool; use sessions or slots"),
+            lambda self: self.autoscaling is None or not self.autoscaling.keda_by(Metric.QUEUE),
+        ),
+        Rule(
             (
-                (
-                    "!has(self.autoscaling) || self.autoscaling.min >= 1 "
-                    "|| (has(self.autoscaling.engine) && self.autoscaling.engine == 'none') "
-                    "|| (has(self.autoscaling.schedule) && size(self.autoscaling.schedule) > 0)"
-                ),
-                (
-                    "autoscaling.min 0 needs a schedule in an OrchestratorPool, since nothing else "
-                    "wakes it; set min to 1 or more, or add a schedule"
-                ),
+                "!has(self.replicas) || !has(self.address) || !has(self.address.portRange) || "
+                "!has(self.address.type) || self.address.type != 'node_port' || "
+                "self.replicas <= "
+                "self.address.portRange.last - self.address.portRange.first + 1"
             ),
-            (
-                (
-                    "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
-                    "|| !has(self.autoscaling.buffer.type) "
-                    "|| self.autoscaling.buffer.type == 'session'"
-                ),
-                "autoscaling.buffer.type of an OrchestratorPool is session, or left out",
+            ("replicas is more than address.portRange has ports: make the range longer"),
+            lambda self: (
+                self.replicas is None
+                or self.address.type is not AddressType.NODE_PORT
+                or self.address.port_range is None
+                or self.replicas <= self.address.port_range.size
             ),
-            (
-                (
-                    "!has(self.autoscaling) || self.autoscaling.engine != 'keda' "
-                    "|| self.autoscaling.metric != 'queue'"
-                ),
-                "autoscaling.metric queue: nothing waits for a pool; use sessions or slots",
-            ),
-            (
-                (
-                    "!has(self.replicas) || !has(self.address) || !has(self.address.portRange) || "
-                    "!has(self.address.type) || self.address.type != 'node_port' || "
-                    "self.replicas <= "
-                    "self.address.portRange.last - self.address.portRange.first + 1"
-                ),
-                "replicas is more than address.portRange has ports: make the range longer",
-            ),
-        )
+        ),
     )
 
     replicas: Replicas | None = None
@@ -146,19 +181,17 @@ scale write it."""
     """Image of the node."""
     args: Annotated[
         list[Annotated[str, Field(max_length=1024)]],
+        AfterValidator(_checked_args),
         Field(
             max_length=200,
             json_schema_extra=rules(
                 (
-                    "!self.exists(a, a.matches('^--?cliAddr($|=)'))",
-                    (
-                        "args: leave -cliAddr out; mediafleet keeps that port on loopback, since "
-                        "it moves money"
-                    ),
+                    f"!self.exists(a, a.matches('{_CLI_ADDR}'))",
+                    _OPEN_CLI,
                 ),
                 (
-                    "!self.exists(a, a.matches('^--?orchSecret($|=$|=[^/])'))",
-                    "args: leave -orchSecret out, or name a Secret in spec.orchSecret",
+                    f"!self.exists(a, a.matches('{_ORCH_SECRET}'))",
+                    _OWN_SECRET,
                 ),
             ),
         ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -16,6 +17,17 @@ class UnreadableObjectError(ValueError):
     """A resource that this version cannot read; the text names the field."""
 
 
+def strictly(
+    model: type[SpecT], spec: Mapping[str, Any], unknown: Literal["ignore", "forbid"]
+) -> SpecT:
+    """A spec as the API server reads it: a number in a text is no number.
+
+    Raises:
+        ValidationError: it refuses this.
+    """
+    return model.model_validate_json(json.dumps(spec), strict=True, extra=unknown)
+
+
 def read_spec(model: type[SpecT], spec: Mapping[str, Any]) -> SpecT:
     """A resource's spec.
 
@@ -24,7 +36,7 @@ def read_spec(model: type[SpecT], spec: Mapping[str, Any]) -> SpecT:
     """
     try:
         # A CRD is upgraded before we are: what only the newer one knows is no reason to stop.
-        return model.model_validate(spec, extra="ignore")
+        return strictly(model, spec, unknown="ignore")
     except ValidationError as error:
         raise UnreadableObjectError(first_mistake(error, "spec")) from error
 

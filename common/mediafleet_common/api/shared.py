@@ -80,6 +80,11 @@ _MAX_KEYS: Final = 64
 _OURS: Final = f"{GROUP}/"
 
 
+_Metadata = dict[
+    Literal["labels", "annotations"], Annotated[dict[str, str], Field(max_length=_MAX_KEYS)]
+]
+
+
 def _map_of(what: str) -> dict[str, JsonValue]:
     return {
         "type": "object",
@@ -117,9 +122,7 @@ containers, volumes, env and ports are merged by name; everything else replaces.
         }
     )
 
-    metadata: dict[str, Annotated[dict[str, str], Field(max_length=_MAX_KEYS)]] = Field(
-        default_factory=dict
-    )
+    metadata: _Metadata = Field(default_factory=dict)
     spec: dict[str, Any] = Field(default_factory=dict)
 
     def with_main_container(self, name: str) -> Template:
@@ -139,7 +142,7 @@ containers, volumes, env and ports are merged by name; everything else replaces.
 
     @field_validator("metadata")
     @classmethod
-    def _nothing_of_ours(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    def _nothing_of_ours(cls, value: _Metadata) -> _Metadata:
         for field, entries in value.items():
             for key in entries:
                 if key.startswith(_OURS):

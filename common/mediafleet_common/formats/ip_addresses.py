@@ -142,3 +142,19 @@ def _number(text: str) -> int:
     if text[:2] in ("0x", "0X"):
         return int(text, 16)
     return int(text, 8 if text[0] == "0" else 10)
+
+
+def is_network(text: str) -> bool:
+    """Whether a text is an address, or a network without bits beyond its length; as the API server
+    judges them (isIP, isCIDR), so without zone, netmask or an IPv4 address in an IPv6 one."""
+    _, slash, length = text.partition("/")
+    if slash and not (length.isascii() and length.isdigit() and str(int(length)) == length):
+        return False
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    if isinstance(network, ipaddress.IPv4Network):
+        return True
+    first = network.network_address
+    return first.scope_id is None and first.ipv4_mapped is None

@@ -5,6 +5,7 @@ Source: kubernetes staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -23,6 +24,10 @@ def quantity(value: object) -> float | None:
     if found is None or isinstance(value, bool):
         return None
     number, unit = found.groups()
-    if unit[:1] in ("e", "E") and unit[1:]:
-        return float(number + unit)
-    return float(number) * _UNITS[unit] if unit in _UNITS else None
+    if unit in _UNITS:
+        amount = float(number) * _UNITS[unit]
+    elif unit[1:].lstrip("+-").isdigit():
+        amount = float(number + unit)
+    else:
+        return None
+    return amount if math.isfinite(amount) else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
 
 _DEFAULT_PORT: Final = 6379
+_PORT: Final = re.compile("[1-9][0-9]{0,4}")
 
 
 def address_problem(address: str, tls_field: str) -> str | None:
@@ -48,11 +50,11 @@ def _in_brackets(address: str) -> str:
 
 def _is_ipv6(text: str) -> bool:
     try:
-        ipaddress.IPv6Address(text)
+        found = ipaddress.IPv6Address(text)
     except ValueError:
         return False
-    return True
+    return found.scope_id is None and found.ipv4_mapped is None
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536
+    return bool(_PORT.fullmatch(text)) and int(text) < 65536

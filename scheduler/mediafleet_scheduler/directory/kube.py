@@ -45,6 +45,7 @@ from mediafleet_scheduler.directory.objects import (
 from mediafleet_scheduler.directory.publisher import Publisher, ViewT
 
 _log: Final = logging.getLogger(__name__)
+_UNEXPECTED: Final = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 _GATHER_SECONDS: Final = 0.005
 """A rollout changes many pods within moments: one view has them all."""
 _KEEP_SECONDS: Final = 0.1
@@ -83,7 +84,8 @@ class _Kind(Generic[FactsT]):
     def _facts(self, raw: Json) -> FactsT | None:
         try:
             facts = self._read(raw)
-        except UnreadableObjectError as error:
+        except (UnreadableObjectError, *_UNEXPECTED) as error:
+            # One object that cannot be read must not keep the others from being read.
             name = f"{raw['metadata'].get('namespace')}/{raw['metadata'].get('name')}"
             self._complain(_uid(raw), f"{self.collection.plural} {name}: {error}")
             return None
@@ -125,6 +127,7 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
         self._due: asyncio.TimerHandle | None = None
         self._heard_at: float | None = None
         self._away: str | None = None
+        self._no_view: str | None = None
         self._unreadable = Counter(
             "mediafleet_directory_unreadable_objects",
             "Resources that this version could not read.",
@@ -148,8 +151,8 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
 
     @property
     def complaint(self) -> str | None:
-        """Why there is no news from the API server, if so."""
-        return self._away
+        """Why there is no news from the API server, or no view of it, if so."""
+        return self._away or self._no_view
 
     async def run(self) -> None:
         """Follow the cluster until cancelled.
@@ -186,7 +189,14 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
 
     def _make(self) -> None:
         self._due = None
-        self.publish(self._make_view())
+        try:
+            view = self._make_view()
+        except _UNEXPECTED as error:
+            self._no_view = f"no view can be made of what is in the cluster: {error!r}"
+            _log.exception("no view can be made; the last one stays in force")
+            return
+        self._no_view = None
+        self.publish(view)
 
     def _go_without(self) -> None:
         """The API server is away: publish what can stand in for a first view."""

@@ -47,7 +47,7 @@ def test_every_request_type_has_a_cost_of_upstream() -> None:
         ({}, 420),
         ({"load": "docker-ai"}, 660),
         ({"load": "connections"}, 660),
-        ({"load": "url"}, 660),
+        ({"load": "url", "loadUrl": {"url": "http://127.0.0.1:9000/"}}, 660),
         ({"drain": {"settle": "2s"}}, 2),
     ],
 )

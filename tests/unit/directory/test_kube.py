@@ -123,6 +123,34 @@ async def test_a_resource_of_another_version_is_told_once_and_the_last_reading_s
     assert len([line for line in caplog.messages if "spec.advertise.order" in line]) == 1
 
 
+async def test_a_pod_that_nobody_expects_keeps_no_other_from_the_list() -> None:
+    cluster = Cluster()
+    strange = pod("b", 6)
+    strange["metadata"]["ownerReferences"] = [7]
+    await cluster.begin(strange, pod("a", 5))
+    assert [node.name for node in cluster.views[-1].nodes] == ["a"]
+    assert cluster.count("directory_unreadable_objects_total") == 1
+
+
+async def test_a_view_that_cannot_be_made_is_a_complaint_and_the_last_one_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster()
+    await cluster.begin(pod("a", 5))
+
+    def fail() -> PoolView:
+        raise ValueError("made of sand")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster.directory, "_make_view", fail)
+        await cluster.tell(Changed(cluster.pods, pod("b", 7)))
+    assert [node.name for node in cluster.views[-1].nodes] == ["a"]
+    assert "made of sand" in (cluster.complaint() or "")
+    await cluster.tell(Changed(cluster.pods, pod("c", 8)))
+    assert [node.name for node in cluster.views[-1].nodes] == ["a", "b", "c"]
+    assert cluster.complaint() is None
+
+
 async def test_how_long_nothing_was_heard_is_a_metric() -> None:
     cluster = Cluster()
     assert cluster.count("watch_last_event_age_seconds") == float("inf")

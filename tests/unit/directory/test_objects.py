@@ -283,9 +283,9 @@ def test_requests_wait_where_the_fleet_autoscales_or_says_so() -> None:
         return found.queue.max_wait_seconds
 
     assert wait() == 0.0
-    assert wait(autoscaling={}) == 5.0
+    assert wait(autoscaling={"max": 3}) == 5.0
     assert wait(autoscaling={"engine": "none"}) == 0.0
-    assert wait(autoscaling={}, placement={"queue": {"maxWait": "0s"}}) == 0.0
+    assert wait(autoscaling={"max": 3}, placement={"queue": {"maxWait": "0s"}}) == 0.0
     assert wait(placement={"queue": {"maxWait": "2s"}}) == 2.0
 
 
@@ -340,6 +340,9 @@ def test_what_only_a_newer_crd_knows_stops_nobody() -> None:
         ("1e3", 1000.0),
         ("1E2", 100.0),
         ("1E", 1e18),
+        ("1Ei", 1024.0**6),
+        ("9Ex", None),
+        ("1e999", None),
         ("", None),
         ("x", None),
         ("4GB", None),

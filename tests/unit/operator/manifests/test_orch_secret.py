@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from tests.kit.operator.kube_server import KubeServer
 from tests.unit.operator.manifests.test_pods import PRODUCT, container, pool
 
+from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.clock import Clock
 from mediafleet_common.kube.client import Api
 from mediafleet_operator.core.fleet.state import FleetState
@@ -52,9 +54,9 @@ def test_a_secret_of_the_users_is_mounted_in_its_place() -> None:
     ],
 )
 def test_a_secret_in_arguments_is_refused_with_the_field_to_set(args: list[str]) -> None:
-    """A path that is no file would be the secret itself."""
+    """A path that is no file would be the secret itself; the schema sees only what is no path."""
     with pytest.raises(InvalidTemplateError, match=r"spec\.orchSecret"):
-        make_pod(pool(args=args), 0, PRODUCT)
+        make_pod(replace(pool(), spec=OrchestratorPoolSpec.model_construct(args=args)), 0, PRODUCT)
 
 
 def test_a_mounted_file_of_the_users_is_allowed() -> None:

@@ -1,0 +1,68 @@
+"""What each process makes of a resource that the API server has taken, in memory."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from tests.kit.operator.cluster import Cluster
+
+from mediafleet_common.api.names import Kind
+from mediafleet_common.kube.watch import Changed
+from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.kube import paths
+from mediafleet_operator.manifests.pods.pod import Product, problem
+from mediafleet_operator.rounds.watch import Listener
+from mediafleet_scheduler.directory.last_view import LastView
+from mediafleet_scheduler.directory.objects import (
+    egress_view,
+    fleet_facts,
+    pod_facts,
+    pool_facts,
+    pool_view,
+)
+
+Json = dict[str, Any]
+
+
+async def operator_serves(raw: Json) -> Json:
+    """The status after some rounds of an operator that hears of the resource as its own does."""
+    kind = Kind(raw["kind"])
+    key = FleetKey(kind, raw["metadata"]["namespace"], raw["metadata"]["name"])
+    cluster = Cluster()
+    path = paths.fleet(key).path
+    cluster.server.put(path, copy.deepcopy(raw))
+    metrics = cluster.worker.counts.metrics
+    listener = Listener(cluster.snapshots, cluster.queue, metrics)
+    for _ in range(3):
+        cluster.now += 1
+        there = cluster.server.objects[path]
+        listener.take(Changed(paths.FLEETS[kind], there))
+        assert key in cluster.snapshots.fleets, "the operator cannot read it"
+        await cluster.worker.round(key)
+    resource = cluster.snapshots.fleets[key]
+    status: Json = cluster.server.objects[path]["status"]
+    said = {each["type"]: each["status"] for each in status["conditions"]}
+    wrong = problem(resource, Product("ours"))
+    assert said.get("TemplateValid", "True") == ("True" if wrong is None else "False"), wrong
+    cluster.queue.close()
+    return status
+
+
+def desk_serves(raw: Json, pods: list[Json], folder: Path) -> None:
+    """The egress desk's view of it beside another fleet, kept and read again."""
+    other = {**raw, "metadata": {**raw["metadata"], "name": "other"}, "spec": {}}
+    fleets = [fleet_facts(each) for each in (raw, other)]
+    view = egress_view(fleets, [pod_facts(each) for each in pods])
+    kept = LastView(folder / "view.json")
+    kept.keep(view)
+    assert kept.read() == view
+
+
+def advertiser_serves(raw: Json, pods: list[Json]) -> None:
+    """The advertiser's view, and that view's successor."""
+    pool, facts = pool_facts(raw), [pod_facts(each) for each in pods]
+    meta = raw["metadata"]
+    view = pool_view(meta["namespace"], meta["name"], pool, facts, None, 1.0)
+    pool_view(meta["namespace"], meta["name"], pool, facts, view, 2.0)
