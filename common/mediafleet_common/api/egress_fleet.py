@@ -288,14 +288,14 @@ _PORT: Final = (
 )
 # What can be printed in ASCII, without slash, colon and @; a bracket opens an IPv6 address.
 _HOST: Final = "[!-.0-9;-?A-Z^-~][!-.0-9;-?A-~]*"
-_ADDRESS: Final = rf"^(\[[0-9a-fA-F:.]+\]|{_HOST})(:{_PORT})?$"
-_IN_CEL: Final = _ADDRESS.replace("\\", "\\\\")
+REDIS_ADDRESS_PATTERN: Final = rf"^(\[[0-9a-fA-F:.]+\]|{_HOST})(:{_PORT})?$"
+_IN_CEL: Final = REDIS_ADDRESS_PATTERN.replace("\\", "\\\\")
 _IS_IPV6: Final = "!self.startsWith('[') || isIP(self.substring(1, self.indexOf(']')))"
 
 
 def _checked_address(address: str) -> str:
     problem = address_problem(address, "redis.tls")
-    if problem is None and not re.fullmatch(_ADDRESS, address):
+    if problem is None and not re.fullmatch(REDIS_ADDRESS_PATTERN, address):
         problem = "write host:port"
     if problem is not None:
         raise ValueError(problem)

@@ -73,16 +73,16 @@ class Sessions(Model):
     """Rendered to -maxSessions."""
 
 
-_CLI_ADDR: Final = "^--?cliAddr($|=)"
+CLI_ADDR_PATTERN: Final = "^--?cliAddr($|=)"
 _OPEN_CLI: Final = (
     "args: leave -cliAddr out; mediafleet keeps that port on loopback, since it moves money"
 )
-_ORCH_SECRET: Final = "^--?orchSecret($|=$|=[^/])"
+ORCH_SECRET_PATTERN: Final = "^--?orchSecret($|=$|=[^/])"
 _OWN_SECRET: Final = "args: leave -orchSecret out, or name a Secret in spec.orchSecret"
 
 
 def _checked_args(args: list[str]) -> list[str]:
-    for pattern, message in ((_CLI_ADDR, _OPEN_CLI), (_ORCH_SECRET, _OWN_SECRET)):
+    for pattern, message in ((CLI_ADDR_PATTERN, _OPEN_CLI), (ORCH_SECRET_PATTERN, _OWN_SECRET)):
         # Go's $ is the end of the text and nothing else.
         if any(re.search(pattern.replace("$", r"\Z"), each) for each in args):
             raise ValueError(message)
@@ -186,11 +186,11 @@ scale write it."""
             max_length=200,
             json_schema_extra=rules(
                 (
-                    f"!self.exists(a, a.matches('{_CLI_ADDR}'))",
+                    f"!self.exists(a, a.matches('{CLI_ADDR_PATTERN}'))",
                     _OPEN_CLI,
                 ),
                 (
-                    f"!self.exists(a, a.matches('{_ORCH_SECRET}'))",
+                    f"!self.exists(a, a.matches('{ORCH_SECRET_PATTERN}'))",
                     _OWN_SECRET,
                 ),
             ),

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from mediafleet_common.api import durations
+from mediafleet_common.api import autoscaling, durations, egress_fleet, orchestrator_pool
 from mediafleet_common.api.crds import MODELS, crd
 
 parser: Final[Any] = importlib.import_module("re._parser")
@@ -78,6 +78,15 @@ def in_schemas(part: Any) -> Iterator[str]:
 
 
 IN_CODE: Final = tuple(in_code())
+BY_NAME: Final = (
+    durations.PATTERN,
+    autoscaling.CRON_PATTERN,
+    autoscaling.TIME_ZONE_PATTERN,
+    egress_fleet.REDIS_ADDRESS_PATTERN,
+    orchestrator_pool.CLI_ADDR_PATTERN,
+    orchestrator_pool.ORCH_SECRET_PATTERN,
+)
+"""Of models, whose schema has them, too."""
 EXPRESSIONS: Final = sorted(
     {each for each in IN_CODE if each.text is not None}
     | {
@@ -85,16 +94,18 @@ EXPRESSIONS: Final = sorted(
         for kind in MODELS
         for text in in_schemas(crd(kind))
     }
-    | {Expression("duration", durations.PATTERN, sought=False)}
+    | {Expression("by name", text, sought=False) for text in BY_NAME}
 )
 NAMES: Final = [f"{each.where} {each.text}" for each in EXPRESSIONS]
-# A repeat within a repeat, each of which ends with a unit; its text has 32 characters at most.
-BOUNDED: Final = {durations.PATTERN}
+# A repeat within a repeat, each of which begins or ends with what is not in the inner one; their
+# texts have 32 and 64 characters at most.
+BOUNDED: Final = {durations.PATTERN, autoscaling.TIME_ZONE_PATTERN}
 
 
 def test_each_is_written_out_where_it_is_used() -> None:
     made = [each.where for each in IN_CODE if each.text is None]
-    assert made == ["common/mediafleet_common/api/durations.py"]
+    models = ("autoscaling", "autoscaling", "durations", "egress_fleet", "orchestrator_pool")
+    assert made == [f"common/mediafleet_common/api/{each}.py" for each in models]
 
 
 def test_those_of_schemas_speak_of_the_whole_text() -> None:
