@@ -166,6 +166,7 @@ ENTRIES: Final = (
             "mediafleet community preview --target http://127.0.0.1:8080",
             "mediafleet community leave --state /var/lib/mediafleet/community",
             "mediafleet community collect --target http://a:8080 --target http://b:8080",
+            "mediafleet community collect --target http://a:8080 --listen [::]:8090 --operator Us",
         ),
     ),
     Entry(

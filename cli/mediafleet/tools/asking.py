@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
 import typer
 
+from mediafleet_common.serving.logs import printable
+
 _TIMEOUT_SECONDS = 10.0
+_POST_TIMEOUT_SECONDS = 30.0
+"""A collector asks us before it answers."""
 _MAX_BYTES = 16 * 1024 * 1024
+_MAX_TOLD_BYTES = 500
 
 
 TokenOption = Annotated[
@@ -97,6 +103,30 @@ def _get(
     except (OSError, ValueError) as error:
         why = getattr(error, "reason", error)
         raise _NoAnswerError(f"{base} does not answer: {why}") from error
+
+
+def post(option: str, url: str, path: str, body: Mapping[str, str]) -> tuple[str, bool]:
+    """What a server says to a JSON body, and whether it did what was asked."""
+    base = (url if "://" in url else f"http://{url}").rstrip("/")
+    if not base.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"{option} {url}: give http://HOST:PORT")
+    request = urllib.request.Request(
+        f"{base}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with _OPENER.open(request, timeout=_POST_TIMEOUT_SECONDS) as answer:
+            return _told(answer.read(_MAX_TOLD_BYTES)), True
+    except urllib.error.HTTPError as error:
+        return f"{error.code}: {_told(error.read(_MAX_TOLD_BYTES))}", False
+    except (OSError, ValueError) as error:
+        return f"no answer: {getattr(error, 'reason', error)}", False
+
+
+def _told(body: bytes) -> str:
+    try:
+        return printable(str(json.loads(body)["told"]))
+    except (ValueError, KeyError, TypeError):
+        return printable(body.decode("utf-8", "replace")).strip()
 
 
 def not_a_desk(url: str) -> typer.Exit:

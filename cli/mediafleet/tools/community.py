@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mediafleet.tools.asking import TokenOption, fetch
+from mediafleet.tools.asking import TokenOption, fetch, post
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from mediafleet_scheduler.core.community.collecting import Summary, View
+
+
+_PAGE: Final = "Page"
 
 
 class Action(StrEnum):
@@ -34,6 +37,42 @@ class Output(StrEnum):
     JSON = "json"
 
 
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """A collector that goes on, and shows a page."""
+
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="For collect: go on collecting, and show the world map here.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = None
+    operator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Who runs the collector and what for; the page says so.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = None
+    http_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Who has its content as bearer token may read /operators, each by itself; without "
+            "it loopback alone.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Raise typer.BadParameter where they do not go together."""
+        if self.listen is not None and not (self.operator or "").strip():
+            raise typer.BadParameter("--listen needs --operator TEXT: who runs it, and what for")
+
+
 def community(
     action: Annotated[
         Action,
@@ -45,13 +84,24 @@ def community(
     *,
     target: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="HTTP port (--http) of an advertiser; repeatable."),
+        typer.Option(
+            metavar="URL",
+            help="HTTP port (--http) of an advertiser; repeatable. For leave: yours, as collectors "
+            "name it.",
+        ),
     ] = None,
     state: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="For leave: the advertiser's --community-state."),
     ] = None,
+    collector: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="For leave: a collector's --listen, which is to delete; repeatable."
+        ),
+    ] = None,
     token: TokenOption = None,
+    page: PageOptions,
     output: Annotated[
         Output, typer.Option("--output", "-o", help="For collect: table or json.")
     ] = Output.TABLE,
@@ -60,10 +110,14 @@ def community(
 
     An advertiser shares what the file of its --community says, and nothing without one.
     """
+    page.check()
     if action is Action.LEAVE:
         _leave(state)
+        _ask_to_forget(target or [], collector or [])
     elif not target:
         raise typer.BadParameter(f"{action} needs --target URL")
+    elif page.listen is not None:
+        _serve(target, page)
     elif action is Action.COLLECT:
         _show(target, output)
     else:
@@ -107,6 +161,42 @@ def _leave(folder: Path | None) -> None:
         raise typer.Exit(1) from error
     typer.echo(f"left: nothing is counted or told any more; {deleted} days deleted from {folder}")
     typer.echo(f"to share again, delete {folder}/left and start the advertiser again")
+
+
+def _ask_to_forget(targets: list[str], collectors: list[str]) -> None:
+    """Have each collector delete what it has of us, and say what it answers."""
+    failed = False
+    for each in collectors:
+        for target in targets:
+            answer, deleted = post("--collector", each, "/forget", {"target": target})
+            typer.echo(f"{each}: {answer}")
+            failed = failed or not deleted
+    if collectors and not targets:
+        raise typer.BadParameter("--collector needs --target URL: your advertiser as it names it")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _serve(targets: list[str], page: PageOptions) -> None:
+    import asyncio
+
+    from mediafleet_common.serving.access import LoopbackOnly, TokenFile
+    from mediafleet_common.serving.run import run
+    from mediafleet_scheduler.community.collector import Collector
+    from mediafleet_scheduler.community.map_page import serve
+
+    async def main(stop: asyncio.Event) -> None:
+        collector = Collector(targets, page.operator or "")
+        token = page.http_token_file
+        access = LoopbackOnly() if token is None else TokenFile(token)
+
+        def on_ready(port: int) -> None:
+            host = (page.listen or "").rpartition(":")[0]
+            typer.echo(f"mediafleet community ready: http://{host}:{port}/")
+
+        await serve(collector, page.listen or "", access, stop, on_ready)
+
+    raise typer.Exit(run(main))
 
 
 def _collect(targets: list[str]) -> tuple[View, list[str]]:

@@ -37,7 +37,9 @@ class _Day(_Part):
     hours: Annotated[int, Field(ge=0, le=24)] = 0
 
 
-class _Group(_Part):
+class Group(_Part):
+    """What one operator tells of one group in one hour."""
+
     average: _Count | None = None
     maximum: _Count | None = None
     streaming: _Span | None = None
@@ -46,7 +48,7 @@ class _Group(_Part):
 
 class _Hour(_Part):
     start: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:00:00Z$")]
-    groups: Annotated[dict[_Name, _Group], Field(max_length=5000)] = Field(default_factory=dict)
+    groups: Annotated[dict[_Name, Group], Field(max_length=5000)] = Field(default_factory=dict)
 
 
 class Summary(_Part):
@@ -116,7 +118,7 @@ def read_summary(told: bytes) -> Summary:
 def together(summaries: Mapping[str, Summary], unknown: Iterable[str]) -> View:
     """The view of all targets; `summaries` and `unknown` by target."""
     regions: defaultdict[str, list[Summary]] = defaultdict(list)
-    origins: defaultdict[str, list[_Group]] = defaultdict(list)
+    origins: defaultdict[str, list[Group]] = defaultdict(list)
     for each in summaries.values():
         regions[each.region].append(each)
         newest = max(each.hours, key=lambda hour: hour.start, default=None)
@@ -124,7 +126,7 @@ def together(summaries: Mapping[str, Summary], unknown: Iterable[str]) -> View:
             origins[name].append(group)
     return View(
         [_region(name, regions[name]) for name in sorted(regions)],
-        [_origin(name, origins[name]) for name in sorted(origins)],
+        [origin_row(name, origins[name]) for name in sorted(origins)],
         len(summaries),
         sorted(unknown),
     )
@@ -140,7 +142,8 @@ def _region(name: str, summaries: list[Summary]) -> RegionRow:
     )
 
 
-def _origin(name: str, groups: list[_Group]) -> OriginRow:
+def origin_row(name: str, groups: list[Group]) -> OriginRow:
+    """One origin, over the operators that tell something of it."""
     spans = [_span(each.asking) for each in groups if each.asking is not None]
     asking = (max(low for low, _ in spans), sum(high for _, high in spans)) if spans else None
     return OriginRow(name, len(groups), _sum(each.average for each in groups), asking)

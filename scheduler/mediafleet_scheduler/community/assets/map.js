@@ -1,0 +1,129 @@
+// Draws what /view tells. The projection is that of land.svg: cylindrical, equal-area, 37.5 degrees.
+const PARALLEL = Math.cos((37.5 * Math.PI) / 180);
+const HEIGHT = (2 * 180) / Math.PI / PARALLEL;
+const EARTH_MILLION_KM2 = 510.1;
+const SVG = "http://www.w3.org/2000/svg";
+const at = (id) => document.getElementById(id);
+const sine = (degrees) => Math.sin((degrees * Math.PI) / 180);
+let view = null;
+let following = true;
+
+const x = (east) => (east + 180) * PARALLEL;
+const y = (north) => HEIGHT / 2 - ((sine(north) * 180) / Math.PI) / PARALLEL;
+const said = (value) => (value === null || value === undefined ? "not told" : String(value));
+const span = (range) => (range ? `${range[0]} to ${range[1]}` : "not told");
+
+function place(group) {
+  if (group.origin === "world") return "the rest of the world";
+  if (group.size === null) return group.origin;
+  const side = (value, plus, minus) => `${Math.abs(value)}°${value < 0 ? minus : plus}`;
+  return `${side(group.south, "N", "S")} to ${side(group.south + group.size, "N", "S")}, ` +
+    `${side(group.west, "E", "W")} to ${side(group.west + group.size, "E", "W")}`;
+}
+
+function area(group) {
+  const band = (sine(group.south + group.size) - sine(group.south)) / 2;
+  return (EARTH_MILLION_KM2 * band * group.size) / 360;
+}
+
+function figure(group) {
+  const streams = at("measure").value === "streams";
+  const value = streams ? group.streams : group.asking && (group.asking[0] + group.asking[1]) / 2;
+  if (value === null || value === undefined) return null;
+  return at("rate").checked ? value / area(group) : value;
+}
+
+function level(value, most) {
+  return most > 0 ? Math.min(5, 1 + Math.floor(Math.sqrt(value / most) * 5)) : 1;
+}
+
+function element(name, attributes) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function describe(group) {
+  return `${place(group)}: gateways asking ${span(group.asking)}, streams ${said(group.streams)}, ` +
+    `told by ${group.operators} operator${group.operators === 1 ? "" : "s"}`;
+}
+
+function draw(hour, most) {
+  const world = hour.groups.find((group) => group.origin === "world");
+  const ground = hour.operators === 0 ? "silent" : world && figure(world) !== null ? "wider" : "untold";
+  at("ground").setAttribute("class", ground);
+  const drawn = hour.groups
+    .filter((group) => group.size !== null && figure(group) !== null)
+    .sort((a, b) => b.size - a.size || a.origin.localeCompare(b.origin));
+  const made = [];
+  for (const group of drawn) {
+    const [west, east] = [group.west, group.west + group.size];
+    const [south, north] = [group.south, group.south + group.size];
+    const box = { x: x(west), y: y(north), width: x(east) - x(west), height: y(south) - y(north) };
+    const tone = `told l${level(figure(group), most)}`;
+    const label = describe(group);
+    const rect = element("rect", { ...box, class: tone, tabindex: 0, role: "img", "aria-label": label });
+    const tell = () => { at("detail").textContent = label; };
+    rect.addEventListener("focus", tell);
+    rect.addEventListener("pointerenter", tell);
+    made.push(rect);
+    if (group.size > 5) made.push(element("rect", { ...box, class: "wider hatch" }));
+  }
+  const focused = document.activeElement?.getAttribute?.("aria-label");
+  at("bins").replaceChildren(...made);
+  if (focused) made.find((each) => each.getAttribute("aria-label") === focused)?.focus();
+}
+
+function rows(body, lines, empty) {
+  const shown = lines.length ? lines : [[empty]];
+  at(body).replaceChildren(...shown.map((cells) => {
+    const row = document.createElement("tr");
+    for (const text of cells) {
+      const cell = document.createElement("td");
+      cell.textContent = text;
+      if (cells.length === 1) cell.colSpan = 5;
+      row.append(cell);
+    }
+    return row;
+  }));
+}
+
+function show() {
+  const last = view.hours.length - 1;
+  at("hour").max = last;
+  if (following) at("hour").value = last;
+  const hour = view.hours[Number(at("hour").value)];
+  const when = `${hour.start.slice(0, 10)} ${hour.start.slice(11, 16)} UTC`;
+  at("when").textContent = when;
+  at("hour").setAttribute("aria-valuetext", when);
+  const bins = view.hours.flatMap((each) => each.groups).filter((group) => group.size !== null);
+  const day = bins.map(figure).filter((value) => value !== null);
+  draw(hour, Math.max(0, ...day));
+  const asked = view.shared + view.unknown;
+  at("share").textContent =
+    `${view.shared} of ${asked} operators share; the share of the other ${view.unknown} is unknown. ` +
+    `${hour.operators} told this hour.`;
+  at("operator").textContent = view.operator;
+  const silence = hour.operators === 0 ? "No operator reports this hour" : "Nothing told";
+  rows("origins", hour.groups.map((each) =>
+    [place(each), each.operators, said(each.streams), span(each.asking)]), silence);
+  rows("regions", view.regions.map((each) =>
+    [each.region, each.operators, said(each.now), said(each.average), said(each.maximum)]),
+    "Nobody shares");
+  document.body.dataset.ready = "yes";
+}
+
+at("hour").addEventListener("input", () => {
+  following = at("hour").value === at("hour").max;
+  show();
+});
+for (const id of ["measure", "rate"]) at(id).addEventListener("change", show);
+
+const events = new EventSource("events");
+events.onmessage = (message) => {
+  view = JSON.parse(message.data);
+  show();
+};
+events.onerror = () => {
+  at("share").textContent = "The collector does not answer; what is shown may be old.";
+};

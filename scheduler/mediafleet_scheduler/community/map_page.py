@@ -1,0 +1,153 @@
+"""The page of the world map: files that lie beside this one, and events that keep it fresh.
+
+Nothing is fetched from elsewhere, and the browser is told to allow nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from mediafleet_common.serving.access import Access
+from mediafleet_common.serving.http import HttpServer
+from mediafleet_scheduler.community.collector import Collector
+
+_ASSETS: Final = Path(__file__).parent / "assets"
+_FILES: Final = {
+    "/": ("map.html", "text/html"),
+    "/map.js": ("map.js", "text/javascript"),
+    "/map.css": ("map.css", "text/css"),
+    "/land.svg": ("land.svg", "image/svg+xml"),
+}
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+MOST_LISTENERS: Final = 200
+_ALIVE_SECONDS: Final = 15.0
+_MOST_FORGET_BYTES: Final = 4096
+
+
+class MapPage:
+    """The routes of a collector."""
+
+    def __init__(self, collector: Collector, most_listeners: int = MOST_LISTENERS) -> None:
+        self._collector = collector
+        self._free = most_listeners
+
+    def routes(self) -> list[web.RouteDef]:
+        """For anybody: the page, `/view` (JSON), `/events`, and `POST /forget`."""
+        files = [web.get(path, _file(*each)) for path, each in _FILES.items()]
+        return [
+            *files,
+            web.get("/view", self._view),
+            web.get("/events", self._events),
+            web.post("/forget", self._forget),
+        ]
+
+    def detail_route(self) -> web.RouteDef:
+        """`GET /operators`: each operator by itself."""
+
+        async def operators(_: web.Request) -> web.Response:
+            return web.json_response(self._collector.operators())
+
+        return web.get("/operators", operators)
+
+    async def _view(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=self._collector.view, content_type="application/json", headers=HEADERS
+        )
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        async with self._listener() as admitted:
+            if not admitted:
+                return web.Response(status=503, text="too many listeners", headers=HEADERS)
+            response = web.StreamResponse(
+                headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+            )
+            await response.prepare(request)
+            told = b""
+            # A browser that has gone is found by the write that fails.
+            with suppress(ConnectionError):
+                while True:
+                    view = self._collector.view
+                    await response.write(b": alive\n\n" if view == told else b"data: %b\n\n" % view)
+                    told = view
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_ALIVE_SECONDS):
+                            await self._collector.changed()
+            return response
+
+    @asynccontextmanager
+    async def _listener(self) -> AsyncIterator[bool]:
+        if self._free <= 0:
+            yield False
+            return
+        self._free -= 1
+        try:
+            yield True
+        finally:
+            self._free += 1
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        """Asks the operator at once; who has left says so itself, and needs no password for it."""
+        try:
+            body = json.loads((await request.content.read(_MOST_FORGET_BYTES)).decode())
+            target = await self._collector.look_again(str(body["target"]))
+        except (ValueError, KeyError, TypeError):
+            return _answer(400, 'give {"target": URL}')
+        if target is None:
+            return _answer(404, "not among those that are asked")
+        if target.summary is not None:
+            return _answer(409, "it still shares: leave there first")
+        return _answer(200, "deleted: nothing of it is kept")
+
+
+async def serve(
+    collector: Collector,
+    listen: str,
+    access: Access,
+    stop: asyncio.Event,
+    on_ready: Callable[[int], None],
+) -> None:
+    """Collect and show until `stop` is set; `on_ready` is called once, with the port.
+
+    Raises:
+        CannotStartError: the port cannot be listened on.
+    """
+    page = MapPage(collector)
+    http = HttpServer(
+        listen,
+        lambda: "stopping" if stop.is_set() else None,
+        routes=page.routes(),
+        reports=[page.detail_route()],
+        access=access,
+    )
+    async with http, asyncio.TaskGroup() as tasks:
+        collecting = tasks.create_task(collector.run())
+        on_ready(http.port)
+        await stop.wait()
+        collecting.cancel()
+
+
+def _answer(status: int, text: str) -> web.Response:
+    return web.json_response({"told": text}, status=status, headers=HEADERS)
+
+
+def _file(name: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    body = (_ASSETS / name).read_bytes()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=HEADERS)
+
+    return answer
