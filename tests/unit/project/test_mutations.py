@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 
 import pytest
+from tests.measures.cores import ROOT, core_of
+from tests.measures.mutants import SURVIVORS
 from tests.measures.mutations import mutated, mutations
 
 
@@ -96,3 +99,11 @@ def test_a_change_has_a_name_without_lines_and_the_lines_of_its_own_statement() 
         "A.f: 2 -> 3 in return 2": range(7, 8),
     }
     assert [each.name for each in mutations("\n\n" + SOURCE)] == list(found)
+
+
+def test_each_survivor_that_does_not_matter_is_a_change_of_a_core_with_a_reason() -> None:
+    for path, reasons in tomllib.loads(SURVIVORS.read_text()).items():
+        assert core_of(path), path
+        there = {each.name for each in mutations((ROOT / path).read_text())}
+        assert reasons.keys() <= there, path
+        assert all(reasons.values()), path

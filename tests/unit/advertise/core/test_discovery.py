@@ -103,6 +103,15 @@ def test_places_are_by_position_whoever_is_there() -> None:
     assert (report.ended, world.took) == (Ended.TIMED_OUT, 0.5)
 
 
+def test_a_gateway_without_extra_nodes_looks_at_no_list() -> None:
+    world = World()
+    world.works("https://a")
+    world.advertises("p", "https://a", transcoder="p")
+    report = world.discover(["p"], extra_nodes=0)
+    assert (found(report), world.visited) == (["p"], ["p"])
+    assert left_out(report) == [("https://a", Why.BEYOND_EXTRA_NODES)]
+
+
 def test_the_same_node_under_another_string_is_asked_again() -> None:
     """Why an advertiser must tell an address in one form only."""
     world = World()

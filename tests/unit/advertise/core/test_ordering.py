@@ -43,6 +43,13 @@ def test_free_is_known_only_when_sessions_and_capacity_are() -> None:
     assert [each.full for each in (FULL, Room(1, 4), Room(9), UNKNOWN)] == [True] + [False] * 3
 
 
+def test_nodes_stand_in_five_groups_and_near_where_nothing_is_said_of_them() -> None:
+    rooms = [UNKNOWN] * 4 + [FULL]
+    assert ranks(rooms) == [0, 0, 0, 0, 4]
+    away, unsure = [False, True, False, True, True], [False, False, True, True, True]
+    assert ranks(rooms, away, unsure) == [0, 1, 2, 3, 4]
+
+
 def test_fixed_is_the_order_given_and_full_nodes_are_last() -> None:
     assert fixed(ranks([FULL, UNKNOWN, FULL, Room(0, 1)])) == [1, 3, 0, 2]
     assert fixed([]) == []
