@@ -130,7 +130,7 @@ class DeclaredRedisOptions:
         typer.Option(
             metavar="FILE",
             help="YAML file of the Redises that EgressFleets may name, as chart value "
-            "egress.redis[] makes it: a list `endpoints` of name, address or sentinel or cluster, "
+            "egress.redis[] makes it: a list `endpoints` of name, addresses, sentinel or cluster, "
             "hosts, tls, username, db, namespaces, default.",
         ),
     ] = None

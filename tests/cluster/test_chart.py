@@ -44,7 +44,7 @@ EVERYTHING = (
     *("--set", "metrics.serviceMonitor.enabled=true", "--set", "metrics.podMonitor.enabled=true"),
     *("--set", "image.registry=example.com:5000", "--set", f"image.digest=sha256:{'0' * 64}"),
     *("--set", "imagePullSecrets[0].name=pull", "--set", "egress.replicas=2"),
-    *("--set", "egress.redis[0].name=main", "--set", "egress.redis[0].address=redis:6379"),
+    *("--set", "egress.redis[0].name=main", "--set", "egress.redis[0].addresses={redis:6379}"),
     *("--set", "egress.redis[0].passwordSecret.name=redis"),
     *("--set", "egress.redis[0].passwordSecret.key=password"),
     *("--set", "operator.podLabels.team=media", "--set", "operator.priorityClassName=high"),
@@ -136,8 +136,8 @@ def test_a_restricted_namespace_admits_every_pod_of_the_chart(
         ("operator.replica=3", "additional properties 'replica' not allowed"),
         ("image.digest=abc", "does not match pattern"),
         ("rbac.scope=all", "must be one of 'cluster', 'namespace'"),
-        ("egress.redis[0].address=redis:6379", "missing property 'name'"),
-        ("egress.redis[0].name=main", "missing property 'address'"),
+        ("egress.redis[0].addresses={redis:6379}", "missing property 'name'"),
+        ("egress.redis[0].name=main", "missing property 'addresses'"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(node: Node, setting: str, complaint: str) -> None:
@@ -186,7 +186,7 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
         pod("locked-redis", container("redis", "redis:dev", *command)),
         service("locked-redis", 6379, 6379),
     )
-    redis = [{"name": "locked", "address": LOCKED_REDIS, "passwordSecret": PASSWORD}]
+    redis = [{"name": "locked", "addresses": [LOCKED_REDIS], "passwordSecret": PASSWORD}]
     values = {"rbac": {"nodes": False}, "egress": {"replicas": 2, "redis": redis}}
     with deployed(node, workspace, values) as it:
         yield it

@@ -30,12 +30,12 @@ class RedisEndpoint(Model):
 
     name: RedisName
     """What fleets name it by."""
-    address: RedisAddress | None = None
-    """host:port."""
+    addresses: Annotated[list[RedisAddress], Field(max_length=32)] = Field(default_factory=list)
+    """host:port of one server; the first is dialled, the others are names of the same."""
     sentinel: RedisSentinel | None = None
-    """Found through sentinels instead of by address."""
+    """Found through sentinels instead of by addresses."""
     cluster: RedisCluster | None = None
-    """A cluster instead of an address."""
+    """A cluster instead of addresses."""
     hosts: list[str] = Field(default_factory=list)
     """Who else may have the desk's passwords: host:port, .suffix of names, CIDR. Needed for \
 masters and nodes as sentinels and clusters announce them."""
@@ -52,8 +52,8 @@ masters and nodes as sentinels and clusters announce them."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> RedisEndpoint:
-        if sum(each is not None for each in (self.address, self.sentinel, self.cluster)) != 1:
-            raise ValueError("write one of address, sentinel and cluster")
+        if sum(map(bool, (self.addresses, self.sentinel, self.cluster))) != 1:
+            raise ValueError("write one of addresses, sentinel and cluster")
         redis_hosts(self.hosts)
         return self
 
@@ -65,7 +65,7 @@ masters and nodes as sentinels and clusters announce them."""
         """What a fleet means by naming it: where it is, and the fleet's own secrets."""
         return RedisSpec(
             ref=self.name,
-            address=self.address,
+            address=self.addresses[0] if self.addresses else None,
             sentinel=self.sentinel,
             cluster=self.cluster,
             tls=self.tls,
@@ -82,7 +82,7 @@ masters and nodes as sentinels and clusters announce them."""
 
     @property
     def _addresses(self) -> list[str]:
-        return written(self.spec(RedisSpec()))
+        return self.addresses or written(self.spec(RedisSpec()))
 
     def is_at(self, others: list[str]) -> bool:
         """Whether one of some addresses is one of its own."""

@@ -71,7 +71,7 @@ async def test_what_is_declared_serves_and_keeps_out_whom_it_is_not_for(
     redis_process: RedisServer,
 ) -> None:
     endpoint = RedisEndpoint(
-        name="main", address=f"localhost:{redis_process.port}", namespaces=["live"]
+        name="main", addresses=[f"localhost:{redis_process.port}"], namespaces=["live"]
     )
     written = spelled(redis_process, "127.0.0.1")
     fleets = [

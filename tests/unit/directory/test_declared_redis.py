@@ -14,7 +14,7 @@ from mediafleet_scheduler.egress.connections.opening import access_to_declared
 from mediafleet_scheduler.egress.process.branch_state import server_key
 from mediafleet_scheduler.egress.process.serve import Options
 
-MAIN = RedisEndpoint(name="main", address="redis:6380", tls=True, namespaces=["live"])
+MAIN = RedisEndpoint(name="main", addresses=["redis:6380"], tls=True, namespaces=["live"])
 DECLARED = Redises((MAIN,), allow_undeclared=False)
 
 

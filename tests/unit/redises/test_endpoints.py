@@ -15,7 +15,7 @@ from mediafleet_common.serving.run import CannotStartError
 
 MAIN = {
     "name": "main",
-    "address": "redis:6380",
+    "addresses": ["redis:6380", "redis.live.svc:6380"],
     "tls": True,
     "username": "mediafleet",
     "db": 2,
@@ -75,7 +75,9 @@ def test_an_address_written_out_needs_leave() -> None:
     assert "set spec.redis.ref to main or shared" in why
 
 
-@pytest.mark.parametrize("address", ["redis:6380", "REDIS:6380", "redis.:6380"])
+@pytest.mark.parametrize(
+    "address", ["redis:6380", "REDIS:6380", "redis.:6380", "redis.live.svc:6380"]
+)
 def test_an_address_written_out_does_not_evade_namespaces(address: str) -> None:
     assert "other namespaces" in refused(spec(address=address), "evil")
     assert isinstance(redises().of(spec(address=address), "live"), RedisSpec)
@@ -91,8 +93,8 @@ def test_nothing_declared_forbids_no_address() -> None:
     [
         ([MAIN, MAIN], "declared twice: main"),
         ([MAIN, {**MAIN, "name": "b"}], "main and b are both the default of live"),
-        ([{"name": "x"}], "one of address, sentinel and cluster"),
-        ([{**MAIN, "cluster": SHARED["cluster"]}], "one of address, sentinel and cluster"),
+        ([{"name": "x"}], "one of addresses, sentinel and cluster"),
+        ([{**MAIN, "cluster": SHARED["cluster"]}], "one of addresses, sentinel and cluster"),
         ([{**MAIN, "hosts": ["a b/c"]}], "is no network"),
         ([{**MAIN, "password": "canary"}], "Extra inputs"),
     ],
@@ -105,7 +107,7 @@ def test_what_makes_no_sense_is_refused(endpoints: list[dict[str, Any]], words: 
 
 def test_the_file_is_read_or_it_is_said_why_not(tmp_path: Path) -> None:
     file = tmp_path / "redis.yaml"
-    file.write_text("endpoints: [{name: main, address: redis, namespaces: [live]}]")
+    file.write_text("endpoints: [{name: main, addresses: [redis], namespaces: [live]}]")
     assert [each.name for each in read_endpoints(file)] == ["main"]
     assert read_endpoints(None) == ()
     for content, words in (("[", "no YAML"), ("endpoints: [{name: main}]", r"endpoints\.0: .*one")):

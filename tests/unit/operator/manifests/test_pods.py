@@ -164,7 +164,7 @@ def test_an_authority_of_the_fleets_own_is_mounted_where_the_config_says() -> No
 
 
 def test_a_pod_is_made_with_the_redis_that_the_name_stands_for() -> None:
-    endpoint = RedisEndpoint(name="main", address="redis:6379", namespaces=["media"])
+    endpoint = RedisEndpoint(name="main", addresses=["redis:6379"], namespaces=["media"])
     password = {"passwordSecret": {"name": "redis", "key": "password"}}
     named = with_redis(egress(redis={"ref": "main"} | password), Redises((endpoint,)))
     written = egress(redis={"address": "redis:6379"} | password)
