@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Hashable, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -35,7 +35,11 @@ class KeyedTasks(Mapping[Key, "asyncio.Task[None]"]):
 
     def keep_only(self, wanted: Collection[Key]) -> list[Key]:
         """Cancel the tasks of all other keys, without waiting for them; the keys that went."""
-        gone = [key for key in self._tasks if key not in wanted]
+        return self.drop([key for key in self._tasks if key not in wanted])
+
+    def drop(self, unwanted: Iterable[Key]) -> list[Key]:
+        """Cancel the tasks of these keys, without waiting for them; the keys that had one."""
+        gone = [key for key in unwanted if key in self._tasks]
         for key in gone:
             task = self._tasks.pop(key)
             # Held until it has ended, so that `close` can wait for it.

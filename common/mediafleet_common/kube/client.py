@@ -17,7 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from mediafleet_common.kube.errors import KubeError, UnreachableError, of_answer
 from mediafleet_common.kube.login import configure
-from mediafleet_common.kube.pace import Pacer
+from mediafleet_common.kube.pace import Pacer, Rank
 from mediafleet_common.kube.paths import Target
 from mediafleet_common.kube.slim import slim
 from mediafleet_common.serving.run import CannotStartError
@@ -39,7 +39,7 @@ class Api:
     """The API server. An async context manager.
 
     `may_write` is asked before each write: an operator that has lost its Lease must not write,
-    however late its call comes. `pacer` gives writes their turns, urgent ones and deletes first.
+    however late its call comes. `pacer` gives writes their turns by rank.
     """
 
     def __init__(
@@ -136,7 +136,12 @@ class Api:
         return await self._write("create", lambda: self._call("POST", target, {}, body), target)
 
     async def patch(
-        self, target: Target, body: Json, manager: str | None = None, *, urgent: bool = False
+        self,
+        target: Target,
+        body: Json,
+        manager: str | None = None,
+        *,
+        rank: Rank = Rank.PROMPT,
     ) -> Json:
         """JSON merge patch; a resourceVersion in it makes it conditional."""
         query = {"fieldManager": manager} if manager else {}
@@ -144,7 +149,7 @@ class Api:
             "patch",
             lambda: self._call("PATCH", target, query, body, MERGE_PATCH),
             target,
-            urgent=urgent,
+            rank,
         )
 
     async def merge_lists(self, target: Target, body: Json) -> Json:
@@ -179,7 +184,7 @@ class Api:
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
         return await self._write(
-            "delete", lambda: self._call("DELETE", target, {}, body), target, urgent=True
+            "delete", lambda: self._call("DELETE", target, {}, body), target, Rank.URGENT
         )
 
     async def _write(
@@ -187,21 +192,20 @@ class Api:
         verb: str,
         call: Callable[[], Awaitable[Json]],
         target: Target,
-        *,
-        urgent: bool = False,
+        rank: Rank = Rank.PROMPT,
     ) -> Json:
         try:
-            answer = await self._in_turn(call, urgent=urgent)
+            answer = await self._in_turn(call, rank)
         except KubeError as error:
             self._on_write(verb, target.resource, error.word)
             raise
         self._on_write(verb, target.resource, "ok")
         return answer
 
-    async def _in_turn(self, call: Callable[[], Awaitable[Json]], *, urgent: bool) -> Json:
+    async def _in_turn(self, call: Callable[[], Awaitable[Json]], rank: Rank) -> Json:
         if self._pacer is None:
             return await self._if_leader(call)
-        async with self._pacer.turn(patient=not urgent):
+        async with self._pacer.turn(rank):
             return await self._if_leader(call)
 
     async def _if_leader(self, call: Callable[[], Awaitable[Json]]) -> Json:

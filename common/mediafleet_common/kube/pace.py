@@ -7,12 +7,12 @@ A call that is slow because this process is counts as slow, too: there is too mu
 from __future__ import annotations
 
 import asyncio
-import heapq
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import count
-from typing import Final
+from enum import Enum, auto
+from typing import Final, Generic, TypeVar
 
 from mediafleet_common.kube.errors import KubeError, UnreachableError
 
@@ -20,6 +20,56 @@ _CUT: Final = 0.7
 _ROUNDING: Final = 1e-6
 _CUT_SECONDS: Final = 1.0
 """Calls that are under way when the rate is cut say nothing new."""
+PATIENT_TURN: Final = 6
+"""While others wait, too, every so manieth turn is a patient write's."""
+T = TypeVar("T")
+
+
+class Rank(Enum):
+    """Which of the waiting writes goes first."""
+
+    URGENT = auto()
+    """Drains and deletes: before all others."""
+    PROMPT = auto()
+    """Pods to be made, statuses and the rest."""
+    PATIENT = auto()
+    """Marks of pods, one for each that was made: the others go before, but not all of them."""
+
+
+class Line(Generic[T]):
+    """Who waits, and who is next. Pure."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Rank, deque[T]] = {rank: deque() for rank in Rank}
+        self._passed = 0
+        """Turns in a row that went before a patient one."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def push(self, rank: Rank, one: T) -> None:
+        """One more waits."""
+        self._waiting[rank].append(one)
+
+    def pop(self) -> T:
+        """The next; within a rank in the order in which they came.
+
+        Raises:
+            IndexError: nobody waits.
+        """
+        return self._waiting[self._next()].popleft()
+
+    def _next(self) -> Rank:
+        if self._waiting[Rank.URGENT]:
+            return Rank.URGENT
+        prompt, patient = self._waiting[Rank.PROMPT], self._waiting[Rank.PATIENT]
+        if not patient:
+            return Rank.PROMPT
+        if prompt and self._passed < PATIENT_TURN - 1:
+            self._passed += 1
+            return Rank.PROMPT
+        self._passed = 0
+        return Rank.PATIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +132,7 @@ class Pace:
 
 
 class Pacer:
-    """Gives turns to writes: urgent ones first, then in the order in which they came."""
+    """Gives turns to writes by their rank, then in the order in which they came."""
 
     def __init__(
         self, limits: WriteLimits, on_rate: Callable[[float], None] = lambda rate: None
@@ -91,14 +141,13 @@ class Pacer:
         self._on_rate = on_rate
         self._pace: Pace | None = None
         self._running = 0
-        self._order = count()
-        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
+        self._line = Line[asyncio.Future[None]]()
         self._alarm: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def turn(self, *, patient: bool = False) -> AsyncIterator[None]:
-        """Wait for a turn and have it; `patient` ones let all others go before."""
-        await self._wait(patient=patient)
+    async def turn(self, rank: Rank = Rank.PROMPT) -> AsyncIterator[None]:
+        """Wait for a turn and have it."""
+        await self._wait(rank)
         loop = asyncio.get_running_loop()
         began, well = loop.time(), False
         try:
@@ -112,13 +161,13 @@ class Pacer:
         finally:
             now = loop.time()
             pace = self._made(now)
-            pace.ended(now, now - began, well=well, waited_for=bool(self._waiting))
+            pace.ended(now, now - began, well=well, waited_for=bool(self._line))
             self._on_rate(pace.rate)
             self._give_back()
 
-    async def _wait(self, *, patient: bool) -> None:
+    async def _wait(self, rank: Rank) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (patient, next(self._order), turn))
+        self._line.push(rank, turn)
         self._wake()
         try:
             await turn
@@ -133,17 +182,16 @@ class Pacer:
 
     def _wake(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting and self._running < self._limits.in_flight:
-            if self._waiting[0][2].done():
-                heapq.heappop(self._waiting)
-                continue
+        while self._line and self._running < self._limits.in_flight:
             now = loop.time()
             pace = self._made(now)
             if (wait := pace.wait_seconds(now)) > 0:
                 if self._alarm is None:
                     self._alarm = loop.call_later(wait, self._ring)
                 return
-            _, _, turn = heapq.heappop(self._waiting)
+            turn = self._line.pop()
+            if turn.done():
+                continue  # it was given up
             pace.take(now)
             self._running += 1
             turn.set_result(None)

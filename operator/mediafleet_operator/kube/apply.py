@@ -18,6 +18,7 @@ from mediafleet_common.kube.errors import (
     GoneError,
     KubeError,
 )
+from mediafleet_common.kube.pace import Rank
 from mediafleet_common.kube.paths import Target
 from mediafleet_operator.core.fleet.actions import (
     Action,
@@ -81,8 +82,8 @@ class Applier:
                     settle = resource.spec.settle_seconds
                     written = marks(action, self.clock.unix(), settle)
                     # A drain keeps work away from a pod; that one is ready can wait its turn.
-                    urgent = not isinstance(action, Mark)
-                    await self._patch(resource, action.pod, written, urgent=urgent)
+                    rank = Rank.PATIENT if isinstance(action, Mark) else Rank.URGENT
+                    await self._patch(resource, action.pod, written, rank)
         except KubeError as error:
             if isinstance(error, GoneError | ConflictError) and isinstance(action, OnPod):
                 await self._look_again(resource, action.pod)
@@ -145,12 +146,10 @@ class Applier:
         else:
             self.snapshots.drop_pod(resource.key, pod.uid, pod.resource_version)
 
-    async def _patch(
-        self, resource: Resource, pod: PodView, metadata: Json, *, urgent: bool
-    ) -> None:
+    async def _patch(self, resource: Resource, pod: PodView, metadata: Json, rank: Rank) -> None:
         precondition = {"uid": pod.uid, "resourceVersion": pod.resource_version}
         body: Json = {"metadata": {**precondition, **metadata}}
-        self._note(await self.api.patch(self._target(resource, pod), body, urgent=urgent))
+        self._note(await self.api.patch(self._target(resource, pod), body, rank=rank))
 
     async def _set_gate(self, resource: Resource, pod: PodView, *, open: bool) -> None:  # noqa: A002
         # Conditional on the pod alone: kubelet writes the same status all the time.

@@ -64,15 +64,16 @@ class StatusWriter:
     clock: Clock = SYSTEM
     load_only_seconds: float = 5.0
     """Between two writes in which only loads differ."""
+    seconds: float = 0.0
+    """Between any two writes."""
 
     def due(self, resource: Resource, state: FleetState, status: FleetStatus) -> float | None:
         """In how many seconds a status is to be written; `None`: it says nothing new."""
         old, new = rendered(resource.status), rendered(status)
         if old == new:
             return None
-        if significant(old) != significant(new):
-            return 0.0
-        due_at = state.status_written_at + self.load_only_seconds
+        changed = significant(old) != significant(new)
+        due_at = state.status_written_at + (self.seconds if changed else self.load_only_seconds)
         return max(due_at - self.clock.monotonic(), 0.0)
 
     async def write(self, resource: Resource, state: FleetState, status: FleetStatus) -> Json:

@@ -58,13 +58,16 @@ class Prober:
         self._metrics = metrics
         self._clock = clock
         self._subjects: dict[str, Subject] = {}
+        self._of_fleet: dict[FleetKey, set[str]] = {}
         self._tasks = KeyedTasks[str]()
         self._wake: dict[str, asyncio.Event] = {}
 
     def follow(self, key: FleetKey, subjects: dict[str, Subject]) -> None:
         """From now on ask these pods of a fleet, by uid, and no others of it."""
-        others = {uid for uid, each in self._subjects.items() if each.key != key}
-        for uid in self._tasks.keep_only(others | subjects.keys()):
+        before = self._of_fleet.pop(key, set())
+        if subjects:
+            self._of_fleet[key] = set(subjects)
+        for uid in self._tasks.drop(before - subjects.keys()):
             del self._subjects[uid]
             self._wake.pop(uid)
             self.histories.pop(uid, None)

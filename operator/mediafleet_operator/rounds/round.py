@@ -19,7 +19,7 @@ from mediafleet_common.kube.errors import (
 )
 from mediafleet_operator.core.drain import records
 from mediafleet_operator.core.drain.loads_wanted import WAIT_SECONDS, loads_wanted, unread
-from mediafleet_operator.core.fleet.actions import Action, Create
+from mediafleet_operator.core.fleet.actions import Action, Create, Mark
 from mediafleet_operator.core.fleet.model import FleetKey, Observation
 from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.core.plan import Plan, plan
@@ -36,12 +36,15 @@ from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.counters import FleetCounts, note_idle
 from mediafleet_operator.rounds.job_ends import JobEnds
+from mediafleet_operator.rounds.mark_writer import MarkWriter
 from mediafleet_operator.rounds.probes import Prober, subject
 from mediafleet_operator.rounds.queue import KeyedQueue
 
 _log: Final = logging.getLogger(__name__)
 PASSES: Final = 3
 """A round plans again after its own actions; more than this would hide a plan without end."""
+ACTIONS_A_PASS: Final = 50
+"""Fleets beside a large one have their turn meanwhile; deletes and drains stand before creates."""
 NEXT_ROUND_SECONDS: Final = 0.1
 _MOST_REST_SECONDS: Final = 0.25
 RETRY_SECONDS: Final = 1.0
@@ -68,7 +71,11 @@ class Worker:
     """In seconds; `None`: as each pod tells."""
     rest_seconds_per_pod: float = 0.0
     """A fleet rests between two rounds for so long for each of its pods."""
+    marks: MarkWriter = field(init=False)
     _states: dict[FleetKey, FleetState] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.marks = MarkWriter(self.applier.apply, self.queue.add)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -115,7 +122,7 @@ class Worker:
         observation, planned = self._plan(resource, state)
         if resource.deleting:
             return
-        if planned.actions:
+        if not all(self.marks.pending(key, each) for each in planned.actions):
             self.queue.add_after(key, NEXT_ROUND_SECONDS)
         if planned.look_again_seconds is not None:
             self.queue.add_after(key, planned.look_again_seconds)
@@ -136,12 +143,21 @@ class Worker:
             self._follow(resource, planned, wanted)
             if wanted or not planned.actions:
                 break
-            outcomes = await self.applier.apply(resource, planned.actions)
+            outcomes = await self._apply(resource, planned)
+            if not outcomes:
+                break
             done += [each.action for each in outcomes if each.error is None]
             resource = self.snapshots.fleets.get(key, resource)
             if not self._learn(resource, state, outcomes):
                 break
         return resource, done
+
+    async def _apply(self, resource: Resource, planned: Plan) -> list[Outcome]:
+        """Carry out a plan's actions, or the first of many; what became of those that ended."""
+        self.marks.want(resource, [each for each in planned.actions if isinstance(each, Mark)])
+        others = [each for each in planned.actions if not isinstance(each, Mark)]
+        outcomes = await self.applier.apply(resource, others[:ACTIONS_A_PASS])
+        return outcomes + await self.marks.outcomes(resource.key)
 
     def _state(self, resource: Resource) -> FleetState:
         key = resource.key
@@ -233,7 +249,9 @@ class Worker:
         self.counts.count(key, planned)
         self.counts.count_late_sessions(state, observation, planned)
         due = self.statuses.due(resource, state, status)
-        events = events_to_post(done, f"{key.name}-", resource.status, status)
+        # What the status newly says has its Event when the status is written, and so only once.
+        said = resource.status if due and resource.status else status
+        events = events_to_post(done, f"{key.name}-", resource.status, said)
         if due:
             self.queue.add_after(key, due)
         elif due is not None:
@@ -303,6 +321,7 @@ class Worker:
         """The resource is gone, or another one of its name has come."""
         self._states.pop(key, None)
         self.prober.follow(key, {})
+        self.marks.forget(key)
         if self.job_ends is not None:
             self.job_ends.poller.forget(key)
         self.autoscaler.forget(key)

@@ -199,7 +199,7 @@ async def _lead(
                 Heads(api, settings.product, partial(poll, session), clock),
                 metrics,
             ),
-            StatusWriter(api, clock, times.status_load_seconds),
+            StatusWriter(api, clock, times.status_load_seconds, times.status_seconds),
             EventWriter(api, identity(), clock),
             prober,
             Autoscaler(
@@ -237,6 +237,7 @@ async def _lead(
                     group.create_task(worker.run())
         finally:
             queue.close()
+            await worker.marks.close()
             await prober.close()
             await poller.close()
             await ends_poller.close()

@@ -15,6 +15,7 @@ from tests.kit.operator.rights import granted, needed
 
 from mediafleet_common.kube.client import Json
 from mediafleet_common.kube.errors import AlreadyExistsError, ConflictError, GoneError
+from mediafleet_common.kube.pace import Rank
 from mediafleet_common.kube.paths import Target
 
 Hook = Callable[[str, Target], None]
@@ -52,9 +53,14 @@ class KubeServer:
         return self._write("create", target, lambda: self._create(path, body))
 
     async def patch(
-        self, target: Target, body: Json, manager: str | None = None, *, urgent: bool = False
+        self,
+        target: Target,
+        body: Json,
+        manager: str | None = None,
+        *,
+        rank: Rank = Rank.PROMPT,
     ) -> Json:
-        del manager
+        del manager, rank
         path = target.path.removesuffix("/status").removesuffix("/scale")
         return self._write("patch", target, lambda: self._patch(path, body))
 

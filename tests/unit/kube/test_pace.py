@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafleet_common.kube.errors import ConflictError, KubeError, UnreachableError
-from mediafleet_common.kube.pace import Pace, Pacer, WriteLimits
+from mediafleet_common.kube.pace import PATIENT_TURN, Line, Pace, Pacer, Rank, WriteLimits
 
 LIMITS = WriteLimits(in_flight=4, per_second=50.0, burst=10)
 FREE = WriteLimits(in_flight=2, per_second=1e6, burst=1000, most_per_second=1e6)
@@ -69,23 +69,53 @@ async def test_so_many_at_a_time_and_the_urgent_ones_first() -> None:
     pacer, order, go_on = Pacer(FREE), [], asyncio.Event()
     at_once = most = 0
 
-    async def write(name: str, *, patient: bool) -> None:
+    async def write(name: str, rank: Rank) -> None:
         nonlocal at_once, most
-        async with pacer.turn(patient=patient):
+        async with pacer.turn(rank):
             order.append(name)
             at_once += 1
             most = max(most, at_once)
             await go_on.wait()
             at_once -= 1
 
-    tasks = [asyncio.create_task(write(f"pod {n}", patient=True)) for n in range(5)]
+    tasks = [asyncio.create_task(write(f"pod {n}", Rank.PROMPT)) for n in range(5)]
     await asyncio.sleep(0)
-    tasks += [asyncio.create_task(write(f"drain {n}", patient=False)) for n in range(3)]
+    tasks += [asyncio.create_task(write(f"drain {n}", Rank.URGENT)) for n in range(3)]
     await asyncio.sleep(0)
     go_on.set()
     await asyncio.gather(*tasks)
     assert most == 2
     assert order == ["pod 0", "pod 1", "drain 0", "drain 1", "drain 2", "pod 2", "pod 3", "pod 4"]
+
+
+ranks = st.sampled_from(list(Rank))
+
+
+@given(st.lists(ranks, max_size=60))
+def test_each_gets_one_turn_urgent_ones_first_and_each_rank_in_its_order(came: list[Rank]) -> None:
+    line = Line[tuple[Rank, int]]()
+    for number, rank in enumerate(came):
+        line.push(rank, (rank, number))
+    got = []
+    while line:
+        got.append(line.pop())
+    urgent = came.count(Rank.URGENT)
+    assert [rank for rank, _ in got[:urgent]] == [Rank.URGENT] * urgent
+    for rank in Rank:
+        assert [n for each, n in got if each is rank] == [
+            n for n, each in enumerate(came) if each is rank
+        ]
+
+
+def test_marks_cost_the_pods_to_be_made_one_turn_in_six_and_never_wait_for_all_of_them() -> None:
+    line = Line[str]()
+    for _ in range(1000):
+        line.push(Rank.PROMPT, "pod")
+        line.push(Rank.PATIENT, "mark")
+    first = [line.pop() for _ in range(600)]
+    assert first.count("mark") == 100
+    assert max(len(pods) for pods in "".join(each[0] for each in first).split("m")) == 5
+    assert PATIENT_TURN == 6
 
 
 @pytest.mark.parametrize(

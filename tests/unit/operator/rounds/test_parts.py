@@ -92,6 +92,20 @@ def test_a_status_in_which_only_loads_changed_waits_its_turn() -> None:
     assert writer.due(one, state, busier) == 0
 
 
+def test_the_status_of_a_fleet_that_keeps_changing_is_written_once_a_second() -> None:
+    now = 100.0
+    writer = StatusWriter(
+        cast("Api", KubeServer()), Clock(monotonic=lambda: now), load_only_seconds=5, seconds=1
+    )
+    one, state = resource(EgressFleetStatus(replicas=1)), FleetState("uid")
+    assert writer.due(one, state, EgressFleetStatus(replicas=2)) == 0
+    state.status_written_at = now
+    now += 0.25
+    assert writer.due(one, state, EgressFleetStatus(replicas=3)) == pytest.approx(0.75)
+    now += 0.75
+    assert writer.due(one, state, EgressFleetStatus(replicas=3)) == 0
+
+
 async def test_too_many_events_of_one_fleet_are_dropped() -> None:
     from mediafleet_common.api.events import EventToPost
     from mediafleet_common.api.names import Reason
