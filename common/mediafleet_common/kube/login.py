@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import kopf
 from kubernetes.aio.client import Configuration
@@ -16,6 +17,8 @@ from mediafleet_common.serving.run import CannotStartError
 
 TOKEN_SECONDS: Final = 300.0
 """kopf asks for credentials again after this time: a service account's token is rotated."""
+Login: TypeAlias = Callable[[], Awaitable[Configuration]]
+"""What gives the credentials of the moment."""
 
 
 async def configure(kubeconfig: str | None = None, context: str | None = None) -> Configuration:

@@ -15,19 +15,16 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, repeat
-from typing import Any, Final
+from typing import Final
 
-import kopf
-from kubernetes.aio.client import Configuration
-
+from mediafleet_common.kube import kopf_watch
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import KubeError, RefusedError
-from mediafleet_common.kube.login import configure, connection
+from mediafleet_common.kube.login import Login, configure
 from mediafleet_common.kube.paths import Collection
 from mediafleet_common.kube.reflector import ExpiredError, Reflector
 from mediafleet_common.serving.run import CannotStartError
@@ -38,22 +35,7 @@ GATHER_SECONDS: Final = 1.0
 """From the start of a watch to a list: its first events come in a bunch."""
 _BACK_OFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _JOIN_SECONDS: Final = 5.0
-_CHUNK: Final = 500
 _MANY: Final = "pods"
-_CHATTY: Final = (
-    "kopf._cogs.clients",
-    "kopf._core.reactor.observation",
-    "kopf._core.reactor.running",
-    "kopf.activities",
-)
-
-
-class _Patience:
-    """Pauses between attempts of kopf, without end. When they are used up kopf stops watching for
-    good, and an API server that has just been started answers 503 for seconds."""
-
-    def __iter__(self) -> Iterator[float]:
-        return chain((0.1, 0.3, 0.5), repeat(1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +74,6 @@ class Away:
 
 
 News = Changed | Listed | Hidden | Away
-Login = Callable[[], Awaitable[Configuration]]
 
 
 class Watcher:
@@ -139,9 +120,7 @@ class Watcher:
 
     def start(self) -> None:
         """Begin to watch."""
-        for name in _CHATTY:
-            # kopf logs an error for each failed attempt; we log once that the server is away.
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        kopf_watch.silence()
         self._thread.start()
 
     async def stop(self) -> None:
@@ -270,51 +249,18 @@ class Watcher:
             return
         await self._listed.wait()
         self._relist.set()
-        await kopf.operator(
-            registry=self._registry(),
-            settings=self._settings(),
-            standalone=True,
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-            stop_flag=self._stop,
+        await kopf_watch.watch(
+            [
+                each
+                for each in self._collections
+                if each not in self._hidden and each.plural != _MANY
+            ],
+            self._namespaces,
+            self._login,
+            self._stop,
+            self._seen,
+            self._relist.set,
         )
-
-    def _settings(self) -> kopf.OperatorSettings:
-        settings = kopf.OperatorSettings()
-        settings.posting.enabled = False
-        settings.scanning.disabled = True
-        settings.process.ultimate_exiting_timeout = None
-        settings.networking.connect_timeout = 5.0
-        settings.networking.request_timeout = 30.0
-        settings.networking.error_backoffs = _Patience()
-        settings.watching.chunk_size = _CHUNK
-        # kopf has a task for each object until it was quiet for so long; ours keep nothing.
-        settings.queueing.idle_timeout = 0.1
-        for collection in self._collections:
-            if collection.label_selector:
-                settings.watching.label_selectors[collection.plural] = collection.label_selector
-        return settings
-
-    def _registry(self) -> kopf.OperatorRegistry:
-        registry = kopf.OperatorRegistry()
-
-        @kopf.on.login(registry=registry)
-        async def _login(**_: Any) -> kopf.ConnectionInfo:
-            return await connection(await self._login())
-
-        for collection in self._collections:
-            if collection not in self._hidden and collection.plural != _MANY:
-                self._follow(registry, collection)
-        return registry
-
-    def _follow(self, registry: kopf.OperatorRegistry, collection: Collection) -> None:
-        @kopf.on.event(collection.group, collection.version, collection.plural, registry=registry)
-        async def _event(event: kopf.RawEvent, **_: Any) -> None:
-            if event["type"] is None:
-                # kopf gives the first list of a watch as events without a type.
-                self._relist.set()
-            raw: Any = event["object"]
-            self._deliver(Changed(collection, raw, deleted=event["type"] == "DELETED"))
 
 
 async def follow(

@@ -10,15 +10,9 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.formats.reach import OWN_WORD, Reach
 from mediafleet_common.probes import certificate
-from mediafleet_common.probes.grpc_connection import (
-    ConnectError,
-    GrpcConnection,
-    LostError,
-    NoHttp2Error,
-    NotGrpcError,
-    Reply,
-    connect,
-)
+from mediafleet_common.probes.grpc_connection import GrpcConnection
+from mediafleet_common.probes.grpc_dial import ConnectError, NoHttp2Error, connect
+from mediafleet_common.probes.grpc_reply import LostError, NotGrpcError, Reply
 
 PING: Final = "/net.Orchestrator/Ping"
 GET_ORCHESTRATOR: Final = "/net.Orchestrator/GetOrchestrator"

@@ -64,7 +64,7 @@ class Pair:
                 return await store.take("lost", egress_id, 300)
             case _:
                 await store.sync()
-        return sorted(store.records)
+        return sorted(store.copy.records)
 
     async def kept(self) -> list[Any]:
         """All that lies in Redis, but for what is random: the epoch."""

@@ -5,16 +5,14 @@ Wire: grpc/grpc doc/PROTOCOL-HTTP2.md.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import struct
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
 import grpc
 
-Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
+from mediafleet_common.formats.grpc_message import Metadata, header_text, header_value, unframed
+
 Header: TypeAlias = "tuple[bytes, bytes]"
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _SAFE: Final = "".join(chr(each) for each in range(0x20, 0x7F) if chr(each) != "%")
@@ -58,10 +56,10 @@ class Call:
 
     def refusal(self) -> int | None:
         """HTTP status for a request that is no gRPC; `None`: it is."""
-        told = dict(self.requested)
-        if told.get(b":method") != b"POST":
+        headers = dict(self.requested)
+        if headers.get(b":method") != b"POST":
             return 405
-        return None if told.get(b"content-type", b"").startswith(b"application/grpc") else 415
+        return None if headers.get(b"content-type", b"").startswith(b"application/grpc") else 415
 
     def refuse(self, code: grpc.StatusCode, details: str) -> bytes:
         """Answer with an error of our own; returned: the message of it, which is none."""
@@ -75,17 +73,14 @@ class Call:
 
     def message(self) -> bytes | None:
         """The one message of the body; `None`: it holds none, several or a compressed one."""
-        if len(self.body) < 5:
-            return None
-        compressed, size = struct.unpack_from(">BI", self.body)
-        return bytes(self.body[5:]) if not compressed and len(self.body) == 5 + size else None
+        return unframed(self.body)
 
     def metadata(self) -> Metadata:
         """What the caller sent beside the message."""
         return tuple(
-            (name.decode("latin-1"), _unpacked(name, value))
-            for name, value in self.requested
-            if not name.startswith(b":")
+            (name, header_value(name, value.decode("latin-1")))
+            for name, value in ((each.decode("latin-1"), value) for each, value in self.requested)
+            if not name.startswith(":")
         )
 
 
@@ -115,31 +110,11 @@ def tail(call: Call) -> list[Header]:
     """The trailers that it ends with."""
     if call.code is grpc.StatusCode.OK and not call.trailing and not call.details:
         return _GOOD
-    told: list[Header] = [(b"grpc-status", str(call.code.value[0]).encode())]
+    trailers: list[Header] = [(b"grpc-status", str(call.code.value[0]).encode())]
     if call.details:
-        told.append((b"grpc-message", quote(call.details, safe=_SAFE).encode()))
-    return [*told, *_packed(call.trailing)]
-
-
-def framed(message: bytes) -> bytes:
-    """A message as it stands in a body."""
-    return struct.pack(">BI", 0, len(message)) + message
+        trailers.append((b"grpc-message", quote(call.details, safe=_SAFE).encode()))
+    return [*trailers, *_packed(call.trailing)]
 
 
 def _packed(metadata: Metadata) -> list[Header]:
-    return [
-        (
-            name.encode(),
-            value.encode() if isinstance(value, str) else base64.b64encode(value).rstrip(b"="),
-        )
-        for name, value in metadata
-    ]
-
-
-def _unpacked(name: bytes, value: bytes) -> str | bytes:
-    if not name.endswith(b"-bin"):
-        return value.decode("latin-1")
-    try:
-        return base64.b64decode(value + b"=" * (-len(value) % 4))
-    except (binascii.Error, ValueError):
-        return b""
+    return [(name.encode(), header_text(value).encode()) for name, value in metadata]

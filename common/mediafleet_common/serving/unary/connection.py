@@ -6,42 +6,21 @@ import asyncio
 import contextlib
 import logging
 import ssl
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 import grpc
-import h2.config
-import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
-import h2.settings
 
-from mediafleet_common.serving.unary import call as words
-from mediafleet_common.serving.unary.call import Call, Header, Method
+from mediafleet_common.serving.unary.call import Call, Header, Method, head, tail
 from mediafleet_common.serving.unary.frames import FloodError, FrameGuard
+from mediafleet_common.serving.unary.http2 import Answers, Http2
 from mediafleet_common.serving.unary.limits import PortLimits
 from mediafleet_common.serving.unary.tls import ServerTls
 
 _log: Final = logging.getLogger(__name__)
-_WINDOW_BYTES: Final = 72 * 1024
-"""For a stream, and for the connection: a request of the largest size fits once."""
-_AT_ONCE_BYTES: Final = 128 * 1024
-_GO_AWAY: Final = struct.Struct(">IBIII")
-"""By hand: the library sends nothing more after its own, and calls under way are to be answered."""
-_CONFIG: Final = h2.config.H2Configuration(
-    client_side=False,
-    header_encoding=None,
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
-
-
-class _H2(h2.connection.H2Connection):
-    MAX_CLOSED_STREAMS = 1000
-    """Streams that have ended are remembered for what is still on its way to them."""
 
 
 class Port(Protocol):
@@ -65,14 +44,6 @@ class Port(Protocol):
         """Bytes of unfinished requests came, or were used (negative); whether there is room."""
 
 
-@dataclass(slots=True)
-class _Answer:
-    """An answer on its way."""
-
-    call: Call
-    data: memoryview
-
-
 class Connection(asyncio.Protocol):
     """One connection."""
 
@@ -80,14 +51,14 @@ class Connection(asyncio.Protocol):
         self._port = port
         self._limits = port.limits
         self._tls = None if context is None else ServerTls(context)
-        self._h2: _H2 | None = None
+        self._h2: Http2 | None = None
         self._guard = FrameGuard(port.limits.header_bytes, port.limits.spare_frames)
         self._transport: asyncio.Transport | None = None
         self._calls: dict[int, Call] = {}
         """Requests that are not answered whole, by stream."""
         self._began: dict[int, float] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._answers: dict[int, _Answer] = {}
+        self._answers = Answers()
         self._held = 0
         self._writable = True
         self._leaving = False
@@ -120,7 +91,7 @@ class Connection(asyncio.Protocol):
                     self.ready_at = asyncio.get_running_loop().time()
             if data:
                 self._guard.take(data)
-                for event in (self._h2 or self._begin()).receive_data(data):
+                for event in self._begun().receive_data(data):
                     self._take(event)
                 self._push()
             self._flush()
@@ -189,7 +160,7 @@ class Connection(asyncio.Protocol):
         if self._leaving or self._h2 is None:
             return
         self._leaving = True
-        self._flush(_GO_AWAY.pack(8 << 8 | 7, 0, 0, self._h2.highest_inbound_stream_id, 0))
+        self._flush(self._h2.go_away())
         self._close_if_done()
 
     def abort(self) -> None:
@@ -200,22 +171,11 @@ class Connection(asyncio.Protocol):
 
     # How
 
-    def _begin(self) -> _H2:
+    def _begun(self) -> Http2:
         """HTTP/2, once the peer has said something: who is silent costs its TLS alone."""
-        codes = h2.settings.SettingCodes
-        made = self._h2 = _H2(_CONFIG)
-        made.local_settings = h2.settings.Settings(
-            client=False,
-            initial_values={
-                codes.MAX_CONCURRENT_STREAMS: self._limits.streams,
-                codes.MAX_HEADER_LIST_SIZE: self._limits.header_bytes,
-                codes.INITIAL_WINDOW_SIZE: _WINDOW_BYTES,
-            },
-        )
-        made.decoder.max_header_list_size = self._limits.header_bytes
-        made.initiate_connection()
-        made.increment_flow_control_window(_WINDOW_BYTES - 65_535)
-        return made
+        if self._h2 is None:
+            self._h2 = Http2.begin(self._limits)
+        return self._h2
 
     def _take(self, event: h2.events.Event) -> None:
         match event:
@@ -300,38 +260,16 @@ class Connection(asyncio.Protocol):
         made = self._made
         self._settle(number, call)
         if call.code is not grpc.StatusCode.OK:
-            made.send_headers(number, [*words.head(call), *words.tail(call)], end_stream=True)
+            made.send_headers(number, [*head(call), *tail(call)], end_stream=True)
             self._end(number)
             return
-        made.send_headers(number, words.head(call))
-        self._answers[number] = _Answer(call, memoryview(words.framed(message)))
+        self._answers.begin(made, number, call, message)
 
     def _push(self) -> None:
         """Send what windows allow, and no more than the peer reads."""
-        while self._answers and self._writable and self._pump():
+        while self._answers and self._writable and self._answers.pump(self._made, self._end):
             self._flush()
         self._flush()
-
-    def _pump(self) -> int:
-        """Send a part of what waits; how many bytes that were."""
-        made, sent = self._made, 0
-        for number in tuple(self._answers):
-            answer = self._answers[number]
-            while answer.data:
-                size = min(
-                    made.local_flow_control_window(number),
-                    made.max_outbound_frame_size,
-                    len(answer.data),
-                )
-                if size <= 0 or sent >= _AT_ONCE_BYTES:
-                    break
-                made.send_data(number, bytes(answer.data[:size]))
-                answer.data = answer.data[size:]
-                sent += size
-            else:
-                made.send_headers(number, words.tail(answer.call), end_stream=True)
-                self._end(number)
-        return sent
 
     def _say_http(self, number: int, status: int) -> None:
         self._made.send_headers(number, [(b":status", str(status).encode())], end_stream=True)
@@ -339,7 +277,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self, number: int) -> None:
         call = self._calls.pop(number, None)
-        self._answers.pop(number, None)
+        self._answers.drop(number)
         self._began.pop(number, None)
         self._guard.answered()
         if call is not None and number in self._made.streams:
@@ -351,7 +289,7 @@ class Connection(asyncio.Protocol):
     def _drop(self, number: int) -> None:
         """Nobody waits for it any more."""
         call = self._calls.pop(number, None)
-        self._answers.pop(number, None)
+        self._answers.drop(number)
         self._began.pop(number, None)
         task = self._tasks.pop(number, None)
         if task is not None:
@@ -386,7 +324,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     @property
-    def _made(self) -> _H2:
+    def _made(self) -> Http2:
         if self._h2 is None:
             raise RuntimeError("HTTP/2 has not begun")
         return self._h2

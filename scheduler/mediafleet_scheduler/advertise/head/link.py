@@ -9,17 +9,12 @@ from typing import Final
 import grpc
 
 from mediafleet_common.api.advertise import Head as HeadSpec
+from mediafleet_common.formats.grpc_message import Metadata
 from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.formats.reach import OWN_WORD, Reach
-from mediafleet_common.probes.grpc_connection import (
-    UNKNOWN,
-    ConnectError,
-    GrpcConnection,
-    LostError,
-    Metadata,
-    NotGrpcError,
-    connect,
-)
+from mediafleet_common.probes.grpc_connection import GrpcConnection
+from mediafleet_common.probes.grpc_dial import ConnectError, connect
+from mediafleet_common.probes.grpc_reply import UNKNOWN, LostError, NotGrpcError
 
 __all__ = ["HeadAwayError", "HeadLink", "Metadata", "Reply"]
 

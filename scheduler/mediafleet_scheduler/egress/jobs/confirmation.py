@@ -44,7 +44,7 @@ class Confirmer:
         self._confirmations = Confirmations(since, pods.by_uid)
         for job in recent.jobs:
             self._confirmations.over(job, now)
-        store.on_over = lambda job: self._confirmations.over(job, clock.unix())
+        store.copy.on_over = lambda job: self._confirmations.over(job, clock.unix())
 
     async def run(self) -> None:
         """Ask until cancelled."""

@@ -97,7 +97,7 @@ class Desk:
         if not silent and not tools.foreign_bidders.are_there:
             return False
         # Whoever asks again for what was started here must not have it started elsewhere.
-        known = request.egress_id in self._tasks or tools.store.knows(request.egress_id)
+        known = request.egress_id in self._tasks or tools.store.copy.knows(request.egress_id)
         if known or tools.placer.could(request):
             return False
         tools.metrics.silences.labels(label(fleets[0])).inc()

@@ -20,7 +20,8 @@ from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Verdict
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
-from mediafleet_scheduler.egress.ledger.store import Store, StoreError
+from mediafleet_scheduler.egress.ledger.script_calls import StoreError
+from mediafleet_scheduler.egress.ledger.store import Store
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
 from mediafleet_scheduler.egress.peers.io_info import IoInfo, knows_it_ended
 from mediafleet_scheduler.egress.peers.job_info import JobInfos

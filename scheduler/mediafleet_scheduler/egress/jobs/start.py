@@ -48,7 +48,8 @@ from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.ledger.records import Record
-from mediafleet_scheduler.egress.ledger.store import Claim, Store, StoreError
+from mediafleet_scheduler.egress.ledger.script_calls import StoreError
+from mediafleet_scheduler.egress.ledger.store import Claim, Store
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
 from mediafleet_scheduler.egress.peers import answers
 from mediafleet_scheduler.egress.peers.active_list import list_active
@@ -190,7 +191,7 @@ class StartAttempt:
         )
         self._judge_pod(job, forwarded)
         self._info, self._error = forwarded.answer, forwarded.error
-        known = self._tools.store.server_of(job.worker_uid)
+        known = self._tools.store.copy.server_of(job.worker_uid)
         return Handed(forwarded.outcome, forwarded.server_id, known)
 
     def _judge_pod(self, job: Job, forwarded: Forwarded) -> None:
@@ -233,7 +234,7 @@ class StartAttempt:
             frozenset(active.by_server),
             report,
             asked_livekit=asked,
-            pod_server_id=tools.store.server_of(job.worker_uid),
+            pod_server_id=tools.store.copy.server_of(job.worker_uid),
             pod_is_there=job.worker_uid in tools.pods.by_uid,
         )
 

@@ -19,7 +19,7 @@ from mediafleet_scheduler.egress.jobs.desk import Desk
 from mediafleet_scheduler.egress.jobs.lost_jobs import LostJobs
 from mediafleet_scheduler.egress.jobs.start import Tools
 from mediafleet_scheduler.egress.ledger.records import Record
-from mediafleet_scheduler.egress.ledger.store import StoreError
+from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 from mediafleet_scheduler.egress.peers.active_list import ActiveList, list_active
 
 _log: Final = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class Sweeper:
             all_answered=all_answered,
             pod_is_there=worker is not None,
             pod_serves=worker is not None and worker.state is not PodState.PENDING,
-            server_of_pod=tools.store.server_of(job.worker_uid),
+            server_of_pod=tools.store.copy.server_of(job.worker_uid),
             suspected_since=self.suspected.get(egress_id),
             process_is_new=tools.pods.lives.ended_with(job),
             unreachable=tools.pods.lives.is_unreachable(job.worker_uid),

@@ -9,7 +9,8 @@ from typing import Final
 
 from mediafleet_common.back_off import BackOff
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
-from mediafleet_scheduler.egress.ledger.store import Note, Store, StoreError
+from mediafleet_scheduler.egress.ledger.script_calls import StoreError
+from mediafleet_scheduler.egress.ledger.store import Note, Store
 
 _MAX_QUEUED: Final = 20_000
 _BATCH: Final = 64

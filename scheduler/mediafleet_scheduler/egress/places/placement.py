@@ -21,7 +21,8 @@ from mediafleet_scheduler.core.egress.placement.choice import (
 )
 from mediafleet_scheduler.core.egress.placement.modes import Refusal
 from mediafleet_scheduler.core.egress.requests import Request
-from mediafleet_scheduler.egress.ledger.store import Claim, Claimed, Store, StoreError
+from mediafleet_scheduler.egress.ledger.script_calls import StoreError
+from mediafleet_scheduler.egress.ledger.store import Claim, Claimed, Store
 from mediafleet_scheduler.egress.places.request import AlreadyKnown, Found, PlacementRequest
 
 _RACES: Final = 50

@@ -18,7 +18,8 @@ from mediafleet_scheduler.core.egress.placement.choice import NoCapacity
 from mediafleet_scheduler.core.egress.queue import Waiting, of_fleet
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.egress.base.settings import Settings
-from mediafleet_scheduler.egress.ledger.store import Claim, StoreError
+from mediafleet_scheduler.egress.ledger.script_calls import StoreError
+from mediafleet_scheduler.egress.ledger.store import Claim
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
 from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import label

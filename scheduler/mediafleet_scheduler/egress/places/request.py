@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mediafleet_scheduler.core.egress.placement.choice import NoCapacity, Placed
 from mediafleet_scheduler.core.egress.requests import Request
 from mediafleet_scheduler.egress.ledger.records import Record
-from mediafleet_scheduler.egress.ledger.store import StoreError
+from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 
 
 @dataclass(frozen=True, slots=True)

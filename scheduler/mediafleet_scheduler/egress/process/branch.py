@@ -148,7 +148,7 @@ class EgressService:
 
         def follow(view: EgressView) -> None:
             self.pods.follow(view)
-            self._store.keep_only(self.pods.by_uid)
+            self._store.copy.keep_only(self.pods.by_uid)
             forwarder.bid_times.keep_only(self.pods.by_uid)
             scraper.follow(view.fleets)
             placer.wake()

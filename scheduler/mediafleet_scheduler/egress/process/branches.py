@@ -27,7 +27,7 @@ from mediafleet_scheduler.egress.connections.answer import until_it_answers
 from mediafleet_scheduler.egress.connections.echo import Echo
 from mediafleet_scheduler.egress.connections.opening import Connections
 from mediafleet_scheduler.egress.jobs.lost_jobs import PostEvent, post_nothing
-from mediafleet_scheduler.egress.ledger.store import StoreError
+from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.egress.process.branch_state import Branch, server_key
 from mediafleet_scheduler.psrpc.bus import Trouble
