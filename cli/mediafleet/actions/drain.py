@@ -135,8 +135,8 @@ async def _load(api: Api, pod: Raw) -> int | None:
         )
     except GoneError:
         return None
-    told = (fleet.get("status") or {}).get("pods") or ()
-    loads = {each["name"]: each.get("load") for each in told}
+    reported = (fleet.get("status") or {}).get("pods") or ()
+    loads = {each["name"]: each.get("load") for each in reported}
     return loads.get(meta["name"])
 
 

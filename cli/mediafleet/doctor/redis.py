@@ -71,7 +71,7 @@ async def look(redis: Connections) -> RedisFacts:
     ran = await _read(redis.commands.eval(_TRY, len(keys), *keys))
     listeners = await _read(redis.pubsub.pubsub_numsub(STARTS, RECORDS))
     began = SYSTEM.unix()
-    told = await _read(redis.pubsub.time())
+    server_time = await _read(redis.pubsub.time())
     between = (began + SYSTEM.unix()) / 2
     return RedisFacts(
         redis.where,
@@ -82,7 +82,9 @@ async def look(redis: Connections) -> RedisFacts:
         await _heard(redis),
         await _ledgers(redis),
         listeners if isinstance(listeners, Unread) else dict(listeners),
-        told if isinstance(told, Unread) else told[0] + told[1] / 1e6 - between,
+        server_time
+        if isinstance(server_time, Unread)
+        else server_time[0] + server_time[1] / 1e6 - between,
     )
 
 

@@ -98,13 +98,13 @@ def agent(
         grace_seconds=grace_seconds,
     )
 
-    told = None if proxy is None or refuse_from is None else (ProxyFiles(proxy), refuse_from)
+    files = None if proxy is None or refuse_from is None else (ProxyFiles(proxy), refuse_from)
 
     def on_ready(port: int) -> None:
         host = listen.rpartition(":")[0]
         typer.echo(f"mediafleet agent ready: {metrics} at http://{host}:{port}/metrics")
 
     async def main(stop: asyncio.Event) -> None:
-        await serve(settings, listen, stop, on_ready, proxy=DrainProxy(*told) if told else None)
+        await serve(settings, listen, stop, on_ready, proxy=DrainProxy(*files) if files else None)
 
     raise typer.Exit(run(main))

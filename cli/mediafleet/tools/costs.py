@@ -30,10 +30,10 @@ def show(url: str, name: str | None, token: str | None, *, as_json: bool) -> Non
 
     text = fetch("--desk", url, "/costs", token=token)
     try:
-        told = LearnedReport.model_validate_json(text)
+        report = LearnedReport.model_validate_json(text)
     except ValidationError as error:
         raise not_a_desk(url) from error
-    fleets = [each for each in told.fleets if name in (None, each.name)]
+    fleets = [each for each in report.fleets if name in (None, each.name)]
     if not fleets:
         typer.echo("the desk serves no fleet" + (f" called {name}" if name else ""), err=True)
         raise typer.Exit(1)

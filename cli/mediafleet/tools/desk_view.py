@@ -44,17 +44,17 @@ def _fleets(url: str, token: str | None) -> Iterator[tuple[str, FleetExplained]]
         query = [("type", kind.value), ("mode", "spread")]
         try:
             text = fetch("--desk", url, "/explain", query, token)
-            told = Explanation.model_validate_json(text)
+            explanation = Explanation.model_validate_json(text)
         except ValidationError as error:
             raise not_a_desk(url) from error
-        for fleet in told.fleets:
+        for fleet in explanation.fleets:
             key = (fleet.namespace, fleet.name)
             if fleet.why_not is not None:
                 left[key] = fleet
             elif key not in shown:
                 shown.add(key)
                 yield kind.value, fleet
-        if all((each.namespace, each.name) in shown for each in told.fleets):
+        if all((each.namespace, each.name) in shown for each in explanation.fleets):
             return
     for key, fleet in left.items():
         if key not in shown:

@@ -169,13 +169,13 @@ async def _round(
     # What the user names is their own word; what others tell may be nearer only where that is.
     given = [webhook] if webhook is not None else top
     near = any(where is not None and is_local(where) for where in map(gateway_url, given))
-    told = Reach(loopback=near, networks=allowed)
+    public = Reach(loopback=near, networks=allowed)
     named = frozenset(top)
     if webhook is not None:
         top = await addresses(webhook)
 
     async def ask(url: str) -> Offer | Failure:
-        return await gateway_call.ask(url, message, OWN_WORD if url in named else told)
+        return await gateway_call.ask(url, message, OWN_WORD if url in named else public)
 
     return await rounds.discover(top, wishes, ask)
 

@@ -71,30 +71,31 @@ def explain(
         typer.echo(text)
         return
     try:
-        told = Explanation.model_validate_json(text)
+        explanation = Explanation.model_validate_json(text)
     except ValidationError as error:
         raise not_a_desk(url) from error
-    _print(told)
+    _print(explanation)
 
 
-def _print(told: Explanation) -> None:
+def _print(explanation: Explanation) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    if not told.fleets:
+    if not explanation.fleets:
         console.print("The desk serves no fleet.")
     settled = False
-    for fleet in told.fleets:
-        for part in _shown(fleet, told.type.value, first=not settled):
+    for fleet in explanation.fleets:
+        for part in _shown(fleet, explanation.type.value, first=not settled):
             console.print(part)
         settled = settled or any(each.in_force and each.order for each in fleet.modes)
-    if told.fleets and not settled and not _asked_for_other_modes(told):
-        console.print(f"[red]The next {told.type.value} fits nowhere.[/red]")
+    if explanation.fleets and not settled and not _asked_for_other_modes(explanation):
+        console.print(f"[red]The next {explanation.type.value} fits nowhere.[/red]")
 
 
-def _asked_for_other_modes(told: Explanation) -> bool:
+def _asked_for_other_modes(explanation: Explanation) -> bool:
     return any(
-        fleet.modes and not any(each.in_force for each in fleet.modes) for fleet in told.fleets
+        fleet.modes and not any(each.in_force for each in fleet.modes)
+        for fleet in explanation.fleets
     )
 
 

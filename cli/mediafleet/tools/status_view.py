@@ -178,5 +178,5 @@ def _age(at: str | None, now: float) -> float | None:
 
 def since_seconds(at: str | None, now: float) -> float | None:
     """Seconds since an RFC 3339 time; `None` when it is none."""
-    told = unix(at)
-    return None if told is None else now - told
+    began = unix(at)
+    return None if began is None else now - began

@@ -40,23 +40,23 @@ GONE: Final = ProxySight(None, 0)
 """It does not run: nobody is connected to the node."""
 
 
-def refuses(told: str, now: float) -> bool | None:
+def refuses(answer: str, now: float) -> bool | None:
     """Whether to refuse at `now`, by the annotation's text; `None`: that is no time."""
-    if not told.strip():
+    if not answer.strip():
         return False
-    since = unix(told.strip())
+    since = unix(answer.strip())
     return None if since is None else now >= since
 
 
-def workers(told: str) -> tuple[int, ...]:
+def workers(answer: str) -> tuple[int, ...]:
     """Process ids in the answer to `show proc`."""
-    rows = [line.split() for line in told.splitlines()]
+    rows = [line.split() for line in answer.splitlines()]
     return tuple(int(row[0]) for row in rows if row[1:2] == ["worker"] and row[0].isdigit())
 
 
-def in_flight(told: str) -> int | None:
+def in_flight(answer: str) -> int | None:
     """Requests that are work in the answer to `show stat`; `None`: it is none."""
-    rows = csv.DictReader(line for line in told.removeprefix("# ").splitlines() if line)
+    rows = csv.DictReader(line for line in answer.removeprefix("# ").splitlines() if line)
     counts = [
         row["scur"]
         for row in rows
@@ -129,8 +129,8 @@ class DrainProxy:
         return workers(await self._ask("show proc"))
 
     async def _refuses(self, pid: int) -> bool:
-        told = await self._ask(f"@!{pid} show acl {self.files.refusing}")
-        return any(line.split()[1:2] == [REFUSES] for line in told.splitlines())
+        answer = await self._ask(f"@!{pid} show acl {self.files.refusing}")
+        return any(line.split()[1:2] == [REFUSES] for line in answer.splitlines())
 
     async def _ask(self, command: str) -> str:
         async with asyncio.timeout(_ANSWER_SECONDS):

@@ -32,11 +32,11 @@ def parse(body: bytes) -> LiveRunners | None:
         return None
     runners: list[Any] = []
     for entry in entries:
-        told = entry.get("runners")
-        if told is not None and not isinstance(told, list):
+        listed = entry.get("runners")
+        if listed is not None and not isinstance(listed, list):
             return None
         # Go writes a list without entries as null.
-        runners += told or []
+        runners += listed or []
     used = [_count(runner, "capacity_used") for runner in runners]
     takes = [_count(runner, "capacity") for runner in runners]
     sessions, capacity = _total(used), _total(takes)

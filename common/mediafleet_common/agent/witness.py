@@ -128,13 +128,13 @@ class Witness:
 
     async def jobs(self) -> int | None:
         """Work by the pool's source of load, and what the proxy waits for; `None`: unknown."""
-        told = await self._told()
-        if self.proxy is None or told is None:
-            return told
+        reported = await self._reported()
+        if self.proxy is None or reported is None:
+            return reported
         waits = (await self.proxy.look()).in_flight
-        return None if waits is None else max(told, waits)
+        return None if waits is None else max(reported, waits)
 
-    async def _told(self) -> int | None:
+    async def _reported(self) -> int | None:
         source = self.settings.source
         if source is Source.REQUESTS:
             return (await self.proxy.look()).in_flight if self.proxy else None

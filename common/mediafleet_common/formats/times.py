@@ -19,7 +19,7 @@ def unix(text: object) -> float | None:
     if not isinstance(text, str):
         return None
     try:
-        told = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return None if told.tzinfo is None else told.timestamp()
+    return None if parsed.tzinfo is None else parsed.timestamp()

@@ -29,7 +29,7 @@ def read_endpoints(file: Path | None) -> tuple[RedisEndpoint, ...]:
     except yaml.YAMLError as error:
         raise CannotStartError(f"{option}: it is no YAML") from error
     except ValidationError as error:
-        told = "; ".join(
+        problems = "; ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
         )
-        raise CannotStartError(f"{option}: {told}") from None
+        raise CannotStartError(f"{option}: {problems}") from None

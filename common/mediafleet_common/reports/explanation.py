@@ -60,7 +60,7 @@ class PodExplained(Model):
     """Jobs on it, claims included."""
     load_known: bool
     """Whether all that runs there is known; else only what was placed by a desk."""
-    shunned: bool
+    refused_lately: bool
     """Whether it has just turned something down, and is asked last for a moment."""
     why_not: str | None = None
     """Why it is not given the job; null: it is a candidate."""

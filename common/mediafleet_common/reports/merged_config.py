@@ -55,10 +55,10 @@ class MergedConfig:
 
 def to_text(config: MergedConfig) -> str:
     """The termination message."""
-    told: dict[str, Any] = {"cpu_cost": dict(config.costs)}
+    report: dict[str, Any] = {"cpu_cost": dict(config.costs)}
     if config.io_update_seconds is not None:
-        told["io_update_seconds"] = config.io_update_seconds
-    return json.dumps(told, sort_keys=True, separators=(",", ":"))
+        report["io_update_seconds"] = config.io_update_seconds
+    return json.dumps(report, sort_keys=True, separators=(",", ":"))
 
 
 def of_pod(status: Mapping[str, Any], container: str) -> MergedConfig | None:
@@ -73,9 +73,9 @@ def of_pod(status: Mapping[str, Any], container: str) -> MergedConfig | None:
 def of_text(text: str) -> MergedConfig | None:
     """What a termination message tells; `None`: it is none of ours."""
     try:
-        told = json.loads(text)
-        costs = {str(name): _number(value) for name, value in told["cpu_cost"].items()}
-        seconds = told.get("io_update_seconds")
+        report = json.loads(text)
+        costs = {str(name): _number(value) for name, value in report["cpu_cost"].items()}
+        seconds = report.get("io_update_seconds")
         timeout = None if seconds is None else _number(seconds)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

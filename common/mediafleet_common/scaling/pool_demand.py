@@ -40,7 +40,7 @@ def pool_demand(
     tells, or as full. Nothing waits for a pool: gateways go elsewhere.
     """
     ready = [node for node in nodes if node.standing is Standing.READY]
-    told = [(node, node.sessions) for node in ready if node.sessions is not None]
+    counted = [(node, node.sessions) for node in ready if node.sessions is not None]
     silent = [node.name for node in ready if node.sessions is None]
     if silent:
         reason = silence(silent, "does not tell its sessions")
@@ -59,7 +59,7 @@ def pool_demand(
         reason = silence(lost, "is not Ready and does not tell its sessions")
         return unknown(Kind.ORCHESTRATOR_POOL, namespace, name, reason, now)
     unready = [sessions for _, sessions in away if sessions]
-    work = sum(sessions for _, sessions in told) + sum(unready)
+    work = sum(sessions for _, sessions in counted) + sum(unready)
     return FleetDemand(
         kind=Kind.ORCHESTRATOR_POOL,
         namespace=namespace,
@@ -67,13 +67,13 @@ def pool_demand(
         known=True,
         at=now,
         ready=len(ready),
-        busy=sum(sessions > 0 for _, sessions in told) + len(unready),
+        busy=sum(sessions > 0 for _, sessions in counted) + len(unready),
         away=len(unready),
         work=work,
         leaving=_on_draining(nodes),
         used=float(work),
         size=sum(capacities) / len(capacities) if sized else None,
-        free={SESSION: sum(max(0, (node.capacity or 0) - sessions) for node, sessions in told)}
+        free={SESSION: sum(max(0, (node.capacity or 0) - sessions) for node, sessions in counted)}
         if sized
         else {},
         each={SESSION: min(capacities)} if sized else {},

@@ -137,8 +137,8 @@ async def serve(
             directory.subscribe(take)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(directory.run())
-            told = Serving(served_list, rpc.port, http.port, scaler)
-            announcing = tasks.create_task(_announce(told, on_ready))
+            served = Serving(served_list, rpc.port, http.port, scaler)
+            announcing = tasks.create_task(_announce(served, on_ready))
             writing = tasks.create_task(_write(conditions, settings, metrics))
             counting = tasks.create_task(community.run()) if community else None
             await stop.wait()

@@ -209,9 +209,9 @@ class Lineup:
         return known
 
     def _pick(self, key: _Key) -> Sequence[int]:
-        region, told = key
+        region, which = key
         groups = self._ranks(region)
-        match told:
+        match which:
             case int(turn):
                 return ordering.rotated(groups, turn)[: self._most]
             case bytes(gateway):

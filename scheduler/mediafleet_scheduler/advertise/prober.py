@@ -232,8 +232,8 @@ def capabilities(info: bytes | None) -> Capabilities | None:
     if info is None:
         return None
     try:
-        told = OrchestratorInfo.FromString(info)
-        return read(told.capabilities) if told.HasField("capabilities") else None
+        parsed = OrchestratorInfo.FromString(info)
+        return read(parsed.capabilities) if parsed.HasField("capabilities") else None
     except DecodeError:
         return None
 

@@ -171,10 +171,10 @@ def _refuse_deep(content: bytes) -> None:
 
 
 def _all(error: ValidationError) -> str:
-    told = []
+    problems = []
     for each in error.errors(include_url=False, include_context=False, include_input=False):
         where = ".".join(str(part) for part in each["loc"])
         fix = "write it in quotes" if each["type"] == "string_type" else each["msg"]
-        told.append(f"{where or 'file'}: {fix.removeprefix('Value error, ')}")
-    more = f" (and {len(told) - _MOST_PROBLEMS} more)" if len(told) > _MOST_PROBLEMS else ""
-    return f"{'; '.join(told[:_MOST_PROBLEMS])}{more}"
+        problems.append(f"{where or 'file'}: {fix.removeprefix('Value error, ')}")
+    more = f" (and {len(problems) - _MOST_PROBLEMS} more)" if len(problems) > _MOST_PROBLEMS else ""
+    return f"{'; '.join(problems[:_MOST_PROBLEMS])}{more}"

@@ -22,7 +22,7 @@ from mediafleet_common.serving.small_files import MAX_SECRET_BYTES, read_small_t
 from mediafleet_scheduler.core.advertise.findings import SourceState
 from mediafleet_scheduler.core.advertise.sources import (
     NotAListError,
-    Told,
+    ReadList,
     addresses,
     current,
     is_near,
@@ -70,7 +70,7 @@ class SourcedDirectory(Publisher[PoolView]):
         self._times = times or SourceTimes()
         self._base: PoolView | None = None
         self._reach: Reach = PUBLIC
-        self._told: dict[str, Told] = {}
+        self._lists: dict[str, ReadList] = {}
         self._tried: set[str] = set()
         self._named: set[str] = set()
         self._complaints: dict[str, str] = {}
@@ -98,9 +98,9 @@ class SourcedDirectory(Publisher[PoolView]):
         return {source.name: self._state(source) for source in self._tasks}
 
     def _state(self, source: Source) -> SourceState:
-        told = self._told.get(source.name)
+        read_list = self._lists.get(source.name)
         now = self._clock.monotonic()
-        dropped = told is None or is_stale(source, told, now)
+        dropped = read_list is None or is_stale(source, read_list, now)
         return SourceState(self._complaints.get(source.name), dropped)
 
     async def run(self) -> None:
@@ -123,7 +123,7 @@ class SourcedDirectory(Publisher[PoolView]):
     def _follow(self, sources: tuple[Source, ...]) -> None:
         wanted = {source for source in sources if source.list_url is not None}
         for source in self._tasks.keep_only(wanted):
-            for known in (self._told, self._complaints):
+            for known in (self._lists, self._complaints):
                 known.pop(source.name, None)
             self._tried.discard(source.name)
         names = {source.name for source in sources}
@@ -138,33 +138,33 @@ class SourcedDirectory(Publisher[PoolView]):
         if base is None or any(source.name not in self._tried for source in self._tasks):
             return
         now = self._clock.monotonic()
-        told = {
-            source.name: current(source, self._told.get(source.name), now)
+        lists = {
+            source.name: current(source, self._lists.get(source.name), now)
             for source in base.sources
         }
-        for name, urls in told.items():
+        for name, urls in lists.items():
             self._nodes.labels(name).set(len(urls))
             self._named.add(name)
-        self.publish(merged(base, told, self.view, self._clock.unix()))
+        self.publish(merged(base, lists, self.view, self._clock.unix()))
 
     async def _read_forever(self, source: Source) -> None:
         async with client(reach=self._reach) as session:
             while True:
-                before = self._told.get(source.name)
+                before = self._lists.get(source.name)
                 new = source.name not in self._tried
                 troubled = source.name in self._complaints
                 complaint = await self._read(session, source)
                 self._tried.add(source.name)
                 self._note(source, complaint)
                 # Where it cannot or could not be read, its list may have become too old.
-                if new or troubled or complaint or before != self._told.get(source.name):
+                if new or troubled or complaint or before != self._lists.get(source.name):
                     self._publish()
                 times = self._times
                 await asyncio.sleep(times.failed_seconds if complaint else times.read_seconds)
 
     async def _read(self, session: aiohttp.ClientSession, source: Source) -> str | None:
         """Read a source once; what is wrong with it."""
-        before = self._told.get(source.name)
+        before = self._lists.get(source.name)
         try:
             body, etag = await fetch_newer(
                 session,
@@ -187,7 +187,7 @@ class SourcedDirectory(Publisher[PoolView]):
                     )
         except (FetchError, NotAListError, OSError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
-        self._told[source.name] = Told(urls, self._clock.monotonic(), etag)
+        self._lists[source.name] = ReadList(urls, self._clock.monotonic(), etag)
         return None
 
     def _is_near(self, source: Source) -> bool:

@@ -74,16 +74,16 @@ async def ask(url: str, message: bytes, reach: Reach = OWN_WORD) -> Offer | Fail
 def offer(info: bytes) -> Offer | Failure:
     """What a serialised OrchestratorInfo says."""
     try:
-        told = OrchestratorInfo.FromString(info)
-        capabilities = read(told.capabilities) if told.HasField("capabilities") else None
+        parsed = OrchestratorInfo.FromString(info)
+        capabilities = read(parsed.capabilities) if parsed.HasField("capabilities") else None
     except DecodeError as error:
         return Failure(Why.UNREADABLE, str(error))
-    priced = told.HasField("price_info")
+    priced = parsed.HasField("price_info")
     return Offer(
-        transcoder=told.transcoder,
-        nodes=tuple(told.nodes),
+        transcoder=parsed.transcoder,
+        nodes=tuple(parsed.nodes),
         capabilities=capabilities,
-        eth_address=f"0x{told.address.hex()}" if told.address else "",
-        price_per_unit=told.price_info.price_per_unit if priced else None,
-        pixels_per_unit=told.price_info.pixels_per_unit if priced else None,
+        eth_address=f"0x{parsed.address.hex()}" if parsed.address else "",
+        price_per_unit=parsed.price_info.price_per_unit if priced else None,
+        pixels_per_unit=parsed.price_info.pixels_per_unit if priced else None,
     )

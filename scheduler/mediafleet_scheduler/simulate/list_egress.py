@@ -47,8 +47,8 @@ def rows(items: Sequence[Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         ended = _seconds(item, "endedAt", "ended_at") or last
         if ended > began:
             room = item.get("roomName", item.get("room_name", ""))
-            told = {"time": began, "type": kind.value, "duration": ended - began, "room": room}
-            yield number, told
+            line = {"time": began, "type": kind.value, "duration": ended - began, "room": room}
+            yield number, line
 
 
 def _latest(item: Mapping[str, Any]) -> float:

@@ -128,8 +128,8 @@ def _draw_run(
     from matplotlib.markers import TICKDOWN
 
     refused = [each.gave_up or 0.0 for each in run if each.pod is None]
-    told = f"{len(refused)} of {len(run)} refused" if refused else "nothing refused"
-    axes.set_title(f"{placing.value}: {told}", loc="left", color=_REFUSED if refused else _INK)
+    counted = f"{len(refused)} of {len(run)} refused" if refused else "nothing refused"
+    axes.set_title(f"{placing.value}: {counted}", loc="left", color=_REFUSED if refused else _INK)
     seconds = unit(span)[1]
     axes.imshow(
         fullness(run, setup, span),

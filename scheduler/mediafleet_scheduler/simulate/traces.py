@@ -112,18 +112,18 @@ class _Row:
     def time(self, by_clock: bool | None) -> tuple[datetime | float, float]:
         """What it says, and that as seconds; `by_clock`: whether it must be an RFC 3339 time."""
         text = self.text("time")
-        told: datetime | float | None = _number(text)
-        if told is None:
+        parsed: datetime | float | None = _number(text)
+        if parsed is None:
             try:
-                told = datetime.fromisoformat(text)
+                parsed = datetime.fromisoformat(text)
             except ValueError:
                 problem = f"{text[:_SHOWN]!r} is neither a number of seconds nor an RFC 3339 time"
                 raise self.bad("time", problem) from None
-            if told.tzinfo is None:
+            if parsed.tzinfo is None:
                 raise self.bad("time", f"{text!r} has no time zone: add Z or +01:00")
-        if by_clock is not None and isinstance(told, datetime) != by_clock:
+        if by_clock is not None and isinstance(parsed, datetime) != by_clock:
             raise self.bad("time", "the first job has a time of another kind; use one for all")
-        return told, told.timestamp() if isinstance(told, datetime) else told
+        return parsed, parsed.timestamp() if isinstance(parsed, datetime) else parsed
 
     def job(self, at: float) -> TraceJob:
         kind = self.text("type").lower().replace("-", "_")

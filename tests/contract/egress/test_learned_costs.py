@@ -116,7 +116,7 @@ async def test_after_200_jobs_a_desk_knows_what_they_really_need_and_says_so_to_
             await record_all(stage, random.Random(SEED), varies)
             await asyncio.sleep(2 * FIT_EVERY_SECONDS)
             (desk,) = one.services
-            costs = {cost.type: cost for cost in next(iter(desk.pods.costs.told([of]))).types}
+            costs = {cost.type: cost for cost in next(iter(desk.pods.costs.reported([of]))).types}
             assert len(stage.started) == len(set(stage.started)) == JOBS
             assert set(costs) == set(KINDS)
             for kind, cost in costs.items():

@@ -23,7 +23,7 @@ def worker(name: str, **more: Any) -> PodExplained:
         "free_cpus": 5.9,
         "jobs": 1,
         "load_known": True,
-        "shunned": False,
+        "refused_lately": False,
     }
     return PodExplained(name=name, **values | more)
 

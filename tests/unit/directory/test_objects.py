@@ -374,11 +374,11 @@ def test_a_pool_reaches_private_addresses_at_the_operators_word_and_not_at_its_o
         assert reach.refusal("127.0.0.1") is not None
         assert reach.refusal("169.254.169.254") is not None
     assert view.reaches.own.refusal("10.0.0.1", "head.ns.svc") is None
-    assert view.reaches.told.refusal("10.0.0.1", "head.ns.svc") is not None
+    assert view.reaches.foreign.refusal("10.0.0.1", "head.ns.svc") is not None
 
 
 def astuple_of(reaches: Reaches) -> tuple[Reach, ...]:
-    return reaches.own, reaches.pods, reaches.told
+    return reaches.own, reaches.pods, reaches.foreign
 
 
 def counting(message: str) -> Placement | None:

@@ -118,7 +118,7 @@ def test_the_estimate_is_added_and_every_other_byte_stays() -> None:
 
 def told(monkeypatch: pytest.MonkeyPatch, *more: str, use: Use = Use.APPLY) -> str:
     of = fleet(use)
-    report = LearnedReport(fleets=list(learn(of, 200).told([of])))
+    report = LearnedReport(fleets=list(learn(of, 200).reported([of])))
     text = report.model_dump_json(by_alias=False)
     monkeypatch.setattr(command, "fetch", lambda *_, **__: text)
     nothing = Explanation(type=RequestType.TRACK, at=0.0, fleets=[]).model_dump_json()

@@ -136,11 +136,11 @@ def test_a_worker_that_counts_otherwise_is_said_once_after_two_readings_alike(
         EgressView((Fleet("", "rec", Placement(), frozenset(RequestType), None, (worker,)),))
     )
     limited = Load(jobs=1, memory_share=0.5)
-    pods.told_load("u", limited, 1.0)
+    pods.read_load("u", limited, 1.0)
     assert not pods.counting_otherwise, "the worker may just have been writing them"
     for now in (2.0, 3.0):
-        pods.told_load("u", limited, now)
+        pods.read_load("u", limited, now)
     assert list(pods.counting_otherwise) == ["u"]
     assert caplog.text.count("set placement.memory.maxGb") == 1
-    pods.told_load("u", TOLD, 4.0)
+    pods.read_load("u", TOLD, 4.0)
     assert not pods.counting_otherwise

@@ -189,7 +189,7 @@ class Head:
         """A head on this machine may speak of this machine."""
         head = None if self._spec is None else node_url(f"https://{self._spec.address}")
         near = self._reaches.own.loopback and head is not None and is_local(head)
-        return self._reaches.own if near else self._reaches.told
+        return self._reaches.own if near else self._reaches.foreign
 
     async def _watch(self) -> None:
         while True:

@@ -75,14 +75,14 @@ class Capabilities:
 
     def total(self, wanted: Sequence[Wanted] = ()) -> Sessions | None:
         """Sessions of what is wanted, or of everything; `None`: it told no capacity of that."""
-        told = [
+        offers = [
             sessions
             for (number, model), sessions in self.sessions.items()
             if not wanted or any(each.covers(number, model) for each in wanted)
         ]
-        if not told:
+        if not offers:
             return None
-        return Sessions(sum(each.in_use for each in told), sum(each.capacity for each in told))
+        return Sessions(sum(each.in_use for each in offers), sum(each.capacity for each in offers))
 
 
 def read(message: bytes) -> Capabilities:

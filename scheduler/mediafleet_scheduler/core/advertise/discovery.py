@@ -23,7 +23,7 @@ CUT_OFF_SECONDS: Final = 6.0
 DIAL_SECONDS: Final = 3.0
 """A gateway dials again and again for so long, also where the connection is refused at once, and
 only then is that an answer (server/rpc.go, GRPCConnectTimeout)."""
-_TOLD: Final = 1000
+_OFFERED: Final = 1000
 """Entries of one list that are told of; a list may be as long as whoever wrote it liked."""
 
 
@@ -293,8 +293,8 @@ class Round:
 
     def _nodes_of(self, visit: Visit, offer: Offer) -> list[Visit]:
         """Whom to ask of those that an entry lists."""
-        told = offer.nodes[:_TOLD]
-        listed = [Visit(url, visit.url, position) for position, url in enumerate(told)]
+        offered = offer.nodes[:_OFFERED]
+        listed = [Visit(url, visit.url, position) for position, url in enumerate(offered)]
         if visit.via is not None:
             # What a node lists does not count as seen: somebody else may list it by right.
             self._miss((each for each in listed if each.url not in self._seen), Why.TOO_DEEP)

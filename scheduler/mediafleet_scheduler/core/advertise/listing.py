@@ -171,17 +171,17 @@ def pause_seconds(health: Health, nodes: int, rules: ProbeRules, jitter: float) 
     return pause * (0.8 + 0.2 * jitter)
 
 
-def note_on(told: str, where: NodeUrl) -> str | None:
+def note_on(declared: str, where: NodeUrl) -> str | None:
     """What is odd about the URL that a node gives to gateways, which go there after discovery."""
-    there = node_url(told)
-    if not told or there == where:
+    there = node_url(declared)
+    if not declared or there == where:
         return None
     if there is None:
-        return f"it tells gateways {told}, which they cannot use"
+        return f"it tells gateways {declared}, which they cannot use"
     why = unreachable(there, allow_private=True)
     if why is not None and unreachable(where, allow_private=True) is None:
-        return f"it tells gateways {told}, which {why}"
-    return f"it tells gateways {told}" if there.host != where.host else None
+        return f"it tells gateways {declared}, which {why}"
+    return f"it tells gateways {declared}" if there.host != where.host else None
 
 
 ORDINARY: Final = frozenset({LeftOut.PENDING, LeftOut.DRAINING})

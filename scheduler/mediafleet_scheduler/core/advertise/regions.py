@@ -25,17 +25,17 @@ class RegionTable:
     """The regions of a pool, ready to be asked."""
 
     def __init__(self, regions: Iterable[GatewayRegion]) -> None:
-        told = list(regions)
+        declared = list(regions)
         networks: list[tuple[IPv4Network | IPv6Network, str]] = [
-            (ip_network(cidr), region.name) for region in told for cidr in region.cidrs
+            (ip_network(cidr), region.name) for region in declared for cidr in region.cidrs
         ]
         # The narrowest first; of the same network the region named first.
         self._networks = sorted(networks, key=lambda each: -each[0].prefixlen)
         self._countries = _first(
-            (code, region.name) for region in told for code in region.countries
+            (code, region.name) for region in declared for code in region.countries
         )
         self._continents = _first(
-            (code, region.name) for region in told for code in region.continents
+            (code, region.name) for region in declared for code in region.continents
         )
 
     def region(self, address: str, lookup: Lookup) -> str | None:

@@ -44,7 +44,7 @@ class NotAListError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReadList:
     """The last list that a source gave."""
 
     urls: tuple[str, ...]
@@ -85,21 +85,21 @@ def _meant(url: str, near: bool) -> bool:
     )
 
 
-def current(source: Source, told: Told | None, now: float) -> tuple[str, ...]:
+def current(source: Source, read_list: ReadList | None, now: float) -> tuple[str, ...]:
     """What a source stands for now: its fixed URLs, and its list while that is not too old."""
-    if told is None or is_stale(source, told, now):
+    if read_list is None or is_stale(source, read_list, now):
         return source.urls
-    return (*source.urls, *told.urls)
+    return (*source.urls, *read_list.urls)
 
 
-def is_stale(source: Source, told: Told, now: float) -> bool:
+def is_stale(source: Source, read_list: ReadList, now: float) -> bool:
     """Whether a list is too old to count."""
-    return now - told.at > source.stale_after_seconds
+    return now - read_list.at > source.stale_after_seconds
 
 
 def merged(
     view: PoolView,
-    told: Mapping[str, tuple[str, ...]],
+    lists: Mapping[str, tuple[str, ...]],
     previous: PoolView | None,
     now: float,
 ) -> PoolView:
@@ -115,7 +115,7 @@ def merged(
     for source in view.sources:
         nodes += [
             _node(source, url, _reach(view, source, url), (known.get(_uid(source, url)), since))
-            for url in dict.fromkeys(told.get(source.name, ())[:MAX_NODES])
+            for url in dict.fromkeys(lists.get(source.name, ())[:MAX_NODES])
             if node_url(url) not in ours
         ]
     return replace(view, nodes=tuple(nodes))
@@ -133,10 +133,10 @@ def _origin(url: str) -> str:
 
 
 def _reach(view: PoolView, source: Source, url: str) -> Reach:
-    """What stands in the resource is its own word; what its list tells is a stranger's."""
+    """What stands in the resource is its own word; what its list says is somebody else's."""
     if url in source.urls:
         return view.reaches.own
-    return replace(view.reaches.told, loopback=is_near(view, source))
+    return replace(view.reaches.foreign, loopback=is_near(view, source))
 
 
 def _uid(source: Source, url: str) -> str:

@@ -18,7 +18,7 @@ class Reaches:
     """The resource, or the user's file."""
     pods: Reach = PODS
     """Kubernetes and the operator, of our own pods; or the user's file."""
-    told: Reach = PUBLIC
+    foreign: Reach = PUBLIC
     """Lists from elsewhere, and heads."""
 
 

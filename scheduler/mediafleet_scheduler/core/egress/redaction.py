@@ -20,5 +20,5 @@ _INVALID_URL: Final = re.compile(
 
 def redacted(text: str) -> str:
     """The text with nothing left of its URLs but their schemes, nor of what explains a bad one."""
-    told = _INVALID_URL.sub(lambda said: f"{said[1]}{said[2] or ''}…", text)
-    return _URL.sub(r"\1://…", told)
+    cleaned = _INVALID_URL.sub(lambda said: f"{said[1]}{said[2] or ''}…", text)
+    return _URL.sub(r"\1://…", cleaned)

@@ -131,15 +131,15 @@ def _with_host(address: str) -> str:
 
 
 def _secret(file: Path, key: str) -> Password:
-    def told() -> str:
+    def secret() -> str:
         try:
-            secret: str = getattr(_read(file), key)
+            text: str = getattr(_read(file), key)
         except CannotStartError as error:
             # As a file that cannot be read: it is being written, or will be put right.
             raise OSError(str(error)) from None
-        return secret
+        return text
 
-    return told
+    return secret
 
 
 def _read(file: Path) -> _Block:
@@ -200,7 +200,7 @@ def _tls(fields: Mapping[str, Node], problems: list[str]) -> _Tls:
 
 def _problems(block: _Block) -> list[str]:
     """What is wrong beyond the kinds of single values."""
-    told: list[str] = []
+    wrong: list[str] = []
     lists = {
         "address": [block.address] if block.address else [],
         "sentinel_addresses": block.sentinel_addresses,
@@ -210,13 +210,13 @@ def _problems(block: _Block) -> list[str]:
         for address in addresses:
             problem = address_problem(address, _TLS_FIELD) if address else "one of them is empty"
             if problem is not None:
-                told.append(f"{key}: {problem}")
+                wrong.append(f"{key}: {problem}")
     if not any(lists.values()):
-        told.append("write address, sentinel_addresses or cluster_addresses")
+        wrong.append("write address, sentinel_addresses or cluster_addresses")
     if block.sentinel_addresses and not block.sentinel_master_name:
-        told.append("sentinel_master_name is missing: write the name of the master")
+        wrong.append("sentinel_master_name is missing: write the name of the master")
     if not 0 <= block.db <= _MAX_DB:
-        told.append(f"db: write a number from 0 to {_MAX_DB} that your Redis has (mostly to 15)")
+        wrong.append(f"db: write a number from 0 to {_MAX_DB} that your Redis has (mostly to 15)")
     if block.tls.server_name:
-        told.append("tls.server_name is not supported: use an address that the certificate names")
-    return told
+        wrong.append("tls.server_name is not supported: use an address that the certificate names")
+    return wrong

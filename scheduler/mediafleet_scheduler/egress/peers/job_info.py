@@ -118,11 +118,11 @@ class JobInfos:
         report, info = (known.report, known.info) if known else (Report.NONE, b"")
         if record:
             word = answers.word_of(record)
-            told = word.report
+            reported = word.report
             if word.ended and report is Report.STARTED:
-                told = Report.ENDED
-            if report.or_later(told) is told:
-                report, info = told, word.info
+                reported = Report.ENDED
+            if report.or_later(reported) is reported:
+                report, info = reported, word.info
         return report, record is not None, info
 
     async def _record(self, egress_id: str) -> bytes | None:

@@ -100,7 +100,7 @@ class NativeFleets:
         self._settings = settings
         self._clock = clock
         self._fleets: tuple[Fleet, ...] = ()
-        self._told: dict[str, bool] = {}
+        self._reported: dict[str, bool] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -120,7 +120,7 @@ class NativeFleets:
         """These are the fleets from now on."""
         self._fleets = view.native
         keys = {each.key for each in view.native}
-        self._told = {key: known for key, known in self._told.items() if key in keys}
+        self._reported = {key: known for key, known in self._reported.items() if key in keys}
         if view.native and self._task is None:
             self._task = asyncio.create_task(self._look_forever(), name="native fleets")
 
@@ -157,12 +157,12 @@ class NativeFleets:
             bids = await ask_for_bids(bus, clock=self._clock)
         for fleet in fleets:
             known = knows_mode(bids, fleet.placement.mode)
-            if known is None or self._told.get(fleet.key) is known:
+            if known is None or self._reported.get(fleet.key) is known:
                 continue
             if not known:
                 _log.warning("pods of %s do not know affinity_mode: they pack", fleet.key)
             await self._report(fleet, known)
-            self._told[fleet.key] = known
+            self._reported[fleet.key] = known
 
 
 def _same(one: RedisSpec | None, other: RedisSpec | None) -> bool:

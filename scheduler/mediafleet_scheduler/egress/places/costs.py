@@ -69,7 +69,7 @@ class Costs:
         placement = fleet.placement
         return self.learned(fleet).estimate(kind, placement.cpu_cost, placement.learned_costs)
 
-    def told(self, fleets: Iterable[Fleet]) -> Iterator[FleetCosts]:
+    def reported(self, fleets: Iterable[Fleet]) -> Iterator[FleetCosts]:
         """What was learnt, beside what is configured."""
         for fleet in fleets:
             learned, placement = self.learned(fleet), fleet.placement

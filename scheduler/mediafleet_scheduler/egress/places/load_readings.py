@@ -111,21 +111,21 @@ class Scraper:
         asked = self._read_once[key]
         complained = ""
         while True:
-            told = self._of(uid, await self._ask(url, reach))
-            if isinstance(told, Load):
+            reading = self._of(uid, await self._ask(url, reach))
+            if isinstance(reading, Load):
                 self._metrics.scrapes.labels("ok").inc()
                 if complained:
                     _log.info("load of %s is known again", printable(url))
                 complained = ""
                 pause, failures = settings.scrape_every_seconds, 0
                 back_off.reset()
-                self._take(uid, told)
+                self._take(uid, reading)
             else:
-                self._metrics.scrapes.labels(told.why).inc()
-                if complained != (complained := f"{told.why}: {printable(told.detail)}"):
+                self._metrics.scrapes.labels(reading.why).inc()
+                if complained != (complained := f"{reading.why}: {printable(reading.detail)}"):
                     _log.warning("load of %s is unknown: %s", printable(url), complained)
                 failures += 1
-                if told.why is Failure.UNREACHABLE:
+                if reading.why is Failure.UNREACHABLE:
                     self._pods.lives.unreachable(uid)
                 if failures > _PATIENCE:
                     pause = back_off.pause()
@@ -155,20 +155,20 @@ class Scraper:
             return NoLoad(Failure.UNREADABLE, "no metric of an egress worker in it")
         return load
 
-    def _of(self, uid: str, told: Load | NoLoad) -> Load | NoLoad:
+    def _of(self, uid: str, reading: Load | NoLoad) -> Load | NoLoad:
         """What was told, if it is of this worker: its metrics carry its psrpc topic."""
         known = self._pods.by_uid.get(uid)
-        if isinstance(told, NoLoad) or known is None or told.cluster_id is None:
-            return told
+        if isinstance(reading, NoLoad) or known is None or reading.cluster_id is None:
+            return reading
         wanted = known[1].cluster_id
-        if told.cluster_id == wanted:
-            return told
+        if reading.cluster_id == wanted:
+            return reading
         return NoLoad(
             Failure.UNREADABLE,
-            f"these are the metrics of cluster_id {told.cluster_id}, and {known[1].name} has "
+            f"these are the metrics of cluster_id {reading.cluster_id}, and {known[1].name} has "
             f"{wanted}: correct its `metrics` or its `cluster_id`",
         )
 
     def _take(self, uid: str, load: Load) -> None:
         if uid in self._pods.by_uid:
-            self._pods.told_load(uid, load, self._clock.unix())
+            self._pods.read_load(uid, load, self._clock.unix())

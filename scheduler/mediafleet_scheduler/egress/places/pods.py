@@ -83,7 +83,7 @@ class Pods:
         if any(self._ledger.on(uid) for uid in before - self._serving()):
             self.left.set()
 
-    def told_load(self, uid: str, load: Load, now: float) -> None:
+    def read_load(self, uid: str, load: Load, now: float) -> None:
         """A pod has told its load; its process may be another one than before."""
         fleet, worker = self._by_uid[uid]
         if self.lives.read(uid, load.node_id, now) and self._ledger.on(uid):
@@ -187,7 +187,7 @@ class Pods:
     ) -> WorkerView:
         account = self._account(fleet, worker, now)
         known = account.measured or complete
-        state = (known, self.quarantine.shunned(worker.uid), room)
+        state = (known, self.quarantine.refused_lately(worker.uid), room)
         kept = self._views.get(worker.uid)
         if kept is not None and kept[0] is account and kept[1] == state:
             return kept[2]
@@ -199,7 +199,7 @@ class Pods:
             jobs=account.jobs,
             known=known,
             measured=account.measured,
-            shunned=state[1],
+            refused_lately=state[1],
             rest=account.rest,
             new_jobs=account.new,
             page_room=page_room(account, room[0] and room[0].by(worker.counts), room[1]),

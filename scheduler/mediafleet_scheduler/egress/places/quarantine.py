@@ -33,7 +33,7 @@ class Quarantine:
         self._rules = rules
         self._cases: dict[str, Case] = {}
         self._chrome_cases: dict[str, Case] = {}
-        self._shunned: dict[str, float] = {}
+        self._refused_lately: dict[str, float] = {}
 
     @property
     def cases(self) -> Mapping[str, Case]:
@@ -50,9 +50,9 @@ class Quarantine:
         case = self._cases.get(uid) or (self._chrome_cases.get(uid) if chrome else None)
         return case.standing(_now()) if case else Standing.WELL
 
-    def shunned(self, uid: str) -> bool:
+    def refused_lately(self, uid: str) -> bool:
         """Whether a pod is asked last: it has just turned something down."""
-        return bool(self._shunned) and self._shunned.get(uid, 0.0) > _now()
+        return bool(self._refused_lately) and self._refused_lately.get(uid, 0.0) > _now()
 
     def left_out(
         self, pods: Collection[str], busy: Collection[str], chrome: bool = False
@@ -64,7 +64,7 @@ class Quarantine:
 
     def turned_down(self, uid: str, seconds: float) -> None:
         """A pod did not take a job, by its fault or not: ask it last for a while."""
-        self._shunned[uid] = _now() + seconds
+        self._refused_lately[uid] = _now() + seconds
 
     def failed(self, uid: str, name: str, fault: Fault, chrome: bool = False) -> None:
         """A pod did something wrong with a job, perhaps one with Chrome."""
@@ -86,7 +86,7 @@ class Quarantine:
 
     def bid_late(self, uid: str, chrome: bool = False) -> None:
         """A pod that was taken to be silent has bid after all."""
-        self._shunned.pop(uid, None)
+        self._refused_lately.pop(uid, None)
         cases = self._chrome_cases if chrome else self._cases
         case = cases.pop(uid, None)
         if case is not None and (left := after_late_bid(case)) is not None:
@@ -94,7 +94,7 @@ class Quarantine:
 
     def started(self, uid: str, name: str, chrome: bool = False) -> None:
         """A pod has started a job: nothing is held against it any more, for jobs of that kind."""
-        self._shunned.pop(uid, None)
+        self._refused_lately.pop(uid, None)
         for cases in (self._cases, self._chrome_cases) if chrome else (self._cases,):
             case = cases.pop(uid, None)
             if case is not None and case.times:
@@ -105,7 +105,9 @@ class Quarantine:
         for cases in (self._cases, self._chrome_cases):
             for uid in [uid for uid in cases if uid not in uids]:
                 del cases[uid]
-        self._shunned = {uid: until for uid, until in self._shunned.items() if uid in uids}
+        self._refused_lately = {
+            uid: until for uid, until in self._refused_lately.items() if uid in uids
+        }
 
 
 def _now() -> float:

@@ -65,7 +65,7 @@ class Demands:
             return [unknown(kind, each.namespace, each.name, why, now) for each in fleets]
         complete = asyncio.get_running_loop().time() < service.pods.complete_until
         touched = service.ledger.take_touched()
-        told = []
+        found = []
         for index, fleet in enumerate(fleets):
             counted = before.get(fleet.key)
             due = index % _ROUND_LOOKS == self._looks % _ROUND_LOOKS
@@ -78,8 +78,8 @@ class Demands:
                 demand = egress_demand(fleet, service.ledger, complete, service.clock.unix())
                 counted = _Counted(fleet, service, complete, demand)
             self._counted[fleet.key] = counted
-            told.append(_with_unconfirmed(counted))
-        return told
+            found.append(_with_unconfirmed(counted))
+        return found
 
 
 def _with_unconfirmed(counted: _Counted) -> FleetDemand:

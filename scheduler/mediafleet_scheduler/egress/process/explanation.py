@@ -34,8 +34,8 @@ def explain_route(branches: Branches) -> web.RouteDef:
         kind = _one_of(RequestType, "type", request.query.getall("type", [""])[0])
         wanted = request.query.getall("mode", [])
         modes = [_one_of(Mode, "mode", each) for each in wanted] or list(Mode)
-        told = explanation(branches.all, kind, modes, branches.clock.unix())
-        body = told.model_dump_json(by_alias=False, indent=1)
+        answer = explanation(branches.all, kind, modes, branches.clock.unix())
+        body = answer.model_dump_json(by_alias=False, indent=1)
         return web.Response(text=body, content_type="application/json")
 
     return web.get("/explain", answer)
@@ -46,11 +46,11 @@ def costs_route(branches: Branches) -> web.RouteDef:
 
     async def answer(request: web.Request) -> web.Response:
         del request
-        told: list[FleetCosts] = []
+        costs: list[FleetCosts] = []
         for service in branches.services:
-            told += service.pods.costs.told(service.pods.fleets)
-        told.sort(key=lambda each: (each.namespace, each.name))
-        body = LearnedReport(fleets=told).model_dump_json(by_alias=False, indent=1)
+            costs += service.pods.costs.reported(service.pods.fleets)
+        costs.sort(key=lambda each: (each.namespace, each.name))
+        body = LearnedReport(fleets=costs).model_dump_json(by_alias=False, indent=1)
         return web.Response(text=body, content_type="application/json")
 
     return web.get("/costs", answer)
@@ -60,7 +60,7 @@ def explanation(
     branches: Iterable[Branch], kind: RequestType, modes: Sequence[Mode], now: float
 ) -> Explanation:
     """What would become of the next job of a type on each Redis."""
-    fleets = [told for branch in branches for told in _of_branch(branch, kind, modes, now)]
+    fleets = [fleet for branch in branches for fleet in _of_branch(branch, kind, modes, now)]
     return Explanation(type=kind, at=now, fleets=fleets)
 
 

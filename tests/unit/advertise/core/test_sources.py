@@ -16,7 +16,7 @@ from mediafleet_common.formats.reach import OWN_WORD, PUBLIC, Reach
 from mediafleet_scheduler.core.advertise.sources import (
     MAX_NODES,
     NotAListError,
-    Told,
+    ReadList,
     addresses,
     current,
     merged,
@@ -116,7 +116,7 @@ def test_a_node_that_a_source_adds_is_new_as_of_now_and_later_keeps_that() -> No
 
 def test_a_last_list_stays_for_so_long_and_fixed_urls_for_ever() -> None:
     one = source("eu", "https://fixed:1", stale=60)
-    told = Told(("https://b:1",), at=100.0)
+    told = ReadList(("https://b:1",), at=100.0)
     assert current(one, None, 0.0) == ("https://fixed:1",)
     assert current(one, told, 160.0) == ("https://fixed:1", "https://b:1")
     assert current(one, told, 160.1) == ("https://fixed:1",)

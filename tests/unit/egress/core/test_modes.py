@@ -169,13 +169,13 @@ CASES = {
     "a pod that would not bid lately is the last": (
         Mode.SPREAD,
         SMALL,
-        [replace(idle("a"), shunned=True), pod("b", 1.0)],
+        [replace(idle("a"), refused_lately=True), pod("b", 1.0)],
         "b",
     ),
     "and is tried when there is no other": (
         Mode.SPREAD,
         SMALL,
-        [replace(idle("a"), shunned=True), pod("b", 0.1)],
+        [replace(idle("a"), refused_lately=True), pod("b", 0.1)],
         "a",
     ),
 }

@@ -127,15 +127,15 @@ def share_out(
 
 def _foreign(load: Load, count: int, costs: CpuCost) -> list[float]:
     """What so many jobs of a pod may cost: the dearest ones that it tells of."""
-    told = [
+    costs_known = [
         costs.of(_TYPES[name])
         for name, jobs in load.jobs_by_type.items()
         for _ in range(jobs)
         if name in _TYPES
     ]
-    told.sort(reverse=True)
+    costs_known.sort(reverse=True)
     dearest = max(costs.of(kind) for kind in RequestType)
-    return (told + [dearest] * count)[:count]
+    return (costs_known + [dearest] * count)[:count]
 
 
 def used_cores(jobs: Iterable[Job], measured: Measured | None, now: float) -> float:

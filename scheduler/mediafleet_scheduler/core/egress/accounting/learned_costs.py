@@ -173,4 +173,4 @@ class Window:
         while seen and (seen[0].at < before or len(seen) > MOST_OBSERVATIONS):
             oldest = seen.popleft()
             self._sums.remove(oldest.row, oldest.cores)
-        self._jobs = {key: told for key, told in self._jobs.items() if told[1] >= before}
+        self._jobs = {key: last for key, last in self._jobs.items() if last[1] >= before}

@@ -30,21 +30,21 @@ class Equations:
         """Of what was told, squared."""
         self.count = 0
 
-    def add(self, row: Sequence[float], told: float) -> None:
+    def add(self, row: Sequence[float], measured: float) -> None:
         """One more observation."""
-        self._count(row, told, 1)
+        self._count(row, measured, 1)
 
-    def remove(self, row: Sequence[float], told: float) -> None:
+    def remove(self, row: Sequence[float], measured: float) -> None:
         """One that was added counts no more."""
-        self._count(row, told, -1)
+        self._count(row, measured, -1)
 
-    def _count(self, row: Sequence[float], told: float, sign: int) -> None:
+    def _count(self, row: Sequence[float], measured: float, sign: int) -> None:
         there = [(i, value) for i, value in enumerate(row) if value]
         for i, left in there:
-            self.target[i] += sign * left * told
+            self.target[i] += sign * left * measured
             for j, right in there:
                 self.gram[i][j] += sign * left * right
-        self.square = max(0.0, self.square + sign * told * told)
+        self.square = max(0.0, self.square + sign * measured * measured)
         self.count += sign
 
 
@@ -87,8 +87,8 @@ def solve(wanted: Equations) -> Solution:
 def _pull(wanted: Equations, values: Sequence[float]) -> list[float]:
     """How much each value would like to grow."""
     return [
-        told - sum(part * value for part, value in zip(row, values, strict=True))
-        for told, row in zip(wanted.target, wanted.gram, strict=True)
+        measured - sum(part * value for part, value in zip(row, values, strict=True))
+        for measured, row in zip(wanted.target, wanted.gram, strict=True)
     ]
 
 
@@ -152,7 +152,7 @@ def _errors(wanted: Equations, values: Sequence[float], free: Sequence[int]) -> 
     )
     if inverse is None or degrees <= 0 or not free:
         return errors
-    fitted = sum(value * told for value, told in zip(values, wanted.target, strict=True))
+    fitted = sum(value * measured for value, measured in zip(values, wanted.target, strict=True))
     # At the best fit x, the residual is told . told - x . target.
     spread = max(0.0, wanted.square - fitted) / degrees
     for at, i in enumerate(known):

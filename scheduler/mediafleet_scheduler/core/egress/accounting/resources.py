@@ -31,14 +31,14 @@ class Need:
     kind: RequestType
     cores: float
     memory_gb: float = 0.0
-    told: bool = False
+    declared: bool = False
     """Whether the request says the CPUs, instead of what it costs by a table."""
 
     def by(self, counts: Placement | None) -> Need:
         """The same job on a pod that counts by other costs; `None`: by the same."""
         if counts is None:
             return self
-        return need_of(self.kind, counts, self.cores if self.told else None)
+        return need_of(self.kind, counts, self.cores if self.declared else None)
 
 
 def need_of(kind: RequestType, placement: Placement, cores: float | None = None) -> Need:
@@ -110,18 +110,18 @@ def rest(rules: Rules, jobs: Collection[Job], measured: Measured | None, now: fl
     at = measured.at if measured else -math.inf
     memory_gb = math.inf
     if rules.memory is not None:
-        told = measured.memory_gb if measured else None
-        counted = jobs if told is None else _beside(jobs, at, now)
-        used = (told or 0.0) + sum(rules.memory.of(job.kind) for job in counted)
+        measured_gb = measured.memory_gb if measured else None
+        counted = jobs if measured_gb is None else _beside(jobs, at, now)
+        used = (measured_gb or 0.0) + sum(rules.memory.of(job.kind) for job in counted)
         memory_gb = rules.memory.max_gb - HEADROOM_GB - used
-    told = measured.pulse_clients if measured else None
-    counted = jobs if told is None else _beside(jobs, at, now)
-    clients = (told or 0.0) + PULSE_CLIENTS * sum(job.kind.needs_chrome for job in counted)
+    open_clients = measured.pulse_clients if measured else None
+    counted = jobs if open_clients is None else _beside(jobs, at, now)
+    clients = (open_clients or 0.0) + PULSE_CLIENTS * sum(job.kind.needs_chrome for job in counted)
     return Rest(memory_gb, math.floor(rules.max_pulse_clients - clients), _of_type(rules, jobs))
 
 
 def _beside(jobs: Collection[Job], measured_at: float, now: float) -> list[Job]:
-    """The jobs that count beside what the pod has told: new ones, and those it told nothing of."""
+    """The jobs that count beside the pod's load: new ones, and those that are not in it."""
     since = min(now - HOLD_SECONDS, measured_at)
     return [job for job in jobs if job.started_at is None or job.started_at > since]
 

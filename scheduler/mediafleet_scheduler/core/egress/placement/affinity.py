@@ -91,10 +91,10 @@ def knows_mode(bids: Iterable[float], mode: Mode) -> bool | None:
     The patch takes a random part off each bid. A bid of exactly 0.5 or 1.0 is of a build that does
     not know the setting. In `pack` both bid the same.
     """
-    told = [each for each in bids if each > 0]
-    if mode is Mode.PACK or not told:
+    positive = [each for each in bids if each > 0]
+    if mode is Mode.PACK or not positive:
         return None
-    return not any(each in (IDLE, BUSY) for each in told)
+    return not any(each in (IDLE, BUSY) for each in positive)
 
 
 @dataclass(frozen=True, slots=True)

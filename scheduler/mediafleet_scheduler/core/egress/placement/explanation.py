@@ -25,10 +25,10 @@ from mediafleet_scheduler.core.egress.rooms import ALL_ROOMS
 from mediafleet_scheduler.core.egress.views import Fleet, Worker
 
 KEY_NAMES: Final[Mapping[Mode, tuple[str, ...]]] = {
-    Mode.PACK: ("shunned", "size unknown", "idle", "free CPUs", "jobs", "name"),
-    Mode.SPREAD: ("shunned", "size unknown", "free share", "jobs", "name"),
+    Mode.PACK: ("refused lately", "size unknown", "idle", "free CPUs", "jobs", "name"),
+    Mode.SPREAD: ("refused lately", "size unknown", "free share", "jobs", "name"),
     Mode.TYPE_AWARE: (
-        "shunned",
+        "refused lately",
         "size unknown",
         "page room",
         "beside others",
@@ -130,7 +130,7 @@ def _pod(each: Seen, need: Need) -> PodExplained:
         free_cpus=view.free_cores,
         jobs=view.jobs,
         load_known=view.known and view.measured,
-        shunned=view.shunned,
+        refused_lately=view.refused_lately,
         why_not=why_not(each, need),
     )
 
@@ -180,13 +180,13 @@ def _bids(mode: Mode, seen: Sequence[Seen], need: Need, placement: Placement) ->
     return bids
 
 
-def _fleet(fleet: Fleet, **told: object) -> FleetExplained:
+def _fleet(fleet: Fleet, **fields: object) -> FleetExplained:
     return FleetExplained.model_validate(
         {
             "namespace": fleet.namespace,
             "name": fleet.name,
             "priority": fleet.priority,
             "some_rooms_only": fleet.rooms != ALL_ROOMS,
-            **told,
+            **fields,
         }
     )

@@ -70,7 +70,7 @@ class WorkerView:
     """Whether all that runs there is known; else only what was placed from here."""
     measured: bool = True
     """Whether it has lately told its load itself."""
-    shunned: bool = False
+    refused_lately: bool = False
     """Whether it lately would not bid: it is tried when nobody else is left."""
     rest: Rest = NOTHING_TAKEN
     """What is left of it beside its CPUs."""
@@ -125,12 +125,12 @@ class TakesRoom(IntEnum):
 def _pack(pod: WorkerView, need: Need) -> Key:
     del need
     free = pod.free_cores if pod.free_cores is not None else 0.0
-    return (pod.shunned, pod.free_cores is None, pod.idle, free, -pod.jobs, pod.name)
+    return (pod.refused_lately, pod.free_cores is None, pod.idle, free, -pod.jobs, pod.name)
 
 
 def _spread(pod: WorkerView, need: Need) -> Key:
     del need
-    return (pod.shunned, pod.free_cores is None, -pod.free_share, pod.jobs, pod.name)
+    return (pod.refused_lately, pod.free_cores is None, -pod.free_share, pod.jobs, pod.name)
 
 
 def _type_aware(pod: WorkerView, need: Need) -> Key:
@@ -138,7 +138,7 @@ def _type_aware(pod: WorkerView, need: Need) -> Key:
     takes = TakesRoom.SOME if page else _takes_room(pod, need)
     # What costs no page's room is filled up, so that the rest stays whole; else jobs are spread.
     share = pod.free_share if takes < TakesRoom.SOME else -pod.free_share
-    first = (pod.shunned, pod.free_cores is None, takes, page and not pod.idle)
+    first = (pod.refused_lately, pod.free_cores is None, takes, page and not pod.idle)
     return (*first, share, pod.jobs, pod.name)
 
 
