@@ -11,7 +11,8 @@ import pytest
 from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.formats.reach import Reach
 from mediafleet_common.probes import ping
-from mediafleet_common.probes.grpc_connection import GrpcConnection, connect
+from mediafleet_common.probes.grpc_connection import GrpcConnection
+from mediafleet_common.probes.grpc_dial import connect
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_testbed.standins.gateway import (
     Gateway,

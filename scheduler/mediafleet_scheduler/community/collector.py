@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats.reach import OWN_WORD
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.probes.http_client import FetchError, client, fetch
 from mediafleet_scheduler.core.community.collecting import NoSummaryError, Summary, read_summary
@@ -51,7 +52,7 @@ class Collector:
 
     async def run(self) -> None:
         """Ask all of them every minute, until cancelled."""
-        async with client() as session:
+        async with client(reach=OWN_WORD) as session:
             while True:
                 await self.look(session)
                 await asyncio.sleep(LOOK_SECONDS)
@@ -73,7 +74,7 @@ class Collector:
         """Ask one at once; `None`: it is not among those that are asked."""
         target = self.targets.get(url)
         if target is not None:
-            async with client() as session:
+            async with client(reach=OWN_WORD) as session:
                 await self._ask(session, target)
             self._make_view()
         return target
