@@ -97,7 +97,7 @@ def remembers(scene: Scene, desk: Pod, ready_pods: int) -> bool:
     if running is None:
         return False
     try:
-        kept = Path(f"/proc/{running.pids[0]}/root/tmp/manifests.json").read_text()
+        kept = Path(f"/proc/{running.pids[0]}/root/tmp/fleets.json").read_text()
     except OSError:
         return False
     workers = [worker for fleet in json.loads(kept)["fleets"] for worker in fleet["workers"]]
