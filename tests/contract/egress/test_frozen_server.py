@@ -19,7 +19,7 @@ from typing import Final
 
 import pytest
 from livekit.protocol import egress as livekit
-from tests.kit.egress.records import Records
+from tests.kit.egress.records import Freezable, Records, answering
 from tests.kit.egress.scene import Scene, fleet, scene, track, with_state
 from tests.kit.egress.virtual import Desks, desks, memory_redis, on_loop_time
 
@@ -27,9 +27,7 @@ from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.peers.job_info import CREATES
-from mediafleet_scheduler.psrpc.bus import Bus, Receiver, Subscription
 from mediafleet_scheduler.psrpc.errors import PsrpcError
-from mediafleet_scheduler.psrpc.server import Server
 from mediafleet_testbed.buses import MemoryBus
 from mediafleet_testbed.standins.egress_worker import Io
 
@@ -63,35 +61,6 @@ class LosesRecords(MemoryBus):
             self.lost += 1
             return
         super().publish(channel, data)
-
-
-class Freezable:
-    """The bus as a process has it that may be stopped: what comes meanwhile it hears later."""
-
-    def __init__(self, inner: Bus) -> None:
-        self._inner = inner
-        self._kept: list[tuple[Receiver, bytes]] = []
-        self._frozen = False
-
-    async def freeze(self, seconds: float) -> None:
-        self._frozen = True
-        await asyncio.sleep(seconds)
-        self._frozen = False
-        while self._kept:
-            receive, data = self._kept.pop(0)
-            receive(data)
-
-    def publish(self, channel: str, data: bytes) -> None:
-        self._inner.publish(channel, data)
-
-    async def subscribe(self, channel: str, receive: Receiver) -> Subscription:
-        def hear(data: bytes) -> None:
-            if self._frozen:
-                self._kept.append((receive, data))
-            else:
-                receive(data)
-
-        return await self._inner.subscribe(channel, hear)
 
 
 @dataclass(slots=True)
@@ -135,12 +104,9 @@ async def show(monkeypatch: pytest.MonkeyPatch, seed: int) -> AsyncIterator[Show
     server, pods = Freezable(bus), {name: AsyncExitStack() for name in PODS}
     async with (
         scene(bus, memory_redis()) as stage,
-        Server(server, "IOInfo") as io,
+        answering(server, records),
         desks(stage, Settings(), count=0) as both,
     ):
-        await io.register("CreateEgress", records.create)
-        await io.register("GetEgress", records.get)
-        await io.register("UpdateEgress", records.update)
         stage.directory.publish(EgressView(()))
         for _ in range(2):
             await both.start()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 from livekit.protocol import egress as livekit
 
 from mediafleet_common.wire.egress_pb2 import GetEgressRequest
-from mediafleet_scheduler.psrpc.bus import Bus
+from mediafleet_scheduler.psrpc.bus import Bus, Receiver, Subscription
 from mediafleet_scheduler.psrpc.envelope import Request
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 from mediafleet_scheduler.psrpc.server import Server
@@ -54,11 +55,53 @@ class Records:
 
 
 @asynccontextmanager
-async def livekit_io(bus: Bus) -> AsyncIterator[Records]:
-    """A stand-in of livekit-server's IOInfo."""
-    records = Records()
+async def answering(bus: Bus, records: Records) -> AsyncIterator[None]:
+    """livekit-server's IOInfo, answered from records."""
     async with Server(bus, "IOInfo") as server:
         await server.register("CreateEgress", records.create)
         await server.register("GetEgress", records.get)
         await server.register("UpdateEgress", records.update)
+        yield
+
+
+@asynccontextmanager
+async def livekit_io(bus: Bus) -> AsyncIterator[Records]:
+    """A stand-in of livekit-server's IOInfo."""
+    records = Records()
+    async with answering(bus, records):
         yield records
+
+
+class Freezable:
+    """The bus as a process has it that may be stopped: what comes meanwhile it hears later.
+
+    `loses` says, by channel, whether a message gets lost on its way here.
+    """
+
+    def __init__(self, inner: Bus, loses: Callable[[str], bool] = lambda _: False) -> None:
+        self._inner = inner
+        self._loses = loses
+        self._kept: list[tuple[Receiver, bytes]] = []
+        self._frozen = False
+
+    async def freeze(self, seconds: float) -> None:
+        self._frozen = True
+        await asyncio.sleep(seconds)
+        self._frozen = False
+        while self._kept:
+            receive, data = self._kept.pop(0)
+            receive(data)
+
+    def publish(self, channel: str, data: bytes) -> None:
+        self._inner.publish(channel, data)
+
+    async def subscribe(self, channel: str, receive: Receiver) -> Subscription:
+        def hear(data: bytes) -> None:
+            if self._loses(channel):
+                return
+            if self._frozen:
+                self._kept.append((receive, data))
+            else:
+                receive(data)
+
+        return await self._inner.subscribe(channel, hear)
