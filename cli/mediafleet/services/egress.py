@@ -255,10 +255,12 @@ def egress(
             reports=reports.access(in_cluster=fleets.kube, kept=fleets.kept_keys()),
         )
         if fleets.kube:
-            from mediafleet_scheduler.directory.conditions import report_mode
+            from mediafleet_scheduler.directory.conditions import report_mode, report_redis
             from mediafleet_scheduler.directory.events import post
 
-            options = replace(options, post=post, report_mode=report_mode)
+            options = replace(
+                options, post=post, report_mode=report_mode, report_redis=report_redis
+            )
         await serve(options, fleets.directory(redises), stop, on_ready)
 
     raise typer.Exit(run(main))

@@ -192,6 +192,8 @@ class Reason(StrEnum):
     ENGINE_CONFLICT = "EngineConflict"
     """An auction and a desk on one Redis would both take jobs."""
     REDIS_NOT_DECLARED = "RedisNotDeclared"
+    REDIS_OF_OTHERS = "RedisOfOthers"
+    REDIS_ALLOWED = "RedisAllowed"
     """The administrator has not declared the fleet's Redis for its namespace."""
     CPU_DECLARED = "CpuDeclared"
     CPU_NOT_DECLARED = "CpuNotDeclared"

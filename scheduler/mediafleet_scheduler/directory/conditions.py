@@ -21,6 +21,7 @@ from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.kube.client import Connect, Json, connect
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.kube.paths import Collection
+from mediafleet_common.reports.finding import Finding
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.egress.views import Fleet
 
@@ -72,21 +73,49 @@ async def report_mode(
     fleet: Fleet, known: bool, connect: Connect = connect, clock: Clock = SYSTEM
 ) -> None:
     """Put condition ModeUnsupported on an EgressFleet with engine native, or log why not."""
-    finding = {
-        "type": Condition.MODE_UNSUPPORTED.value,
-        "status": "False" if known else "True",
-        "lastTransitionTime": rfc3339(clock.unix()),
-        "reason": (Reason.MODE_KNOWN if known else Reason.MODE_IGNORED).value,
-        "message": "The pods bid as spec.placement.mode says."
+    finding = Finding(
+        "False" if known else "True",
+        Reason.MODE_KNOWN if known else Reason.MODE_IGNORED,
+        "The pods bid as spec.placement.mode says."
         if known
         else "An egress pod on this Redis bids as builds without affinity_mode do, so it packs. "
         "Use an image that knows it, mode pack, or engine scheduler.",
+    )
+    await _put(fleet, Condition.MODE_UNSUPPORTED, finding, connect, clock)
+
+
+async def report_redis(
+    fleet: Fleet, allowed: bool, connect: Connect = connect, clock: Clock = SYSTEM
+) -> None:
+    """Put condition RedisNotAllowed on an EgressFleet, or log why not. The desk alone sees it: the
+    operator knows the fleet's words, and they name no Redis of others."""
+    finding = Finding(
+        "False" if allowed else "True",
+        Reason.REDIS_ALLOWED if allowed else Reason.REDIS_OF_OTHERS,
+        "The fleet may use its Redis."
+        if allowed
+        else "spec.redis leads to a Redis that is declared for other namespaces under other words, "
+        "so no jobs are placed. Name one that is declared for this namespace, or have this one "
+        "declared for it in chart value egress.redis[].",
+    )
+    await _put(fleet, Condition.REDIS_NOT_ALLOWED, finding, connect, clock)
+
+
+async def _put(
+    fleet: Fleet, condition: Condition, finding: Finding, connect: Connect, clock: Clock
+) -> None:
+    said = {
+        "type": condition.value,
+        "status": finding.status,
+        "lastTransitionTime": rfc3339(clock.unix()),
+        "reason": finding.reason.value,
+        "message": finding.message,
     }
     body = {
         "apiVersion": API_VERSION,
         "kind": Kind.EGRESS_FLEET.value,
         "metadata": {"name": fleet.name, "namespace": fleet.namespace},
-        "status": {"conditions": [finding]},
+        "status": {"conditions": [said]},
     }
     try:
         async with connect() as api:

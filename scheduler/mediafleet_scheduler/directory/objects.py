@@ -32,6 +32,7 @@ from mediafleet_common.api.names import (
     Label,
     PodState,
     Port,
+    Reason,
     cluster_id,
 )
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
@@ -90,6 +91,8 @@ class FleetFacts:
     uid: str
     deleting: bool
     spec: EgressFleetSpec
+    kept_out: bool = False
+    """Whether its status says that its Redis is one of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +165,13 @@ def fleet_facts(raw: Raw) -> FleetFacts:
     """
     meta = raw["metadata"]
     spec = read_spec(EgressFleetSpec, raw.get("spec") or {})
+    conditions: Iterable[Raw] = (raw.get("status") or {}).get("conditions") or ()
+    kept_out = any(
+        each.get("reason") == Reason.REDIS_OF_OTHERS and each.get("status") == "True"
+        for each in conditions
+    )
     return FleetFacts(
-        meta["namespace"], meta["name"], meta["uid"], "deletionTimestamp" in meta, spec
+        meta["namespace"], meta["name"], meta["uid"], "deletionTimestamp" in meta, spec, kept_out
     )
 
 
@@ -286,6 +294,7 @@ def _fleet(
         rooms=room_names(fleet.spec.rooms),
         priority=min(fleet.spec.priority, max_priority),
         queue=queue_rule(placement.queue, _autoscales(fleet.spec.autoscaling)),
+        kept_out=fleet.kept_out,
     )
 
 

@@ -15,6 +15,7 @@ from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.connections.opening import access_to_declared
 from mediafleet_scheduler.egress.process.branches import Branches
+from mediafleet_scheduler.egress.process.kept_out import ReportRedis, report_nothing
 from mediafleet_scheduler.egress.process.serve import Options
 from mediafleet_testbed.real_servers import RedisServer, redis_server
 
@@ -32,7 +33,9 @@ def spelled(server: RedisServer, host: str) -> RedisSpec:
 
 
 @asynccontextmanager
-async def desk(redises: Redises | None = None) -> AsyncIterator[Branches]:
+async def desk(
+    redises: Redises | None = None, report: ReportRedis = report_nothing
+) -> AsyncIterator[Branches]:
     declared = redises or Redises()
     access = access_to_declared(declared.endpoints, None)
     options = Options("127.0.0.1:0", redises=declared, declared=access, settings=OFTEN)
@@ -41,6 +44,7 @@ async def desk(redises: Redises | None = None) -> AsyncIterator[Branches]:
         EgressMetrics(CollectorRegistry()),
         OFTEN,
         may_use=options.may_use,
+        report=report,
     )
     async with branches:
         yield branches
@@ -79,10 +83,20 @@ async def test_what_is_declared_serves_and_keeps_out_whom_it_is_not_for(
         on("by-name", endpoint.spec(RedisSpec())),
         on("evil", written, "evil"),
     ]
-    async with desk(Redises((endpoint,))) as branches:
+    told: list[tuple[str, bool]] = []
+
+    async def report(of: Fleet, allowed: bool) -> None:
+        told.append((of.key, allowed))
+
+    async with desk(Redises((endpoint,)), report) as branches:
         branches.follow(EgressView((fleets[0], fleets[2])))
         await eventually(lambda: served(branches) == [["evil", "by-address"]], WAIT_SECONDS)
         branches.follow(EgressView(tuple(fleets)))
         await eventually(lambda: served(branches) == [["by-address", "by-name"]], WAIT_SECONDS)
         (host,) = branches.all
         assert host.spec == fleets[1].redis
+        assert told == [("evil/evil", False)], "condition RedisNotAllowed, once"
+        with redis_server() as own:
+            said = replace(fleets[2], redis=spelled(own, "127.0.0.1"), kept_out=True)
+            branches.follow(EgressView((*fleets[:2], said)))
+            await eventually(lambda: told[1:] == [("evil/evil", True)], WAIT_SECONDS)

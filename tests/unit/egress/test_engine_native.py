@@ -29,7 +29,7 @@ from mediafleet_operator.core.status.conditions import conditions
 from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.pods.egress import settings
 from mediafleet_operator.manifests.resource import Resource, engine_conflict, template_hash
-from mediafleet_scheduler.directory.conditions import report_mode
+from mediafleet_scheduler.directory.conditions import report_mode, report_redis
 from mediafleet_scheduler.directory.entries_file import WorkersFile
 from mediafleet_scheduler.directory.objects import egress_view, fleet_facts
 
@@ -174,6 +174,30 @@ def test_what_a_desk_said_of_the_mode_goes_with_the_engine(native: bool) -> None
     assert (said in kept) is native
 
 
+@pytest.mark.parametrize(
+    ("of", "reason", "stays"),
+    [
+        ({}, Reason.REDIS_OF_OTHERS, True),
+        ({}, Reason.REDIS_ALLOWED, False),
+        ({"native": True}, Reason.REDIS_OF_OTHERS, False),
+        ({"redis_problem": "have it declared"}, Reason.REDIS_OF_OTHERS, False),
+    ],
+)
+def test_what_a_desk_found_out_of_the_redis_stays_while_the_desk_looks_at_it(
+    of: dict[str, Any], reason: Reason, stays: bool
+) -> None:
+    said = ConditionStatus(
+        type=Condition.REDIS_NOT_ALLOWED.value,
+        status="True",
+        last_transition_time="2026-01-01T00:00:00Z",
+        reason=reason.value,
+    )
+    observation = observe(fleet(1, **of), [pod(0)], {0: 0})
+    kept = conditions(observation, plan(observation), FleetStatus(conditions=[said]))
+    assert (said in kept) is stays
+    assert len({each.type for each in kept}) == len(kept)
+
+
 class Applies(KubeServer):
     """Keeps what is applied."""
 
@@ -202,6 +226,26 @@ async def test_the_desk_writes_the_condition_and_nothing_else() -> None:
     assert list(body["status"]) == ["conditions"]
     (condition,) = body["status"]["conditions"]
     assert (condition["type"], condition["status"]) == ("ModeUnsupported", "True")
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_the_desk_says_that_a_redis_is_one_of_others_and_takes_it_back(
+    allowed: bool,
+) -> None:
+    server = Applies()
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Api]:
+        yield cast("Api", server)
+
+    (of,) = egress_view([fleet_facts(raw("a"))], ()).fleets
+    await report_redis(of, allowed, connect=connect)
+    ((_, _, body),) = server.applied
+    (condition,) = body["status"]["conditions"]
+    assert condition["type"] == "RedisNotAllowed"
+    assert condition["status"] == ("False" if allowed else "True")
+    said = {**raw("a"), "status": body["status"]}
+    assert egress_view([fleet_facts(said)], ()).fleets[0].kept_out is not allowed
 
 
 def merged(into: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

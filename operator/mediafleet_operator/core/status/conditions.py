@@ -46,7 +46,17 @@ def conditions(
     if not observation.fleet.native:
         # The desk that said it looks at the fleet no more.
         ours.add(Condition.MODE_UNSUPPORTED.value)
+    found_out = known.get(Condition.REDIS_NOT_ALLOWED.value)
+    if found_out is not None and _stays(found_out, observation):
+        ours.discard(Condition.REDIS_NOT_ALLOWED.value)
     return result + [each for each in known.values() if each.type not in ours]
+
+
+def _stays(found_out: ConditionStatus, observation: Observation) -> bool:
+    """Whether the desk has said RedisNotAllowed, and looks at the fleet still."""
+    fleet = observation.fleet
+    of_desk = found_out.reason == Reason.REDIS_OF_OTHERS.value
+    return of_desk and fleet.redis_problem is None and not fleet.native
 
 
 def _as_verified(finding: Finding, known: Mapping[str, ConditionStatus]) -> Finding:

@@ -53,6 +53,8 @@ class Fleet:
     priority: int = 0
     """The highest is tried first."""
     queue: QueueRule = NO_QUEUE
+    kept_out: bool = False
+    """Whether its status says that its Redis is one of others."""
 
     @property
     def key(self) -> str:

@@ -30,6 +30,7 @@ from mediafleet_scheduler.egress.jobs.lost_jobs import PostEvent, post_nothing
 from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.egress.process.branch_state import Branch, server_key
+from mediafleet_scheduler.egress.process.kept_out import KeptOut, ReportRedis, report_nothing
 from mediafleet_scheduler.psrpc.bus import Trouble
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 
@@ -62,6 +63,7 @@ class Branches:
         clock: Clock = SYSTEM,
         tries_again: bool = True,
         may_use: MayUse = any_may_use,
+        report: ReportRedis = report_nothing,
     ) -> None:
         """`tries_again`: whether one that fails before it was open is not the end."""
         self._connect = connect
@@ -71,6 +73,7 @@ class Branches:
         self.clock: Final = clock
         self._tries_again = tries_again
         self._may_use = may_use
+        self._kept_out = KeptOut(report)
         self._echo: Echo[Branch] = Echo(settings.redis.answer_seconds, settings.echo_wait_seconds)
         self._branches: dict[str, Branch] = {}
         self._groups: dict[str, list[Fleet]] = {}
@@ -89,6 +92,7 @@ class Branches:
         for key in tuple(self._branches):
             self._close(key)
         await asyncio.gather(*self._leaving, return_exceptions=True)
+        await self._kept_out.close()
 
     @property
     def all(self) -> tuple[Branch, ...]:
@@ -106,6 +110,7 @@ class Branches:
         for fleet in view.fleets:
             groups.setdefault(server_key(fleet.redis), []).append(fleet)
         self._groups = groups
+        self._kept_out.keep_only({fleet.key for fleet in view.fleets})
         for key in self._branches.keys() - groups.keys():
             self._close(key)
         for key in groups.keys() - self._branches.keys():
@@ -127,13 +132,15 @@ class Branches:
         """Tell each branch of its fleets, and of those of the branches that it is host to."""
         for branch in self.all:
             fleets = list(self._groups.get(branch.key, ()))
-            for guest in self._guests(branch):
-                fleets += [
-                    fleet
-                    for fleet in self._groups.get(guest.key, ())
-                    if self._may_use(fleet, branch.spec)
-                ]
-            branch.fleets.publish(EgressView(tuple(sorted(fleets, key=lambda fleet: fleet.key))))
+            guests = [
+                fleet for guest in self._guests(branch) for fleet in self._groups.get(guest.key, ())
+            ]
+            let_in = [fleet for fleet in guests if self._may_use(fleet, branch.spec)]
+            fleets = sorted([*fleets, *let_in], key=lambda fleet: fleet.key)
+            branch.fleets.publish(EgressView(tuple(fleets)))
+            self._kept_out.note((fleet for fleet in guests if fleet not in let_in), allowed=False)
+            if branch.service is not None:
+                self._kept_out.note(fleets, allowed=True)
 
     def _guests(self, branch: Branch) -> list[Branch]:
         return [each for each in self._branches.values() if each.host is branch]
@@ -199,6 +206,7 @@ class Branches:
             )
             await stack.enter_async_context(service)
             branch.bus, branch.service, branch.trouble = bus, service, None
+            self._publish()
             branch.opened.set()
             self._any_open.set()
             _log.info("serving the fleets on Redis at %s", connections.where)

@@ -41,6 +41,8 @@ from mediafleet_scheduler.egress.process.branches import Branches
 from mediafleet_scheduler.egress.process.demand import Demands
 from mediafleet_scheduler.egress.process.explanation import costs_route, explain_route
 from mediafleet_scheduler.egress.process.gauges import DeskCollector
+from mediafleet_scheduler.egress.process.kept_out import ReportRedis
+from mediafleet_scheduler.egress.process.kept_out import report_nothing as report_nothing_of_redis
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
 
@@ -66,6 +68,8 @@ class Options:
     settings: Settings = field(default_factory=Settings)
     report_mode: ReportMode = report_nothing
     """Told whether the pods of a fleet with engine native know their mode."""
+    report_redis: ReportRedis = report_nothing_of_redis
+    """Told whether a fleet may use the Redis that it names by other words than are declared."""
     scaler: ScalerOptions | None = None
     """`None`: KEDA is not answered."""
     post: PostEvent = post_nothing
@@ -164,6 +168,7 @@ async def serve(
         clock=clock,
         tries_again=not options.by_hand,
         may_use=options.may_use,
+        report=options.report_redis,
     )
 
     def ready() -> str | None:
