@@ -17,6 +17,8 @@ BENCHES: Final = {
     "egress_throughput": "StartEgress a second through two desks, and how much a desk adds",
     "advertise": "GetOrchestrator calls a second, and how soon a file's change is listed",
     "broker": "AI tasks a second through one broker, and how soon a worker hears of one",
+    "broker_choice": "how long AI tasks take on uneven workers, beside a first-fit manager",
+    "broker_memory": "a broker with 1,000 idle workers, and its memory for a result of 300 MB",
     "placing": "how good the places are: bounds, foresight, late metrics",
     "autoscaling": "the engines through the same scenarios, on virtual time",
     "autoscaling_real": "the engines through one scenario on the real node, beside virtual time",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import replace
 
 import pytest
@@ -263,21 +264,29 @@ class AnyOrder(RuleBasedStateMachine):
         capacity=st.integers(1, 3),
         warm=st.booleans(),
         both=st.booleans(),
+        held=st.booleans(),
     )
-    def connect(self, capacity: int, warm: bool, both: bool) -> str:
+    def connect(self, capacity: int, warm: bool, both: bool, held: bool) -> str:
         name = f"w{next(self.names)}"
         offers = {SD: Offer(capacity, warm)} | ({WHISPER: Offer(1)} if both else {})
         self.offers[name] = replace(worker(name), offers=offers)
         self.live[name] = set()
-        self.follow(self.some.connected(self.offers[name], self.now))
+        steps = self.some.connected(self.offers[name], self.now, held=held)
+        assert not (held and any(isinstance(each, Send) for each in steps))
+        self.follow(steps)
         return name
 
-    @rule(target=attempts, wanted=st.sampled_from([SD, WHISPER]), seconds=st.integers(1, 20))
-    def submit(self, wanted: Target, seconds: int) -> object:
+    @rule(
+        target=attempts,
+        wanted=st.sampled_from([SD, WHISPER]),
+        seconds=st.integers(1, 20),
+        session=st.sampled_from([None, "s", "t"]),
+    )
+    def submit(self, wanted: Target, seconds: int, session: str | None) -> object:
         name = f"t{next(self.names)}"
         self.targets[name] = wanted
         return multiple(
-            *self.follow(self.some.submitted(name, wanted, self.now + seconds, self.now))
+            *self.follow(self.some.submitted(name, wanted, self.now + seconds, self.now, session))
         )
 
     def done(self, attempt: int) -> None:
@@ -305,6 +314,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(name=workers)
     def drain(self, name: str) -> None:
         self.some.drain(name, self.now)
+
+    @rule(target=attempts, name=workers)
+    def undrain(self, name: str) -> object:
+        return multiple(*self.follow(self.some.undrain(name, self.now)))
 
     @rule(attempt=st.integers(1, 60))
     def stream(self, attempt: int) -> None:
@@ -338,4 +351,6 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=100, stateful_step_count=60)
+TestAnyOrder.settings = settings(
+    max_examples=int(os.environ.get("MEDIAFLEET_ORDERS", "6000")) // 60, stateful_step_count=60
+)
