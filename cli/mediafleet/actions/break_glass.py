@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from mediafleet.options import ClusterOptions
 
 if TYPE_CHECKING:
+    from mediafleet_common.kube.client import Api
+    from mediafleet_common.redises.endpoints import Redises
     from mediafleet_operator.core.break_glass import Switch
+
+
+_FILE: Final = "redis.yaml"
+"""Key of the chart's ConfigMap of declared Redises."""
 
 
 def break_glass(
@@ -70,8 +76,29 @@ async def _switch(
         except RefusedError:
             # Who may not see other namespaces has no fleet there either.
             fleets = await api.list_all(paths.fleets(Kind.EGRESS_FLEET, namespace))
-        wanted = switches(fleets, namespace, name, undo=undo)
+        redises = await _declared(api, namespace)
+        wanted = switches(fleets, namespace, name, undo=undo, redises=redises)
         for each in () if dry_run else wanted:
             key = FleetKey(Kind.EGRESS_FLEET, each.namespace, each.name)
             await api.patch(paths.fleet(key), each.patch)
         return wanted
+
+
+async def _declared(api: Api, namespace: str) -> Redises:
+    """The Redises that the chart declares, as far as they may be read."""
+    from mediafleet_common.kube.errors import RefusedError
+    from mediafleet_common.redises.endpoints import Redises
+    from mediafleet_common.redises.endpoints_file import endpoints_in
+    from mediafleet_common.serving.run import CannotStartError
+    from mediafleet_operator.kube import paths
+
+    chosen = {"labelSelector": "app.kubernetes.io/part-of=mediafleet"}
+    for where in (None, namespace):
+        try:
+            found = await api.list_all(paths.collection("v1", "configmaps", where), **chosen)
+            texts = [each["data"][_FILE] for each in found if _FILE in (each.get("data") or {})]
+            return Redises(tuple(one for text in texts for one in endpoints_in(text, _FILE)))
+        except (CannotStartError, RefusedError) as error:
+            problem = error
+    typer.echo(f"fleets that name that Redis in other words are left out: {problem}", err=True)
+    return Redises()

@@ -22,10 +22,21 @@ def read_endpoints(file: Path | None) -> tuple[RedisEndpoint, ...]:
         return ()
     option = f"--redis-endpoints {file}"
     try:
-        content = yaml.safe_load(read_small_text(file)) or {}
-        return tuple(RedisesFile.model_validate(content).endpoints)
+        text = read_small_text(file)
     except OSError as error:
         raise CannotStartError(f"{option}: {error.strerror}") from error
+    return endpoints_in(text, option)
+
+
+def endpoints_in(text: str, option: str) -> tuple[RedisEndpoint, ...]:
+    """The endpoints in a text; `option` is where it is from.
+
+    Raises:
+        CannotStartError: it cannot be read; the text names each problem.
+    """
+    try:
+        content = yaml.safe_load(text) or {}
+        return tuple(RedisesFile.model_validate(content).endpoints)
     except yaml.YAMLError as error:
         raise CannotStartError(f"{option}: it is no YAML") from error
     except ValidationError as error:

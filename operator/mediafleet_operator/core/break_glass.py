@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine
+from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine, RedisSpec
 from mediafleet_common.api.names import Annotation
+from mediafleet_common.redises.endpoints import Redises
 
 ALL_AT_ONCE: Final = {"strategy": "surge", "maxSurge": 100}
 """The most that `spec.update.maxSurge` takes."""
@@ -38,10 +39,21 @@ class Switch:
     """What keeps it from helping."""
 
 
-def switches(fleets: Iterable[Raw], namespace: str, name: str, *, undo: bool) -> list[Switch]:
+NOTHING_DECLARED: Final = Redises()
+
+
+def switches(
+    fleets: Iterable[Raw],
+    namespace: str,
+    name: str,
+    *,
+    undo: bool,
+    redises: Redises = NOTHING_DECLARED,
+) -> list[Switch]:
     """What brings the fleets on the Redis of the one named to the other engine.
 
-    Takes EgressFleets as the API server gives them. Those that have it already are left alone.
+    Takes EgressFleets as the API server gives them, and what is declared: one fleet may name a
+    Redis that another has as its default. Those that have the engine already are left alone.
 
     Raises:
         CannotBreakGlassError: there is no such fleet, or one cannot be read.
@@ -49,13 +61,19 @@ def switches(fleets: Iterable[Raw], namespace: str, name: str, *, undo: bool) ->
     known = {_key(raw): (raw, _spec(raw)) for raw in fleets}
     if (namespace, name) not in known:
         raise CannotBreakGlassError(f"there is no EgressFleet {namespace}/{name}")
-    redis = known[namespace, name][1].redis
+    redis = _used(known[namespace, name][1], namespace, redises)
     wanted = PlacementEngine.SCHEDULER if undo else PlacementEngine.NATIVE
     return [
         Switch(*key, _back(raw) if undo else _away(raw), _but(spec))
         for key, (raw, spec) in sorted(known.items())
-        if spec.redis.same_server(redis) and spec.placement.engine is not wanted
+        if _used(spec, key[0], redises).same_server(redis) and spec.placement.engine is not wanted
     ]
+
+
+def _used(spec: EgressFleetSpec, namespace: str, redises: Redises) -> RedisSpec:
+    """The Redis that a fleet uses; its own words for it where it may not, or nobody knows."""
+    found = redises.of(spec.redis, namespace)
+    return found if isinstance(found, RedisSpec) else spec.redis
 
 
 def _but(spec: EgressFleetSpec) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 import yaml
@@ -335,6 +335,12 @@ def _moves(actions: Any) -> list[str]:
     return [each for each in words(actions) if not each.startswith(("mark", "busy", "state"))]
 
 
+DECLARED: Final = """endpoints:
+  - {name: main, addresses: ["redis:6379"], namespaces: [live], default: true}
+  - {name: other, addresses: ["elsewhere:6379"], namespaces: [live]}
+"""
+
+
 class OfOneNamespace(KubeServer):
     """Shows its user one namespace alone."""
 
@@ -347,6 +353,8 @@ class OfOneNamespace(KubeServer):
     async def list_all(self, target: Target, **query: str) -> list[Json]:
         if "/namespaces/" not in target.path:
             raise RefusedError(Reason.ADMISSION_REFUSED, "forbidden")
+        if target.path.endswith("/configmaps"):
+            return [{"data": {"redis.yaml": DECLARED}}]
         return await super().list_all(target, **query)
 
 
@@ -354,6 +362,9 @@ def test_the_command_switches_and_goes_back(monkeypatch: pytest.MonkeyPatch) -> 
     server = OfOneNamespace()
     path = paths.fleet(FleetKey(Kind.EGRESS_FLEET, "live", "a")).path
     server.put(path, raw("a", replicas=2))
+    beside = {name: path.replace("fleets/a", f"fleets/{name}") for name in ("b", "c", "d")}
+    for name, redis in (("b", {"ref": "main"}), ("c", {}), ("d", {"ref": "other"})):
+        server.put(beside[name], raw(name, redis=redis, replicas=1))
 
     async def configure(*_: object) -> None:
         pass
@@ -369,6 +380,8 @@ def test_the_command_switches_and_goes_back(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert engine("--dry-run") == ("scheduler", "live/a would get engine native")
     assert engine() == ("native", "live/a has engine native")
+    on_it = {name: "placement" in server.objects[at]["spec"] for name, at in beside.items()}
+    assert on_it == {"b": True, "c": True, "d": False}, "one Redis, by whatever words"
     assert engine() == ("native", "nothing to do: all fleets of that Redis have engine native")
     assert engine("--undo") == ("scheduler", "live/a has engine scheduler")
     unknown = CliRunner().invoke(app, ["break-glass", "x", "-n", "live"])
