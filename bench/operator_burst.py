@@ -124,6 +124,7 @@ async def _of_fleets(
     await asyncio.gather(*(api.create(target, _fleet(number, each)) for number in range(fleets)))
     await _ready(api, pods, fleets * each)
     ready = time.monotonic() - began
+    print(f"fleets: all Ready after {ready:.1f} s", flush=True)
     await _until(api, pods, fleets * each, labelSelector=f"{Label.STATE}!={PodState.READY}")
     return ready, time.monotonic() - began
 
@@ -135,9 +136,12 @@ async def _measure(
     pods = Target(f"/api/v1/namespaces/{workspace.name}/pods", "pods")
     async with Api(configuration, pacer=Pacer(WriteLimits())) as paced, Api(configuration) as api:
         bare = await _bare(paced, pods, fleets * each)
+        print(f"bare pods: all Ready after {bare:.1f} s", flush=True)
         await _clear(api, workspace, pods)
         ready, marked = await _of_fleets(api, workspace, pods, fleets, each)
         burst_mb = _status(_pid(operator), "VmHWM")
+        said = f"fleets: {ready:.1f} s, marked {marked:.1f} s, {burst_mb:.0f} MB"
+        print(said, flush=True)
         await asyncio.to_thread(operator.stop)
         restart = await asyncio.to_thread(_timed, operator.start)
         await asyncio.sleep(IDLE_SECONDS / 2)

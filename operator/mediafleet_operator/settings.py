@@ -57,7 +57,7 @@ class Times:
     """Between two writes of a status in which only loads differ."""
     writes: WriteLimits = field(default_factory=WriteLimits)
     """How fast the API server is written to."""
-    rest_seconds_per_pod: float = 0.0005
+    rest_seconds_per_pod: float = 0.0025
     """A fleet whose pods keep changing is looked at again after so long for each of its pods, so \
 that the changes of many make one round; at most 0.25 s."""
     workers: int = 8

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
+from urllib.request import getproxies
 
 import kopf
 from kubernetes.aio.client import Configuration
@@ -30,7 +31,8 @@ async def configure(kubeconfig: str | None = None, context: str | None = None) -
     Raises:
         CannotStartError: there is none of these.
     """
-    configuration = Configuration()
+    # aiohttp reads ~/.netrc and the proxies anew for each call, each in a thread.
+    configuration = Configuration(client_session_kwargs={"trust_env": bool(getproxies())})
     try:
         if _inside_a_pod(kubeconfig):
             load_incluster_config(client_configuration=configuration)

@@ -8,6 +8,7 @@ deletion does not bring the object back.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
@@ -65,6 +66,8 @@ class Snapshots:
     """Of slots, by pool and slot."""
     missing_nodes: dict[str, float] = field(default_factory=dict)
     """Nodes that pods are on and that were never seen, and since when."""
+    _views: dict[str, tuple[PodView, tuple[object, ...], PodView]] = field(default_factory=dict)
+    """By uid: a pod as it was digested, what is said beside that, and both as one view."""
     _deleted_fleets: Deleted = field(default_factory=Deleted)
     _deleted_pods: Deleted = field(default_factory=Deleted)
     _deleted_services: Deleted = field(default_factory=Deleted)
@@ -117,6 +120,7 @@ class Snapshots:
         """The pod is gone, as of a resourceVersion."""
         self._deleted_pods.add(uid, version)
         pods = self.pods.get(key)
+        self._views.pop(uid, None)
         if pods is not None:
             pods.pop(uid, None)
             if not pods:
@@ -213,18 +217,23 @@ class Snapshots:
         located = self._locate(view, resource)
         learnt = view.service_addr if _learns_late(resource) else None
         cordoned, lost_since = self._node(view.node, now)
-        return replace(
-            view,
-            ours=pod.owner_uid == resource.uid,
-            node_cordoned=cordoned and not pod.tolerates_cordon,
-            node_lost_since=lost_since,
+        said: dict[str, Any] = {
+            "ours": pod.owner_uid == resource.uid,
+            "node_cordoned": cordoned and not pod.tolerates_cordon,
+            "node_lost_since": lost_since,
             # What kubelet last said of a container is no news once kubelet itself is silent.
-            work_running=None if lost_since is not None and not view.over else view.work_running,
-            address_wanted=located.url,
-            address_problem=located.problem,
-            service_addr=learnt,
-            moved=_moved(learnt, located),
-        )
+            "work_running": None if lost_since is not None and not view.over else view.work_running,
+            "address_wanted": located.url,
+            "address_problem": located.problem,
+            "service_addr": learnt,
+            "moved": _moved(learnt, located),
+        }
+        # Of the hundreds of pods that a plan is made from few have changed since the last one.
+        facts = tuple(said.values())
+        known = self._views.get(view.uid)
+        if known is None or known[0] is not view or known[1] != facts:
+            known = self._views[view.uid] = (view, facts, replace(view, **said))
+        return known[2]
 
     def _locate(self, view: PodView, resource: Resource) -> Located:
         spec = resource.spec

@@ -54,6 +54,20 @@ async def test_kopf_reaches_the_same_server_with_the_same_token(home: Path, tmp_
     assert info.expiration is not None, "a service account's token is rotated"
 
 
+@pytest.mark.parametrize("name", [None, "HTTPS_PROXY"])
+async def test_the_environment_is_asked_for_a_proxy_if_it_names_one_and_for_nothing_else(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    del home
+    for each in ("http", "https", "all", "no"):
+        for variable in (f"{each}_proxy", f"{each}_proxy".upper()):
+            monkeypatch.delenv(variable, raising=False)
+    if name is not None:
+        monkeypatch.setenv(name, "http://proxy:3128")
+    configuration = await configure(kubeconfig(tmp_path / "c", "http://named", "n"))
+    assert configuration.client_session_kwargs == {"trust_env": name is not None}
+
+
 @pytest.mark.parametrize(
     ("host", "url"), [("10.0.0.1", "https://10.0.0.1:443"), ("fd00::1", "https://[fd00::1]:443")]
 )

@@ -254,6 +254,28 @@ def test_cordoned_and_silent_nodes_are_facts_of_their_pods() -> None:
     assert seen(filled)[0].work_running is None
 
 
+def test_a_pod_of_which_nothing_is_new_has_the_same_view_and_another_as_soon_as_something_is() -> (
+    None
+):
+    pod = raw_pod(5)
+    pod["spec"]["nodeName"] = "n1"
+    filled = snapshots(pod)
+    filled.put_node(node("n1"))
+    first = seen(filled)[0]
+    assert seen(filled, now=200.0)[0] is first
+    filled.put_node(node("n1", cordoned=True))
+    assert seen(filled)[0].node_cordoned
+    filled.put_node(node("n1"))
+    assert seen(filled)[0] == first
+    newer = raw_pod(6)
+    newer["spec"]["nodeName"] = "n2"
+    parsed = digest.pod(newer)
+    assert parsed is not None
+    filled.put_pod(parsed)
+    view = seen(filled, now=300.0)[0]
+    assert (view.node, view.node_lost_since) == ("n2", 300.0)
+
+
 def test_a_pod_that_tolerates_cordoned_nodes_may_stay() -> None:
     tolerations = [{"operator": "Exists"}]
     filled = snapshots(raw_pod(spec={"tolerations": tolerations}))
