@@ -155,7 +155,6 @@ class Reason(StrEnum):
 
     AS_WANTED = "AsWanted"
     SCALING_UP = "ScalingUp"
-    SCALING_DOWN = "ScalingDown"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_STOPPED = "RolloutStopped"
     WAITING_FOR_PODS = "WaitingForPods"

@@ -73,7 +73,7 @@ async def test_a_pod_whose_pulseaudio_is_dead_goes_on_with_jobs_that_need_none(
                 assert await stage.call(web()) is None
                 assert await stage.call(track()) is None
                 # Longer than a pod that turned something down is asked last.
-                await asyncio.sleep(Settings().shun_seconds + 1.0)
+                await asyncio.sleep(Settings().ask_last_seconds + 1.0)
             quarantine = desk.pods.quarantine
             assert quarantine.standing("pod-0") is Standing.WELL
             assert quarantine.standing("pod-0", chrome=True) is not Standing.WELL

@@ -41,7 +41,7 @@ from mediafleet_testbed.standins.egress_worker import Worker as Standin
 QUICK: Final = Settings(
     bid_wait_seconds=5.0,
     patient_bid_wait_seconds=5.0,
-    shun_seconds=0.2,
+    ask_last_seconds=0.2,
     sync_every_seconds=3600,
     heard_look_seconds=3600,
     stale_seconds=7200,

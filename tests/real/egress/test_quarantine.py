@@ -85,7 +85,7 @@ async def test_a_pod_that_still_fails_on_trial_is_sent_away_for_longer(stage: Sc
 
 async def test_an_idle_pod_that_does_not_bid_is_sent_away_too(stage: Scene) -> None:
     await pods(stage, mute=True)
-    async with stage.desk(replace(IMPATIENT, shun_seconds=0.0, quarantine=RULES)) as desk:
+    async with stage.desk(replace(IMPATIENT, ask_last_seconds=0.0, quarantine=RULES)) as desk:
         await until_out(stage, desk)
         assert counted(desk, "mediafleet_pod_faults_total", fault="no_bid") == 3
     assert len(stage.started) == len(set(stage.started))

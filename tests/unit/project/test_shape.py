@@ -97,6 +97,18 @@ def test_every_python_file_that_a_text_names_exists() -> None:
     assert missing == set()
 
 
+def test_every_function_of_the_architecture_exists() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py):(\w+)`", text)
+    assert len(named) > 5
+    missing = [
+        (path, name)
+        for path, name in named
+        if not re.search(rf"^(def|class) {name}\b", (ROOT / path).read_text(), re.M)
+    ]
+    assert missing == []
+
+
 def test_every_path_of_the_glossary_exists_and_each_term_stands_once() -> None:
     rows = re.findall(
         r"^\| (.+?) \| .+ \| `(.+)` \|$", (ROOT / "docs/glossary.md").read_text(), re.M

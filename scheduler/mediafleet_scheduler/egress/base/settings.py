@@ -26,6 +26,19 @@ class RedisTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerTimes:
+    """How long the ledger in Redis is waited for, and how long it is kept."""
+
+    answer_seconds: float = 5.0
+    """A call without an answer after so long has failed, its turn before it included: a claim that
+    waits longer helps nobody."""
+    keep_ended_seconds: int = 120
+    """The id of a job that is over stays taken for so long: a client's last retry comes sooner."""
+    keep_ledger_seconds: int = 7 * 86400
+    """A ledger that no desk has looked at for so long is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Defaults are for production; tests shorten them by name."""
 
@@ -65,7 +78,7 @@ class Settings:
     """How long the place of a refused request is kept."""
     queue_look_seconds: float = 0.1
     """How often the line is looked at while somebody waits and nothing happens."""
-    shun_seconds: float = 2.0
+    ask_last_seconds: float = 2.0
     """A pod that did not take a job is asked last for so long."""
     quarantine: Rules = field(default_factory=Rules)
     """When a pod that fails gets no jobs, and for how long."""
@@ -105,6 +118,8 @@ class Settings:
     """What is published on one is waited for so long on the others, when it was heard there."""
     redis: RedisTimes = field(default_factory=RedisTimes)
     """How long a Redis is waited for."""
+    ledger: LedgerTimes = field(default_factory=LedgerTimes)
+    """The same for the ledger in it, and how long that is kept."""
     bus: BusTimes = field(default_factory=BusTimes)
     """The same for the messages that travel over it."""
     demand: DemandTimes = field(default_factory=DemandTimes)

@@ -217,7 +217,7 @@ class StartAttempt:
     def _pass_over(self, step: PassOver) -> PassedOver:
         job, pods = step.job, self._tools.pods
         _log.info("%s did not take %s: %s", job.worker, job.egress_id, step.outcome)
-        pods.quarantine.turned_down(job.worker_uid, self._tools.settings.shun_seconds)
+        pods.quarantine.turned_down(job.worker_uid, self._tools.settings.ask_last_seconds)
         if step.outcome is Outcome.NOT_ENOUGH_CPU:
             cores = self._request.estimated_cores or self._learnt(job) or job.cores
             pods.refused(job, cores, self._clock.unix())

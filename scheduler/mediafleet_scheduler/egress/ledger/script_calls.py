@@ -10,8 +10,6 @@ from redis.exceptions import NoScriptError, RedisError
 
 from mediafleet_scheduler.egress.connections.opening import Commands
 
-_CALL_SECONDS: Final = 5.0
-"""As `redis.answer_seconds`, and for the turn before it: a claim that waits longer helps nobody."""
 _AT_ONCE: Final = 64
 """More wait for their turn: redis-py refuses what its pool of 100 connections has no room for."""
 
@@ -23,8 +21,9 @@ class StoreError(Exception):
 class ScriptCalls:
     """Calls over one client."""
 
-    def __init__(self, client: Commands) -> None:
+    def __init__(self, client: Commands, answer_seconds: float) -> None:
         self._client = client
+        self._answer_seconds = answer_seconds
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._shas: dict[str, str] = {}
 
@@ -48,7 +47,7 @@ class ScriptCalls:
 
     async def _bounded(self, call: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            async with asyncio.timeout(_CALL_SECONDS), self._turns:
+            async with asyncio.timeout(self._answer_seconds), self._turns:
                 return await call()
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreError(f"the ledger in Redis cannot be asked: {error}") from error

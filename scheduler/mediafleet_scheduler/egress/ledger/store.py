@@ -21,6 +21,7 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.queue import Waiting
+from mediafleet_scheduler.egress.base.settings import LedgerTimes
 from mediafleet_scheduler.egress.connections.opening import Commands
 from mediafleet_scheduler.egress.ledger import scripts
 from mediafleet_scheduler.egress.ledger.local_copy import LocalCopy
@@ -33,10 +34,7 @@ from mediafleet_scheduler.egress.ledger.records import (
 )
 from mediafleet_scheduler.egress.ledger.script_calls import ScriptCalls, StoreError
 
-KEEP_ENDED_SECONDS: Final = 120
-"""How long the id of a job that is over stays taken; a client's last retry comes sooner."""
-KEEP_LEDGER_SECONDS: Final = 7 * 86400
-"""A ledger that no desk has looked at for so long is forgotten."""
+DEFAULT_TIMES: Final = LedgerTimes()
 _ATTEMPTS: Final = 3
 _UNSEEN: Final = ("lost", "behind")
 _MOVED: Final = "moved"
@@ -80,11 +78,17 @@ class Store:
     """One ledger in one Redis."""
 
     def __init__(
-        self, client: Commands, ledger: Ledger, db: int = 0, clock: Clock = SYSTEM
+        self,
+        client: Commands,
+        ledger: Ledger,
+        db: int = 0,
+        clock: Clock = SYSTEM,
+        times: LedgerTimes = DEFAULT_TIMES,
     ) -> None:
         self.copy: Final = LocalCopy(ledger)
         self._clock = clock
-        self._calls = ScriptCalls(client)
+        self._calls = ScriptCalls(client, times.answer_seconds)
+        self._times = times
         # One hash tag, so that a Redis cluster keeps all keys of a script in one place.
         self._prefix = f"mediafleet:{{egress/{db}}}:"
         self._keys = [self._prefix + name for name in ("jobs", "state", "log", "waiting")]
@@ -175,7 +179,13 @@ class Store:
         """To be written: a pod has said that a job runs. Counts here at once."""
         job = record.job
         self.copy.ledger.start(job.egress_id, job.started_at or job.claimed_at, job.server_id)
-        return Note("start", job.egress_id, job.token, self.copy.text(record), KEEP_ENDED_SECONDS)
+        return Note(
+            "start",
+            job.egress_id,
+            job.token,
+            self.copy.text(record),
+            self._times.keep_ended_seconds,
+        )
 
     def ended(self, egress_id: str, record: Record | None = None, token: str = "") -> Note:
         """To be written: a job is over; for a while a retry gets what `record` says.
@@ -184,7 +194,7 @@ class Store:
         """
         self.copy.forget(egress_id, token)
         text = to_json(record) if record else ""
-        return Note("end", egress_id, token, text, KEEP_ENDED_SECONDS)
+        return Note("end", egress_id, token, text, self._times.keep_ended_seconds)
 
     def released(self, egress_id: str, token: str) -> Note:
         """To be written: nothing came of the claim of an attempt, and the id may be used again."""
@@ -218,7 +228,7 @@ class Store:
         Raises:
             StoreError: Redis could not be asked.
         """
-        await self._call(scripts.SYNC, [], [KEEP_LEDGER_SECONDS])
+        await self._call(scripts.SYNC, [], [self._times.keep_ledger_seconds])
 
     async def _call(
         self, script: str, egress_ids: Sequence[str], arguments: Arguments

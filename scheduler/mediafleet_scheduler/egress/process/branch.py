@@ -71,7 +71,7 @@ class EgressService:
         self._settings = settings or Settings()
         self.ledger: Final = Ledger()
         self.pods: Final = Pods(self.ledger, Quarantine(metrics, self._settings.quarantine))
-        self._store = Store(client, self.ledger, db, clock)
+        self._store = Store(client, self.ledger, db, clock, self._settings.ledger)
         self._ledger_writer = LedgerWriter(self._store, metrics)
         self.announcements: Final = Announcements(bus, db, lambda: self.pods.fleets, clock)
         self._open = AsyncExitStack()
