@@ -110,7 +110,7 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		MEDIAFLEET_KILLS_WITHOUT_API=30 MEDIAFLEET_LISTED_CHANGES=100 \
 		$(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/proofs tests/cluster/test_kills_without_api.py $(ARGS)
-	MEDIAFLEET_FUZZ=5000 $(PY) -m mediafleet_testbed exec --up -- \
+	MEDIAFLEET_ADMISSIONS=5000 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/cluster/test_admission.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_OUTAGES=50 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/keda/test_outages.py $(ARGS)

@@ -26,11 +26,11 @@ from mediafleet_common.api.reading import strictly
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.paths import REPOSITORY
 
-EXAMPLES: Final = int(os.environ.get("MEDIAFLEET_FUZZ", "100"))
+EXAMPLES: Final = int(os.environ.get("MEDIAFLEET_ADMISSIONS", "100"))
 FUZZ: Final = settings(
     max_examples=EXAMPLES,
     deadline=None,
-    derandomize="MEDIAFLEET_FUZZ" not in os.environ,
+    derandomize="MEDIAFLEET_ADMISSIONS" not in os.environ,
     suppress_health_check=list(HealthCheck),
     database=None,
 )
