@@ -75,7 +75,7 @@ def render(node: Node, chart: str, *arguments: str) -> list[dict[str, Any]]:
 def resources(node: Node) -> None:
     """Our resources, known to the API server."""
     node.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    for plural in ("egressfleets", "orchestratorpools"):
+    for plural in ("egressfleets", "orchestratorpools", "aiworkerpools"):
         node.kubectl("wait", "--for=condition=Established", f"crd/{plural}.mediafleet.dev")
 
 

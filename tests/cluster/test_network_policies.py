@@ -44,10 +44,12 @@ def of_chart(component: str) -> Place:
 
 OPERATOR: Final = of_chart("operator")
 DESK: Final = of_chart("egress")
+BROKER: Final = of_chart("broker")
 WORKER: Final = ours("egress")
 NODE: Final = ours("orchestrator")
 HEAD: Final = ours("head")
 ADVERTISER: Final = ours("advertiser")
+AI_WORKER: Final = ours("ai-worker")
 SCRAPER: Final = Place("monitoring", {"app": "prometheus"})
 KEDA: Final = Place("keda", {"app": "keda-operator"})
 TENANT: Final = Place("evil", {"app": "keda-operator"})
@@ -58,14 +60,18 @@ INTERNET: Final = Place(address="203.0.113.9")
 METADATA: Final = Place(address="169.254.169.254")
 
 MUST: Final[list[tuple[Place, Place, int]]] = [
-    *((each, API_SERVER, 443) for each in (OPERATOR, DESK, ADVERTISER)),
-    *((OPERATOR, each, Port.DESK_HTTP) for each in (DESK, ADVERTISER)),
-    *((OPERATOR, each, Port.AGENT) for each in (NODE, HEAD)),
+    *((each, API_SERVER, 443) for each in (OPERATOR, DESK, ADVERTISER, BROKER)),
+    *((OPERATOR, each, Port.DESK_HTTP) for each in (DESK, ADVERTISER, BROKER)),
+    *((OPERATOR, each, Port.AGENT) for each in (NODE, HEAD, AI_WORKER)),
     *((each, WORKER, Port.EGRESS_METRICS) for each in (OPERATOR, DESK)),
     (DESK, REDIS, 6379),
     (WORKER, REDIS, 6379),
     (KEDA, DESK, Port.SCALER),
     (KEDA, ADVERTISER, Port.SCALER),
+    (KEDA, BROKER, Port.SCALER),
+    # Workers and orchestrators are anywhere.
+    *((each, BROKER, 8935) for each in (AI_WORKER, INTERNET)),
+    *((each, BROKER, Port.DESK_HTTP) for each in (NODE, INTERNET)),
     (ADVERTISER, NODE, Port.ORCHESTRATOR),
     (ADVERTISER, NODE, Port.AGENT),
     (ADVERTISER, ADVERTISER, Port.DESK_HTTP),
@@ -76,7 +82,7 @@ MUST: Final[list[tuple[Place, Place, int]]] = [
     *((SCRAPER, each, Port.DESK_HTTP) for each in (OPERATOR, DESK, ADVERTISER)),
     (SCRAPER, WORKER, Port.EGRESS_METRICS),
 ]
-EVERY: Final = (OPERATOR, DESK, WORKER, NODE, HEAD, ADVERTISER)
+EVERY: Final = (OPERATOR, DESK, BROKER, WORKER, NODE, HEAD, ADVERTISER, AI_WORKER)
 MUST_NOT: Final[list[tuple[Place, Place, int]]] = [
     *((each, METADATA, 80) for each in EVERY),
     *((TENANT, each, Port.DESK_HTTP) for each in (OPERATOR, DESK, ADVERTISER)),
@@ -88,6 +94,8 @@ MUST_NOT: Final[list[tuple[Place, Place, int]]] = [
     (NEIGHBOUR, NODE, Port.AGENT),
     (TENANT, DESK, Port.SCALER),
     (TENANT, ADVERTISER, Port.SCALER),
+    (TENANT, BROKER, Port.SCALER),
+    *((each, AI_WORKER, Port.AGENT) for each in (NEIGHBOUR, TENANT, INTERNET)),
     (OPERATOR, INTERNET, 8080),
     (OPERATOR, REDIS, 6379),
     (DESK, INTERNET, 8080),
@@ -103,6 +111,12 @@ def policies(node: Node) -> list[dict[str, Any]]:
         "rbac": {"scope": "namespace"},
         "watchNamespaces": ["media"],
         "keda": {"namespace": "keda"},
+        "broker": {
+            "enabled": True,
+            "models": [{"pipeline": "llm", "model": "m"}],
+            "secret": {"name": "broker", "key": "secret"},
+            "runnerToken": {"name": "broker", "key": "token"},
+        },
         "networkPolicy": {
             "enabled": True,
             "from": [

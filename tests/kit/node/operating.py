@@ -86,7 +86,7 @@ class Operator:
 def operating(node: Node, workspace: Workspace, log: Path, *arguments: str) -> Iterator[Operator]:
     """CRDs, and an operator for a namespace; it is ended after."""
     node.kubectl("apply", "-f", str(ROOT / "crds"), "--server-side", "--force-conflicts")
-    for name in ("egressfleets", "orchestratorpools"):
+    for name in ("egressfleets", "orchestratorpools", "aiworkerpools"):
         node.kubectl("wait", "--for=condition=Established", f"crd/{name}.mediafleet.dev")
     operator = Operator(node, workspace.name, log, arguments)
     try:
