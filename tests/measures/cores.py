@@ -29,7 +29,15 @@ TESTS: Final = {
     "workers": (f"{_UNIT}/workers",),
     "community": (f"{_UNIT}/community",),
     "common": tuple(
-        f"{_UNIT}/{each}" for each in ("api", "common", "cli", "egress/core", "scaling")
+        f"{_UNIT}/{each}"
+        for each in (
+            *("api", "common/test_address_reach.py", "common/test_bits.py", "common/test_dial.py"),
+            *("common/test_formats.py", "common/test_go_yaml.py", "common/test_merged_config.py"),
+            *("common/test_reading.py", "cli/test_egress_config.py", "scaling", "redises"),
+            *("advertise/core/test_listing.py", "advertise/core/test_sources.py"),
+            *("operator/autoscaling", "operator/manifests", "egress/core/test_resources.py"),
+            "directory/test_objects.py",
+        )
     ),
 }
 """The tests that a change of each core is tried with."""

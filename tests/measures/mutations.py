@@ -1,7 +1,7 @@
 """Small changes to a module, one at a time, that a test of the module should notice. Pure.
 
-Left alone is what decides nothing: types, decorators, docstrings, the own text of f-strings, and
-strings with a space in them, which are for people.
+Left alone is what decides nothing: types, decorators, docstrings, the own text of f-strings,
+strings with a space in them, which are for people, and the `strict` of zip.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _holds_a_rule(node: ast.AST, field: str, child: ast.AST) -> bool:
     match node, child:
         case _, ast.Expr(value=ast.Constant()) | ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return False
-        case ast.JoinedStr(), ast.Constant():
+        case (ast.JoinedStr(), ast.Constant()) | (_, ast.keyword(arg="strict")):
             return False
         case _, ast.Constant(value=str(text)):
             return " " not in text

@@ -6,6 +6,7 @@ import functools
 import multiprocessing
 import re
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ class Touched:
     tests: dict[str, dict[int, list[str]]] = field(default_factory=dict)
     """The test functions by file and line; `""` is the import of the file."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """That each test function took."""
+    """Of CPU that each test function took: on a busy machine the same as on an idle one."""
     modules: list[str] = field(default_factory=list)
     """That the tests import from others: loaded once, not for each mutant."""
 
@@ -62,13 +63,12 @@ class _Contexts:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self._measure.switch_context(_function(item.nodeid))
+        function, began = _function(item.nodeid), time.process_time()
+        self._measure.switch_context(function)
         outcome = yield
         self._measure.switch_context(_AT_IMPORT)
+        self.seconds[function] += time.process_time() - began
         return outcome
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[_function(report.nodeid)] += report.duration
 
 
 @functools.cache

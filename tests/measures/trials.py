@@ -9,6 +9,8 @@ import importlib.machinery
 import importlib.util
 import multiprocessing
 import os
+import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,10 +28,15 @@ from tests.measures.cores import ROOT
 from tests.measures.mutations import mutated
 from tests.measures.touched import QUIETLY, Touched
 
-TESTS_SECONDS: Final = 30.0
-"""A mutant's tests take this long at most, by what they took without it; others are left out."""
-_SLOWER: Final = 10
-_GRACE_SECONDS: Final = 20.0
+TESTS_SECONDS: Final = 60.0
+"""A mutant's tests take this much CPU at most, by what they took without it; the slowest of more
+are left out."""
+_SLOWER: Final = 30
+_GRACE_SECONDS: Final = 60.0
+"""Of the clock, for tests that wait for ever: a busy machine gives them little CPU."""
+_SLOWER_CPU: Final = 3
+_GRACE_CPU_SECONDS: Final = 10.0
+"""For those that compute for ever."""
 _FORK: Final = multiprocessing.get_context("fork")
 
 
@@ -114,7 +121,7 @@ def fates(
             if not tests:
                 yield mutant, Fate.NOT_RUN
                 continue
-            process = _FORK.Process(target=_try, args=(mutant, tests))
+            process = _FORK.Process(target=_try, args=(mutant, tests, seconds))
             process.start()
             deadline = time.monotonic() + seconds * _SLOWER + _GRACE_SECONDS
             running[process.sentinel] = mutant, process, deadline
@@ -127,6 +134,8 @@ def fates(
 
 def _ended(process: ForkProcess, deadline: float) -> Fate | None:
     if process.exitcode is not None:
+        if process.exitcode == -signal.SIGXCPU:
+            return Fate.TIMED_OUT
         return Fate.SURVIVED if process.exitcode == pytest.ExitCode.OK else Fate.KILLED
     if time.monotonic() < deadline:
         return None
@@ -147,8 +156,10 @@ def _within(bound: float, touched: Touched, mutant: Mutant) -> tuple[list[str], 
     return tests, taken
 
 
-def _try(mutant: Mutant, tests: list[str]) -> None:
+def _try(mutant: Mutant, tests: list[str], seconds: float) -> None:
     """In the process of the mutant: its exit code is pytest's."""
+    most = int(seconds * _SLOWER_CPU + _GRACE_CPU_SECONDS)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most + 5))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)

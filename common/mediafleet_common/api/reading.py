@@ -43,5 +43,5 @@ def read_spec(model: type[SpecT], spec: Mapping[str, Any]) -> SpecT:
 
 def first_mistake(error: ValidationError, *above: str) -> str:
     """The first field that is wrong and why; `above` are the names of what the field is in."""
-    first = error.errors(include_url=False, include_context=False)[0]
+    first = error.errors()[0]
     return f"{'.'.join((*above, *map(str, first['loc'])))}: {first['msg']}"

@@ -171,10 +171,9 @@ def _number(written: str) -> int | None:
         return None
     digits = plain.lstrip("+-") if plain[1:2] not in ("+", "-") else ""
     base = _BASES.get(digits[:2].lower(), 8 if digits[:1] == "0" else 10)
-    bare = digits[2:] if base in (16, 2) or digits[:2].lower() == "0o" else digits
-    if bare.isalnum():
+    if digits.isalnum():
         try:
-            return int(bare, base) * (-1 if plain[0] == "-" else 1)
+            return int(digits, base) * (-1 if plain[0] == "-" else 1)
         except ValueError:
             pass
     value = float(plain) if _FLOAT.fullmatch(plain) else None

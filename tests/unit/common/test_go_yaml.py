@@ -52,7 +52,9 @@ def test_an_int_field(written: str, number: int) -> None:
     assert go_yaml.whole(value(written)) == number
 
 
-@pytest.mark.parametrize("written", ["'3'", "three", "[3]", "1e30", "0x", "٣", "9" * 30, "--1"])
+@pytest.mark.parametrize(
+    "written", ["'3'", "three", "[3]", "1e30", "0x", "0x0x1", "0o0o7", "٣", "9" * 30, "--1"]
+)
 def test_what_an_int_field_refuses(written: str) -> None:
     with pytest.raises(WrongKindError, match="without quotes"):
         go_yaml.whole(value(written))
@@ -64,6 +66,14 @@ def test_what_an_int_field_refuses(written: str) -> None:
 )
 def test_a_bool_field(written: str, truth: bool) -> None:
     assert go_yaml.flag(value(written)) is truth
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_a_truth_is_one_of_eleven_words(truth: bool) -> None:
+    words = ("true", "y", "yes", "on") if truth else ("false", "n", "no", "off")
+    for word in words:
+        for written in (word, word.capitalize(), word.upper()):
+            assert go_yaml.flag(value(written)) is truth, written
 
 
 @pytest.mark.parametrize("written", ["'true'", "1", "tRuE", "[true]"])

@@ -68,6 +68,7 @@ def test_loops_and_cases_are_left_in_another_way() -> None:
         "X = dict[str, int]",
         "x = 'a text for people'",
         "x = f'text{y}'",
+        "x = zip(a, b, strict=True)",
         "@f(1)\ndef g(a: int) -> int: ...",
         "if TYPE_CHECKING:\n    x = 1",
         "x = isinstance(a, b | c)",

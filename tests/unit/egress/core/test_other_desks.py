@@ -45,6 +45,7 @@ def test_one_with_another_file_does_not_once_it_goes_on_saying_so() -> None:
     assert "rec" in said
     same = announcement("other", 0, [fleet("w2", "w1")])
     assert heard(*[odd] * IN_A_ROW, same) == []
+    assert heard(odd, same, *[odd] * (IN_A_ROW - 1)) == [], "not in a row"
 
 
 def test_a_ledger_in_another_db_is_said_at_once_since_pub_sub_ignores_it() -> None:
