@@ -29,6 +29,8 @@ from tests.measures.trials import Fate, Mutant, fates, load
 
 ENOUGH: Final = 0.85
 """Of the mutants of every core that matter."""
+UNCHANGED_SECONDS: Final = 5.0
+"""Of CPU for a look at whether a file's tests pass without a change."""
 _SHOWN: Final = {Fate.KILLED: ".", Fate.TIMED_OUT: "t", Fate.SURVIVED: "S", Fate.NOT_RUN: "N"}
 SURVIVORS: Final = Path(__file__).with_name("survivors.toml")
 
@@ -89,7 +91,7 @@ def scored(core: str, mutants: Sequence[Mutant], options: argparse.Namespace) ->
     lines = touched(ROOT, CORES[core], TESTS[core])
     load(lines.modules)
     unchanged = [Mutant(path, None, "", range(1 << 16)) for path in {each.path for each in sample}]
-    for mutant, fate in fates(unchanged, lines, options.processes):
+    for mutant, fate in fates(unchanged, lines, options.processes, UNCHANGED_SECONDS):
         if fate in {Fate.KILLED, Fate.TIMED_OUT}:
             raise RuntimeError(f"{mutant.path}: its tests fail without a change")
     for mutant, fate in fates(sample, lines, options.processes):

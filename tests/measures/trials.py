@@ -109,7 +109,7 @@ def load(modules: Sequence[str]) -> None:
 
 
 def fates(
-    mutants: Sequence[Mutant], touched: Touched, processes: int
+    mutants: Sequence[Mutant], touched: Touched, processes: int, bound: float = TESTS_SECONDS
 ) -> Iterator[tuple[Mutant, Fate]]:
     """Each mutant's, in the order of their ends."""
     running: dict[int, tuple[Mutant, ForkProcess, float]] = {}
@@ -117,7 +117,7 @@ def fates(
     while left or running:
         while left and len(running) < processes:
             mutant = left.pop()
-            tests, seconds = _within(TESTS_SECONDS, touched, mutant)
+            tests, seconds = _within(bound, touched, mutant)
             if not tests:
                 yield mutant, Fate.NOT_RUN
                 continue
