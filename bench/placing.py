@@ -18,10 +18,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from tests.kit.simulate import traces as invented
+from tests.kit.simulate.foresight import GreedyOracle, fewest_pods_ever, missed
+
 from mediafleet_common.api.egress_fleet import RequestType
-from mediafleet_scheduler.simulate import inventing
 from mediafleet_scheduler.simulate.figures import figures
-from mediafleet_scheduler.simulate.foresight import GreedyOracle, fewest_pods_ever, missed
 from mediafleet_scheduler.simulate.running import run, run_with
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
@@ -51,7 +52,7 @@ def packed(seed: int, *, stay: bool) -> Packed:
     chance = random.Random(seed)
     setup = Setup(pods=60, cpu=chance.choice([4.0, 8.0, 16.0, 32.0]), seed=seed)
     busy = replace(setup, pods=chance.randrange(2, 25))
-    jobs = inventing.loading(chance, busy, chance.uniform(0.3, 1.0), 1800, chance.uniform(200, 900))
+    jobs = invented.loading(chance, busy, chance.uniform(0.3, 1.0), 1800, chance.uniform(200, 900))
     if stay:
         arrived = sorted(jobs, key=lambda job: job.at)[: setup.pods]
         jobs = tuple(replace(job, seconds=2 * 1800.0) for job in arrived)
@@ -63,7 +64,7 @@ def pages_missed(seed: int, placing: Placing, cpu: float = 16.0, most: float = 0
     """Pages refused in a mixed trace, though foresight finds them a place beside all others."""
     chance = random.Random(seed)
     setup = Setup(pods=chance.randrange(4, 13), cpu=cpu, seed=seed)
-    jobs = inventing.loading(chance, setup, chance.uniform(0.2, most))
+    jobs = invented.loading(chance, setup, chance.uniform(0.2, most))
     return len(missed(run(jobs, setup, placing), setup, PAGES))
 
 
@@ -96,7 +97,7 @@ def late_news(jobs: int, placing: Placing, seed: int = 1) -> LateNews:
 def too_many(chance: random.Random, jobs: int) -> tuple[TraceJob, ...]:
     """So many jobs of all types, one a second: more than twenty pods of 16 CPUs have room for."""
     span = jobs / 0.9
-    return tuple(_real(chance, inventing.mixed(chance, 1.0, span, mean=300.0)))[:jobs]
+    return tuple(_real(chance, invented.mixed(chance, 1.0, span, mean=300.0)))[:jobs]
 
 
 def by_oracle(trace: Sequence[TraceJob], setup: Setup, placing: Placing) -> float:

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.kit.simulate import traces as invented
+from tests.kit.simulate.foresight import fewest_pods
 
 from mediafleet_common.api.egress_fleet import CpuCost, RequestType
-from mediafleet_scheduler.simulate import inventing
 from mediafleet_scheduler.simulate.figures import Figures, changes, figures, pods_needed
-from mediafleet_scheduler.simulate.foresight import fewest_pods
 from mediafleet_scheduler.simulate.running import run
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob, load
@@ -31,7 +31,7 @@ def test_every_job_is_placed_once_or_refused_and_no_pod_takes_more_than_it_may(
     placing: Placing, seed: int, pods: int, cpu: float
 ) -> None:
     chance = random.Random(seed)
-    jobs = inventing.mixed(chance, per_second=0.1, span=400, mean=120) or inventing.burst(chance, 3)
+    jobs = invented.mixed(chance, per_second=0.1, span=400, mean=120) or invented.burst(chance, 3)
     setup = Setup(pods=pods, cpu=cpu, seed=seed)
     outcomes = run(jobs, setup, placing)
     assert [each.job for each in outcomes] == list(jobs)
@@ -61,7 +61,7 @@ def _steps(outcomes: Sequence[Outcome], setup: Setup) -> list[tuple[float, int, 
 
 @given(jobs=st.integers(1, 60), pods=st.integers(1, 20), seed=st.integers(0, 99))
 def test_equal_jobs_in_a_burst_are_spread_evenly(jobs: int, pods: int, seed: int) -> None:
-    burst = inventing.burst(random.Random(seed), jobs)
+    burst = invented.burst(random.Random(seed), jobs)
     each = told(burst, Setup(pods=pods, cpu=200, seed=seed), Placing.SPREAD)
     assert max(each.jobs_per_pod) - min(each.jobs_per_pod) <= 1
 

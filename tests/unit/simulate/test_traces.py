@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.kit.simulate import traces as invented
 
 from mediafleet_common.api.egress_fleet import RequestType
-from mediafleet_scheduler.simulate import inventing
 from mediafleet_scheduler.simulate.traces import SHIPPED, BadTraceError, TraceJob, load, parse
 
 JOBS = (
@@ -162,8 +162,8 @@ def test_a_trace_that_is_not_there_is_told_which_ones_ship(tmp_path: Path) -> No
 
 
 def test_the_traces_that_ship_are_those_that_were_drawn() -> None:
-    """Write them anew with `inventing.shipped` when it changes."""
-    drawn = inventing.shipped()
+    """Write them anew with `invented.shipped` when it changes."""
+    drawn = invented.shipped()
     assert sorted(drawn) == sorted(SHIPPED)
     for name, text in drawn.items():
         assert load(name) == parse(text, name)
