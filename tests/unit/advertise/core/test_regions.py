@@ -51,7 +51,7 @@ def test_a_region_by_network_country_and_continent(address: str, region: str | N
 
 
 def test_what_is_no_network_is_refused_by_name() -> None:
-    with pytest.raises(ValidationError, match=r"10\.0\.0\.1/8 is no network"):
+    with pytest.raises(ValidationError, match=r"10\.0\.0\.1/8: write a network"):
         GatewayRegion(name="eu", cidrs=["10.0.0.1/8"])
 
 
