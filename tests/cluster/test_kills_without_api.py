@@ -54,6 +54,7 @@ async def api_away(scene: Scene) -> AsyncIterator[None]:
     finally:
         node.start(API)
         await until("the API server is back", lambda: answers(scene), bool, seconds=SERVE_SECONDS)
+        node.end_back_offs()
 
 
 async def answers(scene: Scene) -> bool:

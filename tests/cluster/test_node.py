@@ -138,8 +138,7 @@ def test_pods_and_services_outlive_the_api_server(node: Node, workspace: Workspa
     finally:
         node.start("kube-apiserver")
     wait_for("the API again", lambda: workspace.pods(), timeout_seconds=60)
-    # It backs off for up to a minute, which the next test would wait for.
-    node.kill("kube-controller-manager")
+    node.end_back_offs()
     assert workspace.pods()[0]["status"]["containerStatuses"][0]["restartCount"] == 0
 
 

@@ -187,6 +187,14 @@ class Node:
             raise NodeError(f"{program} is not running on node {self.name}")
         os.kill(pid, with_signal)
 
+    def end_back_offs(self) -> None:
+        """Start those anew that wait up to a minute before they ask an API server that was away.
+
+        To be called when it answers again: a Service that is made meanwhile leads nowhere.
+        """
+        for program in ("kube-controller-manager", "kube-proxy"):
+            self.kill(program)
+
     def log(self, program: str) -> Path:
         """The log file of one of the node's programs."""
         return self.instance.log(program)

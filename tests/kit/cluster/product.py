@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.paths import REPOSITORY
 from mediafleet_testbed.tools import toolchain
+from mediafleet_testbed.waiting import wait_for
 
 ROOT: Final = REPOSITORY
 RELEASE: Final = "mediafleet"
@@ -97,7 +99,18 @@ def _redis(workspace: Workspace) -> str:
         service("redis", REDIS_PORT, REDIS_PORT),
     )
     workspace.wait("condition=Ready", "pod/redis")
-    return str(workspace.get("service", "redis")["spec"]["clusterIP"])
+    address = str(workspace.get("service", "redis")["spec"]["clusterIP"])
+    # A pod is Ready before its Service leads to it.
+    wait_for("the Service of Redis answers", lambda: _answers(address))
+    return address
+
+
+def _answers(address: str) -> bool:
+    try:
+        socket.create_connection((address, REDIS_PORT), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _helm(workspace: Workspace, *arguments: str, stdin: str | None = None) -> None:
