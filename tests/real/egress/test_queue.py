@@ -247,10 +247,10 @@ SHORTER = replace(
     queue_look_seconds=0.02,
     sync_every_seconds=0.1,
     list_every_seconds=0.3,
-    patience=Patience(young_seconds=0.3, unconfirmed_seconds=3.0, suspect_seconds=0.5),
+    patience=Patience(young_seconds=0.3, unconfirmed_seconds=12.0, suspect_seconds=0.5),
     close_seconds=0.0,
 )
-"""All times divided by ten, as those of the client."""
+"""All times divided by ten, as those of the client: a claim is given up after its last attempt."""
 
 
 @pytest.mark.parametrize("seed", range(3))
