@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -443,6 +444,32 @@ async def test_a_missed_end_is_found_by_asking_the_pods(stage: Scene) -> None:
         assert "EG_x" not in desk.ledger.jobs
         assert counted(desk, "mediafleet_jobs_ended_total", how="missed") == 1
         assert (await stage.start(web())).error is None
+
+
+async def test_who_asks_for_a_claim_that_was_given_up_does_not_hear_that_it_was_started(
+    stage: Scene,
+) -> None:
+    await stage.fleet("pod-0", cpus=4.0)
+    at_once = replace(QUICK, patience=Patience(unconfirmed_seconds=0.0))
+    async with stage.desk(at_once) as desk:
+        await stage.start(web("EG_y"))
+        claimed = replace(
+            desk.ledger.jobs["EG_y"],
+            egress_id="EG_x",
+            token="of a desk that died",
+            claimed_at=time.time() - 1,
+            started_at=None,
+            server_id=None,
+        )
+        await desk._store.claim([(claimed, "")])
+        await desk.sweeper.ask_pods()
+        await desk.settled()
+        assert counted(desk, "mediafleet_jobs_ended_total", how="unconfirmed") == 1
+        answer = await stage.start(web("EG_x"))
+        assert answer.error is not None
+        assert answer.error.code is Code.ABORTED
+        assert "EG_x" not in desk.ledger.jobs
+    assert stage.started == ["EG_y"]
 
 
 async def test_jobs_of_a_pod_that_started_anew_are_lost_and_their_place_is_free(

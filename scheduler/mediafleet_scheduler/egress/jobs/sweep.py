@@ -21,8 +21,12 @@ from mediafleet_scheduler.egress.jobs.start import Tools
 from mediafleet_scheduler.egress.ledger.records import Record
 from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 from mediafleet_scheduler.egress.peers.active_list import ActiveList, list_active
+from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
 _log: Final = logging.getLogger(__name__)
+_GIVEN_UP: Final = PsrpcError(
+    Code.ABORTED, "nobody knows whether it was started: ask for it under another id"
+)
 
 
 class Sweeper:
@@ -145,5 +149,7 @@ class Sweeper:
         elif verdict.ends:
             tools.metrics.ends.labels(verdict).inc()
             _log.warning("%s on %s is over: %s", egress_id, job.worker, verdict)
-            tools.ledger_writer.note(tools.store.ended(egress_id))
+            # Who asks again must not hear that it was started; nor is it proved that it was not.
+            record = Record(job, error=_GIVEN_UP) if verdict is Verdict.UNCONFIRMED else None
+            tools.ledger_writer.note(tools.store.ended(egress_id, record))
         return verdict
