@@ -10,7 +10,7 @@ from mediafleet_common.api.shared import ConditionStatus, FleetStatus
 from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding, transition_time
 from mediafleet_operator.core.drain import leaving
 from mediafleet_operator.core.fleet import ailments
-from mediafleet_operator.core.fleet.model import Observation, PodView
+from mediafleet_operator.core.fleet.model import Observation, PodView, Reading
 from mediafleet_operator.core.plan import Plan
 
 NAMED_PODS: Final = 5
@@ -289,14 +289,17 @@ _FINDERS: Final[dict[Condition, Callable[[Observation, Plan], Finding | None]]] 
 }
 
 
+def _whose_load(
+    observation: Observation, plan: Plan, says: Callable[[Reading], bool | None]
+) -> list[PodView]:
+    """The pods whose last reading says something; those without one do not."""
+    pods = plan.roster.counted + plan.roster.draining
+    return [pod for pod in pods if (latest := observation.latest(pod)) and says(latest)]
+
+
 def _exposed(observation: Observation, plan: Plan) -> Finding | None:
     """Nodes whose port that moves money can be reached: graver than any pod that fails."""
-    roster = plan.roster
-    found = [
-        pod
-        for pod in roster.counted + roster.draining
-        if (latest := observation.latest(pod)) and latest.cli_exposed
-    ]
+    found = _whose_load(observation, plan, lambda reading: reading.cli_exposed)
     if not found:
         return None
     message = (
@@ -308,12 +311,7 @@ def _exposed(observation: Observation, plan: Plan) -> Finding | None:
 
 def _uncounted(observation: Observation, plan: Plan) -> Finding | None:
     """Nodes that would be taken for idle at work; their load is unknown instead."""
-    roster = plan.roster
-    found = [
-        pod
-        for pod in roster.counted + roster.draining
-        if (latest := observation.latest(pod)) and latest.uncounted
-    ]
+    found = _whose_load(observation, plan, lambda reading: reading.uncounted)
     if not found:
         return None
     message = (
