@@ -36,8 +36,8 @@ from tests.kit.fleets.users import Recorders, end_for_certain
 from tests.kit.watching.replicas import ReplicaWatch, Told
 from tests.kit.watching.verdicts import judge
 
-from mediafleet_common.api.autoscaling import OUR_METRIC
 from mediafleet_common.api.names import Kind, Port
+from mediafleet_common.api.scaling.autoscaling import OUR_METRIC
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.need import need
 from mediafleet_testbed import images

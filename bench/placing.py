@@ -21,7 +21,7 @@ from typing import Final
 from tests.kit.simulate import traces as invented
 from tests.kit.simulate.foresight import GreedyOracle, fewest_pods_ever, missed
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.simulate.figures import figures
 from mediafleet_scheduler.simulate.running import run, run_with
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup

@@ -19,7 +19,7 @@ from bench.autoscaling.world import Tally, Terms, World
 from rich.console import Console
 from rich.table import Table
 
-from mediafleet_common.api.autoscaling import Autoscaling
+from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.need import need
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from bench.autoscaling.hpa import SYNC_SECONDS, Behavior, Hpa
 from bench.autoscaling.world import World
 
-from mediafleet_common.api.autoscaling import Autoscaling
+from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.autoscaling.decision import decide
 from mediafleet_operator.core.autoscaling.model import Past, Situation, policy

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import yaml
 from pydantic import Field
 
-from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.base import Model
+from mediafleet_common.api.scaling.autoscaling import Autoscaling
 
 FOLDER: Final = Path(__file__).parent / "scenarios"
 

@@ -10,7 +10,7 @@ import pytest
 from tests.kit.fleets.manifests import orchestrator_pool
 from tests.kit.node.operating import Operator, operating
 
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_scheduler.directory.objects import PoolFacts, pod_facts, pool_view
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node

@@ -17,7 +17,7 @@ import pytest
 from tests.kit.fleets.manifests import egress_fleet
 from tests.kit.node.operating import Operator, operating
 
-from mediafleet_common.api.autoscaling import OUR_METRIC
+from mediafleet_common.api.scaling.autoscaling import OUR_METRIC
 from mediafleet_testbed.cluster.kwok import ON_IT, crowded
 from mediafleet_testbed.cluster.metrics_adapter import MetricsAdapter
 from mediafleet_testbed.cluster.workspace import Workspace

@@ -9,7 +9,7 @@ import pytest
 from tests.kit.cluster.product import ROOT
 from tests.kit.fleets import manifests
 
-from mediafleet_common.api.egress_fleet import Mode, Placement, PlacementEngine
+from mediafleet_common.api.egress.placement import Mode, Placement, PlacementEngine
 from mediafleet_common.api.names import FIELD_MANAGER
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.directory.conditions import report_mode

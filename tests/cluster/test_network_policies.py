@@ -9,7 +9,7 @@ import yaml
 from tests.kit.node.network import Place, reaches
 
 from mediafleet_common.api.names import Kind, Port
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.manifests.pods.pod import app_labels
 from mediafleet_operator.manifests.resource import Resource

@@ -14,7 +14,7 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from mediafleet_common.api.egress_fleet import Placement
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.events import EventToPost
 from mediafleet_common.api.names import Reason
 from mediafleet_scheduler.core.egress.views import Fleet

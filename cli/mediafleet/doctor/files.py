@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 from mediafleet.doctor.findings import Finding, Level
 from mediafleet_common.api.base import Model
-from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.formats.reach import OWN_WORD

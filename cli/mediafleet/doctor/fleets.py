@@ -12,9 +12,10 @@ from mediafleet.doctor.files import too_dear
 from mediafleet.doctor.findings import Finding, Level
 from mediafleet.tools.status_view import ALARMING
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import Condition, Container, Kind
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.formats.quantities import quantity
 
 Raw = Mapping[str, Any]

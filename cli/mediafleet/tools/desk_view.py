@@ -35,7 +35,7 @@ def _fleets(url: str, token: str | None) -> Iterator[tuple[str, FleetExplained]]
     """Each fleet, with a type that it takes: the smallest that there is."""
     from pydantic import ValidationError
 
-    from mediafleet_common.api.egress_fleet import RequestType
+    from mediafleet_common.api.egress.costs import RequestType
     from mediafleet_common.reports.explanation import Explanation
 
     left: dict[tuple[str, str], FleetExplained] = {}

@@ -13,7 +13,7 @@ import typer
 from mediafleet.options import Output, OutputOption
 
 if TYPE_CHECKING:
-    from mediafleet_common.api.egress_fleet import CpuCost
+    from mediafleet_common.api.egress.costs import CpuCost
     from mediafleet_scheduler.simulate.figures import Figures
     from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 
@@ -157,7 +157,7 @@ def _placings(ways: Sequence[Way]) -> list[Placing]:
 def _costs(pairs: Sequence[str]) -> CpuCost:
     from pydantic import ValidationError
 
-    from mediafleet_common.api.egress_fleet import CpuCost
+    from mediafleet_common.api.egress.costs import CpuCost
     from mediafleet_common.api.reading import first_mistake
 
     costs: dict[str, str] = {}

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.base import Model, keyed_by, rules
 from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.api.shared import (
     Drain,
     FleetStatus,

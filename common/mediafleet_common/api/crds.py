@@ -14,9 +14,9 @@ import yaml
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPool
 from mediafleet_common.api.base import Model
-from mediafleet_common.api.egress_fleet import EgressFleet
+from mediafleet_common.api.egress.fleet import EgressFleet
 from mediafleet_common.api.names import CATEGORY, GROUP, PLURALS, SHORT_NAMES, VERSION, Kind
-from mediafleet_common.api.orchestrator_pool import OrchestratorPool
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPool
 
 MODELS: Final[dict[Kind, type[Model]]] = {
     Kind.EGRESS_FLEET: EgressFleet,

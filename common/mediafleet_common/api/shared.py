@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, field_validator
 
-from mediafleet_common.api.autoscaling import AutoscalingStatus
 from mediafleet_common.api.base import Model, keyed_by, rules
 from mediafleet_common.api.durations import Duration
 from mediafleet_common.api.names import GROUP
+from mediafleet_common.api.scaling.status import AutoscalingStatus
 
 Replicas = Annotated[int, Field(ge=0, le=5000)]
 

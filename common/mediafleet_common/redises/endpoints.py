@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from pydantic import Field, model_validator
 
 from mediafleet_common.api.base import Model
-from mediafleet_common.api.egress_fleet import (
+from mediafleet_common.api.egress.redis import (
     RedisAddress,
     RedisCluster,
     RedisName,

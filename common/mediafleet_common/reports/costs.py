@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from mediafleet_common.api.base import Model
-from mediafleet_common.api.egress_fleet import RequestType, Use
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Use
 
 
 class TypeCost(Model):

@@ -7,7 +7,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from mediafleet_common.api.base import Model
-from mediafleet_common.api.egress_fleet import Mode, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.api.names import PodState
 
 

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine, RedisSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
+from mediafleet_common.api.egress.placement import PlacementEngine
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.names import Annotation
 from mediafleet_common.redises.endpoints import Redises
 

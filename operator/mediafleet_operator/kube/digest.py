@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec, AIWorkerPoolStatus
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, EgressFleetStatus
+from mediafleet_common.api.egress.fleet import EgressFleetSpec, EgressFleetStatus
 from mediafleet_common.api.names import (
     KEDA_PAUSE,
     KIND_LABELS,
@@ -25,7 +25,10 @@ from mediafleet_common.api.names import (
     Label,
     PodState,
 )
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec, OrchestratorPoolStatus
+from mediafleet_common.api.pool.orchestrator_pool import (
+    OrchestratorPoolSpec,
+    OrchestratorPoolStatus,
+)
 from mediafleet_common.api.reading import read_spec
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_common.formats.times import unix

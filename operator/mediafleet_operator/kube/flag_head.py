@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from mediafleet_common.api.advertise import Mode
 from mediafleet_common.api.names import Annotation, Port
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.advertise import Mode
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.hosts import bracketed
 from mediafleet_common.formats.times import rfc3339, unix

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.names import FIELD_MANAGER, KEDA_PAUSE, Kind, Reason
+from mediafleet_common.api.scaling.autoscaling import Autoscaling, Engine
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import ConflictError, GoneError, KubeError

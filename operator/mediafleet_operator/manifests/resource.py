@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
-from mediafleet_common.api.autoscaling import first_replicas
 from mediafleet_common.api.durations import seconds
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, PlacementEngine
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
+from mediafleet_common.api.egress.placement import PlacementEngine
 from mediafleet_common.api.names import API_VERSION, Container
-from mediafleet_common.api.on_chain import Rewards
-from mediafleet_common.api.orchestrator_pool import LoadSource, OrchestratorPoolSpec
+from mediafleet_common.api.pool.on_chain import Rewards
+from mediafleet_common.api.pool.orchestrator_pool import LoadSource, OrchestratorPoolSpec
+from mediafleet_common.api.scaling.autoscaling import first_replicas
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_common.redises.endpoints import NotAllowed, Redises
 from mediafleet_operator.core.fleet.model import FleetKey, FleetSpec

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
-from mediafleet_common.api.autoscaling import Autoscaling, Engine
 from mediafleet_common.api.names import KIND_LABELS, Kind, Port, Reason
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.scaling.autoscaling import Autoscaling, Engine
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.reports.demand import FleetDemand

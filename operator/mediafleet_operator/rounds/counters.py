@@ -8,8 +8,8 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from mediafleet_common.api.autoscaling import Engine
 from mediafleet_common.api.names import KIND_LABELS, Reason
+from mediafleet_common.api.scaling.autoscaling import Engine
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_operator.core.autoscaling.model import Scaling
 from mediafleet_operator.core.fleet.actions import Action, Delete, Rescale, Undrain

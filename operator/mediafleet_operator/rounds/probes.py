@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
-from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Port
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.hosts import bracketed

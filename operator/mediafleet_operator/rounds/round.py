@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, PodState
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.errors import (

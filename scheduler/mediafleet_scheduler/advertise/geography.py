@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from mediafleet_common.api.advertise import GatewayRegion
+from mediafleet_common.api.pool.advertise import GatewayRegion
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.core.advertise.regions import Place, RegionTable
 from mediafleet_scheduler.core.advertise.views import PoolView

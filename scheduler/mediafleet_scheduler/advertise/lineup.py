@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from mediafleet_common.api.advertise import Advertise, Order
+from mediafleet_common.api.pool.advertise import Advertise, Order
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, PriceInfo
 from mediafleet_scheduler.core.advertise import ordering
 from mediafleet_scheduler.core.advertise.capabilities import (

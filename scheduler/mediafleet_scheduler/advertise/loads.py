@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
-from mediafleet_common.api.advertise import Order
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_common.api.pool.advertise import Order
+from mediafleet_common.api.pool.orchestrator_pool import LoadSource
 from mediafleet_common.formats.reach import Reach
 from mediafleet_common.keyed_tasks import KeyedTasks
 from mediafleet_common.probes.http_client import PINGS_TOO, Failure, NoLoad, client, poll

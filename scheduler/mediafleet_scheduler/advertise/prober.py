@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
-from mediafleet_common.api.advertise import Probe
+from mediafleet_common.api.pool.advertise import Probe
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.formats.reach import Reach

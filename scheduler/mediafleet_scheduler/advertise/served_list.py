@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.advertise import Advertise, Probe
 from mediafleet_common.api.names import PodState
+from mediafleet_common.api.pool.advertise import Advertise, Probe
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.advertise.lineup import Lineup

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mediafleet_common.api.advertise import Advertise
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.formats.ip_addresses import IpNetwork
 from mediafleet_common.formats.reach import OWN_WORD, Reach
 from mediafleet_scheduler.core.advertise.sources import source

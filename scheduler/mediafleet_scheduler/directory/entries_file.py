@@ -10,16 +10,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from mediafleet_common.api.advertise import Advertise, AiModel, Source
 from mediafleet_common.api.base import Model
-from mediafleet_common.api.egress_fleet import (
-    Placement,
-    PlacementEngine,
-    RequestType,
-    RoomPattern,
-)
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.fleet import RoomPattern
+from mediafleet_common.api.egress.placement import Placement, PlacementEngine
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import LoadSource, Sessions
+from mediafleet_common.api.pool.advertise import Advertise, AiModel, Source
+from mediafleet_common.api.pool.orchestrator_pool import LoadSource, Sessions
 from mediafleet_common.formats.node_url import parse_node_url
 from mediafleet_common.formats.quantities import quantity
 

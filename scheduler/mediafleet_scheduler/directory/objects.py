@@ -12,19 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mediafleet_common.api import advertise
-from mediafleet_common.api.address import AddressType
-from mediafleet_common.api.advertise import Advertise, secret_file
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
-from mediafleet_common.api.autoscaling import Autoscaling, Engine
-from mediafleet_common.api.egress_fleet import (
-    DEFAULT_MAX_PRIORITY,
-    EgressFleetSpec,
-    Placement,
-    PlacementEngine,
-    RedisSpec,
-    RequestType,
-)
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.fleet import DEFAULT_MAX_PRIORITY, EgressFleetSpec
+from mediafleet_common.api.egress.placement import Placement, PlacementEngine
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.names import (
     GROUP,
     Annotation,
@@ -35,8 +27,12 @@ from mediafleet_common.api.names import (
     Reason,
     cluster_id,
 )
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool import advertise
+from mediafleet_common.api.pool.address import AddressType
+from mediafleet_common.api.pool.advertise import Advertise, secret_file
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.reading import read_spec
+from mediafleet_common.api.scaling.autoscaling import Autoscaling, Engine
 from mediafleet_common.formats.hosts import with_port
 from mediafleet_common.formats.ip_addresses import IpNetwork
 from mediafleet_common.formats.quantities import quantity

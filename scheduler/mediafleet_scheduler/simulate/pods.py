@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mediafleet_common.api.egress_fleet import CpuCost
+from mediafleet_common.api.egress.costs import CpuCost
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import (
     Job,

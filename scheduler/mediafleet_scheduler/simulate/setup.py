@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mediafleet_common.api.egress_fleet import CpuCost, Mode
+from mediafleet_common.api.egress.costs import CpuCost
+from mediafleet_common.api.egress.placement import Mode
 from mediafleet_scheduler.simulate.traces import TraceJob
 
 

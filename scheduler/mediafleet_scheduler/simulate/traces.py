@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mediafleet_common.api import durations
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.serving.small_files import read_small_text
 from mediafleet_scheduler.simulate import list_egress
 

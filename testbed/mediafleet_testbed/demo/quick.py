@@ -20,7 +20,7 @@ import yaml
 from redis.asyncio import Redis
 from rich.console import Console
 
-from mediafleet_common.api.egress_fleet import Mode
+from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.probes import http_client
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.psrpc.bus import Bus

@@ -10,7 +10,7 @@ import aiohttp
 from livekit import api
 from rich.console import Console
 
-from mediafleet_common.api.egress_fleet import Mode
+from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.api.names import Kind, Port
 from mediafleet_common.probes.http_client import NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source

@@ -10,7 +10,8 @@ from tests.contract.egress.test_learned_costs import told_by
 from tests.kit.egress.scene import scene, track, web
 from tests.kit.egress.virtual import Records, desks, livekit_server, memory_redis, on_loop_time
 
-from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Mode, Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Source, parse
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker

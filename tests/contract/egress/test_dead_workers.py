@@ -9,7 +9,8 @@ import pytest
 from tests.kit.egress.scene import Scene, counted, eventually, scene, track
 from tests.kit.egress.virtual import Records, desks, livekit_server, memory_redis, on_loop_time
 
-from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad

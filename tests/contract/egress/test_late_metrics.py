@@ -26,7 +26,8 @@ from tests.kit.egress.virtual import (
     on_loop_time,
 )
 
-from mediafleet_common.api.egress_fleet import CpuCost, Placement
+from mediafleet_common.api.egress.costs import CpuCost
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.probes import http_client
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source, parse

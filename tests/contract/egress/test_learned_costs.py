@@ -19,7 +19,8 @@ from tests.kit.egress.virtual import (
     on_loop_time,
 )
 
-from mediafleet_common.api.egress_fleet import LearnedCosts, Placement, RequestType, Use
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import LearnedCosts, Placement, Use
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes import http_client
 from mediafleet_common.probes.load import Load, Source, parse

@@ -13,7 +13,7 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.egress.base.settings import RedisTimes, Settings
 from mediafleet_scheduler.egress.connections.opening import Connections, access_to

@@ -19,7 +19,8 @@ import redis.asyncio as redis
 from livekit.protocol import egress as livekit
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Mode, Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_common.clock import Clock
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest

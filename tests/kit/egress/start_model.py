@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.kit.egress.meddling import Fate
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.core.egress import attempt as words
 from mediafleet_scheduler.core.egress import start
 from mediafleet_scheduler.core.egress.accounting.accounts import Job

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.names import Kind
+from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.autoscaling.decision import decide
 from mediafleet_operator.core.autoscaling.model import Past, Policy, Situation, Verdict, policy

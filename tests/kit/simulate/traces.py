@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.simulate.setup import Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
 

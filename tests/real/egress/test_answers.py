@@ -11,8 +11,9 @@ import redis.asyncio as redis
 from livekit.protocol import egress as livekit
 from tests.kit.egress.scene import QUICK, Scene, counted, eventually, fleet, scene, track, web
 
-from mediafleet_common.api.egress_fleet import Limits, Mode, Placement, RequestType, WhenFull
-from mediafleet_common.api.egress_fleet import Memory as CountedMemory
+from mediafleet_common.api.egress.costs import Limits, RequestType
+from mediafleet_common.api.egress.costs import Memory as CountedMemory
+from mediafleet_common.api.egress.placement import Mode, Placement, WhenFull
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.rooms import room_names

@@ -17,7 +17,7 @@ from tests.kit.egress.scene import eventually, track
 from typer.testing import CliRunner
 
 from mediafleet.commands import app
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.reports.demand import Demand
 from mediafleet_common.reports.explanation import Explanation
 from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS

@@ -24,7 +24,8 @@ from tests.kit.egress.scene import (
     with_state,
 )
 
-from mediafleet_common.api.egress_fleet import Mode, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.api.names import PodState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Patience

@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio as redis
 from tests.kit.egress.virtual import memory_redis
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.clock import Clock
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger

@@ -12,7 +12,10 @@ import pytest
 import redis.asyncio as redis
 from tests.kit.egress.scene import eventually, track
 
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, Placement, RedisSpec, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
+from mediafleet_common.api.egress.placement import Placement
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.names import PodState
 from mediafleet_operator.manifests.pods.egress import settings
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker

@@ -23,7 +23,7 @@ from tests.kit.egress.scene import (
     with_state,
 )
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.clock import Clock
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest

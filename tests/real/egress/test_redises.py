@@ -24,7 +24,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import NoPermissionError, ResponseError
 from tests.kit.egress.scene import QUICK, Told, eventually, fleet, track
 
-from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS

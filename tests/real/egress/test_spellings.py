@@ -9,7 +9,7 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 from tests.kit.egress.scene import QUICK, eventually, fleet
 
-from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.redises.endpoints import RedisEndpoint, Redises
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.clock import Clock
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise import gateways as module

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.api.names import PodState
+from mediafleet_common.api.pool.advertise import Advertise, Order
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo
 from mediafleet_scheduler.advertise import lineup as module
 from mediafleet_scheduler.advertise.lineup import Lineup, Peer

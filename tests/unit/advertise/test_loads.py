@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_common.api.pool.advertise import Advertise, Order
+from mediafleet_common.api.pool.orchestrator_pool import LoadSource
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_scheduler.advertise.loads import Loads

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from tests.kit.clock import loop_clock
 
-from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
+from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.formats.reach import Reach
 from mediafleet_common.probes.ping import Answer

@@ -3,9 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
-from mediafleet_common.api.advertise import Advertise
-from mediafleet_common.api.egress_fleet import CpuCost, EgressFleetSpec, Mode, RequestType
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
+from mediafleet_common.api.egress.placement import Mode
+from mediafleet_common.api.pool.advertise import Advertise
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
 
 TOKEN = {"name": "secret", "key": "token"}

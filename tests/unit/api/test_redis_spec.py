@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from mediafleet_common.api.crds import crd
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, RedisSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.names import Kind
 
 

@@ -8,9 +8,9 @@ import pytest
 from tests.cluster.test_operator_refusals import BAD, GOOD_AUTOSCALING, REDIS
 
 from mediafleet_common.api.base import Model
-from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import Kind
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.reading import UnreadableObjectError, read_spec
 from mediafleet_common.formats.ip_addresses import is_network
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mediafleet.tools import desk_view
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_common.reports.explanation import Explanation, FleetExplained, PodExplained
 

@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.egress_fleet import (
-    CpuCost,
-    Limits,
-    Memory,
-    Mode,
-    Placement,
-    RequestType,
-)
+from mediafleet_common.api.egress.costs import CpuCost, Limits, Memory, RequestType
+from mediafleet_common.api.egress.placement import Mode, Placement
 from mediafleet_common.reports.merged_config import MergedConfig, of_pod, of_text, to_text
 
 TOLD = MergedConfig(45.0, {"track_cpu_cost": 0.5, "max_memory": 8.0})

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, RedisSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.redises.endpoints import RedisEndpoint, Redises
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.directory.objects import Bounds, FleetFacts, egress_view

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.egress_fleet import Mode, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory import files

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from mediafleet_common.api.egress_fleet import CpuCost, Mode, Placement, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.api.egress.placement import Mode, Placement
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.formats.quantities import quantity
 from mediafleet_common.formats.reach import Reach, networks

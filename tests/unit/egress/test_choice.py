@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.egress_fleet import CpuCost, Placement, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger

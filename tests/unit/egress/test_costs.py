@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from mediafleet.commands import app
 from mediafleet.tools import asking, desk_view
 from mediafleet.tools import costs as command
-from mediafleet_common.api.egress_fleet import LearnedCosts, Placement, RequestType, Use
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import LearnedCosts, Placement, Use
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Load
 from mediafleet_common.reports.costs import LearnedReport

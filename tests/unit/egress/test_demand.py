@@ -9,7 +9,8 @@ from typing import cast
 
 import pytest
 
-from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import FleetDemand

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from livekit.protocol import egress as livekit
 
-from mediafleet_common.api.egress_fleet import RedisSpec, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.egress.accounting.accounts import Job

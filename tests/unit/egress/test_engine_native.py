@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from mediafleet.commands import app
 from mediafleet.in_pod.egress_config import merge, ours
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, RedisSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.names import Annotation, Condition, Kind, Reason
 from mediafleet_common.api.shared import ConditionStatus, FleetStatus
 from mediafleet_common.kube import client, login

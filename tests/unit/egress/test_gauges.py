@@ -7,7 +7,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.egress_fleet import CpuCost, Placement, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_common.clock import SYSTEM
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from livekit.protocol import egress as livekit
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.clock import SYSTEM
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.attempt import Report

@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.egress_fleet import Placement, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_common.clock import SYSTEM
 from mediafleet_common.probes import http_client

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.egress.ledger.recent_ends import RecentEnds, recent_ends
 from mediafleet_scheduler.egress.ledger.records import Record, to_json

@@ -14,8 +14,11 @@ from typing import Any, Final
 
 import pytest
 
-from mediafleet_common.api import autoscaling, durations, egress_fleet, orchestrator_pool
+from mediafleet_common.api import durations
 from mediafleet_common.api.crds import MODELS, crd
+from mediafleet_common.api.egress import redis
+from mediafleet_common.api.pool import orchestrator_pool
+from mediafleet_common.api.scaling import schedule
 
 parser: Final[Any] = importlib.import_module("re._parser")
 codes: Final[Any] = importlib.import_module("re._constants")
@@ -80,9 +83,9 @@ def in_schemas(part: Any) -> Iterator[str]:
 IN_CODE: Final = tuple(in_code())
 BY_NAME: Final = (
     durations.PATTERN,
-    autoscaling.CRON_PATTERN,
-    autoscaling.TIME_ZONE_PATTERN,
-    egress_fleet.REDIS_ADDRESS_PATTERN,
+    schedule.CRON_PATTERN,
+    schedule.TIME_ZONE_PATTERN,
+    redis.REDIS_ADDRESS_PATTERN,
     orchestrator_pool.CLI_ADDR_PATTERN,
     orchestrator_pool.ORCH_SECRET_PATTERN,
 )
@@ -99,12 +102,18 @@ EXPRESSIONS: Final = sorted(
 NAMES: Final = [f"{each.where} {each.text}" for each in EXPRESSIONS]
 # A repeat within a repeat, each of which begins or ends with what is not in the inner one; their
 # texts have 32 and 64 characters at most.
-BOUNDED: Final = {durations.PATTERN, autoscaling.TIME_ZONE_PATTERN}
+BOUNDED: Final = {durations.PATTERN, schedule.TIME_ZONE_PATTERN}
 
 
 def test_each_is_written_out_where_it_is_used() -> None:
     made = [each.where for each in IN_CODE if each.text is None]
-    models = ("autoscaling", "autoscaling", "durations", "egress_fleet", "orchestrator_pool")
+    models = (
+        "durations",
+        "egress/redis",
+        "pool/orchestrator_pool",
+        "scaling/schedule",
+        "scaling/schedule",
+    )
     assert made == [f"common/mediafleet_common/api/{each}.py" for each in models]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.redises.endpoints import NotAllowed, Redises, RedisesFile
 from mediafleet_common.redises.endpoints_file import read_endpoints
 from mediafleet_common.serving.run import CannotStartError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.redises.hosts import (
     BadHostError,
     redis_hosts,

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.advertise import Advertise
-from mediafleet_common.api.egress_fleet import CpuCost, Placement, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.names import Kind, PodState
+from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.probes.load import Load
 from mediafleet_common.reports.demand import SESSION, FleetDemand
 from mediafleet_common.scaling.unknown import unknown

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.kit.operator.fleet_builders import draining, fleet, observe, pending, pod
 
-from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import Kind, PodState
+from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey, PodView
 from mediafleet_operator.core.fleet.pool_demand import of_pool

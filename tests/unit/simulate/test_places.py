@@ -11,7 +11,7 @@ from bench.placing import PAGES, late_news, packed, pages_missed
 from tests.kit.egress.scene import of_kind
 from tests.kit.simulate.foresight import missed
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
 from mediafleet_testbed.standins.egress_rules import Admission

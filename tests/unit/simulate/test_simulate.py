@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.kit.simulate import traces as invented
 from tests.kit.simulate.foresight import fewest_pods
 
-from mediafleet_common.api.egress_fleet import CpuCost, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_scheduler.simulate.figures import Figures, changes, figures, pods_needed
 from mediafleet_scheduler.simulate.running import run
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup

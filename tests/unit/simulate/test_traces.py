@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.kit.simulate import traces as invented
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.simulate.traces import SHIPPED, BadTraceError, TraceJob, load, parse
 
 JOBS = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mediafleet_common.api.autoscaling import AutoscalingStatus, Engine, ScaleChange
+from mediafleet_common.api.scaling.autoscaling import Engine
+from mediafleet_common.api.scaling.status import AutoscalingStatus, ScaleChange
 from mediafleet_common.formats.times import rfc3339, unix
 from mediafleet_operator.core.autoscaling.model import Change, Past, Scaling
 

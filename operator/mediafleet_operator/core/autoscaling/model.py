@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.autoscaling import Autoscaling, Engine, Pace, Window
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import Reason
+from mediafleet_common.api.scaling.autoscaling import Autoscaling, Engine, Pace
+from mediafleet_common.api.scaling.schedule import Window
 from mediafleet_common.reports.demand import FleetDemand
 
 UP_SECONDS: Final = 0.0

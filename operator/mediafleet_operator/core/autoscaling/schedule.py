@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mediafleet_common.api.autoscaling import Window
+from mediafleet_common.api.scaling.schedule import Window
 from mediafleet_operator.core.autoscaling import cron
 from mediafleet_operator.core.autoscaling.model import Policy
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolStatus
-from mediafleet_common.api.egress_fleet import EgressFleetStatus
+from mediafleet_common.api.egress.fleet import EgressFleetStatus
 from mediafleet_common.api.names import KIND_LABELS, Kind, Label, PodState, Reason
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolStatus
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolStatus
 from mediafleet_common.api.shared import DrainStatus, FleetStatus, PodStatus
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.reports.demand import FleetDemand

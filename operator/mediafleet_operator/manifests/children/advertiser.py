@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mediafleet_common.api.advertise import Advertise, secret_file
-from mediafleet_common.api.autoscaling import Engine
 from mediafleet_common.api.names import GROUP, PLURALS, Kind, Port
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.advertise import Advertise, secret_file
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.scaling.autoscaling import Engine
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.parts import container, mount

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mediafleet_common.api.advertise import FlagHead
 from mediafleet_common.api.names import Annotation, Container, Port
-from mediafleet_common.api.on_chain import Rewards
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.advertise import FlagHead
+from mediafleet_common.api.pool.on_chain import Rewards
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.core.flag_head import Head
 from mediafleet_operator.manifests.children.advertiser import owned, selector

@@ -15,9 +15,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mediafleet_common.api.autoscaling import Autoscaling, Engine, HpaSource, Metric
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import API_VERSION, KIND_LABELS, Kind, Port
+from mediafleet_common.api.scaling.autoscaling import Autoscaling, Engine, HpaSource, Metric
 from mediafleet_operator.core.autoscaling.model import Limits, policy
 from mediafleet_operator.core.autoscaling.schedule import Bounds
 from mediafleet_operator.manifests.overlay import Manifest

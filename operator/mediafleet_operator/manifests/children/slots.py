@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mediafleet_common.api.address import OF_A_SERVICE, AddressType
 from mediafleet_common.api.names import KIND_LABELS, Label
-from mediafleet_common.api.on_chain import OnChainVolume
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.address import OF_A_SERVICE, AddressType
+from mediafleet_common.api.pool.on_chain import OnChainVolume
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.pods.on_chain import claim_name
 from mediafleet_operator.manifests.pods.pod import app_labels

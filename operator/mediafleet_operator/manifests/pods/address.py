@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mediafleet_common.api.address import Address, AddressType, NodeAddress
 from mediafleet_common.api.names import Reason
+from mediafleet_common.api.pool.address import Address, AddressType, NodeAddress
 from mediafleet_common.formats.hosts import bracketed, with_port
 from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url, unreachable
 from mediafleet_operator.core.fleet.model import AddressProblem

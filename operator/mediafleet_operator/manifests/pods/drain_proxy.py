@@ -7,7 +7,7 @@ from typing import Final
 
 from mediafleet_common.agent.proxy_config import ProxyFiles
 from mediafleet_common.api.names import Annotation, Container, Port
-from mediafleet_common.api.orchestrator_pool import DrainProxy
+from mediafleet_common.api.pool.orchestrator_pool import DrainProxy
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.parts import container, mount
 from mediafleet_operator.manifests.pods.agent import HOLD

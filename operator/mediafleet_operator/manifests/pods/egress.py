@@ -9,12 +9,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mediafleet_common.api.egress_fleet import (
-    EgressFleetSpec,
-    Placement,
-    PlacementEngine,
-    RedisSpec,
-)
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
+from mediafleet_common.api.egress.placement import Placement, PlacementEngine
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.names import Container, Port
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mediafleet_common.api.on_chain import OnChain, Rewards
+from mediafleet_common.api.pool.on_chain import OnChain, Rewards
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.parts import mount

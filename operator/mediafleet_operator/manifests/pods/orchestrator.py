@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mediafleet_common.api.address import OF_A_SERVICE, AddressType
 from mediafleet_common.api.names import SERVING_GATE, Annotation, Container
-from mediafleet_common.api.orchestrator_pool import LoadSource, OrchestratorPoolSpec
+from mediafleet_common.api.pool.address import OF_A_SERVICE, AddressType
+from mediafleet_common.api.pool.orchestrator_pool import LoadSource, OrchestratorPoolSpec
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.parts import (

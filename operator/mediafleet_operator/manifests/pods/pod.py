@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
-from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
 from mediafleet_operator.manifests.pods import ai_worker, egress, orch_secret, orchestrator, reach

@@ -8,7 +8,7 @@ from typing import Final
 
 import grpc
 
-from mediafleet_common.api.advertise import HeadFallback
+from mediafleet_common.api.pool.advertise import HeadFallback
 from mediafleet_common.probes.ping import ADVERTISER, END_TRANSCODING_SESSION, PING
 from mediafleet_common.serving.unary.call import Call
 from mediafleet_scheduler.advertise.head.head import Head, HeadIsUsError

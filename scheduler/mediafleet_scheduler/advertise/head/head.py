@@ -12,7 +12,7 @@ from typing import Final
 
 import grpc
 
-from mediafleet_common.api.advertise import Head as HeadSpec
+from mediafleet_common.api.pool.advertise import Head as HeadSpec
 from mediafleet_common.formats.node_url import is_local, node_url
 from mediafleet_common.formats.reach import Reach
 from mediafleet_common.probes.ping import (

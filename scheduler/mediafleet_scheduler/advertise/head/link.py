@@ -8,7 +8,7 @@ from typing import Final
 
 import grpc
 
-from mediafleet_common.api.advertise import Head as HeadSpec
+from mediafleet_common.api.pool.advertise import Head as HeadSpec
 from mediafleet_common.formats.grpc_message import Metadata
 from mediafleet_common.formats.node_url import BadNodeUrlError, parse_node_url
 from mediafleet_common.formats.reach import OWN_WORD, Reach

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.advertise import Advertise, HeadFallback, Probe
 from mediafleet_common.api.names import Condition, Reason
+from mediafleet_common.api.pool.advertise import Advertise, HeadFallback, Probe
 from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding
 from mediafleet_scheduler.core.advertise.listing import Remark
 

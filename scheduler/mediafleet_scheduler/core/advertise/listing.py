@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from mediafleet_common.api.advertise import Advertise, Probe
 from mediafleet_common.api.names import PodState
+from mediafleet_common.api.pool.advertise import Advertise, Probe
 from mediafleet_common.formats.node_url import (
     BadNodeUrlError,
     NodeUrl,

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.advertise import Order
+from mediafleet_common.api.pool.advertise import Order
 
 _WEIGHT_STEPS: Final = 4
 """A node's weight changes in quarters of its capacity, so that a session more or less does not

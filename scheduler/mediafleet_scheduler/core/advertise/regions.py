@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from mediafleet_common.api.advertise import GatewayRegion
+from mediafleet_common.api.pool.advertise import GatewayRegion
 
 
 @dataclass(frozen=True, slots=True)

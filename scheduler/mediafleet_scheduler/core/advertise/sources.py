@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mediafleet_common.api import advertise
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import PodState
+from mediafleet_common.api.pool import advertise
 from mediafleet_common.formats.node_url import is_local, node_url, unreachable
 from mediafleet_common.formats.reach import Reach
 from mediafleet_scheduler.core.advertise.views import Node, PoolView, Source

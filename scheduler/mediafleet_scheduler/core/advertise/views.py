@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
-from mediafleet_common.api.orchestrator_pool import LoadSource
+from mediafleet_common.api.pool.advertise import Advertise
+from mediafleet_common.api.pool.orchestrator_pool import LoadSource
 from mediafleet_common.formats.reach import PODS, PUBLIC, Reach
 
 

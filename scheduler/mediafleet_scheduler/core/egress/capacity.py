@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.accounting.ledger import Account, Ledger, Pod
 from mediafleet_scheduler.core.egress.accounting.resources import (

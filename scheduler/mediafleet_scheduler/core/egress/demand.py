@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.names import Kind, PodState
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.scaling.unknown import silence, unknown

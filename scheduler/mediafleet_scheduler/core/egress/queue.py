@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_common.api.durations import seconds
-from mediafleet_common.api.egress_fleet import Queue, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Queue
 
 KEEP_SECONDS: Final = 6.0
 """How long the place of a refused request is kept. livekit-server's client asks again after 1-2 s,

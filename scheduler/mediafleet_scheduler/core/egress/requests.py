@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from google.protobuf.message import DecodeError
 from livekit.protocol import egress as livekit
 
-from mediafleet_common.api.egress_fleet import CpuCost, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.wire import egress_pb2 as wire
 
 MAX_ID_LENGTH: Final = 256

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mediafleet_common.api.egress_fleet import Placement, RedisSpec, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Placement
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.queue import NO_QUEUE, QueueRule
 from mediafleet_scheduler.core.egress.rooms import ALL_ROOMS, RoomNames

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from yaml.nodes import Node
 
-from mediafleet_common.api.egress_fleet import RedisCluster, RedisSentinel, RedisSpec
+from mediafleet_common.api.egress.redis import RedisCluster, RedisSentinel, RedisSpec
 from mediafleet_common.formats import go_yaml
 from mediafleet_common.formats.redis_address import address_problem
 from mediafleet_common.serving.run import CannotStartError

@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ConstantBackoff
 
-from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.formats.hosts import unbracketed
 from mediafleet_common.redises.endpoints import RedisEndpoint
 from mediafleet_common.redises.hosts import (

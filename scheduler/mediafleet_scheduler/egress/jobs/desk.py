@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import WhenFull
+from mediafleet_common.api.egress.placement import WhenFull
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.egress.requests import (
     Request,

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.queue import Waiting
 from mediafleet_scheduler.core.egress.redaction import redacted

@@ -17,7 +17,7 @@ from typing import Final, Self
 from livekit.protocol import egress as livekit
 from redis.exceptions import RedisError
 
-from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.names import PodState
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.run import CannotStartError

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import RequestType, Use
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Use
 from mediafleet_common.probes.load import Load
 from mediafleet_common.reports.costs import FleetCosts, TypeCost
 from mediafleet_scheduler.core.egress.accounting.learned_costs import (

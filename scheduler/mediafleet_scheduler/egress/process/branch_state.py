@@ -14,7 +14,7 @@ from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.directory.publisher import Publisher
 
 if TYPE_CHECKING:
-    from mediafleet_common.api.egress_fleet import RedisSpec
+    from mediafleet_common.api.egress.redis import RedisSpec
     from mediafleet_scheduler.egress.process.branch import EgressService
     from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 

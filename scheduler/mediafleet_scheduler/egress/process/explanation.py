@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from mediafleet_common.api.egress_fleet import Mode, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.reports.costs import FleetCosts, LearnedReport
 from mediafleet_common.reports.explanation import Explanation, FleetExplained
 from mediafleet_scheduler.core.egress.placement.explanation import (

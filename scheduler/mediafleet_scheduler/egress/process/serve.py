@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from mediafleet_common.api.egress_fleet import RedisSpec
+from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.redises.endpoints import Redises
 from mediafleet_common.serving.access import Access as ReportAccess

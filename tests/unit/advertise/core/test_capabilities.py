@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.advertise import Advertise
+from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.formats.bits import to_bits
 from mediafleet_common.wire.livepeer_pb2 import Capabilities as Message
 from mediafleet_scheduler.core.advertise.capabilities import (

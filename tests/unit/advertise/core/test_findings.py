@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import Condition, Reason
+from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.reports.finding import Finding, transition_time
 from mediafleet_scheduler.advertise.conditions import keep_writing

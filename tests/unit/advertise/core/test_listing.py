@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.advertise import Advertise, Order
 from mediafleet_common.api.names import PodState
+from mediafleet_common.api.pool.advertise import Advertise, Order
 from mediafleet_common.formats.node_url import BadNodeUrlError, NodeUrl, parse_node_url
 from mediafleet_common.formats.reach import PODS, PUBLIC
 from mediafleet_scheduler.core.advertise.listing import (

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.advertise import Order
+from mediafleet_common.api.pool.advertise import Order
 from mediafleet_scheduler.core.advertise.ordering import (
     UNKNOWN,
     Room,

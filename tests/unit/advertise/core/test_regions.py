@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from tests.kit.advertise.mmdb import write_mmdb
 
-from mediafleet_common.api.advertise import Advertise, GatewayRegion
+from mediafleet_common.api.pool.advertise import Advertise, GatewayRegion
 from mediafleet_common.clock import Clock
 from mediafleet_scheduler.advertise.geography import Geography
 from mediafleet_scheduler.core.advertise.regions import Place, RegionTable

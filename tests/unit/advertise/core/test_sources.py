@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mediafleet_common.api.advertise import Advertise
 from mediafleet_common.api.names import PodState
+from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.formats.reach import OWN_WORD, PUBLIC, Reach
 from mediafleet_scheduler.core.advertise.sources import (
     MAX_NODES,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.egress_fleet import Mode
+from mediafleet_common.api.egress.placement import Mode
 from mediafleet_scheduler.core.egress.placement.affinity import (
     BUSY,
     CANNOT,

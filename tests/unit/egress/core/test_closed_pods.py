@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from mediafleet_common.api.egress_fleet import Mode, Placement, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.placement import Mode, Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import Job

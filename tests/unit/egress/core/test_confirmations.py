@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.reports.merged_config import UPDATE_SECONDS
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.confirmations import (

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from mediafleet.commands import app
 from mediafleet.tools import explain as command
-from mediafleet_common.api.egress_fleet import CpuCost, Limits, Mode, Placement, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, Limits, RequestType
+from mediafleet_common.api.egress.placement import Mode, Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_common.reports.explanation import Explanation, FleetExplained
 from mediafleet_scheduler.core.egress.accounting.resources import Need, Rest, need_of

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mediafleet_common.api.egress_fleet import CpuCost, LearnedCosts, RequestType, Use
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.api.egress.placement import LearnedCosts, Use
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.learned_costs import (
     ENOUGH_JOBS,

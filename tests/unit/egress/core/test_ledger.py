@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mediafleet_common.api.egress_fleet import CpuCost, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import HOLD_SECONDS, Job
 from mediafleet_scheduler.core.egress.accounting.ledger import (

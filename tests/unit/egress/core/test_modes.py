@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.egress_fleet import CpuCost, Mode, Placement, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.api.egress.placement import Mode, Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.accounting.accounts import Job, free_cores
 from mediafleet_scheduler.core.egress.accounting.ledger import Account, Ledger, Pod

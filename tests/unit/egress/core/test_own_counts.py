@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mediafleet_common.api.egress_fleet import Memory, Placement
+from mediafleet_common.api.egress.costs import Memory
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.probes.load import Load, Source, parse
 from mediafleet_scheduler.core.egress.accounting.own_counts import differences
 

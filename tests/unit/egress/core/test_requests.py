@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from livekit.protocol import egress as livekit
 
-from mediafleet_common.api.egress_fleet import CpuCost, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.requests import (
     UnknownRequestTypeError,

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from mediafleet_common.api.egress_fleet import CpuCost, Limits, Memory, Placement, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, Limits, Memory, RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import HOLD_SECONDS, Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod

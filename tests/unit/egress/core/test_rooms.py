@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from mediafleet_common.api.egress_fleet import RoomPattern
+from mediafleet_common.api.egress.fleet import RoomPattern
 from mediafleet_scheduler.core.egress.rooms import matches, room_names
 
 FEW = st.text("ab*", max_size=12)

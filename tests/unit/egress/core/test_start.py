@@ -11,7 +11,7 @@ import pytest
 from tests.kit.egress.meddling import MESSAGES, Fate
 from tests.kit.egress.start_model import LATE_SECONDS, TIMES, Placement
 
-from mediafleet_common.api.egress_fleet import RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.core.egress import start
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.attempt import (

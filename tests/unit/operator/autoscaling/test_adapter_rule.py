@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.operator.manifests.test_scaling import EGRESS, asked, resource
 
-from mediafleet_common.api.autoscaling import Engine
 from mediafleet_common.api.names import Kind, Reason
+from mediafleet_common.api.scaling.autoscaling import Engine
 from mediafleet_operator.core.autoscaling.model import Past, Scaling
 from mediafleet_operator.core.autoscaling.schedule import Bounds
 from mediafleet_operator.core.fleet.model import FleetKey

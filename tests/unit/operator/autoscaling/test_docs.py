@@ -8,10 +8,11 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from mediafleet_common.api.autoscaling import Engine, WorkType
-from mediafleet_common.api.egress_fleet import EgressFleetSpec, RequestType
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import API_VERSION, Kind
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.scaling.autoscaling import Engine, WorkType
 from mediafleet_common.reports.demand import SESSION
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.schedule import bounds

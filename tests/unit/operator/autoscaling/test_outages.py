@@ -18,8 +18,8 @@ import pytest
 from bench.autoscaling.world import Terms, World
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.autoscaling import Autoscaling
 from mediafleet_common.api.names import Kind
+from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.clock import Clock
 from mediafleet_common.probes.http_client import Failure, FetchError
 from mediafleet_common.reports.demand import Demand

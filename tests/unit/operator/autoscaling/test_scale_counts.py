@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mediafleet_common.api.autoscaling import Engine
 from mediafleet_common.api.names import Kind, Reason
+from mediafleet_common.api.scaling.autoscaling import Engine
 from mediafleet_common.clock import Clock
 from mediafleet_operator.core.autoscaling.model import Past, Scaling
 from mediafleet_operator.core.fleet.actions import Rescale

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_common.api.autoscaling import Autoscaling, Window
+from mediafleet_common.api.scaling.autoscaling import Autoscaling
+from mediafleet_common.api.scaling.schedule import Window
 from mediafleet_operator.core.autoscaling import cron
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.schedule import Bounds, bounds, is_open

@@ -15,9 +15,9 @@ from tests.kit.operator.fleet_builders import (
     pod,
 )
 
-from mediafleet_common.api.egress_fleet import EgressFleetStatus
+from mediafleet_common.api.egress.fleet import EgressFleetStatus
 from mediafleet_common.api.names import Condition, DrainReason, Kind, Reason
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolStatus
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolStatus
 from mediafleet_common.api.shared import ConditionStatus, FleetStatus, OnTimeout
 from mediafleet_common.reports.merged_config import MergedConfig
 from mediafleet_operator.core.fleet.actions import Action, Create, Delete, Drain, Undrain

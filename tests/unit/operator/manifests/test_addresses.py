@@ -19,8 +19,8 @@ from tests.kit.operator.fleet_builders import (
 from tests.unit.operator.manifests.test_pods import PRODUCT, container, env, pool
 
 from mediafleet.in_pod.wait_address import main, wait
-from mediafleet_common.api.address import Address
 from mediafleet_common.api.names import Condition, Kind, Reason
+from mediafleet_common.api.pool.address import Address
 from mediafleet_common.formats.node_url import parse_node_url, unreachable
 from mediafleet_operator.core.drain.leaving import GATE_SECONDS
 from mediafleet_operator.core.fleet.actions import Mark

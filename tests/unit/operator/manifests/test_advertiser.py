@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from mediafleet_common.api.names import Kind
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.manifests.children.advertiser import manifests
 from mediafleet_operator.manifests.pods.pod import Product

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.kit.operator.fleet_builders import fleet, observe, pod, words
 from tests.unit.operator.manifests.test_pods import PRODUCT, container, env, pool
 
-from mediafleet_common.api.on_chain import OnChain
+from mediafleet_common.api.pool.on_chain import OnChain
 from mediafleet_operator.core.plan import plan
 from mediafleet_operator.manifests.children.slots import claims
 from mediafleet_operator.manifests.pods.pod import make_pod, problem

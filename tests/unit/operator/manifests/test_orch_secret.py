@@ -9,7 +9,7 @@ import pytest
 from tests.kit.operator.kube_server import KubeServer
 from tests.unit.operator.manifests.test_pods import PRODUCT, container, pool
 
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.clock import Clock
 from mediafleet_common.kube.client import Api
 from mediafleet_operator.core.fleet.state import FleetState

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import Kind
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.flag_head import Head
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.manifests.children import flag_head

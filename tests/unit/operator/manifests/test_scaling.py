@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import pytest
 
-from mediafleet_common.api.autoscaling import Autoscaling
-from mediafleet_common.api.egress_fleet import EgressFleetSpec
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import Kind
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_operator.core.autoscaling.schedule import Bounds
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.manifests.children.scaling import Keda, hpa, quantity, scaled_object

@@ -10,9 +10,9 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from tests.kit.operator.kube_server import KubeServer
 
-from mediafleet_common.api.egress_fleet import EgressFleetStatus
+from mediafleet_common.api.egress.fleet import EgressFleetStatus
 from mediafleet_common.api.names import Kind
-from mediafleet_common.api.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.shared import PodStatus
 from mediafleet_common.clock import Clock
 from mediafleet_common.kube.client import Api

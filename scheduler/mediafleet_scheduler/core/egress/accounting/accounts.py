@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import CpuCost, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.probes.load import Load
 
 HOLD_SECONDS: Final = 15.0

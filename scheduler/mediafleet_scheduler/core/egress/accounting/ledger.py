@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import CpuCost
+from mediafleet_common.api.egress.costs import CpuCost
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import (
     Closed,

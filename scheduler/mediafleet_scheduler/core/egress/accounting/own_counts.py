@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import Placement
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.probes.load import Load
 
 _LEAST_LOAD: Final = 0.05

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import Limits, Memory, Placement, RequestType
+from mediafleet_common.api.egress.costs import Limits, Memory, RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_scheduler.core.egress.accounting.accounts import HOLD_SECONDS, Job, Measured
 
 HEADROOM_GB: Final = 1.0

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mediafleet_common.api.egress_fleet import Mode
+from mediafleet_common.api.egress.placement import Mode
 from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS, auction
 
 CANNOT: Final = -1.0

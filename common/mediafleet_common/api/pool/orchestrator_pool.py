@@ -8,13 +8,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from mediafleet_common.api.address import OF_A_SERVICE, Address, AddressType
-from mediafleet_common.api.advertise import Advertise
-from mediafleet_common.api.advertise import Mode as AdvertiseMode
-from mediafleet_common.api.autoscaling import Autoscaling, Metric, WorkType
 from mediafleet_common.api.base import Model, Rule, rules
 from mediafleet_common.api.durations import seconds
-from mediafleet_common.api.on_chain import OnChain, Rewards
+from mediafleet_common.api.pool.address import OF_A_SERVICE, Address, AddressType
+from mediafleet_common.api.pool.advertise import Advertise
+from mediafleet_common.api.pool.advertise import Mode as AdvertiseMode
+from mediafleet_common.api.pool.on_chain import OnChain, Rewards
+from mediafleet_common.api.scaling.autoscaling import Autoscaling, Metric, WorkType
 from mediafleet_common.api.shared import (
     Drain,
     FleetStatus,

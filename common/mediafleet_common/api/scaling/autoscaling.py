@@ -5,21 +5,14 @@ No block means none. A block without an engine means `builtin`, which needs noth
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import Field
 
-from mediafleet_common.api.base import Model, Rule, rules
+from mediafleet_common.api.base import Model, Rule
 from mediafleet_common.api.durations import Duration
-
-MAX_PODS: Final = 5000
-CRON_PATTERN: Final = r"^[0-9*,/-]+ +[0-9*,/-]+ +[0-9*,/-]+ +[0-9A-Za-z*,/-]+ +[0-9A-Za-z*,/-]+$"
-TIME_ZONE_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
-_CRON_CHARACTERS: Final = 100
-_TIME_ZONE_CHARACTERS: Final = 64
-_EXAMPLE: Final = "write five fields, for example 0 18 * * 1-5 (18:00 from Monday to Friday)"
+from mediafleet_common.api.scaling.schedule import MAX_PODS, Window
 
 
 class Engine(StrEnum):
@@ -66,69 +59,6 @@ class Buffer(Model):
 sessions."""
 
 
-def _cron(field: str) -> dict[str, JsonValue]:
-    pattern = CRON_PATTERN.replace("\\", "\\\\")
-    return {
-        "maxLength": _CRON_CHARACTERS,
-        **rules((f"self.matches('{pattern}')", f"schedule {field}: {_EXAMPLE}")),
-    }
-
-
-def _checked_cron(text: str) -> str:
-    if len(text) > _CRON_CHARACTERS or not re.fullmatch(CRON_PATTERN, text):
-        raise ValueError(_EXAMPLE)
-    return text
-
-
-def _checked_time_zone(text: str) -> str:
-    if len(text) > _TIME_ZONE_CHARACTERS or not re.fullmatch(TIME_ZONE_PATTERN, text):
-        raise ValueError("write an IANA name, for example Europe/Berlin")
-    return text
-
-
-class Window(Model):
-    """A time in which other bounds hold, from each start to the next end."""
-
-    RULES = (
-        Rule(
-            ("self.start != self.end"),
-            ("schedule: start and end are the same, so it never ends"),
-            lambda self: self.start != self.end,
-        ),
-        Rule(
-            ("!has(self.max) || self.min <= self.max"),
-            ("schedule: min is above max; lower min or raise max"),
-            lambda self: self.max is None or self.min <= self.max,
-        ),
-    )
-
-    start: Annotated[str, AfterValidator(_checked_cron), Field(json_schema_extra=_cron("start"))]
-    """When it opens: minute, hour, day of month, month, day of week (0 or 7 is Sunday)."""
-    end: Annotated[str, AfterValidator(_checked_cron), Field(json_schema_extra=_cron("end"))]
-    """When it closes, in the same way."""
-    time_zone: Annotated[
-        str,
-        AfterValidator(_checked_time_zone),
-        Field(
-            json_schema_extra={
-                "maxLength": _TIME_ZONE_CHARACTERS,
-                **rules(
-                    (
-                        f"self.matches('{TIME_ZONE_PATTERN}')",
-                        "schedule timeZone: write an IANA name, for example Europe/Berlin",
-                    )
-                ),
-            }
-        ),
-    ] = "UTC"
-    """IANA name of the time zone that start and end are in; daylight saving is followed."""
-    min: Annotated[int, Field(ge=0, le=MAX_PODS)]
-    """At least so many pods meanwhile, where autoscaling.min is less."""
-    max: Annotated[int, Field(ge=1, le=MAX_PODS)] | None = None
-    """At most so many pods meanwhile, in place of autoscaling.max. Of several open windows the \
-highest counts."""
-
-
 class Pace(Model):
     """How readily the count follows what is wanted, in one direction."""
 
@@ -158,6 +88,8 @@ LabelValue = Annotated[
     str,
     Field(max_length=63, pattern="^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$"),
 ]
+
+
 OUR_METRIC: Final = "mediafleet_autoscaling_demand"
 
 
@@ -303,35 +235,6 @@ queue 1. For hpa, the AverageValue; default: 1."""
     def can_wake(self) -> bool:
         """Whether something brings a pool back that has no pods."""
         return self.min >= 1 or self.engine is Engine.NONE or bool(self.schedule)
-
-
-class ScaleChange(Model):
-    """What was added to spec.replicas and taken from it within a few seconds."""
-
-    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    """When the last of it was seen."""
-    added: int = 0
-    """Pods more."""
-    removed: int = 0
-    """Pods fewer."""
-
-
-class AutoscalingStatus(Model):
-    """What autoscaling last decided, and what it has to know after a restart."""
-
-    engine: str | None = None
-    """Who writes spec.replicas."""
-    wanted: int | None = None
-    """Pods that are wanted now, before behavior holds anything back; absent while unknown. With
-    KEDA or an HPA on another metric: what it wrote to replicas."""
-    why: Annotated[str, Field(max_length=1000)] | None = None
-    """What decided it, in a sentence."""
-    replicas: int | None = None
-    """spec.replicas as last seen: a change after this is one to remember."""
-    last_scale_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
-    """When spec.replicas was last seen to change."""
-    changes: Annotated[list[ScaleChange], Field(max_length=30)] = Field(default_factory=list)
-    """Changes of the last minute, which limits per minute are counted by."""
 
 
 def first_replicas(autoscaling: Autoscaling | None) -> int:

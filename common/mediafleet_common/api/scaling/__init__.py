@@ -1,0 +1,1 @@
+"""What `autoscaling` of a fleet or pool means."""
