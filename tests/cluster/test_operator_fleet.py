@@ -16,7 +16,7 @@ from tests.kit.fleets.manifests import CONTROL_PORT, egress_fleet, orchestrator_
 from tests.kit.node.operating import Operator, operating
 from tests.kit.watching.api import Api, ApiRefusedError
 
-from mediafleet_common.api.names import Kind, Label
+from mediafleet_common.api.names import Annotation, Kind, Label
 from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import CommandError
@@ -283,13 +283,15 @@ async def test_killed_in_the_middle_of_a_drain_it_goes_on_where_it_was(
     await work(pool, "orch-1", busy=True)
     pool.kubectl("scale", POOL, "--replicas=0")
     await eventually(pool, "drains", lambda: set(map(state, pods(pool).values())) == {"draining"})
-    started = [each["metadata"]["annotations"] for each in pods(pool).values()]
+    since = [
+        each["metadata"]["annotations"][Annotation.DRAIN_STARTED] for each in pods(pool).values()
+    ]
     operator.kill()
     await work(pool, "orch-0", busy=False)
     operator.start()
     await eventually(pool, "the idle one goes", lambda: list(pods(pool)) == ["orch-1"])
 
-    assert pods(pool)["orch-1"]["metadata"]["annotations"] == started[1]
+    assert pods(pool)["orch-1"]["metadata"]["annotations"][Annotation.DRAIN_STARTED] == since[1]
     await work(pool, "orch-1", busy=False)
     await eventually(pool, "then the other", lambda: not pods(pool))
 

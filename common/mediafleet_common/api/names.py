@@ -120,7 +120,7 @@ class DrainReason(StrEnum):
     TEMPLATE = "template"
     CORDONED = "cordoned"
     NODE = "node"
-    """Its Kubernetes node is cordoned, or leaves."""
+    """Its Kubernetes node is cordoned, or has notice that it ends."""
     ADDRESS = "address"
     """Its address has changed, and a node learns its own only when it starts."""
     DISABLED = "disabled"

@@ -35,9 +35,10 @@ from mediafleet_operator.core.fleet.actions import (
 from mediafleet_operator.core.fleet.model import PodView
 from mediafleet_operator.kube import digest, paths
 from mediafleet_operator.kube.snapshots import Snapshots
+from mediafleet_operator.manifests.pods import eviction
 from mediafleet_operator.manifests.pods.address import service_addr
 from mediafleet_operator.manifests.pods.pod import Product, make_pod, pod_name
-from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.manifests.resource import Resource, Spec
 
 _log: Final = logging.getLogger(__name__)
 
@@ -79,8 +80,7 @@ class Applier:
                 case SetGate(pod):
                     await self._set_gate(resource, pod, open=action.open)
                 case _:
-                    settle = resource.spec.settle_seconds
-                    written = marks(action, self.clock.unix(), settle)
+                    written = marks(action, self.clock.unix(), resource.spec)
                     # A drain keeps work away from a pod; that one is ready can wait its turn.
                     rank = Rank.PATIENT if isinstance(action, Mark) else Rank.URGENT
                     await self._patch(resource, action.pod, written, rank)
@@ -168,7 +168,7 @@ class Applier:
             self.snapshots.put_pod(pod)
 
 
-def marks(action: Mark | Drain | Undrain, now: float, settle_seconds: float) -> Json:
+def marks(action: Mark | Drain | Undrain, now: float, spec: Spec) -> Json:
     """What a merge patch writes into a pod's metadata."""
     labels: Json = {}
     annotations: Json = {}
@@ -177,7 +177,7 @@ def marks(action: Mark | Drain | Undrain, now: float, settle_seconds: float) -> 
             labels[Label.STATE.value] = PodState.DRAINING.value
             annotations[Annotation.DRAIN_STARTED.value] = rfc3339(now, "milliseconds")
             annotations[Annotation.DRAIN_REASON.value] = reason.value
-            annotations |= _refusal(action.pod, rfc3339(now + settle_seconds, "milliseconds"))
+            annotations |= _refusal(action.pod, rfc3339(now + spec.settle_seconds, "milliseconds"))
         case Undrain():
             labels[Label.STATE.value] = PodState.READY.value
             annotations[Annotation.DRAIN_STARTED.value] = None
@@ -190,6 +190,7 @@ def marks(action: Mark | Drain | Undrain, now: float, settle_seconds: float) -> 
                 labels[Label.STATE.value] = state.value
             if busy is not None:
                 labels[Label.BUSY.value] = "true" if busy else None
+                annotations |= eviction.for_autoscalers(spec, busy=busy)
             if address is not None:
                 annotations[Annotation.ADDRESS.value] = address or None
                 if not address or action.pod.service_addr is None:

@@ -47,6 +47,28 @@ WORK: Final = {
 """The container that has the jobs."""
 _KINDS: Final = {label.value: kind for kind, label in KIND_LABELS.items()}
 _CORDON_TAINT: Final = "node.kubernetes.io/unschedulable"
+_LEAVING_TAINTS: Final = frozenset(
+    {
+        # kubernetes/autoscaler cluster-autoscaler/utils/taints/taints.go; its candidate's taint
+        # is only a thought, and is taken back.
+        "ToBeDeletedByClusterAutoscaler",
+        # kubernetes-sigs/karpenter pkg/apis/v1/taints.go, and the key of v1beta1.
+        "karpenter.sh/disrupted",
+        "karpenter.sh/disruption",
+        # kubernetes/cloud-provider api/well_known_taints.go
+        "node.cloudprovider.kubernetes.io/shutdown",
+        # kubernetes/api core/v1/well_known_taints.go
+        "node.kubernetes.io/out-of-service",
+        # GKE, before it takes a node for maintenance or as a spot VM.
+        "cloud.google.com/impending-node-termination",
+        # aws/aws-node-termination-handler pkg/node/node.go
+        "aws-node-termination-handler/spot-itn",
+        "aws-node-termination-handler/scheduled-maintenance",
+        "aws-node-termination-handler/asg-lifecycle-termination",
+        "aws-node-termination-handler/rebalance-recommendation",
+    }
+)
+"""Notice that a node ends, whatever its pods tolerate."""
 _MODELS: Final[dict[Kind, tuple[type[Spec], type[FleetStatus]]]] = {
     Kind.EGRESS_FLEET: (EgressFleetSpec, EgressFleetStatus),
     Kind.ORCHESTRATOR_POOL: (OrchestratorPoolSpec, OrchestratorPoolStatus),
@@ -71,6 +93,8 @@ class Node:
 
     name: str
     cordoned: bool
+    leaving: bool
+    """Whether it has notice that it ends: a spot VM, or an autoscaler's choice."""
     silent_since: float | None
     """Since when its condition Ready is not true."""
     external_ip: str | None = None
@@ -130,9 +154,11 @@ def node(raw: Raw) -> Node:
     silent = None
     if ready is not None and ready.get("status") != "True":
         silent = unix(ready.get("lastTransitionTime")) or 0.0
+    spec: Raw = raw.get("spec") or {}
     return Node(
         name=raw["metadata"]["name"],
-        cordoned=bool((raw.get("spec") or {}).get("unschedulable")),
+        cordoned=bool(spec.get("unschedulable")),
+        leaving=any(each.get("key") in _LEAVING_TAINTS for each in spec.get("taints") or ()),
         silent_since=silent,
         external_ip=_node_address(raw, "ExternalIP"),
         internal_ip=_node_address(raw, "InternalIP"),

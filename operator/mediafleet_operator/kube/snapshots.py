@@ -216,10 +216,10 @@ class Snapshots:
         view = pod.view
         located = self._locate(view, resource)
         learnt = view.service_addr if _learns_late(resource) else None
-        cordoned, lost_since = self._node(view.node, now)
+        empties, lost_since = self._node(pod, now)
         said: dict[str, Any] = {
             "ours": pod.owner_uid == resource.uid,
-            "node_cordoned": cordoned and not pod.tolerates_cordon,
+            "node_empties": empties,
             "node_lost_since": lost_since,
             # What kubelet last said of a container is no news once kubelet itself is silent.
             "work_running": None if lost_since is not None and not view.over else view.work_running,
@@ -258,14 +258,17 @@ class Snapshots:
         except InvalidTemplateError:
             return Located()
 
-    def _node(self, name: str | None, now: float) -> tuple[bool, float | None]:
+    def _node(self, pod: Pod, now: float) -> tuple[bool, float | None]:
+        """Whether a pod's node is being emptied, and since when it is silent."""
+        name = pod.view.node
         if name is None or not self.nodes_known:
             return False, None
         node = self.nodes.get(name)
         if node is None:
             # Perhaps only its event is late: it counts as lost from when we first missed it.
             return False, self.missing_nodes.setdefault(name, now)
-        return node.cordoned, node.silent_since
+        empties = node.leaving or (node.cordoned and not pod.tolerates_cordon)
+        return empties, node.silent_since
 
 
 def _learns_late(resource: Resource) -> bool:

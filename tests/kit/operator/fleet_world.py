@@ -326,7 +326,7 @@ class Command:
 
     def _cordon_node(self, world: World) -> None:
         if uid := world.pick(self.number):
-            world.change(uid, node_cordoned=not world.pods[uid].view.node_cordoned)
+            world.change(uid, node_empties=not world.pods[uid].view.node_empties)
 
     def _deafen(self, world: World) -> None:
         if uid := world.pick(self.number):

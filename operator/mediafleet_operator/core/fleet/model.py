@@ -118,7 +118,8 @@ class PodView:
     unschedulable_since: float | None = None
     node_lost_since: float | None = None
     """Since when its node has not been heard of."""
-    node_cordoned: bool = False
+    node_empties: bool = False
+    """Whether its node takes no more pods (cordoned), or has notice that it ends."""
     cordoned: bool = False
     """A person has marked it as unwanted."""
     drain_started: float | None = None

@@ -62,7 +62,7 @@ def why_outdated(pod: PodView, observation: Observation) -> DrainReason | None:
     fleet = observation.fleet
     if pod.cordoned:
         return DrainReason.CORDONED
-    if pod.node_cordoned:
+    if pod.node_empties:
         return DrainReason.NODE
     if pod.moved:
         return DrainReason.ADDRESS

@@ -9,7 +9,14 @@ from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
-from mediafleet_operator.manifests.pods import ai_worker, egress, orch_secret, orchestrator, reach
+from mediafleet_operator.manifests.pods import (
+    ai_worker,
+    egress,
+    eviction,
+    orch_secret,
+    orchestrator,
+    reach,
+)
 from mediafleet_operator.manifests.pods.address import Place
 from mediafleet_operator.manifests.pods.agent import refuse_open_cli
 from mediafleet_operator.manifests.pods.reach import Reach
@@ -79,6 +86,11 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
     else:
         orchestrator.refuse_uncounted_work(spec, merged)
     ours = labels(resource, slot)
+    idle = {
+        key: value
+        for key, value in eviction.for_autoscalers(spec, busy=False).items()
+        if value is not None
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -86,7 +98,7 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
             "name": name,
             "namespace": key.namespace,
             "labels": {**template.metadata.get("labels", {}), **ours},
-            "annotations": dict(template.metadata.get("annotations", {})),
+            "annotations": {**idle, **template.metadata.get("annotations", {})},
             "ownerReferences": [resource.owner],
         },
         "spec": merged,

@@ -8,6 +8,7 @@ import pytest
 from tests.kit.operator.fleet_builders import NOW, SETTLE, draining, fleet, observe, pod, readings
 
 from mediafleet_common.api.names import Annotation, DrainReason, Kind
+from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_operator.core.drain.leaving import proved_idle, step
 from mediafleet_operator.core.fleet.actions import Delete, Drain, Undrain
 from mediafleet_operator.core.fleet.model import FleetKey
@@ -65,7 +66,9 @@ def test_a_drain_tells_the_proxy_to_refuse_after_the_settle_time_and_its_end_not
     one = pod(0, proxied=True)
     name = Annotation.REFUSE_FROM.value
 
-    written = marks(Drain(one, DrainReason.SCALE_DOWN), 0.0, 60.0)["annotations"]
+    spec = OrchestratorPoolSpec.model_validate({"drain": {"settle": "60s"}})
+
+    written = marks(Drain(one, DrainReason.SCALE_DOWN), 0.0, spec)["annotations"]
     assert written[name] == "1970-01-01T00:01:00.000Z"
-    assert marks(Undrain(one), 0.0, 60.0)["annotations"][name] is None
-    assert name not in marks(Undrain(pod(0)), 0.0, 60.0)["annotations"]
+    assert marks(Undrain(one), 0.0, spec)["annotations"][name] is None
+    assert name not in marks(Undrain(pod(0)), 0.0, spec)["annotations"]

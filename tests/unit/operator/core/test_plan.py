@@ -295,7 +295,7 @@ RETURNING = [
     Case(
         "not one on a cordoned node",
         fleet(1),
-        [draining(0, since=1, node_cordoned=True)],
+        [draining(0, since=1, node_empties=True)],
         ["create 1"],
     ),
     Case(
@@ -408,7 +408,7 @@ ROLLOUT = [
     Case(
         "a pod on a cordoned node too",
         fleet(1),
-        [pod(0, node_cordoned=True), pod(1)],
+        [pod(0, node_empties=True), pod(1)],
         ["drain 0 node"],
     ),
     Case(

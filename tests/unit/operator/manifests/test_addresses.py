@@ -385,7 +385,7 @@ def test_a_node_whose_load_balancer_was_made_anew_is_replaced_and_listed_as_it_n
     assert not seen("10.9.9.9:8935").moved, "a pod's new IP is filled in when its node starts again"
     one = observe(fleet(1, slots_own_things=True), [pod(0, moved=True, busy_label=True)], {0: 1})
     assert words(plan(one).actions) == ["drain 0 address"]
-    kept = marks(Mark(moved, address="https://8.8.4.4:8935"), 0.0, 0.0)
+    kept = marks(Mark(moved, address="https://8.8.4.4:8935"), 0.0, pool().spec)
     assert kept == {"annotations": {"mediafleet.dev/address": "https://8.8.4.4:8935"}}
 
 

@@ -199,13 +199,18 @@ def seen(filled: Snapshots, now: float = 100.0) -> Any:
     return filled.observe(filled.fleets[KEY], None, {}, Memory(), now).pods
 
 
-def node(name: str, *, cordoned: bool = False, ready: bool = True) -> digest.Node:
+def node(
+    name: str, *, cordoned: bool = False, ready: bool = True, taint: str | None = None
+) -> digest.Node:
     conditions = [
         {"type": "Ready", "status": str(ready), "lastTransitionTime": "1970-01-01T00:01:00Z"}
     ]
     raw = {
         "metadata": {"name": name},
-        "spec": {"unschedulable": cordoned},
+        "spec": {
+            "unschedulable": cordoned,
+            "taints": [{"key": taint, "effect": "NoSchedule"}] if taint else None,
+        },
         "status": {"conditions": conditions},
     }
     return digest.node(raw)
@@ -246,10 +251,10 @@ def test_a_pod_of_another_owner_is_not_ours() -> None:
 def test_cordoned_and_silent_nodes_are_facts_of_their_pods() -> None:
     filled = snapshots(raw_pod(status=container({"running": {}})))
     filled.put_node(node("n1", cordoned=True))
-    assert seen(filled)[0].node_cordoned
+    assert seen(filled)[0].node_empties
 
     filled.put_node(node("n1", ready=False))
-    assert not seen(filled)[0].node_cordoned
+    assert not seen(filled)[0].node_empties
     assert seen(filled)[0].node_lost_since == 60.0
     assert seen(filled)[0].work_running is None
 
@@ -264,7 +269,7 @@ def test_a_pod_of_which_nothing_is_new_has_the_same_view_and_another_as_soon_as_
     first = seen(filled)[0]
     assert seen(filled, now=200.0)[0] is first
     filled.put_node(node("n1", cordoned=True))
-    assert seen(filled)[0].node_cordoned
+    assert seen(filled)[0].node_empties
     filled.put_node(node("n1"))
     assert seen(filled)[0] == first
     newer = raw_pod(6)
@@ -281,7 +286,33 @@ def test_a_pod_that_tolerates_cordoned_nodes_may_stay() -> None:
     filled = snapshots(raw_pod(spec={"tolerations": tolerations}))
     filled.put_node(node("n1", cordoned=True))
 
-    assert not seen(filled)[0].node_cordoned
+    assert not seen(filled)[0].node_empties
+
+
+@pytest.mark.parametrize(
+    "taint",
+    [
+        "ToBeDeletedByClusterAutoscaler",
+        "karpenter.sh/disrupted",
+        "node.cloudprovider.kubernetes.io/shutdown",
+        "cloud.google.com/impending-node-termination",
+        "aws-node-termination-handler/spot-itn",
+    ],
+)
+def test_a_node_with_notice_is_emptied_whatever_its_pods_tolerate(taint: str) -> None:
+    filled = snapshots(raw_pod(spec={"tolerations": [{"operator": "Exists"}]}))
+    filled.put_node(node("n1", taint=taint))
+    assert seen(filled)[0].node_empties
+
+    filled.put_node(node("n1"))
+    assert not seen(filled)[0].node_empties
+
+
+def test_a_taint_that_only_chooses_pods_empties_no_node() -> None:
+    filled = snapshots(raw_pod())
+    for taint in ("nvidia.com/gpu", "DeletionCandidateOfClusterAutoscaler"):
+        filled.put_node(node("n1", taint=taint))
+        assert not seen(filled)[0].node_empties, taint
 
 
 def test_a_node_nobody_told_of_counts_as_silent_from_when_it_was_missed() -> None:
