@@ -17,7 +17,7 @@ _TIMEOUT_SECONDS = 10.0
 _POST_TIMEOUT_SECONDS = 30.0
 """A collector asks us before it answers."""
 _MAX_BYTES = 16 * 1024 * 1024
-_MAX_TOLD_BYTES = 500
+_MAX_ANSWER_BYTES = 500
 
 
 TokenOption = Annotated[
@@ -115,16 +115,16 @@ def post(option: str, url: str, path: str, body: Mapping[str, str]) -> tuple[str
     )
     try:
         with _OPENER.open(request, timeout=_POST_TIMEOUT_SECONDS) as answer:
-            return _told(answer.read(_MAX_TOLD_BYTES)), True
+            return _message(answer.read(_MAX_ANSWER_BYTES)), True
     except urllib.error.HTTPError as error:
-        return f"{error.code}: {_told(error.read(_MAX_TOLD_BYTES))}", False
+        return f"{error.code}: {_message(error.read(_MAX_ANSWER_BYTES))}", False
     except (OSError, ValueError) as error:
         return f"no answer: {getattr(error, 'reason', error)}", False
 
 
-def _told(body: bytes) -> str:
+def _message(body: bytes) -> str:
     try:
-        return printable(str(json.loads(body)["told"]))
+        return printable(str(json.loads(body)["message"]))
     except (ValueError, KeyError, TypeError):
         return printable(body.decode("utf-8", "replace")).strip()
 

@@ -122,14 +122,14 @@ def community(
         _show(target, output)
     else:
         for each in target:
-            _tell(action, each, token)
+            _print_shared(action, each, token)
 
 
-def _tell(action: Action, target: str, token: str | None) -> None:
+def _print_shared(action: Action, target: str, token: str | None) -> None:
     if action is Action.STATUS:
         typer.echo(target, err=True)
-        told = json.loads(fetch("--target", target, "/community/status", token=token))
-        typer.echo(json.dumps(told, indent=2))
+        status = json.loads(fetch("--target", target, "/community/status", token=token))
+        typer.echo(json.dumps(status, indent=2))
         return
     for path in ("/metrics/community", "/summary"):
         typer.echo(f"{target}{path}", err=True)
@@ -159,7 +159,9 @@ def _leave(folder: Path | None) -> None:
     except CannotStartError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"left: nothing is counted or told any more; {deleted} days deleted from {folder}")
+    typer.echo(
+        f"left: nothing is counted or published any more; {deleted} days deleted from {folder}"
+    )
     typer.echo(f"to share again, delete {folder}/left and start the advertiser again")
 
 

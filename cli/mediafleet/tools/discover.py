@@ -89,7 +89,7 @@ def discover(
     """Discover orchestrators as a gateway does: who is found, how fast, and why not the others.
 
     Exit status 1 when nobody is found. Without --key it signs nothing, so that nodes on-chain
-    refuse it: they are told as refused, with their own words.
+    refuse it: they are shown as refused, with their own words.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from mediafleet_common.api.durations import seconds

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mediafleet_common.reports.nodes import NodeTold, PoolNodes
+    from mediafleet_common.reports.nodes import NodeReport, PoolNodes
 
 _COLUMNS = ("NODE", "STATE", "LISTED", "SESSIONS", "FROM", "URL", "WHY")
 
@@ -71,7 +71,7 @@ def _shown(pool: PoolNodes, notes: list[str]) -> Iterator[RenderableType]:
         yield table
 
 
-def _cells(node: NodeTold) -> tuple[str, ...]:
+def _cells(node: NodeReport) -> tuple[str, ...]:
     from mediafleet_common.serving.logs import printable
 
     full = "full" if node.full else ""

@@ -30,26 +30,26 @@ def show(url: str, task: str, token: str | None, output: Output) -> None:
         typer.echo(text)
         return
     try:
-        told = TaskExplained.model_validate_json(text)
+        explained = TaskExplained.model_validate_json(text)
     except ValidationError as error:
         raise not_a_desk(url) from error
-    for line in lines(told):
+    for line in lines(explained):
         typer.echo(line)
 
 
-def lines(told: TaskExplained) -> Iterator[str]:
+def lines(task: TaskExplained) -> Iterator[str]:
     """A task for people."""
-    state = told.state.value.replace("_", " ")
-    yield f"{told.id}  {told.pipeline}/{told.model}  {state}, {told.seconds:.1f} s"
-    if told.words:
-        yield f"  {told.words}"
-    if told.session:
-        yield f"  session {told.session}"
-    for number, each in enumerate(told.attempts, 1):
+    state = task.state.value.replace("_", " ")
+    yield f"{task.id}  {task.pipeline}/{task.model}  {state}, {task.seconds:.1f} s"
+    if task.words:
+        yield f"  {task.words}"
+    if task.session:
+        yield f"  session {task.session}"
+    for number, each in enumerate(task.attempts, 1):
         yield from _attempt(number, each)
-    for worker, why in sorted(told.not_given_to.items()):
+    for worker, why in sorted(task.not_given_to.items()):
         yield f"  not given to {worker}: {why}"
-    if told.state.value == "waiting" and not told.not_given_to:
+    if task.state.value == "waiting" and not task.not_given_to:
         yield "  no worker offers this model"
 
 

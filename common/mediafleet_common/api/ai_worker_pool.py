@@ -118,7 +118,7 @@ that the system trusts."""
 
 
 class ModelStatus(Model):
-    """One model, as the broker told last."""
+    """One model, as the broker last reported."""
 
     name: str
     """Pipeline and model."""
@@ -138,17 +138,17 @@ class AIWorkerPoolStatus(FleetStatus):
     """What the operator last saw and decided."""
 
     workers: int | None = None
-    """Pods whose worker is registered at the broker; absent while the broker does not tell."""
+    """Pods whose worker is registered at the broker; absent while the broker reports nothing."""
     in_use: int | None = None
     """Tasks on all pods; absent while the load of a pod is unknown."""
     waiting: int | None = None
-    """Tasks that wait for a worker; absent while the broker does not tell."""
+    """Tasks that wait for a worker; absent while the broker reports nothing."""
     missed: int | None = None
     """Tasks that no worker had room for in time, since the broker started."""
     models: Annotated[list[ModelStatus], Field(json_schema_extra=keyed_by("name"))] = Field(
         default_factory=list
     )
-    """Each model, as the broker told last; empty while it does not tell."""
+    """Each model, as the broker last reported; empty while it reports nothing."""
 
 
 class AIWorkerPool(Model):

@@ -84,7 +84,7 @@ class Annotation(StrEnum):
     SERVICE_ADDR = f"{GROUP}/service-addr"
     """The same as go-livepeer's -serviceAddr wants it, for nodes that learn it when scheduled."""
     NODES = f"{GROUP}/nodes"
-    """On a managed head's Deployment: the list of nodes that it was last told, by comma."""
+    """On a managed head's Deployment: the list of nodes that it last received, by comma."""
     NODES_TOLD = f"{GROUP}/nodes-told"
     """On a managed head's Deployment, RFC 3339: when that was."""
     DRAIN_STARTED = f"{GROUP}/drain-started"

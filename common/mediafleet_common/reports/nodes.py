@@ -6,7 +6,7 @@ from mediafleet_common.api.base import Model
 from mediafleet_common.api.names import PodState
 
 
-class NodeTold(Model):
+class NodeReport(Model):
     """A node, and why gateways do not get it."""
 
     name: str
@@ -38,5 +38,5 @@ class PoolNodes(Model):
     """Empty: the pool is a file."""
     name: str
     """The pool."""
-    nodes: list[NodeTold]
+    nodes: list[NodeReport]
     """Those listed first."""

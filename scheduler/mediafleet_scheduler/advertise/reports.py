@@ -1,4 +1,4 @@
-"""What an advertiser tells of its pool: the demand, and each node with why it is not listed."""
+"""What an advertiser reports of its pool: the demand, and each node with why it is not listed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aiohttp import web
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import FleetDemand
-from mediafleet_common.reports.nodes import NodeTold, PoolNodes
+from mediafleet_common.reports.nodes import NodeReport, PoolNodes
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.core.advertise.demand import demand_of
 from mediafleet_scheduler.core.advertise.listing import LeftOut, node_key
@@ -25,10 +25,10 @@ def nodes_route(served_list: ServedList) -> web.RouteDef:
     """`GET /nodes`: JSON of common.reports.nodes.PoolNodes."""
 
     async def nodes(_: web.Request) -> web.Response:
-        told = pool_nodes(served_list)
-        if told is None:
+        report = pool_nodes(served_list)
+        if report is None:
             return web.Response(status=503, text="the list of nodes is not known yet")
-        return web.Response(text=told.model_dump_json(), content_type="application/json")
+        return web.Response(text=report.model_dump_json(), content_type="application/json")
 
     return web.get("/nodes", nodes)
 
@@ -40,9 +40,9 @@ def pool_nodes(served_list: ServedList) -> PoolNodes | None:
         return None
     full = served_list.full
 
-    def told(node: Node, reason: LeftOut | None) -> NodeTold:
+    def report_of(node: Node, reason: LeftOut | None) -> NodeReport:
         room = served_list.rooms.get(node_key(node), UNKNOWN)
-        return NodeTold(
+        return NodeReport(
             name=node.name,
             url=node.url,
             state=node.state,
@@ -59,7 +59,7 @@ def pool_nodes(served_list: ServedList) -> PoolNodes | None:
         namespace=view.namespace,
         name=view.name,
         nodes=[
-            *(told(node, None) for node in notice.listing.nodes),
-            *(told(node, reason) for node, reason in notice.listing.left_out),
+            *(report_of(node, None) for node in notice.listing.nodes),
+            *(report_of(node, reason) for node, reason in notice.listing.left_out),
         ],
     )

@@ -90,7 +90,7 @@ class Outlet(Protocol):
     """Where a worker's jobs are written."""
 
     def send(self, attempt: int, target: Target, task: Input) -> None:
-        """Tell the worker of a job."""
+        """Send the worker a job."""
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ class Jobs:
         return self._dispatcher
 
     def now(self) -> float:
-        """The time that deadlines are told in."""
+        """The time that deadlines are in."""
         return self._clock.monotonic()
 
     # Workers
@@ -182,7 +182,7 @@ class Jobs:
     def explained(self, task: str) -> TaskExplained | None:
         """Where a task is, who was given it and why; `None`: unknown, or long over."""
         now = self.now()
-        return self._trail.told(task, self._dispatcher.why_not(task, now), now)
+        return self._trail.explained(task, self._dispatcher.why_not(task, now), now)
 
     def cancel(self, job: Job) -> None:
         """Its caller has gone; harmless when it is over."""
@@ -226,7 +226,7 @@ class Jobs:
     # How
 
     def _follow(self, steps: list[Step]) -> None:
-        # A worker that cannot be told of a job is lost, which brings further steps.
+        # A worker that cannot be sent a job is lost, which brings further steps.
         for step in steps:
             if isinstance(step, Send):
                 self._send(step)

@@ -20,7 +20,7 @@ class ModelEntry(Model):
     pipeline: Pipeline
     """Its name, as text-to-image."""
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    """The model's id, as workers tell it."""
+    """The model's id, as workers declare it."""
     price_per_unit: Annotated[float, Field(ge=0)] = 0
     """What an orchestrator is to ask for; on-chain it is needed."""
     pixels_per_unit: Annotated[int, Field(ge=1)] = 1

@@ -88,15 +88,15 @@ class _Outlet:
         self.messages: Final[asyncio.Queue[bytes]] = asyncio.Queue(_JOBS_AHEAD)
 
     def send(self, attempt: int, target: Target, task: Input) -> None:
-        """Tell the worker of a job. The input's URL is under the name that the worker dialled."""
+        """Send the worker a job. The input's URL is under the name that the worker dialled."""
         url = "" if task.file is None else self._inputs.offer(task.file, self._authority)
-        told = json.dumps({"input_url": url, "request": task.request}, separators=(",", ":"))
+        request = json.dumps({"input_url": url, "request": task.request}, separators=(",", ":"))
         if self._earlier:
             kind = _TYPES[target.pipeline]
-            job = EarlierNotifyAIJob(type=kind, task_id=attempt, data=told.encode())
+            job = EarlierNotifyAIJob(type=kind, task_id=attempt, data=request.encode())
             self.messages.put_nowait(job.SerializeToString())
             return
-        data = AIJobData(pipeline=target.pipeline.value, request_data=told.encode())
+        data = AIJobData(pipeline=target.pipeline.value, request_data=request.encode())
         self.messages.put_nowait(NotifyAIJob(ai_job_data=data, task_id=attempt).SerializeToString())
 
 

@@ -65,11 +65,11 @@ class Results:
         media, _, _ = headers.get("content-type", "").partition(";")
         if media.strip().lower() == "application/json":
             return await self._earlier(post)
-        told = headers.get("taskid", "")
-        if not _TASK_ID.fullmatch(told):
+        number = headers.get("taskid", "")
+        if not _TASK_ID.fullmatch(number):
             self._metrics.results.labels("unreadable").inc()
             return 400, "TaskId must be the number of the job"
-        attempt = int(told)
+        attempt = int(number)
         job = self._jobs.job_of(attempt)
         if job is None:
             # Its capacity is free again all the same; the body is not wanted.
@@ -138,8 +138,8 @@ class Results:
     async def _earlier(self, post: Post) -> tuple[int, str]:
         post.let_in()
         try:
-            told = as_object(await _all(post, MOST_JSON))
-            attempt = _task_id(told)
+            fields = as_object(await _all(post, MOST_JSON))
+            attempt = _task_id(fields)
         except UnreadableError as error:
             self._metrics.results.labels("unreadable").inc()
             return 400, str(error)
@@ -147,11 +147,11 @@ class Results:
         if job is None:
             self._jobs.succeeded(attempt)
             return 200, "nobody waits for this result any more"
-        if words := told.get("Err"):
+        if words := fields.get("Err"):
             self._jobs.failed(attempt, str(words)[:_MOST_ERROR])
             return 200, "ok"
         try:
-            data = base64.b64decode(str(told.get("Data") or ""), validate=True)
+            data = base64.b64decode(str(fields.get("Data") or ""), validate=True)
             self._jobs.succeeded(attempt, Whole(as_object(data)))
         except (UnreadableError, binascii.Error) as error:
             self._unreadable(attempt, "Data must be base64 of a JSON object")
@@ -168,8 +168,8 @@ async def _all(post: Post, most: int) -> bytes:
     return bytes(body)
 
 
-def _task_id(told: Mapping[str, object]) -> int:
-    attempt = told.get("TaskID")
+def _task_id(fields: Mapping[str, object]) -> int:
+    attempt = fields.get("TaskID")
     if not isinstance(attempt, int) or attempt < 0:
         raise UnreadableError("TaskID must be the number of the job")
     return attempt

@@ -92,8 +92,8 @@ class RunnerApi:
             for target, offer in worker.offers.items()
             if target == (pipeline, model) and offer.version
         }
-        told = min(versions, default="0.0.0")
-        return web.json_response({"pipeline": pipeline, "model_id": model, "version": told})
+        version = min(versions, default="0.0.0")
+        return web.json_response({"pipeline": pipeline, "model_id": model, "version": version})
 
     async def _hardware(self, request: web.Request) -> web.Response:
         pipeline, model = request.match_info["pipeline"], request.match_info["model"]
@@ -109,8 +109,8 @@ class RunnerApi:
         self._authorize(request)
         name = request.match_info.get("again") or request.path.removeprefix("/")
         pipeline = next((each for each in FORMS if each.value == name), None)
-        told = request.match_info.get("pipeline")
-        if pipeline is None or told not in (None, name):
+        named = request.match_info.get("pipeline")
+        if pipeline is None or named not in (None, name):
             raise _Refused(_error(400, f"there is no pipeline {name!r}"[:200]))
         with self._folder() as folder:
             task = await _read(request, pipeline, folder)

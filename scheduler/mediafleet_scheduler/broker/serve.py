@@ -173,10 +173,10 @@ async def serve(
 
 def _explain(jobs: Jobs) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
-        told = jobs.explained(request.query.get("task", ""))
-        if told is None:
+        explained = jobs.explained(request.query.get("task", ""))
+        if explained is None:
             return web.Response(status=404, text="no such task, or it is over for long")
-        return web.Response(text=told.model_dump_json(), content_type="application/json")
+        return web.Response(text=explained.model_dump_json(), content_type="application/json")
 
     return answer
 

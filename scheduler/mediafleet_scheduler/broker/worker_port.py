@@ -169,7 +169,7 @@ class WorkerPort:
 
 
 class _Either(asyncio.Protocol):
-    """A connection whose protocol the handshake tells."""
+    """A connection whose protocol the handshake chooses."""
 
     def __init__(
         self,
@@ -193,8 +193,8 @@ class _Either(asyncio.Protocol):
             self._transport.abort()
             return
         self._open.add(self)
-        told = transport.get_extra_info("ssl_object")
-        if told is not None and told.selected_alpn_protocol() == "h2":
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
             self._inner = Http2Connection(self._handle, self._limits)
         else:
             self._inner = self._http1()

@@ -21,7 +21,7 @@ LOOK_SECONDS: Final = 60.0
 _TIMEOUT_SECONDS: Final = 10.0
 _AT_ONCE: Final = 16
 _OLD_SECONDS: Final = 86_400.0
-"""What was told longer ago is as if it was not: a summary tells a day."""
+"""An older answer counts as none: a summary covers one day."""
 _LEFT: Final = "HTTP 410"
 """What an advertiser answers once its operator has left."""
 
@@ -98,7 +98,7 @@ class Collector:
     async def _ask(self, session: aiohttp.ClientSession, target: Target) -> None:
         url = f"{target.url.rstrip('/')}/summary"
         try:
-            told = read_summary(await fetch(session, url, _TIMEOUT_SECONDS))
+            summary = read_summary(await fetch(session, url, _TIMEOUT_SECONDS))
         except FetchError as error:
             target.refused = error.no_load.detail
             if target.refused == _LEFT:
@@ -106,7 +106,7 @@ class Collector:
         except NoSummaryError as error:
             target.refused = f"no summary: {error}"
         else:
-            target.summary, target.accepted_at = told, self._clock.unix()
+            target.summary, target.accepted_at = summary, self._clock.unix()
             target.refused = None
 
     def _make_view(self) -> None:
@@ -116,8 +116,8 @@ class Collector:
             for each in self.targets.values()
             if each.summary and now - (each.accepted_at or 0) < _OLD_SECONDS
         ]
-        told = world_view(known, len(self.targets) - len(known), now)
-        view = json.dumps({"operator": self._operator, **told}, sort_keys=True).encode()
+        shown = world_view(known, len(self.targets) - len(known), now)
+        view = json.dumps({"operator": self._operator, **shown}, sort_keys=True).encode()
         if view != self.view:
             self.view = view
             changed, self._changed = self._changed, asyncio.Event()

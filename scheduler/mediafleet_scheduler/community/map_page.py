@@ -1,6 +1,6 @@
 """The page of the world map: files that lie beside this one, and events that keep it fresh.
 
-Nothing is fetched from elsewhere, and the browser is told to allow nothing else.
+Nothing is fetched from elsewhere, and its headers allow the browser nothing else.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ class MapPage:
                 headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
             )
             await response.prepare(request)
-            told = b""
+            sent = b""
             # A browser that has gone is found by the write that fails.
             with suppress(ConnectionError):
                 while True:
                     view = self._collector.view
-                    await response.write(b": alive\n\n" if view == told else b"data: %b\n\n" % view)
-                    told = view
+                    await response.write(b": alive\n\n" if view == sent else b"data: %b\n\n" % view)
+                    sent = view
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_ALIVE_SECONDS):
                             await self._collector.changed()
@@ -141,7 +141,7 @@ async def serve(
 
 
 def _answer(status: int, text: str) -> web.Response:
-    return web.json_response({"told": text}, status=status, headers=HEADERS)
+    return web.json_response({"message": text}, status=status, headers=HEADERS)
 
 
 def _file(name: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:

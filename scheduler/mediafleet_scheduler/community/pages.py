@@ -80,10 +80,10 @@ class Pages:
         hours = await asyncio.to_thread(state.day, day) if state else []
         if not hours and not self._reporter.left:
             return _json({"version": VERSION, "day": day, "kept": False}, 404)
-        told = Shared(self._reporter.community.region, None, hours)
-        return await self._answer("day", lambda: _json(as_json(told)))
+        shared = Shared(self._reporter.community.region, None, hours)
+        return await self._answer("day", lambda: _json(as_json(shared)))
 
-    async def _answer(self, page: str, tell: Callable[[], web.Response]) -> web.Response:
+    async def _answer(self, page: str, make: Callable[[], web.Response]) -> web.Response:
         mine = self._reporter
         if mine.state is not None and not mine.left:
             # The mark may be some seconds old that the reporter looks at.
@@ -92,13 +92,13 @@ class Pages:
             return _json(_LEFT, 410)
         self._reads[page] = self._reads.get(page, 0) + 1
         self._read_at[page] = mine.clock.unix()
-        return tell()
+        return make()
 
 
 def _hours(records: list[HourRecord]) -> dict[str, Any]:
-    """How many of the last day's hours are told, and the newest."""
+    """How many of the last day's hours are published, and the newest."""
     newest = rfc3339(records[-1].start) if records else None
-    return {"told": len(records), "newest": newest}
+    return {"published": len(records), "newest": newest}
 
 
 def _json(body: dict[str, Any], status: int = 200) -> web.Response:

@@ -50,7 +50,7 @@ class Reporter:
         self.state = state
         self.clock = clock
         self.left = state is not None and state.left
-        """Whether the operator has left: nothing is counted or told."""
+        """Whether the operator has left: nothing is counted or published."""
         self._streams = streams
         self._database = None if database is None else RegionDatabase(database)
         self._key = secrets.token_bytes(KEY_BYTES)
@@ -126,7 +126,7 @@ class Reporter:
         return Shared(self.community.region, self._counting.own_now, hours)
 
     def _is_later(self, record: HourRecord) -> bool:
-        """Whether it tells a new hour: an hour is told once, also where the clock was set back."""
+        """Whether its hour is new: each is published once, also where the clock was set back."""
         return not self._hours or record.start > self._hours[-1].start
 
     def _has_left(self) -> bool:

@@ -1,4 +1,4 @@
-"""Closed hours on disk, so that a restart does not forget what was told.
+"""Closed hours on disk, so that a restart does not forget what was published.
 
 A folder holds a file for each UTC day, today's groups, and a mark once the operator has left. A
 file is written whole under another name, flushed and renamed: a crash leaves the old or the new.
@@ -59,7 +59,7 @@ class State:
 
     @property
     def left(self) -> bool:
-        """Whether the operator has left: nothing is counted or told any more."""
+        """Whether the operator has left: nothing is counted or published any more."""
         return (self.folder / _LEFT).exists()
 
     def days(self) -> list[str]:

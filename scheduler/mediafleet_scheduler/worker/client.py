@@ -78,7 +78,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Worker:
-    """A worker that registers again whenever its stream ends, until told to stop."""
+    """A worker that registers again whenever its stream ends, until it is stopped."""
 
     settings: Settings
     on_registered: Callable[[], None] = lambda: None
@@ -113,10 +113,10 @@ class Worker:
             TurnedAwayError: the broker will never have it.
         """
         context = ssl.create_default_context(cafile=self.settings.ca_file)
-        own, told = (Connector(reach, ssl=context) for reach in (OWN_WORD, PUBLIC))
+        own, public = (Connector(reach, ssl=context) for reach in (OWN_WORD, PUBLIC))
         async with (
             aiohttp.ClientSession(connector=own) as session,
-            aiohttp.ClientSession(connector=told) as self._inputs,
+            aiohttp.ClientSession(connector=public) as self._inputs,
         ):
             listening = asyncio.create_task(self._listen(session))
             stopping = asyncio.create_task(stop.wait())
@@ -176,8 +176,8 @@ class Worker:
         per_capability = message.capabilities.constraints.per_capability
         for runner in self.settings.runners:
             pipeline, model = runner.target
-            told = per_capability[FORMS[pipeline].capability].models[model]
-            told.capacity, told.warm = told.capacity + runner.capacity, runner.warm
+            declared = per_capability[FORMS[pipeline].capability].models[model]
+            declared.capacity, declared.warm = declared.capacity + runner.capacity, runner.warm
         return message
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:

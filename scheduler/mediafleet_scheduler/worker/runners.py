@@ -35,7 +35,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class RunnerError(Exception):
-    """A runner did not do a job; the text is what the broker is told."""
+    """A runner did not do a job; the text is what the broker receives."""
 
 
 class BadRunnerError(ValueError):
@@ -70,8 +70,8 @@ def runner_of(text: str) -> Runner:
     """
     how = f"{text!r} is not PIPELINE/MODEL=URL or PIPELINE/MODEL*CAPACITY=URL"
     what, equals, url = text.partition("=http")
-    name, _, told = what.partition("/")
-    found = _MODEL.fullmatch(told)
+    name, _, model = what.partition("/")
+    found = _MODEL.fullmatch(model)
     try:
         pipeline = Pipeline(name)
     except ValueError:

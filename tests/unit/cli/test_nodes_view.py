@@ -10,10 +10,10 @@ import typer
 
 from mediafleet.tools import nodes_view
 from mediafleet_common.api.names import PodState
-from mediafleet_common.reports.nodes import NodeTold, PoolNodes
+from mediafleet_common.reports.nodes import NodeReport, PoolNodes
 
 
-def node(name: str, **more: Any) -> NodeTold:
+def node(name: str, **more: Any) -> NodeReport:
     values: dict[str, Any] = {
         "url": f"https://{name}:8935",
         "state": PodState.READY,
@@ -25,7 +25,7 @@ def node(name: str, **more: Any) -> NodeTold:
         "why_not": None,
         "detail": "",
     }
-    return NodeTold(name=name, **values | more)
+    return NodeReport(name=name, **values | more)
 
 
 POOL = PoolNodes(

@@ -84,7 +84,7 @@ async def test_who_has_left_is_forgotten_when_he_asks_and_not_before(tmp_path: P
         answer = await visitor.post("/forget", json=asked)
         assert (answer.status, await answer.json()) == (
             200,
-            {"told": "deleted: nothing of it is kept"},
+            {"message": "deleted: nothing of it is kept"},
         )
         assert collector.targets[url].summary is None
         assert json.loads(collector.view)["shared"] == 0

@@ -170,7 +170,7 @@ async def test_the_status_counts_what_was_read(tmp_path: Path) -> None:
         "shares": ["ownStreams", "gatewaysByOrigin"],
         "left": False,
         "reads": {"summary": {"times": 2, "last": f"{DAY}T01:00:00Z"}},
-        "hours": {"told": 1, "newest": f"{DAY}T00:00:00Z"},
+        "hours": {"published": 1, "newest": f"{DAY}T00:00:00Z"},
         "days": [DAY],
         "notWritten": None,
     }

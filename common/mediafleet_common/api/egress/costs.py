@@ -11,7 +11,7 @@ from mediafleet_common.api.base import Model
 
 
 class RequestType(StrEnum):
-    """What a StartEgress asks for, as LiveKit's costs tell requests apart.
+    """What a StartEgress asks for, as LiveKit's costs distinguish requests.
 
     Source: livekit/egress pkg/stats/monitor.go and pkg/types; a v2 request is the type whose cost
     it has (template as room_composite, web as web, media as participant or track).
@@ -47,7 +47,7 @@ Cost = Annotated[float, Field(gt=0, le=1024)]
 
 
 class CpuCost(Model):
-    """CPUs that a job of each type is counted with; desk and pod are told the same."""
+    """CPUs that a job of each type is counted with; desk and pod use the same figures."""
 
     room_composite: Cost = 4.0
     """Room composite, and v2 template."""
@@ -77,7 +77,7 @@ Gigabytes = Annotated[float, Field(ge=0, le=65536)]
 
 
 class Memory(Model):
-    """Memory that jobs are counted with; desk and pod are told the same. GB are 2^30 bytes."""
+    """Memory that jobs are counted with; desk and pod use the same figures. GB are 2^30 bytes."""
 
     max_gb: Annotated[float, Field(gt=1, le=65536)]
     """GB that the jobs of a pod may use; egress keeps 1 of them free. Below limits.memory, since \

@@ -83,8 +83,9 @@ by CPU and condition CpuUnknown says so."""
     cpu_cost: CpuCost = CpuCost()
     """CPUs that a job of each type is counted with."""
     report_lost: bool = False
-    """Whether to tell livekit-server of recordings that were lost with their pod: status FAILED, \
-the error and the time, unless it knows of an end. Otherwise it goes on taking them for active."""
+    """Whether to report recordings that were lost with their pod to livekit-server: status \
+FAILED, the error and the time, unless it knows of an end. Otherwise it still lists them as \
+active."""
     learned_costs: LearnedCosts = LearnedCosts()
     """CPUs that jobs really use, learnt from the load of the pods."""
     max_cpu_utilization: Annotated[float, Field(gt=0, le=1)] = 0.8
@@ -100,8 +101,8 @@ by the pod alone."""
     queue: Queue = Queue()
     """Waiting for room while pods come."""
     when_full: WhenFull = WhenFull.REFUSE
-    """refuse: the client is told why. silent: no bid, so that egress workers outside of fleets on \
-the same Redis take it. While such workers are seen, every fleet is silent."""
+    """refuse: the client gets an error that says why. silent: no bid, so that egress workers \
+outside of fleets on the same Redis take it. While such workers are seen, every fleet is silent."""
 
     def egress_costs(self) -> dict[str, float]:
         """The same as keys of `cpu_cost` in an egress config (livekit/egress
@@ -136,14 +137,14 @@ the same Redis take it. While such workers are seen, every fleet is silent."""
             "sdk_audio_cost_gb": "sdk_audio_room_composite_memory_cost",
         }
         limits = {key: given[key] for key in _PARTS & given.keys()}
-        told = Placement.model_validate(
+        given_costs = Placement.model_validate(
             {
                 **limits,
                 "cpu_cost": _named(cpu, given),
                 "memory": _named(memory, given) if "max_memory" in given else None,
             }
         )
-        return self.model_copy(update={name: getattr(told, name) for name in _COUNTED})
+        return self.model_copy(update={name: getattr(given_costs, name) for name in _COUNTED})
 
 
 _PARTS: Final = frozenset({"max_cpu_utilization", "max_pulse_clients"})

@@ -156,7 +156,7 @@ chart value egress.allowUndeclaredRedis says so; so are sentinel and cluster."""
 
     def same_server(self, other: RedisSpec) -> bool:
         """Whether both name the same server, by the name it is declared under, else as far as
-        their words tell; pub/sub knows no databases."""
+        their fields say; pub/sub knows no databases."""
         if self.ref is not None and other.ref is not None:
             return self.ref == other.ref
         return self._where() == other._where()

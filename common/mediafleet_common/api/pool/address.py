@@ -98,7 +98,7 @@ node_port, load_balancer: a Service of its own for each slot. template: as addre
 never share a Kubernetes node. node_port: slot s gets first + s, within the cluster's range for \
 node ports; absent, Kubernetes chooses."""
     node_address: NodeAddress = NodeAddress.EXTERNAL
-    """host_port and node_port: which address of the Kubernetes node gateways are told. internal \
+    """host_port and node_port: which address of the Kubernetes node gateways get. internal \
 is for gateways in the same network."""
     allow_private: bool = False
     """Advertise addresses that are not public too. pod_ip and nodeAddress internal imply it; \

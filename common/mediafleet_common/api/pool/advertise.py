@@ -84,7 +84,7 @@ three times a second."""
 
 
 class Mode(StrEnum):
-    """Who tells gateways of the nodes."""
+    """Who gives gateways the nodes."""
 
     LIVE = "live"
     FLAG = "flag"
@@ -211,7 +211,7 @@ class Advertise(Model):
 
     mode: Mode = Mode.LIVE
     """live: the advertiser answers gateways, and its list follows the pods within a second. flag: \
-a go-livepeer head of ours does, told by its own flag -nodes, which takes https URLs alone; \
+a go-livepeer head of ours does, by its own flag -nodes, which takes https URLs alone; \
 nothing else of this block but flag, maxNodes and the urls of sources is used then."""
     flag: FlagHead = FlagHead()
     """The head of mode flag."""
@@ -261,8 +261,8 @@ full ones last as ever."""
     models: Annotated[list[AiModel], Field(max_length=100)] = Field(default_factory=list)
     """AI models that each of the pool's nodes serves, as PIPELINE/MODEL, for example \
 text-to-image/stabilityai/sd-turbo. A gateway that asks for an AI model gets the nodes that have \
-it. What a node tells counts before this; nodes on-chain tell nothing to a caller without a key, \
-and one of which nothing is known is last."""
+it. What a node reports counts before this; nodes on-chain report nothing to a caller without a \
+key, and one of which nothing is known is last."""
     max_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
     """List no more than so many. A gateway visits only the first -extraNodes (its default is 0)."""
     order: Order = Order.FIXED

@@ -25,7 +25,7 @@ class Engine(StrEnum):
 
 
 class Metric(StrEnum):
-    """By what KEDA is told how many pods are wanted."""
+    """The metric by which KEDA computes how many pods are wanted."""
 
     UTILIZATION = "utilization"
     SLOTS = "slots"

@@ -132,11 +132,11 @@ def _draining(observation: Observation, plan: Plan) -> Finding:
             "their metrics answer."
         )
         return Finding("True", Reason.LOAD_UNKNOWN, message)
-    told_late = [pod for pod in draining if _waits_for_livekit(pod, observation)]
-    if told_late:
+    unconfirmed = [pod for pod in draining if _waits_for_livekit(pod, observation)]
+    if unconfirmed:
         message = (
             f"Idle, but livekit-server has not yet taken the end of their last jobs: "
-            f"{_names(told_late)}. See whether livekit-server and the desk answer."
+            f"{_names(unconfirmed)}. See whether livekit-server and the desk answer."
         )
         return Finding("True", Reason.WAITING_FOR_LIVEKIT, message)
     return Finding("True", Reason.WAITING_FOR_IDLE, f"Waiting until idle: {_names(draining)}.")

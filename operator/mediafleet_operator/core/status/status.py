@@ -59,8 +59,8 @@ def report(
     if fleet.key.kind is Kind.EGRESS_FLEET:
         return EgressFleetStatus.model_validate({**fields, "mode": mode, "jobs": jobs})
     if fleet.key.kind is Kind.AI_WORKER_POOL:
-        told = _of_broker(observation.broker)
-        return AIWorkerPoolStatus.model_validate({**fields, **told, "in_use": jobs})
+        reported = _of_broker(observation.broker)
+        return AIWorkerPoolStatus.model_validate({**fields, **reported, "in_use": jobs})
     urls = listed(plan)
     digest = hashlib.sha256("\n".join(urls).encode()).hexdigest()[:10]
     return OrchestratorPoolStatus.model_validate(

@@ -1,4 +1,4 @@
-"""Follows pools and their pods: who drains is given nothing, and each pool's demand is told."""
+"""Follows pools and their pods: draining pods get nothing, and each pool's demand is reported."""
 
 from __future__ import annotations
 

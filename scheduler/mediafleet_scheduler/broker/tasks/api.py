@@ -101,7 +101,7 @@ class TaskApi:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         where = {"Location": f"/v1/tasks/{kept.job.id}"}
-        return web.json_response(self._told(kept), status=202, headers=where)
+        return web.json_response(self._as_json(kept), status=202, headers=where)
 
     async def _submitted(self, request: web.Request, folder: Path) -> Kept:
         submission, file = await _read(request, folder)
@@ -125,17 +125,17 @@ class TaskApi:
         said = f"{wanted} is not offered"[:400]
         raise ProblemError(422, "unknown_model", said, f"ask for one of {some}", field)
 
-    def _told(self, kept: Kept) -> object:
+    def _as_json(self, kept: Kept) -> object:
         return self._tasks.state(kept).model_dump(mode="json")
 
     async def _state(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self._told(self._tasks.find(request.match_info["id"])))
+        return web.json_response(self._as_json(self._tasks.find(request.match_info["id"])))
 
     async def _result(self, request: web.Request) -> web.StreamResponse:
         kept = self._tasks.find(request.match_info["id"])
         await asyncio.wait({kept.job.result}, timeout=_wait(request))
         if not kept.job.result.done():
-            return web.json_response(self._told(kept), status=202, headers={"Retry-After": "1"})
+            return web.json_response(self._as_json(kept), status=202, headers={"Retry-After": "1"})
         result = _made(kept)
         if isinstance(result, Events):
             fix = f"GET /v1/tasks/{kept.job.id}/events"
@@ -178,9 +178,9 @@ def _made(kept: Kept) -> Result:
 
 
 def _wait(request: web.Request) -> float:
-    told = request.query.get("wait", "0")
+    given = request.query.get("wait", "0")
     try:
-        seconds = float(told)
+        seconds = float(given)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= MOST_WAIT_SECONDS:
@@ -193,13 +193,13 @@ async def _read(request: web.Request, folder: Path) -> tuple[Submission, Path | 
     file: Path | None = None
     try:
         if request.content_type == "application/json":
-            told = await whole_body(request)
+            body = await whole_body(request)
         elif request.content_type == "multipart/form-data":
-            told, file = await _form(request, folder)
+            body, file = await _form(request, folder)
         else:
             said = f"Content-Type {request.content_type} is not taken"
             raise ProblemError(415, "unreadable", said, _HOW, "Content-Type")
-        fields = json.loads(told)
+        fields = json.loads(body)
     except BadRequestError:
         raise
     except (ValueError, RecursionError, aiohttp.ClientError, AssertionError) as error:
@@ -214,21 +214,21 @@ async def _read(request: web.Request, folder: Path) -> tuple[Submission, Path | 
 
 
 async def _form(request: web.Request, folder: Path) -> tuple[bytes, Path | None]:
-    told: str | None = None
+    task: str | None = None
     file: Path | None = None
     async for part in await request.multipart():
         name = part.name if isinstance(part, aiohttp.BodyPartReader) else None
         if not isinstance(part, aiohttp.BodyPartReader) or name not in ("task", "file"):
             raise BadRequestError(str(name)[:100], "is no part of a task: send `task` and `file`")
-        if name == "task" and told is None:
-            told = await text(part, name)
+        if name == "task" and task is None:
+            task = await text(part, name)
         elif name == "file" and file is None:
             file = await save(part, folder / "input")
         else:
             raise BadRequestError(str(name), "is there twice")
-    if told is None:
+    if task is None:
         raise BadRequestError("task", "is missing: the JSON of the task")
-    return told.encode(), file
+    return task.encode(), file
 
 
 def _of_bad_request(error: BadRequestError) -> ProblemError:

@@ -76,9 +76,9 @@ class KeptTasks:
     def state(self, kept: Kept) -> Task:
         """A task as it stands."""
         job = kept.job
-        told = self._jobs.explained(job.id)
+        explained = self._jobs.explained(job.id)
         left = None if kept.expires is None else max(0.0, kept.expires - self._jobs.now())
-        if told is None:
+        if explained is None:
             state, words = _ended(job)
             return Task(
                 id=job.id,
@@ -88,14 +88,14 @@ class KeptTasks:
                 words=words,
                 expires_in_seconds=left,
             )
-        now_at = told.attempts[-1] if told.state is TaskState.RUNNING else None
+        now_at = explained.attempts[-1] if explained.state is TaskState.RUNNING else None
         return Task(
             id=job.id,
-            pipeline=told.pipeline,
-            model=told.model,
-            state=told.state,
-            words=told.words,
-            attempts=len(told.attempts),
+            pipeline=explained.pipeline,
+            model=explained.model,
+            state=explained.state,
+            words=explained.words,
+            attempts=len(explained.attempts),
             worker=None if now_at is None else now_at.name or now_at.worker,
             expires_in_seconds=left,
         )
@@ -129,7 +129,7 @@ class KeptTasks:
 
 
 def _ended(job: Job) -> tuple[TaskState, str]:
-    """How a task ended that is over for so long that nothing else tells."""
+    """How a task ended that is over for so long that nothing else says."""
     error = job.result.exception() if job.result.done() else None
     if isinstance(error, TaskFailedError):
         return TaskState(error.ending.value), error.words

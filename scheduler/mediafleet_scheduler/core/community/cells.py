@@ -45,7 +45,7 @@ def region(label: str) -> Cell:
 
 
 def named(name: str) -> Cell:
-    """The cell of a name, as outputs tell it: `world`, `country DE`, `region eu-west`, or a bin.
+    """The cell of a name, as outputs show it: `world`, `country DE`, `region eu-west`, or a bin.
 
     Raises:
         ValueError: no cell has that name.

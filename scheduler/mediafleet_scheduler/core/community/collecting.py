@@ -38,7 +38,7 @@ class _Day(_Part):
 
 
 class Group(_Part):
-    """What one operator tells of one group in one hour."""
+    """What one operator publishes of one group in one hour."""
 
     average: _Count | None = None
     maximum: _Count | None = None
@@ -80,7 +80,7 @@ class RegionRow:
 
 @dataclass(frozen=True, slots=True)
 class OriginRow:
-    """Where gateways call from, in the newest hour that each operator tells."""
+    """Where gateways call from, in the newest hour that each operator publishes."""
 
     origin: str
     operators: int
@@ -101,14 +101,14 @@ class View:
     """Targets that share nothing or did not answer: their share of the demand is unknown."""
 
 
-def read_summary(told: bytes) -> Summary:
+def read_summary(body: bytes) -> Summary:
     """What a target answered.
 
     Raises:
         NoSummaryError: it is no summary of this version.
     """
     try:
-        return Summary.model_validate_json(told)
+        return Summary.model_validate_json(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(each) for each in first["loc"])
@@ -143,7 +143,7 @@ def _region(name: str, summaries: list[Summary]) -> RegionRow:
 
 
 def origin_row(name: str, groups: list[Group]) -> OriginRow:
-    """One origin, over the operators that tell something of it."""
+    """One origin, over the operators that publish something of it."""
     spans = [_span(each.asking) for each in groups if each.asking is not None]
     asking = (max(low for low, _ in spans), sum(high for _, high in spans)) if spans else None
     return OriginRow(name, len(groups), _sum(each.average for each in groups), asking)

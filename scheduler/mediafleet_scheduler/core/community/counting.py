@@ -1,8 +1,8 @@
 """Counts looks into windows, and closes each window once. Pure: the time is an argument.
 
-The hour's groups are those of its UTC day. The five minutes of an hour are told with the hour,
-since only then is known which groups may be told. The operator's own total is not by origin: it is
-told every five minutes.
+The hour's groups are those of its UTC day. The five minutes of an hour are published with the hour,
+since only then is known which groups may be published. The operator's own total is not by origin:
+it is published every five minutes.
 """
 
 from __future__ import annotations

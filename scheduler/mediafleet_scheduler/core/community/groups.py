@@ -1,7 +1,7 @@
-"""The groups that a day's figures are told for, fixed from the day before. Pure.
+"""The groups that a day's figures are published for, fixed from the day before. Pure.
 
 A group is a cell without the groups inside it. Groups are disjoint and cover the world, so that no
-two figures of a day can be subtracted to tell a smaller one.
+two figures of a day can be subtracted to find a smaller one.
 """
 
 from __future__ import annotations

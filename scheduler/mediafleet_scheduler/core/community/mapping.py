@@ -39,15 +39,15 @@ def world_view(summaries: Collection[Summary], unknown: int, now: float) -> dict
 
 
 def _hour(start: str, summaries: Collection[Summary]) -> dict[str, Any]:
-    told = [hour for each in summaries for hour in each.hours if hour.start == start]
+    published = [hour for each in summaries for hour in each.hours if hour.start == start]
     groups: defaultdict[str, list[Group]] = defaultdict(list)
-    for hour in told:
+    for hour in published:
         for name, group in hour.groups.items():
             if _is_cell(name):
                 groups[name].append(group)
     return {
         "start": start,
-        "operators": len(told),
+        "operators": len(published),
         "groups": [_group(name, groups) for name in sorted(groups)],
     }
 

@@ -1,9 +1,9 @@
-"""What may be told of a closed hour. Pure.
+"""What may be published of a closed hour. Pure.
 
-A figure is told only if at least `k` sources stand behind it and none of them has most of it; else
-it is `None`, which every output tells as it tells "nothing". What is told is coarse. A record is
-made once, from the window alone, and each output shows that record: two outputs compared tell no
-more than one.
+A figure is published only if at least `k` sources stand behind it and none of them has most of it;
+else it is `None`, which every output shows as it shows "nothing". What is published is coarse. A
+record is made once, from the window alone, and each output shows that record: two outputs compared
+reveal no more than one.
 
 Not covered: a party that owns `k` - 1 of the sources of a group can subtract them, and sees when a
 figure crosses the threshold of its rounding.
@@ -22,14 +22,14 @@ from mediafleet_scheduler.core.community.windows import NOTHING, GroupUse
 LEAST_K: Final = 2
 ROUND_STREAMS: Final = 5
 MOST_OF_ONE_SOURCE: Final = 0.75
-"""Share of a group's streams above which one source would be told rather than a group."""
+"""Share of a group's streams above which a figure would be of one source rather than of a group."""
 
 Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is told of a group in an hour; `None`: nothing, or too few to tell."""
+    """What is published of a group in an hour; `None`: nothing, or too few sources."""
 
     average: int | None = None
     """Streams, rounded to 5."""
@@ -53,29 +53,29 @@ class OwnFigures:
 
 @dataclass(frozen=True, slots=True)
 class HourRecord:
-    """All that is told of one hour, frozen when it closes."""
+    """All that is published of one hour, frozen when it closes."""
 
     start: int
     """Unix seconds."""
     k: int
     groups: Mapping[Cell, Figures]
-    """The groups of which something is told."""
+    """The groups of which something is published."""
     five_minutes: Sequence[int | None]
-    """Streams of the groups that are told, together, in each five minutes of the hour."""
+    """Streams of the groups that are published, together, in each five minutes of the hour."""
     own: OwnFigures | None = None
     """`None`: not shared, or not known in this hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class DaySummary:
-    """Figures over hours that were told, and over nothing else."""
+    """Figures over hours that were published, and over nothing else."""
 
     average: float | None
     """Streams, the mean over those hours."""
     maximum: int | None
     """Streams of the hour with most."""
     hours: int
-    """Hours of which something is told."""
+    """Hours of which something is published."""
 
 
 def publish(
@@ -85,7 +85,7 @@ def publish(
     k: int,
     own: OwnFigures | None = None,
 ) -> HourRecord:
-    """What is told of an hour.
+    """What is published of an hour.
 
     Args:
         start: of the hour, Unix seconds.
@@ -95,25 +95,25 @@ def publish(
         own: of the operator's own region, where it is shared.
 
     Raises:
-        ValueError: `k` is below 2: one source would be told.
+        ValueError: `k` is below 2: a figure would be of one source.
     """
     if k < LEAST_K:
-        raise ValueError(f"k is {k}; a figure of fewer than {LEAST_K} sources tells who they are")
-    told = {group: figures(use, k) for group, use in hour.items()}
-    streaming = frozenset(group for group, each in told.items() if each.average is not None)
+        raise ValueError(f"k is {k}; a figure of fewer than {LEAST_K} sources shows who they are")
+    published = {group: figures(use, k) for group, use in hour.items()}
+    streaming = frozenset(group for group, each in published.items() if each.average is not None)
     return HourRecord(
         start,
         k,
-        {group: each for group, each in told.items() if each != Figures()},
+        {group: each for group, each in published.items() if each != Figures()},
         tuple(_together(each, streaming, k) for each in five_minutes),
         own,
     )
 
 
 def figures(use: GroupUse, k: int) -> Figures:
-    """What is told of a group."""
+    """What is published of a group."""
     asking = gateway_range(len(use.asking), k)
-    if not _may_be_told(use.streams, k):
+    if not _may_be_published(use.streams, k):
         return Figures(asking=asking)
     return Figures(
         average=rounded(sum(use.streams.values())),
@@ -124,18 +124,18 @@ def figures(use: GroupUse, k: int) -> Figures:
 
 
 def totals(record: HourRecord) -> int | None:
-    """Streams of an hour over all groups: the sum of what is told, nothing else."""
-    told = [each.average for each in record.groups.values() if each.average is not None]
-    return sum(told) if told else None
+    """Streams of an hour over all groups: the sum of what is published, nothing else."""
+    published = [each.average for each in record.groups.values() if each.average is not None]
+    return sum(published) if published else None
 
 
 def summary(records: Sequence[HourRecord], group: Cell | None = None) -> DaySummary:
-    """Average and maximum over hours; `group`: of one group, else of all that is told."""
+    """Average and maximum over hours; `group`: of one group, else of all that is published."""
     hourly = [totals(each) if group is None else _average(each, group) for each in records]
-    told = [each for each in hourly if each is not None]
-    if not told:
+    published = [each for each in hourly if each is not None]
+    if not published:
         return DaySummary(None, None, 0)
-    return DaySummary(sum(told) / len(told), max(told), len(told))
+    return DaySummary(sum(published) / len(published), max(published), len(published))
 
 
 def gateway_range(count: int, k: int) -> Range | None:
@@ -158,7 +158,7 @@ def rounded(streams: float) -> int:
     return math.floor(streams / ROUND_STREAMS + 0.5) * ROUND_STREAMS
 
 
-def _may_be_told(streams: Mapping[str, float], k: int) -> bool:
+def _may_be_published(streams: Mapping[str, float], k: int) -> bool:
     total = math.fsum(streams.values())
     return len(streams) >= k and max(streams.values()) <= MOST_OF_ONE_SOURCE * total
 
@@ -168,7 +168,7 @@ def _together(uses: Mapping[Cell, GroupUse], groups: frozenset[Cell], k: int) ->
     for group in sorted(groups):
         for source, streams in uses.get(group, NOTHING).streams.items():
             together[source] = together.get(source, 0.0) + streams
-    return rounded(sum(together.values())) if _may_be_told(together, k) else None
+    return rounded(sum(together.values())) if _may_be_published(together, k) else None
 
 
 def _average(record: HourRecord, group: Cell) -> int | None:

@@ -1,7 +1,7 @@
 """What is shared, as Prometheus text and as JSON. Pure.
 
-Both show the same frozen records, and nothing beside them. What is not told has no line and no key:
-zero and "too few" look the same.
+Both show the same frozen records, and nothing beside them. What is not published has no line and no
+key: zero and "too few" look the same.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ VERSION: Final = 1
 DAY_HOURS: Final = 24
 _HEADS: Final = {
     "mediafleet_community_own_streams": "Streams in the operator's own region, rounded to 5.",
-    "mediafleet_community_hour_start_seconds": "Start of the hour that is told, Unix time.",
+    "mediafleet_community_hour_start_seconds": "Start of the hour that is published, Unix time.",
     "mediafleet_community_streams": "Streams in that hour by group, rounded to 5.",
     "mediafleet_community_gateways": "Gateways in that hour by group: bounds of a range.",
-    "mediafleet_community_streams_told": "Streams in that hour, average, over all groups told.",
+    "mediafleet_community_streams_published": "Streams in that hour, average, over those groups.",
 }
 
 
@@ -40,17 +40,17 @@ class Shared:
     own_now: OwnFigures | None
     """Of the last five minutes that closed."""
     hours: Sequence[HourRecord]
-    """The hours of the last day that are told, oldest first."""
+    """The hours of the last day that are published, oldest first."""
 
 
 def as_json(shared: Shared) -> dict[str, Any]:
     """The job summary, as `GET /summary` answers it."""
     own = [each.own for each in shared.hours if each.own is not None]
-    return _told(
+    return _without_unknown(
         version=VERSION,
         region=shared.region,
         now=_own(shared.own_now),
-        day=_told(
+        day=_without_unknown(
             average=round(sum(each.average for each in own) / len(own), 1) if own else None,
             maximum=max((each.maximum for each in own), default=None),
             hours=len(own),
@@ -62,7 +62,7 @@ def as_json(shared: Shared) -> dict[str, Any]:
 def hour_as_json(record: HourRecord) -> dict[str, Any]:
     """One hour."""
     five_minutes = list(record.five_minutes)
-    return _told(
+    return _without_unknown(
         start=rfc3339(record.start),
         k=record.k,
         own=_own(record.own),
@@ -97,7 +97,7 @@ def _own_figures(shared: Shared) -> dict[str, int | None]:
 def _hour_lines(record: HourRecord, lines: dict[str, list[str]]) -> None:
     lines["mediafleet_community_hour_start_seconds"].append(f" {record.start}")
     if (all_groups := totals(record)) is not None:
-        lines["mediafleet_community_streams_told"].append(f" {all_groups}")
+        lines["mediafleet_community_streams_published"].append(f" {all_groups}")
     for cell, each in sorted(record.groups.items()):
         group = f'group="{_name(cell)}"'
         for figure, value in (("average", each.average), ("maximum", each.maximum)):
@@ -118,7 +118,7 @@ def _family(metric: str, samples: Iterable[str]) -> str:
 
 
 def _figures(figures: Figures) -> dict[str, Any]:
-    return _told(
+    return _without_unknown(
         average=figures.average,
         maximum=figures.maximum,
         streaming=_span(figures.streaming),
@@ -138,5 +138,5 @@ def _span(span: Range | None) -> str | None:
     return None if span is None else f"{span[0]}-{span[1]}"
 
 
-def _told(**values: Any) -> dict[str, Any]:
+def _without_unknown(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}

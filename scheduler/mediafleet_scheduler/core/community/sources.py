@@ -19,7 +19,7 @@ _NAME_BYTES: Final = 16
 
 
 def source_of(gateway: str | None, peer: str | None) -> str | None:
-    """What tells a source from others; `None`: unknown.
+    """What distinguishes a source from others; `None`: unknown.
 
     Args:
         gateway: verified address on chain, `0x` and 40 hex digits, if there is one.

@@ -1,6 +1,6 @@
 """Closed hours as they lie on disk: the very JSON that is shared, a line an hour. Pure.
 
-What is on disk tells no more than what left. A file of another form is refused as a whole.
+What is on disk holds no more than what was published. A file of another form is refused as a whole.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def as_stored(records: Iterable[HourRecord]) -> bytes:
 
 
 def from_stored(content: bytes) -> list[HourRecord]:
-    """What a day's file tells, oldest first.
+    """What a day's file holds, oldest first.
 
     Raises:
         NotStoredError: it is no such file, or not whole.

@@ -29,7 +29,7 @@ INSTANCE_HEADER: Final = "mediafleet-worker-uid"
 
 
 class Refusal(StrEnum):
-    """Why a worker may not register, in the words that it is told."""
+    """Why a worker may not register, in the words that it receives."""
 
     SECRET = "invalid secret"
     CAPACITY = "zero capacity"
@@ -59,7 +59,7 @@ class Registration:
     instance: str | None = None
     """Which run of that name it is: of a pod its uid."""
     capacity: int | None = None
-    """In the earlier form, of each model that tells none itself."""
+    """In the earlier form, of each model that declares none itself."""
 
     @classmethod
     def of(cls, message: RegisterAIWorkerRequest) -> Registration:
@@ -87,9 +87,9 @@ def worker_of(
     Raises:
         RefusedError: it offers nothing, or what it may not.
     """
-    told = registration.capabilities
-    constraints = told.constraints.per_capability
-    if LIVE_VIDEO in constraints or LIVE_VIDEO in from_bits(told.bitstring):
+    offered = registration.capabilities
+    constraints = offered.constraints.per_capability
+    if LIVE_VIDEO in constraints or LIVE_VIDEO in from_bits(offered.bitstring):
         raise RefusedError(Refusal.LIVE_VIDEO)
     offers: dict[Target, Offer] = {}
     for number, each in sorted(constraints.items()):
@@ -113,7 +113,7 @@ def worker_of(
         name,
         address,
         offers,
-        told.version[:MOST_NAME],
+        offered.version[:MOST_NAME],
         registration.hardware,
         registration.name,
         registration.instance,

@@ -46,7 +46,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Standing:
-    """What is known of a worker beside what it told."""
+    """What is known of a worker beside what it declared."""
 
     worker: Worker
     last_given: int

@@ -33,7 +33,7 @@ class Ending(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
-    """Workers failed it; the last one's words are told."""
+    """Workers failed it; the last one's words are the answer."""
     LOST = "lost"
     """The workers that had it are gone."""
     TIMED_OUT = "timed_out"

@@ -39,7 +39,7 @@ class _Course:
 
 
 class Trail:
-    """Takes what happens, tells it of one task."""
+    """Takes what happens to all tasks, and explains one of them."""
 
     def __init__(self, most_ended: int = _MOST_ENDED) -> None:
         self._most_ended = most_ended
@@ -77,7 +77,9 @@ class Trail:
         if len(self._ended) > self._most_ended:
             self._ended.popitem(last=False)
 
-    def told(self, task: str, not_given_to: dict[str, str], now: float) -> TaskExplained | None:
+    def explained(
+        self, task: str, not_given_to: dict[str, str], now: float
+    ) -> TaskExplained | None:
         """What became of a task; `None`: unknown, or long over."""
         course = self._open.get(task) or self._ended.get(task)
         if course is None:
@@ -90,12 +92,12 @@ class Trail:
             state=course.state,
             words=course.words,
             seconds=(now if course.ended is None else course.ended) - course.came,
-            attempts=[_told(each, course.came) for each in course.tried],
+            attempts=[_explained(each, course.came) for each in course.tried],
             not_given_to=not_given_to if course.state is TaskState.WAITING else {},
         )
 
 
-def _told(tried: _Tried, came: float) -> AttemptExplained:
+def _explained(tried: _Tried, came: float) -> AttemptExplained:
     return AttemptExplained(
         worker=tried.worker,
         name=None if tried.chosen is None else tried.chosen.worker.name,

@@ -28,7 +28,7 @@ class Offer:
     warm: bool = False
     """Whether the model is loaded."""
     version: str | None = None
-    """Of the runner; `None`: not told."""
+    """Of the runner; `None`: not declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Worker:
     """Where it connects from, for people."""
     offers: Mapping[Target, Offer] = field(default_factory=dict)
     version: str = ""
-    """Of go-livepeer, as told."""
+    """Of go-livepeer, as declared."""
     hardware: tuple[str, ...] = ()
-    """Names of its GPUs, as told."""
+    """Names of its GPUs, as declared."""
     name: str | None = None
     """What it calls itself; `None`: stock workers have no name."""
     instance: str | None = None
-    """Which run of that name it is: of a pod its uid; `None`: not told."""
+    """Which run of that name it is: of a pod its uid; `None`: not declared."""
 
     @property
     def capacity(self) -> int:

@@ -97,7 +97,7 @@ class Settings:
     demand is known here by then."""
     heard_look_seconds: float = 0.1
     """The ledger is looked at so long after a request was heard that another desk may have taken:
-    what it makes of it counts here too, and is told to KEDA."""
+    what it makes of it counts here too, and is reported to KEDA."""
     stale_seconds: float = 15.0
     """A ledger that has not been seen for so long says nothing of demand any more."""
     list_every_seconds: float = 10.0

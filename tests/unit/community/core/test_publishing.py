@@ -117,7 +117,7 @@ def test_both_outputs_tell_the_same(looks: list[list[Use]]) -> None:
             low = samples.get(("mediafleet_community_gateways", name, what, "low"))
             high = samples.get(("mediafleet_community_gateways", name, what, "high"))
             assert each.get(what) == (None if low is None else f"{low}-{high}")
-    assert samples.get(("mediafleet_community_streams_told",)) == written.get("streams")
+    assert samples.get(("mediafleet_community_streams_published",)) == written.get("streams")
 
 
 def test_one_source_with_more_than_three_quarters_hides_the_streams_of_all() -> None:

@@ -72,7 +72,7 @@ def test_the_page_for_prometheus_tells_the_newest_hour() -> None:
         'mediafleet_community_gateways{group="country DE",what="streaming",bound="high"} 5',
         'mediafleet_community_gateways{group="country DE",what="asking",bound="low"} 6',
         'mediafleet_community_gateways{group="country DE",what="asking",bound="high"} 10',
-        "mediafleet_community_streams_told 15",
+        "mediafleet_community_streams_published 15",
     ]
     for metric in {sample.partition("{")[0].partition(" ")[0] for sample in samples}:
         assert f"# TYPE {metric} gauge\n{metric}" in page

@@ -151,7 +151,7 @@ def test_tasks_of_a_worker_are_those_that_wait_for_it() -> None:
 
 
 def told(trail: Trail, task: str, now: float = 10.0) -> TaskExplained:
-    found = trail.told(task, {"w": "drains"}, now)
+    found = trail.explained(task, {"w": "drains"}, now)
     assert found is not None
     return found
 
@@ -196,7 +196,7 @@ def test_what_is_unknown_is_not_told() -> None:
     trail.given(Send(1, "x", "w"), 0)
     trail.came_back("x", "broken", 0)
     trail.answered(Answer("x", Ending.DONE), 0)
-    assert trail.told("x", {}, 0) is None
+    assert trail.explained("x", {}, 0) is None
     trail.came("t", SD, None, 0)
     trail.came_back("t", "broken", 0)
     assert told(trail, "t").attempts == []
@@ -209,7 +209,7 @@ def test_only_the_latest_tasks_and_attempts_are_kept() -> None:
         for number in range(25):
             trail.given(Send(number, name, f"w{number}"), number)
         trail.answered(Answer(name, Ending.TIMED_OUT), 30)
-    assert trail.told("a", {}, 0) is None
+    assert trail.explained("a", {}, 0) is None
     attempts = told(trail, "b").attempts
     assert [each.worker for each in attempts] == [f"w{number}" for number in range(5, 25)]
     assert attempts[-1].outcome == "timed out"
