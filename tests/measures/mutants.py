@@ -29,7 +29,7 @@ from tests.measures.trials import Fate, Mutant, fates, load
 
 ENOUGH: Final = 0.85
 """Of the mutants of every core that matter."""
-UNCHANGED_SECONDS: Final = 5.0
+UNCHANGED_SECONDS: Final = 1.0
 """Of CPU for a look at whether a file's tests pass without a change."""
 _SHOWN: Final = {Fate.KILLED: ".", Fate.TIMED_OUT: "t", Fate.SURVIVED: "S", Fate.NOT_RUN: "N"}
 SURVIVORS: Final = Path(__file__).with_name("survivors.toml")

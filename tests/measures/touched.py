@@ -20,6 +20,8 @@ import pytest
 QUIETLY: Final = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--timeout=900")
 """Options of pytest. Its explanations of a failed assert are not read, and rewrite modules."""
 _AT_IMPORT: Final = ""
+_SLOW: Final = 0.5
+"""Seconds of CPU. A slower test is tried after all quicker ones."""
 _FORK: Final = multiprocessing.get_context("fork")
 _NOT_LOADED: Final = re.compile("mediafleet|tests|bench|docs|_?pytest|_?hypothesis|xdist")
 """Ours, and pytest with its plugins, which load what they need themselves."""
@@ -37,8 +39,10 @@ class Touched:
     """That the tests import from others: loaded once, not for each mutant."""
 
     def of(self, path: str, lines: range) -> list[str]:
-        """The tests that run any of these lines of a file, the quickest first.
+        """The tests that run any of these lines of a file, the quick and nearest first.
 
+        Slow ones are last. Among the others, those of a file that imports the changed one come
+        first, then file by file, so that few files need to be collected until one fails.
         What is run at import counts for all tests that run something of the file, or of a file of
         the core that imports it, and for those that import it themselves.
         """
@@ -48,10 +52,17 @@ class Touched:
             users = [path, *(file for file in self.tests if _imports(file, path))]
             used = [tests for file in users for tests in self.tests[file].values()]
             found = {test for tests in used for test in tests} - {_AT_IMPORT}
-            files = {test.partition("::")[0] for test in self.seconds}
-            importers = {file for file in files if _imports(file, path)}
-            found |= {test for test in self.seconds if test.partition("::")[0] in importers}
-        return sorted(found, key=lambda test: (self.seconds[test], test))
+            importers = {file for file in map(_file, self.seconds) if _imports(file, path)}
+            found |= {test for test in self.seconds if _file(test) in importers}
+        of_file: defaultdict[str, float] = defaultdict(float)
+        for test in found:
+            of_file[_file(test)] += self.seconds[test]
+
+        def order(test: str) -> tuple[bool, bool, float, str, float, str]:
+            file, seconds = _file(test), self.seconds[test]
+            return seconds > _SLOW, not _imports(file, path), of_file[file], file, seconds, test
+
+        return sorted(found, key=order)
 
 
 class _Contexts:
@@ -87,6 +98,10 @@ def _imports(file: str, path: str) -> bool:
 def _function(nodeid: str) -> str:
     """Without parameters: their names may come from what is changed."""
     return nodeid.partition("[")[0]
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
 def touched(root: Path, sources: Sequence[str], tests: Sequence[str]) -> Touched:

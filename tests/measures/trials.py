@@ -28,9 +28,12 @@ from tests.measures.cores import ROOT
 from tests.measures.mutations import mutated
 from tests.measures.touched import QUIETLY, Touched
 
-TESTS_SECONDS: Final = 60.0
-"""A mutant's tests take this much CPU at most, by what they took without it; the slowest of more
-are left out."""
+TESTS_SECONDS: Final = 20.0
+"""A mutant's tests take this much CPU at most, by what they took without it; the last of more are
+left out."""
+_FIRST_SECONDS: Final = 1.0
+"""Of CPU for the tests that are tried first. Most mutants fail one of them, and the files of the
+others are then not even collected."""
 _SLOWER: Final = 30
 _GRACE_SECONDS: Final = 60.0
 """Of the clock, for tests that wait for ever: a busy machine gives them little CPU."""
@@ -66,6 +69,13 @@ class Mutant:
     def module(self) -> str:
         """Its dotted name."""
         return self.path.partition("/")[2].removesuffix(".py").replace("/", ".")
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    mutant: Mutant
+    parts: list[tuple[list[str], float]]
+    """Tests and their seconds, a process for each part: the next one if the last one passes."""
 
 
 class _InPlace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -112,24 +122,27 @@ def fates(
     mutants: Sequence[Mutant], touched: Touched, processes: int, bound: float = TESTS_SECONDS
 ) -> Iterator[tuple[Mutant, Fate]]:
     """Each mutant's, in the order of their ends."""
-    running: dict[int, tuple[Mutant, ForkProcess, float]] = {}
-    left = list(reversed(mutants))
+    running: dict[int, tuple[_Trial, ForkProcess, float]] = {}
+    left = [_trial(mutant, touched, bound) for mutant in reversed(mutants)]
     while left or running:
         while left and len(running) < processes:
-            mutant = left.pop()
-            tests, seconds = _within(bound, touched, mutant)
-            if not tests:
-                yield mutant, Fate.NOT_RUN
+            trial = left.pop()
+            if not trial.parts:
+                yield trial.mutant, Fate.NOT_RUN
                 continue
-            process = _FORK.Process(target=_try, args=(mutant, tests, seconds))
+            tests, seconds = trial.parts[0]
+            process = _FORK.Process(target=_try, args=(trial.mutant, tests, seconds))
             process.start()
             deadline = time.monotonic() + seconds * _SLOWER + _GRACE_SECONDS
-            running[process.sentinel] = mutant, process, deadline
+            running[process.sentinel] = trial, process, deadline
         wait(list(running), timeout=1.0)
-        for sentinel, (mutant, process, deadline) in list(running.items()):
+        for sentinel, (trial, process, deadline) in list(running.items()):
             if fate := _ended(process, deadline):
                 del running[sentinel]
-                yield mutant, fate
+                if fate is Fate.SURVIVED and trial.parts[1:]:
+                    left.append(_Trial(trial.mutant, trial.parts[1:]))
+                else:
+                    yield trial.mutant, fate
 
 
 def _ended(process: ForkProcess, deadline: float) -> Fate | None:
@@ -144,16 +157,20 @@ def _ended(process: ForkProcess, deadline: float) -> Fate | None:
     return Fate.TIMED_OUT
 
 
-def _within(bound: float, touched: Touched, mutant: Mutant) -> tuple[list[str], float]:
-    """The mutant's tests as far as they fit into so many seconds, and what they take."""
+def _trial(mutant: Mutant, touched: Touched, bound: float) -> _Trial:
+    """The mutant's tests as far as they fit into so many seconds, the first ones by themselves."""
     taken = 0.0
-    tests: list[str] = []
+    first: list[str] = []
+    others: list[str] = []
     for test in touched.of(mutant.path, mutant.lines):
         taken += touched.seconds[test]
-        if tests and taken > bound:
+        if first and taken > bound:
             break
-        tests.append(test)
-    return tests, taken
+        (others if first and taken > _FIRST_SECONDS else first).append(test)
+    parts = [
+        (tests, sum(touched.seconds[test] for test in tests)) for tests in (first, others) if tests
+    ]
+    return _Trial(mutant, parts)
 
 
 def _try(mutant: Mutant, tests: list[str], seconds: float) -> None:
