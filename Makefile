@@ -130,6 +130,10 @@ coverage: $(STAMP) ## Branches of each core that unit tests alone take, and thos
 mutants: $(STAMP) ## Small changes to each core that its unit tests notice (CORE=scheduler/mediafleet_scheduler/core/egress/placement, N=0 for all, SEED)
 	$(PY) -m tests.measures.mutants $(CORE) --number $(or $(N),150) --seed $(or $(SEED),1) $(ARGS)
 
+.PHONY: rbac
+rbac: $(STAMP) ## Rights that the last run on the node did not use or lacked, by its audit log (after make test-all)
+	$(PY) -m tests.measures.rights $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## Print the figures beside their baseline, measured in the same run
 	$(PY) -m bench $(ARGS)

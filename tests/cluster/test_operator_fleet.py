@@ -299,7 +299,7 @@ async def test_killed_in_the_middle_of_a_drain_it_goes_on_where_it_was(
 async def test_a_second_operator_waits_and_takes_over(
     pool: Workspace, operator: Operator, tmp_path: Path
 ) -> None:
-    second = Operator(operator.node, pool.name, tmp_path / "second.log")
+    second = Operator(operator.node, pool.name, tmp_path / "second.log", operator.kubeconfig)
     second.start(wait=False)
     try:
         operator.kill()

@@ -103,17 +103,35 @@ def cni(instance: Instance) -> dict[str, Any]:
 
 
 def audit_policy() -> dict[str, Any]:
-    """Who asked for which pod to be deleted, when, and on what conditions; nothing else."""
+    """Who asked for which pod to be deleted, when, and on what conditions; what ServiceAccounts ask
+    for, those of Kubernetes itself apart; and when a binding of rights went. Nothing else."""
     deletes = {
         "level": "Request",
         "verbs": ["delete", "deletecollection"],
         "resources": [{"group": "", "resources": ["pods"]}],
     }
+    bindings = {
+        "level": "Metadata",
+        "verbs": ["delete", "deletecollection"],
+        "resources": [
+            {
+                "group": "rbac.authorization.k8s.io",
+                "resources": ["rolebindings", "clusterrolebindings"],
+            }
+        ],
+    }
+    accounts = "system:serviceaccounts"
     return {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [deletes, {"level": "None"}],
+        "rules": [
+            deletes,
+            bindings,
+            {"level": "None", "userGroups": [f"{accounts}:kube-system"]},
+            {"level": "Metadata", "userGroups": [accounts]},
+            {"level": "None"},
+        ],
     }
 
 

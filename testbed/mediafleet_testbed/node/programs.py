@@ -136,6 +136,8 @@ def node_programs(instance: Instance, tools: dict[str, Path]) -> list[Program]:
             "--allow-privileged=true",
             f"--audit-policy-file={run}/audit.yaml",
             f"--audit-log-path={instance.log('audit')}",
+            # In MiB: in one file, as tests read one.
+            "--audit-log-maxsize=4096",
             after=(f"tcp:127.0.0.1:{ETCD_PORT}",),
         ),
         program(

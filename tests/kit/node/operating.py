@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.kit.node.account import operator_account
+
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.node import Node
@@ -29,6 +31,8 @@ class Operator:
     node: Node
     namespace: str
     log: Path
+    kubeconfig: Path
+    """Of the account that it works by."""
     arguments: tuple[str, ...] = ()
     process: subprocess.Popen[str] | None = field(default=None)
 
@@ -40,7 +44,11 @@ class Operator:
             *("--image", "mediafleet:dev", "--image-pull-policy", "Never"),
             *("--http", "127.0.0.1:0", "--io-update-timeout=0", *self.arguments),
         ]
-        environment = {**os.environ, **self.node.environment()}
+        environment = {
+            **os.environ,
+            **self.node.environment(),
+            "KUBECONFIG": str(self.kubeconfig),
+        }
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True
@@ -84,14 +92,15 @@ class Operator:
 
 @contextmanager
 def operating(node: Node, workspace: Workspace, log: Path, *arguments: str) -> Iterator[Operator]:
-    """CRDs, and an operator for a namespace; it is ended after."""
+    """CRDs, and an operator for a namespace with the chart's rights there; it is ended after."""
     node.kubectl("apply", "-f", str(ROOT / "crds"), "--server-side", "--force-conflicts")
     for name in ("egressfleets", "orchestratorpools", "aiworkerpools"):
         node.kubectl("wait", "--for=condition=Established", f"crd/{name}.mediafleet.dev")
-    operator = Operator(node, workspace.name, log, arguments)
-    try:
-        operator.start()
-        yield operator
-    finally:
-        if operator.process is not None:
-            operator.stop()
+    with operator_account(workspace, log.parent) as kubeconfig:
+        operator = Operator(node, workspace.name, log, kubeconfig, arguments)
+        try:
+            operator.start()
+            yield operator
+        finally:
+            if operator.process is not None:
+                operator.stop()

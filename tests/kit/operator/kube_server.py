@@ -155,7 +155,7 @@ class KubeServer:
     def _use(verb: str, target: Target) -> None:
         """What the chart does not grant is a 403 in a cluster, and an error in each test."""
         forbidden = needed(verb, target.path) - granted()
-        assert not forbidden, f"no right in charts/mediafleet/templates/_rules.tpl: {forbidden}"
+        assert not forbidden, f"no right in charts/mediafleet/rights.yaml: {forbidden}"
 
     def _there(self, path: str) -> Json:
         if path not in self.objects:

@@ -1,10 +1,10 @@
-"""What the chart lets the operator do, and what a call to the API server needs."""
+"""What the chart lets each part do, and what a call to the API server needs."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -13,7 +13,7 @@ from mediafleet_testbed.paths import REPOSITORY
 Right = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
 
-_RULES: Final = REPOSITORY / "charts/mediafleet/templates/_rules.tpl"
+TABLE: Final = REPOSITORY / "charts/mediafleet/rights.yaml"
 _OBJECT: Final = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/[^/]+/namespaces/[^/]+/(?P<plural>[^/]+)"
     r"(?:/[^/]+(?:/(?P<part>[^/]+))?)?"
@@ -23,14 +23,35 @@ LEASE: Final = "coordination.k8s.io"
 
 
 @cache
-def granted(component: str = "operator") -> frozenset[Right]:
-    """The rights of a component."""
-    text = _RULES.read_text(encoding="utf-8")
-    start = f'{{{{- define "mediafleet.rules.{component}" -}}}}'
-    (rules,) = re.findall(rf"{re.escape(start)}\n(.*?)\{{\{{- end }}\}}", text, re.DOTALL)
+def table() -> dict[str, list[dict[str, Any]]]:
+    """The chart's table, by part."""
+    found: dict[str, list[dict[str, Any]]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def granted(part: str = "operator") -> frozenset[Right]:
+    """The rights of a part."""
+    return of_rules(table()[part])
+
+
+@cache
+def unseen(part: str) -> frozenset[Right]:
+    """Those of them that no audit log can show."""
     return frozenset(
         (group, resource, verb)
-        for rule in yaml.safe_load(rules)
+        for rule in table()[part]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule.get("unseen", {})
+    )
+
+
+def of_rules(rules: list[dict[str, Any]]) -> frozenset[Right]:
+    """The rights that the rules of a Role give."""
+    return frozenset(
+        (group, resource, verb)
+        for rule in rules
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]

@@ -27,6 +27,8 @@ class Request:
 def requests(log: Path, namespace: str, since: float) -> Iterator[Request]:
     """The deletes in a namespace, kubelets' own apart: those only say that a pod has ended."""
     for line in log.read_text(encoding="utf-8").splitlines():
+        if '"resource":"pods"' not in line or '"verb":"delete' not in line:
+            continue
         event = json.loads(line)
         about = event["objectRef"]
         agreed = event.get("responseStatus", {}).get("code", 0) < 300

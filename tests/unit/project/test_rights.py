@@ -1,104 +1,98 @@
-"""The rights that the chart grants, compared with a table of what each part does.
+"""The rights that are granted: what a call needs, and how those that no run used are found.
 
 That nothing is done without a right is held by the API server in memory, which refuses it in every
-test of the operator (`tests/kit/operator/kube_server.py`).
+test of the operator (`tests/kit/operator/kube_server.py`). That each right is used, `make rbac`
+finds in the audit log of a run on the node.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from typing import Any
 
 import pytest
-from tests.kit.operator.rights import Right, granted, needed
+from tests.kit.operator.rights import granted, needed, table, unseen
+from tests.kit.watching.rights import Use, read
+from tests.measures.rights import GRANTED, lacked, unused
 
-MEDIAFLEET: Final = "mediafleet.dev"
-RBAC: Final = "rbac.authorization.k8s.io"
-FLEETS: Final = ("egressfleets", "orchestratorpools", "aiworkerpools")
-
-USED: Final[dict[str, dict[tuple[str, str], dict[str, str]]]] = {
-    "operator": {
-        **{
-            (MEDIAFLEET, each): {
-                "list": "kube/watch.py",
-                "watch": "kube/watch.py",
-                "get": "after a conflict: kube/apply.py",
-                "patch": "replicas, once when absent: kube/apply.py",
-            }
-            for each in FLEETS
-        },
-        **{(MEDIAFLEET, f"{each}/status"): {"patch": "kube/report.py"} for each in FLEETS},
-        **{(MEDIAFLEET, f"{each}/scale"): {"patch": "engine builtin"} for each in FLEETS},
-        **{
-            (MEDIAFLEET, f"{each}/finalizers"): {"update": "blockOwnerDeletion of children"}
-            for each in FLEETS
-        },
-        ("", "pods"): {
-            "list": "kube/watch.py",
-            "watch": "kube/watch.py",
-            "get": "after a conflict: kube/apply.py",
-            "create": "kube/apply.py",
-            "patch": "marks: kube/apply.py",
-            "delete": "kube/apply.py",
-        },
-        ("", "pods/status"): {"patch": "readiness gate: kube/apply.py"},
-        ("apps", "deployments"): {
-            "get": "kube/children.py",
-            "create": "kube/children.py",
-            "patch": "kube/children.py",
-            "delete": "advertiser or head no more wanted: kube/children.py",
-        },
-        ("", "services"): {
-            "list": "kube/watch.py",
-            "watch": "kube/watch.py",
-            "get": "kube/children.py",
-            "create": "kube/children.py",
-            "patch": "kube/children.py",
-            "delete": "of a slot that is gone: kube/children.py",
-        },
-        **{
-            key: {"get": "kube/children.py", "create": "kube/children.py", "patch": "the same"}
-            for key in (
-                ("", "serviceaccounts"),
-                (RBAC, "roles"),
-                (RBAC, "rolebindings"),
-                ("", "persistentvolumeclaims"),
-                ("policy", "poddisruptionbudgets"),
-            )
-        },
-        ("", "secrets"): {"create": "-orchSecret: kube/children.py"},
-        **{
-            key: {
-                "get": "kube/scalers.py",
-                "create": "kube/scalers.py",
-                "patch": "kube/scalers.py",
-                "delete": "another engine took over: kube/scalers.py",
-            }
-            for key in (("autoscaling", "horizontalpodautoscalers"), ("keda.sh", "scaledobjects"))
-        },
-        ("events.k8s.io", "events"): {"create": "kube/report.py"},
-    },
-    "egress": {
-        (MEDIAFLEET, "egressfleets"): {"list": "kube/watch.py", "watch": "kube/watch.py"},
-        ("", "pods"): {"list": "kube/watch.py", "watch": "kube/watch.py"},
-        (MEDIAFLEET, "egressfleets/status"): {"patch": "directory/conditions.py"},
-        ("events.k8s.io", "events"): {"create": "directory/events.py"},
-    },
-    "broker": {
-        (MEDIAFLEET, "aiworkerpools"): {"list": "kube/watch.py", "watch": "kube/watch.py"},
-        ("", "pods"): {"list": "kube/watch.py", "watch": "kube/watch.py"},
-    },
-}
+OPERATOR = "system:serviceaccount:media:mediafleet-operator"
+ADVERTISER = "system:serviceaccount:media:orch-advertiser"
+PODS = ("", "pods", "list")
 
 
-@pytest.mark.parametrize("component", USED)
-def test_a_part_is_granted_what_it_does_and_nothing_else(component: str) -> None:
-    used: set[Right] = {
-        (group, resource, verb)
-        for (group, resource), verbs in USED[component].items()
-        for verb in verbs
+def line(
+    user: str,
+    verb: str,
+    resource: str,
+    second: int = 0,
+    *,
+    decision: str = "allow",
+    code: int = 200,
+    namespace: str = "media",
+    **about: str,
+) -> str:
+    event: dict[str, Any] = {
+        "verb": verb,
+        "user": {"username": user},
+        "objectRef": {"resource": resource, "namespace": namespace, **about},
+        "responseStatus": {"code": code},
+        "requestReceivedTimestamp": f"2026-01-01T00:{second // 60:02}:{second % 60:02}.000000Z",
+        "annotations": {"authorization.k8s.io/decision": decision},
     }
-    assert granted(component) - used == set()
-    assert used - granted(component) == set()
+    return json.dumps(event)
+
+
+def test_a_right_is_used_by_who_asks_on_the_resource_and_subresource() -> None:
+    use = read(
+        [
+            line(OPERATOR, "patch", "pods", subresource="status"),
+            line(ADVERTISER, "list", "pods"),
+            line("kubernetes-admin", "delete", "pods"),
+            line("system:serviceaccount:keda:keda-operator", "list", "pods"),
+        ]
+    )
+    assert use.used == {"operator": {("", "pods/status", "patch")}, "advertiser": {PODS}}
+
+
+def test_an_apply_that_made_something_used_both_rights() -> None:
+    made = read([line(OPERATOR, "patch", "deployments", code=201, apiGroup="apps")])
+    changed = read([line(OPERATOR, "patch", "deployments", apiGroup="apps")])
+    new = made.used["operator"] - changed.used["operator"]
+    assert new == {("apps", "deployments", "create")}
+
+
+def test_what_admission_refuses_is_no_missing_right() -> None:
+    assert read([line(OPERATOR, "create", "pods", code=403)]).refused == []
+
+
+@pytest.mark.parametrize(
+    ("second", "namespace", "counts"),
+    [(0, "media", True), (100, "media", False), (300, "media", True), (100, "other", True)],
+    ids=["before the binding went", "just after", "long after", "in another namespace"],
+)
+def test_a_refusal_counts_while_the_binding_of_the_rights_is_there(
+    second: int, namespace: str, counts: bool
+) -> None:
+    refused = line(OPERATOR, "list", "pods", second, decision="forbid", namespace=namespace)
+    gone = line("kubernetes-admin", "delete", "rolebindings", 90)
+    assert lacked(read([gone, refused])) == ([("operator", PODS, namespace)] if counts else [])
+
+
+def test_a_run_that_used_all_but_one_right_names_that_one() -> None:
+    everything = {part: set(rights) for part, rights in GRANTED.items()}
+    everything["egress"].remove(PODS)
+    assert unused(Use(everything)) == [("egress", PODS)]
+
+
+def test_a_right_that_no_log_can_show_is_granted_and_has_a_reason() -> None:
+    for part, rules in table().items():
+        assert unseen(part) <= granted(part)
+        for rule in rules:
+            assert all({**rule["verbs"], **rule.get("unseen", {})}.values())
+
+
+def test_the_operator_has_each_right_that_it_grants() -> None:
+    assert GRANTED["advertiser"] <= GRANTED["operator"]
 
 
 def test_a_call_needs_the_right_on_its_own_resource_and_subresource() -> None:

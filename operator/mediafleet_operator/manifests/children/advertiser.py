@@ -27,23 +27,26 @@ def advertiser_name(pool: str) -> str:
     return f"{pool}-advertiser"
 
 
+def role_rules(pool: str) -> list[Manifest]:
+    """What the advertiser of a pool may do in its namespace."""
+    plural = PLURALS[Kind.ORCHESTRATOR_POOL]
+    return [
+        {"apiGroups": [GROUP], "resources": [plural], "verbs": ["list", "watch"]},
+        _of_the_pool(pool, plural, "get"),
+        _of_the_pool(pool, f"{plural}/status", "patch"),
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+    ]
+
+
+def _of_the_pool(pool: str, resource: str, verb: str) -> Manifest:
+    names = {"resourceNames": [pool], "verbs": [verb]}
+    return {"apiGroups": [GROUP], "resources": [resource], **names}
+
+
 def manifests(resource: Resource, product: Product) -> list[Manifest]:
     """All objects of a pool's advertiser, in the order in which to apply them."""
     name = advertiser_name(resource.key.name)
-    rules = [
-        {
-            "apiGroups": [GROUP],
-            "resources": [PLURALS[Kind.ORCHESTRATOR_POOL]],
-            "verbs": ["get", "list", "watch"],
-        },
-        {
-            "apiGroups": [GROUP],
-            "resources": [f"{PLURALS[Kind.ORCHESTRATOR_POOL]}/status"],
-            "resourceNames": [resource.key.name],
-            "verbs": ["patch"],
-        },
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-    ]
+    rules = role_rules(resource.key.name)
     rbac = "rbac.authorization.k8s.io"
     subject = {"kind": "ServiceAccount", "name": name, "namespace": resource.key.namespace}
     return [

@@ -1,0 +1,78 @@
+"""Which rights our ServiceAccounts used, and which they lacked, by the API server's audit log."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tests.kit.operator.rights import Right
+
+_ACCOUNT: Final = re.compile(
+    r"system:serviceaccount:(?P<namespace>[^:]+):"
+    r"(mediafleet-(?P<part>operator|egress|broker)|.+-(?P<advertiser>advertiser))"
+)
+_BINDINGS: Final = frozenset({"rolebindings", "clusterrolebindings"})
+LEAVING_SECONDS: Final = 120.0
+"""For so long a pod may outlive the binding of its rights: both go at once."""
+
+
+@dataclass(slots=True)
+class Use:
+    """What the log tells."""
+
+    used: dict[str, set[Right]] = field(default_factory=lambda: defaultdict(set))
+    """By part: operator, egress, broker, advertiser."""
+    refused: list[tuple[str, Right, str]] = field(default_factory=list)
+    """Part, right and namespace of requests that no Role allows, while the Roles were there."""
+
+
+def read(lines: Iterable[str]) -> Use:
+    """Read an audit log of level Metadata (apiserver/pkg/apis/audit/v1, Event)."""
+    use, unbound = Use(), dict[str, float]()
+    refusals: list[tuple[str, Right, str, float]] = []
+    for line in lines:
+        event = json.loads(line)
+        about = event.get("objectRef") or {}
+        namespace, at = about.get("namespace", ""), _time(event)
+        if about.get("resource") in _BINDINGS and event["verb"].startswith("delete"):
+            unbound[namespace] = at
+        part = _part(event["user"].get("username", ""))
+        if part is None or not about:
+            continue
+        note = event.get("annotations") or {}
+        if note.get("authorization.k8s.io/decision") == "allow":
+            use.used[part] |= _rights(event)
+        else:
+            refusals += ((part, right, namespace, at) for right in _rights(event))
+    use.refused = [
+        (part, right, namespace)
+        for part, right, namespace, at in refusals
+        # The log is in the order of answers, so that a removal may follow a refusal there.
+        if not -1 <= at - unbound.get(namespace, float("-inf")) <= LEAVING_SECONDS
+    ]
+    return use
+
+
+def _part(user: str) -> str | None:
+    found = _ACCOUNT.fullmatch(user)
+    return found and (found["part"] or found["advertiser"])
+
+
+def _rights(event: dict[str, Any]) -> set[Right]:
+    about = event["objectRef"]
+    sub = about.get("subresource")
+    resource = f"{about['resource']}/{sub}" if sub else about["resource"]
+    verbs = {event["verb"]}
+    if event["verb"] == "patch" and event.get("responseStatus", {}).get("code") == 201:
+        # Server-side apply of what was not there: the API server asks for both rights.
+        verbs.add("create")
+    return {(about.get("apiGroup", ""), resource, verb) for verb in verbs}
+
+
+def _time(event: dict[str, Any]) -> float:
+    return datetime.datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()

@@ -1,0 +1,66 @@
+"""The rights that our Roles give beside those that a run on the node used: `make rbac`.
+
+It reads the audit log of the node that ran last, which is whole after `make test-all`. A right that
+nothing used is to be taken out of its Role, or named as `unseen` in charts/mediafleet/rights.yaml.
+A request that no Role allows is a right that is missing, or an attack that a test is about.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.kit.operator.rights import Right, granted, of_rules, unseen
+from tests.kit.watching.rights import Use, read
+
+from mediafleet_operator.manifests.children import advertiser
+from mediafleet_testbed.paths import Instance
+
+GRANTED: Final = {
+    "operator": granted("operator") | granted("lease") | granted("nodes"),
+    "egress": granted("egress"),
+    "broker": granted("broker"),
+    "advertiser": of_rules(advertiser.role_rules("pool")),
+}
+WITHOUT_NODES: Final = frozenset({("operator", ("", "nodes", "list"))})
+"""Refused on purpose: tests install the chart with `rbac.nodes` false."""
+
+
+def unused(use: Use) -> list[tuple[str, Right]]:
+    """Part and right of what is granted and was not used."""
+    return [
+        (part, right)
+        for part, rights in GRANTED.items()
+        for right in sorted(rights - use.used[part] - _unseen(part))
+    ]
+
+
+def lacked(use: Use) -> list[tuple[str, Right, str]]:
+    """Part, right and namespace of what was refused, each once."""
+    return sorted({each for each in use.refused if each[:2] not in WITHOUT_NODES})
+
+
+def _unseen(part: str) -> frozenset[Right]:
+    return unseen(part) if part != "advertiser" else frozenset()
+
+
+def main() -> int:
+    """Print both; exit status 1 where there is any."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("log", type=Path, nargs="?", default=Instance.named().log("audit"))
+    log: Path = parser.parse_args().log
+    with log.open(encoding="utf-8") as lines:
+        use = read(lines)
+    counts = ", ".join(f"{part} {len(use.used[part])} of {len(GRANTED[part])}" for part in GRANTED)
+    print(f"{log}: rights used: {counts}")
+    for part, (group, resource, verb) in unused(use):
+        print(f"granted and not used: {part} {verb} {resource} {group}")
+    for part, (group, resource, verb), namespace in lacked(use):
+        print(f"refused: {part} {verb} {resource} {group} in {namespace or 'the cluster'}")
+    return 1 if unused(use) or lacked(use) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
