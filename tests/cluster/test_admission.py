@@ -16,7 +16,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.kit.api.survival import advertiser_serves, desk_serves, operator_serves
+from tests.cluster.test_operator_refusals import MODEL, SERVING
+from tests.kit.api.survival import (
+    advertiser_serves,
+    broker_serves,
+    desk_serves,
+    operator_serves,
+)
 from tests.kit.api.values import Json, Schema, pods, specs
 from tests.kit.watching.api import Api, ApiRefusedError
 
@@ -111,10 +117,13 @@ def judge(server: Server, kind: Kind, spec: Json, beside: list[Json], folder: Pa
     if taken is None:
         return
     server.serves(taken)
-    if kind is Kind.EGRESS_FLEET:
-        desk_serves(taken, beside, folder)
-    else:
-        advertiser_serves(taken, beside)
+    match kind:
+        case Kind.EGRESS_FLEET:
+            desk_serves(taken, beside, folder)
+        case Kind.ORCHESTRATOR_POOL:
+            advertiser_serves(taken, beside)
+        case Kind.AI_WORKER_POOL:
+            broker_serves(taken, beside)
 
 
 def fuzzed(kind: Kind) -> Callable[[Test], Test]:
@@ -144,3 +153,16 @@ def test_pools_that_are_taken_stop_nothing_and_others_no_model_takes(
     server: Server, tmp_path_factory: pytest.TempPathFactory, spec: Json, beside: list[Json]
 ) -> None:
     judge(server, Kind.ORCHESTRATOR_POOL, spec, beside, tmp_path_factory.getbasetemp())
+
+
+@FUZZ
+@fuzzed(Kind.AI_WORKER_POOL)
+@example(spec={**SERVING, "models": [MODEL, MODEL]}, beside=[])
+@example(spec={**SERVING, "models": [{**MODEL, "model": "a\u00a0b"}]}, beside=[])
+@example(spec={**SERVING, "models": [{**MODEL, "model": "a b"}]}, beside=[])
+@example(spec={**SERVING, "autoscaling": {"max": 2, "buffer": {"type": "track"}}}, beside=[])
+@example(spec={**SERVING, **BAD_TEMPLATE}, beside=[])
+def test_worker_pools_that_are_taken_stop_nothing_and_others_no_model_takes(
+    server: Server, tmp_path_factory: pytest.TempPathFactory, spec: Json, beside: list[Json]
+) -> None:
+    judge(server, Kind.AI_WORKER_POOL, spec, beside, tmp_path_factory.getbasetemp())

@@ -82,6 +82,8 @@ BAD_POOLS: Final[list[tuple[dict[str, Any], tuple[str, ...]]]] = [
         ("sources have urls alone",),
     ),
 ]
+MODEL: Final = {"pipeline": "llm", "model": "a"}
+SERVING: Final = {"secret": {"name": "broker", "key": "secret"}, "models": [MODEL]}
 BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
     ("EgressFleet", {"redis": {"ref": "main", "db": 2}}, ("spec.redis", "of a declared Redis")),
     ("EgressFleet", {"redis": {"ref": "A b"}}, ("spec.redis.ref",)),
@@ -103,6 +105,14 @@ BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
     ("OrchestratorPool", {"load": "guess"}, ("spec.load", '"transcode"')),
     ("OrchestratorPool", {"advertise": {"ethAddress": "0x12"}}, ("spec.advertise.ethAddress",)),
     *(("OrchestratorPool", spec, words) for spec, words in BAD_POOLS),
+    ("AIWorkerPool", {**SERVING, "models": []}, ("spec.models", "at least 1")),
+    ("AIWorkerPool", {**SERVING, "models": [MODEL, MODEL]}, ("spec.models[1]", "Duplicate")),
+    ("AIWorkerPool", {**SERVING, "models": [{**MODEL, "model": "a b"}]}, ("models[0].model",)),
+    (
+        "AIWorkerPool",
+        {**SERVING, "autoscaling": {"max": 2, "buffer": {"type": "room_composite"}}},
+        ("autoscaling.buffer.type is not for an AIWorkerPool",),
+    ),
     *(
         ("EgressFleet", {**REDIS, "autoscaling": spec}, ("spec.autoscaling", *words))
         for spec, words in BAD_AUTOSCALING
@@ -146,7 +156,7 @@ GOOD_AUTOSCALING: Final[list[dict[str, Any]]] = [
 @pytest.fixture(autouse=True)
 def crds(node: Node) -> None:
     node.kubectl("apply", "-f", str(ROOT / "crds"), "--server-side", "--force-conflicts")
-    for name in ("egressfleets", "orchestratorpools"):
+    for name in ("egressfleets", "orchestratorpools", "aiworkerpools"):
         node.kubectl("wait", "--for=condition=Established", f"crd/{name}.mediafleet.dev")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field, field_validator
 
-from mediafleet_common.api.base import Model, keyed_by, rules
+from mediafleet_common.api.base import Model, Rule, keyed_by
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.api.shared import (
@@ -42,7 +43,7 @@ class ServedModel(Model):
 
     pipeline: Pipeline
     """Its pipeline."""
-    model: Annotated[str, Field(min_length=1, max_length=200, pattern="^[^*=\\s]+$")]
+    model: Annotated[str, Field(min_length=1, max_length=200, pattern="^[^*=\\t\\n\\f\\r ]+$")]
     """The model's id, as tasks ask for it."""
     capacity: Annotated[int, Field(ge=1, le=1024)] = 1
     """Tasks that a pod's runner takes at a time."""
@@ -66,16 +67,15 @@ class Broker(Model):
 class AIWorkerPoolSpec(Model):
     """What is wanted."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
+    RULES = (
+        Rule(
             (
-                (
-                    "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
-                    "|| !has(self.autoscaling.buffer.type)"
-                ),
-                "autoscaling.buffer.type is not for an AIWorkerPool: room is kept for each model",
+                "!has(self.autoscaling) || !has(self.autoscaling.buffer) "
+                "|| !has(self.autoscaling.buffer.type)"
             ),
-        )
+            "autoscaling.buffer.type is not for an AIWorkerPool: room is kept for each model",
+            lambda self: self.autoscaling is None or self.autoscaling.buffer.type is None,
+        ),
     )
 
     replicas: Replicas | None = None
@@ -110,6 +110,14 @@ that the system trusts."""
     """How pods are replaced when the template changes."""
     autoscaling: Autoscaling | None = None
     """Who writes replicas, and by what. Absent: nobody but you."""
+
+    @field_validator("models")
+    @classmethod
+    def _each_model_stands_once(cls, models: list[ServedModel]) -> list[ServedModel]:
+        names = Counter(f"{each.pipeline.value}/{each.model}" for each in models)
+        if twice := [name for name, times in names.items() if times > 1]:
+            raise ValueError(f"{twice[0]} stands twice")
+        return models
 
     @property
     def settle_seconds(self) -> float:

@@ -194,16 +194,17 @@ def worker_pool_facts(raw: Raw) -> WorkerPoolFacts:
 
 def worker_pools(pools: Iterable[WorkerPoolFacts], pods: Iterable[PodFacts]) -> WorkerPools:
     """All AIWorkerPools and their pods."""
-    by_owner: dict[str | None, list[PoolPod]] = {}
+    by_owner: dict[tuple[str, str | None], list[PoolPod]] = {}
     for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid)):
-        by_owner.setdefault(pod.owner_uid, []).append(PoolPod(pod.name, pod.uid, pod.state))
+        owner = (pod.namespace, pod.owner_uid)
+        by_owner.setdefault(owner, []).append(PoolPod(pod.name, pod.uid, pod.state))
     return WorkerPools(
         tuple(
             WorkerPool(
                 pool.namespace,
                 pool.name,
                 {Target(each.pipeline, each.model): each.capacity for each in pool.spec.models},
-                tuple(by_owner.get(pool.uid, ())),
+                tuple(by_owner.get((pool.namespace, pool.uid), ())),
             )
             for pool in sorted(pools, key=lambda pool: (pool.namespace, pool.name))
         )

@@ -21,6 +21,8 @@ from mediafleet_scheduler.directory.objects import (
     pod_facts,
     pool_facts,
     pool_view,
+    worker_pool_facts,
+    worker_pools,
 )
 
 Json = dict[str, Any]
@@ -66,3 +68,8 @@ def advertiser_serves(raw: Json, pods: list[Json]) -> None:
     meta = raw["metadata"]
     view = pool_view(meta["namespace"], meta["name"], pool, facts, None, 1.0)
     pool_view(meta["namespace"], meta["name"], pool, facts, view, 2.0)
+
+
+def broker_serves(raw: Json, pods: list[Json]) -> None:
+    """The broker's view of the pool and of pods beside it."""
+    worker_pools([worker_pool_facts(raw)], [pod_facts(each) for each in pods])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.cluster.test_operator_refusals import BAD, GOOD_AUTOSCALING, REDIS
 
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.base import Model
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import Kind
@@ -17,6 +18,7 @@ from mediafleet_common.formats.ip_addresses import is_network
 SPECS: dict[str, type[Model]] = {
     Kind.EGRESS_FLEET.value: EgressFleetSpec,
     Kind.ORCHESTRATOR_POOL.value: OrchestratorPoolSpec,
+    Kind.AI_WORKER_POOL.value: AIWorkerPoolSpec,
 }
 KNOWN = [(kind, spec) for kind, spec, _ in BAD if "drian" not in spec]
 """What only a newer schema may know is left out, not refused."""

@@ -25,6 +25,8 @@ from mediafleet_scheduler.directory.objects import (
     pod_state,
     pool_facts,
     pool_view,
+    worker_pool_facts,
+    worker_pools,
 )
 
 READY = [{"type": "Ready", "status": "True"}]
@@ -403,3 +405,12 @@ def test_what_a_pod_counts_by_is_what_its_config_was_merged_to() -> None:
     assert counting(to_text(MergedConfig(30.0, today.egress_costs()))) is None
     for odd in ("", "panic", '{"cpu_cost":{"track_cpu_cost":1e9}}'):
         assert counting(odd) is None, "the fleet's own costs count"
+
+
+def test_a_pod_of_another_namespace_is_no_pod_of_a_worker_pool_whatever_owner_it_names() -> None:
+    spec = {"secret": {"name": "b", "key": "k"}, "models": [{"pipeline": "llm", "model": "a"}]}
+    meta = {"namespace": "ns", "name": "speech", "uid": "p"}
+    pool = worker_pool_facts({"metadata": meta, "spec": spec})
+    pods = [pod("ours"), pod("forged", metadata={"namespace": "evil"})]
+    (seen,) = worker_pools([pool], map(pod_facts, pods)).pools
+    assert [each.name for each in seen.pods] == ["ours"]
