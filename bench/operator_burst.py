@@ -121,7 +121,7 @@ def _fleet(number: int, pods: int) -> dict[str, Any]:
 async def _of_fleets(
     api: Api, workspace: Workspace, pods: Target, fleets: int, each: int
 ) -> tuple[float, float]:
-    """Seconds until all pods are Ready, and until desks may give work to all."""
+    """Seconds until all pods are Ready and get work, and until their labels say so."""
     target = paths.FLEETS[Kind.EGRESS_FLEET].inside(workspace.name)
     began = time.monotonic()
     await asyncio.gather(*(api.create(target, _fleet(number, each)) for number in range(fleets)))
@@ -182,7 +182,7 @@ def _table(figures: Figures, fleets: int, each: int) -> Table:
     rows.add_row("bare pods, paced client: all Ready", f"{figures.bare_seconds:.1f} s", "")
     said = f"{figures.fleets_seconds:.1f} s, {factor:.2f} x"
     rows.add_row("fleets: all Ready", said, f"{GOAL_FACTOR:g} x")
-    rows.add_row("fleets: all marked ready", f"{figures.marked_seconds:.1f} s", "")
+    rows.add_row("fleets: all labelled ready", f"{figures.marked_seconds:.1f} s", "")
     rows.add_row("Lease changed hands, one restart", str(figures.leases), "1")
     rows.add_row("memory in the burst, at most", f"{figures.burst_mb:.0f} MB", f"{GOAL_MB:g} MB")
     rows.add_row("started anew, ready", f"{figures.restart_seconds:.1f} s", "")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mediafleet_common.api.names import KIND_LABELS, Annotation, Condition, Kind, Label
 from mediafleet_common.formats.times import unix
+from mediafleet_common.reports.readiness import serves_unmarked
 
 Raw = Mapping[str, Any]
 ALARMING: Final = {
@@ -155,6 +156,8 @@ def _pod(raw: Raw, said: Raw, now: float) -> PodLine:
     conditions = (raw.get("status") or {}).get("conditions") or ()
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
     state = (meta.get("labels") or {}).get(Label.STATE, "")
+    if serves_unmarked(raw):
+        state = "ready"
     if "deletionTimestamp" in meta:
         state = "going"
     elif state == "ready" and not ready:

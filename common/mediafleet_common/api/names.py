@@ -97,6 +97,9 @@ class Annotation(StrEnum):
     """RFC 3339 with milliseconds, UTC: when the pod was last seen to have work."""
     BEFORE_BREAK_GLASS = f"{GROUP}/before-break-glass"
     """On an EgressFleet: JSON of its `spec.update` before `mediafleet break-glass`."""
+    WORK_WHEN_READY = f"{GROUP}/work-when-ready"
+    """`"true"`: desks give the pod work once it is Ready, though its state still is pending; the
+    operator that made it drains it from then on."""
     CORDONED = f"{GROUP}/cordoned"
     """`"true"`: a person wants no new work on this pod; it is drained and replaced."""
 

@@ -20,8 +20,6 @@ _CUT: Final = 0.7
 _ROUNDING: Final = 1e-6
 _CUT_SECONDS: Final = 1.0
 """Calls that are under way when the rate is cut say nothing new."""
-PATIENT_TURN: Final = 6
-"""While others wait, too, every so manieth turn is a patient write's."""
 T = TypeVar("T")
 
 
@@ -33,7 +31,7 @@ class Rank(Enum):
     PROMPT = auto()
     """Pods to be made, statuses and the rest."""
     PATIENT = auto()
-    """Marks of pods, one for each that was made: the others go before, but not all of them."""
+    """That a pod's label says ready, which nobody waits for: after all others."""
 
 
 class Line(Generic[T]):
@@ -41,8 +39,6 @@ class Line(Generic[T]):
 
     def __init__(self) -> None:
         self._waiting: dict[Rank, deque[T]] = {rank: deque() for rank in Rank}
-        self._passed = 0
-        """Turns in a row that went before a patient one."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -57,19 +53,10 @@ class Line(Generic[T]):
         Raises:
             IndexError: nobody waits.
         """
-        return self._waiting[self._next()].popleft()
-
-    def _next(self) -> Rank:
-        if self._waiting[Rank.URGENT]:
-            return Rank.URGENT
-        prompt, patient = self._waiting[Rank.PROMPT], self._waiting[Rank.PATIENT]
-        if not patient:
-            return Rank.PROMPT
-        if prompt and self._passed < PATIENT_TURN - 1:
-            self._passed += 1
-            return Rank.PROMPT
-        self._passed = 0
-        return Rank.PATIENT
+        first = next((line for line in self._waiting.values() if line), None)
+        if first is None:
+            raise IndexError("nobody waits")
+        return first.popleft()
 
 
 @dataclass(frozen=True, slots=True)

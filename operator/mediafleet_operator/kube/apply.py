@@ -81,9 +81,7 @@ class Applier:
                     await self._set_gate(resource, pod, open=action.open)
                 case _:
                     written = marks(action, self.clock.unix(), resource.spec)
-                    # A drain keeps work away from a pod; that one is ready can wait its turn.
-                    rank = Rank.PATIENT if isinstance(action, Mark) else Rank.URGENT
-                    await self._patch(resource, action.pod, written, rank)
+                    await self._patch(resource, action.pod, written, rank(action))
         except KubeError as error:
             if isinstance(error, GoneError | ConflictError) and isinstance(action, OnPod):
                 await self._look_again(resource, action.pod)
@@ -166,6 +164,17 @@ class Applier:
     def _note(self, answer: Json) -> None:
         if (pod := digest.pod(answer)) is not None:
             self.snapshots.put_pod(pod)
+
+
+def rank(action: Mark | Drain | Undrain) -> Rank:
+    """Which goes first: a drain keeps work away from a pod; that its label says ready keeps nobody
+    waiting, but a pod without an address is listed nowhere, and one that is not marked busy is let
+    go by its disruption budget."""
+    if not isinstance(action, Mark):
+        return Rank.URGENT
+    if action.pod.unmarked and action.address is None and not action.busy:
+        return Rank.PATIENT
+    return Rank.PROMPT
 
 
 def marks(action: Mark | Drain | Undrain, now: float, spec: Spec) -> Json:

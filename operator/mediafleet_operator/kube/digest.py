@@ -33,6 +33,7 @@ from mediafleet_common.api.reading import read_spec
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_common.formats.times import unix
 from mediafleet_common.reports import merged_config
+from mediafleet_common.reports.readiness import is_ready, serves_unmarked
 from mediafleet_operator.core.fleet.model import FleetKey, PodView
 from mediafleet_operator.kube import containers
 from mediafleet_operator.manifests.resource import Resource, Spec
@@ -222,7 +223,7 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
     spec: Raw = raw.get("spec") or {}
     status: Raw = raw.get("status") or {}
     annotations: Mapping[str, str] = meta.get("annotations") or {}
-    ready = (_condition(raw, "Ready") or {}).get("status") == "True"
+    ready, unmarked = is_ready(raw), serves_unmarked(raw)
     trouble, complaint = containers.trouble(status, ready=ready)
     scheduled = _condition(raw, "PodScheduled") or {}
     unschedulable = scheduled.get("status") == "False"
@@ -237,7 +238,10 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
         resource_version=meta["resourceVersion"],
         slot=slot,
         template=labels.get(Label.TEMPLATE, ""),
-        state=_word(PodState, labels.get(Label.STATE)) or PodState.READY,
+        state=PodState.READY
+        if unmarked
+        else _word(PodState, labels.get(Label.STATE)) or PodState.READY,
+        unmarked=unmarked,
         created_at=unix(meta.get("creationTimestamp")) or 0.0,
         ready=ready,
         deleting="deletionTimestamp" in meta,

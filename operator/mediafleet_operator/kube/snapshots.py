@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mediafleet_common.api.names import Kind
+from mediafleet_common.api.names import Kind, PodState
 from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.redises.endpoints import Redises
 from mediafleet_operator.core.fleet.model import (
@@ -113,6 +113,10 @@ class Snapshots:
         known = pods.get(pod.view.uid)
         if known and not _newer(pod.view, known.view):
             return False
+        if known and known.view.unmarked and pod.view.state is PodState.PENDING:
+            # It was Ready: whatever kubelet's times say, it may have work.
+            view = replace(pod.view, state=PodState.READY, unmarked=True)
+            pod = replace(pod, view=view)
         pods[pod.view.uid] = pod
         return True
 

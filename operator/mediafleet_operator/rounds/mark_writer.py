@@ -1,7 +1,7 @@
 """Writes the marks of pods beside the rounds, so that no drain and no new pod waits for them.
 
 A fleet that has just been made has a mark to write for each of its pods, when all other writes of
-the cluster wait as well.
+the cluster wait as well. Its pods have work before that.
 """
 
 from __future__ import annotations

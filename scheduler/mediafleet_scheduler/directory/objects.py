@@ -40,6 +40,7 @@ from mediafleet_common.formats.reach import PODS, Reach
 from mediafleet_common.formats.times import unix
 from mediafleet_common.redises.endpoints import Redises
 from mediafleet_common.reports import merged_config
+from mediafleet_common.reports.readiness import is_ready, serves_unmarked
 from mediafleet_scheduler.core.advertise.sources import source
 from mediafleet_scheduler.core.advertise.views import Node, PoolView, Reaches, Source
 from mediafleet_scheduler.core.egress.queue import queue_rule
@@ -121,7 +122,7 @@ def pod_facts(raw: Raw) -> PodFacts:
         cpu_cores=quantity(limits.get("cpu", "")),
         memory_bytes=None if memory is None else int(memory),
         labels=dict(labels),
-        was_ready=labels.get(Label.STATE) == PodState.READY
+        was_ready=(labels.get(Label.STATE) == PodState.READY or serves_unmarked(raw))
         and (raw.get("status") or {}).get("phase") not in _ENDED,
         costs=_costs(raw),
     )
@@ -146,11 +147,8 @@ def pod_state(raw: Raw) -> PodState:
     label = (meta.get("labels") or {}).get(Label.STATE)
     if label == PodState.DRAINING or meta.get("deletionTimestamp"):
         return PodState.DRAINING
-    ready = any(
-        condition.get("type") == "Ready" and condition.get("status") == "True"
-        for condition in (raw.get("status") or {}).get("conditions") or ()
-    )
-    return PodState.READY if label == PodState.READY and ready else PodState.PENDING
+    allowed = label == PodState.READY or serves_unmarked(raw)
+    return PodState.READY if allowed and is_ready(raw) else PodState.PENDING
 
 
 def fleet_facts(raw: Raw) -> FleetFacts:

@@ -149,6 +149,9 @@ class World:
         elif not view.ready:
             body.ready_at = None
             self.change(uid, ready=True, work_running=True)
+            if view.state is PodState.PENDING:
+                # It gets work at once; its label is written later.
+                self.change(uid, state=PodState.READY, unmarked=True)
 
     def _give_jobs(self) -> None:
         for body in self.pods.values():
@@ -243,6 +246,8 @@ class World:
                 self.change(uid, state=PodState.READY, **facts)
             case Mark(_, state, _, busy):
                 marks = {"state": state, "busy_label": busy}
+                if state is not None:
+                    self.change(uid, unmarked=False)
                 self.change(uid, **{key: each for key, each in marks.items() if each is not None})
             case SetGate():
                 self._set_gate(body, is_open=action.open)

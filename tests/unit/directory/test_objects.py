@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -59,10 +59,29 @@ DELETED: dict[str, Any] = {"metadata": {"deletionTimestamp": "2026-11-22T05:00:0
 NOT_READY: dict[str, Any] = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
 
 
+START: Final = "2026-11-22T05:00:00Z"
+NEVER_READY: Final[dict[str, Any]] = {
+    "startTime": START,
+    "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": START}],
+}
+WAS_READY: Final[dict[str, Any]] = {**NEVER_READY, "startTime": "2026-11-22T04:59:00Z"}
+
+
+def unmarked(state: str = "pending", **more: Any) -> dict[str, Any]:
+    """Of an operator that writes the label later."""
+    raw = pod(state=state, **more)
+    raw["metadata"]["annotations"]["mediafleet.dev/work-when-ready"] = "true"
+    return raw
+
+
 @pytest.mark.parametrize(
     ("raw", "state"),
     [
         (pod(), PodState.READY),
+        (unmarked(), PodState.READY),
+        (unmarked(**NOT_READY), PodState.PENDING),
+        (unmarked(state="draining"), PodState.DRAINING),
+        (unmarked(state="nonsense"), PodState.PENDING),
         (pod(state="pending"), PodState.PENDING),
         (pod(state=None), PodState.PENDING),
         (pod(state="nonsense"), PodState.PENDING),
@@ -87,6 +106,9 @@ def test_a_pod_is_ready_only_when_operator_and_kubernetes_say_so(
         (pod(**NOT_READY), True),
         (pod(state="pending", **NOT_READY), False),
         (pod(state=None, **NOT_READY), False),
+        (unmarked(), True),
+        (unmarked(status=WAS_READY), True),
+        (unmarked(status=NEVER_READY), False),
         (pod(status={**NOT_READY["status"], "phase": "Failed"}), False),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafleet_common.kube.errors import ConflictError, KubeError, UnreachableError
-from mediafleet_common.kube.pace import PATIENT_TURN, Line, Pace, Pacer, Rank, WriteLimits
+from mediafleet_common.kube.pace import Line, Pace, Pacer, Rank, WriteLimits
 
 LIMITS = WriteLimits(in_flight=4, per_second=50.0, burst=10)
 FREE = WriteLimits(in_flight=2, per_second=1e6, burst=1000, most_per_second=1e6)
@@ -92,30 +92,23 @@ ranks = st.sampled_from(list(Rank))
 
 
 @given(st.lists(ranks, max_size=60))
-def test_each_gets_one_turn_urgent_ones_first_and_each_rank_in_its_order(came: list[Rank]) -> None:
+def test_each_gets_one_turn_by_rank_and_within_a_rank_in_the_order_in_which_they_came(came: list[Rank]) -> None:
     line = Line[tuple[Rank, int]]()
     for number, rank in enumerate(came):
         line.push(rank, (rank, number))
     got = []
     while line:
         got.append(line.pop())
-    urgent = came.count(Rank.URGENT)
-    assert [rank for rank, _ in got[:urgent]] == [Rank.URGENT] * urgent
+    assert [rank for rank, _ in got] == sorted(came, key=list(Rank).index)
     for rank in Rank:
         assert [n for each, n in got if each is rank] == [
             n for n, each in enumerate(came) if each is rank
         ]
 
 
-def test_marks_cost_the_pods_to_be_made_one_turn_in_six_and_never_wait_for_all_of_them() -> None:
-    line = Line[str]()
-    for _ in range(1000):
-        line.push(Rank.PROMPT, "pod")
-        line.push(Rank.PATIENT, "mark")
-    first = [line.pop() for _ in range(600)]
-    assert first.count("mark") == 100
-    assert max(len(pods) for pods in "".join(each[0] for each in first).split("m")) == 5
-    assert PATIENT_TURN == 6
+def test_nobody_has_a_turn_in_a_line_where_nobody_waits() -> None:
+    with pytest.raises(IndexError, match="nobody waits"):
+        Line[str]().pop()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def _gate(pod: PodView) -> SetGate | None:
 
 
 def _mark(pod: PodView, observation: Observation) -> Mark | None:
-    state = PodState.READY if pod.state is PodState.PENDING and pod.ready else None
+    first = pod.unmarked or (pod.state is PodState.PENDING and pod.ready)
+    state = PodState.READY if first else None
     address = _address(pod)
     busy = _busy(pod, observation)
     busy_at = _busy_at(pod, observation, busy)

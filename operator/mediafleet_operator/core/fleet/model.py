@@ -101,9 +101,12 @@ class PodView:
     slot: int
     template: str
     state: PodState
-    """Its label. Pending means that it has never been Ready, so that no desk has ever given it
-    work; an unreadable label is taken for ready, since that promises nothing."""
+    """Its label, or ready while that is late. Pending means that it has never been Ready, so that
+    no desk has ever given it work; an unreadable label is taken for ready, since that promises
+    nothing."""
     created_at: float
+    unmarked: bool = False
+    """Whether it is ready, or has been, and its label does not say so yet."""
     ready: bool = False
     """Whether its condition Ready is true now."""
     ours: bool = True

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
-from mediafleet_common.api.names import KIND_LABELS, Container, Label, PodState
+from mediafleet_common.api.names import KIND_LABELS, Annotation, Container, Label, PodState
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
 from mediafleet_operator.manifests.pods import (
     ai_worker,
@@ -98,7 +98,11 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
             "name": name,
             "namespace": key.namespace,
             "labels": {**template.metadata.get("labels", {}), **ours},
-            "annotations": {**idle, **template.metadata.get("annotations", {})},
+            "annotations": {
+                **idle,
+                **template.metadata.get("annotations", {}),
+                Annotation.WORK_WHEN_READY.value: "true",
+            },
             "ownerReferences": [resource.owner],
         },
         "spec": merged,

@@ -1,8 +1,8 @@
 """AIWorkerPools as a broker sees them: whose pod a worker is, whether it drains, and the demand.
 
 A worker in a pod names the pod and its uid when it registers. It is believed where a pod of the
-pool has both; until one is seen, and until the operator marks that one ready, it is given nothing:
-the operator deletes pods that were never ready without a drain.
+pool has both; until one is seen, and until that one is ready, it is given nothing: the operator
+deletes pods that were never ready without a drain.
 """
 
 from __future__ import annotations

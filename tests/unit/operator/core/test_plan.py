@@ -526,6 +526,12 @@ AILMENTS = [
 MARKS = [
     Case("Ready for the first time: listed", fleet(1), [pending(0, ready=True)], ["mark 0 ready"]),
     Case(
+        "at work before its label says ready, and no longer Ready: its label is written",
+        fleet(1),
+        [pod(0, unmarked=True, ready=False)],
+        ["mark 0 ready"],
+    ),
+    Case(
         "with its address, in one write",
         fleet(1),
         [pending(0, ready=True, address_wanted="https://10.0.0.1:8935")],

@@ -297,6 +297,7 @@ def test_the_users_labels_never_replace_ours() -> None:
     assert meta["labels"]["team"] == "media"
     assert meta["labels"]["app.kubernetes.io/managed-by"] == "mediafleet"
     assert meta["annotations"]["a"] == "b"
+    assert meta["annotations"]["mediafleet.dev/work-when-ready"] == "true"
 
 
 def test_null_takes_a_field_away() -> None:

@@ -138,6 +138,46 @@ def test_what_the_init_container_tells_of_its_config_is_a_fact_of_the_pod() -> N
     assert view(status=status).config == told
 
 
+START = "2026-08-01T00:00:02Z"
+ALLOWED = {"mediafleet.dev/work-when-ready": "true"}
+
+
+def ready_since(at: str, status: str = "False") -> dict[str, Any]:
+    condition = {"type": "Ready", "status": status, "lastTransitionTime": at}
+    return {"startTime": START, "conditions": [condition]}
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ({}, PodState.PENDING),
+        (ready_since(START), PodState.PENDING),
+        (ready_since(START, "True"), PodState.READY),
+        (ready_since("2026-08-01T00:01:00Z"), PodState.READY),
+    ],
+)
+def test_a_pod_that_may_have_work_before_its_label_says_so_is_no_pod_that_starts(
+    status: dict[str, Any], state: PodState
+) -> None:
+    pending = {"mediafleet.dev/state": "pending"}
+    one = view(labels=pending, annotations=ALLOWED, status=status)
+    assert (one.state, one.unmarked) == (state, state is PodState.READY)
+    assert view(labels=pending, status=status).state is PodState.PENDING, "of an older operator"
+    marked = view(annotations=ALLOWED, status=status)
+    assert (marked.state, marked.unmarked) == (PodState.READY, False)
+
+
+def test_a_pod_that_was_once_seen_ready_is_not_taken_for_a_new_one_by_any_kubelets_times() -> None:
+    pending = {"mediafleet.dev/state": "pending"}
+    ready, odd = ready_since(START, "True"), ready_since(START)
+    pods = [
+        raw_pod(version, labels=pending, annotations=ALLOWED, status=status)
+        for version, status in enumerate((ready, odd, odd), start=5)
+    ]
+    (one,) = seen(snapshots(*pods))
+    assert (one.state, one.unmarked, one.ready) == (PodState.READY, True, False)
+
+
 def test_an_unreadable_state_is_taken_for_ready_since_that_promises_nothing() -> None:
     assert view(labels={"mediafleet.dev/state": "gone"}).state is PodState.READY
 

@@ -10,12 +10,13 @@ import pytest
 from tests.kit.operator.cluster import Cluster
 from tests.kit.operator.fleet_builders import pod
 
-from mediafleet_common.api.names import Kind, PodState
+from mediafleet_common.api.names import DrainReason, Kind, PodState
 from mediafleet_common.kube.errors import ConflictError
-from mediafleet_operator.core.fleet.actions import Action, Mark
+from mediafleet_common.kube.pace import Rank
+from mediafleet_operator.core.fleet.actions import Action, Drain, Mark, Undrain
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import digest
-from mediafleet_operator.kube.apply import Outcome
+from mediafleet_operator.kube.apply import Outcome, rank
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.mark_writer import AT_A_TIME, MarkWriter
 from mediafleet_operator.rounds.round import ACTIONS_A_PASS
@@ -31,6 +32,25 @@ def fleet() -> Resource:
 
 def mark(slot: int) -> Mark:
     return Mark(pod(slot, state=PodState.PENDING, ready=True), PodState.READY)
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        (Mark(pod(0, unmarked=True), PodState.READY), Rank.PATIENT),
+        (Mark(pod(0, unmarked=True), PodState.READY, busy=False, busy_at=1.0), Rank.PATIENT),
+        (Mark(pod(0, unmarked=True), PodState.READY, busy=True), Rank.PROMPT),
+        (Mark(pod(0, unmarked=True), PodState.READY, address="https://a:1"), Rank.PROMPT),
+        (Mark(pod(0, unmarked=True), PodState.READY, address=""), Rank.PROMPT),
+        (mark(0), Rank.PROMPT),
+        (Drain(pod(0), DrainReason.NODE), Rank.URGENT),
+        (Undrain(pod(0)), Rank.URGENT),
+    ],
+)
+def test_only_a_label_that_nobody_waits_for_is_written_last(
+    action: Mark | Drain | Undrain, expected: Rank
+) -> None:
+    assert rank(action) is expected
 
 
 class SlowServer:
