@@ -92,7 +92,9 @@ ranks = st.sampled_from(list(Rank))
 
 
 @given(st.lists(ranks, max_size=60))
-def test_each_gets_one_turn_by_rank_and_within_a_rank_in_the_order_in_which_they_came(came: list[Rank]) -> None:
+def test_each_gets_one_turn_by_rank_and_then_in_the_order_of_coming(
+    came: list[Rank],
+) -> None:
     line = Line[tuple[Rank, int]]()
     for number, rank in enumerate(came):
         line.push(rank, (rank, number))
