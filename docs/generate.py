@@ -29,6 +29,7 @@ from mediafleet_scheduler.broker.serve import Times as BrokerTimes
 from mediafleet_scheduler.core.scaling import trigger
 from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
 from mediafleet_scheduler.egress.base.settings import Settings as EgressSettings
+from mediafleet_scheduler.worker.times import Times as WorkerTimes
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CHART: Final = ROOT / "charts/mediafleet"
@@ -80,6 +81,10 @@ def settings() -> str:
         "reads its own at its start. What is not given keeps its default. An unknown name or a",
         "number below 0 ends the process with a line that names it. The defaults are for",
         "production: change one for a reason.\n",
+        "A time or limit is a setting where another network, Redis, livekit-server or size of",
+        "installation could ask for another value. What a protocol or another program fixes is a",
+        "constant beside the code that needs it, with its source; so is the pace of work inside",
+        "one process.\n",
         "    egress:\n      bid_wait_seconds: 0.3\n",
         *sections(),
         "## Workers file\n",
@@ -147,6 +152,7 @@ SETTINGS: Final[dict[str, type[object]]] = {
     "advertise": AdvertiseTimes,
     "operator": OperatorTimes,
     "broker": BrokerTimes,
+    "worker": WorkerTimes,
 }
 """Section of the settings file -> its dataclass."""
 UNITS: Final = {"seconds": "s", "bytes": "bytes", "ratio": "share", "cpus": "CPUs"}

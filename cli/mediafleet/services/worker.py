@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mediafleet.options import LogOptions
+from mediafleet.options import LogOptions, SettingsOption
 
 if TYPE_CHECKING:
     import asyncio
@@ -69,12 +69,14 @@ def worker(
             "POD_UID), which gives it tasks while the operator calls it ready.",
         ),
     ] = False,
+    settings: SettingsOption = None,
     logs: LogOptions,
 ) -> None:
     """Register at a broker, and take its jobs to ai-runner containers by their URL.
 
     SIGTERM: no new jobs, finish those that are there, end.
     """
+    from mediafleet_common.serving import settings_file
     from mediafleet_common.serving.run import CannotStartError, run
 
     logs.configure()
@@ -84,18 +86,22 @@ def worker(
         from mediafleet_scheduler.worker.client import Settings, TurnedAwayError, Worker
         from mediafleet_scheduler.worker.runners import BadRunnerError, runner_of
         from mediafleet_scheduler.worker.serve import serve
+        from mediafleet_scheduler.worker.times import Times
 
         try:
-            made = tuple(runner_of(each) for each in runner)
+            given = tuple(runner_of(each) for each in runner)
         except BadRunnerError as error:
             raise CannotStartError(f"--runner: {error}") from error
-        runners = tuple(replace(each, warm=str(each.target) not in (cold or ())) for each in made)
+        runners = tuple(replace(each, warm=str(each.target) not in (cold or ())) for each in given)
         token = None if runner_token_file is None else Lines(runner_token_file).first()
         secret, pod = Lines(secret_file).first, _pod() if pool_pod else None
-        settings = Settings(broker, secret, runners, ca, server_name, token, pod, wait_for_runners)
+        times = settings_file.read(settings, "worker", Times)
+        made = Settings(
+            broker, secret, runners, ca, server_name, token, pod, wait_for_runners, times
+        )
         said = f"mediafleet worker ready: registered at {broker}, {len(runners)} runners"
         try:
-            working = Worker(settings, lambda: typer.echo(said))
+            working = Worker(made, lambda: typer.echo(said))
             await (working.run(stop) if http is None else serve(working, http, stop))
         except TurnedAwayError as error:
             raise CannotStartError(f"the broker at {broker} says: {error}") from error

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.small_files import read_small_text
 
-SECTIONS: Final = ("egress", "advertise", "operator", "broker")
+SECTIONS: Final = ("egress", "advertise", "operator", "broker", "worker")
 """Every process may read the same file: it looks at its own section alone."""
 _MAX_BYTES: Final = 1024 * 1024
 

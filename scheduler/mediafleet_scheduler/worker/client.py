@@ -31,16 +31,11 @@ from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
 from mediafleet_scheduler.core.workers.registration import INSTANCE_HEADER, NAME_HEADER, Refusal
 from mediafleet_scheduler.core.workers.steps import FULL_WORDS
 from mediafleet_scheduler.worker.runners import Answer, Runner, RunnerError, Runners
+from mediafleet_scheduler.worker.times import Times
 
 REGISTER: Final = "/net.AIWorker/RegisterAIWorker"
 _SCHEME: Final = "Livepeer-AI-Worker-1.0"
 _FIRST_PAUSE_SECONDS: Final = 0.5
-_MAX_PAUSE_SECONDS: Final = 30.0
-"""Pauses before a broker that is away is called again."""
-_INPUT_SECONDS: Final = 60.0
-"""For fetching an input, 300 MB at most."""
-_POST_SECONDS: Final = 900.0
-"""For posting a result. A stream is posted while the runner makes it."""
 _MOST_INPUT: Final = 300 * 1024 * 1024
 _KEEP_ALIVE: Final = (
     ("grpc.keepalive_time_ms", 10_000),
@@ -74,6 +69,7 @@ class Settings:
     """NAMESPACE/NAME and uid of the pod that it is in; `None`: it is in none."""
     waits_for_runners: bool = False
     """Whether it registers only when all runners answer."""
+    times: Times = field(default_factory=Times)
 
 
 @dataclass(slots=True)
@@ -131,7 +127,8 @@ class Worker:
                 listening.result()
 
     async def _listen(self, session: aiohttp.ClientSession) -> None:
-        back_off = BackOff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
+        longest = self.settings.times.max_pause_seconds
+        back_off = BackOff(_FIRST_PAUSE_SECONDS, longest)
         if self.settings.waits_for_runners:
             await Runners(session, self.settings.token).answer(self.settings.runners)
         while True:
@@ -145,7 +142,7 @@ class Worker:
                 _log.warning("no broker at %s: %s", self.settings.broker, printable(words))
             finally:
                 self.registered = False
-            if asyncio.get_running_loop().time() - began > _MAX_PAUSE_SECONDS:
+            if asyncio.get_running_loop().time() - began > longest:
                 back_off.reset()
             await asyncio.sleep(back_off.pause())
 
@@ -238,7 +235,7 @@ async def _fetched(session: aiohttp.ClientSession, settings: Settings, url: str)
     Raises:
         RunnerError: it cannot be had.
     """
-    limit = aiohttp.ClientTimeout(total=_INPUT_SECONDS)
+    limit = aiohttp.ClientTimeout(total=settings.times.input_seconds)
     body = bytearray()
     try:
         async with session.get(
@@ -287,7 +284,7 @@ class _Post:
             "Pipeline": self.pipeline,
             "Content-Type": media,
         }
-        limit = aiohttp.ClientTimeout(total=_POST_SECONDS)
+        limit = aiohttp.ClientTimeout(total=self.settings.times.post_seconds)
         url = f"https://{self.settings.broker}/aiResults"
         try:
             async with self.session.post(

@@ -17,7 +17,7 @@ from tests.kit.egress.scene import QUICK, Scene, counted, eventually, fleet, sce
 from mediafleet_common.api.events import EventToPost
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Patience
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
-from mediafleet_scheduler.egress.base.settings import Settings
+from mediafleet_scheduler.egress.base.settings import LostTimes, Settings
 from mediafleet_scheduler.egress.jobs import lost_jobs
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.buses import MemoryBus
@@ -136,6 +136,26 @@ async def test_livekit_server_is_told_once_it_is_back(
             await desk.sweeper.ask_pods()
         await eventually(lambda: records.updates == ["EG_a"])
         assert counted(desk, "mediafleet_lost_job_reports_total", outcome="failed") >= 3
+
+
+async def test_a_livekit_server_that_stays_away_is_called_as_often_as_the_settings_say(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost_jobs, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(lost_jobs, "_ENDED_PAUSES_SECONDS", (0.01,))
+    async with (
+        livekit_io(stage.bus) as records,
+        pod_with_jobs(stage) as life,
+        stage.desk(replace(AT_ONCE, lost=LostTimes(attempts=2))) as desk,
+    ):
+        assert (await stage.start(track("EG_a"))).error is None
+        records.put("EG_a", livekit.EgressStatus.EGRESS_ACTIVE)
+        await dies(stage, life)
+        records.away = 1000
+        for _ in range(2):
+            await desk.sweeper.ask_pods()
+            await desk.losses.done()
+        assert counted(desk, "mediafleet_lost_job_reports_total", outcome="failed") == 2
 
 
 async def test_nothing_is_written_for_a_fleet_that_does_not_ask_for_it(stage: Scene) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from docs import generate
 
 from mediafleet_common.serving import settings_file
 from mediafleet_common.serving.run import CannotStartError
@@ -83,6 +84,10 @@ def test_no_content_of_the_file_ends_in_a_traceback(tmp_path: Path, content: byt
     file.write_bytes(content)
     with pytest.raises(CannotStartError):
         settings_file.read(file, "egress", Outer)
+
+
+def test_each_section_has_its_settings_in_the_documentation() -> None:
+    assert tuple(generate.SETTINGS) == settings_file.SECTIONS
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/", "a\0b"])

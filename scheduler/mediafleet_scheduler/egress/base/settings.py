@@ -36,6 +36,23 @@ class LedgerTimes:
     """The id of a job that is over stays taken for so long: a client's last retry comes sooner."""
     keep_ledger_seconds: int = 7 * 86400
     """A ledger that no desk has looked at for so long is forgotten."""
+    write_attempts: int = 8
+    """A write that nobody waits for is given up after so many attempts: then the pods are asked."""
+    max_write_pause_seconds: float = 5.0
+    """The pauses between them grow from 0.1 s up to this."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostTimes:
+    """How a lost job is seen to."""
+
+    hold_seconds: int = 300
+    """Of several desks the one that takes a lost job reports it; for so long no other desk does.
+    Keep it above all attempts with their pauses."""
+    attempts: int = 12
+    """With placement.reportLost: attempts to report it to livekit-server."""
+    max_pause_seconds: float = 20.0
+    """The pauses between them grow from 1 s up to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +95,10 @@ class Settings:
     """How long the place of a refused request is kept."""
     queue_look_seconds: float = 0.1
     """How often the line is looked at while somebody waits and nothing happens."""
+    queue_max_pause_seconds: float = 5.0
+    """While Redis is away the pauses between these looks grow up to this."""
+    left_behind_seconds: float = 5.0
+    """What a desk that died left in the line is dropped by another one so long after its time."""
     ask_last_seconds: float = 2.0
     """A pod that did not take a job is asked last for so long."""
     quarantine: Rules = field(default_factory=Rules)
@@ -108,6 +129,8 @@ class Settings:
     """Before a job that no pod lists is given up."""
     look_at_bids_seconds: float = 60.0
     """How often the pods of fleets with engine native are asked what they would bid."""
+    look_at_bids_timeout_seconds: float = 20.0
+    """Asking the pods of one Redis has failed after so long."""
     close_seconds: float = 5.0
     """A desk that is stopped gives the starts under way so long; the next desk does the rest."""
     last_write_seconds: float = 2.0
@@ -120,6 +143,8 @@ class Settings:
     """How long a Redis is waited for."""
     ledger: LedgerTimes = field(default_factory=LedgerTimes)
     """The same for the ledger in it, and how long that is kept."""
+    lost: LostTimes = field(default_factory=LostTimes)
+    """How a job whose pod is gone is reported."""
     bus: BusTimes = field(default_factory=BusTimes)
     """The same for the messages that travel over it."""
     demand: DemandTimes = field(default_factory=DemandTimes)

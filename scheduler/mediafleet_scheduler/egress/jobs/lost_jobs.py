@@ -20,6 +20,7 @@ from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Verdict
 from mediafleet_scheduler.core.egress.views import Fleet
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.base.settings import LostTimes
 from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 from mediafleet_scheduler.egress.ledger.store import Store
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
@@ -28,13 +29,7 @@ from mediafleet_scheduler.egress.peers.job_info import JobInfos
 from mediafleet_scheduler.egress.places.pods import Pods, label
 from mediafleet_scheduler.psrpc.errors import PsrpcError
 
-HOLD_SECONDS: Final = 300
-"""Of several desks the one that takes a lost job first reports it; for so long nobody else does."""
 _FIRST_PAUSE_SECONDS: Final = 1.0
-_MAX_PAUSE_SECONDS: Final = 20.0
-"""Pauses while livekit-server is away."""
-_ATTEMPTS: Final = 12
-"""With the pauses between them well within the hold."""
 _ENDED_PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
 """Between the questions whether a job has ended, while livekit-server is silent."""
 _NAMED_IDS: Final = 10
@@ -63,7 +58,9 @@ class LostJobs:
         post: PostEvent,
         metrics: EgressMetrics,
         clock: Clock,
+        times: LostTimes,
     ) -> None:
+        self._times = times
         self._clock = clock
         self._pods = pods
         self._store = store
@@ -99,9 +96,8 @@ class LostJobs:
 
     async def _see_to(self, jobs: Sequence[Job]) -> None:
         try:
-            ours = [
-                job for job in jobs if await self._store.take("lost", job.egress_id, HOLD_SECONDS)
-            ]
+            hold = self._times.hold_seconds
+            ours = [job for job in jobs if await self._store.take("lost", job.egress_id, hold)]
             lost = [job for job in ours if not await self._ended(job)]
             if lost:
                 await self._lost(lost)
@@ -114,7 +110,7 @@ class LostJobs:
     async def _ended(self, job: Job) -> bool:
         """Whether only its end was missed: its pod has said it, or livekit-server knows it.
 
-        A livekit-server that is silent is asked again: what is told lost stays told.
+        A livekit-server that is silent is asked again: a job reported as lost stays so.
         """
         for pause in (*_ENDED_PAUSES_SECONDS, None):
             ended = await knows_it_ended(self._io, job.egress_id)
@@ -145,20 +141,22 @@ class LostJobs:
         self._ledger_writer.note(self._store.ended(job.egress_id))
 
     async def _report(self, job: Job) -> None:
-        """Tell livekit-server, which may be away for a while."""
+        """Report it to livekit-server, which may be away for a while."""
         error, at_ns = f"its pod {job.worker} is gone", int(self._clock.unix() * 1e9)
-        back_off = BackOff(_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
-        for _ in range(_ATTEMPTS):
+        back_off = BackOff(_FIRST_PAUSE_SECONDS, self._times.max_pause_seconds)
+        for _ in range(self._times.attempts):
             try:
                 written = await self._io.fail(job.egress_id, error, at_ns)
             except PsrpcError as failure:
                 self._metrics.lost_reports.labels("failed").inc()
-                _log.warning("livekit-server was not told of %s: %s", job.egress_id, failure)
+                _log.warning(
+                    "livekit-server did not take the end of lost job %s: %s", job.egress_id, failure
+                )
                 await asyncio.sleep(back_off.pause())
             else:
                 self._metrics.lost_reports.labels("written" if written else "not_needed").inc()
                 return
-        _log.error("livekit-server goes on taking %s for active", job.egress_id)
+        _log.error("livekit-server still lists lost job %s as active", job.egress_id)
 
 
 def _event(pod: str, jobs: Sequence[Job]) -> EventToPost:

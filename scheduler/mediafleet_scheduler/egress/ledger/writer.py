@@ -9,17 +9,15 @@ from typing import Final
 
 from mediafleet_common.back_off import BackOff
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
+from mediafleet_scheduler.egress.base.settings import LedgerTimes
 from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 from mediafleet_scheduler.egress.ledger.store import Note, Store
 
 _MAX_QUEUED: Final = 20_000
 _BATCH: Final = 64
 _GATHER_SECONDS: Final = 0.025
-"""Notes of some moments are one write. What a crash loses here, the pods tell the next desk."""
-_ATTEMPTS: Final = 8
-_FIRST_DELAY_SECONDS: Final = 0.1
-_MAX_DELAY_SECONDS: Final = 5.0
-"""Pauses while Redis is away, 16 s in all; then the write is given up."""
+"""Notes of some moments are one write. What a crash loses here the next desk learns from pods."""
+_FIRST_PAUSE_SECONDS: Final = 0.1
 
 _log: Final = logging.getLogger(__name__)
 
@@ -27,9 +25,12 @@ _log: Final = logging.getLogger(__name__)
 class LedgerWriter:
     """Writes notes in the order they came, several at a time."""
 
-    def __init__(self, store: Store, metrics: EgressMetrics) -> None:
+    def __init__(
+        self, store: Store, metrics: EgressMetrics, times: LedgerTimes | None = None
+    ) -> None:
         self.store: Final = store
         self.metrics: Final = metrics
+        self._times = times or LedgerTimes()
         self._notes: collections.deque[Note] = collections.deque()
         self._wanted = asyncio.Event()
         self._written = asyncio.Event()
@@ -60,8 +61,8 @@ class LedgerWriter:
         await self._written.wait()
 
     async def _write(self, notes: list[Note]) -> None:
-        back_off = BackOff(_FIRST_DELAY_SECONDS, _MAX_DELAY_SECONDS)
-        for _ in range(_ATTEMPTS):
+        back_off = BackOff(_FIRST_PAUSE_SECONDS, self._times.max_write_pause_seconds)
+        for _ in range(self._times.write_attempts):
             try:
                 await self.store.write(notes)
             except StoreError as error:

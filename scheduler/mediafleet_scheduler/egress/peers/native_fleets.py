@@ -42,8 +42,6 @@ ReportMode = Callable[[Fleet, bool], Awaitable[None]]
 
 _LISTEN_SECONDS: Final = UPSTREAM_START_EGRESS.short_circuit_seconds
 """As long as livekit-server listens for a better bid: a fact of the protocol, not a setting."""
-_LOOK_SECONDS: Final = 20.0
-"""No look takes longer."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -128,7 +126,7 @@ class NativeFleets:
         while True:
             for group in self._groups():
                 try:
-                    async with asyncio.timeout(_LOOK_SECONDS):
+                    async with asyncio.timeout(self._settings.look_at_bids_timeout_seconds):
                         await self._look(group)
                 except (TimeoutError, CannotStartError, RedisError, OSError) as error:
                     _log.warning("bids for %s were not heard: %s", group[0].key, error)

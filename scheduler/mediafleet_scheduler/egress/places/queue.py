@@ -25,11 +25,6 @@ from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import label
 from mediafleet_scheduler.egress.places.request import AlreadyKnown, Found, PlacementRequest
 
-_MAX_PAUSE_SECONDS: Final = 5.0
-"""While Redis is away the line is looked at this often."""
-_LEFT_BEHIND_SECONDS: Final = 5.0
-"""Entries of a desk that died are dropped by another one so long after their time."""
-
 _log: Final = logging.getLogger(__name__)
 
 
@@ -88,7 +83,7 @@ class Queue:
     def drop_overdue(self, now: float) -> None:
         """Put out of the line what a desk that died left there."""
         for entry in tuple(self._ledger.waiting.values()):
-            if not entry.counts(now - _LEFT_BEHIND_SECONDS):
+            if not entry.counts(now - self._settings.left_behind_seconds):
                 self._ledger_writer.note(self._ledger_writer.store.left(entry))
 
     async def close(self) -> None:
@@ -132,7 +127,7 @@ class Queue:
     async def _look(self) -> None:
         """While somebody waits: see what other desks do, and what room time alone brings."""
         every = pause = self._settings.queue_look_seconds
-        back_off = BackOff(2 * every, _MAX_PAUSE_SECONDS)
+        back_off = BackOff(2 * every, self._settings.queue_max_pause_seconds)
         while self._waiting:
             await asyncio.sleep(pause)
             try:

@@ -72,7 +72,7 @@ class EgressService:
         self.ledger: Final = Ledger()
         self.pods: Final = Pods(self.ledger, Quarantine(metrics, self._settings.quarantine))
         self._store = Store(client, self.ledger, db, clock, self._settings.ledger)
-        self._ledger_writer = LedgerWriter(self._store, metrics)
+        self._ledger_writer = LedgerWriter(self._store, metrics, self._settings.ledger)
         self.announcements: Final = Announcements(bus, db, lambda: self.pods.fleets, clock)
         self._open = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -172,7 +172,15 @@ class EgressService:
             self.pods, self.ledger, self._store, self._ledger_writer, io, self.clock
         )
         self.losses = LostJobs(
-            self.pods, self._store, self._ledger_writer, io, infos, self._post, metrics, self.clock
+            self.pods,
+            self._store,
+            self._ledger_writer,
+            io,
+            infos,
+            self._post,
+            metrics,
+            self.clock,
+            settings.lost,
         )
         stack.push_async_callback(self.losses.close)
         self.sweeper = sweeper = Sweeper(tools, self.ledger, desk, self.losses)

@@ -1,0 +1,17 @@
+"""Times of a worker: section `worker` of the settings file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """In seconds."""
+
+    input_seconds: float = 60.0
+    """An input, of 300 MB at most, that is not there after so long has failed its task."""
+    post_seconds: float = 900.0
+    """Posting a result has failed after so long. A stream is posted while the runner makes it."""
+    max_pause_seconds: float = 30.0
+    """A broker that is away is called again after pauses that grow from 0.5 s up to this."""
