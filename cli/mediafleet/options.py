@@ -265,8 +265,10 @@ class ReportOptions:
         ),
     ] = None
 
-    def access(self, *, in_cluster: bool, pools: bool = False, kept: Path | None = None) -> Access:
-        """Who may read them.
+    def access(
+        self, *, in_cluster: bool, pools_in: str | None = None, kept: Path | None = None
+    ) -> Access:
+        """Who may read them; an advertiser's `pools_in` is its namespace.
 
         Raises:
             CannotStartError: the file cannot be used.
@@ -277,20 +279,20 @@ class ReportOptions:
         if self.http_token_file is not None:
             parts.append(TokenFile(self.http_token_file))
         if self.http_account:
-            parts.append(_account_tokens(self.http_account, in_cluster, pools, kept))
+            parts.append(_account_tokens(self.http_account, in_cluster, pools_in, kept))
         return AnyOf(parts) if parts else LoopbackOnly()
 
 
 def _account_tokens(
-    accounts: list[str], in_cluster: bool, pools: bool, kept: Path | None
+    accounts: list[str], in_cluster: bool, pools_in: str | None, kept: Path | None
 ) -> Access:
-    from mediafleet_common.kube.account_tokens import AUDIENCE, POOLS_AUDIENCE, AccountTokens
+    from mediafleet_common.kube.account_tokens import AUDIENCE, AccountTokens, pools_audience
 
     if not in_cluster:
         raise typer.BadParameter("--http-account needs a cluster: use --http-token-file")
     if wrong := [each for each in accounts if not all(each.partition("/"))]:
         raise typer.BadParameter(f"--http-account {wrong[0]}: write NAMESPACE/NAME")
-    audiences = frozenset({AUDIENCE, POOLS_AUDIENCE} if pools else {AUDIENCE})
+    audiences = frozenset({AUDIENCE, pools_audience(pools_in)} if pools_in else {AUDIENCE})
     return AccountTokens(frozenset(accounts), audiences, kept)
 
 

@@ -17,6 +17,7 @@ from tests.kit.cluster.product import RELEASE, Product, deployed
 
 from mediafleet_common.api import crds
 from mediafleet_common.api.names import Port
+from mediafleet_common.kube.account_tokens import pools_audience
 from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.errors import CommandError
 from mediafleet_testbed.paths import REPOSITORY
@@ -169,6 +170,8 @@ POOL = {
     "spec": {"image": "mediafleet-testbed:dev"},
 }
 ADVERTISER = "transcoders-advertiser"
+REFUSED = {"none": 401, "for the API server": 401, "of another": 403, "for pools of others": 401}
+TOKEN = "--subresource=token"
 BESIDE_PODS = (
     *("serviceaccount/" + ADVERTISER, "role/" + ADVERTISER, "rolebinding/" + ADVERTISER),
     *("deployment/" + ADVERTISER, "poddisruptionbudget/" + ADVERTISER, "service/transcoders"),
@@ -202,19 +205,21 @@ def may(product: Product, account: str, verb: str, *what: str) -> bool:
         return False
 
 
-def reports_by_token(product: Product) -> dict[str, int]:
-    """How the desk answers /demand, by whose token comes along."""
+def reports_by_token(product: Product, service: str) -> dict[str, int]:
+    """How a desk answers /demand, by whose token comes along."""
     api_audience = "https://kubernetes.default.svc.cluster.local"
     tokens = {
         "none": "",
         "for the API server": product.token(audience=api_audience),
         "of another": product.token(f"{RELEASE}-egress"),
+        "for pools here": product.token(audience=pools_audience(product.namespace)),
+        "for pools of others": product.token(audience=pools_audience("others")),
         "operator's": product.token(),
     }
-    host = product.workspace.get("service", f"{RELEASE}-egress")["spec"]["clusterIP"]
+    host = product.workspace.get("service", service)["spec"]["clusterIP"]
 
     def status(token: str) -> int | None:
-        """`None`: this replica of the desk does not know the keys yet."""
+        """`None`: this replica does not know the keys yet, or the Service does not lead to it."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         request = urllib.request.Request(f"http://{host}:{Port.DESK_HTTP}/demand", headers=headers)
         try:
@@ -222,6 +227,8 @@ def reports_by_token(product: Product) -> dict[str, int]:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code if error.code != 503 else None
+        except urllib.error.URLError:
+            return None
 
     return {
         name: wait_for(f"an answer to {name}", partial(status, token))
@@ -267,8 +274,13 @@ def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_mor
         refused = [line for line in log.splitlines() if "forbidden" in line]
         assert [line for line in refused if '"nodes"' not in line] == []
 
-    told = reports_by_token(product)
-    assert told == {"none": 401, "for the API server": 401, "of another": 403, "operator's": 200}
+    told = reports_by_token(product, f"{RELEASE}-egress")
+    assert told == {**REFUSED, "for pools here": 401, "operator's": 200}
+    workspace.wait("condition=Available", f"deployment/{ADVERTISER}")
+    told = reports_by_token(product, "transcoders")
+    assert told == {**REFUSED, "for pools here": 200, "operator's": 200}
+    assert may(product, "operator", "create", f"serviceaccounts/{RELEASE}-operator", TOKEN)
+    assert not may(product, "operator", "create", f"serviceaccounts/{RELEASE}-egress", TOKEN)
     assert may(product, "operator", "delete", "pods")
     assert may(product, "operator", "patch", "pods", "--subresource=status")
     assert may(product, "operator", "delete", "services")

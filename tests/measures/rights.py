@@ -19,7 +19,7 @@ from mediafleet_operator.manifests.children import advertiser
 from mediafleet_testbed.paths import Instance
 
 GRANTED: Final = {
-    "operator": granted("operator") | granted("lease") | granted("nodes"),
+    "operator": frozenset().union(*map(granted, ("operator", "lease", "tokens", "nodes"))),
     "egress": granted("egress"),
     "broker": granted("broker"),
     "advertiser": of_rules(advertiser.role_rules("pool")),

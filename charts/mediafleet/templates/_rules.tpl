@@ -1,6 +1,6 @@
 {{/* What a part may do, of the table in rights.yaml. Takes (dict "root" $ "component" NAME). */}}
 {{- define "mediafleet.rules" -}}
-{{- range index (.root.Files.Get "rights.yaml" | fromYaml) .component }}
+{{- range index (tpl (.root.Files.Get "rights.yaml") .root | fromYaml) .component }}
 - apiGroups: {{ toJson .apiGroups }}
   resources: {{ toJson .resources }}
   {{- with .resourceNames }}

@@ -198,7 +198,10 @@ def advertise(
             contexts,
             Manner(times.probe, times.probe_timeout_seconds, _signed_request(nodes.probe_key)),
             own_urls=tuple(f"https://{name}:{listen.rpartition(':')[2]}" for name in names),
-            reports=reports.access(in_cluster=nodes.pool is not None, pools=True),
+            reports=reports.access(
+                in_cluster=nodes.pool is not None,
+                pools_in=nodes.pool.partition("/")[0] if nodes.pool else None,
+            ),
             scaler=keda.chosen(),
             times=times,
             region_database=nodes.region_database,

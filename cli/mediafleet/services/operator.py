@@ -92,12 +92,12 @@ class PodOptions:
             "read each time.",
         ),
     ] = None
-    pools_token: Annotated[
-        Path | None,
+    account: Annotated[
+        str | None,
         typer.Option(
-            metavar="FILE",
-            help="Holds the token that the operator sends to advertisers, of another audience: the "
-            "owner of a pool can read it there.",
+            metavar="NAMESPACE/NAME",
+            help="The operator's own ServiceAccount. It asks advertisers by tokens of it, each for "
+            "one namespace: who owns that namespace can read them. Absent: without tokens.",
         ),
     ] = None
     http_account: Annotated[
@@ -204,7 +204,6 @@ def operator(
     from mediafleet_common.serving.run import run
     from mediafleet_operator.manifests.children.scaling import Keda
     from mediafleet_operator.manifests.pods.pod import Product
-    from mediafleet_operator.rounds.demand import Tokens
     from mediafleet_operator.rounds.serve import Settings, serve, summary
     from mediafleet_operator.settings import Times
 
@@ -230,7 +229,8 @@ def operator(
         context=cluster.context,
         egress_desk=pods.egress_desk,
         broker=pods.broker,
-        tokens=Tokens(pods.desk_token, pods.pools_token),
+        desk_token=pods.desk_token,
+        account=_account(pods.account),
         keda=Keda(keda.keda_scaler, _authentication(keda.keda_auth), keda.keda_broker_scaler),
     )
 
@@ -247,6 +247,15 @@ def operator(
         await serve(replace(chosen, times=times, redises=redis.redises()), stop, on_ready)
 
     raise typer.Exit(run(main))
+
+
+def _account(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    namespace, _, name = text.partition("/")
+    if not namespace or not name:
+        raise typer.BadParameter(f"{text}: write NAMESPACE/NAME", param_hint="--account")
+    return namespace, name
 
 
 def _allowed(words: Iterable[str]) -> frozenset[Reach]:

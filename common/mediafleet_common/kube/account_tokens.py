@@ -32,8 +32,6 @@ from mediafleet_common.serving.access import Refusal, bearer
 
 AUDIENCE: Final = "mediafleet"
 """Of tokens for any process of ours."""
-POOLS_AUDIENCE: Final = "mediafleet-pools"
-"""Of tokens for advertisers alone: whoever owns a pool might read those that are sent to it."""
 REFRESH_SECONDS: Final = 300.0
 _LEAST_SECONDS: Final = 2.0
 """Between two readings of the keys."""
@@ -44,6 +42,12 @@ _DISCOVERY: Final = Target("/.well-known/openid-configuration", "openid")
 _KEYS: Final = Target("/openid/v1/jwks", "openid")
 
 _log: Final = logging.getLogger(__name__)
+
+
+def pools_audience(namespace: str) -> str:
+    """Of tokens for the advertisers of a namespace: whoever owns it can read those that are sent to
+    them, and no other process of ours takes them."""
+    return f"{AUDIENCE}-pools/{namespace}"
 
 
 @dataclass(frozen=True, slots=True)

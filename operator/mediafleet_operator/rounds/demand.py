@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import ValidationError
@@ -19,10 +20,12 @@ from mediafleet_common.api.names import Reason
 from mediafleet_common.api.reading import first_mistake
 from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.probes.http_client import Failure, FetchError, fetch
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_common.serving.small_files import MAX_SECRET_BYTES, read_small_text
 from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.kube.pool_tokens import PoolTokens
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.settings import DemandTimes
 
@@ -38,28 +41,39 @@ Raises:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Files with the tokens by which desks are asked, never that for the API server; kubelet
-    replaces what is in them. Two, since whoever owns a pool might read what is sent to it.
-    """
+    """By which desks are asked, never that for the API server."""
 
     desk: Path | None = None
-    pools: Path | None = None
+    """Its file, for the egress desk and the broker; kubelet replaces what is in it."""
+    pools: PoolTokens | None = None
+    """For advertisers."""
 
-    def of(self, url: str, desks: Collection[str]) -> str | None:
+    async def of(self, url: str, desks: Collection[str]) -> str | None:
         """The token for what is at a URL; `desks` are those that whoever started us named. `None`:
         it is asked without one.
 
         Raises:
-            FetchError: the file cannot be read.
+            FetchError: there is none now.
         """
-        ours = {f"{each.rstrip('/')}/demand" for each in desks}
-        file = self.desk if url in ours else self.pools
-        if file is None:
+        if url in {f"{each.rstrip('/')}/demand" for each in desks}:
+            return self._of_desk()
+        # Of a Service of ours: NAME.NAMESPACE.svc. A name may have dots.
+        rest, _, svc = (urlsplit(url).hostname or "").rpartition(".")
+        if self.pools is None or svc != "svc":
             return None
         try:
-            return read_small_text(file, MAX_SECRET_BYTES).strip()
+            return await self.pools.of(rest.rpartition(".")[2])
+        except KubeError as error:
+            why = f"there is no token to ask with: {error}"
+            raise FetchError(Failure.UNREACHABLE, why) from error
+
+    def _of_desk(self) -> str | None:
+        if self.desk is None:
+            return None
+        try:
+            return read_small_text(self.desk, MAX_SECRET_BYTES).strip()
         except OSError as error:
-            why = f"the token in {file} cannot be read: {error.strerror}"
+            why = f"the token in {self.desk} cannot be read: {error.strerror}"
             raise FetchError(Failure.UNREACHABLE, why) from error
 
 
@@ -68,7 +82,7 @@ async def ask(
 ) -> Demand:
     """What a desk says; raises FetchError."""
     headers = {"Accept": "application/json"}
-    if (token := tokens.of(url, desks)) is not None:
+    if (token := await tokens.of(url, desks)) is not None:
         headers["Authorization"] = f"Bearer {token}"
     body = await fetch(session, url, max_bytes=MAX_BYTES, headers=headers)
     try:

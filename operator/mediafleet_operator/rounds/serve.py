@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -32,6 +33,7 @@ from mediafleet_operator.kube.children import Children
 from mediafleet_operator.kube.flag_head import Heads
 from mediafleet_operator.kube.lease import Lease, LostLeaseError
 from mediafleet_operator.kube.lease_thread import LeaseThread
+from mediafleet_operator.kube.pool_tokens import PoolTokens
 from mediafleet_operator.kube.report import EventWriter, StatusWriter
 from mediafleet_operator.kube.scalers import Scalers
 from mediafleet_operator.kube.snapshots import Snapshots
@@ -70,8 +72,10 @@ class Settings:
     """URL of the egress desk's HTTP port."""
     broker: str | None = None
     """URL of the AI broker's HTTP port."""
-    tokens: Tokens = field(default_factory=Tokens)
-    """By which desks are asked."""
+    desk_token: Path | None = None
+    """File of the token by which the egress desk and the broker are asked."""
+    account: tuple[str, str] | None = None
+    """Namespace and name of our own ServiceAccount, by whose tokens advertisers are asked."""
     keda: Keda = field(default_factory=Keda)
     redises: Redises = field(default_factory=Redises)
     """Which Redis a fleet may use."""
@@ -179,8 +183,10 @@ async def _lead(
         # The egress desk and the broker are named by whoever starts us, the others are our own
         # children.
         desks = [each for each in (settings.egress_desk, settings.broker) if each]
-        ask_pool = partial(ask, session, settings.tokens, desks)
-        ask_desk = partial(ask, desk_session, settings.tokens, desks)
+        pools = PoolTokens(api, *settings.account, clock) if settings.account else None
+        tokens = Tokens(settings.desk_token, pools)
+        ask_pool = partial(ask, session, tokens, desks)
+        ask_desk = partial(ask, desk_session, tokens, desks)
         urls = {f"{each.rstrip('/')}/demand" for each in desks}
 
         async def ask_either(url: str) -> Demand:

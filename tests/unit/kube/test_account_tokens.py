@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mediafleet_common.clock import Clock
 from mediafleet_common.kube.account_tokens import (
-    POOLS_AUDIENCE,
+    AUDIENCE,
     AccountTokens,
     UnknownKeyError,
     account_of,
+    pools_audience,
     read_keys,
 )
 from mediafleet_common.kube.errors import UnreachableError
@@ -84,7 +85,7 @@ def test_a_token_of_the_api_server_says_which_account_it_is_of() -> None:
     "claims",
     [
         {"aud": ["https://kubernetes.default.svc"]},
-        {"aud": POOLS_AUDIENCE},
+        {"aud": pools_audience("mediafleet")},
         {"aud": None},
         {"iss": "https://elsewhere"},
         {"exp": NOW - 60},
@@ -185,3 +186,19 @@ async def test_a_desk_that_starts_while_the_api_server_is_away_knows_the_keys(
     assert status(access, SIGNER.token()) == 503
     assert not running.done()
     running.cancel()
+
+
+@pytest.mark.looptime
+async def test_a_token_that_a_pools_owner_has_read_is_refused_by_the_pools_of_others() -> None:
+    server = Server([SIGNER])
+    stolen = SIGNER.token(aud=pools_audience("evil"))
+    answers = {}
+    for namespace in ("evil", "victim", None):
+        access = tokens(server)
+        if namespace:
+            access.audiences = frozenset({AUDIENCE, pools_audience(namespace)})
+        running = asyncio.create_task(access.run())
+        await asyncio.sleep(1)
+        answers[namespace or "the egress desk"] = status(access, stolen)
+        running.cancel()
+    assert answers == {"evil": 200, "victim": 401, "the egress desk": 401}
