@@ -21,7 +21,7 @@ CORES: Final = {
 """Folders of each."""
 _UNIT: Final = "tests/unit"
 TESTS: Final = {
-    "operator": (f"{_UNIT}/operator",),
+    "operator": (f"{_UNIT}/operator", f"{_UNIT}/egress/test_engine_native.py"),
     "egress": (f"{_UNIT}/egress", f"{_UNIT}/simulate", f"{_UNIT}/scaling/test_demand.py"),
     "advertise": (f"{_UNIT}/advertise", f"{_UNIT}/scaling/test_demand.py"),
     "scaling": (f"{_UNIT}/scaling",),
@@ -33,7 +33,13 @@ TESTS: Final = {
         for each in (
             *("api", "common/test_address_reach.py", "common/test_bits.py", "common/test_dial.py"),
             *("common/test_formats.py", "common/test_go_yaml.py", "common/test_merged_config.py"),
-            *("common/test_reading.py", "cli/test_egress_config.py", "scaling", "redises"),
+            *(
+                "common/test_grpc_message.py",
+                "common/test_reading.py",
+                "cli/test_egress_config.py",
+                "scaling",
+                "redises",
+            ),
             *("advertise/core/test_listing.py", "advertise/core/test_sources.py"),
             *("operator/autoscaling", "operator/manifests", "egress/core/test_resources.py"),
             "directory/test_objects.py",

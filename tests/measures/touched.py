@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,6 +20,8 @@ import pytest
 QUIETLY: Final = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--timeout=900")
 """Options of pytest. Its explanations of a failed assert are not read, and rewrite modules."""
 _AT_IMPORT: Final = ""
+_A_START: Final = 0.1
+"""Seconds of CPU beside those of the test itself."""
 _SLOW: Final = 0.5
 """Seconds of CPU. A slower test is tried after all quicker ones."""
 _FORK: Final = multiprocessing.get_context("fork")
@@ -36,33 +38,44 @@ class Touched:
     seconds: dict[str, float] = field(default_factory=dict)
     """Of CPU that each test function took: on a busy machine the same as on an idle one."""
     modules: list[str] = field(default_factory=list)
-    """That the tests import from others: loaded once, not for each mutant."""
+    """That import nothing of the core: loaded once, not for each mutant."""
 
-    def of(self, path: str, lines: range) -> list[str]:
+    def of(self, path: str, lines: range, noticed: Mapping[str, int]) -> list[str]:
         """The tests that run any of these lines of a file, the quick and nearest first.
 
-        Slow ones are last. Among the others, those of a file that imports the changed one come
-        first, then file by file, so that few files need to be collected until one fails.
+        `noticed` counts the changes that a test has noticed: who did so is first, then those of a
+        file that imports the changed one, then file by file, so that few files need to be collected
+        until a test fails. Slow ones are last.
         What is run at import counts for all tests that run something of the file, or of a file of
         the core that imports it, and for those that import it themselves.
         """
         lines_of_file = self.tests.get(path, {})
         found = {test for line in lines for test in lines_of_file.get(line, ())}
         if _AT_IMPORT in found:
-            users = [path, *(file for file in self.tests if _imports(file, path))]
+            users = self._users(path)
             used = [tests for file in users for tests in self.tests[file].values()]
             found = {test for tests in used for test in tests} - {_AT_IMPORT}
-            importers = {file for file in map(_file, self.seconds) if _imports(file, path)}
+            files = {_file(test) for test in self.seconds}
+            importers = {file for file in files if any(_imports(file, each) for each in users)}
             found |= {test for test in self.seconds if _file(test) in importers}
         of_file: defaultdict[str, float] = defaultdict(float)
         for test in found:
             of_file[_file(test)] += self.seconds[test]
 
-        def order(test: str) -> tuple[bool, bool, float, str, float, str]:
+        def order(test: str) -> tuple[float, bool, bool, float, str, float, str]:
             file, seconds = _file(test), self.seconds[test]
-            return seconds > _SLOW, not _imports(file, path), of_file[file], file, seconds, test
+            far, slow = not _imports(file, path), seconds > _SLOW
+            worth = noticed.get(test, 0) / (seconds + _A_START)
+            return -worth, slow, far, of_file[file], file, seconds, test
 
         return sorted(found, key=order)
+
+    def _users(self, path: str) -> list[str]:
+        """A file, and those of the core that import it, be it through others."""
+        users = [path]
+        for each in users:
+            users += [file for file in self.tests if file not in users and _imports(file, each)]
+        return users
 
 
 class _Contexts:
@@ -74,7 +87,7 @@ class _Contexts:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        function, began = _function(item.nodeid), time.process_time()
+        function, began = function_of(item.nodeid), time.process_time()
         self._measure.switch_context(function)
         outcome = yield
         self._measure.switch_context(_AT_IMPORT)
@@ -95,7 +108,7 @@ def _imports(file: str, path: str) -> bool:
     )
 
 
-def _function(nodeid: str) -> str:
+def function_of(nodeid: str) -> str:
     """Without parameters: their names may come from what is changed."""
     return nodeid.partition("[")[0]
 
@@ -137,6 +150,10 @@ def _run(
         str(Path(file).relative_to(root)): data.contexts_by_lineno(file)
         for file in data.measured_files()
     }
-    others = [name for name in sys.modules if not _NOT_LOADED.match(name)]
+    # What all packages share imports none of them, so none of a core elsewhere.
+    shared = () if any(each.startswith("common/") for each in sources) else ("mediafleet_common",)
+    others = [
+        name for name in sys.modules if name.startswith(shared) or not _NOT_LOADED.match(name)
+    ]
     result = Touched(lines, dict(contexts.seconds), others)
     caller.send(result if status == pytest.ExitCode.OK else None)

@@ -13,11 +13,12 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from types import ModuleType
 from typing import Any, Final
@@ -26,7 +27,7 @@ import pytest
 from hypothesis import Phase, settings
 from tests.measures.cores import ROOT
 from tests.measures.mutations import mutated
-from tests.measures.touched import QUIETLY, Touched
+from tests.measures.touched import QUIETLY, Touched, function_of
 
 TESTS_SECONDS: Final = 20.0
 """A mutant's tests take this much CPU at most, by what they took without it; the last of more are
@@ -99,7 +100,15 @@ class _InPlace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class _FirstFailure:
-    """A failing example of a property is enough: it is not made smaller."""
+    """Tells the first test that fails. An example that does is enough: it is not made smaller."""
+
+    def __init__(self, caller: Connection[str, None]) -> None:
+        self._caller = caller
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """The first alone is told: pytest then ends."""
+        if report.failed:
+            self._caller.send(function_of(report.nodeid))
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self) -> None:
@@ -122,23 +131,31 @@ def fates(
     mutants: Sequence[Mutant], touched: Touched, processes: int, bound: float = TESTS_SECONDS
 ) -> Iterator[tuple[Mutant, Fate]]:
     """Each mutant's, in the order of their ends."""
-    running: dict[int, tuple[_Trial, ForkProcess, float]] = {}
-    left = [_trial(mutant, touched, bound) for mutant in reversed(mutants)]
+    running: dict[int, tuple[_Trial, ForkProcess, float, Connection[None, str]]] = {}
+    noticed: Counter[str] = Counter()
+    left: list[Mutant | _Trial] = list(reversed(mutants))
     while left or running:
         while left and len(running) < processes:
             trial = left.pop()
+            if isinstance(trial, Mutant):
+                trial = _trial(trial, touched, noticed, bound)
             if not trial.parts:
                 yield trial.mutant, Fate.NOT_RUN
                 continue
             tests, seconds = trial.parts[0]
-            process = _FORK.Process(target=_try, args=(trial.mutant, tests, seconds))
+            ours, theirs = _FORK.Pipe()
+            process = _FORK.Process(target=_try, args=(trial.mutant, tests, seconds, theirs))
             process.start()
+            theirs.close()
             deadline = time.monotonic() + seconds * _SLOWER + _GRACE_SECONDS
-            running[process.sentinel] = trial, process, deadline
+            running[process.sentinel] = trial, process, deadline, ours
         wait(list(running), timeout=1.0)
-        for sentinel, (trial, process, deadline) in list(running.items()):
+        for sentinel, (trial, process, deadline, ours) in list(running.items()):
             if fate := _ended(process, deadline):
                 del running[sentinel]
+                with suppress(EOFError):
+                    noticed.update([ours.recv()] if ours.poll() else ())
+                ours.close()
                 if fate is Fate.SURVIVED and trial.parts[1:]:
                     left.append(_Trial(trial.mutant, trial.parts[1:]))
                 else:
@@ -157,12 +174,12 @@ def _ended(process: ForkProcess, deadline: float) -> Fate | None:
     return Fate.TIMED_OUT
 
 
-def _trial(mutant: Mutant, touched: Touched, bound: float) -> _Trial:
+def _trial(mutant: Mutant, touched: Touched, noticed: Mapping[str, int], bound: float) -> _Trial:
     """The mutant's tests as far as they fit into so many seconds, the first ones by themselves."""
     taken = 0.0
     first: list[str] = []
     others: list[str] = []
-    for test in touched.of(mutant.path, mutant.lines):
+    for test in touched.of(mutant.path, mutant.lines, noticed):
         taken += touched.seconds[test]
         if first and taken > bound:
             break
@@ -173,13 +190,13 @@ def _trial(mutant: Mutant, touched: Touched, bound: float) -> _Trial:
     return _Trial(mutant, parts)
 
 
-def _try(mutant: Mutant, tests: list[str], seconds: float) -> None:
-    """In the process of the mutant: its exit code is pytest's."""
+def _try(mutant: Mutant, tests: list[str], seconds: float, caller: Connection[str, None]) -> None:
+    """In the process of the mutant: its exit code is pytest's. Tells the test that failed."""
     most = int(seconds * _SLOWER_CPU + _GRACE_CPU_SECONDS)
     resource.setrlimit(resource.RLIMIT_CPU, (most, most + 5))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     sys.meta_path.insert(0, _InPlace(mutant))
-    status = pytest.main([*QUIETLY, *tests], plugins=[_FirstFailure()])
+    status = pytest.main([*QUIETLY, *tests], plugins=[_FirstFailure(caller)])
     os._exit(int(status))

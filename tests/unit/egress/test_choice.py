@@ -101,6 +101,21 @@ async def test_what_fits_passes_what_does_not() -> None:
     assert desk.chosen(patient=(large, small)) == ["small"]
 
 
+async def test_a_place_tells_its_fleet_and_no_more_is_to_be_done() -> None:
+    desk = Desk(2)
+    picked = desk.chooser.pick([want("x")], {}, NOW)
+    assert [place.fleet for _, place in picked.chosen] == [desk.fleet]
+    assert not picked.more
+
+
+async def test_nothing_is_held_for_one_who_waits_and_has_been_given_a_place_meanwhile() -> None:
+    desk = Desk(2)
+    desk.ledger.wait(elsewhere("other", since=-1))
+    desk.ledger.put(Job("other", "/rec", "p0", "u0", "p0", RequestType.WEB, 4.0, "t", NOW))
+    picked = desk.chooser.pick([want("x")], {}, NOW)
+    assert [place.job.worker_uid for _, place in picked.chosen] == ["u1"]
+
+
 async def test_many_who_wait_are_given_places_by_several_calls_and_none_is_passed() -> None:
     desk = Desk(MOST_AT_ONCE + 2)
     patient = tuple(want(f"{n:03}", since=n / 1000) for n in range(MOST_AT_ONCE + 5))
