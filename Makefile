@@ -87,16 +87,20 @@ test: $(STAMP) ## The tests that need no cluster: unit, contract, real
 
 .PHONY: test-all
 test-all: $(STAMP) ## Every tier this machine can run (STRICT=1: a tier it cannot run is a failure)
-	$(PY) tests/run.py $(if $(STRICT),--strict) $(or $(TIERS),unit contract real cluster proofs keda) -- $(ARGS)
+	$(PY) tests/run.py $(if $(STRICT),--strict) $(or $(TIERS),unit contract real pages cluster proofs keda) -- $(ARGS)
 
-.PHONY: test-unit test-contract test-real test-cluster test-proofs test-keda
-test-unit test-contract test-real test-cluster test-proofs test-keda: $(STAMP) ## One tier alone
+.PHONY: test-unit test-contract test-real test-pages test-cluster test-proofs test-keda
+test-unit test-contract test-real test-pages test-cluster test-proofs test-keda: $(STAMP) ## One tier alone
 	$(PY) tests/run.py $(if $(STRICT),--strict) $(@:test-%=%) -- $(ARGS)
 
 EGRESS_FAULTS := tests/real/egress/test_desks.py tests/real/egress/test_redis_faults.py \
 	tests/real/egress/test_faults.py tests/real/egress/test_each_message.py
 EGRESS_VIRTUAL := tests/contract/egress/test_virtual.py tests/contract/egress/test_messages.py \
 	tests/contract/egress/test_late_metrics.py tests/contract/egress/test_frozen_server.py
+
+.PHONY: pages-look
+pages-look: $(STAMP) ## Screenshots of each page, empty, busy and broken, light, dark and phone: build/pages
+	$(PY) -m tests.kit.pages.look build/pages $(ARGS)
 
 .PHONY: faults
 faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, 100,000 events of AI workers, 50 outages under KEDA (RUNS, SEED)

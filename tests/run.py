@@ -31,9 +31,11 @@ from mediafleet_testbed.tools.toolchain import ensure
 ROOT: Final = Path(__file__).resolve().parent.parent
 HERE: Final = ("real", "contract", "unit")
 """In the order they start: what waits first, so that what computes runs beside it."""
+PAGES: Final = ("pages",)
+"""By themselves: a browser fills the machine, and pages have times to keep."""
 ON_NODE: Final = ("cluster", "proofs", "keda")
 """KEDA comes last: its resources stay on the node, and beside them a chart installs more."""
-TIERS: Final = (*HERE, *ON_NODE)
+TIERS: Final = (*HERE, *PAGES, *ON_NODE)
 PROGRAMS: Final = {
     "real": ("livekit-server", "ai-worker"),
     "cluster": (*NODE_TOOLS, "livekit-server", "stock-http", "helm", "kwok"),
@@ -78,6 +80,8 @@ def runs(tiers: Sequence[str]) -> list[Run]:
         # One at a time: in larger portions one process would get most of what takes long.
         beside = (f"-n{processes()}", "--dist=load", "--maxschedchunk=1")
         found.append(Run(here, beside, 1500))
+    if "pages" in tiers:
+        found.append(Run(PAGES, (), 600))
     if "cluster" in tiers:
         groups = ("-n2", "--dist=loadgroup", "--no-loadscope-reorder")
         found.append(Run(("cluster",), (*groups, "-m", "not alone"), 2400))
@@ -103,6 +107,10 @@ def why_not(tier: str) -> str | None:
         from mediafleet_testbed.real_servers import why_not as real
 
         return real()
+    if tier in PAGES:
+        from mediafleet_testbed.tools.browsing import why_not as pages
+
+        return pages()
     if tier in ON_NODE:
         from mediafleet_testbed.node import why_not as cluster
 

@@ -250,8 +250,8 @@ class ReportOptions:
         typer.Option(
             metavar="FILE",
             help="Who has its content as bearer token may read /demand, /explain, /costs, "
-            "/conditions and /nodes. Without it and --http-account: loopback alone. A replacement "
-            "is picked up.",
+            "/conditions and /nodes, and see the pages under /ui/. Without it and --http-account: "
+            "loopback alone. A replacement is picked up.",
             rich_help_panel=REPORTS,
         ),
     ] = None

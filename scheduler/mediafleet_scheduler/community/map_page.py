@@ -1,37 +1,27 @@
-"""The page of the world map: files that lie beside this one, and events that keep it fresh.
-
-Nothing is fetched from elsewhere, and its headers allow the browser nothing else.
-"""
+"""The page of the world map: files that lie beside this one, and events that keep it fresh."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from mediafleet_common.pages.files import HEADERS, file_route
 from mediafleet_common.serving.access import Access
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.community.collector import Collector
 
 _ASSETS: Final = Path(__file__).parent / "assets"
 _FILES: Final = {
-    "/": ("map.html", "text/html"),
-    "/map.js": ("map.js", "text/javascript"),
-    "/map.css": ("map.css", "text/css"),
-    "/land.svg": ("land.svg", "image/svg+xml"),
-}
-HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
+    "/": "map.html",
+    "/map.js": "map.js",
+    "/map.css": "map.css",
+    "/land.svg": "land.svg",
 }
 MOST_LISTENERS: Final = 200
 _ALIVE_SECONDS: Final = 15.0
@@ -47,7 +37,7 @@ class MapPage:
 
     def routes(self) -> list[web.RouteDef]:
         """For anybody: the page, `/view` (JSON), `/events`, and `POST /forget`."""
-        files = [web.get(path, _file(*each)) for path, each in _FILES.items()]
+        files = [file_route(path, _ASSETS / name) for path, name in _FILES.items()]
         return [
             *files,
             web.get("/view", self._view),
@@ -142,12 +132,3 @@ async def serve(
 
 def _answer(status: int, text: str) -> web.Response:
     return web.json_response({"message": text}, status=status, headers=HEADERS)
-
-
-def _file(name: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    body = (_ASSETS / name).read_bytes()
-
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=HEADERS)
-
-    return answer

@@ -21,6 +21,7 @@ from mediafleet_common.api.names import (
     GROUP,
     Annotation,
     Container,
+    DrainReason,
     Label,
     PodState,
     Port,
@@ -77,6 +78,8 @@ class PodFacts:
     """Whether it has been Ready, and has not ended since."""
     costs: Mapping[str, float] | None = None
     """`cpu_cost` of the config that an egress pod runs with; `None`: it has not told."""
+    drain_reason: DrainReason | None = None
+    """Why the operator drains it; `None`: it does not, or does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,16 @@ def pod_facts(raw: Raw) -> PodFacts:
         was_ready=(labels.get(Label.STATE) == PodState.READY or serves_unmarked(raw))
         and (raw.get("status") or {}).get("phase") not in _ENDED,
         costs=_costs(raw),
+        drain_reason=_drain_reason(annotations.get(Annotation.DRAIN_REASON)),
     )
+
+
+def _drain_reason(text: Any) -> DrainReason | None:
+    try:
+        return DrainReason(text)
+    except ValueError:
+        # Also without one; and whoever may write annotations may write anything.
+        return None
 
 
 def _costs(raw: Raw) -> Mapping[str, float] | None:
@@ -282,6 +294,7 @@ def _fleet(
                 state=pod.state,
                 was_ready=pod.was_ready,
                 counts=_counts(placement, costs, pod),
+                drain_reason=pod.drain_reason,
             )
             for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         ),

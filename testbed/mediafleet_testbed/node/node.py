@@ -23,10 +23,10 @@ from mediafleet_testbed import images
 from mediafleet_testbed.errors import CommandError, NodeError, NotRunningError
 from mediafleet_testbed.locks import locked
 from mediafleet_testbed.namespaces import is_current
-from mediafleet_testbed.node import debian, host, start
+from mediafleet_testbed.node import host, start
 from mediafleet_testbed.node.layout import NODE_NAME
 from mediafleet_testbed.paths import Instance
-from mediafleet_testbed.tools import toolchain
+from mediafleet_testbed.tools import debian, toolchain
 from mediafleet_testbed.tools.recipes import KUBECTL, NODE_TOOLS
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from tests.kit.community import PEERS, Time, an_hour, reporter
 
+from mediafleet_common.pages.files import HEADERS
 from mediafleet_common.probes.http_client import client
 from mediafleet_scheduler.community.collector import Collector
-from mediafleet_scheduler.community.map_page import HEADERS, MapPage
+from mediafleet_scheduler.community.map_page import MapPage
 from mediafleet_scheduler.community.pages import Pages
 from mediafleet_scheduler.community.state import State
 

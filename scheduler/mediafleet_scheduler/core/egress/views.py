@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.egress.redis import RedisSpec
-from mediafleet_common.api.names import PodState
+from mediafleet_common.api.names import DrainReason, PodState
 from mediafleet_scheduler.core.egress.queue import NO_QUEUE, QueueRule
 from mediafleet_scheduler.core.egress.rooms import ALL_ROOMS, RoomNames
 
@@ -31,6 +31,8 @@ class Worker:
     """Whether it has been Ready, be it now or not: one that is pending may then have jobs."""
     counts: Placement | None = None
     """What it counts jobs by, as it told; `None`: by its fleet's placement."""
+    drain_reason: DrainReason | None = None
+    """Why the operator drains it; `None`: it does not, or does not say."""
 
 
 @dataclass(frozen=True, slots=True)

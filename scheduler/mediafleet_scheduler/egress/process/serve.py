@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.pages.site import Site, View
 from mediafleet_common.redises.endpoints import Redises
 from mediafleet_common.serving.access import Access as ReportAccess
 from mediafleet_common.serving.access import LoopbackOnly
@@ -43,6 +44,7 @@ from mediafleet_scheduler.egress.process.explanation import costs_route, explain
 from mediafleet_scheduler.egress.process.gauges import DeskCollector
 from mediafleet_scheduler.egress.process.kept_out import ReportRedis
 from mediafleet_scheduler.egress.process.kept_out import report_nothing as report_nothing_of_redis
+from mediafleet_scheduler.egress.process.page import page_text
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
 
@@ -183,9 +185,15 @@ async def serve(
         outlook = Outlook(Demands(directory, branches).read, options.settings.demand)
         natives = NativeFleets(options.connections, options.report_mode, options.settings, clock)
         await stack.enter_async_context(natives)
+        site = Site([View.FLEETS], lambda: page_text(branches) if directory.view else None)
         reports = [demand_route(outlook), explain_route(branches), costs_route(branches)]
         http = HttpServer(
-            options.http, ready, registry=registry, reports=reports, access=options.reports
+            options.http,
+            ready,
+            routes=site.routes(),
+            registry=registry,
+            reports=[*reports, *site.reports()],
+            access=options.reports,
         )
         await stack.enter_async_context(http)
         await stack.enter_async_context(branches)

@@ -141,15 +141,17 @@ def _foreign(load: Load, count: int, costs: CpuCost) -> list[float]:
 def used_cores(jobs: Iterable[Job], measured: Measured | None, now: float) -> float:
     """CPUs that a busy pod counts as taken."""
     used = measured.foreign_cores if measured else 0.0
-    for job in jobs:
-        seen = measured.cores_of.get(job.egress_id) if measured else None
-        until = job.held_until()
-        held = until is None or now < until
-        if seen is None:
-            used += job.cores
-        else:
-            used += max(job.cores, seen) if held else seen
-    return used
+    return used + sum(job_cores(job, measured, now) for job in jobs)
+
+
+def job_cores(job: Job, measured: Measured | None, now: float) -> float:
+    """CPUs that a busy pod counts a job with."""
+    seen = measured.cores_of.get(job.egress_id) if measured else None
+    if seen is None:
+        return job.cores
+    until = job.held_until()
+    held = until is None or now < until
+    return max(job.cores, seen) if held else seen
 
 
 def free_cores(pod_cores: float, max_utilization: float, jobs: int, used: float) -> float:

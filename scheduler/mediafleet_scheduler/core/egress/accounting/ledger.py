@@ -126,6 +126,10 @@ class Ledger:
         """The jobs on a pod, by egress id."""
         return self._by_worker.get(worker_uid, _NO_JOBS)
 
+    def measured(self, worker_uid: str) -> Measured | None:
+        """What a pod last said of itself, however old; `None`: nothing."""
+        return self._measured.get(worker_uid)
+
     def put(self, job: Job) -> None:
         """A place was claimed for a job; one that had a place before has moved."""
         self.drop(job.egress_id)

@@ -1,0 +1,1 @@
+"""A browser, and desks with pages to look at."""

@@ -1,0 +1,86 @@
+"""Screenshots of each page for people to look at: `python -m tests.kit.pages.look FOLDER`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.kit.pages import desks
+from tests.kit.pages.browser import Page, browser
+
+from mediafleet_testbed.tools import browsing
+
+SHAPES: Final = {
+    "light": (1280, 800, False),
+    "dark": (1280, 800, True),
+    "phone": (320, 640, False),
+    "phone-dark": (390, 800, True),
+}
+Scene = Callable[[], AbstractAsyncContextManager[str]]
+
+
+@asynccontextmanager
+async def _fleets_busy() -> AsyncIterator[str]:
+    async with desks.egress_desk() as desk:
+        desks.busy(desk)
+        yield desk.url("fleets")
+
+
+@asynccontextmanager
+async def _fleets_empty() -> AsyncIterator[str]:
+    async with desks.egress_desk() as desk:
+        desk.have()
+        yield desk.url("fleets")
+
+
+@asynccontextmanager
+async def _fleets_broken() -> AsyncIterator[str]:
+    async with desks.egress_desk() as desk:
+        desks.busy(desk, pods=20)
+        desk.complaint = "no connection to Redis"
+        yield desk.url("fleets")
+
+
+SCENES: Final[dict[str, Scene]] = {
+    "fleets-busy": _fleets_busy,
+    "fleets-empty": _fleets_empty,
+    "fleets-broken": _fleets_broken,
+}
+"""What is looked at, by name."""
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with the page as it is."""
+    await page.run(browsing.axe().read_text(encoding="utf-8"))
+    found = await page.run(
+        "axe.run(document, {resultTypes: ['violations']}).then((told) => told.violations.map("
+        "(each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => node.target).join(', ')}`))"
+    )
+    return [str(each) for each in found]
+
+
+async def overflows(page: Page) -> bool:
+    """Whether the page is wider than the screen."""
+    return bool(await page.run("document.documentElement.scrollWidth > innerWidth"))
+
+
+async def main(folder: Path) -> None:
+    """Write them all."""
+    async with browser() as running:
+        for name, scene in SCENES.items():
+            async with scene() as url, running.page() as page:
+                for shape, (width, height, dark) in SHAPES.items():
+                    await page.shape(width, height, dark=dark)
+                    await page.go(url)
+                    await page.picture(folder / f"{name}-{shape}.png")
+                    print(folder / f"{name}-{shape}.png", flush=True)
+
+
+if __name__ == "__main__":
+    if reason := browsing.why_not():
+        sys.exit(f"pages-look: {reason}")
+    asyncio.run(main(Path(sys.argv[1])))
