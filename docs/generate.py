@@ -25,6 +25,7 @@ from mediafleet_common.api import crds
 from mediafleet_operator.settings import Times as OperatorTimes
 from mediafleet_scheduler.advertise.settings import Times as AdvertiseTimes
 from mediafleet_scheduler.broker.models import ModelsFile
+from mediafleet_scheduler.broker.orchestrators.entries import OrchestratorsFile
 from mediafleet_scheduler.broker.serve import Times as BrokerTimes
 from mediafleet_scheduler.core.scaling import trigger
 from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
@@ -98,6 +99,9 @@ def settings() -> str:
         "## Models file\n",
         "`mediafleet broker --models FILE`, YAML.\n",
         fields(crds.structural(ModelsFile.model_json_schema(by_alias=False))) + "\n",
+        "## Orchestrators file\n",
+        "`mediafleet broker --orchestrators FILE`, YAML.\n",
+        fields(crds.structural(OrchestratorsFile.model_json_schema(by_alias=False))) + "\n",
     ]
     for kind in crds.MODELS:
         schema = crds.crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]

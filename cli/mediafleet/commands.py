@@ -75,6 +75,14 @@ class Entry:
     run: Callable[..., None]
     panel: str
     examples: tuple[str, ...]
+    under: str | None = None
+    """The command that it is a part of."""
+
+    @property
+    def name(self) -> str:
+        """How it is called."""
+        own = self.run.__name__.replace("_", "-")
+        return own if self.under is None else f"{self.under} {own}"
 
 
 LOOK: Final = "Look first"
@@ -127,7 +135,8 @@ ENTRIES: Final = (
     Entry(
         ai_models,
         RUN,
-        ("mediafleet ai-models --models models.yaml --url http://broker.media.svc:8080",),
+        ("mediafleet broker ai-models --models models.yaml --url http://broker.media.svc:8080",),
+        under="broker",
     ),
     Entry(
         status,
@@ -198,7 +207,7 @@ ENTRIES: Final = (
 for _entry in ENTRIES:
     _lines = "\n".join(f"  {example}" for example in _entry.examples)
     app.command(
-        _entry.run.__name__.replace("_", "-"),
+        _entry.name,
         cls=Command,
         rich_help_panel=_entry.panel,
         # `\b` keeps the lines as they are.

@@ -5,6 +5,7 @@ A table of options needs more than 60 columns for `--redis-sentinel-password` al
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,24 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class Command(TyperCommand):
-    """A command whose options stand under the headings of their panels."""
+    """A command whose options stand under the headings of their panels.
+
+    `COMMAND PART` is a command of its own where there is one of that name: it takes none of the
+    options of COMMAND.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        """The context of the command, or of its part that the first argument names."""
+        others = getattr(parent and parent.command, "commands", {})
+        part = others.get(f"{info_name} {args[0]}") if args else None
+        if part is not None:
+            return part.make_context(part.name, args[1:], parent, **extra)
+        if info_name and " " in info_name:
+            name = re.sub("[ -]", "_", info_name).upper()
+            extra["auto_envvar_prefix"] = f"{parent and parent.auto_envvar_prefix}_{name}"
+        return super().make_context(info_name, args, parent, **extra)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write every option, in the order of declaration."""

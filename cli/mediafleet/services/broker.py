@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mediafleet_scheduler.broker.files import Certificate
     from mediafleet_scheduler.broker.models import ModelsFile
+    from mediafleet_scheduler.broker.orchestrators.keeping import Options
     from mediafleet_scheduler.broker.serve import Serving
     from mediafleet_scheduler.core.workers.pools import WorkerPools
     from mediafleet_scheduler.directory.directory import Directory
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _WORKERS: Final = "Workers"
 _RUNNER: Final = "Runner API"
 _API: Final = "JSON API"
+_THERE: Final = "Orchestrators"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,53 @@ class PoolOptions:
         return KubeWorkerPools(self.namespace or [])
 
 
+@dataclass(frozen=True, slots=True)
+class OrchestratorOptions:
+    """Where the broker registers its models by itself."""
+
+    orchestrators: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file of orchestrators at which models with `byoc` are registered; changes "
+            "are followed.",
+            rich_help_panel=_THERE,
+        ),
+    ] = None
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where these orchestrators reach the HTTP port; by default where it listens.",
+            rich_help_panel=_THERE,
+        ),
+    ] = None
+
+    def options(self, *, loopback: bool) -> Options | None:
+        """What registers them; `None`: nothing does.
+
+        Raises:
+            typer.BadParameter: they do not go together.
+        """
+        if self.orchestrators is None:
+            return None
+        if self.url is None and not loopback:
+            raise typer.BadParameter("--orchestrators needs --url: where jobs are to be sent")
+        from prometheus_client import CollectorRegistry
+
+        from mediafleet_scheduler.broker.orchestrators.entries import OrchestratorsFile
+        from mediafleet_scheduler.broker.orchestrators.keeping import Options
+        from mediafleet_scheduler.directory.files import FileDirectory
+
+        directory = FileDirectory(
+            self.orchestrators,
+            OrchestratorsFile,
+            lambda file, _, __: tuple(file.orchestrators),
+            CollectorRegistry(),  # The models file counts its readings under the same name.
+        )
+        return Options(directory, self.orchestrators.parent, self.url)
+
+
 RunnerTokenOption = Annotated[
     Path | None,
     typer.Option(
@@ -136,6 +185,7 @@ def broker(
     http: HttpOption = "127.0.0.1:8080",
     runner_token_file: RunnerTokenOption = None,
     api_token_file: ApiTokenOption = None,
+    registering: OrchestratorOptions,
     reports: ReportOptions,
     pools: PoolOptions,
     keda: KedaOptions,
@@ -149,8 +199,8 @@ def broker(
     """Take remote AI workers by one address, and be the runner that orchestrators call.
 
     Workers run `livepeer -aiWorker -orchAddr HOST:PORT -orchSecret SECRET` and need no port of
-    their own. Orchestrators take what `mediafleet ai-models` prints as their -aiModels. Who has no
-    orchestrator posts tasks to /v1/tasks; /v1/ shows how.
+    their own. Orchestrators take what `mediafleet broker ai-models` prints as their -aiModels. Who
+    has no orchestrator posts tasks to /v1/tasks; /v1/ shows how.
     """
     from mediafleet_common.serving.addresses import split_host_port
     from mediafleet_common.serving.run import run
@@ -162,6 +212,7 @@ def broker(
         raise typer.BadParameter(
             "--http beyond this machine needs --runner-token-file: whoever reaches it runs tasks"
         )
+    there = registering.options(loopback=loopback)
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_common.serving import settings_file
@@ -181,6 +232,7 @@ def broker(
             api_tokens=None if api_token_file is None else Lines(api_token_file),
             reports=reports.access(in_cluster=pools.kube, kept=pools.remember),
             pools=pools.directory(),
+            orchestrators=there,
             scaler=keda.chosen(),
             spool=spool,
             times=settings_file.read(settings, "broker", Times),
@@ -221,7 +273,12 @@ def ai_models(
     from mediafleet_scheduler.broker.models import rendered
 
     token = None if runner_token_file is None else Lines(runner_token_file).first()
-    typer.echo(json.dumps(rendered(_read(models), url, capacity, token), indent=2))
+    read = _read(models)
+    typer.echo(json.dumps(rendered(read, url, capacity, token), indent=2))
+    for each in read.models:
+        if not each.price_per_unit:
+            typer.echo(f"{each.target} has no price: on-chain it needs one", err=True)
+    typer.echo("restart the orchestrator: it reads its -aiModels at its start alone", err=True)
 
 
 def _read(path: Path) -> ModelsFile:

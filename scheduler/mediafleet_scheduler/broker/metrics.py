@@ -60,6 +60,18 @@ class BrokerMetrics:
             ["pipeline", "model"],
             registry=registry,
         )
+        self.registered = Gauge(
+            "mediafleet_broker_registered",
+            "1: an orchestrator has been told of a model; by door: byoc",
+            ["orchestrator", "door", "model"],
+            registry=registry,
+        )
+        self.calls = Counter(
+            "mediafleet_broker_orchestrator_calls_total",
+            "Calls to orchestrators by what became of them: ok, refused, unreachable",
+            ["orchestrator", "result"],
+            registry=registry,
+        )
         self.seconds = Histogram(
             "mediafleet_broker_task_seconds",
             "From a task's coming to its answer",

@@ -4,7 +4,7 @@ orchestrator that uses the broker as an external runner is given of it.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +12,22 @@ from pydantic import Field, field_validator, model_validator
 from mediafleet_common.api.base import Model
 from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
 from mediafleet_scheduler.core.workers.views import Target
+
+_MOST_INT64: Final = 2**63 - 1
+
+
+class Byoc(Model):
+    """How a model is registered at orchestrators as an external capability."""
+
+    name: Annotated[str | None, Field(pattern=r"^[!-+\--~]+$", max_length=256)] = None
+    """What gateways ask for; by default PIPELINE/MODEL."""
+    price_per_unit: Annotated[int, Field(ge=0, le=_MOST_INT64)] = 0
+    """For `price_scaling` seconds of a job; on-chain it is needed."""
+    price_scaling: Annotated[int, Field(ge=1, le=_MOST_INT64)] = 1
+    """How many seconds that is for."""
+    currency: Annotated[str, Field(min_length=1, max_length=16)] = "wei"
+    """wei, eth or, where the orchestrator has a price feed, its currency, as USD. One that it does
+    not know makes it break the connection."""
 
 
 class ModelEntry(Model):
@@ -29,11 +45,18 @@ class ModelEntry(Model):
     """Of the price."""
     wait_seconds: Annotated[float | None, Field(gt=0, le=3600)] = None
     """How long a task may wait and run in all; by default what a stock worker takes for one."""
+    byoc: Byoc | None = None
+    """Registers the model at the orchestrators of --orchestrators; none: it does not."""
 
     @property
     def target(self) -> Target:
         """What tasks of it ask for."""
         return Target(self.pipeline, self.model)
+
+    @property
+    def capability(self) -> str | None:
+        """Its name as an external capability; `None`: it is none."""
+        return None if self.byoc is None else self.byoc.name or str(self.target)
 
     @property
     def seconds(self) -> float:
@@ -64,6 +87,9 @@ class ModelsFile(Model):
             if each.target in seen:
                 raise ValueError(f"models: {each.target} is named twice")
             seen.add(each.target)
+        names = [name for each in self.models if (name := each.capability) is not None]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"models: two have the byoc name {twice}")
         return self
 
 

@@ -27,8 +27,11 @@ _MOST_FIELDS: Final = 64
 _CHUNK: Final = 64 * 1024
 
 
-async def read(request: web.Request, pipeline: Pipeline, folder: Path) -> Input:
-    """The task that a request asks for; its file is written into `folder`.
+async def read(
+    request: web.Request, pipeline: Pipeline, folder: Path, model: str | None = None
+) -> Input:
+    """The task that a request asks for; its file is written into `folder`. `model`: for a request
+    that names none.
 
     Raises:
         BadRequestError: with the field and the fix.
@@ -39,10 +42,15 @@ async def read(request: web.Request, pipeline: Pipeline, folder: Path) -> Input:
         fields = json.loads(await whole_body(request))
         if not isinstance(fields, dict):
             raise BadRequestError("body", "must be a JSON object")
+        fields = _named(fields, form.model_field, model)
         check(pipeline, fields)
         return Input(fields)
     texts, file = await _form(request, form.file_field, folder)
-    return with_file(pipeline, typed(texts), file)
+    return with_file(pipeline, _named(typed(texts), form.model_field, model), file)
+
+
+def _named(fields: dict[str, object], field: str, model: str | None) -> dict[str, object]:
+    return fields if model is None else {field: model, **fields}
 
 
 def with_file(pipeline: Pipeline, fields: Mapping[str, object], file: Path | None) -> Input:

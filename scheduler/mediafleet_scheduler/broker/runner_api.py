@@ -17,6 +17,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +46,19 @@ _CHUNK: Final = 48 * 1024
 _TYPES: Final = {".png": "image/png", ".mp4": "video/mp4", ".wav": "audio/wav"}
 
 _log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What callers expect beside a runner's own answers."""
+
+    full_status: int = 500
+    """Of the answer when no worker had room in time."""
+    last_event: bytes = b""
+    """Ends an event stream that does not end with it by itself."""
+
+
+RUNNER: Final = Door()
 
 
 class _Refused(Exception):  # noqa: N818 - carries an answer
@@ -100,35 +114,47 @@ class RunnerApi:
         return web.json_response({"pipeline": pipeline, "model_id": model, "gpu_info": {}})
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info.get("again") or request.path.removeprefix("/")
+        if (refusal := self._unauthorized(request)) is not None:
+            return refusal
+        if request.match_info.get("pipeline") not in (None, name):
+            return _no_pipeline(name)
+        return await self.perform(request, name, request.match_info.get("model"))
+
+    async def perform(
+        self, request: web.Request, name: str, model: str | None, door: Door = RUNNER
+    ) -> web.StreamResponse:
+        """A request of a pipeline, done; `model`: the only one it may ask for, and need not name.
+
+        Whether its sender may ask is the caller's to see.
+        """
+        pipeline = next((each for each in FORMS if each.value == name), None)
+        if pipeline is None:
+            return _no_pipeline(name)
         try:
-            return await self._answered(request)
+            return await self._performed(request, pipeline, model, door)
         except _Refused as refused:
             return refused.answer
 
-    async def _answered(self, request: web.Request) -> web.StreamResponse:
-        self._authorize(request)
-        name = request.match_info.get("again") or request.path.removeprefix("/")
-        pipeline = next((each for each in FORMS if each.value == name), None)
-        named = request.match_info.get("pipeline")
-        if pipeline is None or named not in (None, name):
-            raise _Refused(_error(400, f"there is no pipeline {name!r}"[:200]))
+    async def _performed(
+        self, request: web.Request, pipeline: Pipeline, model: str | None, door: Door
+    ) -> web.StreamResponse:
         with self._folder() as folder:
-            task = await _read(request, pipeline, folder)
-            entry = self._entry(pipeline, task, request.match_info.get("model"))
+            task = await _read(request, pipeline, folder, model)
+            entry = self._entry(pipeline, task, model)
             session = session_of(pipeline, task.request)
             job = self._jobs.submit(entry.target, task, folder, entry.seconds, session)
             try:
-                return await self._wait(request, job)
+                return await self._wait(request, job, door)
             finally:
                 self._jobs.cancel(job)
                 if task.file is not None:
                     self._inputs.withdraw(task.file)
 
-    def _authorize(self, request: web.Request) -> None:
-        token = self._token()
-        given = request.headers.get("Authorization", "")
-        if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            raise _Refused(_error(401, "Invalid bearer token."))
+    def _unauthorized(self, request: web.Request) -> web.Response | None:
+        if bears(request, self._token()):
+            return None
+        return _error(401, "Invalid bearer token.")
 
     def _entry(self, pipeline: Pipeline, task: Input, only: str | None) -> ModelEntry:
         model = model_of(pipeline, task.request)
@@ -146,20 +172,26 @@ class RunnerApi:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def _wait(self, request: web.Request, job: Job) -> web.StreamResponse:
+    async def _wait(self, request: web.Request, job: Job, door: Door) -> web.StreamResponse:
         try:
             result = await job.result
         except TaskFailedError as error:
             full = error.ending is Ending.TIMED_OUT and "room" in error.words
-            return _error(500, FULL if full else str(error))
+            return _error(door.full_status, FULL) if full else _error(500, str(error))
         if isinstance(result, Events):
-            return await stream(request, result)
+            return await stream(request, result, door.last_event)
         return await whole(request, result)
 
 
-async def _read(request: web.Request, pipeline: Pipeline, folder: Path) -> Input:
+def bears(request: web.Request, token: str | None) -> bool:
+    """Whether a request comes with a token; with any, where there is none to come with."""
+    given = request.headers.get("Authorization", "")
+    return not token or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+
+async def _read(request: web.Request, pipeline: Pipeline, folder: Path, model: str | None) -> Input:
     try:
-        return await read(request, pipeline, folder)
+        return await read(request, pipeline, folder, model)
     except BadRequestError as error:
         detail = [{"loc": ["body", error.field], "msg": error.message, "type": "value_error"}]
         raise _Refused(web.json_response({"detail": detail}, status=422)) from error
@@ -168,13 +200,20 @@ async def _read(request: web.Request, pipeline: Pipeline, folder: Path) -> Input
         raise _Refused(_error(400, said)) from error
 
 
-async def stream(request: web.Request, events: Events) -> web.StreamResponse:
-    """An event stream as it comes; cut off where the rest will never come."""
+async def stream(
+    request: web.Request, events: Events, last_event: bytes = b""
+) -> web.StreamResponse:
+    """An event stream as it comes, and `last_event` if it does not end so; cut off where the rest
+    will never come."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
+    end = b""
     try:
         while (chunk := await events.get()) is not None:
+            end = (end + chunk)[-len(last_event) :] if last_event else b""
             await response.write(chunk)
+        if end != last_event:
+            await response.write(last_event)
     except TaskFailedError:
         # An end that is none: the caller sees that the rest is missing.
         if request.transport is not None:
@@ -220,6 +259,10 @@ async def _encoded(path: Path) -> AsyncIterator[bytes]:
         while chunk := file.read(_CHUNK):
             yield base64.b64encode(chunk)
             await asyncio.sleep(0)
+
+
+def _no_pipeline(name: str) -> web.Response:
+    return _error(400, f"there is no pipeline {name!r}"[:200])
 
 
 def _error(status: int, words: str) -> web.Response:

@@ -23,6 +23,11 @@ from mediafleet_scheduler.broker.inputs import Inputs
 from mediafleet_scheduler.broker.jobs import Jobs
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.broker.models import ModelEntry
+from mediafleet_scheduler.broker.orchestrators.keeping import (
+    Options,
+    Orchestrators,
+    OrchestratorTimes,
+)
 from mediafleet_scheduler.broker.pools.pools import Pools
 from mediafleet_scheduler.broker.registrations import Registrations, Secrets
 from mediafleet_scheduler.broker.results import Results
@@ -57,6 +62,8 @@ class Times:
     most_kept_tasks: int = 1000
     """Tasks of the JSON API that are there at a time, results that are kept counted; more are
     refused."""
+    orchestrators: OrchestratorTimes = field(default_factory=OrchestratorTimes)
+    """How registrations at orchestrators are kept up."""
     rules: Rules = field(default_factory=Rules)
     """How often a task is tried, and when a worker is left out."""
 
@@ -83,6 +90,8 @@ class Settings:
     times: Times = field(default_factory=Times)
     pools: Directory[WorkerPools] | None = None
     """AIWorkerPools of the cluster; `None`: it is in none."""
+    orchestrators: Options | None = None
+    """Where models are registered; `None`: nowhere."""
     scaler: ScalerOptions | None = None
     """How KEDA is answered; `None`: not at all."""
     reload: Callable[[], None] = lambda: None
@@ -133,10 +142,18 @@ async def serve(
         kept = KeptTasks(jobs, inputs, spool, times.keep_seconds, times.most_kept_tasks)
         stack.callback(kept.close)
         tasks_api = TaskApi(kept, models, settings.api_tokens)
+        there = settings.orchestrators
+        orchestrators = there and Orchestrators(
+            there, times.orchestrators, jobs, api, models, settings.token, metrics
+        )
         http = HttpServer(
             settings.http,
             ready,
-            routes=[*api.routes(), *tasks_api.routes()],
+            routes=[
+                *api.routes(),
+                *tasks_api.routes(),
+                *(orchestrators.routes() if orchestrators else ()),
+            ],
             registry=registry,
             cancels=True,
             reports=[web.get("/explain", _explain(jobs)), demand_route(outlook)],
@@ -152,6 +169,10 @@ async def serve(
             handshake_seconds=settings.times.handshake_seconds,
         )
         await stack.enter_async_context(workers)
+        if orchestrators:
+            # Entered last: registrations are taken back while jobs can still be answered.
+            orchestrators.own_url = f"http://{settings.http.rpartition(':')[0]}:{http.port}"
+            await stack.enter_async_context(orchestrators)
         scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry))
         jobs.on_change = lambda: _report(jobs, models())
         known = asyncio.Event()

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import grpc
@@ -27,12 +27,15 @@ SECRET = "s3cret"
 AUTHORIZATION = "Livepeer-AI-Worker-1.0"
 
 
-class Told(Publisher[tuple[ModelEntry, ...]]):
-    """Models that stay as they are."""
+ThingT = TypeVar("ThingT")
 
-    def __init__(self, models: tuple[ModelEntry, ...]) -> None:
+
+class Told(Publisher[tuple[ThingT, ...]]):
+    """What a file would say, such as models; changed by `publish` alone."""
+
+    def __init__(self, told: tuple[ThingT, ...]) -> None:
         super().__init__()
-        self.publish(models)
+        self.publish(told)
 
     async def run(self) -> None:
         """Nothing to follow."""
@@ -46,6 +49,8 @@ class Broker:
     certificate: bytes
     registry: CollectorRegistry
     session: aiohttp.ClientSession
+    stop: asyncio.Event
+    """Set: the broker ends."""
 
     @property
     def authority(self) -> str:
@@ -76,14 +81,22 @@ class Broker:
 
 @contextlib.asynccontextmanager
 async def broker(
-    tmp_path: Path, *models: tuple[Pipeline, str], wait_seconds: float = 20, **more: Any
+    tmp_path: Path,
+    *models: tuple[Pipeline, str] | ModelEntry,
+    wait_seconds: float = 20,
+    **more: Any,
 ) -> AsyncIterator[Broker]:
     """A broker that takes these models, each task within `wait_seconds`."""
     key, certificate = self_signed(["127.0.0.1"])
     (tmp_path / "tls.pem").write_bytes(key + certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "tls.pem")
-    entries = [ModelEntry(pipeline=p, model=m, wait_seconds=wait_seconds) for p, m in models]
+    entries = [
+        each
+        if isinstance(each, ModelEntry)
+        else ModelEntry(pipeline=each[0], model=each[1], wait_seconds=wait_seconds)
+        for each in models
+    ]
     given = {"secrets": lambda: [SECRET], "spool": tmp_path, **more}
     settings = Settings("127.0.0.1:0", "127.0.0.1:0", context, **given)
     ready: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
@@ -94,7 +107,7 @@ async def broker(
     async with aiohttp.ClientSession() as session:
         running.add_done_callback(lambda _: ready.cancel())
         await ready
-        yield Broker(ready.result(), certificate, registry, session)
+        yield Broker(ready.result(), certificate, registry, session, stop)
     stop.set()
     await running
 

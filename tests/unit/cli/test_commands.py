@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,7 +66,7 @@ def test_every_example_is_a_command_line_that_is_accepted(example: str) -> None:
 
 @pytest.mark.parametrize("name", [each for each in NAMES if each not in LIGHT])
 def test_every_option_may_be_given_by_an_environment_variable_of_its_name(name: str) -> None:
-    own = f"MEDIAFLEET_{name.replace('-', '_').upper()}_"
+    own = f"MEDIAFLEET_{name.replace('-', '_').replace(' ', '_').upper()}_"
     for option in GROUP.commands[name].params:
         if option.param_type_name == "argument" or option.name == "help":
             continue
@@ -101,3 +103,21 @@ def test_what_runs_at_the_start_of_a_pod_imports_no_typer(name: str) -> None:
     )
     assert done.stdout.split() == ["2"]
     assert done.stderr.startswith(f"usage: mediafleet {name}")
+
+
+def test_what_an_orchestrator_reads_is_printed_beside_a_word_about_its_restart(
+    tmp_path: Path,
+) -> None:
+    models = tmp_path / "models.yaml"
+    models.write_text(
+        "models: [{pipeline: llm, model: m, price_per_unit: 3}, {pipeline: llm, model: n}]"
+    )
+    arguments = ["broker", "ai-models", "--models", str(models), "--url", "http://b:8080/"]
+    done = CliRunner().invoke(app, arguments)
+    first, second = json.loads(done.stdout)
+    assert (first["url"], first["price_per_unit"]) == ("http://b:8080/runners/llm/m", 3)
+    assert second["price_per_unit"] == 0
+    assert done.stderr.splitlines() == [
+        "llm/n has no price: on-chain it needs one",
+        "restart the orchestrator: it reads its -aiModels at its start alone",
+    ]

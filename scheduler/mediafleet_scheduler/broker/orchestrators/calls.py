@@ -1,0 +1,117 @@
+"""Calls to one orchestrator, as the holder of its -orchSecret."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.broker.metrics import BrokerMetrics
+from mediafleet_scheduler.broker.orchestrators.entries import OrchestratorEntry
+
+_CALL_SECONDS: Final = 5.0
+_MOST_WORDS: Final = 64 * 1024
+
+
+class CallError(Exception):
+    """An orchestrator could not be told; the text says why and is fit to print."""
+
+    def __init__(self, words: str, *, away: bool = False) -> None:
+        super().__init__(words)
+        self.away = away
+        """Whether it does not answer at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an orchestrator answered."""
+
+    status: int
+    body: bytes
+
+
+class Calls:
+    """Told to one orchestrator by its HTTP API, within a bound of time."""
+
+    def __init__(
+        self,
+        entry: OrchestratorEntry,
+        secret: Callable[[], str],
+        session: aiohttp.ClientSession,
+        metrics: BrokerMetrics,
+    ) -> None:
+        self.entry: Final = entry
+        self._secret = secret
+        self._session = session
+        self._metrics = metrics
+        pinned = entry.fingerprint
+        self._tls = aiohttp.Fingerprint(binascii.unhexlify(pinned)) if pinned else True
+        self._shown: set[tuple[str, str]] = set()
+
+    async def register(self, capability: Mapping[str, object]) -> None:
+        """Register a capability, in place of the one of its name.
+
+        Raises:
+            CallError: it was not taken.
+        """
+        await self._accepted("/capability/register", json=capability)
+
+    async def unregister(self, name: str) -> None:
+        """Take a capability back; harmless when it is not there.
+
+        Raises:
+            CallError: the orchestrator did not hear it.
+        """
+        await self._accepted("/capability/unregister", data=name)
+
+    async def _accepted(self, path: str, **body: object) -> None:
+        answer = await self.post(path, self._secret(), **body)
+        if answer.status != 200:
+            said = printable(answer.body.decode(errors="replace").strip())
+            raise CallError(f"{path}: HTTP {answer.status}: {said}")
+
+    async def post(self, path: str, authorization: str, **body: object) -> Answer:
+        """One call.
+
+        Raises:
+            CallError: there was no answer.
+        """
+        url = self.entry.url.rstrip("/") + path
+        limit = aiohttp.ClientTimeout(total=_CALL_SECONDS)
+        headers = {"Authorization": authorization}
+        try:
+            async with self._session.post(
+                url,
+                headers=headers,
+                timeout=limit,
+                ssl=self._tls,
+                allow_redirects=False,
+                **body,  # type: ignore[arg-type]
+            ) as response:
+                answer = Answer(response.status, await response.content.read(_MOST_WORDS))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._count("unreachable")
+            said = printable(str(error)) or type(error).__name__
+            # A connection that it breaks is an answer: it does so at a currency it does not know.
+            away = not isinstance(error, aiohttp.ServerDisconnectedError)
+            raise CallError(f"{path}: {said}", away=away) from error
+        self._count("ok" if answer.status < 300 else "refused")
+        return answer
+
+    def show(self, door: str, name: str, *, registered: bool) -> None:
+        """Set the gauge of one model."""
+        self._shown.add((door, name))
+        self._metrics.registered.labels(self.entry.url, door, name).set(registered)
+
+    def hide(self) -> None:
+        """The orchestrator is ours no more: no gauge tells of it."""
+        for door, name in self._shown:
+            self._metrics.registered.remove(self.entry.url, door, name)
+        self._shown.clear()
+
+    def _count(self, result: str) -> None:
+        self._metrics.calls.labels(self.entry.url, result).inc()

@@ -1,0 +1,76 @@
+"""Where orchestrators post the jobs of models that the broker registered there.
+
+BYOC: the body is the client's own, at the registered URL or a path below; statuses from 400 are
+passed on. 503 sends the gateway to another orchestrator, 401 makes the orchestrator forget the
+capability, and an event stream is held open until `[DONE]` (livepeer/go-livepeer
+byoc/job_orchestrator.go, byoc/job_gateway.go).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from aiohttp import web
+
+from mediafleet_scheduler.broker.runner_api import Door, RunnerApi, bears
+from mediafleet_scheduler.core.workers.pipelines import Pipeline
+from mediafleet_scheduler.core.workers.views import Target
+
+BYOC: Final = "/byoc"
+_BYOC_DOOR: Final = Door(full_status=503, last_event=b"data: [DONE]\n\n")
+
+
+class UnderWay:
+    """Jobs of orchestrators that have no answer yet."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+
+    def count(self, orchestrator: str, target: Target) -> int:
+        """Those of one orchestrator and one model."""
+        return self._counts[(orchestrator, *target)]
+
+    @contextlib.contextmanager
+    def one(self, orchestrator: str, pipeline: str, model: str) -> Iterator[None]:
+        """One job, while it has no answer."""
+        key = (orchestrator, pipeline, model)
+        self._counts[key] += 1
+        try:
+            yield
+        finally:
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key]
+
+
+class JobDoor:
+    """Routes for jobs of registered models."""
+
+    def __init__(
+        self,
+        runner: RunnerApi,
+        under_way: UnderWay,
+        known: Callable[[str], bool],
+        token: Callable[[], str | None],
+    ) -> None:
+        self._runner = runner
+        self._under_way = under_way
+        self._known = known
+        self._token = token
+
+    def routes(self) -> list[web.RouteDef]:
+        """To be served on the HTTP port."""
+        return [web.post(BYOC + "/{key}/{pipeline}/{rest:.+}", self._byoc)]
+
+    async def _byoc(self, request: web.Request) -> web.StreamResponse:
+        if not bears(request, self._token()):
+            return web.Response(status=401, text="invalid token")
+        key, pipeline = request.match_info["key"], request.match_info["pipeline"]
+        model = request.match_info["rest"].removesuffix(f"/{pipeline}")
+        if not self._known(key) or pipeline not in {*Pipeline}:
+            return web.Response(status=404, text="no such capability")
+        with self._under_way.one(key, pipeline, model):
+            return await self._runner.perform(request, pipeline, model, _BYOC_DOOR)
