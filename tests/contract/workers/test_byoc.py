@@ -179,7 +179,7 @@ async def test_a_model_whose_currency_is_unknown_there_keeps_no_other_from_being
 async def test_no_room_in_time_sends_the_gateway_elsewhere_and_a_wrong_token_is_refused(
     tmp_path: Path,
 ) -> None:
-    models = [byoc(IMAGE, wait_seconds=0.2)]
+    models = [byoc(IMAGE, wait_seconds=1.0)]
     async with (
         registered(tmp_path, *models, token=lambda: "t0k") as (orch, url, some),
         worker(some, registration(IMAGE)) as one,
