@@ -43,7 +43,9 @@ def at(tmp_path: Path, *urls: str, again_seconds: float = 60.0, **more: Any) -> 
     """Settings of a broker that registers at these."""
     (tmp_path / "orch-secret").write_text("orch\n")
     entries = tuple(OrchestratorEntry(url=url, secret_file=Path("orch-secret")) for url in urls)
-    times = OrchestratorTimes(again_seconds, first_pause_seconds=0.05, longest_pause_seconds=0.2)
+    times = OrchestratorTimes(
+        0.02, again_seconds, first_pause_seconds=0.05, longest_pause_seconds=0.2
+    )
     return {
         "orchestrators": Options(Told(entries), tmp_path, None),
         "times": Times(orchestrators=times),
@@ -179,7 +181,7 @@ async def test_a_model_whose_currency_is_unknown_there_keeps_no_other_from_being
 async def test_no_room_in_time_sends_the_gateway_elsewhere_and_a_wrong_token_is_refused(
     tmp_path: Path,
 ) -> None:
-    models = [byoc(IMAGE, wait_seconds=1.0)]
+    models = [byoc(IMAGE, wait_seconds=0.2)]
     async with (
         registered(tmp_path, *models, token=lambda: "t0k") as (orch, url, some),
         worker(some, registration(IMAGE)) as one,

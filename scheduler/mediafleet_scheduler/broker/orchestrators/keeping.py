@@ -29,8 +29,6 @@ from mediafleet_scheduler.broker.orchestrators.entries import OrchestratorEntry
 from mediafleet_scheduler.broker.runner_api import RunnerApi
 from mediafleet_scheduler.directory.directory import Directory
 
-_LOOK_SECONDS: Final = 1.0
-"""A change of capacity is told within this time."""
 _LEAVE_SECONDS: Final = 3.0
 """For taking all registrations back."""
 
@@ -41,6 +39,8 @@ _log: Final = logging.getLogger(__name__)
 class OrchestratorTimes:
     """How registrations at orchestrators are kept up; times in seconds."""
 
+    look_seconds: float = 1.0
+    """A change of capacity is told within this time."""
     again_seconds: float = 30.0
     """An external capability is registered again so often: an orchestrator that has started anew
     tells nobody that it forgot it."""
@@ -155,7 +155,7 @@ class Orchestrators:
         back_off = BackOff(self._times.first_pause_seconds, self._times.longest_pause_seconds)
         complaint: str | None = None
         while True:
-            pause = _LOOK_SECONDS
+            pause = self._times.look_seconds
             try:
                 await capabilities.look(self._models() if entry.byoc else (), self._jobs.now())
             except CallError as error:
