@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from mediafleet_common.api.community import Community, Share
 from mediafleet_common.clock import Clock
@@ -51,3 +53,20 @@ def an_hour(
 
 
 PEERS = ["203.0.114.7", "203.0.114.9", "198.51.101.3", "2a01:4f8:1:2::9", "10.0.0.9"]
+
+
+def sent(labels: dict[str, str], relabelling: list[dict[str, Any]]) -> dict[str, str] | None:
+    """The labels with which a series leaves; `None`: it stays."""
+    for rule in relabelling:
+        if "target_label" in rule:
+            labels = {**labels, rule["target_label"]: rule["replacement"]}
+            continue
+        regex = re.compile(f"(?:{rule['regex']})")
+        if rule["action"] == "keep":
+            value = ";".join(labels.get(each, "") for each in rule["source_labels"])
+            if not regex.fullmatch(value):
+                return None
+        else:
+            assert rule["action"] == "labelkeep"
+            labels = {name: value for name, value in labels.items() if regex.fullmatch(name)}
+    return labels

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from mediafleet.doctor.cluster import Facts
 from mediafleet.doctor.findings import Unread
-from mediafleet_common.api.names import GROUP, PLURALS, Kind
+from mediafleet_common.api.names import FLEET_KINDS, GROUP, PLURALS, Kind
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import GoneError, KubeError
 from mediafleet_common.kube.paths import Collection, Target
@@ -38,7 +38,7 @@ async def facts(api: Api, namespace: str | None) -> Facts:
         deployments=await _read(api.list_all(_DEPLOYMENTS.inside(namespace), labelSelector=OURS)),
         pods=await _read(api.list_all(paths.pods(namespace), labelSelector=OURS)),
         leases=await _read(api.list_all(_LEASES.inside(namespace), **named)),
-        fleets=_together([await _resources(api, kind, namespace) for kind in Kind]),
+        fleets=_together([await _resources(api, kind, namespace) for kind in FLEET_KINDS]),
         keda=await _there(api.get(Target("/apis/keda.sh/v1alpha1", "keda"))),
         certificates=await _read(api.list_all(_SECRETS.inside(namespace), **tls)),
     )

@@ -24,6 +24,7 @@ from mediafleet.options import (
 if TYPE_CHECKING:
     from mediafleet_common.api.community import Community
     from mediafleet_common.formats.ip_addresses import IpNetwork
+    from mediafleet_common.serving.access import Access
     from mediafleet_common.serving.unary.port import Contexts
     from mediafleet_scheduler.advertise.desk import Serving
     from mediafleet_scheduler.core.advertise.views import PoolView
@@ -141,10 +142,22 @@ class CommunityOptions:
         ),
     ] = None
 
+    report_only: Annotated[
+        bool,
+        typer.Option(
+            "--report-only",
+            help="Count and show what is shared, and answer no gateway: others advertise the pool.",
+            rich_help_panel=_COMMUNITY,
+        ),
+    ] = False
+
     def check(self) -> None:
         """Raise typer.BadParameter where they do not go together."""
-        if self.community_state is not None and self.community is None:
-            raise typer.BadParameter("--community-state needs --community")
+        if self.community is None:
+            if self.community_state is not None:
+                raise typer.BadParameter("--community-state needs --community")
+            if self.report_only:
+                raise typer.BadParameter("--report-only needs --community")
 
 
 def advertise(
@@ -191,6 +204,13 @@ def advertise(
         if not tls.plaintext:
             contexts = _contexts(tls.tls_cert, tls.tls_key, tls.tls_host or names)
         own = _own_nodes(nodes.nodes, nodes.pool, allowed)
+        access = reports.access(
+            in_cluster=nodes.pool is not None,
+            pools_in=nodes.pool.partition("/")[0] if nodes.pool else None,
+        )
+        if community.report_only:
+            await _report_only(community, http, access, own, stop)
+            return
         directory = SourcedDirectory(own, times=times.sources)
         chosen = Settings(
             listen,
@@ -198,10 +218,7 @@ def advertise(
             contexts,
             Manner(times.probe, times.probe_timeout_seconds, _signed_request(nodes.probe_key)),
             own_urls=tuple(f"https://{name}:{listen.rpartition(':')[2]}" for name in names),
-            reports=reports.access(
-                in_cluster=nodes.pool is not None,
-                pools_in=nodes.pool.partition("/")[0] if nodes.pool else None,
-            ),
+            reports=access,
             scaler=keda.chosen(),
             times=times,
             region_database=nodes.region_database,
@@ -218,6 +235,27 @@ def advertise(
         await serve(chosen, directory, stop, on_ready)
 
     raise typer.Exit(run(main))
+
+
+async def _report_only(
+    options: CommunityOptions,
+    http: str,
+    access: Access,
+    directory: Directory[PoolView],
+    stop: asyncio.Event,
+) -> None:
+    from mediafleet_scheduler.advertise.community.report_only import serve
+    from mediafleet_scheduler.community.settings import Settings
+
+    shared = _community(options.community)
+    assert shared is not None
+
+    def on_ready(port: int) -> None:
+        host = http.rpartition(":")[0]
+        typer.echo(f"mediafleet advertise ready: reports only, http {host}:{port}")
+
+    settings = Settings(http, shared, options.community_state, reports=access)
+    await serve(settings, directory, stop, on_ready)
 
 
 def _resource(pool: str | None) -> PoolConditions | None:

@@ -107,6 +107,26 @@ class PodOptions:
             help="ServiceAccount that may read the reports of the advertisers; repeatable.",
         ),
     ] = None
+    vmagent_image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="Image of vmagent, which sends what a CommunityMetrics shares.",
+        ),
+    ] = None
+    prometheus_image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE", help="Image of Prometheus, whose agent sends for sender prometheus."
+        ),
+    ] = None
+    prometheus_agent_flag: Annotated[
+        str,
+        typer.Option(
+            metavar="FLAG",
+            help="What makes Prometheus an agent; before 3.0 it is --enable-feature=agent.",
+        ),
+    ] = "--agent"
     io_update_timeout: Annotated[
         float | None,
         typer.Option(
@@ -219,6 +239,9 @@ def operator(
             _allowed(pods.allow_in_template or ()),
             allowed,
             tuple(pods.http_account or ()),
+            pods.vmagent_image,
+            pods.prometheus_image,
+            pods.prometheus_agent_flag,
             pods.broker_address,
         ),
         http=http,

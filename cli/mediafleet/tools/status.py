@@ -110,19 +110,19 @@ def _fetch(
 async def _list(
     namespace: str | None, cluster: ClusterOptions
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    from mediafleet_common.api.names import Kind, Label
+    from mediafleet_common.api.names import FLEET_KINDS, Label
     from mediafleet_common.kube.client import Api
     from mediafleet_common.kube.login import configure
     from mediafleet_operator.kube import paths
 
     async with Api(await configure(cluster.kubeconfig, cluster.context)) as api:
-        lists = [api.list_all(paths.fleets(kind, namespace)) for kind in Kind]
+        lists = [api.list_all(paths.fleets(kind, namespace)) for kind in FLEET_KINDS]
         pods = api.list_all(paths.pods(namespace), labelSelector=Label.KIND.value)
         *resources, found = await asyncio.gather(*lists, pods)
     # Items of a list do not say of which kind they are.
     named = [
         {"kind": kind.value, **each}
-        for kind, of in zip(Kind, resources, strict=True)
+        for kind, of in zip(FLEET_KINDS, resources, strict=True)
         for each in of
     ]
     return named, found

@@ -11,6 +11,10 @@ from mediafleet_common.api.base import Model
 RegionName = Annotated[
     str, Field(min_length=1, max_length=63, pattern="^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
 ]
+PlainUrl = Annotated[
+    str, Field(max_length=500, pattern="^https?://[A-Za-z0-9._:\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$")
+]
+"""A URL without a user, a query and anything that a file of another program could misread."""
 
 
 class Share(Model):
@@ -22,6 +26,15 @@ class Share(Model):
     """How many gateways ask, by where they call from, as ranges of at least `k`."""
 
 
+class Leave(Model):
+    """Share nothing any more, and have collectors delete what they have."""
+
+    target: PlainUrl | None = None
+    """The reporter, as collectors name it."""
+    collectors: Annotated[list[PlainUrl], Field(max_length=16)] = Field(default_factory=list)
+    """Collectors that are asked to delete until each has confirmed."""
+
+
 class Community(Model):
     """The file of `--community`."""
 
@@ -31,3 +44,5 @@ class Community(Model):
     """What is shared."""
     k: Annotated[int, Field(ge=3, le=1000)] = 3
     """Gateways that stand behind a figure by origin, at least."""
+    leave: Leave | None = None
+    """Share nothing any more; what is kept is deleted."""

@@ -14,14 +14,24 @@ import yaml
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPool
 from mediafleet_common.api.base import Model
+from mediafleet_common.api.community_metrics import CommunityMetrics
 from mediafleet_common.api.egress.fleet import EgressFleet
-from mediafleet_common.api.names import CATEGORY, GROUP, PLURALS, SHORT_NAMES, VERSION, Kind
+from mediafleet_common.api.names import (
+    CATEGORY,
+    FLEET_KINDS,
+    GROUP,
+    PLURALS,
+    SHORT_NAMES,
+    VERSION,
+    Kind,
+)
 from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPool
 
 MODELS: Final[dict[Kind, type[Model]]] = {
     Kind.EGRESS_FLEET: EgressFleet,
     Kind.ORCHESTRATOR_POOL: OrchestratorPool,
     Kind.AI_WORKER_POOL: AIWorkerPool,
+    Kind.COMMUNITY_METRICS: CommunityMetrics,
 }
 _READY: Final = ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status')
 _AGE: Final = ("Age", "date", ".metadata.creationTimestamp")
@@ -58,6 +68,18 @@ COLUMNS: Final[dict[Kind, tuple[tuple[Any, ...], ...]]] = {
         ("Missed", "integer", ".status.missed"),
         ("OK", *_READY[1:]),
         _AGE,
+        _WHY,
+    ),
+    Kind.COMMUNITY_METRICS: (
+        ("Pool", "string", ".spec.pool"),
+        ("Region", "string", ".spec.region"),
+        ("LastHour", "string", ".status.lastHour"),
+        ("Hours", "integer", ".status.hours"),
+        ("Left", "boolean", ".status.left"),
+        ("OK", *_READY[1:]),
+        _AGE,
+        ("Accepted", "integer", ".status.accepted", 1),
+        ("Rejected", "integer", ".status.rejected", 1),
         _WHY,
     ),
 }
@@ -101,6 +123,15 @@ def _bounds_as_openapi_3_0(schema: dict[str, Any]) -> None:
         if (limit := schema.pop(f"exclusive{bound}", None)) is not None:
             schema[bound.lower()] = limit
             schema[f"exclusive{bound}"] = True
+
+
+_SCALE: Final = {
+    "scale": {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }
+}
 
 
 def crd(kind: Kind) -> dict[str, Any]:
@@ -148,14 +179,7 @@ def crd(kind: Kind) -> dict[str, Any]:
                     "served": True,
                     "storage": True,
                     "additionalPrinterColumns": columns,
-                    "subresources": {
-                        "status": {},
-                        "scale": {
-                            "specReplicasPath": ".spec.replicas",
-                            "statusReplicasPath": ".status.replicas",
-                            "labelSelectorPath": ".status.selector",
-                        },
-                    },
+                    "subresources": {"status": {}, **(_SCALE if kind in FLEET_KINDS else {})},
                     "schema": {"openAPIV3Schema": schema},
                 }
             ],

@@ -21,17 +21,21 @@ class Kind(StrEnum):
     EGRESS_FLEET = "EgressFleet"
     ORCHESTRATOR_POOL = "OrchestratorPool"
     AI_WORKER_POOL = "AIWorkerPool"
+    COMMUNITY_METRICS = "CommunityMetrics"
+    """Has no pods of its own; the others are fleets."""
 
 
 PLURALS: Final = {
     Kind.EGRESS_FLEET: "egressfleets",
     Kind.ORCHESTRATOR_POOL: "orchestratorpools",
     Kind.AI_WORKER_POOL: "aiworkerpools",
+    Kind.COMMUNITY_METRICS: "communitymetrics",
 }
 SHORT_NAMES: Final = {
     Kind.EGRESS_FLEET: "efleet",
     Kind.ORCHESTRATOR_POOL: "opool",
     Kind.AI_WORKER_POOL: "awpool",
+    Kind.COMMUNITY_METRICS: "cmetrics",
 }
 
 
@@ -69,6 +73,8 @@ KIND_LABELS: Final = {
     Kind.ORCHESTRATOR_POOL: KindLabel.ORCHESTRATOR,
     Kind.AI_WORKER_POOL: KindLabel.AI_WORKER,
 }
+FLEET_KINDS: Final = tuple(KIND_LABELS)
+"""The kinds that have pods in slots."""
 
 
 KEDA_PAUSE: Final = "autoscaling.keda.sh/paused"
@@ -100,6 +106,8 @@ class Annotation(StrEnum):
     WORK_WHEN_READY = f"{GROUP}/work-when-ready"
     """`"true"`: desks give the pod work once it is Ready, though its state still is pending; the
     operator that made it drains it from then on."""
+    CONFIG_HASH = f"{GROUP}/config-hash"
+    """On a reporter's pod: changes with the files that it reads when it starts."""
     CORDONED = f"{GROUP}/cordoned"
     """`"true"`: a person wants no new work on this pod; it is drained and replaced."""
 
@@ -239,6 +247,13 @@ class Reason(StrEnum):
     KEDA_MISSING = "KedaMissing"
     SCALER_NOT_READY = "ScalerNotReady"
     """KEDA or the HPA says that it cannot scale."""
+    SHARED = "Shared"
+    """What a CommunityMetrics asks for is shared."""
+    PARTLY_SHARED = "PartlyShared"
+    LEFT = "Left"
+    REPORTER_AWAY = "ReporterAway"
+    SENDER_MISSING = "SenderMissing"
+    """The chart names no image of the program that sends."""
     SCALER_NOT_OURS = "ScalerNotOurs"
     """Somebody else made a ScaledObject or HPA of the name that ours has."""
 
@@ -272,6 +287,8 @@ class Port:
     NODE_CLI: Final = 7935
     """go-livepeer's CLI server: loopback only, it moves money."""
     AGENT: Final = 7936
+    SENDER: Final = 8429
+    """Of who sends what a reporter shares: loopback only."""
     BEHIND_PROXY: Final = 7938
     """Where a node listens, on loopback, that has a drain proxy."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,9 +26,12 @@ from mediafleet_operator.kube.digest import SlotService
 from mediafleet_operator.manifests.children import advertiser, disruption, flag_head, slots
 from mediafleet_operator.manifests.pods import orch_secret
 from mediafleet_operator.manifests.pods.pod import Product
-from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.manifests.resource import Owner, Resource
 
 _SECRET_BYTES: Final = 32
+
+ChildMap = MutableMapping[tuple[str, str], Made]
+"""Children by kind and name, as they were last made."""
 
 
 class ChildNotOursError(Exception):
@@ -70,7 +73,7 @@ class Children:
         claims = slots.claims(resource, in_use)
         for manifest in [*of_slots, *claims, *wanted(resource, self.product, head)]:
             try:
-                await self._keep(resource, state, manifest)
+                await self.keep_one(resource, state.children, manifest)
             except RefusedError as error:
                 # The others are made all the same.
                 name = f"{manifest['kind']} {manifest['metadata']['name']}"
@@ -128,11 +131,17 @@ class Children:
                 await self.api.delete(target, meta["uid"], meta["resourceVersion"])
         state.children["Deployment", name] = absent
 
-    async def _keep(self, resource: Resource, state: FleetState, manifest: Json) -> None:
+    async def keep_one(self, resource: Owner, made_of: ChildMap, manifest: Json) -> None:
+        """Bring one child to what it ought to be.
+
+        Raises:
+            ChildNotOursError: somebody else has an object of its name.
+            KubeError: it could not be read or written.
+        """
         name = str(manifest["metadata"]["name"])
         key = (str(manifest["kind"]), name)
         made = Made(manifest, self.clock.monotonic())
-        if self._fresh(state.children.get(key), made):
+        if self._fresh(made_of.get(key), made):
             return
         target = paths.of_manifest(manifest, resource.key.namespace, name)
         try:
@@ -140,13 +149,14 @@ class Children:
         except GoneError:
             live = {}
         if live and not _ours(live["metadata"], manifest, resource):
+            word = "resource" if resource.key.kind is Kind.COMMUNITY_METRICS else "fleet"
             raise ChildNotOursError(
                 f"{manifest['kind']} {name} was made by somebody else, so it is left as it is. "
-                "Delete it, and ours takes its place, or give the fleet another name."
+                f"Delete it, and ours takes its place, or give the {word} another name."
             )
         if not contains(live, manifest):
             await apply_ours(self.api, target, manifest, live)
-        state.children[key] = made
+        made_of[key] = made
 
     def _fresh(self, known: Made | None, now: Made) -> bool:
         """Whether an object was the same when it was last looked at, not long ago."""
@@ -168,7 +178,7 @@ async def apply_ours(api: Api, target: Target, manifest: Json, live: Json) -> Js
     return await api.apply(target, {**manifest, "metadata": metadata}, FIELD_MANAGER)
 
 
-def _ours(meta: Json, manifest: Json, resource: Resource) -> bool:
+def _ours(meta: Json, manifest: Json, resource: Owner) -> bool:
     """Whether the fleet controls a live object. A claim has no owner: it goes by its labels."""
     if "ownerReferences" in manifest["metadata"]:
         return digest.controller_uid(meta) == resource.uid

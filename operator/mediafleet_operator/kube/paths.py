@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mediafleet_common.api.names import GROUP, PLURALS, VERSION, Kind, Label
+from mediafleet_common.api.names import FLEET_KINDS, GROUP, PLURALS, VERSION, Kind, Label
 from mediafleet_common.kube.paths import Collection, Target
 from mediafleet_operator.core.fleet.model import FleetKey
 
@@ -12,6 +12,7 @@ _PLURALS: Final = {
     "ServiceAccount": "serviceaccounts",
     "Role": "roles",
     "RoleBinding": "rolebindings",
+    "ConfigMap": "configmaps",
     "Service": "services",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "Deployment": "deployments",
@@ -21,7 +22,9 @@ _PLURALS: Final = {
 }
 
 
-FLEETS: Final = {kind: Collection(GROUP, VERSION, PLURALS[kind]) for kind in Kind}
+RESOURCES: Final = {kind: Collection(GROUP, VERSION, PLURALS[kind]) for kind in Kind}
+FLEETS: Final = {kind: RESOURCES[kind] for kind in FLEET_KINDS}
+COMMUNITY: Final = RESOURCES[Kind.COMMUNITY_METRICS]
 PODS: Final = Collection("", "v1", "pods", Label.KIND.value)
 SERVICES: Final = Collection("", "v1", "services", Label.SLOT.value)
 NODES: Final = Collection("", "v1", "nodes", namespaced=False, optional=True)
@@ -47,7 +50,7 @@ def services(namespace: str | None) -> Target:
 
 def fleets(kind: Kind, namespace: str | None) -> Target:
     """All resources of a kind."""
-    return FLEETS[kind].inside(namespace)
+    return RESOURCES[kind].inside(namespace)
 
 
 def fleet(key: FleetKey, part: str = "") -> Target:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mediafleet_common.api.base import Model
 from mediafleet_common.api.events import EventToPost, Regarding, Reporter
 from mediafleet_common.api.shared import FleetStatus
 from mediafleet_common.clock import SYSTEM, Clock
@@ -39,7 +40,7 @@ def significant(status: Mapping[str, Any]) -> Json:
     return kept
 
 
-def rendered(status: FleetStatus | None) -> Json:
+def rendered(status: Model | None) -> Json:
     """A status as JSON without what is not known."""
     if status is None:
         return {}

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.durations import seconds
@@ -22,6 +22,34 @@ from mediafleet_common.redises.endpoints import NotAllowed, Redises
 from mediafleet_operator.core.fleet.model import FleetKey, FleetSpec
 
 Spec = EgressFleetSpec | OrchestratorPoolSpec | AIWorkerPoolSpec
+
+
+class Owner(Protocol):
+    """What has children: a fleet, or a CommunityMetrics."""
+
+    @property
+    def key(self) -> FleetKey:
+        """What it is."""
+
+    @property
+    def uid(self) -> str:
+        """Its uid."""
+
+    @property
+    def owner(self) -> dict[str, Any]:
+        """The reference that makes it the owner of what it has made."""
+
+
+def owner_reference(key: FleetKey, uid: str) -> dict[str, Any]:
+    """The reference by which a resource controls an object."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": key.kind.value,
+        "name": key.name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +75,7 @@ class Resource:
     @property
     def owner(self) -> dict[str, Any]:
         """The reference that makes it the owner of what it has made."""
-        return {
-            "apiVersion": API_VERSION,
-            "kind": self.key.kind.value,
-            "name": self.key.name,
-            "uid": self.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
+        return owner_reference(self.key, self.uid)
 
 
 def with_redis(resource: Resource, redises: Redises) -> Resource:

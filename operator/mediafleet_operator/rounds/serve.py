@@ -15,7 +15,7 @@ from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from mediafleet_common.api.names import Kind
+from mediafleet_common.api.names import FLEET_KINDS, Kind
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.reach import OWN_WORD, PODS
 from mediafleet_common.kube.client import Api
@@ -41,6 +41,8 @@ from mediafleet_operator.manifests.children.scaling import Keda
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
+from mediafleet_operator.rounds.community.reports import ask as ask_reporter
+from mediafleet_operator.rounds.community.round import CommunityRounds
 from mediafleet_operator.rounds.counters import FleetCounts, ScaleCounts
 from mediafleet_operator.rounds.demand import DemandPoller, Tokens, ask
 from mediafleet_operator.rounds.job_ends import JobEnds
@@ -225,8 +227,22 @@ async def _lead(
             settings.io_update_timeout_seconds,
             times.rest_seconds_per_pod,
         )
+        children = Children(api, settings.product, clock, times.children_seconds)
+        community = CommunityRounds(
+            api, children, partial(ask_reporter, session, tokens), metrics, clock
+        )
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(
+                    follow(
+                        (paths.COMMUNITY,),
+                        settings.namespaces,
+                        community.take,
+                        login=login,
+                        list_seconds=settings.times.resync_seconds,
+                    )
+                )
+                group.create_task(community.run())
                 group.create_task(
                     follow(
                         paths.FOLLOWED,
@@ -243,6 +259,7 @@ async def _lead(
                     group.create_task(worker.run())
         finally:
             queue.close()
+            community.queue.close()
             await worker.marks.close()
             await prober.close()
             await poller.close()
@@ -291,7 +308,7 @@ def _count_write(metrics: OperatorMetrics, verb: str, resource: str, result: str
 
 def summary(snapshots: Snapshots) -> str:
     """What there is, for the line that says that we are ready."""
-    counts = {kind: sum(key.kind is kind for key in snapshots.fleets) for kind in Kind}
+    counts = {kind: sum(key.kind is kind for key in snapshots.fleets) for kind in FLEET_KINDS}
     return (
         f"{counts[Kind.EGRESS_FLEET]} egress fleets, "
         f"{counts[Kind.ORCHESTRATOR_POOL]} orchestrator pools, "

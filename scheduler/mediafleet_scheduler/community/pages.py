@@ -59,6 +59,10 @@ class Pages:
             "region": mine.community.region,
             "shares": [name for name, chosen in share.model_dump(by_alias=True).items() if chosen],
             "left": mine.left,
+            "deletions": [
+                each.model_dump(by_alias=True, exclude_none=True)
+                for each in (mine.leaving.deletions if mine.leaving else ())
+            ],
             "reads": {
                 page: {"times": times, "last": rfc3339(self._read_at[page])}
                 for page, times in sorted(self._reads.items())

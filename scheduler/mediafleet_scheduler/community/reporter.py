@@ -16,6 +16,7 @@ from typing import Final
 
 from mediafleet_common.api.community import Community
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_scheduler.community.leaving import Leaving
 from mediafleet_scheduler.community.state import State
 from mediafleet_scheduler.core.community.cells import WORLD, Cell
 from mediafleet_scheduler.core.community.counting import Counting
@@ -23,7 +24,7 @@ from mediafleet_scheduler.core.community.origin import cell_of
 from mediafleet_scheduler.core.community.publishing import HourRecord
 from mediafleet_scheduler.core.community.rendering import DAY_HOURS, Shared
 from mediafleet_scheduler.core.community.sources import KEY_BYTES, pseudonym, source_of
-from mediafleet_scheduler.core.community.stored import day_of
+from mediafleet_scheduler.core.community.stored import day_of, deletions_as_stored
 from mediafleet_scheduler.core.community.windows import Use
 from mediafleet_scheduler.directory.region_database import RegionDatabase
 
@@ -49,7 +50,9 @@ class Reporter:
         self.community = community
         self.state = state
         self.clock = clock
-        self.left = state is not None and state.left
+        self.leaving = None if community.leave is None else Leaving(community.leave, state, clock)
+        """What collectors are asked; `None`: the file does not say to leave."""
+        self.left = _begin(state, self.leaving)
         """Whether the operator has left: nothing is counted or published."""
         self._streams = streams
         self._database = None if database is None else RegionDatabase(database)
@@ -82,6 +85,8 @@ class Reporter:
         while True:
             # A disk that hangs must not hold up the desk.
             self.left = self.left or await asyncio.to_thread(self._has_left)
+            if self.left and self.leaving is not None:
+                await self.leaving.look()
             closed = self.look()
             if closed and self.state is not None:
                 await asyncio.to_thread(self.keep)
@@ -131,6 +136,17 @@ class Reporter:
 
     def _has_left(self) -> bool:
         return self.state is not None and self.state.left
+
+
+def _begin(state: State | None, leaving: Leaving | None) -> bool:
+    """Leave, or come back, as the file says; whether the operator has left."""
+    if state is None:
+        return leaving is not None
+    if leaving is None:
+        state.come_back()
+    elif not state.left:
+        state.leave(deletions_as_stored(leaving.deletions))
+    return state.left
 
 
 def _read(state: State | None, now: float) -> list[HourRecord]:

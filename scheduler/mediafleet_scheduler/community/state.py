@@ -26,6 +26,7 @@ from mediafleet_scheduler.core.community.stored import (
     groups_as_stored,
     groups_from_stored,
     is_kept,
+    is_left_by_file,
 )
 
 MOST_DAY_BYTES: Final = 1024 * 1024
@@ -104,9 +105,26 @@ class State:
         """Write today's groups."""
         self._write(self.folder / _GROUPS, groups_as_stored(day_of(now), k, groups.cells))
 
-    def leave(self) -> int:
+    @property
+    def left_note(self) -> bytes:
+        """What stands in the mark of one who has left; empty: nothing, or there is none."""
+        try:
+            return read_small(self.folder / _LEFT)
+        except OSError:
+            return b""
+
+    def note_left(self, note: bytes) -> None:
+        """Write the mark anew."""
+        self._write(self.folder / _LEFT, note)
+
+    def come_back(self) -> None:
+        """Share again, where it was the file that said to leave."""
+        if is_left_by_file(self.left_note):
+            (self.folder / _LEFT).unlink(missing_ok=True)
+
+    def leave(self, note: bytes = b"") -> int:
         """Stop for good, and delete what is kept; the number of days deleted."""
-        self._write(self.folder / _LEFT, b"")
+        self.note_left(note)
         if not self.left:
             raise CannotStartError(f"{self.folder}: {self.complaint}")
         days = self.days()

@@ -53,7 +53,7 @@ def test_a_key_on_a_pod_is_its_name_in_our_group_or_one_that_kubernetes_recommen
 
 
 def test_manifests_name_the_kinds_as_their_users_wrote_them() -> None:
-    assert set(Kind) == {"EgressFleet", "OrchestratorPool", "AIWorkerPool"}
+    assert set(Kind) == {"EgressFleet", "OrchestratorPool", "AIWorkerPool", "CommunityMetrics"}
 
 
 def test_keda_is_paused_by_what_begins_as_its_own_annotations_do() -> None:
@@ -71,6 +71,7 @@ def test_network_policies_and_scrapers_find_the_ports_where_they_were() -> None:
         "EGRESS_HEALTH": 9092,
         "NODE_CLI": 7935,
         "AGENT": 7936,
+        "SENDER": 8429,
         "BEHIND_PROXY": 7938,
     }
 

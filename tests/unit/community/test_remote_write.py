@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from tests.kit.community import sent
 
 from mediafleet_scheduler.core.community.cells import WORLD, country
 from mediafleet_scheduler.core.community.publishing import Figures, HourRecord, OwnFigures
@@ -25,20 +25,6 @@ def rules(name: str) -> list[dict[str, Any]]:
     found = read["remote_write"][0]["write_relabel_configs"] if isinstance(read, dict) else read
     assert isinstance(found, list)
     return found
-
-
-def sent(labels: dict[str, str], relabelling: list[dict[str, Any]]) -> dict[str, str] | None:
-    """The labels with which a series leaves; `None`: it stays."""
-    for rule in relabelling:
-        regex = re.compile(f"(?:{rule['regex']})")
-        if rule["action"] == "keep":
-            value = ";".join(labels.get(each, "") for each in rule["source_labels"])
-            if not regex.fullmatch(value):
-                return None
-        else:
-            assert rule["action"] == "labelkeep"
-            labels = {name: value for name, value in labels.items() if regex.fullmatch(name)}
-    return labels
 
 
 @pytest.mark.parametrize("name", ["relabel.yaml", "prometheus-agent.yaml"])

@@ -14,7 +14,9 @@ from tests.kit.operator.rights import granted, table
 from mediafleet_common.api import crds
 from mediafleet_common.api.names import API_VERSION, Kind, Port
 from mediafleet_operator.kube import digest
+from mediafleet_operator.manifests.children.reporter import manifests
 from mediafleet_operator.manifests.pods.pod import Product, problem
+from mediafleet_operator.rounds.community.round import sharing_of
 from mediafleet_testbed.paths import REPOSITORY
 
 ROOT = REPOSITORY
@@ -146,10 +148,13 @@ def test_a_sample_is_what_the_models_accept(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
-def test_pods_can_be_made_of_a_sample(path: Path) -> None:
+def test_pods_or_a_reporter_can_be_made_of_a_sample(path: Path) -> None:
     for document in ours(path):
         given = {"namespace": "default", "uid": "u", "resourceVersion": "1"}
         raw = {**document, "metadata": {**document["metadata"], **given}}
+        if document["kind"] == Kind.COMMUNITY_METRICS:
+            assert manifests(sharing_of(raw), Product("mediafleet:dev"))
+            continue
         resource = digest.resource(raw, Kind(document["kind"]))
         assert problem(resource, Product("mediafleet:dev", broker="broker.media.svc:8935")) is None
 
@@ -186,6 +191,7 @@ def keys(value: object, path: str = "") -> Iterator[str]:
         ),
         ("orchestrator-pool-full", Kind.ORCHESTRATOR_POOL, (".template.metadata",)),
         ("ai-worker-pool-full", Kind.AI_WORKER_POOL, (".autoscaling.buffer.type",)),
+        ("community-metrics-full", Kind.COMMUNITY_METRICS, ("nothing",)),
     ],
 )
 def test_a_full_sample_names_every_field(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
-from mediafleet_common.api.names import Kind
+from mediafleet_common.api.names import FLEET_KINDS, Kind
 from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.scaling.autoscaling import Autoscaling, WorkType
 from mediafleet_common.reports.demand import SESSION, FleetDemand
@@ -53,7 +53,7 @@ def by_keda(demand: FleetDemand, autoscaling: Autoscaling) -> int | None:
 @st.composite
 def demands(draw: st.DrawFn) -> FleetDemand:
     """A demand in which some types fit on no pod, and what waits is of any type."""
-    kind = draw(st.sampled_from(list(Kind)))
+    kind = draw(st.sampled_from(FLEET_KINDS))
     names = TYPES if kind is Kind.EGRESS_FLEET else [SESSION]
     each = draw(st.dictionaries(st.sampled_from(names), st.integers(0, 12), min_size=1))
     ready = draw(st.integers(0, 40))

@@ -13,7 +13,7 @@ from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.parts import container, mount
 from mediafleet_operator.manifests.pods.pod import Product, app_labels, pod_security
-from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.manifests.resource import Owner, Resource
 
 TLS: Final = "/mediafleet/tls"
 SCALER: Final = "/mediafleet/scaler"
@@ -77,14 +77,14 @@ def manifests(resource: Resource, product: Product) -> list[Manifest]:
 
 
 def owned(
-    resource: Resource,
+    resource: Owner,
     api_version: str,
     kind: str,
     name: str,
     component: str = COMPONENT,
     **more: Any,
 ) -> Manifest:
-    """An object that belongs to a pool and goes with it."""
+    """An object that belongs to a resource and goes with it."""
     return {
         "apiVersion": api_version,
         "kind": kind,
@@ -98,7 +98,7 @@ def owned(
     }
 
 
-def selector(resource: Resource, component: str = COMPONENT) -> dict[str, str]:
+def selector(resource: Owner, component: str = COMPONENT) -> dict[str, str]:
     """The labels by which the pods of a component are found."""
     wanted = ("app.kubernetes.io/name", "app.kubernetes.io/instance")
     return {key: app_labels(resource, component)[key] for key in wanted}

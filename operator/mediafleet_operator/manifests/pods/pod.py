@@ -20,7 +20,7 @@ from mediafleet_operator.manifests.pods import (
 from mediafleet_operator.manifests.pods.address import Place
 from mediafleet_operator.manifests.pods.agent import refuse_open_cli
 from mediafleet_operator.manifests.pods.reach import Reach
-from mediafleet_operator.manifests.resource import Resource, Spec, grace_seconds
+from mediafleet_operator.manifests.resource import Owner, Resource, Spec, grace_seconds
 
 MAX_POD_NAME_CHARACTERS: Final = 63
 """A pod's name is its host name and a label's value."""
@@ -41,6 +41,12 @@ class Product:
     """Private networks that an advertiser may dial at the word of its pool, sources and head."""
     report_accounts: tuple[str, ...] = ()
     """ServiceAccounts, each NAMESPACE/NAME, that may read what an advertiser reports."""
+    vmagent_image: str | None = None
+    """What sends for a CommunityMetrics; `None`: vmagent does not."""
+    prometheus_image: str | None = None
+    """The same with Prometheus' agent."""
+    prometheus_agent_flag: str = "--agent"
+    """What makes Prometheus an agent; before 3.0 it is --enable-feature=agent."""
     broker: str | None = None
     """HOST:PORT where AI workers register that name no broker; `None`: nowhere."""
 
@@ -140,7 +146,7 @@ def labels(resource: Resource, slot: int) -> dict[str, str]:
     }
 
 
-def app_labels(resource: Resource, component: str) -> dict[str, str]:
+def app_labels(resource: Owner, component: str) -> dict[str, str]:
     """The labels that everything we make for a resource has."""
     return {
         Label.NAME.value: f"mediafleet-{component}",

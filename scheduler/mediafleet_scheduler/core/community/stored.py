@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mediafleet_common.formats.times import rfc3339, unix
+from mediafleet_common.reports.community import Deletion
 from mediafleet_scheduler.core.community.cells import Cell, named
 from mediafleet_scheduler.core.community.publishing import (
     LEAST_K,
@@ -27,6 +28,9 @@ _DAY_HOURS: Final = 24
 _PARTS: Final = 12
 _Count = Annotated[int, Field(ge=0, le=10_000_000)]
 _Span = Annotated[str, Field(pattern=r"^[0-9]{1,8}-[0-9]{1,8}$")]
+
+
+_LEFT_BY_FILE: Final = "byFile"
 
 
 class NotStoredError(ValueError):
@@ -64,6 +68,25 @@ class _Today(_Part):
     day: str
     k: int
     groups: list[str]
+
+
+def deletions_as_stored(deletions: Iterable[Deletion]) -> bytes:
+    """The mark of an operator whose file says that they leave, with what collectors answered."""
+    told = [each.model_dump(by_alias=True) for each in deletions]
+    return json.dumps({_LEFT_BY_FILE: told}, sort_keys=True).encode() + b"\n"
+
+
+def deletions_from_stored(mark: bytes) -> list[Deletion]:
+    """What collectors answered; nothing where the mark is of a command, or broken."""
+    try:
+        return [Deletion.model_validate(each) for each in json.loads(mark)[_LEFT_BY_FILE]]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def is_left_by_file(mark: bytes) -> bool:
+    """Whether an operator left by their file: without its word they are back."""
+    return _LEFT_BY_FILE.encode() in mark
 
 
 def day_of(start: float) -> str:

@@ -1,0 +1,112 @@
+"""The status of a CommunityMetrics: what its reporter last said. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mediafleet_common.api.community_metrics import (
+    CommunityMetricsSpec,
+    CommunityMetricsStatus,
+    Deletion,
+    Delivery,
+)
+from mediafleet_common.api.names import Condition, Reason
+from mediafleet_common.api.shared import ConditionStatus
+from mediafleet_common.reports.community import CommunityReport
+from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding, transition_time
+from mediafleet_operator.core.fleet.model import Unmade
+
+UNSEEN: Final = "gatewaysByOrigin: no advertiser tells the reporter who asks; own streams alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is known of a resource at this moment."""
+
+    spec: CommunityMetricsSpec
+    generation: int
+    now: float
+    """Unix seconds."""
+    report: CommunityReport | None = None
+    """What the reporter says; `None`: it does not answer."""
+    why: str = ""
+    """Why it does not."""
+    unmade: Unmade | None = None
+    """Why something of the reporter could not be made."""
+    sender_missing: bool = False
+    """Somebody is to be sent what is shared, and there is no program to send it."""
+
+
+def status(seen: Observed, before: CommunityMetricsStatus | None) -> CommunityMetricsStatus:
+    """What is written; facts stay while the reporter does not answer, conditions say so."""
+    known = before or CommunityMetricsStatus()
+    refused = [UNSEEN] if seen.spec.share.gateways_by_origin and seen.spec.leave is None else []
+    facts: Mapping[str, Any] = {} if seen.report is None else _facts(seen.report)
+    return known.model_copy(
+        update={
+            "observed_generation": seen.generation,
+            "refused": refused,
+            **facts,
+            "conditions": _conditions(seen, known, refused),
+        }
+    )
+
+
+def _facts(report: CommunityReport) -> dict[str, Any]:
+    deliveries = report.deliveries
+    return {
+        "shares": list(report.shares),
+        "last_hour": report.hours.newest,
+        "hours": report.hours.published,
+        "left": report.left,
+        "accepted": None if deliveries is None else sum(each.accepted for each in deliveries),
+        "rejected": None if deliveries is None else sum(each.refused for each in deliveries),
+        "deliveries": [Delivery.model_validate(each.model_dump()) for each in deliveries or ()],
+        "deletions": [Deletion.model_validate(each.model_dump()) for each in report.deletions],
+    }
+
+
+def _conditions(
+    seen: Observed, known: CommunityMetricsStatus, refused: list[str]
+) -> list[ConditionStatus]:
+    finding = _ready(seen, refused)
+    before = next((each for each in known.conditions if each.type == Condition.READY.value), None)
+    written = None if before is None else (before.status, before.last_transition_time)
+    return [
+        ConditionStatus(
+            type=Condition.READY.value,
+            status=finding.status,
+            observed_generation=seen.generation,
+            last_transition_time=transition_time(finding, written, seen.now),
+            reason=finding.reason.value,
+            message=finding.message[:MAX_MESSAGE_CHARACTERS],
+        )
+    ]
+
+
+def _ready(seen: Observed, refused: list[str]) -> Finding:
+    if seen.unmade is not None:
+        return Finding("False", seen.unmade.reason, seen.unmade.why)
+    report = seen.report
+    if report is None:
+        return Finding("False", Reason.REPORTER_AWAY, f"The reporter does not answer: {seen.why}.")
+    if report.left:
+        return _left(report)
+    if seen.sender_missing:
+        why = f"Nobody sends: the chart names no image in community.{seen.spec.sender.value}.image."
+        return Finding("False", Reason.SENDER_MISSING, why)
+    if report.not_written is not None:
+        why = f"The newest hour is not on disk: {report.not_written}."
+        return Finding("True", Reason.PARTLY_SHARED, why)
+    if refused:
+        return Finding("True", Reason.PARTLY_SHARED, f"Not shared: {'; '.join(refused)}.")
+    return Finding("True", Reason.SHARED, f"Shared: {', '.join(report.shares) or 'nothing'}.")
+
+
+def _left(report: CommunityReport) -> Finding:
+    asked = len(report.deletions)
+    confirmed = sum(each.confirmed for each in report.deletions)
+    asked_for = f"; {confirmed} of {asked} collectors have deleted" if asked else ""
+    return Finding("True", Reason.LEFT, f"Nothing is counted or published any more{asked_for}.")

@@ -1,0 +1,1 @@
+"""CommunityMetrics: their reporters, and what those say."""

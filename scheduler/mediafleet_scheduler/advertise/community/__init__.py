@@ -1,0 +1,1 @@
+"""Community metrics of a pool by a process that answers no gateway."""
