@@ -31,7 +31,8 @@ class Rank(Enum):
     PROMPT = auto()
     """Pods to be made, statuses and the rest."""
     PATIENT = auto()
-    """That a pod's label says ready, which nobody waits for: after all others."""
+    """That a pod's label says ready, which nobody waits for: after all others, and one at a time,
+    so that it takes little from what others do with the API server."""
 
 
 class Line(Generic[T]):
@@ -47,16 +48,19 @@ class Line(Generic[T]):
         """One more waits."""
         self._waiting[rank].append(one)
 
+    def next(self) -> Rank | None:
+        """The rank of who is next; `None`: nobody waits."""
+        return next((rank for rank, line in self._waiting.items() if line), None)
+
     def pop(self) -> T:
         """The next; within a rank in the order in which they came.
 
         Raises:
             IndexError: nobody waits.
         """
-        first = next((line for line in self._waiting.values() if line), None)
-        if first is None:
+        if (rank := self.next()) is None:
             raise IndexError("nobody waits")
-        return first.popleft()
+        return self._waiting[rank].popleft()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,8 @@ class Pacer:
         self._on_rate = on_rate
         self._pace: Pace | None = None
         self._running = 0
+        self._patient = False
+        """Whether a patient one runs."""
         self._line = Line[asyncio.Future[None]]()
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -150,7 +156,7 @@ class Pacer:
             pace = self._made(now)
             pace.ended(now, now - began, well=well, waited_for=bool(self._line))
             self._on_rate(pace.rate)
-            self._give_back()
+            self._give_back(rank)
 
     async def _wait(self, rank: Rank) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -160,16 +166,20 @@ class Pacer:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give_back()
+                self._give_back(rank)
             raise
 
-    def _give_back(self) -> None:
+    def _give_back(self, rank: Rank) -> None:
         self._running -= 1
+        if rank is Rank.PATIENT:
+            self._patient = False
         self._wake()
 
     def _wake(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._line and self._running < self._limits.in_flight:
+        while (rank := self._line.next()) and self._running < self._limits.in_flight:
+            if rank is Rank.PATIENT and self._patient:
+                return
             now = loop.time()
             pace = self._made(now)
             if (wait := pace.wait_seconds(now)) > 0:
@@ -181,6 +191,7 @@ class Pacer:
                 continue  # it was given up
             pace.take(now)
             self._running += 1
+            self._patient = self._patient or rank is Rank.PATIENT
             turn.set_result(None)
 
     def _ring(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -21,6 +23,10 @@ from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.settings import ProbeTimes
 
 KEPT_READINGS: Final = 2
+RARE_AT_A_TIME: Final = 100
+"""Of thousands of pods that nothing is decided about; those that are asked often do not wait."""
+_SPREAD: Final = (0.8, 1.2)
+"""Thousands that were asked at once are not asked at once again."""
 
 
 class Ask(Protocol):
@@ -61,6 +67,7 @@ class Prober:
         self._of_fleet: dict[FleetKey, set[str]] = {}
         self._tasks = KeyedTasks[str]()
         self._wake: dict[str, asyncio.Event] = {}
+        self._rare = asyncio.Semaphore(RARE_AT_A_TIME)
 
     def follow(self, key: FleetKey, subjects: dict[str, Subject]) -> None:
         """From now on ask these pods of a fleet, by uid, and no others of it."""
@@ -86,9 +93,10 @@ class Prober:
 
     async def _follow(self, uid: str) -> None:
         while True:
-            subject = self._subjects[uid]
-            began = self._clock.unix()
-            answer = await self._ask(subject.url, subject.source)
+            async with self._turn(uid):
+                subject = self._subjects[uid]
+                began = self._clock.unix()
+                answer = await self._ask(subject.url, subject.source)
             load = answer if isinstance(answer, Load) else Load()
             jobs = load.jobs
             result = answer.why.value if isinstance(answer, NoLoad) else "ok"
@@ -103,12 +111,16 @@ class Prober:
                 self._on_news(subject.key)
             await self._pause(uid)
 
+    def _turn(self, uid: str) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._subjects[uid].often else self._rare
+
     async def _pause(self, uid: str) -> None:
-        wake = self._wake[uid]
-        often = self._subjects[uid].often
+        wake, times = self._wake[uid], self._times
+        rarely = times.rarely_seconds * random.uniform(*_SPREAD)
         try:
-            times = self._times
-            async with asyncio.timeout(times.often_seconds if often else times.rarely_seconds):
+            async with asyncio.timeout(
+                times.often_seconds if self._subjects[uid].often else rarely
+            ):
                 await wake.wait()
         except TimeoutError:
             return

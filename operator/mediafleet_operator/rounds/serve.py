@@ -23,6 +23,7 @@ from mediafleet_common.kube.login import configure
 from mediafleet_common.kube.pace import Pacer
 from mediafleet_common.kube.watch import follow
 from mediafleet_common.probes.http_client import client, poll
+from mediafleet_common.probes.plain_http import poll_pod
 from mediafleet_common.redises.endpoints import Redises
 from mediafleet_common.reports.demand import Demand
 from mediafleet_common.serving.http import HttpServer
@@ -194,7 +195,7 @@ async def _lead(
         async def ask_either(url: str) -> Demand:
             return await (ask_desk if url in urls else ask_pool)(url)
 
-        prober = Prober(partial(poll, session), queue.add, metrics, clock, times.probe)
+        prober = Prober(poll_pod, queue.add, metrics, clock, times.probe)
         poller = DemandPoller(ask_either, queue.add, metrics, clock, times.demand)
         ends_poller = DemandPoller(ask_desk, queue.add, metrics, clock, times.demand)
         applier = Applier(api, snapshots, settings.product, clock)

@@ -21,7 +21,8 @@ from mediafleet_testbed.waiting import WaitedInVainError, wait_for
 
 NAME: Final = "crowd"
 _ADDRESS: Final = "10.79.0.1"
-_PODS: Final = "10.80.0.0/16"
+PODS: Final = "10.80.0.0/16"
+"""Network of the pods. Nothing answers there."""
 _LEASE_SECONDS: Final = 40
 _MARK: Final = "mediafleet.dev/played-by-kwok"
 ON_IT: Final[dict[str, Any]] = {
@@ -46,7 +47,7 @@ def crowded(node: Node, folder: Path) -> Iterator[str]:
         f"--config={stages}",
         f"--manage-nodes-with-annotation-selector={_MARK}=true",
         f"--node-ip={_ADDRESS}",
-        f"--cidr={_PODS}",
+        f"--cidr={PODS}",
         f"--node-lease-duration-seconds={_LEASE_SECONDS}",
     ]
     with log.open("ab") as output:

@@ -35,6 +35,7 @@ class Operator:
     """Of the account that it works by."""
     arguments: tuple[str, ...] = ()
     process: subprocess.Popen[str] | None = field(default=None)
+    ready_line: str = ""
 
     def start(self, *, wait: bool = True) -> None:
         """Start it; with `wait`, until it says that it is ready."""
@@ -53,6 +54,7 @@ class Operator:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True
             )
+        self.ready_line = ""
         if wait:
             self.wait_ready()
 
@@ -63,7 +65,9 @@ class Operator:
         began = time.monotonic()
         while time.monotonic() - began < seconds:
             ready, _, _ = select.select([self.process.stdout], [], [], 0.2)
-            if ready and "operator ready" in self.process.stdout.readline():
+            if ready:
+                self.ready_line = self.process.stdout.readline()
+            if "operator ready" in self.ready_line:
                 return time.monotonic() - began
             if self.process.poll() is not None:
                 break

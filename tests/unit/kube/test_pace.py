@@ -88,6 +88,31 @@ async def test_so_many_at_a_time_and_the_urgent_ones_first() -> None:
     assert order == ["pod 0", "pod 1", "drain 0", "drain 1", "drain 2", "pod 2", "pod 3", "pod 4"]
 
 
+async def test_patient_ones_go_one_at_a_time_also_where_many_might() -> None:
+    pacer, running, ended = Pacer(FREE), 0, 0
+    most = {Rank.PATIENT: 0, Rank.PROMPT: 0}
+
+    async def write(rank: Rank) -> None:
+        nonlocal running, ended
+        async with pacer.turn(rank):
+            running += 1
+            most[rank] = max(most[rank], running)
+            try:
+                await asyncio.sleep(0)
+                ended += 1
+            finally:
+                running -= 1
+
+    for rank in (Rank.PATIENT, Rank.PROMPT):
+        await asyncio.gather(*(write(rank) for _ in range(5)))
+    given_up = [asyncio.create_task(write(Rank.PATIENT)) for _ in range(3)]
+    await asyncio.sleep(0)
+    given_up[0].cancel()
+    await asyncio.gather(*given_up, return_exceptions=True)
+    assert most == {Rank.PATIENT: 1, Rank.PROMPT: 2}
+    assert ended == 12
+
+
 ranks = st.sampled_from(list(Rank))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any, cast
 
 import pytest
@@ -25,7 +26,7 @@ from mediafleet_operator.kube.report import EVENT_BURST, EventWriter, StatusWrit
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.metrics import OperatorMetrics
-from mediafleet_operator.rounds.probes import Prober, Subject
+from mediafleet_operator.rounds.probes import RARE_AT_A_TIME, Prober, Subject
 from mediafleet_operator.rounds.queue import KeyedQueue
 
 KEY = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
@@ -205,12 +206,40 @@ async def test_it_tells_news_alone_but_every_answer_of_a_pod_that_matters() -> N
     await asyncio.sleep(40)
     assert len(news) == 1
     pods.answer = NoLoad(Failure.UNREACHABLE, "refused")
-    await asyncio.sleep(15)
+    await asyncio.sleep(19)
     assert len(news) == 2
     assert prober.histories["u"][-1].jobs is None
     prober.follow(KEY, subject(often=True))
     await asyncio.sleep(5.5)
     assert len(news) > 6
+    await prober.close()
+
+
+@pytest.mark.looptime
+async def test_thousands_of_silent_pods_hold_up_no_pod_that_matters_and_are_not_asked_at_once() -> (
+    None
+):
+    asked, at_once, most = Counter[str](), 0, 0
+
+    async def silent(url: str, source: Source) -> NoLoad:
+        nonlocal at_once, most
+        del source
+        asked[url] += 1
+        rare = url != "drains"
+        at_once += rare
+        most = max(most, at_once)
+        await asyncio.sleep(1.0)
+        at_once -= rare
+        return NoLoad(Failure.TIMED_OUT, "no answer")
+
+    prober = Prober(silent, lambda key: None, OperatorMetrics(CollectorRegistry()))
+    count = 10 * RARE_AT_A_TIME
+    rare = {f"u{n}": Subject(KEY, f"pod {n}", Source.TRANSCODE, often=False) for n in range(count)}
+    prober.follow(KEY, {**rare, "d": Subject(KEY, "drains", Source.TRANSCODE, often=True)})
+    await asyncio.sleep(10.5)
+    assert most == RARE_AT_A_TIME
+    assert asked["drains"] == 6
+    assert len(asked) == 1 + count
     await prober.close()
 
 
