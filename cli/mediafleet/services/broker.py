@@ -116,8 +116,8 @@ class OrchestratorOptions:
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="YAML file of orchestrators at which models with `byoc` are registered; changes "
-            "are followed.",
+            help="YAML file of orchestrators at which models with `byoc` or `live_runner` are "
+            "registered; changes are followed.",
             rich_help_panel=_THERE,
         ),
     ] = None

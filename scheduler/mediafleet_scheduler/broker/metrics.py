@@ -62,7 +62,7 @@ class BrokerMetrics:
         )
         self.registered = Gauge(
             "mediafleet_broker_registered",
-            "1: an orchestrator has been told of a model; by door: byoc",
+            "1: a model is registered at an orchestrator; by door: byoc, live-runner",
             ["orchestrator", "door", "model"],
             registry=registry,
         )

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pydantic import Field, field_validator, model_validator
 
 from mediafleet_common.api.base import Model
+from mediafleet_scheduler.core.workers.live_runner import Unit
 from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
 from mediafleet_scheduler.core.workers.views import Target
 
@@ -30,6 +31,15 @@ class Byoc(Model):
     not know makes it break the connection."""
 
 
+class LiveRunner(Model):
+    """How a model is registered at orchestrators as a live runner."""
+
+    price: Annotated[float, Field(gt=0)]
+    """US dollars, for each `unit`."""
+    unit: Unit = Unit.HOUR
+    """hour, 720p (an hour of it at 30 frames a second) or fixed (a request)."""
+
+
 class ModelEntry(Model):
     """One model of one pipeline."""
 
@@ -47,6 +57,9 @@ class ModelEntry(Model):
     """How long a task may wait and run in all; by default what a stock worker takes for one."""
     byoc: Byoc | None = None
     """Registers the model at the orchestrators of --orchestrators; none: it does not."""
+
+    live_runner: LiveRunner | None = None
+    """Registers the model there as a live runner; none: it does not."""
 
     @property
     def target(self) -> Target:

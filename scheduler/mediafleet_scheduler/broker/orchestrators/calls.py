@@ -45,7 +45,8 @@ class Calls:
         metrics: BrokerMetrics,
     ) -> None:
         self.entry: Final = entry
-        self._secret = secret
+        self.secret: Final = secret
+        """Its -orchSecret."""
         self._session = session
         self._metrics = metrics
         pinned = entry.fingerprint
@@ -69,7 +70,7 @@ class Calls:
         await self._accepted("/capability/unregister", data=name)
 
     async def _accepted(self, path: str, **body: object) -> None:
-        answer = await self.post(path, self._secret(), **body)
+        answer = await self.post(path, self.secret(), **body)
         if answer.status != 200:
             said = printable(answer.body.decode(errors="replace").strip())
             raise CallError(f"{path}: HTTP {answer.status}: {said}")

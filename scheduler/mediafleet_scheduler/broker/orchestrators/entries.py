@@ -23,6 +23,8 @@ class OrchestratorEntry(Model):
     by the system's authorities."""
     byoc: bool = True
     """Whether models with `byoc` are registered there as external capabilities."""
+    live_runner: bool = True
+    """Whether models with `live_runner` are registered there; it needs -useLiveRunners."""
 
     @property
     def key(self) -> str:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import aiohttp
 from aiohttp import web
@@ -24,8 +24,10 @@ from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.orchestrators.byoc import Capabilities
 from mediafleet_scheduler.broker.orchestrators.calls import CallError, Calls
+from mediafleet_scheduler.broker.orchestrators.discovery import discovery
 from mediafleet_scheduler.broker.orchestrators.door import JobDoor, UnderWay
 from mediafleet_scheduler.broker.orchestrators.entries import OrchestratorEntry
+from mediafleet_scheduler.broker.orchestrators.live_runners import LiveRunners
 from mediafleet_scheduler.broker.runner_api import RunnerApi
 from mediafleet_scheduler.directory.directory import Directory
 
@@ -44,6 +46,8 @@ class OrchestratorTimes:
     again_seconds: float = 30.0
     """An external capability is registered again so often: an orchestrator that has started anew
     tells nobody that it forgot it."""
+    heartbeat_seconds: float = 5.0
+    """Between two heartbeats of a live runner, where the orchestrator names no time."""
     first_pause_seconds: float = 1.0
     """Before an orchestrator that could not be told is called again; doubled each time after."""
     longest_pause_seconds: float = 30.0
@@ -59,6 +63,14 @@ class Options:
     """Relative secret files are in it."""
     url: str | None
     """Where orchestrators reach the broker's HTTP port; `None`: where it listens."""
+
+
+class _Door(Protocol):
+    """One way to be registered at an orchestrator."""
+
+    async def look(self, models: Iterable[ModelEntry], now: float) -> None: ...
+
+    async def leave(self) -> None: ...
 
 
 class Orchestrators:
@@ -83,13 +95,20 @@ class Orchestrators:
         self._token = token
         self._metrics = metrics
         self._under_way = UnderWay()
-        self._door = JobDoor(runner, self._under_way, self._is_known, token)
+        self._door = JobDoor(runner, self._under_way, self._keys, token)
         self._links: dict[OrchestratorEntry, asyncio.Task[None]] = {}
         self._stack = AsyncExitStack()
 
     def routes(self) -> list[web.RouteDef]:
-        """Where the jobs come in."""
-        return self._door.routes()
+        """Where the jobs come in, and `GET /discovery` of what there is."""
+        return [*self._door.routes(), web.get("/discovery", self._discovery)]
+
+    async def _discovery(self, _: web.Request) -> web.Response:
+        url, dispatcher = self._url(), self._jobs.dispatcher
+        return web.json_response(discovery(url, self._models(), dispatcher))
+
+    def _url(self) -> str:
+        return (self._options.url or self.own_url).rstrip("/")
 
     async def __aenter__(self) -> Self:
         connector = Connector(OWN_WORD, limit=64)
@@ -112,8 +131,8 @@ class Orchestrators:
         await asyncio.gather(*links, return_exceptions=True)
         await self._stack.aclose()
 
-    def _is_known(self, key: str) -> bool:
-        return any(entry.key == key for entry in self._links)
+    def _keys(self) -> list[str]:
+        return [entry.key for entry in self._links]
 
     def _changed(self, entries: tuple[OrchestratorEntry, ...]) -> None:
         for entry in [each for each in self._links if each not in entries]:
@@ -125,20 +144,36 @@ class Orchestrators:
     async def _keep(self, entry: OrchestratorEntry) -> None:
         secret = await self._secret(entry)
         calls = Calls(entry, secret, self._session, self._metrics)
-        url, times = (self._options.url or self.own_url).rstrip("/"), self._times
+        url, times = self._url(), self._times
         dispatcher = self._jobs.dispatcher
         capabilities = Capabilities(
             calls, url, self._token, dispatcher, self._under_way, times.again_seconds
         )
+        runners = LiveRunners(
+            calls,
+            lambda: url + self._door.live_path(entry.key),
+            dispatcher,
+            times.heartbeat_seconds,
+            capabilities.forget,
+        )
         try:
-            await self._look_on(entry, capabilities)
+            async with asyncio.TaskGroup() as doors:
+                if entry.byoc:
+                    doors.create_task(self._tend(entry, capabilities))
+                if entry.live_runner:
+                    doors.create_task(self._tend(entry, runners))
+        finally:
+            calls.hide()
+
+    async def _tend(self, entry: OrchestratorEntry, door: _Door) -> None:
+        try:
+            await self._look_on(entry, door)
         finally:
             try:
                 async with asyncio.timeout(_LEAVE_SECONDS):
-                    await capabilities.leave()
+                    await door.leave()
             except (CallError, TimeoutError) as error:
                 _log.warning("%s may go on counting on us: %s", entry.url, error)
-            calls.hide()
 
     async def _secret(self, entry: OrchestratorEntry) -> Callable[[], str]:
         complained = False
@@ -151,13 +186,13 @@ class Orchestrators:
                 complained = True
             await asyncio.sleep(self._times.longest_pause_seconds)
 
-    async def _look_on(self, entry: OrchestratorEntry, capabilities: Capabilities) -> None:
+    async def _look_on(self, entry: OrchestratorEntry, door: _Door) -> None:
         back_off = BackOff(self._times.first_pause_seconds, self._times.longest_pause_seconds)
         complaint: str | None = None
         while True:
             pause = self._times.look_seconds
             try:
-                await capabilities.look(self._models() if entry.byoc else (), self._jobs.now())
+                await door.look(self._models(), self._jobs.now())
             except CallError as error:
                 pause = back_off.pause()
                 if str(error) != complaint:
