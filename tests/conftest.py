@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 from collections.abc import Generator, Iterator
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +15,9 @@ from tests.kit.figures import pytest_terminal_summary, show
 from tests.kit.node.beside import pytest_xdist_make_scheduler
 
 __all__ = ["pytest_terminal_summary", "pytest_xdist_make_scheduler", "show"]
+
+
+_ENDED: Final = itertools.count(1)
 
 
 def pytest_configure() -> None:
@@ -35,6 +40,9 @@ def _clears_up() -> Iterator[None]:
     """A socket or task that a test leaves open fails that test, not whichever comes later."""
     yield
     gc.collect()
+    if next(_ENDED) % 50 == 0:
+        # What pytest keeps of each test would be gone through again after every later one.
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
