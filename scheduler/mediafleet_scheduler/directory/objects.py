@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.egress.costs import RequestType
@@ -51,6 +51,7 @@ from mediafleet_scheduler.core.workers.pools import PoolPod, WorkerPool, WorkerP
 from mediafleet_scheduler.core.workers.views import Target
 
 Raw = Mapping[str, Any]
+PartT = TypeVar("PartT")
 _ENDED: Final = ("Succeeded", "Failed")
 
 
@@ -111,7 +112,7 @@ def pod_facts(raw: Raw) -> PodFacts:
     meta = raw["metadata"]
     labels: Raw = meta.get("labels") or {}
     annotations: Raw = meta.get("annotations") or {}
-    limits = _limits(raw, Container.EGRESS)
+    limits = _limits(raw.get("spec"), Container.EGRESS)
     memory = quantity(limits.get("memory", ""))
     return PodFacts(
         namespace=meta["namespace"],
@@ -275,7 +276,7 @@ def _fleet(
 ) -> Fleet:
     placement = fleet.spec.placement
     costs = placement.egress_costs()
-    limits = _limits({"spec": fleet.spec.template.spec}, Container.EGRESS)
+    limits = _limits(fleet.spec.template.spec, Container.EGRESS)
     return Fleet(
         namespace=fleet.namespace,
         name=fleet.name,
@@ -406,8 +407,14 @@ def _pod_url(pod: PodFacts, scheme: str, port: int) -> str | None:
     return f"{scheme}://{with_port(pod.ip, port)}"
 
 
-def _limits(raw: Raw, container: str) -> Raw:
-    for spec in (raw.get("spec") or {}).get("containers") or ():
-        if spec.get("name") == container:
-            return (spec.get("resources") or {}).get("limits") or {}
+def _limits(spec: Any, container: str) -> Raw:
+    """The limits of a container. In a template there may be anything in its place."""
+    for each in _part(spec, "containers", list) or ():
+        if _part(each, "name", str) == container:
+            return _part(_part(each, "resources", dict), "limits", dict) or {}
     return {}
+
+
+def _part(whole: Any, key: str, kind: type[PartT]) -> PartT | None:
+    value = whole.get(key) if isinstance(whole, dict) else None
+    return value if isinstance(value, kind) else None

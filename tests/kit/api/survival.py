@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.kit.operator.cluster import Cluster
 
@@ -26,6 +26,7 @@ from mediafleet_scheduler.directory.objects import (
 )
 
 Json = dict[str, Any]
+REDIS: Final[Json] = {"redis": {"address": "redis:6379"}}
 
 
 async def operator_serves(raw: Json) -> Json:
@@ -54,9 +55,14 @@ async def operator_serves(raw: Json) -> Json:
 
 def desk_serves(raw: Json, pods: list[Json], folder: Path) -> None:
     """The egress desk's view of it beside another fleet, kept and read again."""
-    other = {**raw, "metadata": {**raw["metadata"], "name": "other"}, "spec": {}}
-    fleets = [fleet_facts(each) for each in (raw, other)]
-    view = egress_view(fleets, [pod_facts(each) for each in pods])
+    other = {"metadata": {**raw["metadata"], "name": "other", "uid": "uid-other"}, "spec": REDIS}
+    # Without a Redis, as most that are made up are, a view leaves a fleet out.
+    served = {**raw, "spec": {**raw["spec"], **REDIS}}
+    pods_seen = [pod_facts(each) for each in pods]
+    egress_view([fleet_facts(raw)], pods_seen)
+    view = egress_view([fleet_facts(each) for each in (served, other)], pods_seen)
+    there = {fleet.name for fleet in (*view.fleets, *view.native)}
+    assert there == {raw["metadata"]["name"], "other"}
     kept = LastView(folder / "view.json")
     kept.keep(view)
     assert kept.read() == view

@@ -302,6 +302,25 @@ def test_a_fleet_without_pods_knows_how_large_they_would_be() -> None:
     assert found.pod_cores is None
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"containers": ["x"]},
+        {"containers": "x"},
+        {"containers": {"name": "egress"}},
+        {"containers": [None, {"name": 7}, {"name": "egress", "resources": []}]},
+        {"containers": [{"name": "egress", "resources": {"limits": ["4"]}}]},
+        {"containers": [{"name": "egress", "resources": {"limits": {"cpu": {"a": 1}}}}]},
+    ],
+    ids=str,
+)
+def test_a_template_of_any_content_keeps_no_other_fleet_off_the_view(spec: dict[str, Any]) -> None:
+    boom = fleet(template={"spec": spec})
+    boom["metadata"] = {"namespace": "evil", "name": "boom", "uid": "b"}
+    view = egress_view([fleet_facts(boom), fleet_facts(fleet())], [egress_pod("rec-0")])
+    assert {each.name: each.pod_cores for each in view.fleets} == {"boom": None, "rec": None}
+
+
 def test_requests_wait_where_the_fleet_autoscales_or_says_so() -> None:
     def wait(**spec: Any) -> float:
         (found,) = egress_view([fleet_facts(fleet(**spec))], []).fleets
