@@ -1,4 +1,5 @@
-"""The operator's process against an API server on loopback: ready, and gone at a signal."""
+"""The operator's process against an API server on loopback: ready, and gone at a signal with its
+Lease given back."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ WAIT_SECONDS: Final = 60.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_the_operator_although_kopf_watches(
+async def test_a_signal_ends_the_operator_although_kopf_watches_and_frees_its_lease(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     server = ApiServer()
@@ -33,7 +34,7 @@ async def test_a_signal_ends_the_operator_although_kopf_watches(
             *(
                 str(Path(sys.executable).with_name("mediafleet")),
                 "operator",
-                "--no-leader-election",
+                *("--lease-namespace", "ops"),
             ),
             *("--http", "127.0.0.1:0"),
             env={**os.environ, "KUBECONFIG": str(tmp_path / "config")},
@@ -45,8 +46,11 @@ async def test_a_signal_ends_the_operator_although_kopf_watches(
                 line = await process.stdout.readline()
                 assert line.startswith(b"mediafleet operator ready: 0 egress fleets")
                 await server.watching.wait()
+                assert server.lease is not None
+                assert server.lease["spec"]["holderIdentity"]
                 process.send_signal(number)
                 assert await process.wait() == 0
+            assert server.lease["spec"]["holderIdentity"] == ""
         finally:
             if process.returncode is None:
                 process.kill()

@@ -68,6 +68,11 @@ async def test_without_the_api_server_it_waits_is_not_ready_and_says_what_it_lac
                     await asyncio.sleep(0.1)
                     told = await readiness(session, port)
                 assert told[0] == 503
+                if "--lease-namespace" in command:
+                    server.status = 200
+                    while told[0] != 200:
+                        await asyncio.sleep(0.1)
+                        told = await readiness(session, port)
                 process.send_signal(signal.SIGTERM)
                 assert await process.wait() == 0
         finally:

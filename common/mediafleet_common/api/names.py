@@ -185,6 +185,7 @@ class Reason(StrEnum):
     CONTAINER_CONFIG = "ContainerConfig"
     """A container cannot be made: a Secret, ConfigMap or key that it names is missing."""
     CRASH_LOOP = "CrashLoop"
+    CONTAINER_RESTARTED = "ContainerRestarted"
     NODE_ENDED = "NodeEnded"
     """A go-livepeer node ended with 0 before it was Ready, as it does when a runner is away."""
     POD_DISABLED = "PodDisabled"

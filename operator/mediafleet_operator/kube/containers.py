@@ -65,6 +65,21 @@ def _containers(status: Raw) -> Iterable[Raw]:
     yield from status.get("containerStatuses") or ()
 
 
+def restarts(status: Raw) -> tuple[int, str]:
+    """How often kubelet has started containers of a pod anew, and how the last of them ended."""
+    count = sum(each.get("restartCount") or 0 for each in _containers(status))
+    ended = [
+        (str(end.get("finishedAt") or ""), str(each.get("name")), end)
+        for each in _containers(status)
+        if (end := (each.get("lastState") or {}).get("terminated"))
+    ]
+    if not ended:
+        return count, "a container ended"
+    _, name, end = max(ended, key=lambda each: each[:2])
+    why = f" ({end['reason']})" if end.get("reason") else ""
+    return count, f"container {name} ended with exit code {end.get('exitCode')}{why}"
+
+
 def running(status: Raw, name: str) -> bool | None:
     """Whether the process of a container exists; `None` while kubelet has not said."""
     for each in status.get("containerStatuses") or ():

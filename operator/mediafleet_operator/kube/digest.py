@@ -228,6 +228,7 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
     scheduled = _condition(raw, "PodScheduled") or {}
     unschedulable = scheduled.get("status") == "False"
     over = containers.over(status)
+    restarts, last_end = containers.restarts(status)
     gates: Iterable[Raw] = spec.get("readinessGates") or ()
     gate: Raw | None = None
     if any(each.get("conditionType") == SERVING_GATE for each in gates):
@@ -247,6 +248,8 @@ def _view(raw: Raw, kind: Kind, slot: int, labels: Mapping[str, str]) -> PodView
         deleting="deletionTimestamp" in meta,
         over=over,
         trouble=trouble,
+        restarts=restarts,
+        last_end=last_end,
         complaint=(status.get("message") if over else None)
         or (scheduled.get("message") if unschedulable else None)
         or complaint,

@@ -24,7 +24,7 @@ from mediafleet_operator.core.fleet.model import FleetKey, Observation
 from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.core.plan import Plan, plan
 from mediafleet_operator.core.status import failures
-from mediafleet_operator.core.status.events import events_to_post
+from mediafleet_operator.core.status.events import events_to_post, restarts_to_post
 from mediafleet_operator.core.status.status import report
 from mediafleet_operator.kube import digest
 from mediafleet_operator.kube.apply import Applier, Outcome
@@ -252,6 +252,8 @@ class Worker:
         # What the status newly says has its Event when the status is written, and so only once.
         said = resource.status if due and resource.status else status
         events = events_to_post(done, f"{key.name}-", resource.status, said)
+        events += restarts_to_post(observation.pods, state.restarts)
+        state.restarts = {pod.uid: pod.restarts for pod in observation.pods}
         if due:
             self.queue.add_after(key, due)
         elif due is not None:

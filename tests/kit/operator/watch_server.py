@@ -46,6 +46,8 @@ class ApiServer:
     watching: asyncio.Event = field(default_factory=asyncio.Event)
     selectors: set[str] = field(default_factory=set)
     events: asyncio.Queue[dict[str, Any] | None] = field(default_factory=asyncio.Queue)
+    lease: dict[str, Any] | None = None
+    """The one Lease there is, as last written."""
 
     async def resources(self, request: web.Request) -> web.Response:
         verbs = ["get", "list", "patch", "watch"]
@@ -86,6 +88,19 @@ class ApiServer:
             await response.write(json.dumps(event).encode() + b"\n")
         return response
 
+    async def read_lease(self, request: web.Request) -> web.Response:
+        del request
+        if self.status != 200 or self.lease is None:
+            return web.json_response({"message": "no"}, status=max(self.status, 404))
+        return web.json_response(self.lease)
+
+    async def write_lease(self, request: web.Request) -> web.Response:
+        self.lease = await request.json()
+        assert self.lease is not None
+        self.version += 1
+        self.lease["metadata"]["resourceVersion"] = str(self.version)
+        return web.json_response(self.lease)
+
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
         """Serve on loopback; its URL."""
@@ -93,6 +108,10 @@ class ApiServer:
         app.router.add_get("/{root:apis?}", self.versions)
         app.router.add_get("/api/v1", self.resources)
         app.router.add_get("/apis/mediafleet.dev/v1alpha1", self.resources)
+        leases = "/apis/coordination.k8s.io/v1/namespaces/ops/leases"
+        app.router.add_post(leases, self.write_lease)
+        app.router.add_get(leases + "/{name}", self.read_lease)
+        app.router.add_put(leases + "/{name}", self.write_lease)
         app.router.add_get("/{path:.*}", self.answer)
         async with TestServer(app) as running:
             try:

@@ -116,6 +116,10 @@ class PodView:
     """Why it has ended for good (Failed, Evicted, Succeeded)."""
     trouble: Reason | None = None
     """What keeps a container of it from running."""
+    restarts: int = 0
+    """How often kubelet has started a container of it anew."""
+    last_end: str = ""
+    """How the last of those had ended, for people."""
     complaint: str = ""
     """What kubelet or scheduler say about it, for people."""
     unschedulable_since: float | None = None

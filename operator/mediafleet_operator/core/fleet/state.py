@@ -54,6 +54,9 @@ class FleetState:
     idle_deleted: set[str] = field(default_factory=set)
     """Uids of pods that were deleted as idle and are still there."""
 
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    """By uid of the pod: how many restarts of its containers are known, and told."""
+
     scaling: Scaling | None = None
     """`None`: it is not scaled automatically."""
     past: Past | None = None

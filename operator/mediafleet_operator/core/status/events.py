@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from mediafleet_common.api.events import EventToPost
@@ -17,6 +17,8 @@ from mediafleet_operator.core.fleet.actions import (
     SetReplicas,
     Undrain,
 )
+from mediafleet_operator.core.fleet.model import PodView
+from mediafleet_operator.core.fleet.roster import by_slot
 from mediafleet_operator.core.status.conditions import names_of
 
 ActionT = TypeVar("ActionT")
@@ -36,6 +38,22 @@ def events_to_post(
 ) -> list[EventToPost]:
     """The Events of one round. `prefix`: what the names of the fleet's pods begin with."""
     return [*_steps(done, prefix), *_warnings(before, after)]
+
+
+def restarts_to_post(pods: Iterable[PodView], known: Mapping[str, int]) -> list[EventToPost]:
+    """The Events of containers that were started anew since `known`, by uid of the pod.
+
+    Of a pod that was not known before nobody can say when that was.
+    """
+    return [
+        EventToPost(
+            "Warning",
+            Reason.CONTAINER_RESTARTED,
+            f"{pod.name}: {pod.last_end}; kubelet started it anew, restart {pod.restarts}.",
+        )
+        for pod in by_slot(pods)
+        if pod.ours and pod.restarts > known.get(pod.uid, pod.restarts)
+    ]
 
 
 def _steps(done: Sequence[Action], prefix: str) -> Iterable[EventToPost]:

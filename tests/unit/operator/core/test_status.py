@@ -31,7 +31,7 @@ from mediafleet_operator.core.fleet.model import (
 )
 from mediafleet_operator.core.plan import plan
 from mediafleet_operator.core.status.conditions import NAMED_PODS, names_of
-from mediafleet_operator.core.status.events import events_to_post
+from mediafleet_operator.core.status.events import events_to_post, restarts_to_post
 from mediafleet_operator.core.status.status import MAX_PODS, report
 
 POOL = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "rec")
@@ -379,3 +379,16 @@ def test_a_pod_that_has_disabled_itself_shows_in_status_condition_and_events() -
     assert "rec-0" in degraded.message
     (told,) = events_to_post([Drain(pod(0), DrainReason.DISABLED)], "rec-", status, status)
     assert "livekit_egress_is_disabled" in told.note
+
+
+def test_a_container_that_was_started_anew_is_told_once_and_only_by_who_saw_it_before() -> None:
+    ended = "container egress ended with exit code 137 (OOMKilled)"
+    pods = [pod(1, restarts=2, last_end=ended), pod(0, restarts=1, last_end=ended)]
+    theirs = pod(2, restarts=3, ours=False)
+    assert restarts_to_post([*pods, theirs], {}) == []
+    told = restarts_to_post([*pods, theirs], {"uid-0": 0, "uid-1": 2, "uid-2": 0})
+    assert [(each.type, each.reason) for each in told] == [("Warning", Reason.CONTAINER_RESTARTED)]
+    assert told[0].note == f"rec-0: {ended}; kubelet started it anew, restart 1."
+    both = restarts_to_post(pods, {"uid-0": 0, "uid-1": 0})
+    assert [each.note[:5] for each in both] == ["rec-0", "rec-1"]
+    assert restarts_to_post(pods, {"uid-0": 1, "uid-1": 2}) == []

@@ -120,6 +120,23 @@ def test_a_node_that_ended_with_0_is_not_done(state: dict[str, Any]) -> None:
     assert view(status=container(**state)).trouble is not Reason.NODE_ENDED
 
 
+def test_how_often_containers_were_started_anew_and_how_the_last_one_ended_is_a_fact() -> None:
+    def ended(at: str, **how: Any) -> dict[str, Any]:
+        return {"terminated": {"finishedAt": at, **how}}
+
+    killed = ended("2026-08-01T00:02:00Z", exitCode=137, reason="OOMKilled")
+    early = ended("2026-08-01T00:01:00Z", exitCode=1)
+    init = {"name": "config", "restartCount": 1, "lastState": early}
+    both = container({"running": {}}, restartCount=2, lastState=killed)
+    one = view(status={**both, "initContainerStatuses": [init]})
+    assert one.restarts == 3
+    assert one.last_end == "container egress ended with exit code 137 (OOMKilled)"
+    plain = view(status=container({"running": {}}, restartCount=1, lastState=early))
+    assert plain.last_end == "container egress ended with exit code 1"
+    assert view(status=container({"running": {}}, restartCount=1)).last_end == "a container ended"
+    assert view(status=container({"running": {}})).restarts == 0
+
+
 def test_an_init_containers_last_words_are_the_complaint() -> None:
     crashed = {
         "name": "config",

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import pytest
-from tests.kit.operator.cluster import FLEET, KEY, PODS, Cluster, KilledError
+from tests.kit.operator.cluster import FLEET, KEY, PODS, Cluster, KilledError, running
 
 from mediafleet_common.api.names import Label, Reason
 from mediafleet_common.kube.client import Json
@@ -315,3 +315,18 @@ async def test_an_object_that_somebody_else_made_is_not_taken_over(owners: Any) 
         each["type"]: each for each in cluster.server.objects[FLEET]["status"]["conditions"]
     }
     assert conditions["Degraded"]["status"] == "False"
+
+
+async def test_a_container_that_kubelet_started_anew_is_one_event() -> None:
+    cluster = Cluster(replicas=1)
+    await cluster.settle(4)
+    (container,) = running("orch-0")["containerStatuses"]
+    killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    again = {**container, "restartCount": 1, "lastState": killed}
+    status = {**running("orch-0"), "containerStatuses": [again]}
+    cluster.server.put(f"{PODS}/orch-0", {"status": status})
+    await cluster.settle(4)
+    events = cluster.server.within("/apis/events.k8s.io/v1/namespaces/media/events")
+    told = [each["note"] for each in events if each["reason"] == "ContainerRestarted"]
+    ended = "container node ended with exit code 137 (OOMKilled)"
+    assert told == [f"orch-0: {ended}; kubelet started it anew, restart 1."]
