@@ -35,6 +35,8 @@ left out."""
 _FIRST_SECONDS: Final = 1.0
 """Of CPU for the tests that are tried first. Most mutants fail one of them, and the files of the
 others are then not even collected."""
+_FIRST_FILES: Final = 3
+"""They lie in no more files."""
 _SLOWER: Final = 30
 _GRACE_SECONDS: Final = 60.0
 """Of the clock, for tests that wait for ever: a busy machine gives them little CPU."""
@@ -177,13 +179,16 @@ def _ended(process: ForkProcess, deadline: float) -> Fate | None:
 def _trial(mutant: Mutant, touched: Touched, noticed: Mapping[str, int], bound: float) -> _Trial:
     """The mutant's tests as far as they fit into so many seconds, the first ones by themselves."""
     taken = 0.0
+    files: set[str] = set()
     first: list[str] = []
     others: list[str] = []
     for test in touched.of(mutant.path, mutant.lines, noticed):
         taken += touched.seconds[test]
         if first and taken > bound:
             break
-        (others if first and taken > _FIRST_SECONDS else first).append(test)
+        files.add(test.partition("::")[0])
+        late = taken > _FIRST_SECONDS or len(files) > _FIRST_FILES
+        (others if first and late else first).append(test)
     parts = [
         (tests, sum(touched.seconds[test] for test in tests)) for tests in (first, others) if tests
     ]
