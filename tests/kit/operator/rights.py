@@ -37,7 +37,7 @@ def granted(part: str = "operator") -> frozenset[Right]:
 
 @cache
 def unseen(part: str) -> frozenset[Right]:
-    """Those of them that no audit log can show."""
+    """Those of them that an audit log need not show."""
     return frozenset(
         (group, resource, verb)
         for rule in table()[part]
