@@ -369,6 +369,17 @@ ROLLOUT = [
         [],
     ),
     Case(
+        "it goes on while fewer fail",
+        fleet(3, max_failures=2, max_surge=2),
+        [
+            pod(0, template="old"),
+            pod(1, template="old"),
+            pod(2, template="old"),
+            pending(3, trouble=Reason.CRASH_LOOP),
+        ],
+        ["create 4"],
+    ),
+    Case(
         "stopped, it still replaces a pod that is gone",
         fleet(3, max_failures=1),
         [pod(0, template="old"), pod(1, template="old")],
