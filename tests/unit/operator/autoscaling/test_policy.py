@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -294,3 +294,22 @@ def test_an_open_window_raises_the_count_and_its_end_is_stabilised() -> None:
     fleet.look(idle, 3600 - 1)
     assert fleet.look(idle).replicas == 8
     assert [fleet.look(idle).replicas for _ in range(30)][-2:] == [8, 1]
+
+
+def test_why_there_is_no_demand_is_told_by_who_is_silent() -> None:
+    """A desk that cannot be reached is another trouble than one that does not know."""
+    away = Situation(
+        asked(),
+        3,
+        None,
+        Past(),
+        NOW,
+        silence="the desk is away",
+        silence_reason=Reason.DESK_UNREACHABLE,
+    )
+    silent = decide(away)
+    assert (silent.reason, silent.active) == (Reason.DESK_UNREACHABLE, False)
+    assert "the desk is away" in silent.why
+    unsure = decide(replace(away, demand=UNKNOWN))
+    assert unsure.reason is Reason.DEMAND_UNKNOWN
+    assert "ledger not rebuilt" in unsure.why
