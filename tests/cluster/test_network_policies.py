@@ -49,6 +49,7 @@ WORKER: Final = ours("egress")
 NODE: Final = ours("orchestrator")
 HEAD: Final = ours("head")
 ADVERTISER: Final = ours("advertiser")
+REPORTER: Final = ours("reporter")
 AI_WORKER: Final = ours("ai-worker")
 SCRAPER: Final = Place("monitoring", {"app": "prometheus"})
 KEDA: Final = Place("keda", {"app": "keda-operator"})
@@ -57,11 +58,12 @@ NEIGHBOUR: Final = Place("media", {"app": "web"})
 REDIS: Final = Place("data", {"app": "redis"})
 API_SERVER: Final = Place(address="10.96.0.1")
 INTERNET: Final = Place(address="203.0.113.9")
+COLLECTOR: Final = Place(address="198.51.100.7")
 METADATA: Final = Place(address="169.254.169.254")
 
 MUST: Final[list[tuple[Place, Place, int]]] = [
-    *((each, API_SERVER, 443) for each in (OPERATOR, DESK, ADVERTISER, BROKER)),
-    *((OPERATOR, each, Port.DESK_HTTP) for each in (DESK, ADVERTISER, BROKER)),
+    *((each, API_SERVER, 443) for each in (OPERATOR, DESK, ADVERTISER, BROKER, REPORTER)),
+    *((OPERATOR, each, Port.DESK_HTTP) for each in (DESK, ADVERTISER, BROKER, REPORTER)),
     *((OPERATOR, each, Port.AGENT) for each in (NODE, HEAD, AI_WORKER)),
     *((each, WORKER, Port.EGRESS_METRICS) for each in (OPERATOR, DESK)),
     (DESK, REDIS, 6379),
@@ -76,13 +78,15 @@ MUST: Final[list[tuple[Place, Place, int]]] = [
     (ADVERTISER, NODE, Port.AGENT),
     (ADVERTISER, ADVERTISER, Port.DESK_HTTP),
     (ADVERTISER, INTERNET, 8935),
+    (REPORTER, NODE, Port.AGENT),
+    (REPORTER, COLLECTOR, 443),
     *((INTERNET, each, Port.ORCHESTRATOR) for each in (ADVERTISER, NODE, HEAD)),
     (HEAD, NODE, Port.ORCHESTRATOR),
     *((each, INTERNET, 443) for each in (WORKER, NODE, HEAD)),
     *((SCRAPER, each, Port.DESK_HTTP) for each in (OPERATOR, DESK, ADVERTISER)),
     (SCRAPER, WORKER, Port.EGRESS_METRICS),
 ]
-EVERY: Final = (OPERATOR, DESK, BROKER, WORKER, NODE, HEAD, ADVERTISER, AI_WORKER)
+EVERY: Final = (OPERATOR, DESK, BROKER, WORKER, NODE, HEAD, ADVERTISER, AI_WORKER, REPORTER)
 MUST_NOT: Final[list[tuple[Place, Place, int]]] = [
     *((each, METADATA, 80) for each in EVERY),
     *((TENANT, each, Port.DESK_HTTP) for each in (OPERATOR, DESK, ADVERTISER)),
@@ -101,6 +105,12 @@ MUST_NOT: Final[list[tuple[Place, Place, int]]] = [
     (DESK, INTERNET, 8080),
     (DESK, NEIGHBOUR, 8080),
     (WORKER, DESK, Port.DESK_HTTP),
+    # Port 443 is open to all where networkPolicy.apiServer is not set, as in these values.
+    *((REPORTER, INTERNET, port) for port in (80, 8935)),
+    *((REPORTER, each, Port.DESK_HTTP) for each in (DESK, ADVERTISER, NEIGHBOUR)),
+    (REPORTER, NODE, Port.ORCHESTRATOR),
+    *((each, REPORTER, Port.DESK_HTTP) for each in (NEIGHBOUR, TENANT, INTERNET)),
+    *((each, REPORTER, Port.SENDER) for each in (OPERATOR, SCRAPER, NEIGHBOUR)),
 ]
 
 
@@ -119,6 +129,7 @@ def policies(node: Node) -> list[dict[str, Any]]:
         },
         "networkPolicy": {
             "enabled": True,
+            "collectors": [{"ipBlock": {"cidr": "198.51.100.0/24"}}],
             "from": [
                 {
                     "namespaceSelector": {

@@ -35,6 +35,17 @@ class Leave(Model):
     """Collectors that are asked to delete until each has confirmed."""
 
 
+class SenderMetrics(Model):
+    """Who sends what is shared, so that the status says what left and what was refused."""
+
+    url: PlainUrl
+    """Its metrics: of vmagent, or of Prometheus' agent."""
+    recipients: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=63)]], Field(max_length=16)
+    ]
+    """Names of its remote writes, in its order."""
+
+
 class Community(Model):
     """The file of `--community`."""
 
@@ -46,3 +57,5 @@ class Community(Model):
     """Gateways that stand behind a figure by origin, at least."""
     leave: Leave | None = None
     """Share nothing any more; what is kept is deleted."""
+    sender: SenderMetrics | None = None
+    """Who sends what is shared; absent: nobody, or it is not asked."""

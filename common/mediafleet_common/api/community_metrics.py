@@ -8,7 +8,14 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from mediafleet_common.api.base import Model, Rule, keyed_by
-from mediafleet_common.api.community import Community, Leave, PlainUrl, RegionName, Share
+from mediafleet_common.api.community import (
+    Community,
+    Leave,
+    PlainUrl,
+    RegionName,
+    SenderMetrics,
+    Share,
+)
 from mediafleet_common.api.pool.on_chain import Quantity
 from mediafleet_common.api.shared import ConditionStatus, SecretKey
 
@@ -83,9 +90,16 @@ gone."""
     leave: Leave | None = None
     """Share nothing any more, and have collectors delete what they have."""
 
-    def file(self) -> Community:
-        """The file of the reporter."""
-        return Community(region=self.region, share=self.share, k=self.k, leave=self.leave)
+    def file(self, sender: SenderMetrics | None) -> Community:
+        """The file of the reporter, beside which `sender` runs."""
+        return Community(
+            sender=sender, region=self.region, share=self.share, k=self.k, leave=self.leave
+        )
+
+    @property
+    def sends(self) -> bool:
+        """Whether anything is sent: to somebody, and not after leaving."""
+        return bool(self.recipients) and self.leave is None
 
 
 class Deletion(Model):

@@ -9,8 +9,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from mediafleet_common.formats.reach import OWN_WORD
 from mediafleet_common.formats.times import rfc3339
+from mediafleet_common.probes.http_client import FetchError, client, fetch
 from mediafleet_scheduler.community.reporter import Reporter
+from mediafleet_scheduler.core.community.delivery import deliveries
 from mediafleet_scheduler.core.community.publishing import HourRecord
 from mediafleet_scheduler.core.community.rendering import (
     VERSION,
@@ -20,6 +23,10 @@ from mediafleet_scheduler.core.community.rendering import (
 )
 
 _LEFT: Final = {"version": VERSION, "left": True}
+
+
+_SENDER_SECONDS: Final = 2.0
+_MAX_SENDER_BYTES: Final = 4 * 1024 * 1024
 
 
 class Pages:
@@ -46,7 +53,8 @@ class Pages:
         """`GET /community/status`: what was read, and what is kept."""
 
         async def status(_: web.Request) -> web.Response:
-            return _json(await asyncio.to_thread(self.status))
+            said = await asyncio.to_thread(self.status)
+            return _json({**said, **await self._deliveries()})
 
         return web.get("/community/status", status)
 
@@ -71,6 +79,19 @@ class Pages:
             "days": state.days() if state else [],
             "notWritten": state.complaint if state else None,
         }
+
+    async def _deliveries(self) -> dict[str, Any]:
+        """What left and what was refused, by who sends; nothing where it does not answer."""
+        sender = self._reporter.community.sender
+        if sender is None or self._reporter.left:
+            return {}
+        try:
+            async with client(reach=OWN_WORD) as session:
+                body = await fetch(session, sender.url, _SENDER_SECONDS, _MAX_SENDER_BYTES)
+        except FetchError:
+            return {}
+        sent = deliveries(body.decode("utf-8", "replace"), sender.recipients)
+        return {"deliveries": [each.model_dump(by_alias=True) for each in sent]}
 
     async def _summary(self, _: web.Request) -> web.Response:
         return await self._answer("summary", lambda: _json(as_json(self._reporter.shared)))

@@ -50,7 +50,7 @@ def manifests(sharing: Sharing, product: Product) -> list[Manifest]:
             roleRef={"apiGroup": rbac, "kind": "Role", "name": name},
             subjects=[subject],
         ),
-        ours("v1", "ConfigMap", data=_files(sharing)),
+        ours("v1", "ConfigMap", data=_files(sharing, product)),
         *_claim(sharing, name),
         ours(
             "v1",
@@ -67,9 +67,10 @@ def _rules() -> list[Manifest]:
     return [pools, {"apiGroups": [""], "resources": ["pods"], "verbs": watch}]
 
 
-def _files(sharing: Sharing) -> dict[str, str]:
-    told = sharing.spec.file().model_dump(mode="json", exclude_none=True)
-    return {_FILE: yaml.safe_dump(told, sort_keys=False), **senders.files(sharing.spec)}
+def _files(sharing: Sharing, product: Product) -> dict[str, str]:
+    spec = sharing.spec
+    file = spec.file(senders.metrics(spec, product)).model_dump(mode="json", exclude_none=True)
+    return {_FILE: yaml.safe_dump(file, sort_keys=False), **senders.files(spec)}
 
 
 def _claim(sharing: Sharing, name: str) -> list[Manifest]:
@@ -87,7 +88,7 @@ def _claim(sharing: Sharing, name: str) -> list[Manifest]:
 
 def _deployment(sharing: Sharing, product: Product) -> Manifest:
     name, spec = reporter_name(sharing.key.name), sharing.spec
-    files = json.dumps(_files(sharing), sort_keys=True).encode()
+    files = json.dumps(_files(sharing, product), sort_keys=True).encode()
     kept: Manifest = {"emptyDir": {"sizeLimit": "512Mi"}}
     if spec.volume is not None:
         kept = {"persistentVolumeClaim": {"claimName": name}}

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import yaml
 
+from mediafleet_common.api.community import SenderMetrics
 from mediafleet_common.api.community_metrics import CommunityMetricsSpec, Recipient, Sender
 from mediafleet_common.api.names import Port
 from mediafleet_operator.manifests.overlay import Manifest
@@ -25,6 +26,7 @@ _METRICS: Final = (
     "mediafleet_community_(own_streams|hour_start_seconds|streams|gateways|streams_published)"
 )
 _LABELS: Final = "__name__|operator|region|group|figure|what|bound"
+_FLUSH: Final = "10s"
 _BACKLOG: Final = "50MB"
 """On disk for each recipient; a day of the five metrics is less than 1 MB."""
 
@@ -40,7 +42,7 @@ def relabelling(recipient: Recipient) -> list[dict[str, Any]]:
 
 def files(spec: CommunityMetricsSpec) -> dict[str, str]:
     """What the sender reads, by file name; nothing where nobody is sent anything."""
-    if not sends(spec):
+    if not spec.sends:
         return {}
     scrape: dict[str, Any] = {
         "global": {"scrape_interval": "60s"},
@@ -60,9 +62,12 @@ def files(spec: CommunityMetricsSpec) -> dict[str, str]:
     return {"scrape.yaml": _yaml(scrape), **rules}
 
 
-def sends(spec: CommunityMetricsSpec) -> bool:
-    """Whether anything is sent: to somebody, and not after leaving."""
-    return bool(spec.recipients) and spec.leave is None
+def metrics(spec: CommunityMetricsSpec, product: Product) -> SenderMetrics | None:
+    """Where the reporter reads how sending goes; `None`: nothing is sent."""
+    if not spec.sends or image(spec, product) is None:
+        return None
+    names = [each.name for each in spec.recipients]
+    return SenderMetrics(url=f"http://127.0.0.1:{Port.SENDER}/metrics", recipients=names)
 
 
 def image(spec: CommunityMetricsSpec, product: Product) -> str | None:
@@ -74,7 +79,7 @@ def image(spec: CommunityMetricsSpec, product: Product) -> str | None:
 def sidecar(spec: CommunityMetricsSpec, product: Product) -> list[Manifest]:
     """The container, where anything is sent."""
     found = image(spec, product)
-    if found is None or not sends(spec):
+    if found is None or not spec.sends:
         return []
     vmagent = spec.sender is Sender.VMAGENT
     return [
@@ -114,6 +119,8 @@ def _vmagent(spec: CommunityMetricsSpec) -> list[str]:
         f"-httpListenAddr=127.0.0.1:{Port.SENDER}",
         f"-remoteWrite.tmpDataPath={KEPT}/vmagent",
         f"-remoteWrite.maxDiskUsagePerURL={_BACKLOG}",
+        # What is in flight is lost by SIGKILL: one block, not one for each of many queues.
+        "-remoteWrite.queues=1",
         "-memory.allowedBytes=32MB",
     ]
     for each in spec.recipients:
@@ -132,6 +139,8 @@ def _prometheus(agent_flag: str) -> list[str]:
         f"--config.file={CONFIG}/prometheus.yaml",
         f"--storage.agent.path={KEPT}/prometheus",
         f"--web.listen-address=127.0.0.1:{Port.SENDER}",
+        # It would wait a minute for a receiver that is away, longer than the pod's grace.
+        f"--storage.remote.flush-deadline={_FLUSH}",
     ]
 
 

@@ -110,7 +110,7 @@ class CommunityRounds:
             report=report,
             why=why,
             unmade=unmade,
-            sender_missing=senders.sends(sharing.spec)
+            sender_missing=sharing.spec.sends
             and senders.image(sharing.spec, self.children.product) is None,
         )
         await self._write(sharing, status(seen, sharing.status))

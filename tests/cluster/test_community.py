@@ -1,0 +1,69 @@
+"""A CommunityMetrics on the node: nothing before it, a reporter with it, and nothing after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+from tests.kit.cluster.product import Product, deployed
+from tests.kit.fleets.manifests import orchestrator_pool
+
+from mediafleet_common.api.names import API_VERSION
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node import Node
+from mediafleet_testbed.waiting import wait_for
+
+pytestmark = pytest.mark.timeout(600)
+SHARED: Final = "cmetrics/share"
+REPORTER: Final = "app.kubernetes.io/name=mediafleet-reporter"
+SECONDS: Final = 150.0
+
+
+@pytest.fixture
+def product(node: Node, workspace: Workspace) -> Iterator[Product]:
+    with deployed(node, workspace, {"egress": {"enabled": False}}) as running:
+        yield running
+
+
+def sharing(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "CommunityMetrics",
+        "metadata": {"name": "share"},
+        "spec": {"pool": "orch", "region": "eu-west", **spec},
+    }
+
+
+def says(workspace: Workspace, status: str, reason: str) -> bool:
+    conditions = workspace.get(SHARED).get("status", {}).get("conditions", [])
+    return [(each["status"], each["reason"]) for each in conditions] == [(status, reason)]
+
+
+def test_a_reporter_is_there_while_the_resource_is_and_its_status_says_what_is_shared(
+    product: Product,
+) -> None:
+    workspace = product.workspace
+    workspace.apply(orchestrator_pool("orch", 1, advertise={"replicas": 1}))
+    assert workspace.pods(REPORTER) == []
+    workspace.apply(sharing())
+    wait_for("what is shared", lambda: says(workspace, "True", "Shared"), timeout_seconds=SECONDS)
+    assert workspace.get(SHARED)["status"]["shares"] == ["ownStreams"]
+    (pod,) = workspace.pods(REPORTER)
+    assert pod["spec"]["securityContext"]["runAsNonRoot"]
+    columns = workspace.kubectl("get", "cmetrics").splitlines()[0].split()
+    assert columns == ["NAME", "POOL", "REGION", "LASTHOUR", "HOURS", "LEFT", "OK", "AGE"]
+
+    nobody = "http://127.0.0.1:9"
+    workspace.apply(sharing(leave={"target": "http://127.0.0.1:8080", "collectors": [nobody]}))
+    wait_for("leaving", lambda: says(workspace, "True", "Left"), timeout_seconds=SECONDS)
+    wait_for(
+        "an answer",
+        lambda: bool(workspace.get(SHARED)["status"].get("deletions", [{}])[0].get("answer")),
+        timeout_seconds=SECONDS,
+    )
+    (deletion,) = workspace.get(SHARED)["status"]["deletions"]
+    assert (deletion["collector"], deletion["confirmed"]) == (nobody, False)
+
+    workspace.kubectl("delete", SHARED)
+    wait_for("nothing of it", lambda: workspace.pods(REPORTER) == [], timeout_seconds=SECONDS)
