@@ -103,7 +103,7 @@ pages-look: $(STAMP) ## Screenshots of each page, empty, busy and broken, light,
 	$(PY) -m tests.kit.pages.look build/pages $(ARGS)
 
 .PHONY: faults
-faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, 100,000 events of AI workers, 50 outages under KEDA (RUNS, SEED)
+faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, a fault at each write of nine workloads, 100,000 events of AI workers, 50 outages under KEDA (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
 	MEDIAFLEET_SOAK_SECONDS=$(or $(MEDIAFLEET_SOAK_SECONDS),3600) \
@@ -116,6 +116,8 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		MEDIAFLEET_KILLS_WITHOUT_API=30 MEDIAFLEET_LISTED_CHANGES=100 \
 		$(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/proofs tests/cluster/test_kills_without_api.py $(ARGS)
+	MEDIAFLEET_PLANS=0 $(PY) -m mediafleet_testbed exec --up -- \
+		$(PY) -m pytest -s tests/cluster/test_api_faults.py $(ARGS)
 	MEDIAFLEET_ADMISSIONS=5000 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/cluster/test_admission.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_OUTAGES=50 $(PY) -m mediafleet_testbed exec --up -- \

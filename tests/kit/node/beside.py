@@ -14,6 +14,9 @@ from xdist.scheduler import LoadScopeScheduling
 GROUPS: Final = {
     # Its tests share an installed product and a livekit-server.
     "tests/cluster/test_livekit.py": "livekit",
+    # They have the same node of kwok.
+    "tests/cluster/test_hpa.py": "kwok",
+    "tests/cluster/test_api_faults.py": "kwok",
     # Its tests want the same ports of the node.
     "tests/cluster/test_addresses.py": "fixed ports",
 }

@@ -1,0 +1,94 @@
+"""What goes wrong between the operator and the API server, and when: one thing in each plan."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fault(Enum):
+    """One thing that goes wrong."""
+
+    CRASH_BEFORE = "the operator dies before the write arrives"
+    CRASH_AFTER = "it dies once the write is done, before it hears so"
+    REPLY_LOST = "the write is done and its answer is lost"
+    CONFLICT = "409"
+    TOO_MANY = "429"
+    INTERNAL = "500"
+    UNAVAILABLE = "503"
+    TIMEOUT_DONE = "504, and yet the write is done"
+    SLOW = "the write takes seconds"
+    SECOND = "a second operator starts, without a Lease"
+    DROPPED = "an event of a pod is left out"
+    DOUBLED = "an event of a pod comes twice"
+    SWAPPED = "two events of pods come in the wrong order"
+    CLOSED = "the watch of pods ends"
+    EXPIRED = "the watch of pods ends, and its version is too old"
+    LATE = "the events of pods stand still for seconds"
+    STALE = "lists of pods show what was"
+
+
+ON_EVENTS = frozenset(
+    {
+        Fault.DROPPED,
+        Fault.DOUBLED,
+        Fault.SWAPPED,
+        Fault.CLOSED,
+        Fault.EXPIRED,
+        Fault.LATE,
+        Fault.STALE,
+    }
+)
+"""Those that meet an event of a pod; the others meet a write."""
+CODES: Mapping[Fault, int] = {
+    Fault.CONFLICT: 409,
+    Fault.TOO_MANY: 429,
+    Fault.INTERNAL: 500,
+    Fault.UNAVAILABLE: 503,
+    Fault.TIMEOUT_DONE: 504,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A workload, and what meets its n-th write, or the n-th event of a pod."""
+
+    workload: str
+    fault: Fault
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.workload}: {self.fault.name.lower()} at {self.nth}"
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How many writes and events of pods a workload has when nothing goes wrong."""
+
+    writes: int
+    events: int
+
+
+def every(courses: Mapping[str, Course]) -> Iterator[Plan]:
+    """Each fault at each place."""
+    for workload, course in courses.items():
+        for fault in Fault:
+            places = course.events if fault in ON_EVENTS else course.writes
+            yield from (Plan(workload, fault, nth) for nth in range(1, places + 1))
+
+
+def some(courses: Mapping[str, Course], count: int, seed: int) -> Sequence[Plan]:
+    """So many of them, each fault as often as the others."""
+    by_fault: dict[Fault, list[Plan]] = {each: [] for each in Fault}
+    for plan in every(courses):
+        by_fault[plan.fault].append(plan)
+    chance = random.Random(seed)
+    for plans in by_fault.values():
+        chance.shuffle(plans)
+    turns = max(map(len, by_fault.values()))
+    dealt = [
+        plans[turn] for turn in range(turns) for plans in by_fault.values() if turn < len(plans)
+    ]
+    return dealt[:count]

@@ -1,0 +1,201 @@
+"""Stands between one life of an operator and the real API server, and does one thing wrong.
+
+Plain HTTP on loopback on the operator's side, the node's TLS and an administrator's certificate on
+the other. It forwards bytes as they are; of a watch it reads lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+from tests.kit.faults.plans import CODES, ON_EVENTS, Fault, Plan
+
+SLOW_SECONDS: Final = 3.0
+STALE_LISTS: Final = 3
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_HOP: Final = frozenset({"host", "connection", "content-length", "transfer-encoding"})
+_ENDS: Final = frozenset({Fault.CLOSED, Fault.EXPIRED, Fault.STALE})
+_NO_END: Final = aiohttp.ClientTimeout(total=None, sock_connect=30)
+
+
+@dataclass
+class Traffic:
+    """What went through all lives of an operator."""
+
+    plan: Plan | None
+    on_delete: Callable[[str], None]
+    """Called with the name of a pod that is about to be deleted."""
+    on_crash: Callable[[], Awaitable[None]]
+    on_second: Callable[[], Awaitable[None]]
+    writes: list[str] = field(default_factory=list)
+    events: int = 0
+    struck: bool = False
+    """Whether what the plan says has happened."""
+
+    def meets(self, *, write: bool) -> Fault | None:
+        """The fault of the newest write or event, at most once."""
+        plan = self.plan
+        if plan is None or self.struck or (plan.fault in ON_EVENTS) is write:
+            return None
+        if (len(self.writes) if write else self.events) < plan.nth:
+            return None
+        self.struck = True
+        return plan.fault
+
+
+class Proxy:
+    """One life's way to the API server; `dead`, nothing passes any more."""
+
+    def __init__(self, upstream: aiohttp.ClientSession, traffic: Traffic) -> None:
+        self._upstream = upstream
+        self._traffic = traffic
+        self._stale: dict[str, bytes] = {}
+        self._stale_left = 0
+        self._expired = False
+        self.dead = False
+        self.url = ""
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application(client_max_size=16 << 20)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        self.dead = True
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if self.dead:
+            _abort(request)
+        if request.query.get("watch"):
+            return await self._watch(request)
+        if request.method in _WRITES and "selfsubject" not in request.path:
+            return await self._write(request)
+        status, content_type, body = await self._forward(request, await request.read())
+        if request.method == "GET" and request.path.endswith("/pods"):
+            body = self._as_of(request.path_qs.partition("&continue")[0], body)
+        return web.Response(status=status, body=body, headers={"Content-Type": content_type})
+
+    def _as_of(self, query: str, body: bytes) -> bytes:
+        """A list of pods, or what it was when the fault came."""
+        if self._stale_left and query in self._stale:
+            self._stale_left -= 1
+            return self._stale[query]
+        self._stale.setdefault(query, body)
+        return body
+
+    async def _write(self, request: web.Request) -> web.StreamResponse:
+        traffic = self._traffic
+        body = await request.read()
+        traffic.writes.append(f"{request.method} {request.path.rpartition('/')[2]}")
+        fault = traffic.meets(write=True)
+        if fault is Fault.CRASH_BEFORE:
+            await self._crash(request)
+        if fault is not None and fault is not Fault.TIMEOUT_DONE and fault in CODES:
+            return _refused(CODES[fault])
+        if fault is Fault.SLOW:
+            await asyncio.sleep(SLOW_SECONDS)
+        if fault is Fault.SECOND:
+            await traffic.on_second()
+        if request.method == "DELETE" and "/pods/" in request.path:
+            traffic.on_delete(request.path.rpartition("/")[2])
+        status, content_type, answer = await self._forward(request, body)
+        if fault is Fault.CRASH_AFTER:
+            await self._crash(request)
+        if fault is Fault.REPLY_LOST or self.dead:
+            _abort(request)
+        if fault is Fault.TIMEOUT_DONE:
+            return _refused(504)
+        return web.Response(status=status, body=answer, headers={"Content-Type": content_type})
+
+    async def _crash(self, request: web.Request) -> None:
+        self.dead = True
+        await self._traffic.on_crash()
+        _abort(request)
+
+    async def _forward(self, request: web.Request, body: bytes) -> tuple[int, str, bytes]:
+        async with self._upstream.request(
+            request.method, request.rel_url, data=body or None, headers=_headers(request)
+        ) as answer:
+            return answer.status, answer.headers.get("Content-Type", ""), await answer.read()
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        pods = request.path.endswith("/pods")
+        if pods and self._expired:
+            self._expired = False
+            return _refused(410)
+        async with self._upstream.get(
+            request.rel_url, headers=_headers(request), timeout=_NO_END
+        ) as answer:
+            response = web.StreamResponse(
+                status=answer.status, headers={"Content-Type": answer.headers["Content-Type"]}
+            )
+            await response.prepare(request)
+            lines = self._meddled(answer.content) if pods else answer.content
+            async for line in lines:
+                if self.dead:
+                    _abort(request)
+                await response.write(line)
+            return response
+
+    async def _meddled(self, lines: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+        """The events of pods with what the plan does to one of them."""
+        held: bytes | None = None
+        async for line in lines:
+            if b'"BOOKMARK"' in line[:40]:
+                yield line
+                continue
+            self._traffic.events += 1
+            fault = self._traffic.meets(write=False)
+            if fault in _ENDS:
+                self._expired = fault is Fault.EXPIRED
+                self._stale_left = STALE_LISTS if fault is Fault.STALE else 0
+                return
+            if fault is Fault.SWAPPED:
+                held = line
+                continue
+            if fault is Fault.LATE:
+                await asyncio.sleep(SLOW_SECONDS)
+            for _ in range(0 if fault is Fault.DROPPED else 2 if fault is Fault.DOUBLED else 1):
+                yield line
+            if held is not None:
+                yield held
+                held = None
+
+
+def _headers(request: web.Request) -> dict[str, str]:
+    # What is read as lines must not come compressed.
+    kept = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
+    return {**kept, "Accept-Encoding": "identity"}
+
+
+def _refused(code: int) -> web.Response:
+    status: dict[str, Any] = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "reason": "Expired" if code == 410 else "Unknown",
+        "message": f"a fault of the test: {code}",
+        "code": code,
+    }
+    return web.Response(status=code, body=json.dumps(status), content_type="application/json")
+
+
+def _abort(request: web.Request) -> None:
+    """Break the connection without a word, and end the handler."""
+    if request.transport is not None:
+        request.transport.abort()
+    raise web.HTTPGone

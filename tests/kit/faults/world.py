@@ -1,0 +1,257 @@
+"""A namespace, an operator in this process that may die in it, and what must hold there.
+
+The API server, its controllers and its admission are real. Kubelet is kwok; what a pod says of its
+jobs is the test's word, since kwok's pods run nothing. A life of the operator that dies is cut off
+from the API server first, so that nothing of it gets through after: as with SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import yaml
+from prometheus_client import CollectorRegistry
+from tests.kit.faults.plans import Course, Plan
+from tests.kit.faults.proxy import Proxy, Traffic
+from tests.kit.fleets.manifests import REVISION
+from tests.kit.watching.api import Api, ApiRefusedError, fleet, pods
+
+from mediafleet_common.api.names import Kind, Label, PodState
+from mediafleet_common.kube.pace import WriteLimits
+from mediafleet_common.probes.http_client import Failure, NoLoad
+from mediafleet_common.probes.load import Load, Source
+from mediafleet_operator.manifests.pods.pod import Product
+from mediafleet_operator.rounds import serve
+from mediafleet_operator.settings import ProbeTimes, Times
+
+CONVERGE_SECONDS: Final = 90.0
+CALM_SECONDS: Final = 10.0
+"""From the end of a workload on there are so long writes: a status that loads change is written
+every five seconds."""
+QUIET_SECONDS: Final = 6.0
+NAME: Final = "rec"
+_LOOK_SECONDS: Final = 0.2
+_TIMES: Final = Times(
+    probe=ProbeTimes(often_seconds=0.5, rarely_seconds=1.0),
+    resync_seconds=10.0,
+    writes=WriteLimits(),
+)
+
+
+@dataclass
+class _Life:
+    """One life of the operator, and its way to the API server."""
+
+    proxy: Proxy
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+    def end(self) -> None:
+        """Cut it off; what it does from now on reaches nobody."""
+        self.proxy.dead = True
+        self.stop.set()
+
+
+class World:
+    """One namespace and one plan."""
+
+    def __init__(
+        self, api: Api, namespace: str, kind: Kind, plan: Plan | None, folder: Path
+    ) -> None:
+        self.api, self.namespace, self.kind, self.plan = api, namespace, kind, plan
+        self.busy: set[str] = set()
+        self.wrongs: list[str] = []
+        self.seen: dict[str, dict[str, Any]] = {}
+        """The pods, as a watch of the test's own saw them."""
+        self._folder = folder
+        self._lives: list[_Life] = []
+        self.traffic = Traffic(plan, self._deletes, self._dies, self.start)
+
+    # What a workload does
+
+    async def create(self, manifest: dict[str, Any]) -> None:
+        """Our resource."""
+        await self.api.post(fleet(self.kind, self.namespace, ""), manifest)
+
+    async def change(self, **spec: Any) -> None:
+        """A merge patch of its spec."""
+        await self.api.patch(fleet(self.kind, self.namespace, NAME), {"spec": spec})
+
+    async def delete(self) -> None:
+        """Our resource, and wait until its pods are gone."""
+        await self.api.delete(fleet(self.kind, self.namespace, NAME))
+        await self.until("nothing is left", lambda: not self.seen)
+
+    async def until(self, what: str, met: Callable[[], bool]) -> None:
+        """Wait for something to be seen of the pods."""
+        deadline = time.monotonic() + CONVERGE_SECONDS
+        while not met():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not within {CONVERGE_SECONDS:g} s: {what}; {self.states()}")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def settled(self, replicas: int, revision: int = 0) -> None:
+        """Wait until so many pods of a revision may get work, and the status says so."""
+        wanted = [(PodState.READY.value, str(revision))] * replicas
+        await self.until(f"{replicas} pods of revision {revision}", lambda: self.states() == wanted)
+        deadline = time.monotonic() + CONVERGE_SECONDS
+        while not _agrees(raw := await self.resource(), replicas):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the status does not say {replicas} ready: {raw['status']}")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def resource(self) -> dict[str, Any]:
+        """Our resource as it is."""
+        raw: dict[str, Any] = await self.api.get(fleet(self.kind, self.namespace, NAME))
+        return raw
+
+    def states(self) -> list[tuple[str, str]]:
+        """State and revision of each pod of the fleet."""
+        mine = [each for each in self.seen.values() if each["metadata"].get("ownerReferences")]
+        return sorted(_state(each) for each in mine)
+
+    # The operator
+
+    async def start(self) -> None:
+        """One more life of the operator."""
+        proxy = Proxy(self.api._session, self.traffic)
+        await proxy.start()
+        config = self._folder / f"{self.namespace}-{len(self._lives)}.yaml"
+        config.write_text(yaml.safe_dump(_kubeconfig(proxy.url)))
+        settings = serve.Settings(
+            product=Product("mediafleet:dev", "Never", broker="broker.test.svc:8935"),
+            http="127.0.0.1:0",
+            namespaces=[self.namespace],
+            kubeconfig=str(config),
+            times=_TIMES,
+            io_update_timeout_seconds=0.0,
+        )
+        stop = asyncio.Event()
+        run = serve.serve(settings, stop, _nothing, registry=CollectorRegistry())
+        task = asyncio.create_task(run, name=f"operator {config.stem}")
+        self._lives.append(_Life(proxy, stop, task))
+
+    async def _dies(self) -> None:
+        """Every life, and a new one begins."""
+        for life in self._lives:
+            life.end()
+        await self.start()
+
+    def _deletes(self, pod: str) -> None:
+        if pod in self.busy:
+            self.wrongs.append(f"busy pod {pod} is deleted")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The namespace, its watch and an operator, until left."""
+        body = {"metadata": {"name": self.namespace}}
+        await self.api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", **body})
+        await self._account()
+        watch = asyncio.create_task(self._watch())
+        await self.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+            for life in self._lives:
+                life.end()
+            await asyncio.wait([watch, *(life.task for life in self._lives)], timeout=20)
+            for life in self._lives:
+                await life.proxy.stop()
+            await self.api.delete(f"/api/v1/namespaces/{self.namespace}")
+
+    async def _account(self) -> None:
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default"
+        for _ in range(100):
+            with contextlib.suppress(ApiRefusedError):
+                await self.api.get(path)
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+        raise TimeoutError(f"{self.namespace} has no ServiceAccount")
+
+    async def _watch(self) -> None:
+        while True:
+            self.seen.clear()
+            with contextlib.suppress(aiohttp.ClientError):
+                async for what, raw in self.api.watch(pods(self.namespace)):
+                    self._take(what, raw)
+
+    def _take(self, what: str, raw: dict[str, Any]) -> None:
+        name = raw["metadata"]["name"]
+        if what == "DELETED":
+            self.seen.pop(name, None)
+            self.busy.discard(name)
+        else:
+            self.seen[name] = raw
+
+    # What must hold
+
+    def crashed(self) -> list[BaseException]:
+        """Errors that ended a life by themselves."""
+        ended = [life.task for life in self._lives if life.task.done()]
+        return [error for task in ended if (error := task.exception()) is not None]
+
+    async def late_writes(self) -> list[str]:
+        """The writes of some seconds, begun a while after all was done."""
+        await asyncio.sleep(CALM_SECONDS)
+        before = len(self.traffic.writes)
+        await asyncio.sleep(QUIET_SECONDS)
+        return self.traffic.writes[before:]
+
+    @property
+    def course(self) -> Course:
+        """How much went through."""
+        return Course(len(self.traffic.writes), self.traffic.events)
+
+
+class Loads:
+    """What pods say of their jobs, by their addresses; stands in for `serve.poll_pod`."""
+
+    def __init__(self) -> None:
+        self.worlds: list[World] = []
+
+    async def poll(self, url: str, source: Source) -> Load | NoLoad:
+        """One job where the test says so."""
+        del source
+        address = urlsplit(url).hostname
+        for world in self.worlds:
+            for name, raw in world.seen.items():
+                if raw["status"].get("podIP") == address:
+                    return Load(jobs=int(name in world.busy))
+        return NoLoad(Failure.UNREACHABLE, f"nobody has {address}")
+
+
+def _nothing(*_: object) -> None:
+    """Nobody waits for the operator to be ready."""
+
+
+def _state(raw: dict[str, Any]) -> tuple[str, str]:
+    labels = raw["metadata"]["labels"]
+    going = "deletionTimestamp" in raw["metadata"]
+    return "going" if going else labels[Label.STATE], labels.get(REVISION, "")
+
+
+def _agrees(raw: dict[str, Any], replicas: int) -> bool:
+    status = raw.get("status") or {}
+    seen = status.get("observedGeneration") == raw["metadata"]["generation"]
+    return seen and (status.get("readyReplicas") or 0) == replicas
+
+
+def _kubeconfig(url: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": {"server": url}}],
+        "users": [{"name": "a", "user": {}}],
+    }
