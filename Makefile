@@ -107,7 +107,7 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
 	MEDIAFLEET_SOAK_SECONDS=$(or $(MEDIAFLEET_SOAK_SECONDS),3600) \
-		$(PY) -m pytest tests/real/test_hostile_soak.py $(ARGS)
+		$(PY) -m pytest tests/real/test_hostile_soak.py tests/real/test_operator_soak.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 MEDIAFLEET_LATE_JOBS=5000 \
 		MEDIAFLEET_FROZEN_RUNS=50 \
 		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)

@@ -35,6 +35,7 @@ class ApiServer:
     """Lists and watches of pods; a test says what is there and what happens."""
 
     pods: list[dict[str, Any]] = field(default_factory=list)
+    fleets: list[dict[str, Any]] = field(default_factory=list)
     version: int = 10
     status: int = 200
     refused: frozenset[str] = frozenset()
@@ -73,7 +74,7 @@ class ApiServer:
         if plural == "pods":
             self.selectors.add(request.query.get("labelSelector", ""))
             self.lists += 1
-        items = self.pods if plural == "pods" else []
+        items = {"pods": self.pods, "egressfleets": self.fleets}.get(plural, [])
         meta = {"resourceVersion": str(self.version)}
         return web.json_response({"kind": "List", "items": items, "metadata": meta})
 
@@ -85,8 +86,15 @@ class ApiServer:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         while plural == "pods" and (event := await self.events.get()) is not None:
-            await response.write(json.dumps(event).encode() + b"\n")
+            try:
+                await response.write(json.dumps(event).encode() + b"\n")
+            finally:
+                self.events.task_done()
         return response
+
+    async def until_heard(self) -> None:
+        """Until all events were sent to somebody who watches."""
+        await self.events.join()
 
     async def read_lease(self, request: web.Request) -> web.Response:
         del request
