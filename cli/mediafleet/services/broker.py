@@ -22,6 +22,8 @@ from mediafleet.options import (
 if TYPE_CHECKING:
     import asyncio
 
+    from redis.asyncio import Redis
+
     from mediafleet_scheduler.broker.files import Certificate
     from mediafleet_scheduler.broker.models import ModelsFile
     from mediafleet_scheduler.broker.orchestrators.keeping import Options
@@ -109,6 +111,44 @@ class PoolOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareOptions:
+    """Several brokers, which share the tasks of the JSON API."""
+
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Redis in which brokers share tasks of the JSON API: one that is gone has its "
+            "tasks done by another.",
+            rich_help_panel=_API,
+        ),
+    ] = None
+    redis_password_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Password of that Redis.", rich_help_panel=_API),
+    ] = None
+    bodies: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that all of these brokers have, for inputs and results of more than 1 MB.",
+            rich_help_panel=_API,
+        ),
+    ] = None
+
+    def client(self, answer_seconds: float) -> Redis | None:
+        """Of that Redis; `None`: the broker is alone."""
+        if self.redis is None:
+            return None
+        from mediafleet_scheduler.broker.files import Lines
+        from mediafleet_scheduler.broker.shared.ledger import client_of
+
+        file = self.redis_password_file
+        password = None if file is None else Lines(file).first()
+        return client_of(self.redis, password, answer_seconds)
+
+
+@dataclass(frozen=True, slots=True)
 class OrchestratorOptions:
     """Where the broker registers its models by itself."""
 
@@ -185,6 +225,7 @@ def broker(
     http: HttpOption = "127.0.0.1:8080",
     runner_token_file: RunnerTokenOption = None,
     api_token_file: ApiTokenOption = None,
+    sharing: ShareOptions,
     registering: OrchestratorOptions,
     reports: ReportOptions,
     pools: PoolOptions,
@@ -223,6 +264,7 @@ def broker(
 
         certificate = _certificate(workers.tls_cert, workers.tls_key)
         token = None if runner_token_file is None else Lines(runner_token_file)
+        times = settings_file.read(settings, "broker", Times)
         chosen = Settings(
             workers.listen,
             http,
@@ -235,7 +277,9 @@ def broker(
             orchestrators=there,
             scaler=keda.chosen(),
             spool=spool,
-            times=settings_file.read(settings, "broker", Times),
+            redis=sharing.client(times.shared.answer_seconds),
+            bodies=sharing.bodies,
+            times=times,
             reload=certificate.reload,
         )
         directory = FileDirectory(models, ModelsFile, lambda file, _, __: tuple(file.models))

@@ -167,11 +167,18 @@ class Jobs:
     # Tasks
 
     def submit(
-        self, target: Target, task: Input, folder: Path, seconds: float, session: str | None = None
+        self,
+        target: Target,
+        task: Input,
+        folder: Path,
+        seconds: float,
+        session: str | None = None,
+        name: str | None = None,
     ) -> Job:
-        """A task has come; `job.result` is its one answer, within `seconds`."""
+        """A task has come; `job.result` is its one answer, within `seconds`. `name`: what it is
+        called already."""
         loop = asyncio.get_running_loop()
-        name = secrets.token_hex(16)
+        name = name or secrets.token_hex(16)
         job = Job(name, target, task, folder, self.now(), loop.create_future())
         self._jobs[job.id] = job
         self._trail.came(job.id, target, session, job.came)

@@ -229,14 +229,20 @@ async def whole(request: web.Request, result: Whole) -> web.StreamResponse:
         return web.json_response(result.body)
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
-    for piece in _pieces(result.body, result.files):
-        if isinstance(piece, str):
-            await response.write(piece.encode())
-            continue
-        async for chunk in _encoded(piece):
-            await response.write(chunk)
+    async for chunk in rendered(result):
+        await response.write(chunk)
     await response.write_eof()
     return response
+
+
+async def rendered(result: Whole) -> AsyncIterator[bytes]:
+    """The JSON with its files in it, as data URLs, a bit at a time."""
+    for piece in _pieces(result.body, result.files):
+        if isinstance(piece, str):
+            yield piece.encode()
+            continue
+        async for chunk in _encoded(piece):
+            yield chunk
 
 
 def _pieces(body: Mapping[str, object], files: Mapping[str, Path]) -> Iterable[str | Path]:

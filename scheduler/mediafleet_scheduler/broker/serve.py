@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import shutil
+import socket
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import redis.asyncio as redis
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -32,6 +35,9 @@ from mediafleet_scheduler.broker.pools.pools import Pools
 from mediafleet_scheduler.broker.registrations import Registrations, Secrets
 from mediafleet_scheduler.broker.results import Results
 from mediafleet_scheduler.broker.runner_api import RunnerApi
+from mediafleet_scheduler.broker.shared.elsewhere import SharedElsewhere
+from mediafleet_scheduler.broker.shared.ledger import Ledger
+from mediafleet_scheduler.broker.shared.tasks import SharedTasks, SharedTimes
 from mediafleet_scheduler.broker.tasks.api import TaskApi
 from mediafleet_scheduler.broker.tasks.kept import KeptTasks
 from mediafleet_scheduler.broker.worker_port import WorkerPort
@@ -64,6 +70,8 @@ class Times:
     refused."""
     orchestrators: OrchestratorTimes = field(default_factory=OrchestratorTimes)
     """How registrations at orchestrators are kept up."""
+    shared: SharedTimes = field(default_factory=SharedTimes)
+    """How brokers share tasks of the JSON API."""
     rules: Rules = field(default_factory=Rules)
     """How often a task is tried, and when a worker is left out."""
 
@@ -87,6 +95,10 @@ class Settings:
     """Who may read what becomes of tasks; `None`: this machine alone."""
     spool: Path | None = None
     """Where inputs and results lie; `None`: a folder of our own in the system's place for such."""
+    redis: redis.Redis | None = None
+    """Where brokers share the tasks of the JSON API; `None`: this one is alone."""
+    bodies: Path | None = None
+    """A folder that they share, for what is too long for Redis."""
     times: Times = field(default_factory=Times)
     pools: Directory[WorkerPools] | None = None
     """AIWorkerPools of the cluster; `None`: it is in none."""
@@ -131,7 +143,7 @@ async def serve(
         return "the models are not known yet" if directory.view is None else None
 
     jobs, inputs = Jobs(metrics, settings.times.rules), Inputs()
-    secrets = Secrets(settings.secrets)
+    known = Secrets(settings.secrets)
     async with AsyncExitStack() as stack:
         stack.callback(jobs.close)
         spool = _spool(settings.spool)
@@ -141,7 +153,13 @@ async def serve(
         outlook = Outlook(Pools(jobs, settings.pools).read if settings.pools else list)
         kept = KeptTasks(jobs, inputs, spool, times.keep_seconds, times.most_kept_tasks)
         stack.callback(kept.close)
-        tasks_api = TaskApi(kept, models, settings.api_tokens)
+        shared = _shared(settings, kept)
+        if shared is not None:
+            stack.push_async_callback(shared.leave)
+            elsewhere = SharedElsewhere(shared.ledger, settings.bodies)
+            tasks_api = TaskApi(kept, models, settings.api_tokens, elsewhere, shared.put)
+        else:
+            tasks_api = TaskApi(kept, models, settings.api_tokens)
         there = settings.orchestrators
         orchestrators = there and Orchestrators(
             there, times.orchestrators, jobs, api, models, settings.token, metrics
@@ -163,8 +181,8 @@ async def serve(
         workers = WorkerPort(
             settings.listen,
             settings.context,
-            Registrations(jobs, secrets, inputs, metrics, settings.times.register_seconds),
-            Results(jobs, secrets, metrics),
+            Registrations(jobs, known, inputs, metrics, settings.times.register_seconds),
+            Results(jobs, known, metrics),
             inputs,
             handshake_seconds=settings.times.handshake_seconds,
         )
@@ -175,14 +193,15 @@ async def serve(
             await stack.enter_async_context(orchestrators)
         scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry))
         jobs.on_change = lambda: _report(jobs, models())
-        known = asyncio.Event()
-        directory.subscribe(lambda _: known.set())
+        first = asyncio.Event()
+        directory.subscribe(lambda _: first.set())
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(directory.run()),
                 *([tasks.create_task(settings.pools.run())] if settings.pools else []),
+                *([tasks.create_task(shared.run())] if shared else []),
                 tasks.create_task(
-                    _announce(known, on_ready, Serving(workers.port, http.port, jobs, scaler))
+                    _announce(first, on_ready, Serving(workers.port, http.port, jobs, scaler))
                 ),
                 tasks.create_task(_keep_showing(jobs, metrics, models)),
                 tasks.create_task(_keep_certificate(settings)),
@@ -190,6 +209,15 @@ async def serve(
             await stop.wait()
             for each in working:
                 each.cancel()
+
+
+def _shared(settings: Settings, kept: KeptTasks) -> SharedTasks | None:
+    if settings.redis is None:
+        return None
+    times = settings.times
+    name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    ledger = Ledger(settings.redis, name, times.shared.answer_seconds)
+    return SharedTasks(ledger, kept, settings.bodies, times.shared, times.keep_seconds)
 
 
 def _explain(jobs: Jobs) -> Callable[[web.Request], Awaitable[web.Response]]:

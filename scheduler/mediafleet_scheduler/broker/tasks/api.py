@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -25,8 +25,13 @@ from mediafleet_scheduler.broker.requests import save, text, whole_body, with_fi
 from mediafleet_scheduler.broker.runner_api import stream, whole
 from mediafleet_scheduler.broker.tasks import openapi
 from mediafleet_scheduler.broker.tasks.kept import Kept, KeptTasks
-from mediafleet_scheduler.broker.tasks.messages import MOST_WAIT_SECONDS, Submission
-from mediafleet_scheduler.broker.tasks.problems import ProblemError, of_ending, of_validation
+from mediafleet_scheduler.broker.tasks.messages import MOST_WAIT_SECONDS, Submission, Task
+from mediafleet_scheduler.broker.tasks.problems import (
+    ProblemError,
+    of_ending,
+    of_validation,
+    unknown_task,
+)
 from mediafleet_scheduler.core.workers.pipelines import (
     FORMS,
     BadRequestError,
@@ -42,15 +47,53 @@ _HOW: Final = "send JSON, or multipart/form-data with parts `task` (the same JSO
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Elsewhere(Protocol):
+    """Answers for tasks that are not here."""
+
+    async def state(self, name: str) -> Task: ...
+
+    async def result(self, name: str, seconds: float) -> web.StreamResponse | Task: ...
+
+    async def drop(self, name: str) -> None: ...
+
+
+class Nowhere:
+    """There is one broker: what is not here is unknown."""
+
+    async def state(self, name: str) -> Task:
+        """Raises ProblemError."""
+        raise unknown_task()
+
+    async def result(self, name: str, seconds: float) -> web.StreamResponse | Task:
+        """Raises ProblemError."""
+        raise unknown_task()
+
+    async def drop(self, name: str) -> None:
+        """Raises ProblemError."""
+        raise unknown_task()
+
+
+_Put = Callable[[Kept, float, str | None], Awaitable[None]]
+
+
+async def _put_nowhere(kept: Kept, seconds: float, session: str | None) -> None:
+    pass
+
+
 class TaskApi:
-    """`tokens` are what callers come with; `None`: this machine alone may call."""
+    """`tokens` are what callers come with; `None`: this machine alone may call. `put` is awaited
+    before a task that came is acknowledged."""
 
     def __init__(
         self,
         tasks: KeptTasks,
         models: Callable[[], Iterable[ModelEntry]],
         tokens: Callable[[], list[str]] | None,
+        elsewhere: Elsewhere | None = None,
+        put: _Put = _put_nowhere,
     ) -> None:
+        self._elsewhere = elsewhere or Nowhere()
+        self._put = put
         self._tasks = tasks
         self._models = models
         self._tokens = tokens
@@ -113,7 +156,9 @@ class TaskApi:
             raise BadRequestError(field, error.message) from error
         seconds = min(entry.seconds, submission.timeout_seconds or entry.seconds)
         session = submission.session or session_of(submission.pipeline, submission.request)
-        return self._tasks.submit(entry, task, folder, seconds, session)
+        kept = self._tasks.submit(entry.target, task, folder, seconds, session)
+        await self._put(kept, seconds, session)
+        return kept
 
     def _entry(self, submission: Submission) -> ModelEntry:
         wanted = Target(submission.pipeline, model_of(submission.pipeline, submission.request))
@@ -129,13 +174,23 @@ class TaskApi:
         return self._tasks.state(kept).model_dump(mode="json")
 
     async def _state(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self._as_json(self._tasks.find(request.match_info["id"])))
+        name = request.match_info["id"]
+        if (kept := self._tasks.get(name)) is not None:
+            return _json(self._tasks.state(kept))
+        return _json(await self._elsewhere.state(name))
 
     async def _result(self, request: web.Request) -> web.StreamResponse:
-        kept = self._tasks.find(request.match_info["id"])
-        await asyncio.wait({kept.job.result}, timeout=_wait(request))
-        if not kept.job.result.done():
-            return web.json_response(self._as_json(kept), status=202, headers={"Retry-After": "1"})
+        name = request.match_info["id"]
+        if (kept := self._tasks.get(name)) is None:
+            await self._elsewhere.state(name)
+        seconds = _wait(request)
+        if kept is not None:
+            await asyncio.wait({kept.settled}, timeout=seconds)
+        if kept is None or kept.moved:
+            answer = await self._elsewhere.result(name, seconds)
+            return _not_yet(answer) if isinstance(answer, Task) else answer
+        if not kept.settled.done():
+            return _not_yet(self._tasks.state(kept))
         result = _made(kept)
         if isinstance(result, Events):
             fix = f"GET /v1/tasks/{kept.job.id}/events"
@@ -143,8 +198,13 @@ class TaskApi:
         return await whole(request, result)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        kept = self._tasks.find(request.match_info["id"])
-        await asyncio.wait({kept.job.result})
+        name = request.match_info["id"]
+        if (kept := self._tasks.get(name)) is not None:
+            await asyncio.wait({kept.settled})
+        if kept is None or kept.moved:
+            await self._elsewhere.state(name)
+            fix = "ask again until the broker that has it answers"
+            raise ProblemError(409, "elsewhere", "the events are at another broker", fix)
         result = _made(kept)
         if not isinstance(result, Events):
             fix = f"GET /v1/tasks/{kept.job.id}/result"
@@ -156,7 +216,11 @@ class TaskApi:
         return await stream(request, result)
 
     async def _delete(self, request: web.Request) -> web.StreamResponse:
-        self._tasks.drop(self._tasks.find(request.match_info["id"]))
+        name = request.match_info["id"]
+        if (kept := self._tasks.get(name)) is not None:
+            self._tasks.drop(kept)
+        if kept is None or kept.version is not None:
+            await self._elsewhere.drop(name)
         return web.Response(status=204)
 
 
@@ -168,6 +232,16 @@ def _input(submission: Submission, file: Path | None) -> Input:
         raise ProblemError(422, "invalid", f"{pipeline} takes no file", "leave it out", "file")
     check(pipeline, fields)
     return Input(fields)
+
+
+def _json(task: Task, status: int = 200) -> web.Response:
+    return web.json_response(task.model_dump(mode="json"), status=status)
+
+
+def _not_yet(task: Task) -> web.Response:
+    answer = _json(task, 202)
+    answer.headers["Retry-After"] = "1"
+    return answer
 
 
 def _made(kept: Kept) -> Result:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mediafleet_common.reports.task import TaskState
 from mediafleet_scheduler.broker.inputs import Inputs
 from mediafleet_scheduler.broker.jobs import Events, Input, Job, Jobs, TaskFailedError
-from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.tasks.messages import Task
 from mediafleet_scheduler.broker.tasks.problems import ProblemError
+from mediafleet_scheduler.core.workers.views import Target
 
 
 @dataclass(slots=True)
@@ -21,6 +22,20 @@ class Kept:
     """A task and what it leaves on disk."""
 
     job: Job
+    seconds: float
+    """How long it may wait and run in all."""
+    settled: asyncio.Future[None]
+    """Done when its answer is the one that everybody gets, or when it is not ours any more."""
+    moved: bool = False
+    """Whether another broker answers for it."""
+    version: int | None = None
+    """Of its owner in the shared ledger; `None`: it is not there."""
+    written: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is, or cannot be, in the shared ledger."""
+    deadline: float = 0.0
+    """Unix time; of tasks in the shared ledger."""
+    session: str | None = None
+    """Of tasks in the shared ledger."""
     expires: float | None = None
     """When it is thrown away, on the jobs' clock; `None`: it has no result yet."""
     timer: asyncio.TimerHandle | None = None
@@ -40,6 +55,8 @@ class KeptTasks:
         self._keep_seconds = keep_seconds
         self._most = most
         self._kept: dict[str, Kept] = {}
+        self.on_answer: Callable[[Kept], None] = self.settle
+        """Called with each task that has an answer; it settles the task, or gives it up."""
 
     def folder(self) -> Path:
         """A folder for one more task.
@@ -50,28 +67,35 @@ class KeptTasks:
         if len(self._kept) >= self._most:
             fix = "wait, read and DELETE results, or raise most_kept_tasks of the broker's settings"
             raise ProblemError(429, "too_many_tasks", f"{self._most} tasks are kept", fix)
+        return self.new_folder()
+
+    def new_folder(self) -> Path:
+        """A folder for one more task, however many there are."""
         return Path(tempfile.mkdtemp(dir=self._spool, prefix="task-"))
 
     def submit(
-        self, entry: ModelEntry, task: Input, folder: Path, seconds: float, session: str | None
+        self,
+        target: Target,
+        task: Input,
+        folder: Path,
+        seconds: float,
+        session: str | None,
+        name: str | None = None,
     ) -> Kept:
-        """A task has come."""
-        job = self._jobs.submit(entry.target, task, folder, seconds, session)
-        kept = self._kept[job.id] = Kept(job)
-        job.result.add_done_callback(lambda _: self._answered(kept, seconds))
+        """A task has come; `name`: what it is called already."""
+        job = self._jobs.submit(target, task, folder, seconds, session, name)
+        settled = asyncio.get_running_loop().create_future()
+        kept = self._kept[job.id] = Kept(job, seconds, settled)
+        job.result.add_done_callback(lambda _: self._answered(kept))
         return kept
 
-    def find(self, name: str) -> Kept:
-        """A task.
+    def all(self) -> list[Kept]:
+        """Those that are here."""
+        return list(self._kept.values())
 
-        Raises:
-            ProblemError: it is unknown, or has expired.
-        """
-        kept = self._kept.get(name)
-        if kept is None:
-            said = "there is no such task: it never was, was deleted, or its result has expired"
-            raise ProblemError(404, "unknown_task", said, "submit it again")
-        return kept
+    def get(self, name: str) -> Kept | None:
+        """A task; `None`: it is not here."""
+        return self._kept.get(name)
 
     def state(self, kept: Kept) -> Task:
         """A task as it stands."""
@@ -103,10 +127,12 @@ class KeptTasks:
     def drop(self, kept: Kept) -> None:
         """Cancel a task if it is not over, and throw away what it left."""
         self._kept.pop(kept.job.id, None)
+        if not kept.settled.done():
+            kept.settled.set_result(None)
         if kept.timer is not None:
             kept.timer.cancel()
         self._jobs.cancel(kept.job)
-        if not kept.job.result.cancelled():
+        if kept.job.result.done() and not kept.job.result.cancelled():
             kept.job.result.exception()  # Nobody else may have asked for it.
         if kept.job.input.file is not None:
             self._inputs.withdraw(kept.job.input.file)
@@ -117,15 +143,26 @@ class KeptTasks:
         for each in tuple(self._kept.values()):
             self.drop(each)
 
-    def _answered(self, kept: Kept, seconds: float) -> None:
-        job = kept.job
-        if job.id not in self._kept or job.result.cancelled():
+    def settle(self, kept: Kept) -> None:
+        """Its answer is the one that everybody gets."""
+        if kept.job.id not in self._kept or kept.settled.done():
             return
+        kept.settled.set_result(None)
+        job = kept.job
         streams = job.result.exception() is None and isinstance(job.result.result(), Events)
-        keep = self._keep_seconds + (seconds if streams else 0.0)
+        keep = self._keep_seconds + (kept.seconds if streams else 0.0)
         kept.expires = self._jobs.now() + keep
         loop = asyncio.get_running_loop()
         kept.timer = loop.call_later(keep, lambda: self.drop(kept))
+
+    def give_up(self, kept: Kept) -> None:
+        """Another broker answers for it."""
+        kept.moved = True
+        self.drop(kept)
+
+    def _answered(self, kept: Kept) -> None:
+        if kept.job.id in self._kept and not kept.job.result.cancelled():
+            self.on_answer(kept)
 
 
 def _ended(job: Job) -> tuple[TaskState, str]:

@@ -42,6 +42,12 @@ def of_ending(ending: Ending, words: str) -> ProblemError:
     return ProblemError(status, ending.value, words or ending.value.replace("_", " "), fix)
 
 
+def unknown_task() -> ProblemError:
+    """Nobody knows the task."""
+    said = "there is no such task: it never was, was deleted, or its result has expired"
+    return ProblemError(404, "unknown_task", said, "submit it again")
+
+
 def of_validation(error: ValidationError) -> ProblemError:
     """A submission that is none: its first fault."""
     first = error.errors(include_url=False, include_input=False)[0]

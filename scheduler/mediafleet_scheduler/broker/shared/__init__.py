@@ -1,0 +1,1 @@
+"""Tasks of the JSON API that several brokers share in one Redis."""

@@ -1,0 +1,136 @@
+"""The shared tasks in Redis, by the scripts of scripts.py."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis.asyncio as redis
+from redis.exceptions import RedisError
+
+from mediafleet_common.serving.run import CannotStartError
+from mediafleet_scheduler.broker.shared import scripts
+
+_PREFIX: Final = "mediafleet:{broker}:"
+_MOST_AT_ONCE: Final = 64
+"""Tasks of dead brokers that a beat takes over: the others take theirs meanwhile."""
+
+
+class LedgerError(Exception):
+    """Redis could not be asked; what was asked may have happened all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A task of a broker that is gone, which is ours now."""
+
+    id: str
+    version: int
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a sign of life brings."""
+
+    epoch: str
+    """Another one than before: Redis was emptied."""
+    own: frozenset[str]
+    """Ids of our tasks that have no answer."""
+    taken: list[Taken]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A task as Redis has it."""
+
+    owner: str
+    record: str
+    answer: str | None
+
+
+def client_of(url: str, password: str | None, answer_seconds: float) -> redis.Redis:
+    """A client of the Redis at a URL.
+
+    Raises:
+        CannotStartError: the URL makes no sense.
+    """
+    try:
+        return redis.Redis.from_url(
+            url,
+            password=password,
+            decode_responses=True,
+            protocol=2,
+            socket_connect_timeout=answer_seconds,
+            socket_timeout=answer_seconds,
+        )
+    except (ValueError, TypeError) as error:
+        # What it says quotes the URL, which may hold a password.
+        raise CannotStartError("--redis: write redis://HOST:PORT/DB") from error
+
+
+class Ledger:
+    """The tasks of all brokers, as one of them sees and changes them.
+
+    Raises:
+        LedgerError: from each call.
+    """
+
+    def __init__(self, client: redis.Redis, broker: str, answer_seconds: float) -> None:
+        self.broker: Final = broker
+        self._client = client
+        self._answer_seconds = answer_seconds
+        self._beat = client.register_script(scripts.BEAT)
+        self._put = client.register_script(scripts.PUT)
+        self._answer = client.register_script(scripts.ANSWER)
+        self._drop = client.register_script(scripts.DROP)
+
+    async def beat(self, lease_seconds: float) -> Beat:
+        """Be alive for a while, and take tasks of brokers that are not."""
+        lease = _ms(lease_seconds)
+        arguments = (self.broker, lease, _MOST_AT_ONCE, secrets.token_hex(8))
+        epoch, own, taken = await self._bounded(self._beat([_PREFIX], arguments))
+        found = [Taken(id_, int(version), record) for id_, version, record in taken]
+        return Beat(epoch, frozenset(own), found)
+
+    async def put(self, task: str, record: str, keep_seconds: float) -> None:
+        """A task has come here."""
+        arguments = (self.broker, task, record, _ms(keep_seconds))
+        await self._bounded(self._put([_PREFIX], arguments))
+
+    async def answer(self, task: str, version: int, answer: str, keep_seconds: float) -> bool:
+        """Give the task its one answer; whether it is: else it is another broker's by now."""
+        arguments = (self.broker, task, version, answer, _ms(keep_seconds))
+        return bool(await self._bounded(self._answer([_PREFIX], arguments)))
+
+    async def drop(self, task: str) -> bool:
+        """Throw a task away; whether there was one."""
+        return bool(await self._bounded(self._drop([_PREFIX], (task,))))
+
+    async def find(self, task: str) -> Known | None:
+        """A task; `None`: there is none."""
+        read = self._client.hmget(f"{_PREFIX}task:{task}", ["owner", "record", "answer"])
+        owner, record, answer = await self._bounded(read)
+        return None if owner is None else Known(owner, record, answer)
+
+    async def leave(self) -> None:
+        """Be gone, as far as others are concerned."""
+        await self._bounded(self._client.delete(f"{_PREFIX}alive:{self.broker}"))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+        await self._client.aclose()
+
+    async def _bounded(self, call: Awaitable[Any] | Any) -> Any:
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await call
+        except (RedisError, OSError, TimeoutError) as error:
+            raise LedgerError(f"Redis cannot be asked: {error or 'no answer'}") from error
+
+
+def _ms(seconds: float) -> int:
+    return max(1, int(seconds * 1000))

@@ -1,0 +1,89 @@
+"""What brokers write of a task that they share, as JSON: its input, and its one answer. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from mediafleet_scheduler.core.workers.pipelines import Pipeline
+from mediafleet_scheduler.core.workers.steps import Ending
+from mediafleet_scheduler.core.workers.views import Target
+
+MOST_INLINE: Final = 1024 * 1024
+"""Bytes of an input or a result that Redis holds; more lies in the shared folder, or at a broker
+alone."""
+LOST_WORDS: Final = "input lost: its broker is gone, and it was too long for Redis"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A task, so that another broker can do it."""
+
+    target: Target
+    deadline: float
+    """Unix time."""
+    session: str | None = None
+    request: Mapping[str, Any] | None = None
+    """`None`: it is too long, and lies nowhere else."""
+    file: str | None = None
+    """Base64 of its file; `None`: it has none, or it lies elsewhere."""
+    in_folder: bool = False
+    """Whether its file lies in the shared folder."""
+    file_lost: bool = False
+    """Whether its file lies at its first broker alone."""
+
+    def to_json(self) -> str:
+        """As Redis holds it."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def record_of(text: str) -> Record:
+    """A task that Redis holds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    fields = _fields(text)
+    try:
+        pipeline, model = fields.pop("target")
+        return Record(Target(Pipeline(pipeline), str(model)), **fields)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a task: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class SharedAnswer:
+    """How a task ended, for whichever broker is asked."""
+
+    ending: Ending
+    words: str = ""
+    result: str | None = None
+    """The runner's JSON; `None`: it is elsewhere, or there is none."""
+    in_folder: bool = False
+    """Whether it lies in the shared folder."""
+    streams: bool = False
+    """Whether it is a stream of events, which its broker passes on."""
+
+    def to_json(self) -> str:
+        """As Redis holds it."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def answer_of(text: str) -> SharedAnswer:
+    """An answer that Redis holds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    fields = _fields(text)
+    try:
+        return SharedAnswer(Ending(fields.pop("ending")), **fields)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not an answer: {error}") from error
+
+
+def _fields(text: str) -> dict[str, Any]:
+    fields = json.loads(text)
+    return fields if isinstance(fields, dict) else {}
