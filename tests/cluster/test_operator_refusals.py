@@ -86,7 +86,7 @@ MODEL: Final = {"pipeline": "llm", "model": "a"}
 SERVING: Final = {"secret": {"name": "broker", "key": "secret"}, "models": [MODEL]}
 BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
     ("EgressFleet", {"redis": {"ref": "main", "db": 2}}, ("spec.redis", "of a declared Redis")),
-    ("EgressFleet", {"redis": {"ref": "A b"}}, ("spec.redis.ref",)),
+    ("EgressFleet", {"redis": {"ref": "A b"}}, ("spec.redis.ref", "name of a declared Redis")),
     (
         "EgressFleet",
         {"redis": {"address": "a:1", "cluster": {"addresses": ["b:1"]}}},
@@ -97,17 +97,26 @@ BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
         {**REDIS, "placement": {"mode": "Spread"}},
         ("spec.placement.mode", '"spread"'),
     ),
+    ("EgressFleet", {**REDIS, "rooms": ["*" * 9]}, ("spec.rooms[0]", "at most eight *")),
     ("EgressFleet", {**REDIS, "replicas": -1}, ("spec.replicas", "greater than or equal to 0")),
     ("EgressFleet", {**REDIS, "drain": {"timeout": "1 hour"}}, ("spec.drain.timeout", "30s")),
     ("EgressFleet", {**REDIS, "egressConfig": {}}, ("spec.egressConfig", "secret or a configMap")),
     ("EgressFleet", {**REDIS, "drian": {}}, ("drian",)),
     ("OrchestratorPool", {"address": {"type": "template"}}, ("address.template", "https://")),
     ("OrchestratorPool", {"load": "guess"}, ("spec.load", '"transcode"')),
-    ("OrchestratorPool", {"advertise": {"ethAddress": "0x12"}}, ("spec.advertise.ethAddress",)),
+    (
+        "OrchestratorPool",
+        {"advertise": {"ethAddress": "0x12"}},
+        ("spec.advertise.ethAddress", "40 hex"),
+    ),
     *(("OrchestratorPool", spec, words) for spec, words in BAD_POOLS),
     ("AIWorkerPool", {**SERVING, "models": []}, ("spec.models", "at least 1")),
     ("AIWorkerPool", {**SERVING, "models": [MODEL, MODEL]}, ("spec.models[1]", "Duplicate")),
-    ("AIWorkerPool", {**SERVING, "models": [{**MODEL, "model": "a b"}]}, ("models[0].model",)),
+    (
+        "AIWorkerPool",
+        {**SERVING, "models": [{**MODEL, "model": "a b"}]},
+        ("models[0].model", "without spaces"),
+    ),
     (
         "AIWorkerPool",
         {**SERVING, "autoscaling": {"max": 2, "buffer": {"type": "room_composite"}}},

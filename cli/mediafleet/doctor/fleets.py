@@ -16,6 +16,7 @@ from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import Condition, Container, Kind
 from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.reading import words
 from mediafleet_common.formats.quantities import quantity
 
 Raw = Mapping[str, Any]
@@ -57,7 +58,7 @@ def _all(raw: Raw) -> Iterator[Finding]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(map(str, ("spec", *first["loc"])))
-        yield Finding(Level.PROBLEM, who, f"{field}: {first['msg']}", f"correct {field}")
+        yield Finding(Level.PROBLEM, who, f"{field}: {words(first)}", f"correct {field}")
 
 
 def _status(raw: Raw, who: str) -> Iterator[Finding]:

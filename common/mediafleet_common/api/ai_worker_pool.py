@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from mediafleet_common.api.base import Model, Rule, keyed_by
+from mediafleet_common.api.base import Form, Model, Rule, keyed_by
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.api.shared import (
@@ -43,7 +43,11 @@ class ServedModel(Model):
 
     pipeline: Pipeline
     """Its pipeline."""
-    model: Annotated[str, Field(min_length=1, max_length=200, pattern="^[^*=\\t\\n\\f\\r ]+$")]
+    model: Annotated[
+        str,
+        Field(max_length=200),
+        Form("^[^*=\\t\\n\\f\\r ]+$", "write the model's id, without spaces, * and ="),
+    ]
     """The model's id, as tasks ask for it."""
     capacity: Annotated[int, Field(ge=1, le=1024)] = 1
     """Tasks that a pod's runner takes at a time."""
@@ -57,7 +61,12 @@ class Broker(Model):
     """Where the workers register."""
 
     address: Annotated[
-        str, Field(min_length=3, max_length=260, pattern="^[A-Za-z0-9.\\[\\]:-]+:[0-9]{1,5}$")
+        str,
+        Field(max_length=260),
+        Form(
+            "^[A-Za-z0-9.\\[\\]:-]+:[0-9]{1,5}$",
+            "write HOST:PORT, for example mediafleet-broker.mediafleet:8936",
+        ),
     ]
     """HOST:PORT of the broker's workers."""
     server_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None

@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    JsonValue,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 
 PRINTABLE: Final = "[!-~]"
 """A character of a URL: regular expressions of Go and ours differ in what a space is."""
 
 
-HOST_PORT: Final = "^[!-.0-?A-~]+:[0-9]{1,5}$"
-"""HOST:PORT, without a scheme and a user."""
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a text is written: API server and model refuse another one, and say what to write.
+
+    A rule and not a pattern: of that the API server would quote the regular expression.
+    """
+
+    pattern: str
+    """Of the whole text, from ^ to $."""
+    advice: str
+    """What to write."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        pattern = self.pattern.replace("\\", "\\\\")
+        return {**handler(core_schema), **rules((f"self.matches('{pattern}')", self.advice))}
+
+    def _checked(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(self.advice)
+        return text
+
+
+HOST_PORT: Final = Form(
+    "^[!-.0-?A-~]+:[0-9]{1,5}$",
+    "write HOST:PORT, without a scheme and a user, for example head.livepeer.svc:8935",
+)
+EthAddress = Annotated[
+    str,
+    Field(max_length=42),
+    Form("^0x[0-9a-fA-F]{40}$", "write an ETH address: 0x and 40 hexadecimal digits"),
+]
 
 
 class Rule(NamedTuple):

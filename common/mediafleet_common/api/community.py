@@ -6,13 +6,24 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mediafleet_common.api.base import Model
+from mediafleet_common.api.base import Form, Model
 
 RegionName = Annotated[
-    str, Field(min_length=1, max_length=63, pattern="^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    str,
+    Field(max_length=63),
+    Form(
+        "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        "write a region in lower-case letters, digits and -, for example eu-west",
+    ),
 ]
 PlainUrl = Annotated[
-    str, Field(max_length=500, pattern="^https?://[A-Za-z0-9._:\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$")
+    str,
+    Field(max_length=500),
+    Form(
+        "^https?://[A-Za-z0-9._:\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$",
+        "write an http or https URL without a user and a query, "
+        "for example https://community.example.com/api/v1/write",
+    ),
 ]
 """A URL without a user, a query and anything that a file of another program could misread."""
 

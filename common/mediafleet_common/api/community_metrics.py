@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mediafleet_common.api.base import Model, Rule, keyed_by
+from mediafleet_common.api.base import Form, Model, Rule, keyed_by
 from mediafleet_common.api.community import (
     Community,
     Leave,
@@ -18,8 +18,6 @@ from mediafleet_common.api.community import (
 )
 from mediafleet_common.api.pool.on_chain import Quantity
 from mediafleet_common.api.shared import ConditionStatus, SecretKey
-
-_NAME: Final = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 
 
 class Sender(StrEnum):
@@ -36,13 +34,24 @@ def _is_told_in_secret(recipient: Recipient) -> bool:
 class Recipient(Model):
     """A collector that is sent what is shared."""
 
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=_NAME)]
+    name: Annotated[
+        str,
+        Field(max_length=63),
+        Form(
+            "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+            "write a name in lower-case letters, digits and -, for example community",
+        ),
+    ]
     """Unique among the recipients."""
     url: PlainUrl
     """Where it takes Prometheus' remote write, such as https://community.example.com/api/v1/write."""
     operator: Annotated[
         str,
-        Field(min_length=1, max_length=63, pattern="^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"),
+        Field(max_length=63),
+        Form(
+            "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+            "write your name in letters, digits, ., _ and -, for example example-media",
+        ),
     ]
     """Your own name with it: label operator of all that it gets."""
     token_secret: SecretKey | None = None

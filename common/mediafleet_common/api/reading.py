@@ -41,7 +41,12 @@ def read_spec(model: type[SpecT], spec: Mapping[str, Any]) -> SpecT:
         raise UnreadableObjectError(first_mistake(error, "spec")) from error
 
 
+def words(mistake: Mapping[str, Any]) -> str:
+    """What pydantic says of a mistake; of our own advice the advice alone."""
+    return str(mistake["msg"]).removeprefix("Value error, ")
+
+
 def first_mistake(error: ValidationError, *above: str) -> str:
     """The first field that is wrong and why; `above` are the names of what the field is in."""
     first = error.errors()[0]
-    return f"{'.'.join((*above, *map(str, first['loc'])))}: {first['msg']}"
+    return f"{'.'.join((*above, *map(str, first['loc'])))}: {words(first)}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from mediafleet_common.api.reading import words
 from mediafleet_common.redises.endpoints import RedisEndpoint, RedisesFile
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.small_files import read_small_text
@@ -41,6 +42,6 @@ def endpoints_in(text: str, option: str) -> tuple[RedisEndpoint, ...]:
         raise CannotStartError(f"{option}: it is no YAML") from error
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
+            f"{'.'.join(map(str, each['loc']))}: {words(each)}" for each in error.errors()
         )
         raise CannotStartError(f"{option}: {problems}") from None

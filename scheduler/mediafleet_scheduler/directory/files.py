@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from pydantic import ValidationError
 
 from mediafleet_common.api.base import Model
+from mediafleet_common.api.reading import words
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.logs import printable
 from mediafleet_common.serving.small_files import read_small
@@ -174,7 +175,7 @@ def _all(error: ValidationError) -> str:
     problems = []
     for each in error.errors(include_url=False, include_context=False, include_input=False):
         where = ".".join(str(part) for part in each["loc"])
-        fix = "write it in quotes" if each["type"] == "string_type" else each["msg"]
-        problems.append(f"{where or 'file'}: {fix.removeprefix('Value error, ')}")
+        fix = "write it in quotes" if each["type"] == "string_type" else words(each)
+        problems.append(f"{where or 'file'}: {fix}")
     more = f" (and {len(problems) - _MOST_PROBLEMS} more)" if len(problems) > _MOST_PROBLEMS else ""
     return f"{'; '.join(problems[:_MOST_PROBLEMS])}{more}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -129,16 +130,24 @@ def _arrays(schema: Schema) -> st.SearchStrategy[Any]:
 
 
 def _strings(schema: Schema) -> st.SearchStrategy[Any]:
-    rules = str(schema.get("x-kubernetes-validations", ""))
-    if "duration" in rules:
+    if "duration" in str(schema.get("x-kubernetes-validations", "")):
         return st.sampled_from(DURATIONS)
-    if "pattern" in schema:
-        found = st.from_regex(schema["pattern"], fullmatch=True)
+    for pattern in patterns(schema):
+        found = st.from_regex(pattern, fullmatch=True)
         return found.filter(lambda text: len(text) <= schema.get("maxLength", math.inf))
     short = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=5)
     text = st.sampled_from(WORDS) | short
     least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
     return text.filter(lambda each: least <= len(each) <= most)
+
+
+def patterns(schema: Schema) -> Iterator[str]:
+    """Regular expressions that a text must be of, in the schema itself or as a rule."""
+    if "pattern" in schema:
+        yield schema["pattern"]
+    for each in schema.get("x-kubernetes-validations", ()):
+        if found := re.fullmatch(r"self\.matches\('(.*)'\)", each["rule"]):
+            yield found[1].replace("\\\\", "\\")
 
 
 def _integers(schema: Schema) -> st.SearchStrategy[Any]:

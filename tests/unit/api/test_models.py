@@ -1,5 +1,7 @@
 """The models of resources and files: defaults, and errors that name the field."""
 
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -8,6 +10,7 @@ from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
+from mediafleet_common.api.reading import UnreadableObjectError, read_spec
 from mediafleet_scheduler.directory.entries_file import NodesFile, WorkersFile
 
 TOKEN = {"name": "secret", "key": "token"}
@@ -22,6 +25,20 @@ def test_a_resource_is_read_in_camel_case_and_a_file_in_snake_case() -> None:
     )
     assert camel == snake
     assert camel.placement.max_cpu_utilization == 0.5
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "advice"),
+    [
+        ("rooms", ["*" * 9], "rooms.0: write the name of a room with at most eight *"),
+        ("redis", {"ref": "A b"}, "redis.ref: write the name of a declared Redis"),
+    ],
+)
+def test_a_text_of_another_form_is_refused_with_what_to_write(
+    field: str, value: object, advice: str
+) -> None:
+    with pytest.raises(UnreadableObjectError, match=re.escape(advice)):
+        read_spec(EgressFleetSpec, {field: value})
 
 
 def test_the_mode_is_pack_unless_told_otherwise() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.kit.api.values import patterns
 
 from mediafleet_common.api import durations
 from mediafleet_common.api.crds import MODELS, crd
@@ -70,9 +71,8 @@ def in_file(file: Path) -> Iterator[Expression]:
 
 def in_schemas(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
-        yield from (
-            value for key, value in part.items() if key == "pattern" and isinstance(value, str)
-        )
+        if isinstance(part.get("type"), str):
+            yield from patterns(part)
         for each in part.values():
             yield from in_schemas(each)
     elif isinstance(part, list):
@@ -108,6 +108,7 @@ BOUNDED: Final = {durations.PATTERN, schedule.TIME_ZONE_PATTERN}
 def test_each_is_written_out_where_it_is_used() -> None:
     made = [each.where for each in IN_CODE if each.text is None]
     models = (
+        "base",
         "durations",
         "egress/redis",
         "pool/orchestrator_pool",

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 
-from mediafleet_common.api.base import Model, Rule, broken
+from mediafleet_common.api.base import Form, Model, Rule, broken
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.placement import Placement
@@ -47,7 +47,14 @@ class EgressConfig(Model):
 
 
 # At most eight stars: more say nothing that fewer do not, and each placement goes through them.
-RoomPattern = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^*]*(\*[^*]*){0,8}$")]
+RoomPattern = Annotated[
+    str,
+    Field(min_length=1, max_length=256),
+    Form(
+        r"^[^*]*(\*[^*]*){0,8}$",
+        "write the name of a room with at most eight * in it, for example vip-*",
+    ),
+]
 
 
 class EgressFleetSpec(Model):

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from mediafleet_common.api.base import Model, Rule, rules
+from mediafleet_common.api.base import Form, Model, Rule, rules
 from mediafleet_common.api.shared import (
     SecretKey,
 )
@@ -59,7 +59,14 @@ RedisAddress = Annotated[
 """host:port of a Redis."""
 
 
-RedisName = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+RedisName = Annotated[
+    str,
+    Field(max_length=63),
+    Form(
+        "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "write the name of a declared Redis: lower-case letters, digits and -, for example main",
+    ),
+]
 """Name of a declared Redis."""
 
 

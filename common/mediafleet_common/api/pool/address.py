@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from mediafleet_common.api.base import PRINTABLE, Model, Rule
+from mediafleet_common.api.base import PRINTABLE, Form, Model, Rule
 from mediafleet_common.api.names import Port
 
 Tcp = Annotated[int, Field(ge=1, le=65535)]
@@ -105,8 +105,16 @@ is for gateways in the same network."""
 loopback, link-local and unspecified addresses are always refused."""
     scheme: Literal["https", "http"] = "https"
     """What gateways speak; http is for tests, since go-livepeer nodes always speak TLS."""
-    template: Annotated[str, Field(max_length=300, pattern=f"^https?://{PRINTABLE}+$")] | (
-        None
+    template: (
+        Annotated[
+            str,
+            Field(max_length=300),
+            Form(
+                f"^https?://{PRINTABLE}+$",
+                "write an http or https URL, for example https://{name}.pool.example.com:8935",
+            ),
+        ]
+        | None
     ) = None
     """URL with {slot}, {name}, {namespace}, {nodeName} or {nodeExternalIP}."""
     service: SlotService = SlotService()

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from mediafleet_common.api.base import HOST_PORT, Model, Rule, keyed_by, rules
+from mediafleet_common.api.base import HOST_PORT, EthAddress, Form, Model, Rule, keyed_by, rules
 from mediafleet_common.api.durations import Duration
 from mediafleet_common.api.shared import SecretKey, Template
 from mediafleet_common.formats.ip_addresses import is_network
 
 AiModel = Annotated[
     str,
-    Field(
-        max_length=300,
-        pattern=(
-            "^(text-to-image|image-to-image|image-to-video|upscale|audio-to-text|"
-            "segment-anything-2|llm|image-to-text|live-video-to-video|text-to-speech|byoc)/.+$"
-        ),
+    Field(max_length=300),
+    Form(
+        "^(text-to-image|image-to-image|image-to-video|upscale|audio-to-text|"
+        "segment-anything-2|llm|image-to-text|live-video-to-video|text-to-speech|byoc)/.+$",
+        "write PIPELINE/MODEL with a pipeline of go-livepeer, "
+        "for example text-to-image/stabilityai/sd-turbo",
     ),
 ]
 """PIPELINE/MODEL, the model as gateways name it."""
@@ -53,14 +53,32 @@ class Source(Model):
         )
     )
 
-    name: Annotated[str, Field(max_length=63, pattern="^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    name: Annotated[
+        str,
+        Field(max_length=63),
+        Form(
+            "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+            "write a name in lower-case letters, digits and -, for example eu",
+        ),
+    ]
     """Unique among the sources."""
     urls: Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=100)] = Field(
         default_factory=list
     )
     """Nodes, as gateways reach them. They are asked like any other before they are listed. \
 Private addresses must be allowed by the administrator."""
-    list_url: Annotated[str, Field(max_length=1000, pattern="^https?://[^?#]+$")] | None = None
+    list_url: (
+        Annotated[
+            str,
+            Field(max_length=1000),
+            Form(
+                "^https?://[^?#]+$",
+                "write an http or https URL without ? and #, "
+                "for example https://pool.eu.example.com/orchestrators",
+            ),
+        ]
+        | None
+    ) = None
     """URL of a JSON list, for example https://pool.eu.example.com/orchestrators. It is read \
 three times a second."""
     region: Annotated[str, Field(min_length=1, max_length=63)] | None = None
@@ -117,7 +135,7 @@ class HeadFallback(StrEnum):
 class Head(Model):
     """A real orchestrator that the advertiser speaks for: its answer with our list of nodes."""
 
-    address: Annotated[str, Field(max_length=300, pattern=HOST_PORT)]
+    address: Annotated[str, Field(max_length=300), HOST_PORT]
     """HOST:PORT of its gRPC, for example head.livepeer.svc:8935. Not the address under which \
 gateways reach the advertiser."""
     insecure: bool = False
@@ -160,11 +178,18 @@ class GatewayRegion(Model):
     """Networks of its gateways, for example 203.0.113.0/24. The narrowest that fits counts, and \
 before any country."""
     countries: Annotated[
-        list[Annotated[str, Field(pattern="^[A-Z]{2}$")]], Field(max_length=250)
+        list[
+            Annotated[
+                str,
+                Field(max_length=2),
+                Form("^[A-Z]{2}$", "write the two capital letters of ISO 3166, for example DE"),
+            ]
+        ],
+        Field(max_length=250),
     ] = Field(default_factory=list)
     """Countries (ISO 3166, two letters), looked up in regionDatabase."""
     continents: Annotated[
-        list[Annotated[str, Field(pattern="^(AF|AN|AS|EU|NA|OC|SA)$")]], Field(max_length=7)
+        list[Literal["AF", "AN", "AS", "EU", "NA", "OC", "SA"]], Field(max_length=7)
     ] = Field(default_factory=list)
     """Continents, for countries that no region names."""
 
@@ -174,9 +199,11 @@ class RegionDatabase(Model):
 
     claim: Annotated[str, Field(min_length=1, max_length=253)]
     """PersistentVolumeClaim that holds it; it is mounted read-only."""
-    file: Annotated[str, Field(min_length=1, max_length=253, pattern="^[^/].*\\.mmdb$")] = (
-        "GeoLite2-Country.mmdb"
-    )
+    file: Annotated[
+        str,
+        Field(max_length=253),
+        Form("^[^/].*\\.mmdb$", "write a path in the volume, without / before it, to a .mmdb file"),
+    ] = "GeoLite2-Country.mmdb"
     """Path of the file in the volume."""
 
 
@@ -238,9 +265,7 @@ out as unverified."""
     """Private key (64 hexadecimal digits) with which nodes are asked what they are. Nodes \
 on-chain refuse a caller that does not sign, and priced ones a caller without a deposit: without \
 a key it is not known whether they are full, and what they can do."""
-    gateways: Annotated[
-        list[Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")]], Field(max_length=1000)
-    ] = Field(default_factory=list)
+    gateways: Annotated[list[EthAddress], Field(max_length=1000)] = Field(default_factory=list)
     """ETH addresses of the gateways that are answered; empty: all. A filter and no \
 authentication: a gateway's signature is over its address alone, so that anybody who has seen it \
 can send it again. The JSON list is not filtered."""
@@ -271,7 +296,7 @@ next node. least_loaded: most free sessions first. by_gateway: each gateway has 
 shared out by free sessions. Nodes known to be full are always last."""
     replicas: Annotated[int, Field(ge=0, le=20)] = 2
     """Replicas of the advertiser; 0 makes none."""
-    eth_address: Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")] | None = None
+    eth_address: EthAddress | None = None
     """ETH address of the orchestrator, which gateways that look on-chain demand."""
     price_per_unit: Annotated[int, Field(ge=0)] = 0
     """Price in wei for pixelsPerUnit pixels, which gateways that look on-chain demand."""

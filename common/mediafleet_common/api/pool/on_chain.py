@@ -7,11 +7,14 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from mediafleet_common.api.base import HOST_PORT, Model, rules
+from mediafleet_common.api.base import HOST_PORT, EthAddress, Form, Model, rules
 from mediafleet_common.api.shared import SecretKey
 
-EthAddress = Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")]
-Quantity = Annotated[str, Field(max_length=32, pattern="^[0-9]+(\\.[0-9]+)?([EPTGMk]i?)?$")]
+Quantity = Annotated[
+    str,
+    Field(max_length=32),
+    Form("^[0-9]+(\\.[0-9]+)?([EPTGMk]i?)?$", "write a size, for example 1Gi"),
+]
 _NEITHER = (
     "onChain needs redeemerAddr or volume: winning tickets wait in the node's own database, and "
     "are lost with its disk"
@@ -56,7 +59,7 @@ and never stand in arguments."""
     """Password of the key file (-ethPassword)."""
     rpc_url_secret: SecretKey
     """URL of the Ethereum JSON-RPC provider (-ethUrl), which mostly holds an API key."""
-    redeemer_addr: Annotated[str, Field(max_length=300, pattern=HOST_PORT)] | None = None
+    redeemer_addr: Annotated[str, Field(max_length=300), HOST_PORT] | None = None
     """HOST:PORT of a ticket redemption service (-redeemerAddr)."""
     volume: OnChainVolume | None = None
     """A claim per slot, which is then replaced in place."""

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from mediafleet_common.api.base import Model, Rule, rules
+from mediafleet_common.api.base import Form, Model, Rule, rules
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.pool.address import OF_A_SERVICE, Address, AddressType
 from mediafleet_common.api.pool.advertise import Advertise
@@ -56,12 +56,27 @@ the settle time; what is under way goes on."""
 class LoadUrl(Model):
     """Where load is read with source url: by the agent in the pod, so 127.0.0.1 is the pod."""
 
-    url: Annotated[str, Field(max_length=1000, pattern="^http://[!-?A-~]+$")]
+    url: Annotated[
+        str,
+        Field(max_length=1000),
+        Form(
+            "^http://[!-?A-~]+$",
+            "write an http URL without a user, for example http://127.0.0.1:9000/load",
+        ),
+    ]
     """For example http://127.0.0.1:9000/load. Whatever is not a number is unknown, and a pod of \
 unknown load is not deleted."""
-    metric: Annotated[str, Field(max_length=200, pattern="^[a-zA-Z_:][a-zA-Z0-9_:]*$")] | None = (
-        None
-    )
+    metric: (
+        Annotated[
+            str,
+            Field(max_length=200),
+            Form(
+                "^[a-zA-Z_:][a-zA-Z0-9_:]*$",
+                "write the name of a Prometheus metric without labels, for example jobs_in_flight",
+            ),
+        ]
+        | None
+    ) = None
     """Name of a Prometheus metric there, whose series are added up. Absent: the answer is a JSON \
 number."""
 

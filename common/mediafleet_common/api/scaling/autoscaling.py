@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from mediafleet_common.api.base import Model, Rule
+from mediafleet_common.api.base import Form, Model, Rule
 from mediafleet_common.api.durations import Duration
 from mediafleet_common.api.scaling.schedule import MAX_PODS, Window
 
@@ -98,9 +98,14 @@ class HpaMetric(Model):
 
     type: HpaSource = HpaSource.EXTERNAL
     """external: one number for the fleet. pods: a number for each pod, which is averaged."""
-    name: Annotated[str, Field(max_length=253, pattern="^[A-Za-z_:][A-Za-z0-9_:./|-]*$")] = (
-        OUR_METRIC
-    )
+    name: Annotated[
+        str,
+        Field(max_length=253),
+        Form(
+            "^[A-Za-z_:][A-Za-z0-9_:./|-]*$",
+            "write a metric's name as your adapter has it, for example fleet_queue_length",
+        ),
+    ] = OUR_METRIC
     """Its name. The default is a metric of the operator: the pods that the buffer wants, times \
 target."""
     match_labels: dict[str, LabelValue] = Field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from pydantic import ValidationError
 
+from mediafleet_common.api.reading import words
 from mediafleet_scheduler.broker.tasks.messages import Problem, Problems
 from mediafleet_scheduler.core.workers.steps import Ending
 
@@ -53,4 +54,4 @@ def of_validation(error: ValidationError) -> ProblemError:
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(each) for each in first["loc"]) or "body"
     fix = "leave it out" if first["type"] == "extra_forbidden" else "see /v1/openapi.json"
-    return ProblemError(422, "invalid", first["msg"], fix, field)
+    return ProblemError(422, "invalid", words(first), fix, field)

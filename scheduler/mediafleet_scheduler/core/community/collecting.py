@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mediafleet_common.api.reading import words
+
 _Count = Annotated[int, Field(ge=0, le=10_000_000)]
 _Span = Annotated[str, Field(pattern=r"^[0-9]{1,7}-[0-9]{1,7}$")]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +-]{1,80}$")]
@@ -112,7 +114,7 @@ def read_summary(body: bytes) -> Summary:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(each) for each in first["loc"])
-        raise NoSummaryError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+        raise NoSummaryError(f"{where}: {words(first)}" if where else words(first)) from error
 
 
 def together(summaries: Mapping[str, Summary], unknown: Iterable[str]) -> View:

@@ -136,5 +136,5 @@ def test_every_pipeline_that_we_know_can_be_declared() -> None:
     texts = [f"{pipeline}/some/model" for pipeline in PIPELINES]
     assert Advertise(models=texts).models == texts
     for text in ("text-to-image", "text-to-image/", "upscaling/m", "27/m"):
-        with pytest.raises(ValueError, match="pattern"):
+        with pytest.raises(ValueError, match="write PIPELINE/MODEL"):
             Advertise(models=[text])

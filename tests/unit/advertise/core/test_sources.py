@@ -168,8 +168,8 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
         {"name": "eu", "list_url": "http://list", "token_file": "/t"},
         "over https only",
     ),
-    "no URL": ({"name": "eu", "list_url": "list"}, "pattern"),
-    "no name for a label": ({"name": "E U", "urls": ["https://h:1"]}, "pattern"),
+    "no URL": ({"name": "eu", "list_url": "list"}, "write an http or https URL"),
+    "no name for a label": ({"name": "E U", "urls": ["https://h:1"]}, "lower-case letters"),
     "no weight": ({"name": "eu", "urls": ["https://h:1"], "weight": 0}, "greater than 0"),
 }
 

@@ -45,6 +45,8 @@ class LeaseServer:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         runner = self._loop.run_until_complete(self._start())
+        # Once it runs for good: a stop that came before that would be forgotten.
+        self._loop.call_soon(self._ready.set)
         self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())
 
@@ -55,7 +57,6 @@ class LeaseServer:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._ready.set()
         return runner
 
     async def _answer(self, request: web.Request) -> web.Response:
