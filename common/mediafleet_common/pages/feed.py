@@ -25,7 +25,7 @@ _SHARE: Final = 10
 _ALIVE_SECONDS: Final = 10.0
 _STREAM_SECONDS: Final = 300.0
 MOST_LISTENERS: Final = 100
-_UNKNOWN: Final = "not known yet"
+_UNKNOWN: Final = "it is not known yet"
 
 
 class Feed:
@@ -56,6 +56,8 @@ class Feed:
         if self._listeners >= self._most:
             return web.Response(status=503, text="too many browsers look already", headers=HEADERS)
         async with self._listening():
+            if self._body is None:
+                return web.Response(status=503, text=_UNKNOWN, headers=HEADERS)
             response = web.StreamResponse(
                 headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
             )
@@ -70,8 +72,9 @@ class Feed:
         told: bytes | None = None
         while True:
             body = self._body
-            new = body is not None and body is not told
-            await response.write(b"data: %b\n\n" % body if body and new else b": alive\n\n")
+            # What is not known any more stays as it is; whoever comes next is refused.
+            news = body if body is not told else None
+            await response.write(b"data: %b\n\n" % news if news else b": alive\n\n")
             told = body
             if self._body is told:
                 with suppress(TimeoutError):

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.api.community import Community
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.pages.site import Site, View
 from mediafleet_common.serving.access import Access, LoopbackOnly
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.unary.port import Contexts, UnaryPort
@@ -21,7 +22,7 @@ from mediafleet_scheduler.advertise.geography import Geography
 from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.prober import Manner
-from mediafleet_scheduler.advertise.reports import demand, nodes_route
+from mediafleet_scheduler.advertise.reports import demand, nodes_route, page_text
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, methods, orchestrators_route
 from mediafleet_scheduler.advertise.settings import Times
@@ -32,7 +33,7 @@ from mediafleet_scheduler.core.advertise.demand import streams
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.directory.directory import Directory, not_known
 from mediafleet_scheduler.scaler.outlook import Outlook
-from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
+from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, history_route, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,12 @@ async def serve(
         stack.push_async_callback(head.close)
         outlook = Outlook(lambda: demand(served_list, clock), times.demand)
         conditions = Conditions(served_list, head, settings.sources)
+        site = Site([View.NODES, View.SCALING], lambda: page_text(served_list, conditions))
         http = HttpServer(
             settings.http,
             ready,
             routes=[
+                *site.routes(),
                 orchestrators_route(served_list, geography, metrics),
                 *(pages.routes() if pages else ()),
             ],
@@ -125,6 +128,8 @@ async def serve(
                 demand_route(outlook),
                 conditions.route(),
                 nodes_route(served_list),
+                history_route(outlook),
+                *site.reports(),
                 *([pages.status_route()] if pages else ()),
             ],
             access=settings.reports,

@@ -6,7 +6,11 @@ from aiohttp import web
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS
 from mediafleet_common.reports.nodes import NodeReport, PoolNodes
+from mediafleet_common.reports.pages.nodes import ConditionShown, NodesPage
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.advertise.conditions import HasConditions
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.core.advertise.demand import demand_of
 from mediafleet_scheduler.core.advertise.listing import LeftOut, node_key
@@ -19,6 +23,23 @@ def demand(served_list: ServedList, clock: Clock = SYSTEM) -> list[FleetDemand] 
     if served_list.view is None:
         return None
     return [demand_of(served_list.view, served_list.rooms, clock.unix())]
+
+
+def page_text(served_list: ServedList, conditions: HasConditions) -> bytes | None:
+    """What the page shows, as JSON of common.reports.pages.nodes.NodesPage; `None`: unknown."""
+    pool = pool_nodes(served_list)
+    if pool is None:
+        return None
+    shown = [
+        ConditionShown(
+            type=name.value,
+            status=each.status,
+            reason=each.reason.value,
+            message=printable(each.message, MAX_MESSAGE_CHARACTERS),
+        )
+        for name, each in conditions.now().items()
+    ]
+    return NodesPage(pool=pool, conditions=shown).model_dump_json(by_alias=False).encode()
 
 
 def nodes_route(served_list: ServedList) -> web.RouteDef:

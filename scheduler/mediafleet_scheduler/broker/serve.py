@@ -19,6 +19,7 @@ import redis.asyncio as redis
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from mediafleet_common.pages.site import Site, View
 from mediafleet_common.serving.access import Access
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
@@ -31,6 +32,7 @@ from mediafleet_scheduler.broker.orchestrators.keeping import (
     Orchestrators,
     OrchestratorTimes,
 )
+from mediafleet_scheduler.broker.pools.page import page_text
 from mediafleet_scheduler.broker.pools.pools import Pools
 from mediafleet_scheduler.broker.registrations import Registrations, Secrets
 from mediafleet_scheduler.broker.results import Results
@@ -45,7 +47,7 @@ from mediafleet_scheduler.core.workers.pools import WorkerPools
 from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.scaler.outlook import Outlook
-from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
+from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, history_route, serving
 
 Models = tuple[ModelEntry, ...]
 
@@ -164,6 +166,7 @@ async def serve(
         orchestrators = there and Orchestrators(
             there, times.orchestrators, jobs, api, models, settings.token, metrics
         )
+        site = Site([View.WORKERS, View.SCALING], lambda: page_text(jobs, models()))
         http = HttpServer(
             settings.http,
             ready,
@@ -171,10 +174,16 @@ async def serve(
                 *api.routes(),
                 *tasks_api.routes(),
                 *(orchestrators.routes() if orchestrators else ()),
+                *site.routes(),
             ],
             registry=registry,
             cancels=True,
-            reports=[web.get("/explain", _explain(jobs)), demand_route(outlook)],
+            reports=[
+                web.get("/explain", _explain(jobs)),
+                demand_route(outlook),
+                history_route(outlook),
+                *site.reports(),
+            ],
             access=settings.reports,
         )
         await stack.enter_async_context(http)

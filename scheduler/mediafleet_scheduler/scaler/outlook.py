@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from mediafleet_common.reports.demand import Demand, FleetDemand
+from mediafleet_scheduler.core.scaling.history import History
 from mediafleet_scheduler.scaler.times import DemandTimes
 
 Key = tuple[str, str]
@@ -32,6 +33,8 @@ class Outlook:
         self._fleets: Mapping[Key, FleetDemand] | None = None
         self._news: dict[Key, asyncio.Event] = {}
         self._over = False
+        self.history: Final = History()
+        """What was read over the last hours."""
 
     @property
     def known(self) -> bool:
@@ -74,6 +77,8 @@ class Outlook:
         fleets = self._read()
         before, after = self._fleets or {}, {(f.namespace, f.name): f for f in fleets or ()}
         self._fleets = None if fleets is None else after
+        if fleets is not None:
+            self.history.note(after.values())
         for key in tuple(self._news):
             if not _same(before.get(key), after.get(key)):
                 self._news.pop(key).set()

@@ -132,6 +132,24 @@ def _said(chosen: ScalerOptions) -> str:
     return "mutual TLS" if chosen.secure else "plaintext"
 
 
+def history_route(outlook: Outlook) -> web.RouteDef:
+    """`GET /ui/history?namespace=NS&name=NAME&after=UNIX`: JSON of
+    common.reports.pages.history.DemandHistory, what is newer than `after`."""
+
+    async def history(request: web.Request) -> web.Response:
+        try:
+            after = float(request.query.get("after", "0"))
+        except ValueError:
+            return web.Response(status=400, text="after: a Unix time")
+        key = (request.query.get("namespace", ""), request.query.get("name", ""))
+        found = outlook.history.of(key, after)
+        if found is None:
+            return web.Response(status=404, text="no such fleet")
+        return web.Response(text=found.model_dump_json(), content_type="application/json")
+
+    return web.get("/ui/history", history)
+
+
 def demand_route(outlook: Outlook) -> web.RouteDef:
     """`GET /demand`: the demand of the desk's fleets, as JSON of common.reports.demand.Demand."""
 

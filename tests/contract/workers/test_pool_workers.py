@@ -16,6 +16,7 @@ from tests.kit.egress.scene import eventually
 from tests.kit.workers.scene import SECRET, Broker, broker
 
 from mediafleet_common.api.names import Kind, Label, PodState
+from mediafleet_common.reports.pages.workers import WorkersPage
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.pools import PoolPod, WorkerPool, WorkerPools
 from mediafleet_scheduler.core.workers.views import Target
@@ -90,6 +91,16 @@ async def demand(of: Broker) -> dict[str, Any]:
         return found
 
 
+async def test_a_broker_shows_its_models_and_workers_to_its_pages(tmp_path: Path) -> None:
+    async with broker(tmp_path, IMAGE) as some:
+        async with some.session.get(f"{some.runner}/ui/data") as response:
+            page = WorkersPage.model_validate_json(await response.text())
+        assert page.workers == []
+        assert [each.name for each in page.models] == [str(Target(*IMAGE))]
+        async with some.session.get(f"{some.runner}/ui/") as response:
+            assert 'data-views="workers scaling"' in await response.text()
+
+
 async def test_a_pods_worker_registers_when_its_runner_answers_and_works_once_it_is_ready(
     tmp_path: Path,
 ) -> None:
@@ -140,9 +151,9 @@ async def test_a_pod_that_drains_finishes_its_task_and_gets_no_other_until_it_is
         looked = await demand(some)
         async with asyncio.timeout(60):
             # It is read ten times a second.
-            while looked["queued"] != {"text-to-image/m/sd": 1} or looked["ready"] != 0:
+            while looked["queued"] != {"text-to-image/m/sd": 1} or looked["workers"] != 1:
                 looked = await demand(some)
-        assert (looked["kind"], looked["workers"]) == (Kind.AI_WORKER_POOL.value, 1)
+        assert (looked["kind"], looked["ready"]) == (Kind.AI_WORKER_POOL.value, 0)
         pools.says(PodState.READY)
         assert await second == 200
 

@@ -71,7 +71,7 @@ class Page:
     async def go(self, url: str, ready: str = "document.body.dataset.ready === 'yes'") -> None:
         """Open an address, and wait until an expression of the page is true."""
         await self.call("Page.navigate", url=url)
-        await self.until(f"document.URL.startsWith({json.dumps(url)}) && {ready}")
+        await self.until(f"document.URL.startsWith({json.dumps(url)}) && ({ready})")
 
     async def until(self, condition: str, seconds: float = _ANSWER_SECONDS) -> None:
         """Wait until an expression of the page is true.
@@ -113,6 +113,7 @@ class Page:
 
     async def picture(self, file: Path, *, whole: bool = False) -> None:
         """A screenshot as PNG: of the screen, or the whole page."""
+        await self.run("scrollTo(0, 0)")
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")
         await asyncio.to_thread(_write, file, base64.b64decode(shot["data"]))
 
@@ -179,7 +180,8 @@ def _note(page: Page, method: str, said: dict[str, Any]) -> None:
     if method == "Runtime.exceptionThrown":
         details = said["exceptionDetails"]
         page.trouble.append(str(details.get("exception", {}).get("description", details)))
-    elif method == "Log.entryAdded" and said["entry"]["level"] == "error":
+    elif method == "Log.entryAdded" and said["entry"]["source"] != "network":
+        # That a server is away or says no is what some tests are about.
         page.trouble.append(f"{said['entry']['text']} {said['entry'].get('url', '')}")
 
 

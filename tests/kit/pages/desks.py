@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from mediafleet_common.api.names import DrainReason, PodState
 from mediafleet_common.clock import SYSTEM
 from mediafleet_common.pages.site import Site, View
 from mediafleet_common.probes.load import Load
+from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.serving.access import Access
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
@@ -30,6 +31,8 @@ from mediafleet_scheduler.egress.places.pods import Pods
 from mediafleet_scheduler.egress.places.quarantine import Quarantine
 from mediafleet_scheduler.egress.process.explanation import explain_route
 from mediafleet_scheduler.egress.process.page import page_text
+from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.server import demand_route, history_route
 
 CPUS: Final = 12.0
 _LONG_SECONDS: Final = 3600.0
@@ -48,6 +51,8 @@ class EgressDesk:
     ledger: Ledger = field(default_factory=Ledger)
     complaint: str | None = None
     """Why its Redis is not served."""
+    demand: Sequence[FleetDemand] | None = ()
+    """What the page of scaling shows."""
     port: int = 0
     _fleets: tuple[Fleet, ...] = ()
     _numbers: int = 0
@@ -55,6 +60,8 @@ class EgressDesk:
     def __post_init__(self) -> None:
         quarantine = Quarantine(EgressMetrics(CollectorRegistry()), Settings().quarantine)
         self.pods = Pods(self.ledger, quarantine)
+        self.outlook = Outlook(lambda: self.demand)
+        self.outlook.look()
 
     def url(self, view: str) -> str:
         """Where a page is."""
@@ -144,13 +151,18 @@ async def egress_desk(access: Access | None = None) -> AsyncIterator[EgressDesk]
     """A desk with its pages on a port of the loopback address."""
     desk = EgressDesk()
     branches: Any = _Branches(desk)
-    site = Site([View.FLEETS], lambda: page_text(branches))
+    site = Site([View.FLEETS, View.SCALING], lambda: page_text(branches))
     http = HttpServer(
         "127.0.0.1:0",
         lambda: None,
         routes=site.routes(),
         registry=CollectorRegistry(),
-        reports=[explain_route(branches), *site.reports()],
+        reports=[
+            explain_route(branches),
+            demand_route(desk.outlook),
+            history_route(desk.outlook),
+            *site.reports(),
+        ],
         access=access,
     )
     async with http:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.kit.pages import desks
+from tests.kit.pages import desks, other_desks
 from tests.kit.pages.browser import Page, browser
 
+from mediafleet_common.pages.site import View
 from mediafleet_testbed.tools import browsing
 
 SHAPES: Final = {
@@ -20,6 +22,11 @@ SHAPES: Final = {
     "phone": (320, 640, False),
     "phone-dark": (390, 800, True),
 }
+READY: Final = (
+    "document.body.dataset.state === 'broken' || document.body.dataset.state === 'live' && "
+    "!document.querySelector('#main').innerText.includes('Loading')"
+)
+"""Of any page: that it shows what it can."""
 Scene = Callable[[], AbstractAsyncContextManager[str]]
 
 
@@ -45,10 +52,53 @@ async def _fleets_broken() -> AsyncIterator[str]:
         yield desk.url("fleets")
 
 
+@asynccontextmanager
+async def _scaling_busy() -> AsyncIterator[str]:
+    async with desks.egress_desk() as desk:
+        other_desks.wave(desk)
+        yield desk.url("scaling")
+
+
+@asynccontextmanager
+async def _scaling_empty() -> AsyncIterator[str]:
+    async with desks.egress_desk() as desk:
+        yield desk.url("scaling")
+
+
+@asynccontextmanager
+async def _scaling_broken() -> AsyncIterator[str]:
+    async with desks.egress_desk() as desk:
+        other_desks.wave(desk)
+        desk.demand = [other_desks.demand("recordings", time.time() + 20, 0, known=False)]
+        desk.outlook.look()
+        yield desk.url("scaling")
+
+
+def _nodes(many: int) -> Scene:
+    text = other_desks.nodes(many).model_dump_json()
+    return lambda: other_desks.page(View.NODES, lambda: text)
+
+
+def _workers(many: int) -> Scene:
+    models = () if not many else (other_desks.IMAGES, other_desks.SPEECH, other_desks.LLM)
+    text = other_desks.workers_text(many, models)
+    return lambda: other_desks.page(View.WORKERS, lambda: text)
+
+
 SCENES: Final[dict[str, Scene]] = {
     "fleets-busy": _fleets_busy,
     "fleets-empty": _fleets_empty,
     "fleets-broken": _fleets_broken,
+    "nodes-busy": _nodes(500),
+    "nodes-empty": _nodes(0),
+    "nodes-some": _nodes(12),
+    "nodes-broken": lambda: other_desks.page(View.NODES, lambda: None),
+    "workers-busy": _workers(500),
+    "workers-some": _workers(6),
+    "workers-empty": _workers(0),
+    "scaling-busy": _scaling_busy,
+    "scaling-empty": _scaling_empty,
+    "scaling-broken": _scaling_broken,
 }
 """What is looked at, by name."""
 
@@ -75,7 +125,7 @@ async def main(folder: Path) -> None:
             async with scene() as url, running.page() as page:
                 for shape, (width, height, dark) in SHAPES.items():
                     await page.shape(width, height, dark=dark)
-                    await page.go(url)
+                    await page.go(url, READY)
                     await page.picture(folder / f"{name}-{shape}.png")
                     print(folder / f"{name}-{shape}.png", flush=True)
 

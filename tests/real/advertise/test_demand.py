@@ -11,6 +11,7 @@ from tests.kit.advertise.scene import Desk, desk, entry, nodes, until, write
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.reports.demand import SESSION, Demand, FleetDemand
+from mediafleet_common.reports.pages.nodes import NodesPage
 from mediafleet_testbed.standins.node import StandInNode
 
 
@@ -38,6 +39,22 @@ async def tells(one: Desk, says: Callable[[FleetDemand], bool]) -> FleetDemand:
 
         await until(told)
     return found[0]
+
+
+async def test_a_desk_shows_its_nodes_and_its_history_to_its_pages(path: Path) -> None:
+    async with nodes(1, "-transcoder", "-monitor", "-maxSessions=10") as (a,):
+        write(path, with_metrics("a", a))
+        async with desk(path) as one, aiohttp.ClientSession() as session:
+            await tells(one, lambda demand: demand.known)
+            url = f"http://127.0.0.1:{one.serving.http_port}/ui"
+            async with session.get(f"{url}/data") as answer:
+                page = NodesPage.model_validate_json(await answer.text())
+            assert [node.name for node in page.pool.nodes] == ["a"]
+            assert "NodesListed" in {each.type for each in page.conditions}
+            async with session.get(f"{url}/history?name={page.pool.name}") as answer:
+                assert answer.status == 200
+            async with session.get(f"{url}/") as answer:
+                assert 'data-views="nodes scaling"' in await answer.text()
 
 
 async def test_each_of_two_desks_tells_the_sessions_of_all_nodes(path: Path) -> None:

@@ -180,7 +180,14 @@ async def test_no_secret_of_a_request_is_told_anywhere(running: Running) -> None
             selection=UPSTREAM_START_EGRESS,
         )
         assert answer.error is None
-    paths = ("/metrics", "/demand", "/explain?type=track", "/costs")
+    paths = (
+        "/metrics",
+        "/demand",
+        "/explain?type=track",
+        "/costs",
+        "/ui/data",
+        "/ui/history?name=rec",
+    )
     told = {path: (await running.get(path))[1] for path in paths}
     for command in (["explain"], ["status", "--desk"]):
         shown = await asyncio.to_thread(CliRunner().invoke, app, [*command, running.url])

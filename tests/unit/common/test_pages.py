@@ -118,6 +118,8 @@ async def test_a_page_of_a_desk_that_knows_nothing_yet_says_so() -> None:
     async with site(shown) as client, client.get("/ui/data") as answer:
         assert answer.status == 503
         assert "not known yet" in await answer.text()
+        async with client.get("/ui/events") as events:
+            assert events.status == 503
 
 
 async def test_each_who_looks_is_told_what_is_so_and_then_each_change() -> None:
@@ -133,12 +135,15 @@ async def test_each_who_looks_is_told_what_is_so_and_then_each_change() -> None:
         assert [await next_data(each) for each in (one, other)] == [b"2", b"2"]
 
 
-async def test_what_becomes_known_later_is_told_then() -> None:
+async def test_what_is_unknown_for_a_while_is_sent_once_it_is_known_again() -> None:
     shown = Shown()
-    shown.body = None
     async with site(shown) as client, client.get("/ui/events") as answer:
-        shown.body = b"1"
         assert await next_data(answer) == b"1"
+        shown.body = None
+        async with client.get("/ui/data") as now:
+            assert now.status == 503
+        shown.body = b"2"
+        assert await next_data(answer) == b"2"
 
 
 async def test_nothing_is_read_while_nobody_looks() -> None:

@@ -1,6 +1,6 @@
 // Fleets: each pod a bar of CPUs by job type; a click tells why it is given the next job, or not.
 import { at, counted, h, label, number, open, plural, table, time, walk, words } from "./parts.js";
-import { headers } from "./stream.js";
+import { json } from "./stream.js";
 
 const TYPES = ["room_composite", "audio_room_composite", "sdk_audio_room_composite", "web", "audio_web",
   "participant", "track_composite", "track"];
@@ -38,14 +38,15 @@ function bar(pod) {
   return h("span", { class: "bar", "aria-hidden": "true" }, ...parts);
 }
 
-function fill(button, pod) {
+function fill(button, pod, known) {
   const free = pod.cpus === null ? "CPUs unknown"
     : pod.free === null ? `${number(pod.cpus)} CPUs, free unknown` : `${number(pod.free)} of ${number(pod.cpus)} CPUs free`;
+  const work = !known ? "jobs unknown; " : pod.state === "pending" ? "" : `${counted(pod.jobs) || "idle"}; `;
   const mark = pod.state !== "ready" ? pod.state : pod.why ? "takes none" : pod.load_known ? "" : "load unknown";
   button.className = `pod ${pod.state}${pod.why ? " odd" : ""}`;
   button.replaceChildren(
     h("span", { class: "top" }, h("span", { class: "name" }, pod.name), h("span", { class: "mark" }, mark)), bar(pod),
-    h("span", { class: "words" }, `${pod.state === "pending" ? "" : `${counted(pod.jobs) || "idle"}; `}${free}`));
+    h("span", { class: "words" }, `${work}${free}`));
 }
 
 function section(fleet) {
@@ -81,13 +82,13 @@ function draw(fleet) {
   const there = new Set();
   const items = [...fleet.pods].sort(order).map((pod) => {
     there.add(pod.name);
-    const text = JSON.stringify(pod);
+    const text = JSON.stringify([pod, fleet.why_unknown]);
     let item = pods.get(pod.name);
     if (!item) {
       item = h("li", {}, h("button", { type: "button", tabindex: -1, onclick: () => explain(key, pod.name) }));
       pods.set(pod.name, item);
     }
-    if (item.dataset.text !== text) fill(item.firstChild, pod);
+    if (item.dataset.text !== text) fill(item.firstChild, pod, !fleet.why_unknown);
     item.dataset.text = text;
     item.hidden = !pod.name.toLowerCase().includes(wanted) || (at("odd").checked && !pod.why);
     return item;
@@ -146,7 +147,7 @@ function facts(key, name) {
   const ends = fleet.unconfirmed[name];
   const stays = name in fleet.unconfirmed ? ends === null ? " Nobody knows whether livekit-server has the ends of its jobs."
     : ends ? ` livekit-server has not confirmed the end of ${plural(ends, "job")}.` : "" : "";
-  return h("p", {}, `${pod.state[0].toUpperCase()}${pod.state.slice(1)}, ${counted(pod.jobs) || "no jobs"}.`,
+  return h("p", {}, `${pod.state[0].toUpperCase()}${pod.state.slice(1)}, ${fleet.why_unknown ? "jobs unknown" : counted(pod.jobs) || "no jobs"}.`,
     pod.why ? ` It is given no jobs: ${pod.why}.${stays}` : "",
     pod.load_known || pod.state === "pending" ? "" : " It has not told its load lately: numbers are of what was placed on it.");
 }
@@ -154,10 +155,8 @@ function facts(key, name) {
 async function ask(key, name, kind, place) {
   const mode = last.fleets.find((each) => label(each) === key)?.mode;
   try {
-    const answer = await fetch(`../explain?type=${kind}&mode=${mode}`, { headers: headers() });
-    if (!answer.ok) throw new Error(await answer.text());
-    const told = (await answer.json()).fleets.find((each) => label(each) === key);
-    place.replaceChildren(...why(told, name, kind));
+    const { fleets } = await json(`../explain?type=${kind}&mode=${mode}`);
+    place.replaceChildren(...why(fleets.find((each) => label(each) === key), name, kind));
   } catch (error) {
     place.replaceChildren(h("p", { class: "trouble" }, `No answer: ${error.message}. Close this and try again.`));
   }

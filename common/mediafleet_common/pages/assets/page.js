@@ -2,8 +2,11 @@
 import { follow } from "./stream.js";
 import { at, h } from "./parts.js";
 import { fleets } from "./fleets.js";
+import { nodes } from "./nodes.js";
+import { scaling } from "./scaling.js";
+import { workers } from "./workers.js";
 
-const VIEWS = { fleets };
+const VIEWS = { fleets, nodes, workers, scaling };
 const names = document.body.dataset.views.split(" ").filter((name) => name in VIEWS);
 let shown = null;
 let data = null;
@@ -13,6 +16,7 @@ function choose() {
   const wanted = location.hash.slice(1);
   const name = names.includes(wanted) ? wanted : names[0];
   if (shown === name) return;
+  if (shown) VIEWS[shown].leave?.();
   shown = name;
   const view = VIEWS[name];
   document.title = `${view.title} - mediafleet`;

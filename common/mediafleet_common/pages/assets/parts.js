@@ -20,12 +20,14 @@ export const time = (unix) => new Date(unix * 1000).toLocaleTimeString();
 export const counted = (counts) => Object.entries(counts).map(([kind, many]) => `${many} ${words(kind)}`).join(", ");
 
 export function table(heads, lines, empty) {
-  const cells = (line) => line.map((cell, place) => h(place ? "td" : "th", place ? {} : { scope: "row" }, cell));
-  const rows = lines.length ? lines.map((line) => h("tr", {}, ...cells(line)))
-    : [h("tr", {}, h("td", { colspan: heads.length }, empty))];
-  return h("table", {},
-    h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))),
-    h("tbody", {}, ...rows));
+  // Roles are named, since on a phone each row is a block, and a block is no row to a screen reader.
+  const cell = (content, place) => h(place ? "td" : "th", place ? { role: "cell", "data-head": heads[place] }
+    : { role: "rowheader", scope: "row" }, content);
+  const rows = lines.length ? lines.map((line) => h("tr", { role: "row" }, ...line.map(cell)))
+    : [h("tr", { role: "row" }, h("td", { role: "cell", colspan: heads.length }, empty))];
+  return h("table", { role: "table" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads.map((head) => h("th", { role: "columnheader", scope: "col" }, head)))),
+    h("tbody", { role: "rowgroup" }, ...rows));
 }
 
 export function open(title, ...body) {

@@ -2,6 +2,12 @@
 const SILENT_MS = 30_000;
 const LONGEST_PAUSE_MS = 5_000;
 
+export async function json(path) {
+  const answer = await fetch(path, { headers: headers(), cache: "no-store" });
+  if (!answer.ok) throw new Error((await answer.text()).trim());
+  return answer.json();
+}
+
 export function headers() {
   const token = sessionStorage.getItem("token");
   return token ? { Authorization: `Bearer ${token}` } : {};
@@ -39,6 +45,11 @@ export async function follow(path, told, state) {
       if (answer.status === 401 || answer.status === 403) {
         state("refused", await answer.text());
         await newToken();
+        continue;
+      }
+      if (answer.status === 503) {
+        state("broken", `Nothing to show (${await answer.text()}): the process has just started, or cannot reach what it reads; its log says which. It is asked again.`);
+        await pause(LONGEST_PAUSE_MS / 2);
         continue;
       }
       if (!answer.ok) throw new Error(await answer.text());

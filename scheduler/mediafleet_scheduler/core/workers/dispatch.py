@@ -93,6 +93,11 @@ class Dispatcher:
         known = () if standing is None else sorted(standing.attempts)
         return [task for each in known if (task := self.task_of(each)) is not None]
 
+    def is_draining(self, worker: str) -> bool:
+        """Whether a worker is given nothing, since it drains or is held."""
+        standing = self._workers.get(worker)
+        return standing is not None and standing.draining
+
     def is_quarantined(self, worker: str, now: float) -> bool:
         """Whether a worker is left out after failures in a row."""
         standing = self._workers.get(worker)

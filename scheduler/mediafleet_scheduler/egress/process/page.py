@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mediafleet_common.reports.fleet_page import FleetShown, FleetsPage
+from mediafleet_common.reports.pages.fleets import FleetShown, FleetsPage
 from mediafleet_scheduler.core.egress.pages.fleets import fleet_shown, fleet_unknown, newest
 from mediafleet_scheduler.egress.process.branch_state import Branch
 from mediafleet_scheduler.egress.process.branches import Branches
 
 
 def page_text(branches: Branches) -> bytes:
-    """All fleets as JSON of common.reports.fleet_page.FleetsPage."""
+    """All fleets as JSON of common.reports.pages.fleets.FleetsPage."""
     return fleets_page(branches).model_dump_json(by_alias=False).encode()
 
 

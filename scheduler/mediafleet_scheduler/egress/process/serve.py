@@ -46,7 +46,7 @@ from mediafleet_scheduler.egress.process.kept_out import ReportRedis
 from mediafleet_scheduler.egress.process.kept_out import report_nothing as report_nothing_of_redis
 from mediafleet_scheduler.egress.process.page import page_text
 from mediafleet_scheduler.scaler.outlook import Outlook
-from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, serving
+from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, history_route, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +185,23 @@ async def serve(
         outlook = Outlook(Demands(directory, branches).read, options.settings.demand)
         natives = NativeFleets(options.connections, options.report_mode, options.settings, clock)
         await stack.enter_async_context(natives)
-        site = Site([View.FLEETS], lambda: page_text(branches) if directory.view else None)
-        reports = [demand_route(outlook), explain_route(branches), costs_route(branches)]
+        site = Site(
+            [View.FLEETS, View.SCALING],
+            lambda: page_text(branches) if directory.view else None,
+        )
+        reports = [
+            demand_route(outlook),
+            explain_route(branches),
+            costs_route(branches),
+            history_route(outlook),
+            *site.reports(),
+        ]
         http = HttpServer(
             options.http,
             ready,
             routes=site.routes(),
             registry=registry,
-            reports=[*reports, *site.reports()],
+            reports=reports,
             access=options.reports,
         )
         await stack.enter_async_context(http)

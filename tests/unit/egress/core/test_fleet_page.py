@@ -12,7 +12,7 @@ from tests.kit.egress.scene import fleet, with_state
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.names import DrainReason, PodState
 from mediafleet_common.probes.load import Load
-from mediafleet_common.reports.fleet_page import FleetShown, PodShown
+from mediafleet_common.reports.pages.fleets import FleetShown, PodShown
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.capacity import pod_of

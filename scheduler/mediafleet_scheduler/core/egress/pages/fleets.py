@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from mediafleet_common.api.names import PodState
-from mediafleet_common.reports.fleet_page import OTHER, FleetShown, PlacementShown, PodShown
+from mediafleet_common.reports.pages.fleets import OTHER, FleetShown, PlacementShown, PodShown
 from mediafleet_scheduler.core.egress.accounting.accounts import Job, Measured, job_cores
 from mediafleet_scheduler.core.egress.accounting.ledger import Account, Ledger
 from mediafleet_scheduler.core.egress.capacity import account_of

@@ -1,0 +1,1 @@
+"""What desks show on their pages."""

@@ -1,0 +1,31 @@
+"""The page of scaling in a browser."""
+
+from __future__ import annotations
+
+import time
+
+from tests.kit.pages.browser import Page
+from tests.kit.pages.desks import egress_desk
+from tests.kit.pages.look import violations
+from tests.kit.pages.other_desks import demand, wave
+
+
+async def test_two_hours_are_drawn_and_what_comes_later_is_added(page: Page) -> None:
+    async with egress_desk() as desk:
+        wave(desk)
+        await page.go(desk.url("scaling"), "document.body.dataset.drawn === '720'")
+        assert await page.run("document.querySelectorAll('.uplot canvas').length") == 2
+        assert await violations(page) == []
+        desk.demand = [demand("recordings", time.time() + 60, 33)]
+        desk.outlook.look()
+        await page.until("document.querySelector('#numbers').innerText.includes('33')")
+        assert "33 running" in await page.run("document.querySelector('#told').innerText")
+
+
+async def test_another_page_is_a_click_away_and_the_charts_are_given_up(page: Page) -> None:
+    async with egress_desk() as desk:
+        wave(desk, hours=0.1)
+        await page.go(desk.url("scaling"), "document.querySelector('.uplot')")
+        await page.run("document.querySelector('nav a').click()")
+        await page.until("document.title.startsWith('Fleets')")
+        assert await page.run("document.querySelectorAll('.uplot').length") == 0
