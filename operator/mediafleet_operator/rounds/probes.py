@@ -92,6 +92,7 @@ class Prober:
         await self._tasks.close()
 
     async def _follow(self, uid: str) -> None:
+        asked_again = False
         while True:
             async with self._turn(uid):
                 subject = self._subjects[uid]
@@ -104,6 +105,13 @@ class Prober:
                 result = "absent"
             self._metrics.probes.labels(KIND_LABELS[subject.key.kind], result).inc()
             before = self.histories.get(uid, ())
+            lost = jobs is None and bool(before) and before[-1].jobs is not None
+            if lost and not (subject.often or asked_again):
+                # One answer that is late says little, and would be written on the pod.
+                asked_again = True
+                await asyncio.sleep(self._times.often_seconds)
+                continue
+            asked_again = False
             reading = _reading(began, load, before[-1] if before else None)
             self.histories[uid] = (*before, reading)[-KEPT_READINGS:]
             news = not before or replace(before[-1], began_at=began) != reading

@@ -244,6 +244,32 @@ async def test_thousands_of_silent_pods_hold_up_no_pod_that_matters_and_are_not_
 
 
 @pytest.mark.looptime
+@pytest.mark.parametrize(
+    ("often", "failures", "known"),
+    [(False, 1, True), (False, 2, False), (True, 1, False)],
+)
+async def test_one_missed_answer_makes_no_load_unknown_but_of_a_pod_about_which_is_decided(
+    often: bool, failures: int, known: bool
+) -> None:
+    said = list[int | None]()
+    prober: Prober
+
+    async def pods(url: str, source: Source) -> Load | NoLoad:
+        del url, source
+        said.extend(each.jobs for each in prober.histories.get("u", ())[-1:])
+        asked.append(1)
+        late = 1 < len(asked) <= 1 + failures
+        return NoLoad(Failure.TIMED_OUT, "late") if late else Load(jobs=0)
+
+    asked = list[int]()
+    prober = Prober(pods, lambda key: None, OperatorMetrics(CollectorRegistry()))
+    prober.follow(KEY, subject(often=often))
+    await asyncio.sleep(60)
+    assert (None not in said) is known
+    await prober.close()
+
+
+@pytest.mark.looptime
 async def test_a_pod_that_is_gone_is_asked_no_more() -> None:
     pods, news = Pods(), list[FleetKey]()
     prober = Prober(pods, news.append, OperatorMetrics(CollectorRegistry()))
