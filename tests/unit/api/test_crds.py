@@ -47,6 +47,11 @@ def test_no_refusal_quotes_a_regular_expression(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_resource_is_of_its_kind_without_saying_so(kind: Kind) -> None:
+    assert crds.MODELS[kind].model_fields["kind"].default == kind.value
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_schema_is_structural(kind: Kind) -> None:
     text = yaml.safe_dump(version(kind)["schema"])
     for word in ("$ref", "anyOf", "oneOf", "const", "title:", "$defs", "null"):

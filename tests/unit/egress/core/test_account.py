@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mediafleet_common.api.egress.costs import CpuCost, Memory, RequestType
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import HOLD_SECONDS, Closed, Job
 from mediafleet_scheduler.core.egress.accounting.ledger import (
@@ -17,7 +18,7 @@ from mediafleet_scheduler.core.egress.accounting.ledger import (
     Ledger,
     Pod,
 )
-from mediafleet_scheduler.core.egress.accounting.resources import Need, Rules
+from mediafleet_scheduler.core.egress.accounting.resources import Need, Rest, Rules, rules_of
 
 POD = Pod("pod-0", "uid-0", 10.0)
 NOW = 1_000_000.0
@@ -117,3 +118,8 @@ def test_jobs_that_others_gave_a_pod_count_until_its_word_is_old() -> None:
     assert account(job("a"), load=foreign, now=NOW + STALE_SECONDS).jobs == 2
     assert account(job("a"), load=foreign, now=NOW + STALE_SECONDS + 0.1).jobs == 1
     assert not account(load=foreign, now=NOW + STALE_SECONDS + 0.1).measured
+
+
+def test_a_pod_of_which_nothing_is_said_has_the_limits_of_a_fleet_that_says_nothing() -> None:
+    assert Rules() == rules_of(Placement())
+    assert Rest().pulse_clients == Placement().max_pulse_clients

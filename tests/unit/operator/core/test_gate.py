@@ -15,6 +15,7 @@ from tests.kit.operator.fleet_builders import (
 )
 
 from mediafleet_common.api.names import DrainReason, Kind, Reason
+from mediafleet_common.api.shared import OnTimeout
 from mediafleet_operator.core.drain import leaving
 from mediafleet_operator.core.fleet.actions import Delete, Drain, SetGate
 from mediafleet_operator.core.fleet.model import FleetKey, History, PodView, Reading
@@ -143,3 +144,10 @@ def test_an_idle_pod_is_shut_once_and_not_again() -> None:
     opened = draining(0, since=60, gate_open=True)
     seen = observe(fleet(0, key=POOL), [opened], loads={0: readings(0)})
     assert leaving.step(opened, seen) == SetGate(opened, False)
+
+
+def test_a_busy_pod_is_stopped_from_its_time_out_on() -> None:
+    for since, stopped in ((TIMEOUT - 0.1, False), (TIMEOUT, True)):
+        view = draining(0, since=since)
+        spec = fleet(0, key=POOL, on_timeout=OnTimeout.STOP)
+        assert (leaving.step(view, observe(spec, [view], {0: 1})) is not None) is stopped
