@@ -17,16 +17,15 @@ from typing import Final
 from mediafleet_common.api.community import Community
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.community.leaving import Leaving
+from mediafleet_scheduler.community.origins import Origins
 from mediafleet_scheduler.community.state import State
-from mediafleet_scheduler.core.community.cells import WORLD, Cell
+from mediafleet_scheduler.core.community.cells import Cell
 from mediafleet_scheduler.core.community.counting import Counting
-from mediafleet_scheduler.core.community.origin import cell_of
 from mediafleet_scheduler.core.community.publishing import HourRecord
 from mediafleet_scheduler.core.community.rendering import DAY_HOURS, Shared
 from mediafleet_scheduler.core.community.sources import KEY_BYTES, pseudonym, source_of
 from mediafleet_scheduler.core.community.stored import day_of, deletions_as_stored
 from mediafleet_scheduler.core.community.windows import Use
-from mediafleet_scheduler.directory.region_database import RegionDatabase
 
 LOOK_SECONDS: Final = 15.0
 _GAP_SECONDS: Final = 4 * LOOK_SECONDS
@@ -55,7 +54,7 @@ class Reporter:
         self.left = _begin(state, self.leaving)
         """Whether the operator has left: nothing is counted or published."""
         self._streams = streams
-        self._database = None if database is None else RegionDatabase(database)
+        self.origins = Origins(database)
         self._key = secrets.token_bytes(KEY_BYTES)
         groups = None if state is None else state.groups(now, community.k)
         self._counting = Counting(now, community.k, groups)
@@ -77,8 +76,7 @@ class Reporter:
             return
         name = pseudonym(self._key, source)
         if name not in self._asked:
-            record = None if self._database is None else self._database.record(peer)
-            self._asked[name] = WORLD if record is None else cell_of(record)
+            self._asked[name] = self.origins.of(peer)
 
     async def run(self) -> None:
         """Look every 15 s until cancelled."""
@@ -107,8 +105,7 @@ class Reporter:
         now = self.clock.unix()
         passed = 0.0 if self._looked_at is None else now - self._looked_at
         self._looked_at = now
-        if self._database is not None:
-            self._database.reopened()
+        self.origins.reopen()
         if self._counting.is_new_day(now):
             # Under two names one source would count as two.
             self._key = secrets.token_bytes(KEY_BYTES)

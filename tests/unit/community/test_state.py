@@ -173,6 +173,7 @@ async def test_the_status_counts_what_was_read(tmp_path: Path) -> None:
         "reads": {"summary": {"times": 2, "last": f"{DAY}T01:00:00Z"}},
         "hours": {"published": 1, "newest": f"{DAY}T00:00:00Z"},
         "days": [DAY],
+        "originsUnknown": None,
         "notWritten": None,
     }
 
