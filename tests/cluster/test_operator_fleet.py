@@ -16,7 +16,8 @@ from tests.kit.fleets.manifests import CONTROL_PORT, egress_fleet, orchestrator_
 from tests.kit.node.operating import Operator, operating
 from tests.kit.watching.api import Api, ApiRefusedError
 
-from mediafleet_common.api.names import Annotation, Kind, Label
+from mediafleet_common.api.names import Annotation, Kind, Label, PodState
+from mediafleet_scheduler.directory.objects import pod_state
 from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.errors import CommandError
@@ -157,9 +158,8 @@ async def test_a_rollout_replaces_every_pod_and_never_has_fewer_ready(
         nonlocal fewest
         async with contextlib.aclosing(api.watch(path, labelSelector=NODE)) as events:
             async for kind, each in events:
-                conditions = each["status"].get("conditions", [])
-                ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-                serving = ready and state(each) == "ready" and kind != "DELETED"
+                # As desks see it: a pod serves before the operator's label says so.
+                serving = pod_state(each) is PodState.READY and kind != "DELETED"
                 seen[each["metadata"]["uid"]] = serving
                 if len(seen) >= 2:
                     fewest = min(fewest, sum(seen.values()))

@@ -104,7 +104,8 @@ def cni(instance: Instance) -> dict[str, Any]:
 
 def audit_policy() -> dict[str, Any]:
     """Who asked for which pod to be deleted, when, and on what conditions; what ServiceAccounts ask
-    for, those of Kubernetes itself apart; and when a binding of rights went. Nothing else."""
+    for, those of Kubernetes itself apart; and when a binding of rights came or went. Nothing
+    else."""
     deletes = {
         "level": "Request",
         "verbs": ["delete", "deletecollection"],
@@ -112,7 +113,7 @@ def audit_policy() -> dict[str, Any]:
     }
     bindings = {
         "level": "Metadata",
-        "verbs": ["delete", "deletecollection"],
+        "verbs": ["create", "delete", "deletecollection"],
         "resources": [
             {
                 "group": "rbac.authorization.k8s.io",

@@ -17,8 +17,15 @@ _ACCOUNT: Final = re.compile(
     r"(mediafleet-(?P<part>operator|egress|broker)|.+-(?P<advertiser>advertiser))"
 )
 _BINDINGS: Final = frozenset({"rolebindings", "clusterrolebindings"})
+COMING_SECONDS: Final = 10.0
+"""The authorizer hears of a binding a moment after it was made, and of an upgrade's the same."""
 LEAVING_SECONDS: Final = 120.0
 """For so long a pod may outlive the binding of its rights: both go at once."""
+_TURNS: Final = {
+    "create": COMING_SECONDS,
+    "delete": LEAVING_SECONDS,
+    "deletecollection": LEAVING_SECONDS,
+}
 
 
 @dataclass(slots=True)
@@ -33,14 +40,15 @@ class Use:
 
 def read(lines: Iterable[str]) -> Use:
     """Read an audit log of level Metadata (apiserver/pkg/apis/audit/v1, Event)."""
-    use, unbound = Use(), dict[str, float]()
+    use, excused = Use(), defaultdict[str, list[tuple[float, float]]](list)
     refusals: list[tuple[str, Right, str, float]] = []
     for line in lines:
         event = json.loads(line)
         about = event.get("objectRef") or {}
         namespace, at = about.get("namespace", ""), _time(event)
-        if about.get("resource") in _BINDINGS and event["verb"].startswith("delete"):
-            unbound[namespace] = at
+        if about.get("resource") in _BINDINGS:
+            seconds = max(_TURNS.get(verb, -1.0) for verb in _verbs(event))
+            excused[namespace].append((at - 1, at + seconds))
         part = _part(event["user"].get("username", ""))
         if part is None or not about:
             continue
@@ -52,8 +60,8 @@ def read(lines: Iterable[str]) -> Use:
     use.refused = [
         (part, right, namespace)
         for part, right, namespace, at in refusals
-        # The log is in the order of answers, so that a removal may follow a refusal there.
-        if not -1 <= at - unbound.get(namespace, float("-inf")) <= LEAVING_SECONDS
+        # The log is in the order of answers, so that a binding may follow a refusal there.
+        if not any(first <= at <= last for first, last in excused[namespace])
     ]
     return use
 
@@ -67,11 +75,14 @@ def _rights(event: dict[str, Any]) -> set[Right]:
     about = event["objectRef"]
     sub = about.get("subresource")
     resource = f"{about['resource']}/{sub}" if sub else about["resource"]
-    verbs = {event["verb"]}
+    return {(about.get("apiGroup", ""), resource, verb) for verb in _verbs(event)}
+
+
+def _verbs(event: dict[str, Any]) -> set[str]:
     if event["verb"] == "patch" and event.get("responseStatus", {}).get("code") == 201:
         # Server-side apply of what was not there: the API server asks for both rights.
-        verbs.add("create")
-    return {(about.get("apiGroup", ""), resource, verb) for verb in verbs}
+        return {"patch", "create"}
+    return {event["verb"]}
 
 
 def _time(event: dict[str, Any]) -> float:

@@ -78,6 +78,13 @@ def test_a_refusal_counts_while_the_binding_of_the_rights_is_there(
     assert lacked(read([gone, refused])) == ([("operator", PODS, namespace)] if counts else [])
 
 
+def test_a_refusal_does_not_count_where_the_rights_have_only_just_come() -> None:
+    made = line("kubernetes-admin", "create", "rolebindings", 90)
+    for second, counts in ((95, 0), (120, 1)):
+        refused = line(OPERATOR, "list", "pods", second, decision="forbid")
+        assert len(read([made, refused]).refused) == counts
+
+
 def test_a_run_that_used_all_but_one_right_names_that_one() -> None:
     everything = {part: set(rights) for part, rights in GRANTED.items()}
     everything["egress"].remove(PODS)
