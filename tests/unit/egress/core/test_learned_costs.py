@@ -105,6 +105,12 @@ def test_what_is_not_told_apart_has_no_error_that_could_be_trusted() -> None:
     assert math.isinf(max(solution.errors))
 
 
+def test_one_observation_more_than_unknowns_tells_an_error_and_as_many_tell_none() -> None:
+    rows = [[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]
+    assert all(map(math.isfinite, solve(equations(rows, [2.1, 5.0, 8.1])).errors))
+    assert all(map(math.isinf, solve(equations(rows[:2], [2.1, 5.0])).errors))
+
+
 def test_a_value_that_would_be_negative_is_zero() -> None:
     rows = [[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]
     assert solve(equations(rows, [3.0, 2.0, 1.0])).values == [pytest.approx(2.0), 0.0]

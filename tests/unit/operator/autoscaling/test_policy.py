@@ -313,3 +313,14 @@ def test_why_there_is_no_demand_is_told_by_who_is_silent() -> None:
     unsure = decide(replace(away, demand=UNKNOWN))
     assert unsure.reason is Reason.DEMAND_UNKNOWN
     assert "ledger not rebuilt" in unsure.why
+
+
+def test_what_waits_wakes_a_fleet_without_pods_and_takes_none_from_one_that_has_some() -> None:
+    """Without a pod to measure nobody knows how many a pod takes."""
+    page = asked(min=0, buffer={"type": "room_composite"})
+    waits, quiet = demand([0, 0, 0], queued=2), demand([0, 0, 0])
+    asleep = decide(Situation(page, 0, demand([], queued=2), Past(), NOW))
+    assert (asleep.replicas, asleep.wanted) == (1, 1)
+    for said in (waits, quiet):
+        assert decide(Situation(page, 3, said, Past(), NOW)).replicas == 3
+    assert decide(Situation(page, 0, demand([]), Past(), NOW)).replicas == 0

@@ -275,3 +275,13 @@ def test_each_condition_tells_the_generation_that_it_speaks_of() -> None:
 def test_looked_after_and_paused_are_told_apart() -> None:
     assert said(Condition.PAUSED, observe(fleet(2), TWO))[:2] == ("False", "NotPaused")
     assert "CpuUnknown" not in told(observe(fleet(2), TWO)), "it does not matter"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "seconds"),
+    [(Reason.IMAGE_PULL, 10), (Reason.CONTAINER_CONFIG, 5), (Reason.CRASH_LOOP, 0)],
+)
+def test_a_pod_is_given_time_before_its_trouble_is_told(trouble: Reason, seconds: int) -> None:
+    for age, told_of in ((seconds - 0.1, False), (seconds, True)):
+        young = pending(0, trouble=trouble, created_at=NOW - age)
+        assert (said(Condition.DEGRADED, observe(fleet(1), [young]))[0] == "True") is told_of
