@@ -15,6 +15,7 @@ import aiohttp
 from tests.kit.watching import api
 
 from mediafleet_common.api.names import Annotation, Label, PodState
+from mediafleet_common.reports.readiness import serves_unmarked
 from mediafleet_testbed.waiting import WaitedInVainError
 
 _AGAIN_SECONDS: Final = 0.2
@@ -130,7 +131,9 @@ class PodWatch:
         pod = self.pods.setdefault(meta["uid"], Pod(meta["uid"], meta["name"]))
         pod.labels = meta.get("labels") or {}
         pod.fleet = pod.labels.get(Label.FLEET, "") if Label.KIND in pod.labels else ""
-        pod.state = pod.labels.get(Label.STATE, "")
+        # As desks see it: a pod serves before its label says so.
+        label = pod.labels.get(Label.STATE, "")
+        pod.state = PodState.READY.value if serves_unmarked(seen) else label
         status = seen.get("status") or {}
         pod.ip = status.get("podIP") or pod.ip
         pod.ready = any(
