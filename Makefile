@@ -25,8 +25,8 @@ setup: $(STAMP) ## A virtual environment with the locked dependencies and this p
 
 ##
 .PHONY: quick
-quick: $(STAMP) ## First look, no root, no cluster: both desks and stand-in workers as processes
-	$(PY) -m mediafleet_testbed.demo.quick $(ARGS)
+quick: $(STAMP) ## First look, no root, no cluster: both desks and stand-in workers as processes (PAGES=1: in the browser)
+	$(PY) -m mediafleet_testbed.demo.$(if $(PAGES),quick_pages --open,quick) $(ARGS)
 
 .PHONY: quick-picture
 quick-picture: $(STAMP) ## Draw docs/quick.svg again from a run of make quick
@@ -101,6 +101,10 @@ EGRESS_VIRTUAL := tests/contract/egress/test_virtual.py tests/contract/egress/te
 .PHONY: pages-look
 pages-look: $(STAMP) ## Screenshots of each page, empty, busy and broken, light, dark and phone: build/pages
 	$(PY) -m tests.kit.pages.look build/pages $(ARGS)
+
+.PHONY: pages-picture
+pages-picture: $(STAMP) ## Make docs/pages.png again: the page of fleets in a browser
+	$(PY) -m tests.kit.pages.look --picture docs/pages.png
 
 .PHONY: faults
 faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, a fault at each write of nine workloads, 100,000 events of AI workers, 50 outages under KEDA (RUNS, SEED)

@@ -62,7 +62,7 @@ class Quick:
     async def upstream(self, bus: Bus) -> Burst:
         """The burst on a stock fleet: an auction among all workers."""
         self._console.print("starting ten stock workers: upstream's auction decides …")
-        processes = await self._workers("upstream", UPSTREAM_JOB_SECONDS, "--upstream")
+        processes = await self.start_workers("upstream", UPSTREAM_JOB_SECONDS, "--upstream")
         found = await self._told(psrpc_bursts.burst("upstream auction", bus, self._urls))
         await self._processes.dismiss(*processes)
         return found
@@ -70,8 +70,8 @@ class Quick:
     async def mediafleet(self, bus: Bus, claims: Claims) -> list[Burst]:
         """The same burst in each mode, and a mixed one."""
         self._console.print("starting ten workers and the egress desk …")
-        processes = await self._workers("fleet", JOB_SECONDS)
-        self._write(Mode.PACK)
+        processes = await self.start_workers("fleet", JOB_SECONDS)
+        self.write(Mode.PACK)
         desk = await self._processes.python(
             "desk",
             "mediafleet.main",
@@ -95,7 +95,7 @@ class Quick:
     async def _burst(
         self, bus: Bus, mode: Mode, title: str, make: Callable[[int], StartEgressRequest]
     ) -> Burst:
-        self._write(mode)
+        self.write(mode)
         await self._idle()
         return await self._told(psrpc_bursts.burst(title, bus, self._urls, make))
 
@@ -107,7 +107,8 @@ class Quick:
         self._console.print(f"  {burst.title}: {burst.placed} of {BURST} run, {seconds:.1f} s")
         return burst
 
-    async def _workers(self, processes: str, job_seconds: float, *flags: str) -> list[Any]:
+    async def start_workers(self, processes: str, job_seconds: float, *flags: str) -> list[Any]:
+        """Start ten stand-in workers whose jobs last so long."""
         members = [
             await self._processes.python(
                 f"{processes}-{name}",
@@ -122,7 +123,7 @@ class Quick:
             await self._processes.says(member, "ready")
         return members
 
-    def _write(self, mode: Mode) -> None:
+    def write(self, mode: Mode) -> None:
         """Rewrite the file that the desk follows; it takes effect within a second."""
         fleet = {
             "name": "rec",

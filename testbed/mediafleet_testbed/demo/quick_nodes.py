@@ -22,7 +22,7 @@ DEAD_GOAL_SECONDS = 3.0
 """A node that dies without a word is missed by the pings that it leaves unanswered."""
 
 
-class _Pool:
+class Pool:
     """Nodes, the file that names them, and the advertiser that follows it."""
 
     def __init__(self, processes: Processes, directory: Path, console: Console) -> None:
@@ -96,7 +96,7 @@ async def follow_a_change(
 ) -> None:
     """Three nodes; one drains, one dies, one is added."""
     console.print("\nstarting three orchestrator nodes and the advertiser …")
-    pool = _Pool(processes, directory, console)
+    pool = Pool(processes, directory, console)
     for number in range(3):
         await pool.start_node(f"n{number}")
     pool.write()

@@ -130,7 +130,17 @@ async def main(folder: Path) -> None:
                     print(folder / f"{name}-{shape}.png", flush=True)
 
 
+async def picture(file: Path) -> None:
+    """One picture of fleets, for the README."""
+    async with desks.egress_desk() as desk, browser() as running, running.page() as page:
+        desks.busy(desk, pods=20)
+        await page.shape(1100, 620)
+        await page.go(desk.url("fleets"), READY)
+        await page.picture(file)
+
+
 if __name__ == "__main__":
     if reason := browsing.why_not():
         sys.exit(f"pages-look: {reason}")
-    asyncio.run(main(Path(sys.argv[1])))
+    wanted, target = sys.argv[1:] if len(sys.argv) > 2 else ("", sys.argv[1])
+    asyncio.run((picture if wanted == "--picture" else main)(Path(target)))
