@@ -19,7 +19,7 @@ from mediafleet_common.reports.pages.nodes import ConditionShown, NodesPage
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.core.advertise.listing import LeftOut
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
-from mediafleet_scheduler.core.workers.page import workers_page
+from mediafleet_scheduler.core.workers.pages.workers import workers_page
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.views import Offer, Target, Worker
 

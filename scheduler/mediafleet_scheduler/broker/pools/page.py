@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mediafleet_scheduler.broker.jobs import Jobs
 from mediafleet_scheduler.broker.models import ModelEntry
-from mediafleet_scheduler.core.workers.page import workers_page
+from mediafleet_scheduler.core.workers.pages.workers import workers_page
 
 
 def page_text(jobs: Jobs, models: Iterable[ModelEntry]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
-from mediafleet_scheduler.core.workers.page import workers_page
+from mediafleet_scheduler.core.workers.pages.workers import workers_page
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.steps import Rules, Send
 from mediafleet_scheduler.core.workers.views import Offer, Target, Worker

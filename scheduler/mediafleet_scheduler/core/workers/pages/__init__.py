@@ -1,0 +1,1 @@
+"""What the AI workers' page shows."""
