@@ -127,6 +127,15 @@ class ShareOptions:
         Path | None,
         typer.Option(metavar="FILE", help="Password of that Redis.", rich_help_panel=_API),
     ] = None
+    peer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where the other brokers reach --listen: results and inputs of workers that come "
+            "to the wrong broker are handed on.",
+            rich_help_panel=_API,
+        ),
+    ] = None
     bodies: Annotated[
         Path | None,
         typer.Option(
@@ -278,6 +287,8 @@ def broker(
             scaler=keda.chosen(),
             spool=spool,
             redis=sharing.client(times.shared.answer_seconds),
+            peer=sharing.peer,
+            fingerprint=lambda: certificate.fingerprint,
             bodies=sharing.bodies,
             times=times,
             reload=certificate.reload,

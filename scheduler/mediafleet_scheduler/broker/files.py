@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import ssl
 from pathlib import Path
@@ -85,6 +86,8 @@ class Certificate:
         self.context: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._stamp: tuple[int, ...] | None = None
         self._followed = True
+        self.fingerprint = ""
+        """SHA-256 of the certificate in force."""
         self._load()
 
     def forget_files(self) -> None:
@@ -108,5 +111,13 @@ class Certificate:
             self._stamp = stamp
             check_pair(*(path.read_bytes() for path in self._paths))
             self.context.load_cert_chain(*self._paths)
+            self.fingerprint = _fingerprint(self._paths[0].read_text(encoding="latin-1"))
         except (OSError, ssl.SSLError) as error:
             raise CannotStartError(f"cannot read the TLS pair: {error}") from error
+
+
+def _fingerprint(pem: str) -> str:
+    """Of the first certificate of a chain."""
+    first = pem[pem.index("-----BEGIN CERTIFICATE") : pem.index("-----END CERTIFICATE")]
+    der = ssl.PEM_cert_to_DER_cert(f"{first}-----END CERTIFICATE-----")
+    return hashlib.sha256(der).hexdigest()

@@ -19,7 +19,9 @@ _AUTHORITY: Final = re.compile(r"([A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])
 class Inputs:
     """The files that may be fetched now."""
 
-    def __init__(self) -> None:
+    def __init__(self, tag: int | None = None) -> None:
+        self._prefix = "" if tag is None else f"{tag}."
+        """Names the broker among several."""
         self._files: dict[str, Path] = {}
         self._names: dict[Path, set[str]] = {}
 
@@ -33,7 +35,7 @@ class Inputs:
         that can stand in a URL."""
         if not _AUTHORITY.fullmatch(authority):
             return ""
-        name = secrets.token_urlsafe(24)
+        name = self._prefix + secrets.token_urlsafe(24)
         self._files[name] = file
         self._names.setdefault(file, set()).add(name)
         return f"https://{authority}{PATH}{name}"

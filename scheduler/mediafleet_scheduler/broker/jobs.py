@@ -13,6 +13,7 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.task import TaskExplained
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
+from mediafleet_scheduler.core.workers.shared import tagged
 from mediafleet_scheduler.core.workers.steps import Answer, Ending, Rules, Send, Step, Verdict
 from mediafleet_scheduler.core.workers.trail import Trail
 from mediafleet_scheduler.core.workers.views import Target, Worker
@@ -110,12 +111,18 @@ class Jobs:
     """All tasks of a broker."""
 
     def __init__(
-        self, metrics: BrokerMetrics, rules: Rules | None = None, clock: Clock = SYSTEM
+        self,
+        metrics: BrokerMetrics,
+        rules: Rules | None = None,
+        clock: Clock = SYSTEM,
+        tag: int | None = None,
     ) -> None:
         self._metrics = metrics
         self._trail = Trail()
         self._clock = clock
-        self._dispatcher = Dispatcher(lambda: secrets.randbits(63) or 1, rules)
+        self._tag = tag
+        """Names the broker among several; `None`: it is alone."""
+        self._dispatcher = Dispatcher(self._new_id, rules)
         self._outlets: dict[str, Outlet] = {}
         self._jobs: dict[str, Job] = {}
         metrics.in_flight.set_function(lambda: len(self._jobs))
@@ -125,6 +132,10 @@ class Jobs:
         """Whether a worker that registers is given nothing yet."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when a worker comes or goes."""
+
+    def _new_id(self) -> int:
+        random = secrets.randbits(63) or 1
+        return random if self._tag is None else tagged(self._tag, random)
 
     @property
     def dispatcher(self) -> Dispatcher:

@@ -20,6 +20,7 @@ from mediafleet_scheduler.broker.jobs import Job, Jobs, Whole
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.broker.parts import MOST_JSON, Parts, UnreadableError, as_object
 from mediafleet_scheduler.broker.registrations import Secrets
+from mediafleet_scheduler.core.workers.steps import Verdict
 
 PATH: Final = "/aiResults"
 _SCHEMES: Final = ("Livepeer-AI-Worker-1.0", "Livepeer-Transcoder-1.0")
@@ -43,12 +44,24 @@ class Post(Protocol):
         """The body as it comes."""
 
 
+class Handover(Protocol):
+    """Other brokers, for results that are theirs."""
+
+    async def result(self, post: Post, task_id: int) -> tuple[int, str] | None: ...
+
+
 class Results:
     """Takes results and gives them to the jobs that wait for them."""
 
     def __init__(
-        self, jobs: Jobs, secrets: Secrets, metrics: BrokerMetrics, most_bytes: int = 4 << 30
+        self,
+        jobs: Jobs,
+        secrets: Secrets,
+        metrics: BrokerMetrics,
+        most_bytes: int = 4 << 30,
+        others: Handover | None = None,
     ) -> None:
+        self._others = others
         self._jobs = jobs
         self._secrets = secrets
         self._metrics = metrics
@@ -70,6 +83,8 @@ class Results:
             self._metrics.results.labels("unreadable").inc()
             return 400, "TaskId must be the number of the job"
         attempt = int(number)
+        if (handed := await self._handed(post, attempt)) is not None:
+            return handed
         job = self._jobs.job_of(attempt)
         if job is None:
             # Its capacity is free again all the same; the body is not wanted.
@@ -86,6 +101,11 @@ class Results:
             self._unreadable(attempt, "the result was broken off")
             raise
         return 200, "ok"
+
+    async def _handed(self, post: Post, attempt: int) -> tuple[int, str] | None:
+        if self._others is None or self._jobs.dispatcher.verdict(attempt) is not Verdict.UNKNOWN:
+            return None
+        return await self._others.result(post, attempt)
 
     def _unreadable(self, attempt: int, why: str) -> None:
         self._metrics.results.labels("unreadable").inc()

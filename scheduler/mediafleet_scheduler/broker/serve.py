@@ -39,11 +39,13 @@ from mediafleet_scheduler.broker.results import Results
 from mediafleet_scheduler.broker.runner_api import RunnerApi
 from mediafleet_scheduler.broker.shared.elsewhere import SharedElsewhere
 from mediafleet_scheduler.broker.shared.ledger import Ledger
+from mediafleet_scheduler.broker.shared.peers import Peers
 from mediafleet_scheduler.broker.shared.tasks import SharedTasks, SharedTimes
 from mediafleet_scheduler.broker.tasks.api import TaskApi
 from mediafleet_scheduler.broker.tasks.kept import KeptTasks
 from mediafleet_scheduler.broker.worker_port import WorkerPort
 from mediafleet_scheduler.core.workers.pools import WorkerPools
+from mediafleet_scheduler.core.workers.shared import TAG_BITS
 from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.scaler.outlook import Outlook
@@ -99,6 +101,10 @@ class Settings:
     """Where inputs and results lie; `None`: a folder of our own in the system's place for such."""
     redis: redis.Redis | None = None
     """Where brokers share the tasks of the JSON API; `None`: this one is alone."""
+    peer: str | None = None
+    """HOST:PORT at which other brokers reach the workers' port; `None`: they do not."""
+    fingerprint: Callable[[], str] = lambda: ""
+    """SHA-256 of the certificate."""
     bodies: Path | None = None
     """A folder that they share, for what is too long for Redis."""
     times: Times = field(default_factory=Times)
@@ -144,7 +150,8 @@ async def serve(
             return "stopping"
         return "the models are not known yet" if directory.view is None else None
 
-    jobs, inputs = Jobs(metrics, settings.times.rules), Inputs()
+    tag = None if settings.redis is None else secrets.randbits(TAG_BITS)
+    jobs, inputs = Jobs(metrics, settings.times.rules, tag=tag), Inputs(tag)
     known = Secrets(settings.secrets)
     async with AsyncExitStack() as stack:
         stack.callback(jobs.close)
@@ -187,12 +194,14 @@ async def serve(
             access=settings.reports,
         )
         await stack.enter_async_context(http)
+        peers = await _peers(settings, shared, tag, stack)
         workers = WorkerPort(
             settings.listen,
             settings.context,
             Registrations(jobs, known, inputs, metrics, settings.times.register_seconds),
-            Results(jobs, known, metrics),
+            Results(jobs, known, metrics, others=peers),
             inputs,
+            others=peers,
             handshake_seconds=settings.times.handshake_seconds,
         )
         await stack.enter_async_context(workers)
@@ -227,6 +236,17 @@ def _shared(settings: Settings, kept: KeptTasks) -> SharedTasks | None:
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     ledger = Ledger(settings.redis, name, times.shared.answer_seconds)
     return SharedTasks(ledger, kept, settings.bodies, times.shared, times.keep_seconds)
+
+
+async def _peers(
+    settings: Settings, shared: SharedTasks | None, tag: int | None, stack: AsyncExitStack
+) -> Peers | None:
+    address = settings.peer
+    if shared is None or address is None or tag is None:
+        return None
+    peers = Peers(tag, address, settings.fingerprint)
+    shared.peers = await stack.enter_async_context(peers)
+    return peers
 
 
 def _explain(jobs: Jobs) -> Callable[[web.Request], Awaitable[web.Response]]:

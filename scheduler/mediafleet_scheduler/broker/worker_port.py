@@ -11,7 +11,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Protocol, Self, cast
 
 from aiohttp import web
 
@@ -63,6 +63,12 @@ class _Http1Post:
             yield chunk
 
 
+class Others(Protocol):
+    """Other brokers, for inputs that lie there."""
+
+    async def input(self, request: web.BaseRequest) -> web.StreamResponse | None: ...
+
+
 class WorkerPort:
     """Listens on one port. An async context manager.
 
@@ -80,7 +86,9 @@ class WorkerPort:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         *,
         handshake_seconds: float,
+        others: Others | None = None,
     ) -> None:
+        self._others = others
         self._handshake_seconds = handshake_seconds
         context.set_alpn_protocols(["h2", "http/1.1"])
         self._listen = listen
@@ -165,7 +173,11 @@ class WorkerPort:
             status, words = await self._results.take(_Http1Post(request))
             return web.Response(status=status, text=words)
         file = self._inputs.find(request.path) if request.method == "GET" else None
-        return web.Response(status=404) if file is None else web.FileResponse(file)
+        if file is not None:
+            return web.FileResponse(file)
+        asked = self._others if request.method == "GET" else None
+        answer = None if asked is None else await asked.input(request)
+        return web.Response(status=404) if answer is None else answer
 
 
 class _Either(asyncio.Protocol):

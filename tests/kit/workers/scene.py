@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -97,8 +98,10 @@ async def broker(
         else ModelEntry(pipeline=each[0], model=each[1], wait_seconds=wait_seconds)
         for each in models
     ]
-    given = {"secrets": lambda: [SECRET], "spool": tmp_path, **more}
-    settings = Settings("127.0.0.1:0", "127.0.0.1:0", context, **given)
+    sha = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.decode())).hexdigest()
+    given = {"secrets": lambda: [SECRET], "spool": tmp_path, "fingerprint": lambda: sha, **more}
+    listen = given.pop("listen", "127.0.0.1:0")
+    settings = Settings(listen, "127.0.0.1:0", context, **given)
     ready: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
     stop, registry = asyncio.Event(), CollectorRegistry()
     running = asyncio.create_task(

@@ -19,7 +19,7 @@ from mediafleet_scheduler.broker.serve import Times
 from mediafleet_scheduler.broker.shared.ledger import Ledger, LedgerError, client_of
 from mediafleet_scheduler.broker.shared.tasks import SharedTimes, sweep
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
-from mediafleet_testbed.real_servers import RedisServer, redis_server
+from mediafleet_testbed.real_servers import RedisServer, free_port, redis_server
 
 UPSCALE = (Pipeline.UPSCALE, "m/up")
 LONG = b"x" * (1024 * 1024 + 1)
@@ -41,7 +41,9 @@ async def two(
         found = []
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
+            where = f"127.0.0.1:{free_port()}"
             given = {"redis": client_of(redis.url, None, 2.0), "times": TIMES, **more}
+            given |= {"listen": where, "peer": where}
             some = broker(tmp_path / name, UPSCALE, **given)
             found.append(await stack.enter_async_context(some))
         yield found[0], found[1]
@@ -121,6 +123,35 @@ async def test_what_a_broker_leaves_is_done_by_another_if_its_input_is_short_or_
         assert (status, answer["error"]["code"]) == (502, "lost")
         assert answer["error"]["message"].startswith("input lost")
     assert sorted(inputs, key=len) == [b"short", LONG][: 1 + has_folder]
+
+
+async def test_a_result_and_an_input_go_through_the_broker_that_a_worker_happens_to_reach(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    async with two(tmp_path, redis) as (a, b), worker(a, registration(UPSCALE)) as one:
+        task = await submit(a, LONG)
+        attempt, _, data = await one.job()
+        through = data["input_url"].replace(a.authority, b.authority)
+        assert through != data["input_url"]
+        async with asyncio.timeout(20):
+            # Brokers hear of each other by their beats.
+            while True:
+                async with b.session.get(through, ssl=False) as response:
+                    if response.status == 200:
+                        assert await response.read() == LONG
+                        break
+        part = b"--b\r\nContent-Type: application/json\r\n\r\n{}\r\n--b--\r\n"
+        media = "multipart/mixed; boundary=b"
+        wrong = await b.post_result(attempt, part, media, Credentials="another")
+        assert wrong == (401, "invalid secret")
+        assert await b.post_result(attempt, part, media) == (200, "ok")
+        assert await result(a, task) == (200, {})
+        # A second time its own broker says that nobody waits.
+        again = (200, "nobody waits for this result any more")
+        assert await b.post_result(attempt, part, media) == again
+        nobody = through.replace("/inputs/", "/inputs/0")
+        async with b.session.get(nobody, ssl=False) as response:
+            assert response.status == 404
 
 
 async def test_an_emptied_redis_costs_no_task_and_hears_of_all_again(

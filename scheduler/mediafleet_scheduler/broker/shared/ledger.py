@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.broker.shared import scripts
+from mediafleet_scheduler.core.workers.shared import Peer, peer_of
 
 _PREFIX: Final = "mediafleet:{broker}:"
 _MOST_AT_ONCE: Final = 64
@@ -41,6 +42,8 @@ class Beat:
     own: frozenset[str]
     """Ids of our tasks that have no answer."""
     taken: list[Taken]
+    peers: list[Peer]
+    """Brokers that are alive and can be reached, this one among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +91,16 @@ class Ledger:
         self._answer = client.register_script(scripts.ANSWER)
         self._drop = client.register_script(scripts.DROP)
 
-    async def beat(self, lease_seconds: float) -> Beat:
-        """Be alive for a while, and take tasks of brokers that are not."""
+    async def beat(self, lease_seconds: float, me: Peer | None = None) -> Beat:
+        """Be alive for a while, and take tasks of brokers that are not. `me`: how others reach it;
+        `None`: they do not."""
         lease = _ms(lease_seconds)
-        arguments = (self.broker, lease, _MOST_AT_ONCE, secrets.token_hex(8))
-        epoch, own, taken = await self._bounded(self._beat([_PREFIX], arguments))
+        reached = "" if me is None else me.to_json()
+        arguments = (self.broker, lease, _MOST_AT_ONCE, secrets.token_hex(8), reached)
+        epoch, own, taken, alive = await self._bounded(self._beat([_PREFIX], arguments))
+        peers = [peer for text in alive if (peer := peer_of(text)) is not None]
         found = [Taken(id_, int(version), record) for id_, version, record in taken]
-        return Beat(epoch, frozenset(own), found)
+        return Beat(epoch, frozenset(own), found, peers)
 
     async def put(self, task: str, record: str, keep_seconds: float) -> None:
         """A task has come here."""

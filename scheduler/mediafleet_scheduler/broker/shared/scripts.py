@@ -3,7 +3,7 @@
 Keys, all with one hash tag, so that a Redis cluster keeps them in one place:
 
     brokers        set of brokers that have tasks, or had some
-    alive:BROKER   is there while the broker beats
+    alive:BROKER   is there while the broker beats: how others reach it
     open:BROKER    set of ids of its tasks that have no answer
     epoch          another text once this Redis was emptied
     task:ID        hash: owner, version (counts its owners), record, and answer once there is one
@@ -18,12 +18,15 @@ from typing import Final
 
 BEAT: Final = """
 local prefix, me, lease, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-redis.call('SET', prefix .. 'alive:' .. me, '1', 'PX', lease)
+redis.call('SET', prefix .. 'alive:' .. me, ARGV[5], 'PX', lease)
 redis.call('SADD', prefix .. 'brokers', me)
 redis.call('SET', prefix .. 'epoch', ARGV[4], 'NX')
-local taken = {}
+local taken, peers = {}, {}
 for _, other in ipairs(redis.call('SMEMBERS', prefix .. 'brokers')) do
-  if other ~= me and redis.call('EXISTS', prefix .. 'alive:' .. other) == 0 then
+  local alive = redis.call('GET', prefix .. 'alive:' .. other)
+  if alive then
+    table.insert(peers, alive)
+  else
     for _, id in ipairs(redis.call('SRANDMEMBER', prefix .. 'open:' .. other, most - #taken)) do
       local task = prefix .. 'task:' .. id
       redis.call('SREM', prefix .. 'open:' .. other, id)
@@ -41,11 +44,12 @@ for _, other in ipairs(redis.call('SMEMBERS', prefix .. 'brokers')) do
   end
 end
 local own = redis.call('SMEMBERS', prefix .. 'open:' .. me)
-return {redis.call('GET', prefix .. 'epoch'), own, taken}
+return {redis.call('GET', prefix .. 'epoch'), own, taken, peers}
 """
 """ARGV broker, lease in milliseconds, how many tasks to take at the most, an epoch for a Redis that
-has none: the broker is alive, and takes tasks of brokers that are not. Returns the epoch, the ids
-that it owns, and those it took with version and record."""
+has none, and how others reach it: the broker is alive, and takes tasks of brokers that are not.
+Returns the epoch, the ids that it owns, those it took with version and record, and how brokers
+that are alive are reached."""
 
 PUT: Final = """
 local prefix, me, id, record, keep = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]

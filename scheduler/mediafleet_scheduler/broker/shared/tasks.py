@@ -16,6 +16,7 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.broker.jobs import Events, Input, TaskFailedError
 from mediafleet_scheduler.broker.runner_api import rendered
 from mediafleet_scheduler.broker.shared.ledger import Ledger, LedgerError, Taken
+from mediafleet_scheduler.broker.shared.peers import Peers
 from mediafleet_scheduler.broker.tasks.kept import Kept, KeptTasks
 from mediafleet_scheduler.core.workers.shared import (
     LOST_WORDS,
@@ -63,6 +64,8 @@ class SharedTasks:
         self._times = times
         self._keep_seconds = keep_seconds
         self._clock = clock
+        self.peers: Peers | None = None
+        """Other brokers, once this one can be reached by them."""
         self._away = False
         self._epoch: str | None = None
         self._answering: set[asyncio.Task[None]] = set()
@@ -108,13 +111,16 @@ class SharedTasks:
     async def _beat(self) -> None:
         before = [each for each in self._kept.all() if each.version is not None]
         try:
-            beat = await self.ledger.beat(self._times.lease_seconds)
+            me = None if self.peers is None else self.peers.me
+            beat = await self.ledger.beat(self._times.lease_seconds, me)
         except LedgerError as error:
             self._complain(error)
             return
         if self._away:
             _log.info("Redis answers again: tasks are shared")
         self._away = False
+        if self.peers is not None:
+            self.peers.known(beat.peers)
         emptied, self._epoch = self._epoch not in (None, beat.epoch), beat.epoch
         for each in before:
             if each.job.id in beat.own or each.job.result.done():

@@ -87,3 +87,40 @@ def answer_of(text: str) -> SharedAnswer:
 def _fields(text: str) -> dict[str, Any]:
     fields = json.loads(text)
     return fields if isinstance(fields, dict) else {}
+
+
+TAG_BITS: Final = 15
+_RANDOM_BITS: Final = 63 - TAG_BITS
+
+
+def tagged(tag: int, random: int) -> int:
+    """A task id on the wire that names its broker; 48 bits of it nobody can guess."""
+    return tag << _RANDOM_BITS | random % (1 << _RANDOM_BITS) or 1
+
+
+def tag_of(task_id: int) -> int:
+    """The broker that a task id names."""
+    return task_id >> _RANDOM_BITS
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another broker, as it is reached by its workers."""
+
+    tag: int
+    address: str
+    """HOST:PORT of its workers' port."""
+    fingerprint: str
+    """SHA-256 of its certificate, in hexadecimal digits."""
+
+    def to_json(self) -> str:
+        """As Redis holds it."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def peer_of(text: str) -> Peer | None:
+    """A broker that Redis tells of; `None`: it cannot be reached by others."""
+    try:
+        return Peer(**_fields(text))
+    except (ValueError, TypeError):
+        return None
