@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import Field, field_validator, model_validator
 
 from mediafleet_common.api.base import Model
-from mediafleet_scheduler.core.workers.live_runner import Unit
+from mediafleet_scheduler.core.workers.orchestrators.live_runner import Unit
 from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
 from mediafleet_scheduler.core.workers.views import Target
 

@@ -13,7 +13,7 @@ from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.orchestrators.calls import CallError, Calls
 from mediafleet_scheduler.broker.orchestrators.door import BYOC, UnderWay
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
-from mediafleet_scheduler.core.workers.external import (
+from mediafleet_scheduler.core.workers.orchestrators.external import (
     Capability,
     Next,
     Registered,

@@ -14,9 +14,13 @@ from urllib.parse import quote
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.orchestrators.calls import Answer, CallError, Calls
-from mediafleet_scheduler.core.workers import live_runner
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
-from mediafleet_scheduler.core.workers.live_runner import Refusal, Registration, Runner
+from mediafleet_scheduler.core.workers.orchestrators import live_runner
+from mediafleet_scheduler.core.workers.orchestrators.live_runner import (
+    Refusal,
+    Registration,
+    Runner,
+)
 
 DOOR: Final = "live-runner"
 _HEARTBEAT: Final = "/runners/heartbeat"

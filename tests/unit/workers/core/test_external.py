@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_scheduler.core.workers.external import (
+from mediafleet_scheduler.core.workers.orchestrators.external import (
     Capability,
     Next,
     Registered,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mediafleet_scheduler.core.workers.live_runner import (
+from mediafleet_scheduler.core.workers.orchestrators.live_runner import (
     Refusal,
     Registration,
     Runner,

@@ -1,0 +1,1 @@
+"""Rules of registering models at orchestrators: external capabilities, live runners."""
