@@ -35,6 +35,7 @@ TESTS: Final = {
             *("common/test_formats.py", "common/test_go_yaml.py", "common/test_merged_config.py"),
             *(
                 "common/test_grpc_message.py",
+                "common/test_readiness.py",
                 "common/test_reading.py",
                 "cli/test_egress_config.py",
                 "scaling",

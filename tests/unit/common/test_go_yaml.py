@@ -53,7 +53,7 @@ def test_an_int_field(written: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["'3'", "three", "[3]", "1e30", "0x", "0x0x1", "0o0o7", "٣", "9" * 30, "--1"]
+    "written", ["'3'", "three", "[3]", "1e30", "0x", "0x0x1", "0o0o7", "٣", "9" * 30, "--1", "X12"]
 )
 def test_what_an_int_field_refuses(written: str) -> None:
     with pytest.raises(WrongKindError, match="without quotes"):

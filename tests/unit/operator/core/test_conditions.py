@@ -23,6 +23,7 @@ from mediafleet_common.api.scaling.autoscaling import Engine
 from mediafleet_common.api.shared import ConditionStatus, FleetStatus
 from mediafleet_common.reports.merged_config import MergedConfig
 from mediafleet_operator.core.autoscaling.model import Past, Scaling
+from mediafleet_operator.core.fleet import ailments
 from mediafleet_operator.core.fleet.model import (
     AddressProblem,
     FleetKey,
@@ -285,3 +286,22 @@ def test_a_pod_is_given_time_before_its_trouble_is_told(trouble: Reason, seconds
     for age, told_of in ((seconds - 0.1, False), (seconds, True)):
         young = pending(0, trouble=trouble, created_at=NOW - age)
         assert (said(Condition.DEGRADED, observe(fleet(1), [young]))[0] == "True") is told_of
+
+
+def test_the_words_in_which_kubelet_says_that_a_container_waits_are_known() -> None:
+    """Words of kubernetes pkg/kubelet/images/types.go and container/sync_result.go."""
+    words = {
+        Reason.IMAGE_PULL: (
+            *("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"),
+            *("ImageInspectError", "RegistryUnavailable"),
+        ),
+        Reason.CONTAINER_CONFIG: (
+            "CreateContainerConfigError",
+            "CreateContainerError",
+            "RunContainerError",
+        ),
+        Reason.CRASH_LOOP: ("CrashLoopBackOff",),
+    }
+    for reason, said_so in words.items():
+        assert [ailments.of_waiting(word) for word in said_so] == [reason] * len(said_so)
+    assert ailments.of_waiting("ContainerCreating") is None, "it just starts"
