@@ -16,7 +16,7 @@ import yaml
 from tests.kit.cluster.product import RELEASE, Product, deployed
 
 from mediafleet_common.api import crds
-from mediafleet_common.api.names import Port
+from mediafleet_common.api.names import PLURALS, Port
 from mediafleet_common.kube.account_tokens import pools_audience
 from mediafleet_testbed.cluster.pods import container, pod, service
 from mediafleet_testbed.errors import CommandError
@@ -76,7 +76,7 @@ def render(node: Node, chart: str, *arguments: str) -> list[dict[str, Any]]:
 def resources(node: Node) -> None:
     """Our resources, known to the API server."""
     node.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    for plural in ("egressfleets", "orchestratorpools", "aiworkerpools"):
+    for plural in PLURALS.values():
         node.kubectl("wait", "--for=condition=Established", f"crd/{plural}.mediafleet.dev")
 
 
@@ -84,7 +84,7 @@ def pods_of(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The pods that the documents lead to, as documents of their own."""
     pods = [part for part in documents if part["kind"] == "Pod"]
     for part in documents:
-        if part["kind"] == "Deployment":
+        if part["kind"] in ("Deployment", "StatefulSet"):
             template = part["spec"]["template"]
             metadata = {**template["metadata"], "name": part["metadata"]["name"]}
             # Pod Security judges this pod; the account that it names comes later.
@@ -120,12 +120,12 @@ def test_the_api_server_takes_what_the_chart_renders(
     )
 
 
-@pytest.mark.parametrize("variant", ["default", "everything"])
+@pytest.mark.parametrize(("variant", "count"), [("default", 3), ("everything", 3)])
 def test_a_restricted_namespace_admits_every_pod_of_the_chart(
-    node: Node, workspace: Workspace, variant: str
+    node: Node, workspace: Workspace, variant: str, count: int
 ) -> None:
     pods = pods_of(render(node, CHART, "-n", workspace.name, *VARIANTS[variant]))
-    assert len(pods) == 3
+    assert len(pods) == count
     for each in pods:
         each["metadata"].pop("namespace", None)
         workspace.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(each))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from tests.kit.community import PEERS, Time, an_hour, reporter
+from tests.kit.community import MIDNIGHT, PEERS, Time, an_hour, reporter
 
 from mediafleet_common.pages.files import HEADERS
 from mediafleet_common.probes.http_client import client
@@ -63,6 +64,51 @@ async def test_each_operator_is_told_to_those_who_run_it(tmp_path: Path) -> None
     assert (mine["target"], mine["region"], mine["refused"]) == (url, "eu-west", None)
     assert away["accepted"] is None
     assert away["refused"]
+
+
+async def test_of_ten_operators_tables_are_the_truth_of_those_who_share_and_a_liar_is_named() -> (
+    None
+):
+    time = Time()
+    sharing = [reporter(time, streams=lambda: 10) for _ in range(3)]
+    for minute in range(65):
+        time.now = MIDNIGHT + 60 * minute
+        for each in sharing:
+            each.look()
+    lie = {"version": 1, "region": "eu-west", "now": {"average": 5000, "maximum": 10}}
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(page(Pages(each).routes())) for each in sharing]
+        lies = web.get("/summary", answering(lie))
+        liar = await stack.enter_async_context(page([lies]))
+        others = [f"http://127.0.0.{number}:9" for number in range(2, 8)]
+        collector = Collector([*urls, liar, *others], "Example", time.clock)
+        async with client() as session:
+            await collector.look(session)
+    view = json.loads(collector.view)
+    assert (view["shared"], view["unknown"]) == (3, 7)
+    assert view["regions"] == [
+        {"region": "eu-west", "operators": 3, "now": 30, "average": 30.0, "maximum": 30}
+    ]
+    refused = {each["target"]: each["refused"] for each in collector.operators()}
+    assert [refused[url] for url in urls] == [None, None, None]
+    assert "above the maximum" in str(refused[liar])
+    assert all(refused[each] for each in others)
+
+
+@asynccontextmanager
+async def page(routes: Iterable[web.RouteDef]) -> AsyncIterator[str]:
+    """An operator's port."""
+    app = web.Application()
+    app.add_routes(routes)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+def answering(body: dict[str, Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(body)
+
+    return answer
 
 
 async def test_what_was_told_more_than_a_day_ago_is_unknown(tmp_path: Path) -> None:

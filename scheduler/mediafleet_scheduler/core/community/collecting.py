@@ -11,14 +11,30 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from mediafleet_common.api.reading import words
 
 _Count = Annotated[int, Field(ge=0, le=10_000_000)]
-_Span = Annotated[str, Field(pattern=r"^[0-9]{1,7}-[0-9]{1,7}$")]
+
+
+def _rises(span: str) -> str:
+    low, _, high = span.partition("-")
+    if int(low) > int(high):
+        raise ValueError("the range ends below its beginning")
+    return span
+
+
+_Span = Annotated[str, Field(pattern=r"^[0-9]{1,7}-[0-9]{1,7}$"), AfterValidator(_rises)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +-]{1,80}$")]
 _SPAN: Final = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
 
@@ -28,18 +44,30 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
-class _Own(_Part):
+class _Streams(_Part):
+    average: float | None = None
+    maximum: int | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        """No honest average is above its maximum, rounded or not."""
+        if self.average is not None and self.maximum is not None and self.average > self.maximum:
+            raise ValueError("the average is above the maximum")
+        return self
+
+
+class _Own(_Streams):
     average: _Count
     maximum: _Count
 
 
-class _Day(_Part):
+class _Day(_Streams):
     average: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] | None = None
     maximum: _Count | None = None
     hours: Annotated[int, Field(ge=0, le=24)] = 0
 
 
-class Group(_Part):
+class Group(_Streams):
     """What one operator publishes of one group in one hour."""
 
     average: _Count | None = None

@@ -54,6 +54,16 @@ def test_what_nobody_says_is_unknown_and_not_zero() -> None:
     assert (row.now, row.average, row.maximum) == (None, None, None)
 
 
+def group(**figures: Any) -> dict[str, Any]:
+    return {"hours": [{"start": "2026-11-28T10:00:00Z", "groups": {"world": figures}}]}
+
+
+def test_a_range_of_one_and_an_average_that_is_the_maximum_are_honest() -> None:
+    change = group(average=5, maximum=5, asking="3-3", streaming="3-5")
+    body = {"version": 1, "region": "eu", "now": {"average": 0, "maximum": 0}, **change}
+    assert read_summary(json.dumps(body).encode()).now is not None
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
@@ -62,6 +72,10 @@ def test_what_nobody_says_is_unknown_and_not_zero() -> None:
         ({"now": {"average": -1, "maximum": 0}}, "now.average"),
         ({"now": {"average": "5", "maximum": 5}}, "now.average"),
         ({"hours": [{"start": "yesterday"}]}, "hours.0.start"),
+        ({"now": {"average": 10, "maximum": 5}}, "now: .*above the maximum"),
+        ({"day": {"average": 10.5, "maximum": 10, "hours": 1}}, "day: .*above the maximum"),
+        (group(average=10, maximum=5), "groups.world: .*above the maximum"),
+        (group(asking="6-5"), "asking: .*ends below"),
         ({"day": {"average": 1e300, "hours": 1}}, "day.average"),
         ({"hours": [{"start": "2026-11-28T10:00:00Z", "groups": {"\u001b[2J": {}}}]}, "hours.0"),
     ],
