@@ -6,13 +6,13 @@ import copy
 from pathlib import Path
 from typing import Any, Final
 
-from tests.kit.operator.cluster import Cluster
+from tests.kit.operator.cluster import PRODUCT, Cluster
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.kube.watch import Changed
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import paths
-from mediafleet_operator.manifests.pods.pod import Product, problem
+from mediafleet_operator.manifests.pods.pod import problem
 from mediafleet_operator.rounds.watch import Listener
 from mediafleet_scheduler.directory.last_view import LastView
 from mediafleet_scheduler.directory.objects import (
@@ -47,7 +47,7 @@ async def operator_serves(raw: Json) -> Json:
     resource = cluster.snapshots.fleets[key]
     status: Json = cluster.server.objects[path]["status"]
     said = {each["type"]: each["status"] for each in status["conditions"]}
-    wrong = problem(resource, Product("ours"))
+    wrong = problem(resource, PRODUCT)
     assert said.get("TemplateValid", "True") == ("True" if wrong is None else "False"), wrong
     cluster.queue.close()
     return status

@@ -79,6 +79,10 @@ class StillPoller:
         return self.demand
 
 
+PRODUCT: Final = Product("ours", broker="broker.media.svc:8935")
+"""Of each operator here."""
+
+
 class Cluster:
     """An API server, a kubelet, and an operator that may be killed."""
 
@@ -109,18 +113,17 @@ class Cluster:
         api = cast("Api", self.server)
         self.snapshots = Snapshots(nodes_known=False)
         self.queue: KeyedQueue[FleetKey] = KeyedQueue()
-        product = Product("ours", broker="broker.media.svc:8935")
         self.registry = CollectorRegistry()
         metrics = OperatorMetrics(self.registry)
         clock = Clock(lambda: self.now, lambda: self.now)
-        applier = Applier(api, self.snapshots, product, clock)
+        applier = Applier(api, self.snapshots, PRODUCT, clock)
         self.worker = Worker(
             self.snapshots,
             self.queue,
             applier,
             ChildResources(
-                Children(api, product, clock),
-                Heads(api, product, self.ask_head, clock),
+                Children(api, PRODUCT, clock),
+                Heads(api, PRODUCT, self.ask_head, clock),
                 metrics,
             ),
             StatusWriter(api, clock),
