@@ -9,8 +9,6 @@ from docs import imports
 from mediafleet_testbed.paths import REPOSITORY as ROOT
 
 PRODUCT = ("common", "operator", "scheduler", "cli")
-MANY = {"scheduler/mediafleet_scheduler/broker": 13}
-"""More files than a dozen: each thing that the broker speaks of has a file of its name."""
 OF_OTHERS = {"docs/externalmetrics.md", "kopf/_core/reactor/running.py", "sitecustomize.py"}
 """In repositories of others, or written by a test."""
 
@@ -30,7 +28,7 @@ def test_no_folder_of_the_product_or_of_the_test_kit_has_more_than_a_dozen_files
     for folder in folders():
         name = str(folder.relative_to(ROOT))
         count = sum(each.name != "__init__.py" for each in folder.glob("*.py"))
-        if count > MANY.get(name, 12):
+        if count > 12:
             crowded[name] = count
     assert crowded == {}
 
