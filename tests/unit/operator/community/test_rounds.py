@@ -128,6 +128,14 @@ async def test_what_is_asked_for_and_not_shared_is_said() -> None:
     assert status["refused"][0].startswith("gatewaysByOrigin: ")
 
 
+async def test_an_hour_that_is_not_on_disk_is_said() -> None:
+    story = Story()
+    story.says = SHARING.model_copy(update={"not_written": "No space left on device"})
+    status = await story.round()
+    assert ready(status) == ("True", "PartlyShared")
+    assert "No space left on device" in status["conditions"][0]["message"]
+
+
 async def test_an_object_of_somebody_else_is_left_as_it_is() -> None:
     story = Story()
     other = "/api/v1/namespaces/media/configmaps/share-reporter"
