@@ -19,17 +19,22 @@ from mediafleet_scheduler.psrpc.resp import Parser, Reply
 from mediafleet_scheduler.psrpc.times import BusTimes
 
 OnReply = Callable[[Reply], None]
+REST_SECONDS: Final = 0.02
+"""Replies that nobody waits for are read so seldom: to wake up for each costs more than it does."""
 
 
 class Link(asyncio.Protocol):
     """One connection; `lost` ends with the error that ended it."""
 
-    def __init__(self, on_reply: OnReply, on_writable: Callable[[], None]) -> None:
+    def __init__(
+        self, on_reply: OnReply, on_writable: Callable[[], None], rest_seconds: float = 0.0
+    ) -> None:
         self.lost: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         self.writable = True
         """Whether more may be written; else what is written waits in memory."""
         self._on_reply = on_reply
         self._on_writable = on_writable
+        self._rest_seconds = rest_seconds
         self._parser = Parser()
         self._transport: asyncio.Transport | None = None
         self._connection: AbstractConnection | None = None
@@ -41,8 +46,10 @@ class Link(asyncio.Protocol):
         on_reply: OnReply,
         on_writable: Callable[[], None],
         connect_seconds: float = BusTimes().connect_seconds,
+        rest_seconds: float = 0.0,
     ) -> Self:
-        """A connection of the client's kind, within so long.
+        """A connection of the client's kind, within so long; between two looks at what came it
+        rests for `rest_seconds`.
 
         Raises:
             RedisError, OSError, TimeoutError: there is none to be had.
@@ -54,7 +61,7 @@ class Link(asyncio.Protocol):
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        link = cls(on_reply, on_writable)
+        link = cls(on_reply, on_writable, rest_seconds)
         writer = connection._writer
         if writer is None:
             raise ConnectionError("connected without a connection")
@@ -81,6 +88,10 @@ class Link(asyncio.Protocol):
                 self._on_reply(reply)
         except ConnectionError as error:
             self._end(error)
+            return
+        if self._rest_seconds and self._transport is not None:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(self._rest_seconds, self._read_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side is gone."""
@@ -94,6 +105,10 @@ class Link(asyncio.Protocol):
         """Redis has caught up."""
         self.writable = True
         self._on_writable()
+
+    def _read_on(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     def _end(self, error: Exception | None) -> None:
         transport, self._transport = self._transport, None

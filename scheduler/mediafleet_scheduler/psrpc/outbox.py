@@ -1,8 +1,14 @@
-"""What is published and not yet confirmed by Redis, so that a lost connection loses little."""
+"""What is published and not yet confirmed by Redis, so that a lost connection loses little.
+
+All that one turn of the event loop publishes is one write: most of what a message costs to send is
+the system call.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import collections
+import itertools
 import logging
 from typing import Final
 
@@ -14,6 +20,9 @@ from mediafleet_scheduler.psrpc.times import BusTimes
 
 MAX_WAITING: Final = 20_000
 """More are dropped, as pub/sub promises nothing."""
+
+_MOST_AT_ONCE: Final = 256
+"""Commands in one write, so that a connection that takes no more is noticed."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -28,14 +37,17 @@ class Outbox:
         self._sent: collections.deque[tuple[float, bytes]] = collections.deque()
         self._waiting: collections.deque[tuple[float, bytes]] = collections.deque()
         self._link: Link | None = None
+        self._due: asyncio.Handle | None = None
+        """The write at the end of this turn."""
 
     def put(self, data: bytes) -> None:
-        """Send a command, at once if that can be."""
+        """Send a command at the end of this turn of the event loop, if that can be."""
         if len(self._sent) + len(self._waiting) >= MAX_WAITING:
             self._on_trouble(Trouble.DROPPED)
             return
         self._waiting.append((self._clock.monotonic(), data))
-        self.flush()
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_soon(self._flush_due)
 
     def use(self, link: Link | None) -> None:
         """Send on another connection from now on."""
@@ -48,13 +60,19 @@ class Outbox:
     def flush(self) -> None:
         """Send what waits, as far as the connection takes it."""
         oldest = self._clock.monotonic() - self._times.keep_seconds
+        while self._waiting and self._waiting[0][0] < oldest:
+            self._waiting.popleft()
+            self._on_trouble(Trouble.DROPPED)
         while self._waiting and self._link is not None and self._link.writable:
-            message = self._waiting.popleft()
-            if message[0] < oldest:
-                self._on_trouble(Trouble.DROPPED)
-                continue
-            self._link.write(message[1])
-            self._sent.append(message)
+            batch = list(itertools.islice(self._waiting, _MOST_AT_ONCE))
+            for _ in batch:
+                self._waiting.popleft()
+            self._sent.extend(batch)
+            self._link.write(b"".join(data for _, data in batch))
+
+    def _flush_due(self) -> None:
+        self._due = None
+        self.flush()
 
     def confirmed(self, reply: Reply) -> None:
         """Redis has replied to the oldest command that was sent."""

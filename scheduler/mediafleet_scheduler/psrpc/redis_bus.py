@@ -20,7 +20,7 @@ from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.psrpc.bus import OnTrouble, Receiver, Receivers, Trouble, ignore
 from mediafleet_scheduler.psrpc.errors import BusClosedError
-from mediafleet_scheduler.psrpc.link import Link, OnReply
+from mediafleet_scheduler.psrpc.link import REST_SECONDS, Link, OnReply
 from mediafleet_scheduler.psrpc.outbox import Outbox
 from mediafleet_scheduler.psrpc.resp import Refusal, Reply, command
 from mediafleet_scheduler.psrpc.times import BusTimes
@@ -63,10 +63,12 @@ class RedisBus:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        first = await self._open(lambda _: None, lambda: None)
+        first = await self._open(lambda _: None)
         await first.close()
         work = {
-            "publishing": self._forever("publishing", self._outbox.confirmed, self._publish_on),
+            "publishing": self._forever(
+                "publishing", self._outbox.confirmed, self._publish_on, REST_SECONDS
+            ),
             "listening": self._forever("listening", self._heard, self._listen_on),
             "watching": self._watch(),
         }
@@ -79,6 +81,7 @@ class RedisBus:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._outbox.flush()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -129,7 +132,11 @@ class RedisBus:
             raise BusClosedError(f"Redis has not confirmed channel {channel}") from error
 
     async def _forever(
-        self, what: str, on_reply: OnReply, use: Callable[[Link | None], None]
+        self,
+        what: str,
+        on_reply: OnReply,
+        use: Callable[[Link | None], None],
+        rest_seconds: float = 0.0,
     ) -> None:
         """Keep a connection in use; when it is lost, a new one, with growing pauses."""
         longest = max(_FIRST_DELAY_SECONDS, self._times.max_pause_seconds)
@@ -137,7 +144,7 @@ class RedisBus:
         while True:
             began = self._clock.monotonic()
             try:
-                link = await self._open(on_reply, self._outbox.flush)
+                link = await self._open(on_reply, rest_seconds)
                 try:
                     use(link)
                     await link.lost
@@ -152,8 +159,10 @@ class RedisBus:
                 back_off.reset()
             await asyncio.sleep(back_off.pause() * random.uniform(0.5, 1))
 
-    async def _open(self, on_reply: OnReply, on_writable: Callable[[], None]) -> Link:
-        return await Link.open(self._client, on_reply, on_writable, self._times.connect_seconds)
+    async def _open(self, on_reply: OnReply, rest_seconds: float = 0.0) -> Link:
+        return await Link.open(
+            self._client, on_reply, self._outbox.flush, self._times.connect_seconds, rest_seconds
+        )
 
     def _publish_on(self, link: Link | None) -> None:
         self._outbox.use(link)

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.psrpc import channels, identifiers
-from mediafleet_scheduler.psrpc.bus import Bus, Subscription
+from mediafleet_scheduler.psrpc.bus import Bus, Subscription, ignore
 from mediafleet_scheduler.psrpc.channels import EMPTY_TOPIC, Topic
 from mediafleet_scheduler.psrpc.client import OnBadMessage, log_bad_message
 from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, Response, decode, encode
@@ -31,6 +31,8 @@ Handler = Callable[[Request], Awaitable[bytes]]
 """Runs a request and returns the answer's payload, or raises the error to answer with."""
 Affinity = Callable[[Request], float | None]
 """How gladly a request is taken, `None`: not at all. Raises `BadMessageError` for nonsense."""
+OnGrant = Callable[[Grant], None]
+"""Told each grant that is heard, whomever it names."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -88,9 +90,10 @@ class Server:
         handler: Handler,
         topic: Topic = EMPTY_TOPIC,
         affinity: Affinity = _gladly,
+        on_grant: OnGrant = ignore,
     ) -> Method:
         """Take requests of a method on a topic, until the result is closed."""
-        registered = Method(self, method, handler, topic, affinity)
+        registered = Method(self, method, handler, topic, affinity, on_grant)
         await registered.open()
         self._methods.append(registered)
         return registered
@@ -125,11 +128,18 @@ class Method:
     """One method on one topic."""
 
     def __init__(
-        self, server: Server, method: str, handler: Handler, topic: Topic, affinity: Affinity
+        self,
+        server: Server,
+        method: str,
+        handler: Handler,
+        topic: Topic,
+        affinity: Affinity,
+        on_grant: OnGrant,
     ) -> None:
         self._server = server
         self._handler = handler
         self._affinity = affinity
+        self._on_grant = on_grant
         self._requests = channels.request(server.service, method, topic)
         self._grants = channels.grant(server.service, method, topic)
         self._waiting: collections.OrderedDict[str, Request] = collections.OrderedDict()
@@ -177,6 +187,7 @@ class Method:
         except BadMessageError as error:
             self._server.on_bad_message(self._grants, error)
             return
+        self._on_grant(grant)
         request = self._forget(grant.request_id)
         if request is None or grant.server_id != self._server.server_id:
             return

@@ -20,8 +20,9 @@ from mediafleet_scheduler.core.egress.rooms import room_names
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.egress.ledger.records import Record
 from mediafleet_scheduler.egress.ledger.store import Store
-from mediafleet_scheduler.egress.peers.foreign_bidders import GRANTS
+from mediafleet_scheduler.egress.peers.forwarding import SERVICE, START_EGRESS
 from mediafleet_scheduler.egress.peers.job_info import CREATES, UPDATES
+from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.envelope import Grant, Request, encode
 from mediafleet_scheduler.psrpc.errors import Code, NoBidError
 from mediafleet_scheduler.psrpc.server import Server
@@ -64,7 +65,8 @@ async def test_a_fleet_that_refuses_is_silent_while_others_take_requests(stage: 
         refused = await stage.start(web())
         assert refused.error is not None
         assert refused.error.code is Code.RESOURCE_EXHAUSTED
-        stage.bus.publish(GRANTS, encode(Grant("REQ_1", "SRV_abcdefghijkl")))
+        granted = channels.grant(SERVICE, START_EGRESS)
+        stage.bus.publish(granted, encode(Grant("REQ_1", "SRV_abcdefghijkl")))
         assert (await stage.start(web())).error is None
         assert stage.jobs == {"pod-0": 1, "stock": 1}
         assert counted(desk, "mediafleet_foreign_bidder_grants_total") >= 1

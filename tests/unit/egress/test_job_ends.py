@@ -56,7 +56,7 @@ class Listener:
 @pytest.fixture
 async def heard() -> Listener:
     listener = Listener()
-    await listener.infos.listen(listener.bus)
+    await listener.infos.listen(listener.bus, lambda request, word: None)
     return listener
 
 

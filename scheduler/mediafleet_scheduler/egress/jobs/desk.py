@@ -59,7 +59,10 @@ class Desk:
     async def open(self) -> None:
         """Start taking requests."""
         self._method = await self._server.register(
-            START_EGRESS, self._answer, affinity=self._affinity
+            START_EGRESS,
+            self._answer,
+            affinity=self._affinity,
+            on_grant=self._tools.foreign_bidders.take,
         )
 
     async def close(self) -> None:

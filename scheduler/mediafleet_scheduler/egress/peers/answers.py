@@ -107,15 +107,18 @@ def word_of(info: bytes) -> JobWord:
     """
     read = livekit.EgressInfo.FromString(info)
     report = _REPORTS.get(read.status, Report.CREATED)
-    return JobWord(read.egress_id, report, read.status in ENDED, without_request(info))
+    return JobWord(read.egress_id, report, read.status in ENDED, _kept(read))
 
 
 def without_request(answer: bytes) -> bytes:
     """An `EgressInfo` without what may hold secrets: fit to be kept in Redis."""
     try:
-        info = livekit.EgressInfo.FromString(answer)
+        return _kept(livekit.EgressInfo.FromString(answer))
     except DecodeError:
         return b""
+
+
+def _kept(info: livekit.EgressInfo) -> bytes:
     kept = livekit.EgressInfo(
         egress_id=info.egress_id,
         room_id=info.room_id,

@@ -12,15 +12,11 @@ import math
 from typing import Final
 
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
-from mediafleet_scheduler.egress.peers.forwarding import SERVICE, START_EGRESS
-from mediafleet_scheduler.psrpc import channels, identifiers
-from mediafleet_scheduler.psrpc.bus import Bus
-from mediafleet_scheduler.psrpc.envelope import Grant, decode
-from mediafleet_scheduler.psrpc.errors import BadMessageError
+from mediafleet_scheduler.psrpc import identifiers
+from mediafleet_scheduler.psrpc.envelope import Grant
 
 FAMILY: Final = "mediafleet"
 """What the server ids of all desks have in common."""
-GRANTS: Final = channels.grant(SERVICE, START_EGRESS)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -38,15 +34,8 @@ class ForeignBidders:
         """Whether one was given a request lately."""
         return asyncio.get_running_loop().time() < self._seen_at + self._remembered_seconds
 
-    async def listen(self, bus: Bus) -> None:
-        """Listen from now on."""
-        await bus.subscribe(GRANTS, self._take)
-
-    def _take(self, data: bytes) -> None:
-        try:
-            grant = decode(data, Grant)
-        except BadMessageError:
-            return  # The server that listens here too tells of it.
+    def take(self, grant: Grant) -> None:
+        """A client has chosen among the bidders of a request on the topic of the desks."""
         if identifiers.is_of_family(grant.server_id, FAMILY):
             return
         if not self.are_there:

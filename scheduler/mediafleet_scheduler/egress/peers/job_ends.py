@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
-from mediafleet_scheduler.egress.peers.job_info import UPDATES, JobInfos, read
-from mediafleet_scheduler.psrpc.bus import Bus
+from mediafleet_scheduler.egress.peers.answers import JobWord
+from mediafleet_scheduler.egress.peers.job_info import JobInfos
+from mediafleet_scheduler.psrpc.envelope import Request
 
 
 class JobEnds:
@@ -28,16 +29,8 @@ class JobEnds:
         self._infos = infos
         self._on_end = on_end
 
-    async def listen(self, bus: Bus) -> None:
-        """Listen from now on; what `infos` hears, it hears before."""
-        await bus.subscribe(UPDATES, self._take)
-
-    def _take(self, data: bytes) -> None:
-        # `infos` listens on the same channel, and counts what cannot be read.
-        heard = read(data, UPDATES, lambda channel, error: None)
-        if heard is None:
-            return
-        request, word = heard
+    def take(self, request: Request, word: JobWord) -> None:
+        """A pod's word of a job, which `infos` has taken down before."""
         job = self._ledger.jobs.get(word.egress_id)
         if not self._infos.ends(word, request.client_id, job):
             return

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,6 +32,9 @@ from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError, Psrpc
 CREATES: Final = channels.request(IO_SERVICE, "CreateEgress")
 UPDATES: Final = channels.request(IO_SERVICE, "UpdateEgress")
 _REMEMBERED: Final = 10_000
+
+OnUpdate = Callable[[Request, JobWord], None]
+"""Told each update of a job, and the request that it came in."""
 
 
 @dataclass(slots=True)
@@ -65,9 +69,11 @@ class JobInfos:
         """The clocks of desks differ by no more."""
         self._on_bad_message = on_bad_message
         self._heard: collections.OrderedDict[str, _Heard] = collections.OrderedDict()
+        self._on_update: OnUpdate = lambda request, word: None
 
-    async def listen(self, bus: Bus) -> None:
-        """Listen from now on."""
+    async def listen(self, bus: Bus, on_update: OnUpdate) -> None:
+        """Listen from now on; `on_update` is told once an update counts here."""
+        self._on_update = on_update
         await bus.subscribe(CREATES, self._take_create)
         await bus.subscribe(UPDATES, self._take_update)
 
@@ -134,7 +140,7 @@ class JobInfos:
             return None
 
     def _take_create(self, data: bytes) -> None:
-        if (heard := read(data, CREATES, self._on_bad_message)) is None:
+        if (heard := self._read(data, CREATES)) is None:
             return
         request, word = heard
         known = self._heard.get(word.egress_id)
@@ -147,9 +153,11 @@ class JobInfos:
         self._remember(word.egress_id, fresh)
 
     def _take_update(self, data: bytes) -> None:
-        if (heard := read(data, UPDATES, self._on_bad_message)) is None:
-            return
-        request, word = heard
+        if (heard := self._read(data, UPDATES)) is not None:
+            self._note_update(*heard)
+            self._on_update(*heard)
+
+    def _note_update(self, request: Request, word: JobWord) -> None:
         known = self._heard.get(word.egress_id)
         if known is None or known.client_id != request.client_id:
             if word.report is Report.CREATED:
@@ -167,14 +175,14 @@ class JobInfos:
         if len(self._heard) > _REMEMBERED:
             self._heard.popitem(last=False)
 
-
-def read(data: bytes, channel: str, on_bad: OnBadMessage) -> tuple[Request, JobWord] | None:
-    """A pod's word of a job, and the request that it came in; `None`: it cannot be read."""
-    try:
-        request = decode(data, Request)
-        return request, answers.word_of(request.payload)
-    except BadMessageError as error:
-        on_bad(channel, error)
-    except DecodeError:
-        on_bad(channel, BadMessageError(BadMessage.NOT_PROTOBUF, "EgressInfo"))
-    return None
+    def _read(self, data: bytes, channel: str) -> tuple[Request, JobWord] | None:
+        """A pod's word of a job, and the request that it came in; `None`: it cannot be read."""
+        try:
+            request = decode(data, Request)
+            return request, answers.word_of(request.payload)
+        except BadMessageError as error:
+            self._on_bad_message(channel, error)
+        except DecodeError:
+            bad = BadMessageError(BadMessage.NOT_PROTOBUF, "EgressInfo")
+            self._on_bad_message(channel, bad)
+        return None

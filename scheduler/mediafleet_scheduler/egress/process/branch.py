@@ -157,9 +157,7 @@ class EgressService:
         stack.push_async_callback(self._stop)
         self._tasks.append(asyncio.create_task(self._ledger_writer.run(), name="ledger writer"))
         ends = JobEnds(self.ledger, self._ledger_writer, infos, placer.wake)
-        await infos.listen(self._bus)
-        await ends.listen(self._bus)
-        await foreign_bidders.listen(self._bus)
+        await infos.listen(self._bus, ends.take)
         server = Server(
             self._bus,
             SERVICE,
