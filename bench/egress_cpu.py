@@ -1,9 +1,9 @@
 """How much CPU a StartEgress costs two desks, beside what Redis and the pods need for it.
 
-`python -m bench.egress_cpu [STARTS [RATE [PODS…]]]`. Requests come at a fixed rate that leaves room,
-so that the figures hold on a busy machine too: what is counted is CPU, not time. The baseline is
-the bare part of the same work in the same run: Redis, and all pods. Then one desk is given every
-request, to see what the other spends on a request that it is not granted.
+`python -m bench.egress_cpu [STARTS [RATE [PODS…]]]`. Requests come at a fixed rate that leaves
+room: what is counted is CPU, not time. The baseline is the bare part of the same work in the same
+run: Redis, and all pods. Then one desk is given every request, to see what the other spends on a
+request that it is not granted.
 """
 
 from __future__ import annotations
@@ -142,7 +142,6 @@ async def run(starts: int, rate: float, fleets: Sequence[int]) -> list[Figure]:
                         pids[name] = desk.process.pid
                     for granted, client in (("first bid", first_come), ("one desk", always_one)):
                         figures.append(await used(client, count, granted, pids, starts, rate))
-                        print(figures[-1], flush=True)
                     await processes.dismiss(*desks)
                 await connection.aclose()
     return figures

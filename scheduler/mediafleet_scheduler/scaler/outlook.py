@@ -1,12 +1,15 @@
 """The newest snapshot of a desk's demand, and the callers that wait for a change.
 
 Level-triggered: the desk is read at intervals, whatever changed. All answers of one moment come
-from one snapshot.
+from one snapshot. An outlook that rests reads seldom while nobody asks, and at once when somebody
+does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -20,6 +23,8 @@ Key = tuple[str, str]
 Read = Callable[[], Iterable[FleetDemand] | None]
 """What the desk knows now; `None`: it does not know its fleets yet. Never blocks."""
 
+_REST_SECONDS: Final = 5.0
+"""Between two readings while nobody asks, for the history."""
 _SHARE: Final = 20
 """Reading takes at most one part in so many of the time, as far as the longest pause allows."""
 
@@ -27,9 +32,19 @@ _SHARE: Final = 20
 class Outlook:
     """Reads a desk's demand, and wakes callers that wait for a change of a fleet."""
 
-    def __init__(self, read: Read, times: DemandTimes | None = None) -> None:
+    def __init__(
+        self, read: Read, times: DemandTimes | None = None, *, rest_after_seconds: float = math.inf
+    ) -> None:
+        """It rests when nobody has asked for so long; by default it never does."""
         self._times = times or DemandTimes()
         self._read = read
+        self._rest_after_seconds = rest_after_seconds
+        self._asked_at = -math.inf
+        self._waiting = 0
+        """Callers that wait for news."""
+        self._asked = asyncio.Event()
+        """Set unless it rests."""
+        self._asked.set()
         self._fleets: Mapping[Key, FleetDemand] | None = None
         self._news: dict[Key, asyncio.Event] = {}
         self._over = False
@@ -39,6 +54,7 @@ class Outlook:
     @property
     def known(self) -> bool:
         """Whether the desk knows its fleets."""
+        self._note_asked()
         return self._fleets is not None
 
     @property
@@ -48,10 +64,12 @@ class Outlook:
 
     def get(self, key: Key) -> FleetDemand | None:
         """The newest demand of a fleet; `None`: there is no such fleet."""
+        self._note_asked()
         return (self._fleets or {}).get(key)
 
     def demand(self) -> Demand:
         """The newest demand of all."""
+        self._note_asked()
         fleets = (self._fleets or {}).values()
         return Demand(fleets=sorted(fleets, key=lambda f: (f.kind, f.namespace, f.name)))
 
@@ -63,9 +81,24 @@ class Outlook:
                 self.look()
                 cost = time.thread_time() - began
                 await asyncio.sleep(self._pause(cost))
+                await self._rest()
         finally:
             # There are no more readings, so the demand is unknown.
             self._fleets = None
+
+    def _note_asked(self) -> None:
+        self._asked_at = time.monotonic()
+        if not self._asked.is_set():
+            self._asked.set()
+            self.look()
+
+    async def _rest(self) -> None:
+        """Wait for somebody to ask, if nobody has for long enough."""
+        if not self._waiting and time.monotonic() - self._asked_at > self._rest_after_seconds:
+            self._asked.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REST_SECONDS):
+                    await self._asked.wait()
 
     def _pause(self, cost: float) -> float:
         times = self._times
@@ -93,12 +126,16 @@ class Outlook:
         """Wait until a fleet's demand changes, the desk ends, or the time is over."""
         if self._over:
             return
+        self._note_asked()
         event = self._news.setdefault(key, asyncio.Event())
+        self._waiting += 1
         try:
             async with asyncio.timeout(timeout_seconds):
                 await event.wait()
         except TimeoutError:
             return
+        finally:
+            self._waiting -= 1
 
 
 def _same(one: FleetDemand | None, other: FleetDemand | None) -> bool:

@@ -51,6 +51,7 @@ class Desk:
     pods: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(complete_until=1e12))
 
     def __post_init__(self) -> None:
+        self.demand_news = self.ledger.watch()
         self.branch = Branch("", None)
         self.branch.service = cast("EgressService", self)
         self.branch.bus = cast("None", SimpleNamespace(connected=True))

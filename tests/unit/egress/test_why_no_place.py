@@ -10,9 +10,9 @@ from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.names import PodState
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
-from mediafleet_scheduler.core.egress.accounting.resources import Rest
+from mediafleet_scheduler.core.egress.accounting.resources import Need, Rest
 from mediafleet_scheduler.core.egress.placement.choice import Chooser, NoCapacity
-from mediafleet_scheduler.core.egress.placement.modes import Refusal, WorkerView
+from mediafleet_scheduler.core.egress.placement.modes import Refusal, WorkerView, choose
 from mediafleet_scheduler.core.egress.queue import NO_QUEUE, QueueRule
 from mediafleet_scheduler.core.egress.requests import Request
 from mediafleet_scheduler.core.egress.views import Fleet, Worker
@@ -39,6 +39,18 @@ class Pods:
 
     def accepting(self, kind: RequestType, room: str) -> list[Fleet]:
         return [each for each, _ in self.views if each.takes(kind, room)]
+
+    def best(
+        self,
+        fleet: Fleet,
+        need: Need,
+        now: float,
+        excluded: Collection[str],
+        chance: random.Random,
+    ) -> str | None:
+        pods = self.candidates(fleet, now, excluded, need.kind.needs_chrome)
+        chosen = choose(pods, need, fleet.placement.mode, chance)
+        return chosen.uid if chosen else None
 
     def candidates(
         self, fleet: Fleet, now: float, excluded: Collection[str], chrome: bool

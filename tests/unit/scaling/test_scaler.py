@@ -292,6 +292,27 @@ async def test_the_demand_is_read_as_often_as_the_settings_say() -> None:
     assert len(readings) == 5
 
 
+async def test_a_desk_that_nobody_asks_counts_no_demand_and_tells_at_once_when_asked() -> None:
+    fleets, readings = [IDLE], list[None]()
+
+    def read() -> list[FleetDemand]:
+        readings.append(None)
+        return fleets
+
+    outlook = Outlook(read, DemandTimes(look_seconds=0.001), rest_after_seconds=0.0)
+    looking = asyncio.create_task(outlook.run())
+    await asyncio.sleep(0.05)
+    assert len(readings) == 1, "it looks once, then nobody asks"
+    fleets = [BUSY]
+    assert outlook.demand().fleets == [BUSY], "whoever asks hears what is so now"
+    told = asyncio.create_task(outlook.news((BUSY.namespace, BUSY.name)))
+    await asyncio.sleep(0)
+    fleets = [WAITED_FOR]
+    async with asyncio.timeout(10):
+        await told
+    looking.cancel()
+
+
 async def test_demand_is_told_as_json_by_the_same_snapshot() -> None:
     desk = Desk(IDLE.model_copy(update={"name": "z"}), BUSY)
     async with HttpServer(

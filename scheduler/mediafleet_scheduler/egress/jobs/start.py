@@ -196,7 +196,7 @@ class StartAttempt:
 
     def _judge_pod(self, job: Job, forwarded: Forwarded) -> None:
         pods = self._tools.pods
-        fault = fault_of(forwarded, pods.had_room(job, self._clock.unix()))
+        fault = fault_of(forwarded, lambda: pods.had_room(job, self._clock.unix()))
         chrome = job.kind.needs_chrome
         if fault is not None:
             pods.quarantine.failed(job.worker_uid, job.worker, fault, chrome)

@@ -67,13 +67,13 @@ _POD_FAILED: Final = frozenset(
 """Any other error is about the request."""
 
 
-def fault_of(forwarded: Forwarded, had_room: bool) -> Fault | None:
-    """What a pod did wrong, given whether it had room to spare; `None`: nothing."""
+def fault_of(forwarded: Forwarded, had_room: Callable[[], bool]) -> Fault | None:
+    """What a pod did wrong; `None`: nothing. `had_room` says whether it had room to spare."""
     match forwarded.outcome:
         case Outcome.NO_BID:
-            return Fault.NO_BID if had_room else None
+            return Fault.NO_BID if had_room() else None
         case Outcome.NOT_ENOUGH_CPU:
-            return Fault.REFUSED if had_room else None
+            return Fault.REFUSED if had_room() else None
         case Outcome.SHUTTING_DOWN:
             return Fault.REFUSED
         case Outcome.NO_ANSWER:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+import random
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -19,11 +20,8 @@ from mediafleet_scheduler.core.egress.accounting.own_counts import differences
 from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of
 from mediafleet_scheduler.core.egress.capacity import pod_of
 from mediafleet_scheduler.core.egress.placement.explanation import Seen
-from mediafleet_scheduler.core.egress.placement.modes import (
-    WorkerView,
-    dearest_page,
-    page_room,
-)
+from mediafleet_scheduler.core.egress.placement.modes import WorkerView, dearest_page
+from mediafleet_scheduler.core.egress.placement.order import Order, view_of
 from mediafleet_scheduler.core.egress.quarantine import room_to_spare
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
 from mediafleet_scheduler.egress.places.costs import Costs
@@ -32,7 +30,6 @@ from mediafleet_scheduler.egress.places.quarantine import Quarantine
 _log: Final = logging.getLogger(__name__)
 _Kept = tuple[Need | None, bool]
 _NONE_KEPT: Final[_Kept] = (None, False)
-_State = tuple[bool, bool, _Kept]
 
 
 class Pods:
@@ -51,8 +48,9 @@ class Pods:
         self._fleets: tuple[Fleet, ...] = ()
         self._by_uid: dict[str, tuple[Fleet, Worker]] = {}
         self._sizes: dict[str, Pod] = {}
-        # A job changes one pod; the others need not be looked at anew.
-        self._views: dict[str, tuple[Account, _State, WorkerView]] = {}
+        self._orders: dict[str, Order] = {}
+        """By key of the fleet."""
+        self._news = ledger.watch()
         self.left: Final = asyncio.Event()
         """Set when a pod with jobs is gone, not Ready any more, or has begun anew."""
         self.complete_until = 0.0
@@ -74,7 +72,7 @@ class Pods:
         self._fleets = tuple(sorted(view.fleets, key=lambda fleet: fleet.rank))
         self._by_uid = {w.uid: (fleet, w) for fleet in view.fleets for w in fleet.workers}
         self._sizes = {w.uid: pod_of(fleet, w) for fleet, w in self._by_uid.values()}
-        self._views.clear()
+        self._orders = {each.key: Order(each, self._ledger) for each in view.fleets}
         self.quarantine.keep_only(self._by_uid)
         self.lives.keep_only(self._by_uid)
         for uid in self.counting_otherwise.keys() - self._by_uid.keys():
@@ -116,25 +114,45 @@ class Pods:
         """CPUs that a job was learnt to need; `None`: the fleet's table counts."""
         return self.costs.estimate(fleet, kind)
 
+    def best(
+        self,
+        fleet: Fleet,
+        need: Need,
+        now: float,
+        excluded: Collection[str],
+        chance: random.Random,
+    ) -> str | None:
+        """The uid of the pod that gets such a job, by the fleet's mode; `None`: it fits nowhere.
+
+        `now` is Unix time.
+        """
+        if (touched := self._news.take()) is None or touched:
+            for order in self._orders.values():
+                order.touch(touched)
+        skipped = self._left_out(fleet, need.kind.needs_chrome)
+        if excluded:
+            skipped = {*skipped, *excluded}
+        last = self.quarantine.refusing()
+        return self._orders[fleet.key].best(need, now, self._complete(), skipped, last, chance)
+
     def candidates(
         self, fleet: Fleet, now: float, excluded: Collection[str], chrome: bool
     ) -> list[WorkerView]:
         """The pods of a fleet that may be given a job, with Chrome or not; `now` is Unix time."""
-        complete = self._complete()
-        ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
-        left_out = self._left_out(ready, chrome)
-        room = self._room_kept(fleet, now)
+        complete, room = self._complete(), self._room_kept(fleet, now)
+        left_out = self._left_out(fleet, chrome)
         return [
             self._seen(fleet, worker, now, complete, room)
-            for worker in ready
-            if worker.uid not in excluded and worker.uid not in left_out
+            for worker in fleet.workers
+            if worker.state is PodState.READY
+            and worker.uid not in excluded
+            and worker.uid not in left_out
         ]
 
     def seen(self, fleet: Fleet, now: float, chrome: bool) -> list[Seen]:
         """All pods of a fleet, also those that may not be given work; for people who ask why."""
         complete, room = self._complete(), self._room_kept(fleet, now)
-        ready = [worker for worker in fleet.workers if worker.state is PodState.READY]
-        left_out = self._left_out(ready, chrome)
+        left_out = self._left_out(fleet, chrome)
         return [
             Seen(worker, self._seen(fleet, worker, now, complete, room), worker.uid in left_out)
             for worker in fleet.workers
@@ -163,10 +181,10 @@ class Pods:
     def _complete(self) -> bool:
         return asyncio.get_running_loop().time() < self.complete_until
 
-    def _left_out(self, ready: Sequence[Worker], chrome: bool) -> Collection[str]:
+    def _left_out(self, fleet: Fleet, chrome: bool) -> Collection[str]:
         if not self.quarantine.any:
             return ()
-        uids = [worker.uid for worker in ready]
+        uids = [worker.uid for worker in fleet.workers if worker.state is PodState.READY]
         waiting = [
             uid for uid in uids if any(j.started_at is None for j in self._ledger.on(uid).values())
         ]
@@ -187,27 +205,9 @@ class Pods:
         self, fleet: Fleet, worker: Worker, now: float, complete: bool, room: _Kept = _NONE_KEPT
     ) -> WorkerView:
         account = self._account(fleet, worker, now)
-        known = account.measured or complete
-        state = (known, self.quarantine.refused_lately(worker.uid), room)
-        kept = self._views.get(worker.uid)
-        if kept is not None and kept[0] is account and kept[1] == state:
-            return kept[2]
-        view = WorkerView(
-            name=worker.name,
-            uid=worker.uid,
-            cores=worker.cpu_cores,
-            free_cores=account.free_cores,
-            jobs=account.jobs,
-            known=known,
-            measured=account.measured,
-            refused_lately=state[1],
-            rest=account.rest,
-            new_jobs=account.new,
-            page_room=page_room(account, room[0] and room[0].by(worker.counts), room[1]),
-            closed=account.closed,
-            counts=worker.counts,
-        )
-        self._views[worker.uid] = (account, state, view)
+        view = view_of(worker, account, complete, *room)
+        if self.quarantine.refused_lately(worker.uid):
+            return replace(view, refused_lately=True)
         return view
 
 

@@ -54,6 +54,13 @@ class Quarantine:
         """Whether a pod is asked last: it has just turned something down."""
         return bool(self._refused_lately) and self._refused_lately.get(uid, 0.0) > _now()
 
+    def refusing(self) -> Collection[str]:
+        """Uids of the pods that are asked last."""
+        if not self._refused_lately:
+            return ()
+        now = _now()
+        return {uid for uid, until in self._refused_lately.items() if until > now}
+
     def left_out(
         self, pods: Collection[str], busy: Collection[str], chrome: bool = False
     ) -> frozenset[str]:

@@ -70,6 +70,8 @@ class EgressService:
         self.metrics: Final = metrics
         self._settings = settings or Settings()
         self.ledger: Final = Ledger()
+        self.demand_news: Final = self.ledger.watch()
+        """What may have changed of demand since it was last counted."""
         self.pods: Final = Pods(self.ledger, Quarantine(metrics, self._settings.quarantine))
         self._store = Store(client, self.ledger, db, clock, self._settings.ledger)
         self._ledger_writer = LedgerWriter(self._store, metrics, self._settings.ledger)

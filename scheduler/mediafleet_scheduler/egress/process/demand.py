@@ -22,6 +22,8 @@ from mediafleet_scheduler.egress.process.branches import Branches
 
 _ROUND_LOOKS: Final = 10
 """Within so many looks each fleet is counted anew at least once."""
+_OLD_SECONDS: Final = 5.0
+"""After a while in which nobody looked, a fleet is counted anew whose demand is older."""
 
 
 @dataclass(slots=True)
@@ -64,7 +66,8 @@ class Demands:
             kind = Kind.EGRESS_FLEET
             return [unknown(kind, each.namespace, each.name, why, now) for each in fleets]
         complete = asyncio.get_running_loop().time() < service.pods.complete_until
-        touched = service.ledger.take_touched()
+        touched = service.demand_news.take()
+        now = service.clock.unix()
         found = []
         for index, fleet in enumerate(fleets):
             counted = before.get(fleet.key)
@@ -72,10 +75,11 @@ class Demands:
             if (
                 counted is None
                 or due
+                or now - counted.demand.at > _OLD_SECONDS
                 or (counted.fleet, counted.service, counted.complete) != (fleet, service, complete)
                 or _is_touched(fleet, touched)
             ):
-                demand = egress_demand(fleet, service.ledger, complete, service.clock.unix())
+                demand = egress_demand(fleet, service.ledger, complete, now)
                 counted = _Counted(fleet, service, complete, demand)
             self._counted[fleet.key] = counted
             found.append(_with_unconfirmed(counted))

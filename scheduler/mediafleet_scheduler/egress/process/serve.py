@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -47,6 +48,10 @@ from mediafleet_scheduler.egress.process.kept_out import report_nothing as repor
 from mediafleet_scheduler.egress.process.page import page_text
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, history_route, serving
+
+_REST_AFTER_SECONDS: Final = 120.0
+"""Demand is counted while somebody has asked for it within this: KEDA asks every 30 s, unless its
+pollingInterval says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +187,11 @@ async def serve(
         return complaints[0] if complaints and all(complaints) else None
 
     async with AsyncExitStack() as stack:
-        outlook = Outlook(Demands(directory, branches).read, options.settings.demand)
+        outlook = Outlook(
+            Demands(directory, branches).read,
+            options.settings.demand,
+            rest_after_seconds=_REST_AFTER_SECONDS,
+        )
         natives = NativeFleets(options.connections, options.report_mode, options.settings, clock)
         await stack.enter_async_context(natives)
         site = Site(

@@ -270,18 +270,21 @@ TestLedgerMachine = LedgerMachine.TestCase
 
 def test_what_was_told_is_touched_once_and_all_of_it_at_first() -> None:
     ledger = ledger_with(job("a"))
-    assert ledger.take_touched() is None
-    assert ledger.take_touched() == set()
+    touched, other = ledger.watch(), ledger.watch()
+    assert touched.take() is None
+    assert touched.take() == set()
     ledger.start("a", NOW, "SRV_1")
     ledger.measure(OTHER, Load(jobs=0), COSTS, NOW)
-    assert ledger.take_touched() == {POD.uid, OTHER.uid}
+    assert touched.take() == {POD.uid, OTHER.uid}
     ledger.wait(Waiting("w", "/rec", RequestType.WEB, 4.0, "", NOW))
-    assert ledger.take_touched() == {"/rec"}
+    assert touched.take() == {"/rec"}
     ledger.leave("w")
     ledger.drop("a")
-    assert ledger.take_touched() == {"/rec", POD.uid}
+    assert touched.take() == {"/rec", POD.uid}
     ledger.replace_all([])
-    assert ledger.take_touched() is None
+    assert touched.take() is None
+    assert other.take() is None, "each who watches is told for himself"
+    assert other.take() == set()
 
 
 def turns(ledger: Ledger) -> list[str]:

@@ -125,7 +125,7 @@ def refused(code: Code) -> Forwarded:
 def test_what_is_the_pods_fault_and_what_the_requests(
     forwarded: Forwarded, had_room: bool, fault: Fault | None
 ) -> None:
-    assert fault_of(forwarded, had_room) is fault
+    assert fault_of(forwarded, lambda: had_room) is fault
 
 
 @given(st.lists(st.floats(0, 50), max_size=40))

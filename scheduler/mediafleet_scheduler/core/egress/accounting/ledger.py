@@ -55,6 +55,28 @@ class Pod:
     rules: Rules = field(default_factory=Rules)
 
 
+class Touched:
+    """Of which pods (uids) and fleets (keys, for those that wait) something was told."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._all = True
+
+    def add(self, name: str) -> None:
+        """Something was told of it."""
+        self._names.add(name)
+
+    def add_all(self) -> None:
+        """Something was told of any."""
+        self._all = True
+
+    def take(self) -> set[str] | None:
+        """Those since this was last asked; `None`: any. What time alone changes is not in it."""
+        names = None if self._all else self._names
+        self._names, self._all = set(), False
+        return names
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """What is left of a pod, for as long as nothing happens to it."""
@@ -103,8 +125,7 @@ class Ledger:
         """By uid of pods: CPUs that it had not, and when it said so."""
         self._accounts: dict[str, Account] = {}
         self._waiting: dict[str, Waiting] = {}
-        self._touched: set[str] = set()
-        self._all_touched = True
+        self._watchers: list[Touched] = []
         self._turns: dict[str, float] = {}
 
     @property
@@ -160,12 +181,12 @@ class Ledger:
     def wait(self, waiting: Waiting) -> None:
         """A request waits for a place, or its place is kept; the last word counts."""
         self._waiting[waiting.egress_id] = waiting
-        self._touched.add(waiting.fleet)
+        self._touch(waiting.fleet)
 
     def leave(self, egress_id: str) -> None:
         """A request waits no more."""
         if waiting := self._waiting.pop(egress_id, None):
-            self._touched.add(waiting.fleet)
+            self._touch(waiting.fleet)
         if not self._waiting:
             self._turns.clear()
 
@@ -185,7 +206,8 @@ class Ledger:
         for job in jobs:
             self.put(job)
         self._waiting = {each.egress_id: each for each in waiting}
-        self._all_touched = True
+        for watcher in self._watchers:
+            watcher.add_all()
         self._turns.clear()
 
     def measure(self, pod: Pod, load: Load, costs: CpuCost, at: float) -> None:
@@ -227,16 +249,19 @@ class Ledger:
             self._accounts[pod.uid] = account
         return account
 
-    def take_touched(self) -> set[str] | None:
-        """Uids of the pods and keys of the fleets (for those that wait) of which something was
-        told since this was last asked; `None`: of any. What time alone changes is not in it."""
-        touched = None if self._all_touched else self._touched
-        self._touched, self._all_touched = set(), False
-        return touched
+    def watch(self) -> Touched:
+        """What is told from now on, for one who asks now and then; at first it is all."""
+        watcher = Touched()
+        self._watchers.append(watcher)
+        return watcher
 
     def _touch_pod(self, uid: str) -> None:
         self._accounts.pop(uid, None)
-        self._touched.add(uid)
+        self._touch(uid)
+
+    def _touch(self, name: str) -> None:
+        for watcher in self._watchers:
+            watcher.add(name)
 
     def _counted(self, pod: Pod, max_utilization: float, now: float) -> Account:
         jobs = self.on(pod.uid).values()

@@ -21,7 +21,6 @@ from mediafleet_scheduler.core.egress.capacity import ever_fits
 from mediafleet_scheduler.core.egress.placement.modes import (
     Refusal,
     WorkerView,
-    choose,
     short_of,
     why_nowhere,
 )
@@ -80,6 +79,16 @@ class Candidates(Protocol):
 
     def accepting(self, kind: RequestType, room: str) -> list[Fleet]:
         """The fleets that take a type for a room, in order."""
+
+    def best(
+        self,
+        fleet: Fleet,
+        need: Need,
+        now: float,
+        excluded: Collection[str],
+        chance: random.Random,
+    ) -> str | None:
+        """The uid of the pod that gets such a job, by the fleet's mode; `None`: it fits nowhere."""
 
     def candidates(
         self, fleet: Fleet, now: float, excluded: Collection[str], chrome: bool
@@ -201,13 +210,15 @@ class Chooser:
         if not fleets:
             return NoCapacity(Refusal.NO_TYPE_CAPACITY, 0.0)
         needs = [self._need(request, each) for each in fleets]
-        short = set()
         for fleet, need in zip(fleets, needs, strict=True):
-            pods = self._pods.candidates(fleet, now, excluded, request.kind.needs_chrome)
-            short.add(short_of(pods, need))
-            pod = choose(pods, need, fleet.placement.mode, self._chance)
-            if pod is not None:
-                return fleet, pod.uid
+            uid = self._pods.best(fleet, need, now, excluded, self._chance)
+            if uid is not None:
+                return fleet, uid
+        chrome = request.kind.needs_chrome
+        short = {
+            short_of(self._pods.candidates(fleet, now, excluded, chrome), need)
+            for fleet, need in zip(fleets, needs, strict=True)
+        }
         states = [worker.state for fleet in fleets for worker in fleet.workers]
         fitting = [each for each in zip(fleets, needs, strict=True) if ever_fits(*each)]
         queues = [each for each in fitting if each[0].queue.max_wait_seconds > 0]

@@ -22,7 +22,7 @@ from mediafleet_scheduler.core.egress.accounting.resources import Lack, Need, Re
 
 NOTHING_TAKEN: Final = Rest()
 
-_CHOICES: Final = 2
+CHOICES: Final = 2
 """Of pods whose load is unknown, the better of so many random ones: the best of all by stale news
 is worse than a random one, since everybody picks it."""
 
@@ -175,8 +175,8 @@ def choose(
     fitting = [pod for pod in pods if pod.fits(need)]
     known = [pod for pod in fitting if pod.known]
     unknown = sorted((pod for pod in fitting if not pod.known), key=lambda pod: pod.name)
-    if len(unknown) > _CHOICES:
-        unknown = chance.sample(unknown, _CHOICES)
+    if len(unknown) > CHOICES:
+        unknown = chance.sample(unknown, CHOICES)
     key = KEYS[mode]
     return min(known + unknown, key=lambda pod: key(pod, need), default=None)
 
