@@ -81,6 +81,7 @@ class Lineup:
         self._turns: dict[Peer, int] = {}
         self._regions = {node.region for node in nodes} - {None}
         self._groups: dict[str | None, list[int]] = {}
+        self._cycles: dict[str | None, int] = {}
         self._info = OrchestratorInfo(
             price_info=PriceInfo(
                 price_per_unit=advertise.price_per_unit, pixels_per_unit=advertise.pixels_per_unit
@@ -179,9 +180,9 @@ class Lineup:
         match self._advertise.order:
             case Order.ROTATE:
                 self._turn += 1
-                return near, (self._turn - 1) % ordering.turns(self._ranks(near))
+                return near, (self._turn - 1) % self._cycle(near)
             case Order.BY_GATEWAY if isinstance(gateway, Peer):
-                return near, self._turn_of(gateway) % ordering.turns(self._ranks(near))
+                return near, self._turn_of(gateway) % self._cycle(near)
             case Order.BY_GATEWAY if isinstance(gateway, bytes):
                 return near, gateway[:_ADDRESS_BYTES]
             case Order.LEAST_LOADED if self._most is not None:
@@ -200,6 +201,13 @@ class Lineup:
             del self._turns[next(iter(self._turns))]
         self._turns[peer] = turn + 1
         return turn
+
+    def _cycle(self, region: str | None) -> int:
+        """After how many turns the answers are the same again."""
+        known = self._cycles.get(region)
+        if known is None:
+            known = self._cycles[region] = ordering.turns(self._ranks(region))
+        return known
 
     def _ranks(self, region: str | None) -> list[int]:
         known = self._groups.get(region)
