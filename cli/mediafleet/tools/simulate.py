@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -13,19 +16,25 @@ import typer
 from mediafleet.options import Output, OutputOption
 
 if TYPE_CHECKING:
-    from mediafleet_common.api.egress.costs import CpuCost
+    from rich.progress import Progress
+
+    from mediafleet_common.api.egress.costs import CpuCost, Memory
     from mediafleet_scheduler.simulate.figures import Figures
     from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
+    from mediafleet_scheduler.simulate.traces import TraceJob
 
 _MOST_PODS = 2000
-_COLUMNS = (
-    *("MODE", "REFUSED", "AGAIN", "P50", "P99"),
-    *("JOBS/POD", "SKEW", "BUSY", "EMPTY", "NEEDS"),
-)
+_OF_CLIENTS = ("REFUSED", "AGAIN", "P50", "P99")
+_OF_PODS = ("JOBS/POD", "SKEW", "BUSY", "EMPTY", "NEEDS")
+_WIDE = 84
+"""Columns of a terminal; on a narrower one there are two tables, each of at most 60."""
 _LEGEND = """\
-AGAIN requests that clients repeated · P50, P99 wait until a pod takes the job
-JOBS/POD fewest and most in all · SKEW most less fewest jobs when most run
-BUSY pods with jobs, mean/most · EMPTY pods that a scale-down could have, mean
+AGAIN requests that clients repeated
+P50, P99 wait until a pod takes the job
+JOBS/POD fewest and most in all
+SKEW most less fewest jobs when most run
+BUSY pods with jobs, mean/most
+EMPTY pods that a scale-down could have, mean
 NEEDS the fewest pods that refuse nothing"""
 
 
@@ -69,6 +78,17 @@ def simulate(
         float,
         typer.Option(metavar="SHARE", min=0.05, max=1, help="As spec.placement.maxCpuUtilization."),
     ] = 0.8,
+    max_pulse_clients: Annotated[
+        int,
+        typer.Option(metavar="COUNT", min=0, help="As spec.placement.maxPulseClients."),
+    ] = 60,
+    max_memory: Annotated[
+        float | None,
+        typer.Option(metavar="GB", help="As spec.placement.memory.maxGb. Default: not counted."),
+    ] = None,
+    memory_cost: Annotated[
+        float, typer.Option(metavar="GB", help="As spec.placement.memory.costGb.")
+    ] = 0,
     queue: Annotated[
         str,
         typer.Option(
@@ -96,17 +116,18 @@ def simulate(
 
     It uses the desk's own rules, and upstream's for what upstream would do.
     """
-    from mediafleet_scheduler.simulate.figures import figures, pods_needed
-    from mediafleet_scheduler.simulate.running import run
+    from mediafleet_scheduler.simulate.figures import figures
     from mediafleet_scheduler.simulate.setup import Setup
     from mediafleet_scheduler.simulate.traces import BadTraceError, load
 
-    if plot is not None and plot.suffix not in (".svg", ".png"):
-        raise typer.BadParameter(f"--plot {plot}: the name ends in .svg or .png")
+    if plot is not None:
+        _check_plot(plot)
     setup = Setup(
         pods=pods,
         cpu=cpu,
         max_cpu_utilization=max_cpu_utilization,
+        max_pulse_clients=max_pulse_clients,
+        memory=_memory(max_memory, memory_cost),
         costs=_costs(cost or []),
         queue_seconds=_seconds_of(queue),
         seed=seed,
@@ -116,17 +137,12 @@ def simulate(
     except BadTraceError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
-    runs = {placing: run(jobs, setup, placing) for placing in _placings(mode or [Way.ALL])}
-
-    def needed(placing: Placing) -> int | None:
-        def refused_with(count: int) -> int:
-            other = replace(setup, pods=count)
-            outcomes = runs[placing] if count == pods else run(jobs, other, placing)
-            return sum(each.pod is None for each in outcomes)
-
-        return pods_needed(refused_with, pods, _MOST_PODS)
-
-    rows = {each: (figures(outcomes, setup), needed(each)) for each, outcomes in runs.items()}
+    runs: dict[Placing, Sequence[Outcome]] = {}
+    rows: dict[Placing, tuple[Figures, int | None]] = {}
+    with _progress() as progress:
+        for placing in _placings(mode or [Way.ALL]):
+            outcomes, needed = _compared(jobs, setup, placing, progress)
+            runs[placing], rows[placing] = outcomes, (figures(outcomes, setup), needed)
     if output is Output.JSON:
         import json
 
@@ -135,6 +151,65 @@ def simulate(
         _print(trace, setup, rows)
     if plot is not None:
         _plot(plot, trace, setup, runs)
+
+
+def _compared(
+    jobs: Sequence[TraceJob], setup: Setup, placing: Placing, progress: Progress
+) -> tuple[Sequence[Outcome], int | None]:
+    """What becomes of the jobs, and the fewest pods that refuse none."""
+    from mediafleet_scheduler.simulate.figures import pods_needed
+    from mediafleet_scheduler.simulate.running import refuses, run
+
+    bar = progress.add_task(placing.value, total=len(jobs))
+    told = functools.partial(progress.advance, bar)
+    outcomes = run(jobs, setup, placing, told)
+
+    def refused_with(count: int) -> bool:
+        if count == setup.pods:
+            return any(each.pod is None for each in outcomes)
+        progress.update(bar, completed=0, description=f"{placing.value}, {count} pods")
+        return refuses(jobs, replace(setup, pods=count), placing, told)
+
+    needed = pods_needed(refused_with, setup.pods, _MOST_PODS)
+    progress.remove_task(bar)
+    return outcomes, needed
+
+
+def _progress() -> Progress:
+    """A bar on a terminal, gone at the end; elsewhere nothing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _check_plot(plot: Path) -> None:
+    """Refuse at once what could not be written at the end."""
+    if plot.suffix not in (".svg", ".png"):
+        raise typer.BadParameter(f"--plot {plot}: the name ends in .svg or .png")
+    place = plot if plot.exists() else plot.parent
+    if not plot.parent.is_dir() or plot.is_dir() or not os.access(place, os.W_OK):
+        raise typer.BadParameter(f"--plot {plot}: it cannot be written there")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise typer.BadParameter("--plot needs matplotlib: pip install 'mediafleet[plot]'")
+
+
+def _memory(max_gb: float | None, cost_gb: float) -> Memory | None:
+    from pydantic import ValidationError
+
+    from mediafleet_common.api.egress.costs import Memory
+    from mediafleet_common.api.reading import first_mistake
+
+    if max_gb is None:
+        if cost_gb:
+            raise typer.BadParameter("--memory-cost needs --max-memory")
+        return None
+    try:
+        return Memory(max_gb=max_gb, cost_gb=cost_gb)
+    except ValidationError as error:
+        raise typer.BadParameter(f"--max-memory, --memory-cost {first_mistake(error)}") from error
 
 
 def _seconds_of(queue: str) -> float:
@@ -198,23 +273,16 @@ def _print(trace: str, setup: Setup, rows: Rows) -> None:
     console = Console(highlight=False, soft_wrap=True)
     jobs = next(iter(rows.values()))[0].jobs
     console.print(f"[bold]{trace}[/bold]: {jobs} jobs, {setup.pods} pods of {setup.cpu:g} CPUs")
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for column in _COLUMNS:
-        table.add_column(column, justify="left" if column == "MODE" else "right", no_wrap=True)
-    for placing, (each, needed) in rows.items():
-        table.add_row(
-            placing.value,
-            f"[red]{each.refused}[/red]" if each.refused else "0",
-            str(each.asked_again),
-            _seconds(each.wait_p50),
-            _seconds(each.wait_p99),
-            f"{min(each.jobs_per_pod)}-{max(each.jobs_per_pod)}",
-            str(each.skew),
-            f"{each.busy_mean:.1f}/{each.busy_most}",
-            f"{each.emptied_mean:.1f}",
-            "never" if needed is None else str(needed),
-        )
-    console.print(table)
+    wide = console.width >= _WIDE
+    for columns in ((*_OF_CLIENTS, *_OF_PODS),) if wide else (_OF_CLIENTS, _OF_PODS):
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column("MODE", no_wrap=True)
+        for column in columns:
+            table.add_column(column, justify="right", no_wrap=True)
+        for placing, row in rows.items():
+            cells = _cells(*row)
+            table.add_row(placing.value, *(cells[column] for column in columns))
+        console.print(table)
     for placing, (each, _) in rows.items():
         if each.refused:
             kinds = ", ".join(
@@ -222,6 +290,21 @@ def _print(trace: str, setup: Setup, rows: Rows) -> None:
             )
             console.print(f"[dim]{placing.value} refused {kinds}[/dim]")
     console.print(f"[dim]{_LEGEND}[/dim]")
+
+
+def _cells(each: Figures, needed: int | None) -> dict[str, str]:
+    """A row, by column."""
+    return {
+        "REFUSED": f"[red]{each.refused}[/red]" if each.refused else "0",
+        "AGAIN": str(each.asked_again),
+        "P50": _seconds(each.wait_p50),
+        "P99": _seconds(each.wait_p99),
+        "JOBS/POD": f"{min(each.jobs_per_pod)}-{max(each.jobs_per_pod)}",
+        "SKEW": str(each.skew),
+        "BUSY": f"{each.busy_mean:.1f}/{each.busy_most}",
+        "EMPTY": f"{each.emptied_mean:.1f}",
+        "NEEDS": "never" if needed is None else str(needed),
+    }
 
 
 def _seconds(value: float) -> str:

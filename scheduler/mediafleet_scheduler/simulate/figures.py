@@ -81,10 +81,10 @@ def changes(outcomes: Sequence[Outcome]) -> Iterator[tuple[float, int, int]]:
     yield from sorted(events, key=lambda event: (event[0], event[2]))
 
 
-def pods_needed(refused_with: Callable[[int], int], start: int, most: int) -> int | None:
+def pods_needed(refused_with: Callable[[int], bool], start: int, most: int) -> int | None:
     """The fewest pods with which no job is refused; `None`: not even `most` are enough.
 
-    `refused_with` tells how many are refused with so many pods; more pods never refuse more.
+    `refused_with` tells whether any is refused with so many pods; more pods never refuse more.
     """
     low, high = 0, max(1, start)
     while refused_with(high):

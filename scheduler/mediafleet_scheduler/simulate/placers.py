@@ -17,16 +17,12 @@ from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
-from mediafleet_scheduler.core.egress.accounting.resources import Need
+from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of
+from mediafleet_scheduler.core.egress.capacity import ever_fits
 from mediafleet_scheduler.core.egress.placement import affinity
-from mediafleet_scheduler.core.egress.placement.modes import (
-    Refusal,
-    WorkerView,
-    choose,
-    dearest_page,
-    page_room,
-    why_nowhere,
-)
+from mediafleet_scheduler.core.egress.placement.modes import Refusal, why_nowhere
+from mediafleet_scheduler.core.egress.placement.order import Order
+from mediafleet_scheduler.core.egress.views import Fleet, Worker
 from mediafleet_scheduler.simulate.pods import SimulatedPod
 from mediafleet_scheduler.simulate.setup import Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
@@ -91,20 +87,21 @@ class DeskPlacer:
     ) -> None:
         self._pods = pods
         self._setup = setup
-        self._mode = placing.mode
-        self._page = dearest_page(Placement(cpu_cost=setup.costs), RequestType)
         self._chance = chance
         self.ledger: Final = Ledger()
+        self._news = self.ledger.watch()
+        self._fleet = _fleet(pods, setup, placing.mode)
+        self._order = Order(self._fleet, self.ledger)
 
     def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
         """The pod that the desk would choose."""
-        cores = self._setup.costs.of(job.kind)
-        views = self._views(now, refused_by)
-        chosen = choose(views, Need(job.kind, cores), self._mode, self._chance)
-        if chosen is not None:
-            return Offer(chosen.uid, 2 * HOP_SECONDS)
-        ever_fits = any(each.cores >= cores for each in self._pods)
-        why = why_nowhere([PodState.READY], ever_fits)
+        need = need_of(job.kind, self._fleet.placement)
+        self._order.touch(self._news.take())
+        # All that runs is known: nothing but the trace gives these pods work.
+        uid = self._order.best(need, now, True, refused_by, (), self._chance)
+        if uid is not None:
+            return Offer(uid, 2 * HOP_SECONDS)
+        why = why_nowhere([PodState.READY], ever_fits(self._fleet, need))
         return Offer(None, HOP_SECONDS, final=why is Refusal.NO_TYPE_CAPACITY)
 
     def claimed(self, job: Job) -> None:
@@ -127,26 +124,22 @@ class DeskPlacer:
         """The load is shared out among the jobs known."""
         self.ledger.measure(pod, load, self._setup.costs, now)
 
-    def _views(self, now: float, refused_by: Collection[str]) -> list[WorkerView]:
-        """As egress/places/pods.py sees them."""
-        utilization = self._setup.max_cpu_utilization
-        accounts = [self.ledger.account(each.pod, utilization, now) for each in self._pods]
-        page = self._page if self._mode is Mode.TYPE_AWARE else None
-        wanted = page is not None and any(each.pages for each in accounts)
-        return [
-            WorkerView(
-                name=account.of[0].name,
-                uid=account.of[0].uid,
-                cores=account.of[0].cores,
-                free_cores=account.free_cores,
-                jobs=account.jobs,
-                rest=account.rest,
-                new_jobs=account.new,
-                page_room=page_room(account, page, wanted),
-            )
-            for account in accounts
-            if account.of[0].uid not in refused_by
-        ]
+
+def _fleet(pods: Sequence[SimulatedPod], setup: Setup, mode: Mode) -> Fleet:
+    """The pods as the directory would tell of them."""
+    placement = Placement(
+        mode=mode,
+        cpu=setup.cpu,
+        cpu_cost=setup.costs,
+        max_cpu_utilization=setup.max_cpu_utilization,
+        max_pulse_clients=setup.max_pulse_clients,
+        memory=setup.memory,
+    )
+    workers = tuple(
+        Worker(each.pod.name, each.pod.uid, each.pod.name, None, each.cores, None, PodState.READY)
+        for each in pods
+    )
+    return Fleet("", "simulated", placement, frozenset(RequestType), None, workers)
 
 
 class AuctionPlacer:
@@ -169,8 +162,9 @@ class AuctionPlacer:
     def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
         """The pod whose bid the client takes."""
         del refused_by  # The client asks all of them again.
+        need = self._pods[0].need(job.kind)
         bids = [
-            self._bid(each, rank, job, now)
+            self._bid(each, rank, need, now)
             for rank, each in zip(self._order, self._pods, strict=True)
         ]
         chosen = affinity.select(bids)
@@ -178,11 +172,11 @@ class AuctionPlacer:
             return Offer(None, affinity.LONGEST_WAIT_SECONDS)
         return Offer(chosen.pod, chosen.after_seconds + HOP_SECONDS)
 
-    def _bid(self, each: SimulatedPod, rank: int, job: TraceJob, now: float) -> affinity.Bid:
+    def _bid(self, each: SimulatedPod, rank: int, need: Need, now: float) -> affinity.Bid:
         score = affinity.bid(
-            each.bidder(Need(job.kind, self._setup.costs.of(job.kind)), now),
-            self._setup.costs.of(job.kind),
-            job.kind.needs_chrome,
+            each.bidder(need, now),
+            need.cores,
+            need.kind.needs_chrome,
             self._mode,
             track_cores=self._setup.costs.track,
             jitter=self._chance.random(),

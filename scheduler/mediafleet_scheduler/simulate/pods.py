@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-from mediafleet_common.api.egress.costs import CpuCost
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import (
     Job,
@@ -13,7 +14,7 @@ from mediafleet_scheduler.core.egress.accounting.accounts import (
     used_cores,
 )
 from mediafleet_scheduler.core.egress.accounting.ledger import Pod
-from mediafleet_scheduler.core.egress.accounting.resources import Need, Rules, rest
+from mediafleet_scheduler.core.egress.accounting.resources import Need, Rest, Rules, rest
 from mediafleet_scheduler.core.egress.placement.affinity import Bidder, PendingBids
 from mediafleet_scheduler.simulate.setup import Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
@@ -29,30 +30,45 @@ class SimulatedPod:
     real: dict[str, float] = field(default_factory=dict)
     """CPUs that each job really uses."""
     pending: PendingBids = field(default_factory=PendingBids)
+    _left: tuple[float, float, Rest] | None = None
+    """Until when it counts so, the CPUs that the next job may take, and the rest."""
 
     @property
     def cores(self) -> float:
         """CPUs it has."""
         return self.setup.cpu
 
-    def available(self, now: float) -> float:
-        """CPUs that the next job may take."""
-        exact = Measured(at=now, cores_of=self.real)
-        used = used_cores(self.running.values(), exact, now)
-        return free_cores(self.cores, self.setup.max_cpu_utilization, len(self.running), used)
+    def need(self, kind: RequestType) -> Need:
+        """What a job of a type takes of it."""
+        memory = self.setup.memory
+        return Need(kind, self.setup.costs.of(kind), memory.of(kind) if memory else 0.0)
+
+    def left(self, now: float) -> tuple[float, Rest]:
+        """CPUs that the next job may take, and what is left beside them."""
+        if self._left is None or self._left[0] <= now:
+            jobs = self.running.values()
+            used = used_cores(jobs, Measured(at=now, cores_of=self.real), now)
+            share = self.setup.max_cpu_utilization
+            free = free_cores(self.cores, share, len(self.running), used)
+            held = (until for job in jobs if (until := job.held_until()) and until > now)
+            until = min(held, default=math.inf)
+            self._left = (until, free, rest(self.pod.rules, jobs, None, now))
+        return self._left[1:]
 
     def admits(self, need: Need, now: float) -> bool:
         """Whether it takes a job that needs so much."""
-        left = rest(self.pod.rules, self.running.values(), None, now)
-        return self.available(now) >= need.cores and left.fits(need)
+        available, left = self.left(now)
+        return available >= need.cores and left.fits(need)
 
     def take(self, job: Job, real_cores: float) -> None:
         """Run a job."""
+        self._left = None
         self.running[job.egress_id] = job
         self.real[job.egress_id] = real_cores
 
     def end(self, egress_id: str) -> None:
         """A job is over."""
+        self._left = None
         del self.running[egress_id]
         del self.real[egress_id]
 
@@ -62,10 +78,10 @@ class SimulatedPod:
 
     def bidder(self, need: Need, now: float) -> Bidder:
         """It, as upstream's auction sees it."""
-        left = rest(self.pod.rules, self.running.values(), None, now)
+        available, left = self.left(now)
         return Bidder(
             cores=self.cores,
-            available_cores=self.available(now),
+            available_cores=available,
             idle=not self.running,
             pending=self.pending.count(now),
             disabled=not left.fits(need),
@@ -76,7 +92,7 @@ def fleet(setup: Setup) -> list[SimulatedPod]:
     """The pods of a simulation, all idle."""
     width = len(str(max(setup.pods - 1, 0)))
     names = [f"pod-{number:0{width}}" for number in range(setup.pods)]
-    rules = Rules(max_pulse_clients=setup.max_pulse_clients)
+    rules = Rules(setup.memory, setup.max_pulse_clients)
     return [SimulatedPod(Pod(name, name, setup.cpu, rules), setup) for name in names]
 
 

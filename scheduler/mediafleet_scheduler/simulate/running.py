@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from mediafleet_scheduler.core.egress.accounting.resources import Need
 from mediafleet_scheduler.core.egress.queue import Waiting, line
 from mediafleet_scheduler.simulate.placers import Offer, Placer, placer
 from mediafleet_scheduler.simulate.pods import SimulatedPod, entry, fleet, real_cores
@@ -25,6 +24,8 @@ from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
 
 _PAUSES: Final = ((1.0, 2.0), (2.0, 4.0))
+_TOLD_EVERY: Final = 100
+"""Jobs."""
 
 
 class _First(IntEnum):
@@ -54,16 +55,41 @@ Make = Callable[[Sequence[SimulatedPod], Setup, random.Random], Placer]
 """Makes a placer for the pods of a run."""
 
 
-def run(jobs: Sequence[TraceJob], setup: Setup, placing: Placing) -> tuple[Outcome, ...]:
+Told = Callable[[int], None]
+"""Told now and then how many jobs of the trace have come since it was last told."""
+
+
+def run(
+    jobs: Sequence[TraceJob], setup: Setup, placing: Placing, told: Told = lambda came: None
+) -> tuple[Outcome, ...]:
     """What becomes of each job, in the order of the trace."""
-    return run_with(jobs, setup, lambda pods, setup, chance: placer(pods, setup, placing, chance))
+    return run_with(jobs, setup, _making(placing), told)
 
 
-def run_with(jobs: Sequence[TraceJob], setup: Setup, make: Make) -> tuple[Outcome, ...]:
+def run_with(
+    jobs: Sequence[TraceJob], setup: Setup, make: Make, told: Told = lambda came: None
+) -> tuple[Outcome, ...]:
     """The same with any placer."""
+    world = _world(jobs, setup, make, told)
+    world.run(until_refused=False)
+    return world.outcomes
+
+
+def refuses(
+    jobs: Sequence[TraceJob], setup: Setup, placing: Placing, told: Told = lambda came: None
+) -> bool:
+    """Whether a job of the trace is refused for good; it looks no further than the first."""
+    return _world(jobs, setup, _making(placing), told).run(until_refused=True)
+
+
+def _making(placing: Placing) -> Make:
+    return lambda pods, setup, chance: placer(pods, setup, placing, chance)
+
+
+def _world(jobs: Sequence[TraceJob], setup: Setup, make: Make, told: Told) -> _World:
     chance = random.Random(setup.seed)
     pods = fleet(setup)
-    return _World(jobs, setup, pods, make(pods, setup, chance), chance).run()
+    return _World(jobs, setup, pods, make(pods, setup, chance), chance, told)
 
 
 class _World:
@@ -76,7 +102,10 @@ class _World:
         pods: Sequence[SimulatedPod],
         placer: Placer,
         chance: random.Random,
+        told: Told,
     ) -> None:
+        self._told = told
+        self._refused = False
         self._jobs = jobs
         self._setup = setup
         self._numbers = {each.pod.uid: number for number, each in enumerate(pods)}
@@ -94,14 +123,24 @@ class _World:
         self._open = len(jobs)
         """Jobs that are neither over nor refused."""
 
-    def run(self) -> tuple[Outcome, ...]:
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Of all jobs, once they are over."""
+        return tuple(self._outcomes[number] for number in range(len(self._jobs)))
+
+    def run(self, *, until_refused: bool) -> bool:
+        """Let things happen until all is over, or a job is refused; whether one was."""
         for number, job in enumerate(self._jobs):
-            ask = functools.partial(self._ask, _Asked(number, job))
-            self._at(job.at, _First.ASKED, ask)
-        while self._due and self._open:
+            self._at(job.at, _First.ASKED, functools.partial(self._come, number, job))
+        while self._due and self._open and not (self._refused and until_refused):
             now, _, _, happen = heapq.heappop(self._due)
             happen(now)
-        return tuple(self._outcomes[number] for number in range(len(self._jobs)))
+        return self._refused
+
+    def _come(self, number: int, job: TraceJob, now: float) -> None:
+        if (number + 1) % _TOLD_EVERY == 0:
+            self._told(_TOLD_EVERY)
+        self._ask(_Asked(number, job), now)
 
     def _at(self, when: float, first: _First, happen: Callable[[float], None]) -> None:
         heapq.heappush(self._due, (when, first, next(self._turn), happen))
@@ -159,6 +198,7 @@ class _World:
                 asked.job, None, None, asked.attempts, asked.turned_down, knows_at
             )
             self._open -= 1
+            self._refused = True
             return
         self._ask_again(asked, knows_at)
 
@@ -171,7 +211,7 @@ class _World:
     def _give(self, asked: _Asked, pod: SimulatedPod, now: float) -> None:
         costs = self._setup.costs
         job = entry(asked.number, asked.job, pod.pod, costs, now)
-        if not pod.admits(Need(job.kind, job.cores), now):
+        if not pod.admits(pod.need(job.kind), now):
             asked.turned_down += 1
             self._placer.gone(job.egress_id)
             self._placer.turned_down(job, now)

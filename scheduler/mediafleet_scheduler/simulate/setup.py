@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mediafleet_common.api.egress.costs import CpuCost
+from mediafleet_common.api.egress.costs import CpuCost, Memory
 from mediafleet_common.api.egress.placement import Mode
 from mediafleet_scheduler.simulate.traces import TraceJob
 
@@ -44,6 +44,8 @@ class Setup:
     max_cpu_utilization: float = 0.8
     max_pulse_clients: int = 60
     """PulseAudio clients of a pod."""
+    memory: Memory | None = None
+    """As spec.placement.memory; `None`: it is not looked at."""
     costs: CpuCost = field(default_factory=CpuCost)
     queue_seconds: float = 0.0
     """How long the desk lets a request wait for room; 0: it refuses at once."""

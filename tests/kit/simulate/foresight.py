@@ -138,7 +138,7 @@ class GreedyOracle:
                 name=each.pod.name,
                 uid=each.pod.uid,
                 cores=each.cores,
-                free_cores=each.available(now),
+                free_cores=each.left(now)[0],
                 jobs=len(each.running),
             )
             for each in self._pods

@@ -31,6 +31,15 @@ def test_the_table_compares_all_ways_of_placing() -> None:
     assert "51 jobs, 10 pods of 16 CPUs" in result.output
 
 
+def test_a_narrow_terminal_has_no_line_of_more_than_60_columns() -> None:
+    result = CliRunner().invoke(app, ["simulate", "burst"], env={"COLUMNS": "60"})
+    assert result.exit_code == 0, result.output
+    table = [line for line in result.output.splitlines() if " refused " not in line]
+    ways = [line.split()[0] for line in table if line.startswith(("pack", "upstream"))]
+    assert ways == ["pack", "upstream", "pack", "upstream"], "once for clients, once for pods"
+    assert max(map(len, table)) <= 60
+
+
 def test_json_has_the_figures_of_each_mode() -> None:
     arguments = ["simulate", "burst", "--mode", "pack", "--pods", "2", "-o", "json"]
     result = CliRunner().invoke(app, arguments)
@@ -55,6 +64,9 @@ def test_costs_are_those_that_are_given() -> None:
         (["burst", "--cost", "movie=3"], "--cost movie: Extra inputs are not permitted"),
         (["burst", "--cost", "track"], "write TYPE=CPUS"),
         (["burst", "--plot", "a.gif"], "the name ends in .svg or .png"),
+        (["burst", "--plot", "no-such-folder/a.svg"], "it cannot be written there"),
+        (["burst", "--memory-cost", "2"], "--memory-cost needs --max-memory"),
+        (["burst", "--max-memory", "0.5"], "Input should be greater than 1"),
     ],
 )
 def test_bad_input_is_told_what_to_correct(arguments: list[str], wanted: str) -> None:

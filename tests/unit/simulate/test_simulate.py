@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.kit.simulate import traces as invented
 from tests.kit.simulate.foresight import fewest_pods
 
-from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.api.egress.costs import CpuCost, Memory, RequestType
 from mediafleet_scheduler.simulate.figures import Figures, changes, figures, pods_needed
-from mediafleet_scheduler.simulate.running import run
+from mediafleet_scheduler.simulate.running import refuses, run
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob, load
 
@@ -184,9 +184,9 @@ def test_nothing_at_all_has_figures_too() -> None:
 def test_pods_needed_is_the_fewest_that_refuse_nothing(enough: int, start: int) -> None:
     asked: list[int] = []
 
-    def refused_with(pods: int) -> int:
+    def refused_with(pods: int) -> bool:
         asked.append(pods)
-        return max(0, enough - pods)
+        return enough > pods
 
     wanted = enough if enough <= 200 else None
     assert pods_needed(refused_with, start, 200) == wanted
@@ -215,3 +215,33 @@ def test_pages_that_come_together_are_bounded_by_pulse_clients_as_at_the_desk() 
     for clients, placed in ((60, 15), (48, 12), (1000, 19)):
         outcomes = run(pages, replace(setup, max_pulse_clients=clients), Placing.PACK)
         assert sum(each.pod is not None for each in outcomes) == placed
+
+
+@pytest.mark.parametrize("placing", list(Placing))
+def test_whether_a_job_is_refused_is_found_without_the_rest_of_the_trace(placing: Placing) -> None:
+    jobs, heard = load("burst"), list[int]()
+    for pods in (1, 2, 3, 10):
+        setup = Setup(pods=pods)
+        refused = any(each.pod is None for each in run(jobs, setup, placing))
+        assert refuses(jobs, setup, placing, heard.append) is refused
+
+
+def test_who_waits_hears_how_far_a_run_is() -> None:
+    jobs, heard = load("mixed"), list[int]()
+    run(jobs, Setup(), Placing.SPREAD, heard.append)
+    assert sum(heard) == len(jobs) // 100 * 100
+
+
+def test_a_pod_takes_no_job_that_its_memory_or_its_pulse_clients_have_no_room_for() -> None:
+    pages = [TraceJob(0.1 * n, RequestType.WEB, 100.0, "") for n in range(4)]
+    plenty = Setup(pods=1, cpu=64.0)
+    short = {
+        "memory": replace(plenty, memory=Memory(max_gb=6, cost_gb=2)),
+        "clients": replace(plenty, max_pulse_clients=8),
+    }
+    for placing in Placing:
+        placed = {
+            name: sum(each.pod is not None for each in run(pages, setup, placing))
+            for name, setup in {"plenty": plenty, **short}.items()
+        }
+        assert placed == {"plenty": 4, "memory": 2, "clients": 2}, placing

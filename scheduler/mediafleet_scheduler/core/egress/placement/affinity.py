@@ -119,7 +119,7 @@ class PendingBids:
 
     def count(self, now: float) -> int:
         """How many there are."""
-        return len(self.after(now).made_at)
+        return sum(now < at + PENDING_SECONDS for at in self.made_at)
 
 
 @dataclass(frozen=True, slots=True)
