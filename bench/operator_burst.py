@@ -221,7 +221,7 @@ def _writes(operator: Operator) -> dict[str, float]:
 @contextmanager
 def _answering() -> Iterator[None]:
     """Something answers for all pods, until left."""
-    command = [sys.executable, "-m", "bench.burst_pods"]
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "bench.burst_pods"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
