@@ -151,6 +151,12 @@ def _run(target: Target, console: Console, *, keep: bool) -> bool:
     if prepared and keep:
         kubectl = target.look_around()
         console.print(f"Left up. Look around:\n  {kubectl} get efleet,opool,pods -n media")
+        console.print(
+            "The fleets in the browser: http://localhost:8080/ui/ once this runs; the page asks "
+            "for the token:\n"
+            f"  {kubectl} -n mediafleet port-forward service/mediafleet-egress 8080\n"
+            f"  {kubectl} -n mediafleet create token mediafleet-operator --audience mediafleet"
+        )
         console.print(f"Take it down:\n  {target.take_down()}")
     else:
         target.remove()
