@@ -15,6 +15,7 @@ BENCHES: Final = {
     "egress_latency": "StartEgress through the desk, beside upstream's auction",
     "egress_queue": "what full fleets cost: refusals, waiting for a pod, rooms that share",
     "egress_throughput": "StartEgress a second through two desks, and how much a desk adds",
+    "egress_cpu": "CPU of a StartEgress over two desks, and of the one that is not granted it",
     "advertise": "GetOrchestrator calls a second, and how soon a file's change is listed",
     "broker": "AI tasks a second through one broker, and how soon a worker hears of one",
     "broker_choice": "how long AI tasks take on uneven workers, beside a first-fit manager",
