@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_scheduler.core.scaling.history import History
 from mediafleet_scheduler.scaler.times import DemandTimes
@@ -33,11 +34,17 @@ class Outlook:
     """Reads a desk's demand, and wakes callers that wait for a change of a fleet."""
 
     def __init__(
-        self, read: Read, times: DemandTimes | None = None, *, rest_after_seconds: float = math.inf
+        self,
+        read: Read,
+        times: DemandTimes | None = None,
+        *,
+        rest_after_seconds: float = math.inf,
+        clock: Clock = SYSTEM,
     ) -> None:
         """It rests when nobody has asked for so long; by default it never does."""
         self._times = times or DemandTimes()
         self._read = read
+        self._clock = clock
         self._rest_after_seconds = rest_after_seconds
         self._asked_at = -math.inf
         self._waiting = 0
@@ -87,14 +94,17 @@ class Outlook:
             self._fleets = None
 
     def _note_asked(self) -> None:
-        self._asked_at = time.monotonic()
+        self._asked_at = self._clock.monotonic()
         if not self._asked.is_set():
             self._asked.set()
             self.look()
 
     async def _rest(self) -> None:
         """Wait for somebody to ask, if nobody has for long enough."""
-        if not self._waiting and time.monotonic() - self._asked_at > self._rest_after_seconds:
+        if (
+            not self._waiting
+            and self._clock.monotonic() - self._asked_at > self._rest_after_seconds
+        ):
             self._asked.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_REST_SECONDS):

@@ -191,6 +191,7 @@ async def serve(
             Demands(directory, branches).read,
             options.settings.demand,
             rest_after_seconds=_REST_AFTER_SECONDS,
+            clock=clock,
         )
         natives = NativeFleets(options.connections, options.report_mode, options.settings, clock)
         await stack.enter_async_context(natives)
