@@ -51,12 +51,18 @@ EVERYTHING = (
     *("--set", "operator.podLabels.team=media", "--set", "operator.priorityClassName=high"),
     *("--set", "operator.extraEnv[0].name=A", "--set-string", "operator.extraEnv[0].value=1"),
 )
+COLLECTOR = (
+    *("--set", "community.collector.enabled=true", "--set", "networkPolicy.enabled=true"),
+    *("--set", "community.collector.from[0].ipBlock.cidr=10.0.0.0/8"),
+)
 VARIANTS: dict[str, tuple[str, ...]] = {
     "default": (),
     "everything": EVERYTHING,
     "two_namespaces": ("--set", "rbac.scope=namespace", "--set", "watchNamespaces={default,other}"),
     "own_namespace_alone": ("--set", "rbac.scope=namespace", "--set", "rbac.nodes=false"),
     "without_desk": ("--set", "egress.enabled=false"),
+    "collector": COLLECTOR,
+    "collector_in_prometheus": (*COLLECTOR, "--set", "community.collector.store=prometheus"),
     "scaler_in_plaintext": ("--set", "egress.scaler.tls.mode=none"),
 }
 
@@ -84,7 +90,7 @@ def pods_of(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The pods that the documents lead to, as documents of their own."""
     pods = [part for part in documents if part["kind"] == "Pod"]
     for part in documents:
-        if part["kind"] in ("Deployment", "StatefulSet"):
+        if part["kind"] == "Deployment":
             template = part["spec"]["template"]
             metadata = {**template["metadata"], "name": part["metadata"]["name"]}
             # Pod Security judges this pod; the account that it names comes later.
