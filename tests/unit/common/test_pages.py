@@ -17,6 +17,7 @@ from mediafleet_common.pages.files import ASSETS, HEADERS
 from mediafleet_common.pages.site import Site, View
 from mediafleet_common.serving.access import TokenFile
 from mediafleet_common.serving.http import HttpServer
+from mediafleet_testbed.paths import REPOSITORY
 
 OURS = [file for file in sorted(ASSETS.iterdir()) if not file.name.startswith("uplot")]
 
@@ -91,6 +92,13 @@ def test_no_page_names_another_machine_or_has_script_or_style_inside(file: Path)
         assert not re.search(r"<style|style=|\bon\w+=|<script[^>]*>[^<]", text)
     if file.suffix == ".js":
         assert "innerHTML" not in text
+
+
+def test_samples_that_a_page_names_exist() -> None:
+    texts = "".join(file.read_text() for file in OURS)
+    named = re.findall(r"samples/[\w./-]+\w", texts)
+    assert named
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
 
 
 def test_the_charts_come_with_their_licence() -> None:

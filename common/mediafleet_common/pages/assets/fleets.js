@@ -116,7 +116,7 @@ function show(data) {
   const keys = data.fleets.map(draw);
   for (const key of sections.keys()) if (!keys.includes(key)) sections.delete(key);
   const wholes = keys.map((key) => sections.get(key).whole);
-  const empty = h("p", {}, "There are no fleets. Make one: ", h("code", {}, "kubectl apply -f samples/egress.yaml"),
+  const empty = h("p", {}, "There are no fleets. Make one: ", h("code", {}, "kubectl apply -f samples/egress-fleet.yaml"),
     ", or name workers in the file of ", h("code", {}, "--workers"), ".");
   const place = at("fleets");
   const stays = wholes.length && wholes.length + 1 === place.children.length &&
