@@ -61,10 +61,10 @@ async def lived(api: Api, loads: Loads, folder: Path, name: str, plan: Plan | No
     try:
         async with world.running():
             await workload.story(world)
-            late, course = await world.late_writes(), world.course
+            unrest, course = await world.unrest(), world.course
             assert world.crashed() == []
             assert world.wrongs == []
-            assert late == [], "writes though all is done"
+            assert unrest == [], "writes though all is done"
             return course, world.traffic.struck
     finally:
         loads.worlds.remove(world)

@@ -34,10 +34,10 @@ from mediafleet_operator.rounds import serve
 from mediafleet_operator.settings import ProbeTimes, Times
 
 CONVERGE_SECONDS: Final = 90.0
-CALM_SECONDS: Final = 10.0
-"""From the end of a workload on there are so long writes: a status that loads change is written
-every five seconds."""
 QUIET_SECONDS: Final = 6.0
+"""Longer than between two writes of a status that loads change."""
+QUIET_WITHIN: Final = 8
+"""Such spells; one at least is without a write."""
 NAME: Final = "rec"
 _LOOK_SECONDS: Final = 0.2
 _TIMES: Final = Times(
@@ -200,12 +200,15 @@ class World:
         ended = [life.task for life in self._lives if life.task.done()]
         return [error for task in ended if (error := task.exception()) is not None]
 
-    async def late_writes(self) -> list[str]:
-        """The writes of some seconds, begun a while after all was done."""
-        await asyncio.sleep(CALM_SECONDS)
-        before = len(self.traffic.writes)
-        await asyncio.sleep(QUIET_SECONDS)
-        return self.traffic.writes[before:]
+    async def unrest(self) -> list[str]:
+        """The writes of a while after all was done, unless it comes to rest."""
+        first = len(self.traffic.writes)
+        for _ in range(QUIET_WITHIN):
+            before = len(self.traffic.writes)
+            await asyncio.sleep(QUIET_SECONDS)
+            if len(self.traffic.writes) == before:
+                return []
+        return self.traffic.writes[first:]
 
     @property
     def course(self) -> Course:
