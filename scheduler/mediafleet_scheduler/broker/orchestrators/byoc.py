@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from mediafleet_scheduler.broker.models import ModelEntry
-from mediafleet_scheduler.broker.orchestrators.calls import CallError, Calls
+from mediafleet_scheduler.broker.orchestrators.calls import Calls, tell_each
 from mediafleet_scheduler.broker.orchestrators.door import BYOC, UnderWay
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.orchestrators.external import (
@@ -56,17 +56,11 @@ class Capabilities:
         Raises:
             CallError: something cannot be told now; all else was, unless the orchestrator is away.
         """
-        failed: CallError | None = None
         wanted = {name: each for each in models if (name := each.capability) is not None}
-        for name in sorted(wanted.keys() | self._registered.keys()):
-            try:
-                await self._look(wanted.get(name), name, now)
-            except CallError as error:
-                if error.away:
-                    raise
-                failed = failed or error
-        if failed is not None:
-            raise failed
+        await tell_each(
+            sorted(wanted.keys() | self._registered.keys()),
+            lambda name: self._look(wanted.get(name), name, now),
+        )
 
     async def leave(self) -> None:
         """Take all back.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,24 @@ class CallError(Exception):
         super().__init__(words)
         self.away = away
         """Whether it does not answer at all."""
+
+
+async def tell_each(names: Iterable[str], tell: Callable[[str], Awaitable[None]]) -> None:
+    """Tell an orchestrator of each name; one that it refuses holds up no other.
+
+    Raises:
+        CallError: it does not answer, so no more is tried; or, after all, the first refusal.
+    """
+    failed: CallError | None = None
+    for name in names:
+        try:
+            await tell(name)
+        except CallError as error:
+            if error.away:
+                raise
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,12 @@ from urllib.parse import quote
 
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.models import ModelEntry
-from mediafleet_scheduler.broker.orchestrators.calls import Answer, CallError, Calls
+from mediafleet_scheduler.broker.orchestrators.calls import (
+    Answer,
+    CallError,
+    Calls,
+    tell_each,
+)
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.orchestrators import live_runner
 from mediafleet_scheduler.core.workers.orchestrators.live_runner import (
@@ -59,17 +64,11 @@ class LiveRunners:
         Raises:
             CallError: something cannot be told now; all else was, unless the orchestrator is away.
         """
-        failed: CallError | None = None
         wanted = {str(each.target): each for each in models if each.live_runner is not None}
-        for app in sorted(wanted.keys() | self._kept.keys()):
-            try:
-                await self._look(app, wanted.get(app), now)
-            except CallError as error:
-                if error.away:
-                    raise
-                failed = failed or error
-        if failed is not None:
-            raise failed
+        await tell_each(
+            sorted(wanted.keys() | self._kept.keys()),
+            lambda app: self._look(app, wanted.get(app), now),
+        )
 
     async def leave(self) -> None:
         """Take all back.
