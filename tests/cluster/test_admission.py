@@ -22,6 +22,7 @@ from tests.kit.api.survival import (
     broker_serves,
     desk_serves,
     operator_serves,
+    reporter_serves,
 )
 from tests.kit.api.values import Json, Schema, pods, specs
 from tests.kit.watching.api import Api, ApiRefusedError
@@ -76,7 +77,8 @@ class Server:
 
     def serves(self, raw: Json) -> None:
         """Have an operator serve it."""
-        self._runner.run(operator_serves(raw))
+        sharing = raw["kind"] == Kind.COMMUNITY_METRICS.value
+        self._runner.run((reporter_serves if sharing else operator_serves)(raw))
 
 
 def kept(raw: Json) -> Json:
@@ -126,6 +128,10 @@ def judge(server: Server, kind: Kind, spec: Json, beside: list[Json], folder: Pa
             broker_serves(taken, beside)
 
 
+RECIPIENT: Final = {"name": "a", "url": "https://a.example/w", "operator": "me"}
+SHARED: Final = {"pool": "nodes", "region": "eu"}
+
+
 def fuzzed(kind: Kind) -> Callable[[Test], Test]:
     return given(spec=specs(schema_of(kind)), beside=st.lists(pods(kind), max_size=2))
 
@@ -166,3 +172,14 @@ def test_worker_pools_that_are_taken_stop_nothing_and_others_no_model_takes(
     server: Server, tmp_path_factory: pytest.TempPathFactory, spec: Json, beside: list[Json]
 ) -> None:
     judge(server, Kind.AI_WORKER_POOL, spec, beside, tmp_path_factory.getbasetemp())
+
+
+@FUZZ
+@given(spec=specs(schema_of(Kind.COMMUNITY_METRICS)))
+@example(spec={**SHARED, "recipients": [RECIPIENT, RECIPIENT]})
+@example(spec={**SHARED, "recipients": [RECIPIENT, {**RECIPIENT, "name": "b"}]})
+@example(spec={**SHARED, "leave": {"collectors": ["https://a.example"] * 2}})
+def test_community_metrics_that_are_taken_stop_nothing_and_others_no_model_takes(
+    server: Server, tmp_path_factory: pytest.TempPathFactory, spec: Json
+) -> None:
+    judge(server, Kind.COMMUNITY_METRICS, spec, [], tmp_path_factory.getbasetemp())

@@ -80,6 +80,15 @@ class NodeOptions:
         if self.pool is not None and not all(self.pool.partition("/")):
             raise typer.BadParameter(f"--pool {self.pool!r} is not NAMESPACE/NAME")
 
+    def mistake(self) -> str | None:
+        """What is wrong with the file at present; `None`: nothing, or there is none."""
+        if self.nodes is None:
+            return None
+        from mediafleet_scheduler.directory.entries_file import NodesFile
+        from mediafleet_scheduler.directory.files import mistake
+
+        return mistake(self.nodes, NodesFile)
+
 
 @dataclass(frozen=True, slots=True)
 class TlsOptions:
@@ -192,38 +201,55 @@ def advertise(
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_common.serving import settings_file
+        from mediafleet_common.serving.access import LoopbackOnly
+        from mediafleet_common.serving.addresses import split_host_port
+        from mediafleet_common.serving.run import Start
         from mediafleet_scheduler.advertise.desk import Settings, serve
         from mediafleet_scheduler.advertise.prober import Manner
         from mediafleet_scheduler.advertise.settings import Times
         from mediafleet_scheduler.directory.sourced import SourcedDirectory
 
-        times = settings_file.read(settings, "advertise", Times)
-
-        names = _own_names(listen, nodes.pool)
+        start = Start()
+        times = start.of(lambda: settings_file.read(settings, "advertise", Times), Times())
+        names = start.of(lambda: _own_names(listen, nodes.pool), ["localhost"])
         contexts = None
         if not tls.plaintext:
-            contexts = _contexts(tls.tls_cert, tls.tls_key, tls.tls_host or names)
-        own = _own_nodes(nodes.nodes, nodes.pool, allowed)
-        access = reports.access(
-            in_cluster=nodes.pool is not None,
-            pools_in=nodes.pool.partition("/")[0] if nodes.pool else None,
+            contexts = start.of(
+                lambda: _contexts(tls.tls_cert, tls.tls_key, tls.tls_host or names), None
+            )
+        shared = start.of(lambda: _community(community.community), None)
+        request = start.of(lambda: _signed_request(nodes.probe_key), b"")
+        scaler = start.of(keda.chosen, None)
+        access = start.of(
+            lambda: reports.access(
+                in_cluster=nodes.pool is not None,
+                pools_in=nodes.pool.partition("/")[0] if nodes.pool else None,
+            ),
+            LoopbackOnly(),
         )
+        start.of(lambda: split_host_port(http), None)
+        # By itself a broken file is waited for: it may be half written.
+        if start.fails and (mistake := nodes.mistake()):
+            start.add(f"--nodes {mistake}")
+        start.end()
+        own = _own_nodes(nodes.nodes, nodes.pool, allowed)
         if community.report_only:
-            await _report_only(community, http, access, own, stop)
+            assert shared is not None
+            await _report_only(http, shared, community.community_state, access, own, stop)
             return
         directory = SourcedDirectory(own, times=times.sources)
         chosen = Settings(
             listen,
             http,
             contexts,
-            Manner(times.probe, times.probe_timeout_seconds, _signed_request(nodes.probe_key)),
+            Manner(times.probe, times.probe_timeout_seconds, request),
             own_urls=tuple(f"https://{name}:{listen.rpartition(':')[2]}" for name in names),
             reports=access,
-            scaler=keda.chosen(),
+            scaler=scaler,
             times=times,
             region_database=nodes.region_database,
             sources=directory.states,
-            community=_community(community.community),
+            community=shared,
             community_state=community.community_state,
             resource=_resource(nodes.pool),
         )
@@ -238,8 +264,9 @@ def advertise(
 
 
 async def _report_only(
-    options: CommunityOptions,
     http: str,
+    shared: Community,
+    state: Path | None,
     access: Access,
     directory: Directory[PoolView],
     stop: asyncio.Event,
@@ -247,14 +274,11 @@ async def _report_only(
     from mediafleet_scheduler.advertise.community.report_only import serve
     from mediafleet_scheduler.community.settings import Settings
 
-    shared = _community(options.community)
-    assert shared is not None
-
     def on_ready(port: int) -> None:
         host = http.rpartition(":")[0]
         typer.echo(f"mediafleet advertise ready: reports only, http {host}:{port}")
 
-    settings = Settings(http, shared, options.community_state, reports=access)
+    settings = Settings(http, shared, state, reports=access)
     await serve(settings, directory, stop, on_ready)
 
 

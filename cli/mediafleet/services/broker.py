@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -21,6 +22,7 @@ from mediafleet.options import (
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from redis.asyncio import Redis
 
@@ -266,33 +268,45 @@ def broker(
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_common.serving import settings_file
+        from mediafleet_common.serving.access import LoopbackOnly
+        from mediafleet_common.serving.run import Start
         from mediafleet_scheduler.broker.files import Lines
         from mediafleet_scheduler.broker.models import ModelsFile
         from mediafleet_scheduler.broker.serve import Settings, Times, serve
-        from mediafleet_scheduler.directory.files import FileDirectory
+        from mediafleet_scheduler.directory.files import FileDirectory, mistake
 
-        certificate = _certificate(workers.tls_cert, workers.tls_key)
-        token = None if runner_token_file is None else Lines(runner_token_file)
-        times = settings_file.read(settings, "broker", Times)
+        start = Start()
+        certificate = start.of(
+            lambda: _certificate(workers.tls_cert, workers.tls_key), _certificate(None, None)
+        )
+        times = start.of(lambda: settings_file.read(settings, "broker", Times), Times())
         chosen = Settings(
             workers.listen,
             http,
             certificate.context,
-            secrets=Lines(workers.secret_file),
-            token=(lambda: None) if token is None else token.first,
-            api_tokens=None if api_token_file is None else Lines(api_token_file),
-            reports=reports.access(in_cluster=pools.kube, kept=pools.remember),
+            secrets=start.of(lambda: Lines(workers.secret_file), list),
+            token=start.of(lambda: _first_line(runner_token_file), _no_line),
+            api_tokens=start.of(lambda: Lines(api_token_file) if api_token_file else None, None),
+            reports=start.of(
+                lambda: reports.access(in_cluster=pools.kube, kept=pools.remember), LoopbackOnly()
+            ),
             pools=pools.directory(),
             orchestrators=there,
-            scaler=keda.chosen(),
+            scaler=start.of(keda.chosen, None),
             spool=spool,
-            redis=sharing.client(times.shared.answer_seconds),
+            redis=start.of(lambda: sharing.client(times.shared.answer_seconds), None),
             peer=sharing.peer,
             fingerprint=lambda: certificate.fingerprint,
             bodies=sharing.bodies,
             times=times,
             reload=certificate.reload,
         )
+        for address in (workers.listen, http):
+            start.of(partial(split_host_port, address), None)
+        # By itself a broken file is waited for: it may be half written.
+        if start.fails and (wrong := mistake(models, ModelsFile)):
+            start.add(f"--models {wrong}")
+        start.end()
         directory = FileDirectory(models, ModelsFile, lambda file, _, __: tuple(file.models))
 
         def on_ready(serving: Serving) -> None:
@@ -334,6 +348,17 @@ def ai_models(
         if not each.price_per_unit:
             typer.echo(f"{each.target} has no price: on-chain it needs one", err=True)
     typer.echo("restart the orchestrator: it reads its -aiModels at its start alone", err=True)
+
+
+def _no_line() -> None:
+    """There is no file."""
+
+
+def _first_line(file: Path | None) -> Callable[[], str | None]:
+    """What reads the first line of a file, which may be replaced."""
+    from mediafleet_scheduler.broker.files import Lines
+
+    return _no_line if file is None else Lines(file).first
 
 
 def _read(path: Path) -> ModelsFile:

@@ -89,6 +89,15 @@ class FleetOptions:
         """File for the API server's keys, beside what is remembered."""
         return self.remember.with_name("token-keys.json") if self.remember else None
 
+    def mistake(self) -> str | None:
+        """What is wrong with the file at present; `None`: nothing, or there is none."""
+        if self.workers is None:
+            return None
+        from mediafleet_scheduler.directory.entries_file import WorkersFile
+        from mediafleet_scheduler.directory.files import mistake
+
+        return mistake(self.workers, WorkersFile)
+
     def directory(self, redises: Redises) -> Directory[EgressView]:
         """What reads them. `redises`: which Redis a fleet may use."""
         if self.workers is not None:
@@ -233,7 +242,11 @@ def egress(
     password = os.environ.pop("MEDIAFLEET_REDIS_PASSWORD", None)
 
     async def main(stop: asyncio.Event) -> None:
+        from mediafleet_common.redises.endpoints import Redises
         from mediafleet_common.serving import settings_file
+        from mediafleet_common.serving.access import LoopbackOnly
+        from mediafleet_common.serving.addresses import split_host_port
+        from mediafleet_common.serving.run import Start
         from mediafleet_scheduler.egress.base.settings import Settings
         from mediafleet_scheduler.egress.connections.opening import access_to_declared
         from mediafleet_scheduler.egress.process.serve import Options, serve
@@ -241,7 +254,8 @@ def egress(
         def on_ready(serving: Serving) -> None:
             typer.echo(_ready_line(serving, http) + keda.ready_part(serving.scaler_port))
 
-        redises = declared.redises()
+        start = Start()
+        redises = start.of(declared.redises, Redises())
         options = Options(
             http,
             redis.redis,
@@ -250,10 +264,19 @@ def egress(
             access=access,
             redises=redises,
             declared=access_to_declared(redises.endpoints, redis.redis_secrets),
-            settings=settings_file.read(settings, "egress", Settings),
-            scaler=keda.chosen(),
-            reports=reports.access(in_cluster=fleets.kube, kept=fleets.kept_keys()),
+            settings=start.of(lambda: settings_file.read(settings, "egress", Settings), Settings()),
+            scaler=start.of(keda.chosen, None),
+            reports=start.of(
+                lambda: reports.access(in_cluster=fleets.kube, kept=fleets.kept_keys()),
+                LoopbackOnly(),
+            ),
         )
+        start.of(options.check, None)
+        start.of(lambda: split_host_port(http), None)
+        # By itself a broken file is waited for: it may be half written.
+        if start.fails and (mistake := fleets.mistake()):
+            start.add(f"--workers {mistake}")
+        start.end()
         if fleets.kube:
             from mediafleet_scheduler.directory.conditions import report_mode, report_redis
             from mediafleet_scheduler.directory.events import post

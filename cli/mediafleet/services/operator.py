@@ -220,8 +220,10 @@ def operator(
     """Keep the pods of fleets and pools as their resources say; drain before deleting."""
     import logging
 
+    from mediafleet_common.redises.endpoints import Redises
     from mediafleet_common.serving import settings_file
-    from mediafleet_common.serving.run import run
+    from mediafleet_common.serving.addresses import split_host_port
+    from mediafleet_common.serving.run import Start, run
     from mediafleet_operator.manifests.children.scaling import Keda
     from mediafleet_operator.manifests.pods.pod import Product
     from mediafleet_operator.rounds.serve import Settings, serve, summary
@@ -266,8 +268,12 @@ def operator(
                 f"http {host}:{port}"
             )
 
-        times = settings_file.read(settings, "operator", Times)
-        await serve(replace(chosen, times=times, redises=redis.redises()), stop, on_ready)
+        start = Start()
+        times = start.of(lambda: settings_file.read(settings, "operator", Times), Times())
+        redises = start.of(redis.redises, Redises())
+        start.of(lambda: split_host_port(http), None)
+        start.end()
+        await serve(replace(chosen, times=times, redises=redises), stop, on_ready)
 
     raise typer.Exit(run(main))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from mediafleet_common.api.base import Form, Model, Rule, keyed_by
+from mediafleet_common.api.base import Form, Keyed, Model, Rule
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.api.shared import (
@@ -94,14 +93,8 @@ scale write it."""
     """Leaves all pods as they are; their tasks go on."""
     models: Annotated[
         list[ServedModel],
-        Field(
-            min_length=1,
-            max_length=64,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["pipeline", "model"],
-            },
-        ),
+        Field(min_length=1, max_length=64),
+        Keyed(("pipeline", "model")),
     ]
     """What each pod serves."""
     secret: SecretKey
@@ -119,14 +112,6 @@ that the system trusts."""
     """How pods are replaced when the template changes."""
     autoscaling: Autoscaling | None = None
     """Who writes replicas, and by what. Absent: nobody but you."""
-
-    @field_validator("models")
-    @classmethod
-    def _each_model_stands_once(cls, models: list[ServedModel]) -> list[ServedModel]:
-        names = Counter(f"{each.pipeline.value}/{each.model}" for each in models)
-        if twice := [name for name, times in names.items() if times > 1]:
-            raise ValueError(f"{twice[0]} stands twice")
-        return models
 
     @property
     def settle_seconds(self) -> float:
@@ -162,9 +147,7 @@ class AIWorkerPoolStatus(FleetStatus):
     """Tasks that wait for a worker; absent while the broker reports nothing."""
     missed: int | None = None
     """Tasks that no worker had room for in time, since the broker started."""
-    models: Annotated[list[ModelStatus], Field(json_schema_extra=keyed_by("name"))] = Field(
-        default_factory=list
-    )
+    models: Annotated[list[ModelStatus], Keyed(("name",))] = Field(default_factory=list)
     """Each model, as the broker last reported; empty while it reports nothing."""
 
 

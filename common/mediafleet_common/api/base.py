@@ -54,6 +54,37 @@ class Form:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A list no two entries of which are equal in these fields: API server and model refuse others.
+
+    Server-side apply tells the entries apart by them.
+    """
+
+    fields: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        keys = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(self.fields)}
+        return {**handler(core_schema), **keys}
+
+    def _checked(self, entries: list[Any]) -> list[Any]:
+        seen = set()
+        for entry in entries:
+            key = tuple(getattr(entry, field) for field in self.fields)
+            if key in seen:
+                said = ", ".join(f"{f} {v}" for f, v in zip(self.fields, key, strict=True))
+                raise ValueError(f"two entries have {said}: take one away or rename it")
+            seen.add(key)
+        return entries
+
+
 HOST_PORT: Final = Form(
     "^[!-.0-?A-~]+:[0-9]{1,5}$",
     "write HOST:PORT, without a scheme and a user, for example head.livepeer.svc:8935",
@@ -124,8 +155,3 @@ def rules(*pairs: tuple[str, str]) -> dict[str, JsonValue]:
     return {
         "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]
     }
-
-
-def keyed_by(name: str) -> dict[str, JsonValue]:
-    """Schema of a list whose entries server-side apply tells apart by a field."""
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [name]}

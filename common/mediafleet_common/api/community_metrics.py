@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mediafleet_common.api.base import Form, Model, Rule, keyed_by
+from mediafleet_common.api.base import Form, Keyed, Model, Rule
 from mediafleet_common.api.community import (
     Community,
     Leave,
@@ -88,9 +88,9 @@ class CommunityMetricsSpec(Model):
     """Gateways that stand behind a figure by origin, at least."""
     sender: Sender = Sender.VMAGENT
     """Who sends: vmagent keeps more of what could not be sent over a restart."""
-    recipients: Annotated[
-        list[Recipient], Field(max_length=4, json_schema_extra=keyed_by("name"))
-    ] = Field(default_factory=list)
+    recipients: Annotated[list[Recipient], Field(max_length=4), Keyed(("name",))] = Field(
+        default_factory=list
+    )
     """Who is sent what is shared. Absent: nobody, and who may reach the reporter's Service reads \
 it there."""
     volume: KeptVolume | None = None
@@ -153,21 +153,15 @@ class CommunityMetricsStatus(Model):
 Prometheus. Absent: nothing is sent, or the sender does not answer."""
     rejected: int | None = None
     """The same that they would not take, and that was not sent again."""
-    deliveries: Annotated[list[Delivery], Field(json_schema_extra=keyed_by("name"))] = Field(
-        default_factory=list
-    )
+    deliveries: Annotated[list[Delivery], Keyed(("name",))] = Field(default_factory=list)
     """What left, and what was refused, by recipient."""
     refused: list[str] = Field(default_factory=list)
     """What is asked for and not shared, and why."""
     left: bool = False
     """Nothing is counted or published any more."""
-    deletions: Annotated[list[Deletion], Field(json_schema_extra=keyed_by("collector"))] = Field(
-        default_factory=list
-    )
+    deletions: Annotated[list[Deletion], Keyed(("collector",))] = Field(default_factory=list)
     """What collectors answered that were asked to delete."""
-    conditions: Annotated[list[ConditionStatus], Field(json_schema_extra=keyed_by("type"))] = Field(
-        default_factory=list
-    )
+    conditions: Annotated[list[ConditionStatus], Keyed(("type",))] = Field(default_factory=list)
     """Standard conditions."""
 
 

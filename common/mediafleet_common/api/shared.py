@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, field_validator
 
-from mediafleet_common.api.base import Model, keyed_by, rules
+from mediafleet_common.api.base import Keyed, Model, rules
 from mediafleet_common.api.durations import Duration
 from mediafleet_common.api.names import GROUP
 from mediafleet_common.api.scaling.status import AutoscalingStatus
@@ -228,13 +228,13 @@ class FleetStatus(Model):
     """What autoscaling last decided."""
     pods: Annotated[
         list[PodStatus],
-        Field(json_schema_extra=keyed_by("name")),
+        Keyed(("name",)),
     ] = Field(default_factory=list)
     """The pods, at most the first 100 by slot."""
     drains: list[DrainStatus] = Field(default_factory=list)
     """The last ten drains that ended, newest first."""
     conditions: Annotated[
         list[ConditionStatus],
-        Field(json_schema_extra=keyed_by("type")),
+        Keyed(("type",)),
     ] = Field(default_factory=list)
     """Standard conditions."""

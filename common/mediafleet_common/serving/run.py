@@ -8,9 +8,12 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import uvloop
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 _log: Final = logging.getLogger(__name__)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -19,7 +22,43 @@ _COLLECT_AFTER: Final = (10_000, 50, 50)
 
 
 class CannotStartError(Exception):
-    """What was asked for cannot be started; the text tells a person why."""
+    """What was asked for cannot be started; each argument tells a person one reason."""
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
+
+
+class Start:
+    """What a process is started with. All that is wrong with it is said at once."""
+
+    def __init__(self) -> None:
+        self._problems: list[str] = []
+
+    @property
+    def fails(self) -> bool:
+        """Whether anything was wrong so far."""
+        return bool(self._problems)
+
+    def of(self, make: Callable[[], T], otherwise: U) -> T | U:
+        """What `make` returns; `otherwise` where it raises CannotStartError, which is kept."""
+        try:
+            return make()
+        except CannotStartError as error:
+            self._problems += map(str, error.args)
+            return otherwise
+
+    def add(self, problem: str) -> None:
+        """Keep one that was found by other means."""
+        self._problems.append(problem)
+
+    def end(self) -> None:
+        """All was looked at.
+
+        Raises:
+            CannotStartError: with everything that was wrong.
+        """
+        if self._problems:
+            raise CannotStartError(*self._problems)
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
@@ -32,7 +71,8 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     try:
         uvloop.run(_until_stopped(main))
     except CannotStartError as error:
-        _log.critical("%s", error)
+        for problem in error.args:
+            _log.critical("%s", problem)
         return 1
     return 0
 

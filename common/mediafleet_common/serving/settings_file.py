@@ -27,7 +27,7 @@ def read(path: Path | None, section: str, kind: type[Settings]) -> Settings:
     """The settings that a file gives to a process; its defaults where it says nothing.
 
     Raises:
-        CannotStartError: the file cannot be used; the text names the field and what to write.
+        CannotStartError: the file cannot be used; the text names each field and what to write.
     """
     if path is None:
         return kind()
@@ -37,9 +37,11 @@ def read(path: Path | None, section: str, kind: type[Settings]) -> Settings:
     try:
         checked = _model(kind).model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join((section, *map(str, first["loc"])))
-        raise CannotStartError(f"{path}: {where}: {_advice(first, kind)}") from error
+        problems = (
+            f"{'.'.join((section, *map(str, each['loc'])))}: {_advice(each, kind)}"
+            for each in error.errors()
+        )
+        raise CannotStartError(f"{path}: {'; '.join(problems)}") from error
     made: Settings = _made(kind, checked)
     return made
 
@@ -58,11 +60,10 @@ def _document(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise CannotStartError(f"{path}: it is not a mapping of {', '.join(SECTIONS)}")
-    for name in document:
-        if name not in SECTIONS:
-            raise CannotStartError(
-                f"{path}: {name} is no section; the sections are {', '.join(SECTIONS)}"
-            )
+    if unknown := [str(name) for name in document if name not in SECTIONS]:
+        raise CannotStartError(
+            f"{path}: {', '.join(unknown)}: no such section; there are {', '.join(SECTIONS)}"
+        )
     return document
 
 
@@ -94,11 +95,11 @@ def _made(kind: Any, checked: BaseModel) -> Any:
     return kind(**given)
 
 
-def _advice(first: Any, kind: type[object]) -> str:
+def _advice(problem: Any, kind: type[object]) -> str:
     """What pydantic found, and for a name that is not known, the names that are."""
-    if first["type"] != "extra_forbidden":
-        return f"{first['msg']}, not {first['input']!r}"
+    if problem["type"] != "extra_forbidden":
+        return f"{problem['msg']}, not {problem['input']!r}"
     of: Any = kind
-    for name in first["loc"][:-1]:
+    for name in problem["loc"][:-1]:
         of = get_type_hints(of)[name]
     return f"there is no such setting; there are {', '.join(each.name for each in fields(of))}"

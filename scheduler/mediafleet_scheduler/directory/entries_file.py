@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from mediafleet_common.api.base import Model
+from mediafleet_common.api.base import Keyed, Model
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.fleet import RoomPattern
 from mediafleet_common.api.egress.placement import Placement, PlacementEngine
@@ -148,7 +148,7 @@ class FileAdvertise(Advertise):
     """How gateways learn of the nodes, and of nodes in other places."""
 
     # A narrower entry in a list that is only read.
-    sources: Annotated[list[SourceEntry], Field(max_length=50)] = Field(  # type: ignore[assignment]
+    sources: Annotated[list[SourceEntry], Field(max_length=50), Keyed(("name",))] = Field(  # type: ignore[assignment]
         default_factory=list
     )
     """Nodes in other places, merged into the list after our own."""

@@ -161,6 +161,17 @@ def parse(content: bytes, model: type[ModelT]) -> ModelT:
         raise BrokenFileError(_all(error)) from error
 
 
+def mistake(path: Path, model: type[Model]) -> str | None:
+    """What is wrong with a file at present; `None`: nothing."""
+    try:
+        parse(read_small(path, _MAX_BYTES), model)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    except BrokenFileError as error:
+        return f"{path}: {error}"
+    return None
+
+
 def _refuse_deep(content: bytes) -> None:
     # libyaml's composer recurses in C without a limit: deep nesting would end the process.
     depth = 0

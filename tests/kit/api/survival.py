@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from prometheus_client import CollectorRegistry
 from tests.kit.operator.cluster import PRODUCT, Cluster
+from tests.kit.operator.kube_server import KubeServer
 
+from mediafleet_common.api.community import Community
 from mediafleet_common.api.names import Kind
+from mediafleet_common.clock import Clock
+from mediafleet_common.kube.client import Api
 from mediafleet_common.kube.watch import Changed
+from mediafleet_common.probes.http_client import Failure, FetchError
+from mediafleet_common.reports.community import CommunityReport
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import paths
-from mediafleet_operator.manifests.pods.pod import problem
+from mediafleet_operator.kube.children import Children
+from mediafleet_operator.manifests.pods.pod import Product, problem
+from mediafleet_operator.rounds.community.round import CommunityRounds
+from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.watch import Listener
+from mediafleet_scheduler.directory.files import parse
 from mediafleet_scheduler.directory.last_view import LastView
 from mediafleet_scheduler.directory.objects import (
     egress_view,
@@ -26,6 +37,7 @@ from mediafleet_scheduler.directory.objects import (
 )
 
 Json = dict[str, Any]
+SENDING: Final = Product("ours", vmagent_image="vmagent", prometheus_image="prometheus")
 REDIS: Final[Json] = {"redis": {"address": "redis:6379"}}
 
 
@@ -79,3 +91,29 @@ def advertiser_serves(raw: Json, pods: list[Json]) -> None:
 def broker_serves(raw: Json, pods: list[Json]) -> None:
     """The broker's view of the pool and of pods beside it."""
     worker_pools([worker_pool_facts(raw)], [pod_facts(each) for each in pods])
+
+
+async def reporter_serves(raw: Json) -> None:
+    """The operator makes its reporter, writes its status, and the reporter reads its file."""
+    meta = raw["metadata"]
+    key = FleetKey(Kind.COMMUNITY_METRICS, meta["namespace"], meta["name"])
+    server, path = KubeServer(), paths.fleet(key).path
+    server.put(path, copy.deepcopy(raw))
+    api, clock = cast("Api", server), Clock(lambda: 1_800_000_000.0, lambda: 0.0)
+
+    async def nobody(key: FleetKey) -> CommunityReport:
+        raise FetchError(Failure.UNREACHABLE, f"{key} is not up")
+
+    rounds = CommunityRounds(
+        api,
+        Children(api, SENDING, clock),
+        nobody,
+        OperatorMetrics(CollectorRegistry()),
+        clock,
+    )
+    for _ in range(2):
+        rounds.take(Changed(paths.COMMUNITY, server.objects[path]))
+        await rounds.round(key)
+    assert server.objects[path]["status"]["conditions"], "the operator cannot read it"
+    kept = next(each for each in server.objects if "/configmaps/" in each)
+    parse(server.objects[kept]["data"]["community.yaml"].encode(), Community)

@@ -9,6 +9,7 @@ import pytest
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.base import Model
 from mediafleet_common.api.community import Community
+from mediafleet_common.api.community_metrics import CommunityMetricsSpec
 from mediafleet_common.api.egress.fleet import EgressConfig, EgressFleetSpec
 from mediafleet_common.api.pool.address import Address, AddressType
 from mediafleet_common.api.pool.advertise import Advertise
@@ -29,6 +30,7 @@ PAID: dict[str, Any] = {
     "volume": {},
 }
 SERVED: dict[str, Any] = {"models": [{"pipeline": "llm", "model": "m"}], "secret": KEY}
+RECIPIENT: dict[str, Any] = {"name": "a", "url": "https://a.example/w", "operator": "me"}
 HEAD: dict[str, Any] = {"address": "head.livepeer.svc:8935"}
 
 
@@ -130,11 +132,11 @@ BAD: list[tuple[type[Model], dict[str, Any], str]] = [
     (Advertise, {"mode": "flag", **source(listUrl="https://a/l")}, "urls alone"),
     (Advertise, source(), "give urls, or list_url"),
     (Advertise, source(urls=["https://a:1"], tokenSecret=KEY), "over https only"),
-    (Advertise, {"regions": [{"name": "a"}, {"name": "a"}]}, "two regions are called a"),
+    (Advertise, {"regions": [{"name": "a"}, {"name": "a"}]}, "two entries have name a"),
     (
         Advertise,
         {"sources": [{"name": "a", "urls": ["https://a:1"]}] * 2},
-        "two sources are called a",
+        "two entries have name a",
     ),
     (OnChain, {k: v for k, v in PAID.items() if k != "volume"}, "redeemerAddr or volume"),
     (OrchestratorPoolSpec, {"onChain": {**PAID, "rewards": "head"}}, "needs advertise.mode flag"),
@@ -162,7 +164,12 @@ BAD: list[tuple[type[Model], dict[str, Any], str]] = [
         {**SERVED, "autoscaling": {"max": 5, "buffer": {"type": "web"}}},
         "is not for an AIWorkerPool",
     ),
-    (AIWorkerPoolSpec, {**SERVED, "models": SERVED["models"] * 2}, "llm/m stands twice"),
+    (AIWorkerPoolSpec, {**SERVED, "models": SERVED["models"] * 2}, "pipeline llm, model m"),
+    (
+        CommunityMetricsSpec,
+        {"pool": "nodes", "region": "eu", "recipients": [RECIPIENT, RECIPIENT]},
+        "two entries have name a",
+    ),
     (Community, {"region": "eu-west", "k": 2}, "greater than or equal to 3"),
 ]
 

@@ -9,6 +9,7 @@ from tests.cluster.test_operator_refusals import BAD, GOOD_AUTOSCALING, REDIS
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.base import Model
+from mediafleet_common.api.community_metrics import CommunityMetricsSpec
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import Kind
 from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
@@ -19,6 +20,7 @@ SPECS: dict[str, type[Model]] = {
     Kind.EGRESS_FLEET.value: EgressFleetSpec,
     Kind.ORCHESTRATOR_POOL.value: OrchestratorPoolSpec,
     Kind.AI_WORKER_POOL.value: AIWorkerPoolSpec,
+    Kind.COMMUNITY_METRICS.value: CommunityMetricsSpec,
 }
 KNOWN = [(kind, spec) for kind, spec, _ in BAD if "drian" not in spec]
 """What only a newer schema may know is left out, not refused."""

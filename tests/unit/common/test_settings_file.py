@@ -56,7 +56,7 @@ def test_a_setting_that_may_be_without_a_limit_takes_null(tmp_path: Path) -> Non
         ("egress: {inner: {attempts: -1}}", "egress.inner.attempts: Input should be greater"),
         ("egress: {wait_seconds: soon}", "egress.wait_seconds: Input should be a valid number"),
         ("egress: {wait_seconds: .inf}", "egress.wait_seconds: Input should be a finite number"),
-        ("desk: {}", "desk is no section; the sections are egress, advertise, operator, b"),
+        ("desk: {}", "desk: no such section; there are egress, advertise, operator, b"),
         ("[]", "it is not a mapping"),
         ("egress: [", "while parsing"),
     ],
@@ -67,6 +67,11 @@ def test_a_mistake_is_named_with_its_field_and_what_to_write(
     with pytest.raises(CannotStartError) as caught:
         read(tmp_path, text)
     assert said in str(caught.value)
+
+
+def test_all_mistakes_of_a_file_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(CannotStartError, match=r"wait_seconds: .*; egress\.inner\.hold: there"):
+        read(tmp_path, "egress: {wait_seconds: -1, inner: {hold: 1}}")
 
 
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from mediafleet_common.api.base import HOST_PORT, EthAddress, Form, Model, Rule, keyed_by, rules
+from mediafleet_common.api.base import HOST_PORT, EthAddress, Form, Keyed, Model, Rule, rules
 from mediafleet_common.api.durations import Duration
 from mediafleet_common.api.shared import SecretKey, Template
 from mediafleet_common.formats.ip_addresses import is_network
@@ -277,7 +277,8 @@ can send it again. The JSON list is not filtered."""
     """Region of our own nodes whose pods have no such label."""
     regions: Annotated[
         list[GatewayRegion],
-        Field(max_length=100, json_schema_extra=keyed_by("name")),
+        Field(max_length=100),
+        Keyed(("name",)),
     ] = Field(default_factory=list)
     """Where gateways are. A gateway gets the nodes of its own region first, in each order, and \
 full ones last as ever."""
@@ -304,18 +305,10 @@ shared out by free sessions. Nodes known to be full are always last."""
     """Pixels that pricePerUnit is for."""
     sources: Annotated[
         list[Source],
-        Field(max_length=50, json_schema_extra=keyed_by("name")),
+        Field(max_length=50),
+        Keyed(("name",)),
     ] = Field(default_factory=list)
     """Nodes in other places, merged into the list after our own."""
     tls_secret: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """Secret of type kubernetes.io/tls; without one the advertiser signs its own certificate, \
 which is what go-livepeer does too."""
-
-    @model_validator(mode="after")
-    def _sources_have_names_of_their_own(self) -> Advertise:
-        for what, named in (("sources", self.sources), ("regions", self.regions)):
-            names = [each.name for each in named]
-            for name in names:
-                if names.count(name) > 1:
-                    raise ValueError(f"two {what} are called {name}")
-        return self

@@ -89,6 +89,15 @@ class Options:
         """Whether it is started on one Redis: better to say why that fails than to wait."""
         return self.redis is not None or self.redis_config is not None
 
+    def check(self) -> None:
+        """Look at the one Redis that it is started on, before anybody needs it.
+
+        Raises:
+            CannotStartError: it is written so that nothing could be reached.
+        """
+        if self.by_hand:
+            self._own()
+
     def may_use(self, fleet: Fleet, spec: RedisSpec | None) -> bool:
         """Whether a fleet may use a Redis that it names by other words, as it turns out."""
         if spec is None or spec.ref is None:

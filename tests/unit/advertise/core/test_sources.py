@@ -183,7 +183,7 @@ def test_a_file_that_asks_for_trouble_is_refused(name: str) -> None:
 
 def test_two_sources_of_one_name_are_refused() -> None:
     entry = {"name": "eu", "urls": ["https://h:1"]}
-    with pytest.raises(ValidationError, match="two sources are called eu"):
+    with pytest.raises(ValidationError, match="two entries have name eu"):
         NodesFile.model_validate({"nodes": [], "advertise": {"sources": [entry, entry]}})
 
 
