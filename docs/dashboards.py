@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-FOLDER: Final = ROOT / "docs/monitoring"
+FOLDER: Final = ROOT / "charts/mediafleet/monitoring"
 _SCHEMA: Final = 39
 _SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
 
@@ -185,10 +185,13 @@ def dashboard(name: str) -> dict[str, Any]:
     }
 
 
-def queries() -> list[str]:
-    """Every query of every dashboard."""
+def shown() -> list[tuple[str, str, str]]:
+    """Title, legend and query of all that is drawn."""
     return [
-        each for panels in DASHBOARDS.values() for _, _, found in panels for each in found.values()
+        (title, legend, query)
+        for panels in DASHBOARDS.values()
+        for title, _, found in panels
+        for legend, query in found.items()
     ]
 
 

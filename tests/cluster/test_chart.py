@@ -34,7 +34,7 @@ ROOT = REPOSITORY
 CHART = str(ROOT / "charts/mediafleet")
 CRD_CHART = str(ROOT / "charts/mediafleet-crds")
 SAMPLES = sorted((ROOT / "samples").glob("*.yaml"))
-FOREIGN_KINDS = ("ServiceMonitor", "PodMonitor")
+FOREIGN_KINDS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 EVERYTHING = (
     *(
         "--set",
@@ -43,6 +43,8 @@ EVERYTHING = (
         "networkPolicy.from[0].ipBlock.cidr=10.0.0.0/8",
     ),
     *("--set", "metrics.serviceMonitor.enabled=true", "--set", "metrics.podMonitor.enabled=true"),
+    *("--set", "metrics.prometheusRule.enabled=true", "--set", "metrics.dashboards.enabled=true"),
+    *("--set", "metrics.prometheusRule.runbookUrl=https://example.com/runbook"),
     *("--set", "image.registry=example.com:5000", "--set", f"image.digest=sha256:{'0' * 64}"),
     *("--set", "imagePullSecrets[0].name=pull", "--set", "egress.replicas=2"),
     *("--set", "egress.redis[0].name=main", "--set", "egress.redis[0].addresses={redis:6379}"),

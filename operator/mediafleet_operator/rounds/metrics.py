@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from mediafleet_common.api.names import KindLabel
+
 _DRAIN_BUCKETS: Final = (1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 14400)
 _RECONCILE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _CAPACITY_BUCKETS: Final = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
@@ -47,6 +49,10 @@ class OperatorMetrics:
             ["kind", "result"],
             registry=registry,
         )
+        for kind in KindLabel:
+            for result in ("idle", "timed_out", "cancelled"):
+                # They count from 0, else Prometheus sees no increase to the first.
+                self.drains.labels(kind.value, result)
         self.drain_late_sessions: Final = Counter(
             "mediafleet_drain_late_sessions_total",
             "Pods deleted as idle that had work again after the last idle reading; their preStop "

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from docs import dashboards, generate
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from mediafleet_scheduler.core.community import rendering
 
@@ -17,7 +21,7 @@ ROOT = dashboards.ROOT
 RULES: list[dict[str, Any]] = yaml.safe_load((dashboards.FOLDER / "alerts.yaml").read_text())[
     "groups"
 ][0]["rules"]
-QUERIES = [*dashboards.queries(), *(str(each["expr"]) for each in RULES)]
+QUERIES = [*(query for _, _, query in dashboards.shown()), *(str(each["expr"]) for each in RULES)]
 OTHER_LABELS = {"le", "region"}
 """Of histograms, and of what is shared with others."""
 
@@ -66,3 +70,32 @@ def test_an_alert_has_its_page_in_the_runbook(rule: dict[str, Any]) -> None:
     assert anchor == rule["alert"].lower()
     assert rule["alert"] in heads
     assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def unknown_to_grafana(ours: Any, known: Any, path: str = "") -> Iterator[str]:
+    """What of ours is missing or another in what Grafana's schema kept of it."""
+    if isinstance(ours, dict):
+        for key, value in ours.items():
+            if not isinstance(known, dict) or key not in known:
+                yield f"{path}.{key}"
+            else:
+                yield from unknown_to_grafana(value, known[key], f"{path}.{key}")
+    elif isinstance(ours, list):
+        for number, (value, kept) in enumerate(zip(ours, known, strict=True)):
+            yield from unknown_to_grafana(value, kept, f"{path}[{number}]")
+    elif ours != known:
+        yield f"{path}: {ours} is not {known}"
+
+
+@pytest.mark.parametrize("name", dashboards.DASHBOARDS)
+def test_grafanas_schema_knows_all_of_a_dashboard(name: str) -> None:
+    ours = dashboards.dashboard(name)
+    read = Dashboard.from_json(copy.deepcopy(ours))
+    known = json.loads(json.dumps(read, cls=JSONEncoder))
+    assert list(unknown_to_grafana(ours, known)) == []
+
+
+def test_the_schema_finds_a_field_that_grafana_does_not_have() -> None:
+    odd = {**dashboards.dashboard("list"), "tittle": "x"}
+    known = json.loads(json.dumps(Dashboard.from_json(copy.deepcopy(odd)), cls=JSONEncoder))
+    assert list(unknown_to_grafana(odd, known)) == [".tittle"]

@@ -33,7 +33,7 @@ from mediafleet_scheduler.egress.peers.job_ends import JobEnds
 from mediafleet_scheduler.egress.peers.job_info import JobInfos
 from mediafleet_scheduler.egress.places.load_readings import Scraper
 from mediafleet_scheduler.egress.places.placement import Placer
-from mediafleet_scheduler.egress.places.pods import Pods
+from mediafleet_scheduler.egress.places.pods import Pods, label
 from mediafleet_scheduler.egress.places.quarantine import Quarantine
 from mediafleet_scheduler.egress.places.queue import Queue
 from mediafleet_scheduler.psrpc.bus import Bus
@@ -154,6 +154,9 @@ class EgressService:
             forwarder.bid_times.keep_only(self.pods.by_uid)
             scraper.follow(view.fleets)
             placer.wake()
+            for each in view.fleets:
+                # It counts from 0, else Prometheus sees no increase to the first.
+                metrics.jobs_lost.labels(label(each))
 
         self._directory.subscribe(follow)
         stack.push_async_callback(self._stop)
