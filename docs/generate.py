@@ -1,5 +1,7 @@
 """Writes what docs/ and the chart's README say of options, metrics, values and imports.
 
+And which rights `mediafleet doctor` asks for.
+
 `python -m docs.generate` writes them, `--check` names those that are out of step and fails.
 """
 
@@ -9,6 +11,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import json
 import re
 import sys
 import textwrap
@@ -341,6 +344,21 @@ def said(text: str) -> Iterator[tuple[str, str]]:
             said = []
 
 
+def rights() -> str:
+    """What `mediafleet doctor` asks for each component: group, resource, verbs."""
+    table = yaml.safe_load((CHART / "rights.yaml").read_text(encoding="utf-8"))
+    parts = []
+    for part in ("operator", "egress", "broker"):
+        lines = [
+            json.dumps([group, resource, sorted(rule["verbs"])])
+            for rule in table[part]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+        ]
+        parts.append(f'"{part}": [\n  ' + ",\n  ".join(lines) + "\n]")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
 def render() -> dict[str, str]:
     """Path below the repository -> text."""
     return {
@@ -349,6 +367,7 @@ def render() -> dict[str, str]:
         "docs/architecture.md": architecture(),
         "docs/autoscaling/triggers.md": triggers(),
         "charts/mediafleet/README.md": chart(),
+        "cli/mediafleet/doctor/rights.json": rights(),
     }
 
 

@@ -256,9 +256,10 @@ def assert_the_doctor_knows_it(product: Product) -> None:
     )
     levels = {each["subject"]: each["level"] for each in json.loads(told.stdout)}
     parts = ("Kubernetes", "operator", "resource EgressFleet", "resource OrchestratorPool")
-    certificates = [subject for subject in levels if subject.startswith("certificate ")]
-    assert {levels[part] for part in (*parts, *certificates)} == {"ok"}, told.stdout
-    assert certificates
+    several = ("certificate ", "account ", "process ")
+    found = [each for each in levels if each.startswith(several)]
+    assert {levels[part] for part in (*parts, *found)} == {"ok"}, told.stdout
+    assert {each.partition(" ")[0] + " " for each in found} == {*several}
 
 
 def test_installed_it_passes_its_own_test_and_has_the_rights_it_needs_and_no_more(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, TypeVar
 
+from mediafleet.doctor import keda, processes, rights
 from mediafleet.doctor.cluster import Facts
 from mediafleet.doctor.findings import Unread
-from mediafleet_common.api.names import FLEET_KINDS, GROUP, PLURALS, Kind
+from mediafleet_common.api.names import FLEET_KINDS, GROUP, PLURALS, Kind, Label, Port
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import GoneError, KubeError
 from mediafleet_common.kube.paths import Collection, Target
@@ -21,6 +23,13 @@ _CRDS: Final = Collection(
 _DEPLOYMENTS: Final = Collection("apps", "v1", "deployments")
 _LEASES: Final = Collection("coordination.k8s.io", "v1", "leases")
 _SECRETS: Final = Collection("", "v1", "secrets")
+_SLICES: Final = Collection("discovery.k8s.io", "v1", "endpointslices")
+_API_SERVICES: Final = Collection("apiregistration.k8s.io", "v1", "apiservices", namespaced=False)
+_REVIEWS: Final = Collection("authorization.k8s.io", "v1", "subjectaccessreviews", namespaced=False)
+_WITH_METRICS: Final = ("operator", "egress", "broker")
+MOST_PROCESSES: Final = 20
+BETWEEN_SECONDS: Final = 1.5
+"""Between two readings of a counter that grows while something is broken."""
 T = TypeVar("T")
 
 
@@ -32,16 +41,85 @@ async def facts(api: Api, namespace: str | None) -> Facts:
     """
     tls = {"labelSelector": OURS, "fieldSelector": "type=kubernetes.io/tls"}
     named = {"fieldSelector": f"metadata.name={LEASE_NAME}"}
+    deployments = await _read(api.list_all(_DEPLOYMENTS.inside(namespace), labelSelector=OURS))
+    pods = await _read(api.list_all(paths.pods(namespace), labelSelector=OURS))
     return Facts(
         version=str((await api.get(Target("/version", "version"))).get("gitVersion", "?")),
         crds={kind: await _crd(api, kind) for kind in Kind},
-        deployments=await _read(api.list_all(_DEPLOYMENTS.inside(namespace), labelSelector=OURS)),
-        pods=await _read(api.list_all(paths.pods(namespace), labelSelector=OURS)),
+        deployments=deployments,
+        pods=pods,
         leases=await _read(api.list_all(_LEASES.inside(namespace), **named)),
         fleets=_together([await _resources(api, kind, namespace) for kind in FLEET_KINDS]),
-        keda=await _there(api.get(Target("/apis/keda.sh/v1alpha1", "keda"))),
+        keda=await _keda(api),
         certificates=await _read(api.list_all(_SECRETS.inside(namespace), **tls)),
+        rights=await _rights(api, () if isinstance(deployments, Unread) else deployments),
+        endpoints=await _read(api.list_all(_SLICES.inside(namespace), labelSelector=OURS)),
+        scrapes=await _scrapes(api, () if isinstance(pods, Unread) else pods),
+        workers=await _read(api.list_all(paths.pods(namespace), labelSelector=Label.KIND.value)),
     )
+
+
+async def _keda(api: Api) -> keda.Facts:
+    known = await _there(api.get(Target("/apis/keda.sh/v1alpha1", "keda")))
+    if known is not True:
+        return keda.Facts(known)
+    named = {"labelSelector": "app.kubernetes.io/name=keda-operator"}
+    return keda.Facts(
+        known,
+        await _read(api.list_all(_DEPLOYMENTS.inside(None), **named)),
+        await _read_or_none(api.get(_API_SERVICES.inside(None).item(keda.API))),
+    )
+
+
+async def _rights(api: Api, deployments: Sequence[Json]) -> list[rights.Answer] | Unread:
+    """The first refusal ends it: who may not ask for one may not ask for any."""
+    answers: list[rights.Answer] = []
+    asked = list(rights.questions(deployments))
+    for some in (asked[:1], asked[1:]):
+        try:
+            answers += await asyncio.gather(*(_right(api, each) for each in some))
+        except KubeError as error:
+            return Unread(str(error))
+    return answers
+
+
+async def _right(api: Api, asked: rights.Question) -> rights.Answer:
+    answer = await api.create(_REVIEWS.inside(None), asked.body())
+    return rights.Answer(asked, bool((answer.get("status") or {}).get("allowed")))
+
+
+async def _scrapes(api: Api, pods: Sequence[Json]) -> list[processes.Scrape]:
+    serving = [each for each in pods if _runs(each)][:MOST_PROCESSES]
+    before = await asyncio.gather(*(_metrics(api, each) for each in serving))
+    if not serving:
+        return []
+    await asyncio.sleep(BETWEEN_SECONDS)
+    after = await asyncio.gather(*(_metrics(api, each) for each in serving))
+    return [
+        processes.Scrape(
+            f"{pod['metadata']['namespace']}/{pod['metadata']['name']}",
+            first,
+            None if isinstance(second, Unread) else second,
+        )
+        for pod, first, second in zip(serving, before, after, strict=True)
+    ]
+
+
+def _runs(pod: Json) -> bool:
+    component = (pod["metadata"].get("labels") or {}).get(Label.COMPONENT)
+    running = (pod.get("status") or {}).get("phase") == "Running"
+    return component in _WITH_METRICS and running and "deletionTimestamp" not in pod["metadata"]
+
+
+async def _metrics(api: Api, pod: Json) -> dict[str, float] | Unread:
+    """Through the API server, which reaches pods that we need not reach."""
+    meta = pod["metadata"]
+    target = paths.pods(meta["namespace"]).item(f"{meta['name']}:{Port.DESK_HTTP}")
+    try:
+        text = await api.text(Target(f"{target.path}/proxy/metrics", "pods/proxy"))
+        return processes.read(text)
+    except (KubeError, ValueError) as error:
+        return Unread(str(error))
 
 
 async def _crd(api: Api, kind: Kind) -> Json | Unread | None:

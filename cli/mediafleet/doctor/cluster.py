@@ -5,22 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from cryptography import x509
-
-from mediafleet.doctor import fleets
-from mediafleet.doctor.findings import Finding, Level, Unread
+from mediafleet.doctor import fleets, installed, keda, processes, rights
+from mediafleet.doctor.findings import Finding, Level, Page, Unread
+from mediafleet.doctor.tested import KUBERNETES
 from mediafleet_common.api.crds import crd
-from mediafleet_common.api.names import Kind
+from mediafleet_common.api.names import VERSION, Kind
 from mediafleet_common.formats.times import unix
 
 Raw = Mapping[str, Any]
-OLDEST_KUBERNETES: Final = (1, 33)
-TESTED_KUBERNETES: Final = (1, 36)
-RENEW_DAYS: Final = 14
-RESTARTS: Final = 3
 _VERSION: Final = re.compile(r"v?(\d{1,4})\.(\d{1,4})")
 _APPLY: Final = "kubectl apply --server-side -f crds/"
 
@@ -41,10 +35,16 @@ class Facts:
     """Named as the operator's, of any namespace."""
     fleets: Sequence[Raw] | Unread
     """EgressFleets, OrchestratorPools and AIWorkerPools, each with its kind."""
-    keda: bool | Unread
-    """Whether the cluster knows ScaledObjects."""
+    keda: keda.Facts
     certificates: Sequence[Raw] | Unread
     """Secrets of the chart with a TLS certificate."""
+    rights: Sequence[rights.Answer] | Unread = ()
+    """Of the accounts of the chart's Deployments."""
+    endpoints: Sequence[Raw] | Unread = ()
+    """EndpointSlices of the chart's Services, and of what the operator makes."""
+    scrapes: Sequence[processes.Scrape] = ()
+    workers: Sequence[Raw] | Unread = ()
+    """Pods of fleets and pools."""
 
 
 def examine(facts: Facts, now: float) -> Iterator[Finding]:
@@ -52,46 +52,63 @@ def examine(facts: Facts, now: float) -> Iterator[Finding]:
     yield from _kubernetes(facts.version)
     for kind, found in facts.crds.items():
         yield from _crd(kind, found)
+    yield from rights.examine(facts.rights)
     yield from _operator(facts.leases, now)
-    yield from _deployments(facts.deployments)
-    yield from _restarts(facts.pods)
-    yield from _certificates(facts.certificates, now)
+    yield from installed.deployments(facts.deployments)
+    yield from installed.restarts(facts.pods)
+    yield from installed.services(facts.endpoints)
+    yield from installed.certificates(facts.certificates, now)
+    changed = processes.last_change(() if isinstance(facts.workers, Unread) else facts.workers)
+    for scrape in facts.scrapes:
+        yield from processes.examine(scrape, changed, now)
     if isinstance(facts.fleets, Unread):
-        yield Finding(Level.UNKNOWN, "fleets and pools", facts.fleets.why)
+        yield Finding(Level.UNKNOWN, "fleets and pools", facts.fleets.why, page=Page.NOT_EXAMINED)
         return
-    yield from _keda(facts.keda, facts.fleets)
+    yield from keda.examine(facts.keda, facts.fleets)
+    yield from fleets.together(facts.fleets)
     for each in facts.fleets:
         yield from fleets.examine(each)
     if not facts.fleets:
-        yield Finding(Level.NOTE, "fleets and pools", "there are none", "samples/ has some")
+        yield Finding(
+            Level.NOTE, "fleets and pools", "there are none", "samples/ has some", Page.NO_FLEETS
+        )
 
 
 def _kubernetes(version: str | Unread) -> Iterator[Finding]:
+    who = "Kubernetes"
     if isinstance(version, Unread):
-        yield Finding(Level.UNKNOWN, "Kubernetes", version.why)
+        yield Finding(Level.UNKNOWN, who, version.why, page=Page.NOT_EXAMINED)
         return
     found = _VERSION.match(version)
     minor = (int(found[1]), int(found[2])) if found else None
-    least = "{}.{}".format(*OLDEST_KUBERNETES)
-    if minor is None or minor < OLDEST_KUBERNETES:
+    least = "{}.{}".format(*KUBERNETES.oldest)
+    if minor is None or minor < KUBERNETES.oldest:
         fix = f"upgrade to {least} or later"
-        yield Finding(Level.PROBLEM, "Kubernetes", f"{version} is older than {least}", fix)
-    elif minor > TESTED_KUBERNETES:
-        what = "{} is newer than {}.{}, which the tests run on".format(version, *TESTED_KUBERNETES)
-        yield Finding(Level.NOTE, "Kubernetes", what)
+        what = f"{version} is older than {least}"
+        yield Finding(Level.PROBLEM, who, what, fix, Page.KUBERNETES)
+    elif minor > KUBERNETES.newest:
+        what = "{} is newer than {}.{}, which the tests run on".format(version, *KUBERNETES.newest)
+        fix = "try it on a cluster of no importance first"
+        yield Finding(Level.NOTE, who, what, fix, Page.KUBERNETES)
     else:
-        yield Finding(Level.OK, "Kubernetes", version)
+        yield Finding(Level.OK, who, version)
 
 
 def _crd(kind: Kind, found: Raw | Unread | None) -> Iterator[Finding]:
     who = f"resource {kind}"
     if isinstance(found, Unread):
-        yield Finding(Level.UNKNOWN, who, found.why)
+        yield Finding(Level.UNKNOWN, who, found.why, page=Page.NOT_EXAMINED)
     elif found is None:
-        yield Finding(Level.PROBLEM, who, "the cluster does not know it", _APPLY)
+        what = "the cluster does not know it"
+        yield Finding(Level.PROBLEM, who, what, _APPLY, Page.RESOURCE)
     elif _schema(found) != _schema(crd(kind)):
         what = "its definition is of another version than this command"
-        yield Finding(Level.NOTE, who, what, f"{_APPLY}, from the release that runs")
+        fix = f"{_APPLY}, from the release that runs"
+        yield Finding(Level.NOTE, who, what, fix, Page.RESOURCE)
+    elif stale := sorted(set(_stored(found)) - {VERSION}):
+        what = f"objects may still be stored as {', '.join(stale)}"
+        fix = "see docs/versions.md before a release stops to serve that version"
+        yield Finding(Level.NOTE, who, what, fix, Page.RESOURCE)
     else:
         yield Finding(Level.OK, who, "known, of this version")
 
@@ -100,9 +117,14 @@ def _schema(raw: Raw) -> object:
     return [each.get("schema") for each in raw["spec"]["versions"]]
 
 
+def _stored(raw: Raw) -> Sequence[str]:
+    return (raw.get("status") or {}).get("storedVersions") or ()
+
+
 def _operator(leases: Sequence[Raw] | Unread, now: float) -> Iterator[Finding]:
     if isinstance(leases, Unread):
-        yield Finding(Level.UNKNOWN, "operator", f"its Lease: {leases.why}")
+        what = f"its Lease: {leases.why}"
+        yield Finding(Level.UNKNOWN, "operator", what, page=Page.NOT_EXAMINED)
         return
     held = [each for each in leases if _held(each["spec"], now)]
     for each in held:
@@ -114,6 +136,7 @@ def _operator(leases: Sequence[Raw] | Unread, now: float) -> Iterator[Finding]:
             "operator",
             "none works: nobody holds its Lease, so pods are not made or deleted",
             "helm install mediafleet charts/mediafleet, or see the log of its Deployment",
+            Page.OPERATOR,
         )
 
 
@@ -121,90 +144,3 @@ def _held(spec: Raw, now: float) -> bool:
     renewed = unix(spec.get("renewTime"))
     lasts = float(spec.get("leaseDurationSeconds") or 0)
     return bool(spec.get("holderIdentity")) and renewed is not None and now < renewed + lasts
-
-
-def _deployments(deployments: Sequence[Raw] | Unread) -> Iterator[Finding]:
-    if isinstance(deployments, Unread):
-        yield Finding(Level.UNKNOWN, "Deployments", deployments.why)
-        return
-    for each in deployments:
-        who = f"Deployment {each['metadata']['namespace']}/{each['metadata']['name']}"
-        wanted = (each.get("spec") or {}).get("replicas", 1)
-        ready = (each.get("status") or {}).get("readyReplicas") or 0
-        if ready < wanted:
-            name = each["metadata"]["name"]
-            fix = f"kubectl -n {each['metadata']['namespace']} describe pods, and logs, of {name}"
-            level = Level.PROBLEM if not ready else Level.NOTE
-            yield Finding(level, who, f"{ready} of {wanted} pods are Ready", fix)
-        else:
-            yield Finding(Level.OK, who, f"{ready} of {wanted} pods are Ready")
-    images = {image for each in deployments for image in _images(each)}
-    if len(images) > 1:
-        what = f"run different images: {', '.join(sorted(images))}"
-        yield Finding(Level.NOTE, "Deployments", what, "finish the upgrade: helm upgrade")
-
-
-def _images(deployment: Raw) -> list[str]:
-    return [each["image"] for each in deployment["spec"]["template"]["spec"]["containers"]]
-
-
-def _restarts(pods: Sequence[Raw] | Unread) -> Iterator[Finding]:
-    for each in () if isinstance(pods, Unread) else pods:
-        for container in (each.get("status") or {}).get("containerStatuses") or ():
-            count = container.get("restartCount", 0)
-            if count < RESTARTS:
-                continue
-            ended = (container.get("lastState") or {}).get("terminated") or {}
-            why = f", the last time {ended['reason']}" if ended.get("reason") else ""
-            meta, name = each["metadata"], container["name"]
-            logs = f"kubectl -n {meta['namespace']} logs {meta['name']}"
-            yield Finding(
-                Level.PROBLEM,
-                f"pod {meta['namespace']}/{meta['name']}",
-                f"container {name} started again {count} times{why}",
-                f"{logs} -c {name} --previous",
-            )
-
-
-def _certificates(found: Sequence[Raw] | Unread, now: float) -> Iterator[Finding]:
-    if isinstance(found, Unread):
-        yield Finding(Level.UNKNOWN, "certificates", found.why)
-        return
-    for each in found:
-        who = f"certificate {each['metadata']['namespace']}/{each['metadata']['name']}"
-        try:
-            ends = x509.load_pem_x509_certificate(_pem(each)).not_valid_after_utc
-        except ValueError as error:
-            yield Finding(
-                Level.PROBLEM, who, f"cannot be read: {error}", "helm upgrade makes a new one"
-            )
-            continue
-        days = (ends - datetime.fromtimestamp(now, UTC)).total_seconds() / 86400
-        if days < RENEW_DAYS:
-            what = f"ended {-days:.0f} days ago" if days < 0 else f"ends in {days:.0f} days"
-            yield Finding(Level.PROBLEM, who, what, "helm upgrade renews it")
-        else:
-            yield Finding(Level.OK, who, f"valid until {ends:%Y-%m-%d}")
-
-
-def _pem(secret: Raw) -> bytes:
-    import base64
-
-    return base64.b64decode(str((secret.get("data") or {}).get("tls.crt") or ""))
-
-
-def _keda(known: bool | Unread, found: Sequence[Raw]) -> Iterator[Finding]:
-    wanting = [each for each in found if _engine(each) == "keda"]
-    if not wanting:
-        return
-    if isinstance(known, Unread):
-        yield Finding(Level.UNKNOWN, "KEDA", known.why)
-    elif not known:
-        what = f"{fleets.name_of(wanting[0])} has engine keda, and the cluster has no KEDA"
-        yield Finding(
-            Level.PROBLEM, "KEDA", what, "install KEDA, or set autoscaling.engine builtin"
-        )
-
-
-def _engine(raw: Raw) -> str | None:
-    return ((raw.get("spec") or {}).get("autoscaling") or {}).get("engine")

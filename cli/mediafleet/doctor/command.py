@@ -132,7 +132,7 @@ def _print(findings: Sequence[Finding], output: Output) -> None:
         import json
         from dataclasses import asdict
 
-        typer.echo(json.dumps([asdict(each) for each in findings], indent=2))
+        typer.echo(json.dumps([asdict(each) | {"link": each.link} for each in findings], indent=2))
         return
     from rich.console import Console
     from rich.markup import escape
@@ -141,6 +141,7 @@ def _print(findings: Sequence[Finding], output: Output) -> None:
     table = Table.grid(padding=(0, 1))
     for each in findings:
         fix = f"\n[dim]→[/] {escape(each.fix)}" if each.fix else ""
+        fix += f"\n[dim]  {each.link}[/]" if each.link else ""
         mark = _MARKS.get(each.level, _PROBLEM)
         table.add_row(mark, f"[bold]{escape(each.subject)}[/]: {escape(each.what)}{fix}")
     levels = [each.level.value for each in findings]

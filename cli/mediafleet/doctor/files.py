@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from mediafleet.doctor.findings import Finding, Level
+from mediafleet.doctor.findings import Finding, Level, Page
 from mediafleet_common.api.base import Model
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.placement import Placement
@@ -54,13 +54,11 @@ def _read(path: Path, model: type[ModelT]) -> ModelT | Finding:
     try:
         return parse(read_small(path, MOST_BYTES), model)
     except OSError as error:
-        return Finding(
-            Level.PROBLEM, str(path), error.strerror or str(error), "give a file of its own"
-        )
+        what = error.strerror or str(error)
+        return Finding(Level.PROBLEM, str(path), what, "give a file of its own", Page.FILE)
     except BrokenFileError as error:
-        return Finding(
-            Level.PROBLEM, str(path), str(error), "correct the file: the desk keeps what it knew"
-        )
+        fix = "correct the file: the desk keeps what it knew"
+        return Finding(Level.PROBLEM, str(path), str(error), fix, Page.FILE)
 
 
 async def _workers(path: str, file: WorkersFile) -> list[Finding]:
@@ -106,6 +104,7 @@ def too_dear(
                 who,
                 f"a job of type {kind} costs {cost:g} CPUs, more than the {cpu:g} of the largest",
                 f"more CPUs, less in placement.cpuCost, or accepts without {kind}",
+                Page.COST,
             )
 
 
@@ -116,22 +115,27 @@ def worker_findings(
     who = f"worker {fleet.name}/{worker.name}"
     if answer is None:
         fix = "give the URL of its Prometheus metrics as metrics"
-        yield Finding(Level.NOTE, who, "has no metrics: its load is never known", fix)
+        what = "has no metrics: its load is never known"
+        yield Finding(Level.NOTE, who, what, fix, Page.WORKER)
     elif isinstance(answer, NoLoad):
         fix = f"is it running, and is {worker.metrics} its prometheus_port?"
-        yield Finding(Level.PROBLEM, who, f"its metrics cannot be read: {answer.detail}", fix)
+        what = f"its metrics cannot be read: {answer.detail}"
+        yield Finding(Level.PROBLEM, who, what, fix, Page.WORKER)
     elif answer.cluster_id not in (None, worker.cluster_id):
         yield Finding(
             Level.PROBLEM,
             who,
             f"calls itself {answer.cluster_id} and the file calls it {worker.cluster_id}",
             "write cluster_id as in the worker's own config: requests go to that name",
+            Page.WORKER,
         )
     elif answer.disabled and worker.state is PodState.READY:
-        yield Finding(Level.PROBLEM, who, "takes no job: it is disabled or ending", "restart it")
+        what = "takes no job: it is disabled or ending"
+        yield Finding(Level.PROBLEM, who, what, "restart it", Page.WORKER)
     elif worker.cpu is None and fleet.placement.cpu is None:
         fix = "give cpu, or placement.cpu of the fleet"
-        yield Finding(Level.PROBLEM, who, "its CPUs are unknown: nothing is placed on it", fix)
+        what = "its CPUs are unknown: nothing is placed on it"
+        yield Finding(Level.PROBLEM, who, what, fix, Page.WORKER)
     else:
         jobs = "an unknown number of" if answer.jobs is None else answer.jobs
         yield Finding(Level.OK, who, f"answers, with {jobs} jobs")
@@ -153,12 +157,14 @@ async def _node(node: NodeEntry) -> Finding:
     try:
         url = parse_node_url(node.url)
     except BadNodeUrlError as error:
-        return Finding(Level.PROBLEM, who, f"url: {error}", "write https://HOST:PORT")
+        return Finding(Level.PROBLEM, who, f"url: {error}", "write https://HOST:PORT", Page.NODE)
     async with NodeClient(url, OWN_WORD) as client:
         answer = await client.reach(ANSWER_SECONDS) or await client.ping(ANSWER_SECONDS)
         if not answer.alive:
             fix = f"is it running, and does {node.url} lead to its -serviceAddr from here?"
-            return Finding(Level.PROBLEM, who, f"{answer.value}: {client.refusal}", fix)
+            what = f"{answer.value}: {client.refusal}"
+            return Finding(Level.PROBLEM, who, what, fix, Page.NODE)
         if client.note:
-            return Finding(Level.NOTE, who, f"answers; {client.note}")
+            fix = "see docs/orchestrators.md, Addresses"
+            return Finding(Level.NOTE, who, f"answers; {client.note}", fix, Page.NODE)
     return Finding(Level.OK, who, "answers")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from mediafleet.doctor.files import too_dear
-from mediafleet.doctor.findings import Finding, Level
+from mediafleet.doctor.findings import Finding, Level, Page
+from mediafleet.doctor.tested import EGRESS, GO_LIVEPEER
 from mediafleet.tools.status_view import ALARMING
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.egress.costs import RequestType
@@ -21,12 +22,16 @@ from mediafleet_common.formats.quantities import quantity
 
 Raw = Mapping[str, Any]
 TESTED: Final = {
-    Kind.EGRESS_FLEET: ("livekit/egress", "1.14"),
-    Kind.ORCHESTRATOR_POOL: ("go-livepeer", "0.9"),
+    Kind.EGRESS_FLEET: EGRESS,
+    Kind.ORCHESTRATOR_POOL: GO_LIVEPEER,
 }
-"""Minor versions whose behaviour the tests hold us to."""
 _USUAL: Final = (Condition.PROGRESSING, Condition.DRAINING, Condition.PAUSED)
 """Conditions that come and go without anything being wrong."""
+_OF_ADDRESSES: Final = (
+    Condition.ADDRESS_READY,
+    Condition.ADDRESS_VERIFIED,
+    Condition.NODES_LISTED,
+)
 _TAG: Final = re.compile(r":v?(\d{1,4})\.(\d{1,4})[^:/@]{0,40}(?:@[^@]{1,100})?$")
 
 
@@ -52,32 +57,36 @@ def _all(raw: Raw) -> Iterator[Finding]:
         if raw["kind"] == Kind.EGRESS_FLEET:
             yield from _egress(EgressFleetSpec.model_validate(spec), raw, who)
         elif raw["kind"] == Kind.ORCHESTRATOR_POOL:
-            yield from _pool(OrchestratorPoolSpec.model_validate(spec), who)
+            yield from _pool(OrchestratorPoolSpec.model_validate(spec), raw, who)
         else:
             AIWorkerPoolSpec.model_validate(spec)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(map(str, ("spec", *first["loc"])))
-        yield Finding(Level.PROBLEM, who, f"{field}: {words(first)}", f"correct {field}")
+        yield Finding(
+            Level.PROBLEM, who, f"{field}: {words(first)}", f"correct {field}", Page.INVALID
+        )
 
 
 def _status(raw: Raw, who: str) -> Iterator[Finding]:
     status = raw.get("status") or {}
     if status.get("observedGeneration") != raw["metadata"].get("generation"):
         what = "the operator has not looked at it as it now is"
-        yield Finding(Level.PROBLEM, who, what, "does the operator run, and serve this namespace?")
+        fix = "does the operator run, and serve this namespace?"
+        yield Finding(Level.PROBLEM, who, what, fix, Page.NOT_LOOKED_AT)
     for each in status.get("conditions") or ():
         kind = each["type"]
         if ALARMING.get(kind) == each["status"] and kind not in _USUAL:
             what = f"{kind}: {each.get('message', '')}"
             fix = f"docs/runbook.md, reason {each.get('reason', kind)}"
-            yield Finding(Level.PROBLEM, who, what, fix)
+            page = Page.ADDRESS if kind in _OF_ADDRESSES else Page.CONDITION
+            yield Finding(Level.PROBLEM, who, what, fix, page)
 
 
 def _version(raw: Raw, who: str) -> Iterator[Finding]:
     if Kind(raw["kind"]) not in TESTED:
         return
-    what, tested = TESTED[Kind(raw["kind"])]
+    tested = TESTED[Kind(raw["kind"])]
     image = str((raw.get("spec") or {}).get("image") or "")
     tag = _TAG.search(image)
     if image and tag is None:
@@ -85,45 +94,75 @@ def _version(raw: Raw, who: str) -> Iterator[Finding]:
             Level.NOTE,
             who,
             f"the version of image {image} cannot be told from its tag",
-            f"use a tag or tag@digest of {what} {tested}, which the tests are made for",
+            f"use a tag or tag@digest of {tested.name} {tested}, which the tests are made for",
+            Page.VERSION,
         )
-    elif tag is not None and f"{int(tag[1])}.{int(tag[2])}" != tested:
+    elif tag is not None and (int(tag[1]), int(tag[2])) not in tested:
         yield Finding(
             Level.NOTE,
             who,
-            f"{what} {tag[1]}.{tag[2]} is not the version that the tests are made for",
-            f"use {what} {tested}, or try this one before you rely on it",
+            f"{tested.name} {tag[1]}.{tag[2]} is not the version that the tests are made for",
+            f"use {tested.name} {tested}, or try this one before you rely on it",
+            Page.VERSION,
         )
+
+
+def together(raws: Sequence[Raw]) -> Iterator[Finding]:
+    """What is wrong with several at once: fleets on two databases of one server."""
+    by_server: dict[str, dict[int, str]] = {}
+    for raw in raws:
+        if raw["kind"] == Kind.EGRESS_FLEET:
+            redis = (raw.get("spec") or {}).get("redis") or {}
+            if redis.get("address"):
+                databases = by_server.setdefault(redis["address"], {})
+                databases.setdefault(redis.get("db") or 0, name_of(raw))
+    for server, databases in sorted(by_server.items()):
+        if len(databases) > 1:
+            where = ", ".join(f"{name} {databases[name]}" for name in sorted(databases))
+            yield Finding(
+                Level.PROBLEM,
+                f"Redis {server}",
+                f"is the Redis of two environments, by database: {where}",
+                "pub/sub knows no databases: give each environment a Redis of its own",
+                Page.ENVIRONMENTS,
+            )
 
 
 def _egress(spec: EgressFleetSpec, raw: Raw, who: str) -> Iterator[Finding]:
-    limits = _limits(raw)
-    if "memory" not in limits:
-        yield Finding(
-            Level.NOTE,
-            who,
-            "its pods have no memory limit: one recording may take all memory of its node",
-            f"resources.limits.memory of container {Container.EGRESS} in spec.template",
-        )
+    limits = _limits(raw, Container.EGRESS)
+    yield from _memory(limits, Container.EGRESS, "one recording", who)
     placement = spec.placement
     cpu = placement.cpu if placement.cpu is not None else quantity(limits.get("cpu"))
     if cpu is not None:
         yield from too_dear(who, placement, spec.accepts or tuple(RequestType), cpu)
 
 
-def _pool(spec: OrchestratorPoolSpec, who: str) -> Iterator[Finding]:
+def _pool(spec: OrchestratorPoolSpec, raw: Raw, who: str) -> Iterator[Finding]:
+    yield from _memory(_limits(raw, Container.NODE), Container.NODE, "one stream", who)
     most = spec.advertise.max_nodes
     yield Finding(
         Level.NOTE,
         who,
         "gateways ignore the list unless they are started with -extraNodes",
         f"start each gateway with -extraNodes {most}",
+        Page.EXTRA_NODES,
     )
 
 
-def _limits(raw: Raw) -> Mapping[str, Any]:
+def _memory(limits: Raw, container: Container, work: str, who: str) -> Iterator[Finding]:
+    if "memory" not in limits:
+        yield Finding(
+            Level.NOTE,
+            who,
+            f"its pods have no memory limit: {work} may take all memory of its node",
+            f"resources.limits.memory of container {container} in spec.template",
+            Page.MEMORY,
+        )
+
+
+def _limits(raw: Raw, container: Container) -> Mapping[str, Any]:
     template = (raw.get("spec") or {}).get("template") or {}
     for each in (template.get("spec") or {}).get("containers") or ():
-        if each.get("name") == Container.EGRESS:
+        if each.get("name") == container:
             return (each.get("resources") or {}).get("limits") or {}
     return {}

@@ -7,6 +7,7 @@ psrpc's channels, no eviction, a primary.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from mediafleet.doctor.findings import Finding, Level, Unread
+from mediafleet.doctor.findings import Finding, Level, Page, Unread
+from mediafleet.doctor.tested import REDIS, VALKEY, Tested
 from mediafleet_common.clock import SYSTEM
 from mediafleet_scheduler.egress.connections.opening import Connections
 from mediafleet_scheduler.psrpc import channels
@@ -135,11 +137,13 @@ def examine(facts: RedisFacts) -> Iterator[Finding]:
     who = f"Redis {facts.where}"
     if facts.away is not None:
         fix = "is the address right, does the server run, do password and TLS match?"
-        yield Finding(Level.PROBLEM, who, f"does not answer: {facts.away}", fix)
+        what = f"does not answer: {facts.away}"
+        yield Finding(Level.PROBLEM, who, what, fix, Page.REDIS_AWAY)
         return
     if isinstance(facts.info, Unread):
         yield Finding(Level.OK, who, "answers")
-        yield Finding(Level.UNKNOWN, who, f"its settings: {facts.info.why}")
+        what = f"its settings: {facts.info.why}"
+        yield Finding(Level.UNKNOWN, who, what, page=Page.NOT_EXAMINED)
     else:
         yield from _server(facts.info, who)
     yield from _rights(facts, who)
@@ -150,9 +154,11 @@ def _server(info: Mapping[str, Any], who: str) -> Iterator[Finding]:
     server = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info.get("redis_version") or "?"
     yield Finding(Level.OK, who, f"answers: {server} {version}")
+    yield from _version(VALKEY if server == "Valkey" else REDIS, str(version), who)
     if info.get("role") == "slave":
         fix = "give the address of the primary, or its sentinels"
-        yield Finding(Level.PROBLEM, who, "is a replica, which takes no writes", fix)
+        what = "is a replica, which takes no writes"
+        yield Finding(Level.PROBLEM, who, what, fix, Page.REDIS_SERVER)
     policy = str(info.get("maxmemory_policy", ""))
     if policy.startswith("allkeys") and int(info.get("maxmemory") or 0):
         yield Finding(
@@ -160,17 +166,26 @@ def _server(info: Mapping[str, Any], who: str) -> Iterator[Finding]:
             who,
             f"may throw the ledger away when memory is short ({policy})",
             "CONFIG SET maxmemory-policy noeviction",
+            Page.REDIS_SERVER,
         )
+
+
+def _version(tested: Tested, version: str, who: str) -> Iterator[Finding]:
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", version)
+    if found is not None and (int(found[1]), int(found[2])) not in tested:
+        what = f"{tested.name} {version} is not a version that the tests run on"
+        fix = f"use {tested.name} {tested}, or try this one before you rely on it"
+        yield Finding(Level.NOTE, who, what, fix, Page.VERSION)
 
 
 def _rights(facts: RedisFacts, who: str) -> Iterator[Finding]:
-    acl = "docs/egress.md, Redis: the line of an ACL that suffices"
+    acl = "docs/egress.md, 'Redis as LiveKit has it': the ACL that suffices"
     if isinstance(facts.ledger, Unread):
-        yield Finding(
-            Level.PROBLEM, who, f"the ledger's scripts do not run: {facts.ledger.why}", acl
-        )
+        what = f"the ledger's scripts do not run: {facts.ledger.why}"
+        yield Finding(Level.PROBLEM, who, what, acl, Page.REDIS_RIGHTS)
     if isinstance(facts.pubsub, Unread):
-        yield Finding(Level.PROBLEM, who, f"pub/sub does not work: {facts.pubsub.why}", acl)
+        what = f"pub/sub does not work: {facts.pubsub.why}"
+        yield Finding(Level.PROBLEM, who, what, acl, Page.REDIS_RIGHTS)
     if isinstance(facts.ahead_seconds, Unread):
         return
     if abs(facts.ahead_seconds) > SKEW_SECONDS:
@@ -180,21 +195,25 @@ def _rights(facts: RedisFacts, who: str) -> Iterator[Finding]:
             who,
             f"its clock is {abs(facts.ahead_seconds):.0f} s {before} this machine's",
             "synchronise the clocks: times of jobs are compared between machines",
+            Page.CLOCK,
         )
 
 
 def _bus(facts: RedisFacts, who: str) -> Iterator[Finding]:
     if isinstance(facts.ledgers, Unread):
-        yield Finding(Level.UNKNOWN, who, f"other ledgers on it: {facts.ledgers.why}")
+        what = f"other ledgers on it: {facts.ledgers.why}"
+        yield Finding(Level.UNKNOWN, who, what, page=Page.NOT_EXAMINED)
     elif others := [each for each in facts.ledgers if each != str(facts.db)]:
         yield Finding(
             Level.NOTE,
             who,
             f"has ledgers of database {', '.join(others)} beside {facts.db}",
             "pub/sub knows no databases: two environments need a Redis each",
+            Page.ENVIRONMENTS,
         )
     if isinstance(facts.listeners, Unread):
-        yield Finding(Level.UNKNOWN, who, f"who listens: {facts.listeners.why}")
+        what = f"who listens: {facts.listeners.why}"
+        yield Finding(Level.UNKNOWN, who, what, page=Page.NOT_EXAMINED)
         return
     if not facts.listeners.get(STARTS):
         yield Finding(
@@ -202,6 +221,7 @@ def _bus(facts: RedisFacts, who: str) -> Iterator[Finding]:
             who,
             "nobody listens for StartEgress: neither a desk nor a worker",
             "start mediafleet egress with this Redis",
+            Page.LISTENERS,
         )
     if not facts.listeners.get(RECORDS):
         yield Finding(
@@ -209,4 +229,5 @@ def _bus(facts: RedisFacts, who: str) -> Iterator[Finding]:
             who,
             "no livekit-server listens here",
             "give livekit-server and the egress desk the same Redis",
+            Page.LISTENERS,
         )

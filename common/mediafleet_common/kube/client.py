@@ -75,6 +75,10 @@ class Api:
         """Something that is no object of the API, and of no other type of JSON than this."""
         return await self._call("GET", target, {}, accept=media_type)
 
+    async def text(self, target: Target) -> str:
+        """What is no JSON, such as metrics through the proxy of a pod."""
+        return (await self._bytes("GET", target, {}, accept="*/*")).decode("utf-8", "replace")
+
     async def list_all(self, target: Target, **query: str) -> list[Json]:
         """All objects of a collection, page by page."""
         return (await self.list_as_of(target, **query))[1]
@@ -241,12 +245,28 @@ class Api:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Json:
+        text = await self._bytes(method, target, query, body, content_type, accept)
+        try:
+            answer: Json = json.loads(text)
+        except ValueError as error:
+            raise UnreachableError(f"{method} {target.path}: not JSON") from error
+        return answer
+
+    async def _bytes(
+        self,
+        method: str,
+        target: Target,
+        query: Mapping[str, str],
+        body: Json | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> bytes:
         headers = {"Accept": accept, "Content-Type": content_type}
         limit = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
         try:
             async with self._slots, asyncio.timeout(DEADLINE_SECONDS):
                 response = await self._request(method, target, query, body, headers, limit)
-                text = await response.read()
+                text: bytes = await response.read()
         except TimeoutError:
             message = f"{method} {target.path}: no answer in {DEADLINE_SECONDS:g} s"
             raise UnreachableError(message) from None
@@ -254,11 +274,7 @@ class Api:
             raise UnreachableError(f"{method} {target.path}: {error}") from error
         if not 200 <= response.status < 300:
             raise of_answer(response.status, text)
-        try:
-            answer: Json = json.loads(text)
-        except ValueError as error:
-            raise UnreachableError(f"{method} {target.path}: not JSON") from error
-        return answer
+        return text
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

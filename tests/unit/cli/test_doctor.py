@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,10 +19,10 @@ from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
 from mediafleet.commands import app
-from mediafleet.doctor import command, fleets
+from mediafleet.doctor import command, fleets, keda, processes, rights
 from mediafleet.doctor.cluster import Facts, examine
 from mediafleet.doctor.files import never_fits, worker_findings
-from mediafleet.doctor.findings import Finding, Level, Unread
+from mediafleet.doctor.findings import Finding, Level, Page, Unread
 from mediafleet.doctor.redis import RECORDS, STARTS, RedisFacts
 from mediafleet.doctor.redis import examine as examine_redis
 from mediafleet_common.api.crds import crd
@@ -72,6 +73,14 @@ def certificate(days: float) -> dict[str, Any]:
     return {"metadata": {"namespace": "media", "name": "scaler"}, "data": {"tls.crt": pem}}
 
 
+def endpoints(namespace: str, service: str, *ready: bool | None) -> dict[str, Any]:
+    """A slice of a Service, with an end for each; `None`: it does not say so, which is Ready."""
+    return {
+        "metadata": {"namespace": namespace, "labels": {"kubernetes.io/service-name": service}},
+        "endpoints": [{"conditions": {} if each is None else {"ready": each}} for each in ready],
+    }
+
+
 WELL = Facts(
     version="v1.36.3",
     crds={kind: crd(kind) for kind in Kind},
@@ -83,7 +92,7 @@ WELL = Facts(
         resource("orchestrator-pool.yaml"),
         resource("ai-worker-pool.yaml"),
     ],
-    keda=False,
+    keda=keda.Facts(False),
     certificates=[certificate(60)],
 )
 
@@ -95,7 +104,13 @@ def problems(facts: Facts) -> list[Finding]:
 def test_a_well_installation_has_no_problems_and_nothing_that_was_not_examined() -> None:
     found = list(examine(WELL, NOW))
     assert {each.level for each in found} == {Level.OK, Level.NOTE}
-    assert all(each.fix for each in found if each.level is not Level.OK)
+    assert all(each.fix and each.link for each in found if each.level is not Level.OK)
+
+
+def test_every_finding_has_its_section_and_every_section_its_finding() -> None:
+    text = (SAMPLES.parent / "docs/doctor.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^### (\S+)$", text, re.M)
+    assert sections == [each.value for each in Page]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +128,7 @@ def test_a_well_installation_has_no_problems_and_nothing_that_was_not_examined()
         ({"deployments": [deployment(ready=0)]}, "Deployment media/egress", "0 of 2 pods"),
         ({"certificates": [certificate(13)]}, "certificate media/scaler", "ends in 13 days"),
         ({"certificates": [certificate(-2)]}, "certificate media/scaler", "ended 2 days ago"),
+        ({"endpoints": [endpoints("media", "egress", False)]}, "Service media/egress", "no Ready"),
         (
             {"certificates": [{"metadata": {"namespace": "a", "name": "b"}, "data": {}}]},
             "certificate a/b",
@@ -125,9 +141,15 @@ def test_each_fault_is_one_problem_with_a_fix(
 ) -> None:
     (found,) = problems(replace(WELL, **change))
     assert (found.subject, words in found.what, bool(found.fix)) == (subject, True, True), found
+    assert found.link is not None
 
 
-@pytest.mark.parametrize("field", ["version", "deployments", "leases", "fleets", "certificates"])
+UNREADABLE = [
+    *("version", "deployments", "leases", "fleets", "certificates", "rights", "endpoints"),
+]
+
+
+@pytest.mark.parametrize("field", UNREADABLE)
 def test_what_may_not_be_read_is_unknown_and_no_problem(field: str) -> None:
     unread: dict[str, Any] = {field: Unread("HTTP 403: forbidden")}
     found = list(examine(replace(WELL, **unread), NOW))
@@ -172,8 +194,9 @@ def test_keda_is_missed_where_a_fleet_is_scaled_by_it_alone() -> None:
     fleet["spec"]["autoscaling"] = {"engine": "keda", "min": 0, "max": 3}
     facts = replace(WELL, fleets=[fleet])
     assert [each.subject for each in problems(facts)] == ["KEDA"]
-    assert not problems(replace(facts, keda=True))
-    unread = replace(facts, keda=Unread("HTTP 403"))
+    up = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}
+    assert not problems(replace(facts, keda=keda.Facts(True, api=up)))
+    unread = replace(facts, keda=keda.Facts(Unread("HTTP 403")))
     assert [e.subject for e in examine(unread, NOW) if e.level is Level.UNKNOWN] == ["KEDA"]
 
 
@@ -238,6 +261,141 @@ def test_versions_beside_the_tested_one_are_noted(image: str | None, words: str 
     assert [words in what for what in told if words] == ([True] if words else [])
 
 
+def test_a_service_of_two_slices_serves_by_either_and_one_that_does_not_say_is_ready() -> None:
+    slices = [endpoints("a", "x", False), endpoints("a", "x", True), endpoints("a", "y", None)]
+    assert not problems(replace(WELL, endpoints=slices))
+
+
+def test_databases_of_one_server_are_two_environments() -> None:
+    one, other, third = (resource("egress-fleet.yaml") for _ in range(3))
+    one["spec"]["redis"] = {"address": "r:6379"}
+    third["spec"]["redis"] = {"address": "s:6379", "db": 3}
+    other["spec"]["redis"] = {"address": "r:6379", "db": 0}
+    assert not list(fleets.together([one, other, third]))
+    other["spec"]["redis"]["db"] = 2
+    (found,) = fleets.together([one, other, third])
+    assert (found.page, found.subject) == (Page.ENVIRONMENTS, "Redis r:6379")
+
+
+def test_keda_that_no_hpa_reaches_or_of_another_version_is_said() -> None:
+    fleet = resource("egress-fleet.yaml")
+    fleet["spec"]["autoscaling"] = {"engine": "keda", "min": 0, "max": 3}
+
+    def told(**change: Any) -> list[tuple[Level, str]]:
+        found = keda.examine(replace(keda.Facts(True, api=UP), **change), [fleet])
+        return [(each.level, each.what) for each in found]
+
+    def version(number: str) -> list[dict[str, Any]]:
+        return [{"metadata": {"labels": {"app.kubernetes.io/version": number}}}]
+
+    assert told(operators=version("2.21.4")) == [(Level.OK, "2.21.4")]
+    assert told(operators=version("2.9.0"))[0][0] is Level.NOTE
+    assert told(operators=version(""))[0][0] is Level.OK
+    assert told(api=None)[0][1].endswith("there is none")
+    down = {"type": "Available", "status": "False", "message": "no endpoints"}
+    assert told(api={"status": {"conditions": [down]}})[0][1].endswith("no endpoints")
+    unread = Unread("HTTP 403")
+    assert [level for level, _ in told(api=unread, operators=unread)] == [Level.UNKNOWN] * 2
+
+
+UP = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}
+
+
+def operating(*arguments: str, component: str = "operator") -> dict[str, Any]:
+    """A Deployment of the chart."""
+    raw = deployment()
+    raw["metadata"]["labels"] = {"app.kubernetes.io/component": component}
+    pod = raw["spec"]["template"]["spec"]
+    pod["serviceAccountName"] = "mf"
+    pod["containers"][0]["args"] = ["operator", *arguments]
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("arguments", "namespaces"),
+    [
+        ((), {""}),
+        (("--namespace", "a", "--namespace=b", "--http", "c"), {"a", "b"}),
+    ],
+)
+def test_rights_are_asked_for_in_each_namespace_that_is_served(
+    arguments: tuple[str, ...], namespaces: set[str]
+) -> None:
+    asked = list(rights.questions([operating(*arguments)]))
+    assert {each.namespace for each in asked} == namespaces
+    status = next(each for each in asked if each.resource == "pods/status")
+    spec = status.body()["spec"]
+    assert spec["user"] == "system:serviceaccount:media:mf"
+    assert (spec["resourceAttributes"]["resource"], spec["resourceAttributes"]["subresource"]) == (
+        "pods",
+        "status",
+    )
+    assert not list(rights.questions([operating(component="collector")]))
+
+
+def test_an_account_that_lacks_rights_is_one_problem_with_the_first_few() -> None:
+    asked = list(rights.questions([operating(), operating("--namespace=a", component="egress")]))
+    answers = [rights.Answer(each, each.verb != "patch") for each in asked]
+    (found,) = rights.examine(answers)
+    assert found.level is Level.PROBLEM
+    assert found.what.startswith("may not patch egressfleets, ")
+    assert " more" in found.what
+    assert [e.level for e in rights.examine([rights.Answer(e, True) for e in asked])] == [Level.OK]
+    (one,) = rights.examine([rights.Answer(asked[-1], False)])
+    assert one.what == "may not create events in a"
+
+
+def scrape(now: dict[str, float] | None = None, later: dict[str, float] | None = None) -> Any:
+    return processes.Scrape("media/desk-0", now or {}, later)
+
+
+def told_of(scraped: processes.Scrape, changed: float | None) -> list[Page | None]:
+    return [each.page for each in processes.examine(scraped, changed, NOW)]
+
+
+@pytest.mark.parametrize(
+    ("age", "changed", "stale"),
+    [
+        (1000, 1000, False),  # heard of it
+        (1000, 500, True),  # a pod changed since
+        (1000, 60, False),  # only just
+        (1000, None, False),  # nothing there that could change
+        (float("inf"), 500, True),
+        (10, 500, False),
+    ],
+)
+def test_a_watch_is_stale_when_something_changed_that_it_has_not_heard_of(
+    age: float, changed: float | None, stale: bool
+) -> None:
+    at = None if changed is None else NOW - changed
+    assert told_of(scrape({processes.AGE: age}), at) == ([Page.STALE] if stale else [None])
+
+
+def test_the_newest_change_is_a_making_a_deletion_or_a_condition() -> None:
+    pod = {"metadata": {"creationTimestamp": "2026-07-31T00:00:00Z"}}
+    at = {"lastTransitionTime": "2026-07-31T23:00:00Z"}
+    changed = {**pod, "status": {"conditions": [at, {}]}}
+    assert processes.last_change([pod]) == NOW - 86400
+    assert processes.last_change([pod, changed]) == NOW - 3600
+    assert processes.last_change([]) is None
+
+
+def test_a_process_tells_of_its_redis_and_of_what_it_cannot_read() -> None:
+    assert told_of(scrape({processes.SHARED: 1}), None) == [Page.ENVIRONMENTS]
+    failed = {processes.REDIS_FAILED: 3.0}
+    assert told_of(scrape(failed, failed), None) == [None]
+    assert told_of(scrape(failed, {processes.REDIS_FAILED: 4.0}), None) == [Page.REDIS_AWAY]
+    assert told_of(scrape({}, {processes.LEDGER_FAILED: 1.0}), None) == [Page.REDIS_AWAY]
+    assert told_of(scrape({processes.UNREADABLE: 2}), None) == [Page.UNREADABLE]
+    away = processes.Scrape("media/desk-0", Unread("HTTP 403"))
+    assert [each.level for each in processes.examine(away, None, NOW)] == [Level.UNKNOWN]
+
+
+def test_metrics_are_summed_over_labels() -> None:
+    text = '# TYPE a counter\na_total{x="1"} 2\na_total{x="2"} 3\n# TYPE b gauge\nb 1\n'
+    assert processes.read(text) == {"a_total": 5, "b": 1}
+
+
 def worker(**more: Any) -> WorkerEntry:
     given = {"name": "w", "cluster_id": "w", "metrics": "http://127.0.0.1:9", "cpu": 4}
     return WorkerEntry.model_validate({**given, **more})
@@ -271,7 +429,7 @@ def test_of_a_file_s_fleet_the_largest_worker_counts_and_an_unknown_one_says_not
     assert not list(never_fits(FleetEntry(name="a", workers=[unknown])))
 
 
-FIT = RedisFacts("r:6379", 0, info={"redis_version": "8.0"}, listeners={STARTS: 1, RECORDS: 1})
+FIT = RedisFacts("r:6379", 0, info={"redis_version": "7.0.15"}, listeners={STARTS: 1, RECORDS: 1})
 
 
 @pytest.mark.parametrize(
@@ -299,6 +457,8 @@ def test_a_redis_that_is_not_fit_is_a_problem(change: dict[str, Any], words: str
     ("change", "words"),
     [
         ({"ledgers": ("0", "3")}, "has ledgers of database 3 beside 0"),
+        ({"info": {"redis_version": "6.2.1"}}, "Redis 6.2.1 is not a version"),
+        ({"info": {"valkey_version": "8.0.0"}}, "Valkey 8.0.0 is not a version"),
         ({"ahead_seconds": 12.2}, "its clock is 12 s ahead of"),
         ({"ahead_seconds": -3.0}, "its clock is 3 s behind"),
     ],
