@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 def worker(
     *,
     broker: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where the broker's workers register.")
+        list[str],
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where the broker's workers register; repeatable: all share one capacity.",
+        ),
     ],
     secret_file: Annotated[
         Path, typer.Option(metavar="FILE", help="What to register with: its first line.")
@@ -35,6 +39,14 @@ def worker(
         typer.Option(
             metavar="FILE",
             help="Authority that signed the broker's certificate, or that certificate (PEM).",
+        ),
+    ] = None,
+    addresses: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name whose every address is a broker with --broker's port and certificate, as "
+            "of a headless Service: the worker registers at each, and at those that come later.",
         ),
     ] = None,
     server_name: Annotated[
@@ -83,6 +95,7 @@ def worker(
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_scheduler.broker.files import Lines
+        from mediafleet_scheduler.worker.brokers import Brokers
         from mediafleet_scheduler.worker.client import Settings, TurnedAwayError, Worker
         from mediafleet_scheduler.worker.runners import BadRunnerError, runner_of
         from mediafleet_scheduler.worker.serve import serve
@@ -96,15 +109,17 @@ def worker(
         token = None if runner_token_file is None else Lines(runner_token_file).first()
         secret, pod = Lines(secret_file).first, _pod() if pool_pod else None
         times = settings_file.read(settings, "worker", Times)
-        made = Settings(
-            broker, secret, runners, ca, server_name, token, pod, wait_for_runners, times
-        )
-        said = f"mediafleet worker ready: registered at {broker}, {len(runners)} runners"
+        if addresses is not None and len(broker) > 1:
+            raise CannotStartError("--addresses goes with one --broker, whose port it takes")
+        brokers = Brokers(tuple(broker), addresses, server_name)
+        made = Settings(brokers, secret, runners, ca, token, pod, wait_for_runners, times)
+        there = ", ".join(broker)
+        said = f"mediafleet worker ready: registered at {there}, {len(runners)} runners"
         try:
             working = Worker(made, lambda: typer.echo(said))
             await (working.run(stop) if http is None else serve(working, http, stop))
         except TurnedAwayError as error:
-            raise CannotStartError(f"the broker at {broker} says: {error}") from error
+            raise CannotStartError(f"the broker at {there} says: {error}") from error
 
     raise typer.Exit(run(main))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import shutil
@@ -38,17 +39,19 @@ from mediafleet_scheduler.broker.registrations import Registrations, Secrets
 from mediafleet_scheduler.broker.results import Results
 from mediafleet_scheduler.broker.runner_api import RunnerApi
 from mediafleet_scheduler.broker.shared.elsewhere import SharedElsewhere
-from mediafleet_scheduler.broker.shared.ledger import Ledger
+from mediafleet_scheduler.broker.shared.ledger import Ledger, LedgerError
+from mediafleet_scheduler.broker.shared.parts import SharedParts
 from mediafleet_scheduler.broker.shared.peers import Peers
 from mediafleet_scheduler.broker.shared.tasks import SharedTasks, SharedTimes
 from mediafleet_scheduler.broker.tasks.api import TaskApi
 from mediafleet_scheduler.broker.tasks.kept import KeptTasks
 from mediafleet_scheduler.broker.worker_port import WorkerPort
 from mediafleet_scheduler.core.workers.pools import WorkerPools
+from mediafleet_scheduler.core.workers.several.combined import Part, part_of
 from mediafleet_scheduler.core.workers.shared import TAG_BITS
 from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.directory.directory import Directory
-from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.outlook import Outlook, Read
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, history_route, serving
 
 Models = tuple[ModelEntry, ...]
@@ -159,10 +162,11 @@ async def serve(
         stack.callback(shutil.rmtree, spool, ignore_errors=True)
         api = RunnerApi(jobs, inputs, models, spool, settings.token)
         times = settings.times
-        outlook = Outlook(Pools(jobs, settings.pools).read if settings.pools else list)
         kept = KeptTasks(jobs, inputs, spool, times.keep_seconds, times.most_kept_tasks)
         stack.callback(kept.close)
         shared = _shared(settings, kept)
+        parts = _parts(settings, shared, jobs)
+        outlook = Outlook(_demand(settings, jobs, parts))
         if shared is not None:
             stack.push_async_callback(shared.leave)
             elsewhere = SharedElsewhere(shared.ledger, settings.bodies)
@@ -186,7 +190,7 @@ async def serve(
             registry=registry,
             cancels=True,
             reports=[
-                web.get("/explain", _explain(jobs)),
+                web.get("/explain", _explain(jobs, shared)),
                 demand_route(outlook),
                 history_route(outlook),
                 *site.reports(),
@@ -218,6 +222,7 @@ async def serve(
                 tasks.create_task(directory.run()),
                 *([tasks.create_task(settings.pools.run())] if settings.pools else []),
                 *([tasks.create_task(shared.run())] if shared else []),
+                *([tasks.create_task(parts.run())] if parts else []),
                 tasks.create_task(
                     _announce(first, on_ready, Serving(workers.port, http.port, jobs, scaler))
                 ),
@@ -238,6 +243,27 @@ def _shared(settings: Settings, kept: KeptTasks) -> SharedTasks | None:
     return SharedTasks(ledger, kept, settings.bodies, times.shared, times.keep_seconds)
 
 
+def _parts(settings: Settings, shared: SharedTasks | None, jobs: Jobs) -> SharedParts | None:
+    """What tells other brokers what this one has, for the pools of the cluster."""
+    pools = settings.pools
+    if shared is None or pools is None:
+        return None
+
+    def own() -> Part:
+        view = pools.view or WorkerPools()
+        return part_of(jobs.dispatcher, {t for pool in view.pools for t in pool.models})
+
+    return SharedParts(shared.ledger, own, settings.times.shared)
+
+
+def _demand(settings: Settings, jobs: Jobs, parts: SharedParts | None) -> Read:
+    if settings.pools is None:
+        return list
+    if parts is None:
+        return Pools(jobs, settings.pools).read
+    return Pools(jobs, settings.pools, parts.others).read
+
+
 async def _peers(
     settings: Settings, shared: SharedTasks | None, tag: int | None, stack: AsyncExitStack
 ) -> Peers | None:
@@ -249,12 +275,21 @@ async def _peers(
     return peers
 
 
-def _explain(jobs: Jobs) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _explain(
+    jobs: Jobs, shared: SharedTasks | None
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
-        explained = jobs.explained(request.query.get("task", ""))
-        if explained is None:
-            return web.Response(status=404, text="no such task, or it is over for long")
-        return web.Response(text=explained.model_dump_json(), content_type="application/json")
+        task = request.query.get("task", "")
+        explained = jobs.explained(task)
+        if explained is not None:
+            text = explained.model_dump_json()
+            return web.Response(text=text, content_type="application/json")
+        words = "no such task, or it is over for long"
+        if shared is not None:
+            with contextlib.suppress(LedgerError):
+                known = await shared.ledger.find(task)
+                words = words if known is None else f"broker {known.owner} has it: ask there"
+        return web.Response(status=404, text=words)
 
     return answer
 

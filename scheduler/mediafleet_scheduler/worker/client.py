@@ -10,11 +10,10 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiohttp
 import grpc
@@ -22,21 +21,19 @@ import grpc.aio
 
 from mediafleet_common.back_off import BackOff
 from mediafleet_common.dial import Connector
-from mediafleet_common.formats.hosts import with_port
 from mediafleet_common.formats.reach import OWN_WORD, PUBLIC
-from mediafleet_common.serving.addresses import split_host_port
 from mediafleet_common.serving.logs import printable
 from mediafleet_common.wire.ai_worker_pb2 import NotifyAIJob, RegisterAIWorkerRequest
 from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
 from mediafleet_scheduler.core.workers.registration import INSTANCE_HEADER, NAME_HEADER, Refusal
 from mediafleet_scheduler.core.workers.steps import FULL_WORDS
+from mediafleet_scheduler.worker.brokers import Brokers, Place
+from mediafleet_scheduler.worker.posts import Post, fetched
 from mediafleet_scheduler.worker.runners import Answer, Runner, RunnerError, Runners
 from mediafleet_scheduler.worker.times import Times
 
 REGISTER: Final = "/net.AIWorker/RegisterAIWorker"
-_SCHEME: Final = "Livepeer-AI-Worker-1.0"
 _FIRST_PAUSE_SECONDS: Final = 0.5
-_MOST_INPUT: Final = 300 * 1024 * 1024
 _KEEP_ALIVE: Final = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -55,14 +52,11 @@ class TurnedAwayError(Exception):
 class Settings:
     """How a worker is set up."""
 
-    broker: str
-    """HOST:PORT."""
+    brokers: Brokers
     secret: Callable[[], str]
     runners: tuple[Runner, ...]
     ca_file: Path | None = None
     """PEM file of the broker's authority or its own certificate; `None`: the system's."""
-    server_name: str | None = None
-    """The name that the broker's certificate has, if not the one dialled."""
     token: str | None = None
     """What runners are called with."""
     pod: tuple[str, str] | None = None
@@ -78,13 +72,25 @@ class Worker:
 
     settings: Settings
     on_registered: Callable[[], None] = lambda: None
-    registered: bool = False
-    """Whether its stream stands."""
+    _places: frozenset[Place] = frozenset()
+    """Brokers to be registered at."""
+    _streams: set[Place] = field(default_factory=set)
+    """Brokers whose stream stands."""
     _busy: dict[Runner, int] = field(default_factory=dict)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set)
     _draining: bool = False
     _inputs: aiohttp.ClientSession | None = None
     """For inputs that do not lie at the broker itself."""
+
+    @property
+    def standing(self) -> frozenset[Place]:
+        """Brokers that may give it tasks."""
+        return frozenset(self._streams)
+
+    @property
+    def registered(self) -> bool:
+        """Whether there is one."""
+        return bool(self._streams)
 
     @property
     def tasks(self) -> int:
@@ -114,7 +120,7 @@ class Worker:
             aiohttp.ClientSession(connector=own) as session,
             aiohttp.ClientSession(connector=public) as self._inputs,
         ):
-            listening = asyncio.create_task(self._listen(session))
+            listening = asyncio.create_task(self._listen_everywhere(session))
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -126,33 +132,56 @@ class Worker:
             if not stop.is_set() and not listening.cancelled():
                 listening.result()
 
-    async def _listen(self, session: aiohttp.ClientSession) -> None:
-        longest = self.settings.times.max_pause_seconds
-        back_off = BackOff(_FIRST_PAUSE_SECONDS, longest)
+    async def _listen_everywhere(self, session: aiohttp.ClientSession) -> None:
         if self.settings.waits_for_runners:
             await Runners(session, self.settings.token).answer(self.settings.runners)
-        while True:
+        brokers = self.settings.brokers
+        seconds = self.settings.times.look_up_seconds if brokers.change else None
+        listening: dict[Place, asyncio.Task[None]] = {}
+        try:
+            while True:
+                found = await brokers.look()
+                self._places = self._places if found is None else found
+                for place in self._places - listening.keys():
+                    listening[place] = asyncio.create_task(self._listen(place, session))
+                if not listening:
+                    await asyncio.sleep(_FIRST_PAUSE_SECONDS)
+                    continue
+                await asyncio.wait(
+                    listening.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                for place in [each for each, task in listening.items() if task.done()]:
+                    listening.pop(place).result()
+        finally:
+            for task in listening.values():
+                task.cancel()
+            await asyncio.gather(*listening.values(), return_exceptions=True)
+
+    async def _listen(self, place: Place, session: aiohttp.ClientSession) -> None:
+        """Be registered at a broker, for as long as there is one."""
+        longest = self.settings.times.max_pause_seconds
+        back_off = BackOff(_FIRST_PAUSE_SECONDS, longest)
+        while place in self._places:
             began = asyncio.get_running_loop().time()
             try:
-                await self._stream(session)
+                await self._stream(place, session)
             except grpc.aio.AioRpcError as error:
                 words = error.details() or error.code().name
                 if words in (Refusal.SECRET, Refusal.CAPACITY, Refusal.LIVE_VIDEO):
                     raise TurnedAwayError(words) from error
-                _log.warning("no broker at %s: %s", self.settings.broker, printable(words))
+                _log.warning("no broker at %s: %s", place.address, printable(words))
             finally:
-                self.registered = False
+                self._streams.discard(place)
             if asyncio.get_running_loop().time() - began > longest:
                 back_off.reset()
             await asyncio.sleep(back_off.pause())
 
-    async def _stream(self, session: aiohttp.ClientSession) -> None:
+    async def _stream(self, place: Place, session: aiohttp.ClientSession) -> None:
         ca = self.settings.ca_file
         trusted = grpc.ssl_channel_credentials(None if ca is None else ca.read_bytes())
-        name = self.settings.server_name
-        target = _target(self.settings.broker)
+        name = place.other_name
         options = [*_KEEP_ALIVE, *([("grpc.ssl_target_name_override", name)] if name else [])]
-        async with grpc.aio.secure_channel(target, trusted, options) as channel:
+        async with grpc.aio.secure_channel(place.target, trusted, options) as channel:
             register = channel.unary_stream(
                 REGISTER,
                 request_serializer=RegisterAIWorkerRequest.SerializeToString,
@@ -160,11 +189,11 @@ class Worker:
             )
             call = register(self._registration(), metadata=self._metadata())
             await call.wait_for_connection()
-            _log.info("registered at %s", self.settings.broker)
-            self.registered = True
+            _log.info("registered at %s", place.address)
+            self._streams.add(place)
             self.on_registered()
             async for job in call:
-                task = asyncio.create_task(self._work(session, job))
+                task = asyncio.create_task(self._work(place, session, job))
                 self._jobs.add(task)
                 task.add_done_callback(self._jobs.discard)
 
@@ -181,8 +210,15 @@ class Worker:
         pod = self.settings.pod
         return () if pod is None else ((NAME_HEADER, pod[0]), (INSTANCE_HEADER, pod[1]))
 
-    async def _work(self, session: aiohttp.ClientSession, job: NotifyAIJob) -> None:
-        post = _Post(session, self.settings, job.task_id, job.ai_job_data.pipeline)
+    async def _work(self, place: Place, session: aiohttp.ClientSession, job: NotifyAIJob) -> None:
+        post = Post(
+            session,
+            self.settings.secret,
+            self.settings.times,
+            place,
+            job.task_id,
+            job.ai_job_data.pipeline,
+        )
         try:
             data = json.loads(job.ai_job_data.request_data)
             request, url = data["request"], data["input_url"]
@@ -195,7 +231,7 @@ class Worker:
             return
         self._busy[runner] = self._busy.get(runner, 0) + 1
         try:
-            file = await self._input(session, url) if url else None
+            file = await self._input(place, session, url) if url else None
             runners = Runners(session, self.settings.token)
             async with runners.run(runner, request, file) as answer:
                 if isinstance(answer, Answer):
@@ -207,10 +243,11 @@ class Worker:
         finally:
             self._busy[runner] -= 1
 
-    async def _input(self, session: aiohttp.ClientSession, url: str) -> bytes:
-        host, _ = split_host_port(self.settings.broker)
-        at_broker = urlsplit(url).hostname in {host.lower(), self.settings.server_name}
-        return await _fetched(session if at_broker else self._inputs or session, self.settings, url)
+    async def _input(self, place: Place, session: aiohttp.ClientSession, url: str) -> bytes:
+        own, times = place.own(url), self.settings.times
+        if own is None:
+            return await fetched(self._inputs or session, url, None, times)
+        return await fetched(session, own, place.other_name, times)
 
     def _runner(self, pipeline: str, request: Mapping[str, Any]) -> Runner | None:
         """Who does it; `None`: nobody here, or all are busy."""
@@ -222,76 +259,3 @@ class Worker:
             if runner.target == (pipeline, model) and free > 0:
                 return runner
         return None
-
-
-def _target(broker: str) -> str:
-    """A name for gRPC, whatever scheme of its own it looks like (unix:, xds:, vsock:)."""
-    return f"dns:///{with_port(*split_host_port(broker))}"
-
-
-async def _fetched(session: aiohttp.ClientSession, settings: Settings, url: str) -> bytes:
-    """A job's input.
-
-    Raises:
-        RunnerError: it cannot be had.
-    """
-    limit = aiohttp.ClientTimeout(total=settings.times.input_seconds)
-    body = bytearray()
-    try:
-        async with session.get(
-            url, timeout=limit, allow_redirects=False, server_hostname=settings.server_name
-        ) as response:
-            response.raise_for_status()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _MOST_INPUT:
-                    raise RunnerError(f"the input is longer than {_MOST_INPUT} bytes")
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise RunnerError(f"the input cannot be fetched: {type(error).__name__}") from error
-    return bytes(body)
-
-
-@dataclass(frozen=True, slots=True)
-class _Post:
-    """Where the result of one job goes. A post that fails is not repeated: nobody knows what of it
-    was taken."""
-
-    session: aiohttp.ClientSession
-    settings: Settings
-    task: int
-    pipeline: str
-
-    async def error(self, words: str) -> None:
-        _log.info("a job of %s: %s", self.pipeline, printable(words))
-        await self._send(words.encode(), "livepeer/ai-worker-error")
-
-    async def events(self, events: AsyncIterator[bytes]) -> None:
-        await self._send(events, "text/event-stream")
-
-    async def answer(self, answer: Answer) -> None:
-        with aiohttp.MultipartWriter("mixed") as parts:
-            for name, (media, content) in answer.files.items():
-                part = parts.append(content, {"Content-Type": media})
-                part.set_content_disposition("attachment", filename=name)
-            parts.append(json.dumps(answer.body).encode(), {"Content-Type": "application/json"})
-        await self._send(parts, parts.content_type)
-
-    async def _send(self, body: Any, media: str) -> None:
-        headers = {
-            "Authorization": _SCHEME,
-            "Credentials": self.settings.secret(),
-            "TaskId": str(self.task),
-            "Pipeline": self.pipeline,
-            "Content-Type": media,
-        }
-        limit = aiohttp.ClientTimeout(total=self.settings.times.post_seconds)
-        url = f"https://{self.settings.broker}/aiResults"
-        try:
-            async with self.session.post(
-                url, data=body, headers=headers, timeout=limit
-            ) as response:
-                if response.status != 200:
-                    said = printable((await response.text())[:200])
-                    _log.warning("a result was refused: HTTP %d: %s", response.status, said)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            _log.warning("a result was lost: %s", error or type(error).__name__)

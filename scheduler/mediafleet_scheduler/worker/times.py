@@ -15,3 +15,5 @@ class Times:
     """Posting a result has failed after so long. A stream is posted while the runner makes it."""
     max_pause_seconds: float = 30.0
     """A broker that is away is called again after pauses that grow from 0.5 s up to this."""
+    look_up_seconds: float = 5.0
+    """With --addresses: the name is looked up again so often, for brokers that are new."""

@@ -22,6 +22,7 @@ from mediafleet_scheduler.core.workers.pools import PoolPod, WorkerPool, WorkerP
 from mediafleet_scheduler.core.workers.views import Target
 from mediafleet_scheduler.directory.objects import pod_facts, worker_pool_facts, worker_pools
 from mediafleet_scheduler.directory.publisher import Publisher
+from mediafleet_scheduler.worker.brokers import Brokers
 from mediafleet_scheduler.worker.client import Settings, Worker
 from mediafleet_scheduler.worker.runners import Runner
 from mediafleet_scheduler.worker.serve import serve
@@ -70,7 +71,7 @@ async def pod(of: Broker, tmp_path: Path, url: str) -> AsyncIterator[Worker]:
     ca.write_bytes(of.certificate)
     runner = Runner(Target(*IMAGE), url)
     settings = Settings(
-        of.authority, lambda: SECRET, (runner,), ca, None, None, ("media/p-0", "u-0"), True
+        Brokers((of.authority,)), lambda: SECRET, (runner,), ca, None, ("media/p-0", "u-0"), True
     )
     working, stop = Worker(settings), asyncio.Event()
     running = asyncio.create_task(serve(working, "127.0.0.1:0", stop, CollectorRegistry()))
@@ -166,7 +167,9 @@ async def test_kubernetes_waits_for_the_tasks_of_a_pod_that_it_ends(tmp_path: Pa
     ca = tmp_path / "ca.pem"
     async with served(runner.app) as url, broker(tmp_path, IMAGE, pools=pools) as some:
         ca.write_bytes(some.certificate)
-        settings = Settings(some.authority, lambda: SECRET, (Runner(Target(*IMAGE), url),), ca)
+        settings = Settings(
+            Brokers((some.authority,)), lambda: SECRET, (Runner(Target(*IMAGE), url),), ca
+        )
         working, stop = Worker(settings), asyncio.Event()
         listening = await free_port()
         running = asyncio.create_task(serve(working, f"127.0.0.1:{listening}", stop, registry))

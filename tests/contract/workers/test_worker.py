@@ -16,6 +16,7 @@ from tests.kit.workers.scene import SECRET, Broker, broker
 
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.views import Target
+from mediafleet_scheduler.worker.brokers import Brokers
 from mediafleet_scheduler.worker.client import Settings, TurnedAwayError, Worker
 from mediafleet_scheduler.worker.runners import BadRunnerError, Runner, runner_of
 from mediafleet_testbed.paths import REPOSITORY
@@ -44,7 +45,7 @@ async def worker(
     ca = tmp_path / "ca.pem"
     ca.write_bytes(of.certificate)
     registered, stop = asyncio.Event(), asyncio.Event()
-    settings = Settings(of.authority, lambda: secret, runners, ca)
+    settings = Settings(Brokers((of.authority,)), lambda: secret, runners, ca)
     running = asyncio.create_task(Worker(settings, registered.set).run(stop))
     entered = asyncio.create_task(registered.wait())
     await asyncio.wait({running, entered}, return_when=asyncio.FIRST_COMPLETED)

@@ -87,8 +87,9 @@ async def broker(
     wait_seconds: float = 20,
     **more: Any,
 ) -> AsyncIterator[Broker]:
-    """A broker that takes these models, each task within `wait_seconds`."""
-    key, certificate = self_signed(["127.0.0.1"])
+    """A broker that takes these models, each task within `wait_seconds`; `pair`: its key and
+    certificate."""
+    key, certificate = more.pop("pair", None) or self_signed(["127.0.0.1"])
     (tmp_path / "tls.pem").write_bytes(key + certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "tls.pem")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.jobs import Jobs
-from mediafleet_scheduler.core.workers.pools import Use, WorkerPools, demand, held
+from mediafleet_scheduler.core.workers.pools import WorkerPools, demand, held, unknown
+from mediafleet_scheduler.core.workers.several.combined import Part, combined, part_of
 from mediafleet_scheduler.core.workers.views import Worker
 from mediafleet_scheduler.directory.directory import Directory
+
+_SILENT: Final = "Redis does not tell what other brokers have"
 
 _log: Final = logging.getLogger(__name__)
 
@@ -20,9 +24,15 @@ class Pools:
     """The pools of a directory, and the workers of a broker."""
 
     def __init__(
-        self, jobs: Jobs, directory: Directory[WorkerPools], clock: Clock = SYSTEM
+        self,
+        jobs: Jobs,
+        directory: Directory[WorkerPools],
+        others: Callable[[], Mapping[str, Part] | None] = dict,
+        clock: Clock = SYSTEM,
     ) -> None:
+        """`others`: what other brokers have, by their names; `None`: that is not known now."""
         self._jobs = jobs
+        self._others = others
         self._directory = directory
         self._clock = clock
         jobs.holds = self._holds
@@ -33,9 +43,11 @@ class Pools:
         view = self._directory.view
         if view is None:
             return None
-        dispatcher, now = self._jobs.dispatcher, self._clock.unix()
-        use = Use(dispatcher.load, dispatcher.waiting, dispatcher.missed)
-        workers = dispatcher.workers
+        now, others = self._clock.unix(), self._others()
+        if others is None:
+            return [unknown(pool, _SILENT, now) for pool in view.pools]
+        targets = {target for pool in view.pools for target in pool.models}
+        workers, use = combined({**others, "": part_of(self._jobs.dispatcher, targets)})
         return [demand(pool, workers, use, now) for pool in view.pools]
 
     def _holds(self, worker: Worker) -> bool:

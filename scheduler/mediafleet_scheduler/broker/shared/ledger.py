@@ -122,9 +122,22 @@ class Ledger:
         owner, record, answer = await self._bounded(read)
         return None if owner is None else Known(owner, record, answer)
 
+    async def share(self, part: str, lease_seconds: float) -> dict[str, str]:
+        """Tell what this broker has, for a while; what others told, by their names."""
+        prefix = f"{_PREFIX}part:"
+        tell = self._client.set(prefix + self.broker, part, px=_ms(lease_seconds))
+        await self._bounded(tell)
+        found = await self._bounded(self._client.smembers(f"{_PREFIX}brokers"))
+        names = sorted(found - {self.broker})
+        if not names:
+            return {}
+        parts = await self._bounded(self._client.mget([prefix + each for each in names]))
+        return {name: text for name, text in zip(names, parts, strict=True) if text is not None}
+
     async def leave(self) -> None:
         """Be gone, as far as others are concerned."""
-        await self._bounded(self._client.delete(f"{_PREFIX}alive:{self.broker}"))
+        keys = [f"{_PREFIX}{kind}:{self.broker}" for kind in ("alive", "part")]
+        await self._bounded(self._client.delete(*keys))
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -4,6 +4,7 @@ Keys, all with one hash tag, so that a Redis cluster keeps them in one place:
 
     brokers        set of brokers that have tasks, or had some
     alive:BROKER   is there while the broker beats: how others reach it
+    part:BROKER    for the demand of pools: its workers and what waits there, while it beats
     open:BROKER    set of ids of its tasks that have no answer
     epoch          another text once this Redis was emptied
     task:ID        hash: owner, version (counts its owners), record, and answer once there is one

@@ -121,6 +121,18 @@ def demand(pool: WorkerPool, workers: Iterable[Worker], use: Use, now: float) ->
     )
 
 
+def unknown(pool: WorkerPool, why: str, now: float) -> FleetDemand:
+    """The demand of a pool that nobody knows."""
+    return FleetDemand(
+        kind=Kind.AI_WORKER_POOL,
+        namespace=pool.namespace,
+        name=pool.name,
+        known=False,
+        reason=why,
+        at=now,
+    )
+
+
 def _capacity(worker: Worker, target: Target) -> int:
     offer = worker.offers.get(target)
     return 0 if offer is None else offer.capacity

@@ -1,0 +1,1 @@
+"""Rules of several brokers that serve the same pools."""

@@ -1,0 +1,99 @@
+"""A worker's HTTP calls of a broker: a job's input, and its result.
+
+Wire: go-livepeer server/ai_worker.go.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.worker.brokers import Place
+from mediafleet_scheduler.worker.runners import Answer, RunnerError
+from mediafleet_scheduler.worker.times import Times
+
+_SCHEME: Final = "Livepeer-AI-Worker-1.0"
+_MOST_INPUT: Final = 300 * 1024 * 1024
+
+_log: Final = logging.getLogger(__name__)
+
+
+async def fetched(
+    session: aiohttp.ClientSession, url: str, server_name: str | None, times: Times
+) -> bytes:
+    """A job's input.
+
+    Raises:
+        RunnerError: it cannot be had.
+    """
+    limit = aiohttp.ClientTimeout(total=times.input_seconds)
+    body = bytearray()
+    try:
+        async with session.get(
+            url, timeout=limit, allow_redirects=False, server_hostname=server_name
+        ) as response:
+            response.raise_for_status()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MOST_INPUT:
+                    raise RunnerError(f"the input is longer than {_MOST_INPUT} bytes")
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise RunnerError(f"the input cannot be fetched: {type(error).__name__}") from error
+    return bytes(body)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Where the result of one job goes. A post that fails is not repeated: nobody knows what of it
+    was taken."""
+
+    session: aiohttp.ClientSession
+    secret: Callable[[], str]
+    times: Times
+    place: Place
+    task: int
+    pipeline: str
+
+    async def error(self, words: str) -> None:
+        """It failed."""
+        _log.info("a job of %s: %s", self.pipeline, printable(words))
+        await self._send(words.encode(), "livepeer/ai-worker-error")
+
+    async def events(self, events: AsyncIterator[bytes]) -> None:
+        """An LLM's words, as they come."""
+        await self._send(events, "text/event-stream")
+
+    async def answer(self, answer: Answer) -> None:
+        """The runner's answer, and its files."""
+        with aiohttp.MultipartWriter("mixed") as parts:
+            for name, (media, content) in answer.files.items():
+                part = parts.append(content, {"Content-Type": media})
+                part.set_content_disposition("attachment", filename=name)
+            parts.append(json.dumps(answer.body).encode(), {"Content-Type": "application/json"})
+        await self._send(parts, parts.content_type)
+
+    async def _send(self, body: Any, media: str) -> None:
+        headers = {
+            "Authorization": _SCHEME,
+            "Credentials": self.secret(),
+            "TaskId": str(self.task),
+            "Pipeline": self.pipeline,
+            "Content-Type": media,
+        }
+        limit = aiohttp.ClientTimeout(total=self.times.post_seconds)
+        url, name = f"https://{self.place.address}/aiResults", self.place.other_name
+        try:
+            async with self.session.post(
+                url, data=body, headers=headers, timeout=limit, server_hostname=name
+            ) as response:
+                if response.status != 200:
+                    said = printable((await response.text())[:200])
+                    _log.warning("a result was refused: HTTP %d: %s", response.status, said)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            _log.warning("a result was lost: %s", error or type(error).__name__)
