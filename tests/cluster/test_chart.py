@@ -57,12 +57,26 @@ COLLECTOR = (
     *("--set", "community.collector.enabled=true", "--set", "networkPolicy.enabled=true"),
     *("--set", "community.collector.from[0].ipBlock.cidr=10.0.0.0/8"),
 )
+BROKERS = (
+    *("--set", "broker.enabled=true", "--set", "broker.replicas=2"),
+    *("--set", "broker.models[0].pipeline=llm", "--set", "broker.models[0].model=m"),
+    *("--set", "broker.secret.name=b", "--set", "broker.secret.key=s"),
+    *("--set", "broker.runnerToken.name=b", "--set", "broker.runnerToken.key=t"),
+    *("--set", "broker.redis.url=redis://redis:6379", "--set", "broker.bodiesClaim=bodies"),
+    *("--set", "broker.redis.passwordSecret.name=r", "--set", "broker.redis.passwordSecret.key=p"),
+    *("--set", "broker.url=https://broker.example.com", "--set", "networkPolicy.enabled=true"),
+    *("--set", "broker.orchestrators[0].url=https://orch.example.com:8935"),
+    *("--set", "broker.orchestrators[0].secret.name=o"),
+    *("--set", "broker.orchestrators[0].secret.key=s"),
+    *("--set", "broker.workersService.type=LoadBalancer"),
+)
 VARIANTS: dict[str, tuple[str, ...]] = {
     "default": (),
     "everything": EVERYTHING,
     "two_namespaces": ("--set", "rbac.scope=namespace", "--set", "watchNamespaces={default,other}"),
     "own_namespace_alone": ("--set", "rbac.scope=namespace", "--set", "rbac.nodes=false"),
     "without_desk": ("--set", "egress.enabled=false"),
+    "brokers": BROKERS,
     "collector": COLLECTOR,
     "collector_in_prometheus": (*COLLECTOR, "--set", "community.collector.store=prometheus"),
     "scaler_in_plaintext": ("--set", "egress.scaler.tls.mode=none"),
@@ -147,6 +161,11 @@ def test_a_restricted_namespace_admits_every_pod_of_the_chart(
         ("rbac.scope=all", "must be one of 'cluster', 'namespace'"),
         ("egress.redis[0].addresses={redis:6379}", "missing property 'name'"),
         ("egress.redis[0].name=main", "missing property 'addresses'"),
+        ("broker.replicas=2", "at '/broker/redis/url': minLength"),
+        (
+            "broker.orchestrators[0].url=https://o",
+            "at '/broker/orchestrators/0': missing property 'secret'",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(node: Node, setting: str, complaint: str) -> None:

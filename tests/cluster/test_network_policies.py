@@ -71,6 +71,10 @@ MUST: Final[list[tuple[Place, Place, int]]] = [
     (KEDA, DESK, Port.SCALER),
     (KEDA, ADVERTISER, Port.SCALER),
     (KEDA, BROKER, Port.SCALER),
+    # Its peers, their Redis, and an orchestrator at which it registers.
+    (BROKER, BROKER, 8935),
+    (BROKER, REDIS, 6379),
+    (BROKER, INTERNET, 8936),
     # Workers and orchestrators are anywhere.
     *((each, BROKER, 8935) for each in (AI_WORKER, INTERNET)),
     *((each, BROKER, Port.DESK_HTTP) for each in (NODE, INTERNET)),
@@ -101,6 +105,7 @@ MUST_NOT: Final[list[tuple[Place, Place, int]]] = [
     (TENANT, BROKER, Port.SCALER),
     *((each, AI_WORKER, Port.AGENT) for each in (NEIGHBOUR, TENANT, INTERNET)),
     (OPERATOR, INTERNET, 8080),
+    (BROKER, INTERNET, 8080),
     (OPERATOR, REDIS, 6379),
     (DESK, INTERNET, 8080),
     (DESK, NEIGHBOUR, 8080),
@@ -126,6 +131,11 @@ def policies(node: Node) -> list[dict[str, Any]]:
             "models": [{"pipeline": "llm", "model": "m"}],
             "secret": {"name": "broker", "key": "secret"},
             "runnerToken": {"name": "broker", "key": "token"},
+            "redis": {"url": "redis://redis.data:6379"},
+            "url": "https://broker.example.com",
+            "orchestrators": [
+                {"url": "https://orch:8936", "secret": {"name": "orch", "key": "secret"}}
+            ],
         },
         "networkPolicy": {
             "enabled": True,

@@ -1,7 +1,7 @@
 {{/*
 A component's ServiceAccount, Service, Deployment and PodDisruptionBudget.
 Takes (dict "root" $ "component" NAME "args" LIST "volumes" LIST "mounts" LIST), and "ports", a LIST
-of (dict "name" NAME "port" NUMBER) beside http.
+of (dict "name" NAME "port" NUMBER) beside http; "env", a LIST of variables.
 */}}
 {{- define "mediafleet.workload" -}}
 {{- $root := .root }}
@@ -96,7 +96,7 @@ spec:
               valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
             - name: POD_NAME
               valueFrom: {fieldRef: {fieldPath: metadata.name}}
-            {{- with $own.extraEnv }}
+            {{- with concat (.env | default list) $own.extraEnv }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
           {{- with $own.extraEnvFrom }}

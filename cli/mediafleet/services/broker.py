@@ -132,9 +132,9 @@ class ShareOptions:
     peer: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT",
-            help="Where the other brokers reach --listen: results and inputs of workers that come "
-            "to the wrong broker are handed on.",
+            metavar="HOST[:PORT]",
+            help="Where the other brokers reach --listen, by default at its port: results and "
+            "inputs of workers that come to the wrong broker are handed on.",
             rich_help_panel=_API,
         ),
     ] = None
@@ -146,6 +146,19 @@ class ShareOptions:
             rich_help_panel=_API,
         ),
     ] = None
+
+    def reached(self, listen: str) -> str | None:
+        """HOST:PORT of `--peer`."""
+        if self.peer is None:
+            return None
+        from mediafleet_common.formats import ip_addresses
+        from mediafleet_common.formats.hosts import unbracketed, with_port
+        from mediafleet_common.serving.addresses import split_host_port
+
+        host = unbracketed(self.peer)
+        if ip_addresses.parse(host) is not None or ":" not in host:
+            return with_port(host, split_host_port(listen)[1])
+        return self.peer
 
     def client(self, answer_seconds: float) -> Redis | None:
         """Of that Redis; `None`: the broker is alone."""
@@ -295,7 +308,7 @@ def broker(
             scaler=start.of(keda.chosen, None),
             spool=spool,
             redis=start.of(lambda: sharing.client(times.shared.answer_seconds), None),
-            peer=sharing.peer,
+            peer=sharing.reached(workers.listen),
             fingerprint=lambda: certificate.fingerprint,
             bodies=sharing.bodies,
             times=times,

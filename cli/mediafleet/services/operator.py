@@ -25,6 +25,7 @@ from mediafleet.options import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mediafleet_common.api.ai_worker_pool import Broker
     from mediafleet_operator.kube.snapshots import Snapshots
     from mediafleet_operator.manifests.pods.reach import Reach
 
@@ -74,6 +75,13 @@ class PodOptions:
         typer.Option(
             metavar="HOST:PORT",
             help="Where workers of AIWorkerPools without spec.broker register.",
+        ),
+    ] = None
+    broker_addresses: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name whose every address is a broker: those workers register at each.",
         ),
     ] = None
     allow_network: Annotated[
@@ -244,7 +252,7 @@ def operator(
             pods.vmagent_image,
             pods.prometheus_image,
             pods.prometheus_agent_flag,
-            pods.broker_address,
+            _broker(pods.broker_address, pods.broker_addresses),
         ),
         http=http,
         io_update_timeout_seconds=pods.io_update_timeout,
@@ -285,6 +293,24 @@ def _account(text: str | None) -> tuple[str, str] | None:
     if not namespace or not name:
         raise typer.BadParameter(f"{text}: write NAMESPACE/NAME", param_hint="--account")
     return namespace, name
+
+
+def _broker(address: str | None, addresses: str | None) -> Broker | None:
+    """Where AI workers register that name no broker.
+
+    Raises:
+        typer.BadParameter: it is no address.
+    """
+    if address is None:
+        return None
+    from pydantic import ValidationError
+
+    from mediafleet_common.api.ai_worker_pool import Broker
+
+    try:
+        return Broker(address=address, addresses=addresses)
+    except ValidationError as error:
+        raise typer.BadParameter(f"--broker-address, --broker-addresses: {error}") from error
 
 
 def _allowed(words: Iterable[str]) -> frozenset[Reach]:

@@ -70,6 +70,16 @@ class Broker(Model):
     """HOST:PORT of the broker's workers."""
     server_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """Name in its certificate, if another than the host."""
+    addresses: (
+        Annotated[
+            str,
+            Field(max_length=253),
+            Form("^[A-Za-z0-9.-]+$", "write a name, for example mediafleet-broker-each.mediafleet"),
+        ]
+        | None
+    ) = None
+    """A name whose every address is a broker with that port and certificate, as of a headless \
+Service: each worker registers at all of them and shares its capacity. Absent: at address alone."""
 
 
 class AIWorkerPoolSpec(Model):

@@ -25,6 +25,7 @@ from tests.kit.faults.proxy import Proxy, Traffic
 from tests.kit.fleets.manifests import REVISION
 from tests.kit.watching.api import Api, ApiRefusedError, fleet, pods
 
+from mediafleet_common.api.ai_worker_pool import Broker
 from mediafleet_common.api.names import Kind, Label, PodState
 from mediafleet_common.kube.pace import WriteLimits
 from mediafleet_common.probes.http_client import Failure, NoLoad
@@ -128,7 +129,9 @@ class World:
         config = self._folder / f"{self.namespace}-{len(self._lives)}.yaml"
         config.write_text(yaml.safe_dump(_kubeconfig(proxy.url)))
         settings = serve.Settings(
-            product=Product("mediafleet:dev", "Never", broker="broker.test.svc:8935"),
+            product=Product(
+                "mediafleet:dev", "Never", broker=Broker(address="broker.test.svc:8935")
+            ),
             http="127.0.0.1:0",
             namespaces=[self.namespace],
             kubeconfig=str(config),

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 from prometheus_client import CollectorRegistry
 from tests.kit.operator.kube_server import KubeServer
 
+from mediafleet_common.api.ai_worker_pool import Broker
 from mediafleet_common.api.names import Kind, Label, Reason
 from mediafleet_common.clock import Clock
 from mediafleet_common.kube.client import Api, Json
@@ -79,7 +80,7 @@ class StillPoller:
         return self.demand
 
 
-PRODUCT: Final = Product("ours", broker="broker.media.svc:8935")
+PRODUCT: Final = Product("ours", broker=Broker(address="broker.media.svc:8935"))
 """Of each operator here."""
 
 

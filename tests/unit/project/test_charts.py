@@ -12,6 +12,7 @@ import yaml
 from tests.kit.operator.rights import granted, table
 
 from mediafleet_common.api import crds
+from mediafleet_common.api.ai_worker_pool import Broker
 from mediafleet_common.api.names import API_VERSION, Kind, Port
 from mediafleet_operator.kube import digest
 from mediafleet_operator.manifests.children.reporter import manifests
@@ -51,6 +52,7 @@ def test_the_schema_knows_the_default_values_and_no_others() -> None:
     unset = [".global"]
     unset += [f".{each}.resources.claims" for each in ("operator", "egress", "broker")]
     secrets = ("secret", "runnerToken", "apiToken")
+    secrets += ("redis.passwordSecret",)
     unset += [f".broker.{each}.{part}" for each in secrets for part in ("key", "name")]
     assert sorted(differences(VALUES, SCHEMA, "")) == sorted(unset)
 
@@ -156,7 +158,12 @@ def test_pods_or_a_reporter_can_be_made_of_a_sample(path: Path) -> None:
             assert manifests(sharing_of(raw), Product("mediafleet:dev"))
             continue
         resource = digest.resource(raw, Kind(document["kind"]))
-        assert problem(resource, Product("mediafleet:dev", broker="broker.media.svc:8935")) is None
+        assert (
+            problem(
+                resource, Product("mediafleet:dev", broker=Broker(address="broker.media.svc:8935"))
+            )
+            is None
+        )
 
 
 @pytest.mark.parametrize("name", ["egress-fleet", "orchestrator-pool", "ai-worker-pool"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec, Broker
 from mediafleet_common.api.names import Container, Port
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
@@ -20,7 +20,7 @@ _READ_BY_GROUP: Final = 0o440
 
 
 def pod_spec(
-    spec: AIWorkerPoolSpec, broker: str | None, image: str, pull_policy: str | None
+    spec: AIWorkerPoolSpec, broker: Broker | None, image: str, pull_policy: str | None
 ) -> Manifest:
     """Our part of the pod's spec. `broker` is that of the operator's chart, if there is one;
     `image` the product's.
@@ -28,21 +28,23 @@ def pod_spec(
     Raises:
         InvalidTemplateError: nobody says where workers register.
     """
-    address = spec.broker.address if spec.broker is not None else broker
-    if address is None:
+    there = spec.broker or broker
+    if there is None:
         raise InvalidTemplateError(
             "spec.broker",
             "is missing, and the operator knows of no broker of its own",
             "name one, or install the chart with broker.enabled",
         )
-    args = ["worker", "--broker", address, "--secret-file", f"{_FOLDER}/secret", "--pool-pod"]
-    args += ["--wait-for-runners", "--http", f"0.0.0.0:{Port.AGENT}"]
+    args = ["worker", "--broker", there.address, "--secret-file", f"{_FOLDER}/secret"]
+    args += ["--pool-pod", "--wait-for-runners", "--http", f"0.0.0.0:{Port.AGENT}"]
     for each in spec.models:
         name = f"{each.pipeline}/{each.model}"
         args += ["--runner", f"{name}*{each.capacity}=http://127.0.0.1:{each.port}"]
         args += [] if each.warm else ["--cold", name]
-    if spec.broker is not None and spec.broker.server_name is not None:
-        args += ["--server-name", spec.broker.server_name]
+    if there.server_name is not None:
+        args += ["--server-name", there.server_name]
+    if there.addresses is not None:
+        args += ["--addresses", there.addresses]
     volumes = [_secret("mediafleet-secret", spec.secret, "secret")]
     mounts = [mount("mediafleet-secret", _FOLDER, read_only=True)]
     if spec.ca is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec, Broker
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Annotation, Container, Label, PodState
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
@@ -47,8 +47,8 @@ class Product:
     """The same with Prometheus' agent."""
     prometheus_agent_flag: str = "--agent"
     """What makes Prometheus an agent; before 3.0 it is --enable-feature=agent."""
-    broker: str | None = None
-    """HOST:PORT where AI workers register that name no broker; `None`: nowhere."""
+    broker: Broker | None = None
+    """Where AI workers register that name no broker; `None`: nowhere."""
 
 
 def pod_name(fleet: str, slot: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from tests.kit.operator.cluster import Cluster
 
-from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
+from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec, Broker
 from mediafleet_common.api.names import Kind, Reason
 from mediafleet_common.api.shared import Template
 from mediafleet_common.kube.client import Json
@@ -169,7 +169,7 @@ def test_the_pod_says_what_it_needs_of_broker_models_and_certificate() -> None:
 @pytest.mark.parametrize(
     ("given", "product", "why"),
     [
-        (spec(template={}), Product("ours", broker="b:1"), "has no runner"),
+        (spec(template={}), Product("ours", broker=Broker(address="b:1")), "has no runner"),
         (spec(), Product("ours"), "spec.broker is missing"),
     ],
 )
@@ -183,7 +183,7 @@ def test_no_pod_is_made_without_a_runner_or_a_broker(
 def test_a_runners_own_hook_stays() -> None:
     hook = {"preStop": {"exec": {"command": ["true"]}}}
     own = {"spec": {"containers": [{**RUNNER, "lifecycle": hook}]}}
-    pod = make_pod(resource(spec(template=own)), 0, Product("ours", broker="b:1"))
+    pod = make_pod(resource(spec(template=own)), 0, Product("ours", broker=Broker(address="b:1")))
     assert pod["spec"]["containers"][1]["lifecycle"] == hook
 
 
