@@ -258,9 +258,10 @@ class ReportOptions:
     http_account: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAMESPACE/NAME",
+            metavar="NAMESPACE/NAME[=NAMESPACE,…]",
             help="In a cluster: ServiceAccount that may read them with a token of audience "
-            "mediafleet; repeatable.",
+            "mediafleet: what is said of its own namespace, of those named here, or with =* all, "
+            "and the pages; repeatable.",
             rich_help_panel=REPORTS,
         ),
     ] = None
@@ -286,14 +287,21 @@ class ReportOptions:
 def _account_tokens(
     accounts: list[str], in_cluster: bool, pools_in: str | None, kept: Path | None
 ) -> Access:
-    from mediafleet_common.kube.account_tokens import AUDIENCE, AccountTokens, pools_audience
+    from mediafleet_common.kube.account_tokens import (
+        AUDIENCE,
+        AccountTokens,
+        accounts_in,
+        pools_audience,
+    )
 
     if not in_cluster:
         raise typer.BadParameter("--http-account needs a cluster: use --http-token-file")
-    if wrong := [each for each in accounts if not all(each.partition("/"))]:
-        raise typer.BadParameter(f"--http-account {wrong[0]}: write NAMESPACE/NAME")
+    try:
+        scopes = accounts_in(accounts, pools_in)
+    except ValueError as error:
+        raise typer.BadParameter(f"--http-account {error}") from error
     audiences = frozenset({AUDIENCE, pools_audience(pools_in)} if pools_in else {AUDIENCE})
-    return AccountTokens(frozenset(accounts), audiences, kept)
+    return AccountTokens(scopes, audiences, kept)
 
 
 def flat(function: Callable[..., None]) -> Callable[..., None]:

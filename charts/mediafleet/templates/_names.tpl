@@ -55,10 +55,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end }}
 
-{{/* ServiceAccounts that may read what desks report, as a JSON list. */}}
+{{/* ServiceAccounts that may read what desks report, and of which namespaces, as a JSON list. */}}
 {{- define "mediafleet.reportAccounts" -}}
 {{- $operator := include "mediafleet.serviceAccountName" (dict "root" . "component" "operator") -}}
-{{ prepend .Values.reports.accounts (printf "%s/%s" .Release.Namespace $operator) | uniq | toJson }}
+{{ prepend .Values.reports.accounts (printf "%s/%s=*" .Release.Namespace $operator) | uniq | toJson }}
 {{- end }}
 
 {{/* Namespaces that we serve, as a JSON list; empty means all of them. */}}

@@ -111,8 +111,9 @@ class PodOptions:
     http_account: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAMESPACE/NAME",
-            help="ServiceAccount that may read the reports of the advertisers; repeatable.",
+            metavar="NAMESPACE/NAME[=NAMESPACE,…]",
+            help="ServiceAccount that may read the reports of the advertisers of its own "
+            "namespace, of those named here, or with =* of all; repeatable.",
         ),
     ] = None
     vmagent_image: Annotated[

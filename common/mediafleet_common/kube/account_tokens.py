@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube.client import Connect, connect
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_common.kube.paths import Target
-from mediafleet_common.serving.access import Refusal, bearer
+from mediafleet_common.serving.access import EVERYTHING, Refusal, Scope, bearer
 
 AUDIENCE: Final = "mediafleet"
 """Of tokens for any process of ours."""
@@ -48,6 +48,30 @@ def pools_audience(namespace: str) -> str:
     """Of tokens for the advertisers of a namespace: whoever owns it can read those that are sent to
     them, and no other process of ours takes them."""
     return f"{AUDIENCE}-pools/{namespace}"
+
+
+def accounts_in(options: Iterable[str], pools_in: str | None = None) -> dict[str, Scope]:
+    """What accounts may read that are written as `NAMESPACE/NAME`, which is what is said of its own
+    namespace, `NAMESPACE/NAME=NAMESPACE,…`, or `NAMESPACE/NAME=*`.
+
+    `pools_in`: all that there is to read is of this namespace.
+
+    Raises:
+        ValueError: one is not written so.
+    """
+    found = {}
+    for option in options:
+        account, equals, readable = option.partition("=")
+        namespace, _, name = account.partition("/")
+        names = readable.split(",") if equals else [namespace]
+        if not (namespace and name and all(names)):
+            raise ValueError(f"{option}: write NAMESPACE/NAME, then =NAMESPACE,… or =* for others")
+        scope = EVERYTHING if names == ["*"] else Scope(frozenset(names))
+        if pools_in is None:
+            found[account] = scope
+        elif scope.sees(pools_in):
+            found[account] = EVERYTHING
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +149,10 @@ def _refuse_times(claims: Mapping[str, Any], unix_now: float) -> None:
 
 @dataclass(slots=True)
 class AccountTokens:
-    """Answers named accounts, each `NAMESPACE/NAME`, that show a token for one of our audiences."""
+    """Answers named accounts that show a token for one of our audiences."""
 
-    accounts: frozenset[str]
+    accounts: Mapping[str, Scope]
+    """What each may read, by `NAMESPACE/NAME`."""
     audiences: frozenset[str] = frozenset({AUDIENCE})
     file: Path | None = None
     """Keeps the keys for a start while the API server is away."""
@@ -136,7 +161,7 @@ class AccountTokens:
     _keys: Keys | None = field(default=None, init=False)
     _unknown_key: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
-    def refusal(self, request: web.Request) -> Refusal | None:
+    def admit(self, request: web.Request) -> Refusal | Scope:
         """As serving.access.Access."""
         if self._keys is None:
             return Refusal(503, "the keys of the API server are not known yet")
@@ -150,9 +175,8 @@ class AccountTokens:
             return Refusal(401, "the token is signed by a key that is not known (yet)")
         except ValueError as error:
             return Refusal(401, str(error))
-        if account not in self.accounts:
-            return Refusal(403, f"account {account} is not among those that may read this")
-        return None
+        scope = self.accounts.get(account)
+        return scope or Refusal(403, f"account {account} is not among those that may read this")
 
     async def run(self) -> None:
         """Read the keys, again every few minutes and when a token has an unknown one."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 
 from aiohttp import web
 
@@ -28,11 +28,31 @@ class Refusal:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What of a report somebody may read."""
+
+    namespaces: frozenset[str] | None = None
+    """What is said of these; `None`: all of it."""
+
+    def sees(self, namespace: str) -> bool:
+        """Whether it may be read what is said of a namespace."""
+        return self.namespaces is None or namespace in self.namespaces
+
+
+EVERYTHING: Final = Scope()
+_SCOPE: Final = web.RequestKey("mediafleet.scope", Scope)
+_NARROWED: Final = "narrowed"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+
 class Access(Protocol):
     """Decides on requests."""
 
-    def refusal(self, request: web.Request) -> Refusal | None:
-        """Why a request is refused; `None`: it is answered."""
+    def admit(self, request: web.Request) -> Refusal | Scope:
+        """What the caller may read, or why nothing."""
 
     async def run(self) -> None:
         """Keep what decisions need, until cancelled."""
@@ -41,12 +61,12 @@ class Access(Protocol):
 class LoopbackOnly:
     """Answers this machine alone, and no web page that a browser on it shows."""
 
-    def refusal(self, request: web.Request) -> Refusal | None:
+    def admit(self, request: web.Request) -> Refusal | Scope:
         """As Access."""
         host = request.host.rpartition(":")[0] if request.host[-1:] != "]" else request.host
         named = (host or request.host).strip("[]")
         if _is_loopback(request.remote or "") and (named == "localhost" or _is_loopback(named)):
-            return None
+            return EVERYTHING
         return Refusal(403, "only for loopback: start with --http-token-file FILE to open it")
 
     async def run(self) -> None:
@@ -70,7 +90,7 @@ class TokenFile:
         if not wanted:
             raise CannotStartError(f"--http-token-file {file}: it is empty")
 
-    def refusal(self, request: web.Request) -> Refusal | None:
+    def admit(self, request: web.Request) -> Refusal | Scope:
         """As Access."""
         try:
             wanted = self._wanted()
@@ -80,7 +100,7 @@ class TokenFile:
             return Refusal(503, "the token file cannot be read")
         given = bearer(request)
         if given and hmac.compare_digest(given.encode(), wanted.encode()):
-            return None
+            return EVERYTHING
         return Refusal(401, "give the bearer token of --http-token-file")
 
     async def run(self) -> None:
@@ -96,14 +116,13 @@ class AnyOf:
 
     parts: Sequence[Access]
 
-    def refusal(self, request: web.Request) -> Refusal | None:
-        """The refusal of the last."""
-        refused = None
-        for part in self.parts:
-            refused = part.refusal(request)
-            if refused is None:
-                return None
-        return refused
+    def admit(self, request: web.Request) -> Refusal | Scope:
+        """As the first that does not refuse, or as the last."""
+        for part in self.parts[:-1]:
+            admitted = part.admit(request)
+            if isinstance(admitted, Scope):
+                return admitted
+        return self.parts[-1].admit(request)
 
     async def run(self) -> None:
         """Keep what each needs."""
@@ -118,16 +137,34 @@ def bearer(request: web.Request) -> str | None:
     return token.strip() or None if kind.lower() == "bearer" else None
 
 
+def narrowed(handler: HandlerT) -> HandlerT:
+    """Mark a report that says to each caller what its `scope_of` sees, and nothing else."""
+    setattr(handler, _NARROWED, True)
+    return handler
+
+
+def scope_of(request: web.Request) -> Scope:
+    """What the caller of a report may read of it."""
+    return request[_SCOPE]
+
+
 def guarded(route: web.RouteDef, access: Access) -> web.RouteDef:
-    """The route, answered only to those whom `access` lets in."""
+    """The route, answered only to those whom `access` lets in.
+
+    Who may read of some namespaces alone gets only reports that are `narrowed`.
+    """
+    whole = not getattr(route.handler, _NARROWED, False)
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        refused = access.refusal(request)
-        if refused is None:
+        admitted = access.admit(request)
+        if isinstance(admitted, Scope) and whole and admitted.namespaces is not None:
+            admitted = Refusal(403, f"{route.path} is of all namespaces: you may read of some")
+        if isinstance(admitted, Scope):
+            request[_SCOPE] = admitted
             response: web.StreamResponse = await route.handler(request)
             return response
-        headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
-        return web.Response(status=refused.status, text=refused.why, headers=headers)
+        headers = {"WWW-Authenticate": "Bearer"} if admitted.status == 401 else {}
+        return web.Response(status=admitted.status, text=admitted.why, headers=headers)
 
     return web.RouteDef(route.method, route.path, answer, route.kwargs)
 

@@ -15,6 +15,8 @@ from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.reports.demand import Demand
+from mediafleet_common.serving.access import narrowed, scope_of
 from mediafleet_common.serving.grpc_server import GrpcServer, with_limits
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.tls import FilePair
@@ -136,13 +138,14 @@ def history_route(outlook: Outlook) -> web.RouteDef:
     """`GET /ui/history?namespace=NS&name=NAME&after=UNIX`: JSON of
     common.reports.pages.history.DemandHistory, what is newer than `after`."""
 
+    @narrowed
     async def history(request: web.Request) -> web.Response:
         try:
             after = float(request.query.get("after", "0"))
         except ValueError:
             return web.Response(status=400, text="after: a Unix time")
         key = (request.query.get("namespace", ""), request.query.get("name", ""))
-        found = outlook.history.of(key, after)
+        found = outlook.history.of(key, after) if scope_of(request).sees(key[0]) else None
         if found is None:
             return web.Response(status=404, text="no such fleet")
         return web.Response(text=found.model_dump_json(), content_type="application/json")
@@ -153,10 +156,13 @@ def history_route(outlook: Outlook) -> web.RouteDef:
 def demand_route(outlook: Outlook) -> web.RouteDef:
     """`GET /demand`: the demand of the desk's fleets, as JSON of common.reports.demand.Demand."""
 
-    async def demand(_: web.Request) -> web.Response:
+    @narrowed
+    async def demand(request: web.Request) -> web.Response:
         if not outlook.known:
             return web.Response(status=503, text="the fleets are not known yet")
-        body = outlook.demand().model_dump_json()
+        sees = scope_of(request).sees
+        seen = [each for each in outlook.demand().fleets if sees(each.namespace)]
+        body = Demand(fleets=seen).model_dump_json()
         return web.Response(text=body, content_type="application/json")
 
     return web.get("/demand", demand)

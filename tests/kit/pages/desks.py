@@ -29,7 +29,7 @@ from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.places.pods import Pods
 from mediafleet_scheduler.egress.places.quarantine import Quarantine
-from mediafleet_scheduler.egress.process.explanation import explain_route
+from mediafleet_scheduler.egress.process.explanation import costs_route, explain_route
 from mediafleet_scheduler.egress.process.page import page_text
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.server import demand_route, history_route
@@ -159,6 +159,7 @@ async def egress_desk(access: Access | None = None) -> AsyncIterator[EgressDesk]
         registry=CollectorRegistry(),
         reports=[
             explain_route(branches),
+            costs_route(branches),
             demand_route(desk.outlook),
             history_route(desk.outlook),
             *site.reports(),

@@ -9,7 +9,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from mediafleet_common.serving.access import Access, LoopbackOnly, TokenFile
+from mediafleet_common.serving.access import (
+    Access,
+    AnyOf,
+    LoopbackOnly,
+    Refusal,
+    Scope,
+    TokenFile,
+    narrowed,
+    scope_of,
+)
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
 
@@ -44,7 +53,7 @@ def test_without_a_token_only_this_machine_is_answered(
 ) -> None:
     forged = {"Host": host, "X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}
     request = make_mocked_request("GET", "/demand", headers=forged, transport=Peer(peer))
-    assert (LoopbackOnly().refusal(request) is None) is answered
+    assert isinstance(LoopbackOnly().admit(request), Scope) is answered
 
 
 async def get(port: int, path: str, token: str | None = None) -> int:
@@ -80,6 +89,48 @@ async def test_reports_need_the_token_of_the_file_and_health_and_metrics_none(
         assert await get(port, "/demand", "") == 503
         file.unlink()
         assert await get(port, "/demand", "another") == 503
+
+
+class TokenOfNobody:
+    """Lets in nobody."""
+
+    def admit(self, request: web.Request) -> Refusal | Scope:
+        return Refusal(401, "nobody has it")
+
+    async def run(self) -> None:
+        """There is nothing to keep."""
+
+
+class Tenant:
+    """Lets in a tenant of one namespace."""
+
+    def admit(self, request: web.Request) -> Refusal | Scope:
+        return Scope(frozenset({"tenant"}))
+
+    async def run(self) -> None:
+        """There is nothing to keep."""
+
+
+async def test_a_tenant_gets_what_is_said_of_his_namespace_and_no_report_of_all() -> None:
+    @narrowed
+    async def report(request: web.Request) -> web.Response:
+        seen = [each for each in ("tenant", "neighbour") if scope_of(request).sees(each)]
+        return web.json_response(seen)
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="of all tenants")
+
+    reports = [web.get("/demand", report), web.get("/ui/data", page)]
+    access = AnyOf([TokenOfNobody(), Tenant()])
+    async with (
+        HttpServer("127.0.0.1:0", lambda: None, reports=reports, access=access) as running,
+        aiohttp.ClientSession(f"http://127.0.0.1:{running.port}") as session,
+        session.get("/demand") as demand,
+        session.get("/ui/data") as refused,
+    ):
+        assert await demand.json() == ["tenant"]
+        assert refused.status == 403
+        assert "tenants" not in await refused.text()
 
 
 def test_a_token_file_that_opens_to_everybody_is_refused_at_the_start(tmp_path: Path) -> None:

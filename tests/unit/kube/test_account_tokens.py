@@ -21,11 +21,13 @@ from mediafleet_common.kube.account_tokens import (
     AccountTokens,
     UnknownKeyError,
     account_of,
+    accounts_in,
     pools_audience,
     read_keys,
 )
 from mediafleet_common.kube.errors import UnreachableError
 from mediafleet_common.kube.paths import Target
+from mediafleet_common.serving.access import EVERYTHING, Scope
 
 ISSUER: Final = "https://kubernetes.default.svc"
 NOW: Final = 1_000_000.0
@@ -120,7 +122,7 @@ def test_a_token_that_somebody_else_signed_does_not_count() -> None:
 
 def tokens(server: Server, file: Path | None = None) -> AccountTokens:
     return AccountTokens(
-        frozenset({"mediafleet/operator"}),
+        accounts_in(["mediafleet/operator"]),
         file=file,
         connect=server.connect,
         clock=Clock(unix=lambda: NOW, monotonic=lambda: NOW),
@@ -129,8 +131,8 @@ def tokens(server: Server, file: Path | None = None) -> AccountTokens:
 
 def status(access: AccountTokens, token: str | None) -> int:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    refused = access.refusal(make_mocked_request("GET", "/demand", headers=headers))
-    return 200 if refused is None else refused.status
+    admitted = access.admit(make_mocked_request("GET", "/demand", headers=headers))
+    return 200 if isinstance(admitted, Scope) else admitted.status
 
 
 @pytest.mark.looptime
@@ -202,3 +204,29 @@ async def test_a_token_that_a_pools_owner_has_read_is_refused_by_the_pools_of_ot
         answers[namespace or "the egress desk"] = status(access, stolen)
         running.cancel()
     assert answers == {"evil": 200, "victim": 401, "the egress desk": 401}
+
+
+def test_an_account_reads_of_its_own_namespace_unless_more_is_granted() -> None:
+    scopes = accounts_in(["a/x", "ops/y=a,b", "mediafleet/operator=*"])
+    seen = {
+        account: [each for each in ("a", "b", "ops", "mediafleet") if scope.sees(each)]
+        for account, scope in scopes.items()
+    }
+    assert seen == {
+        "a/x": ["a"],
+        "ops/y": ["a", "b"],
+        "mediafleet/operator": ["a", "b", "ops", "mediafleet"],
+    }
+
+
+def test_all_that_a_pools_advertiser_says_is_for_who_may_read_of_its_namespace() -> None:
+    assert accounts_in(["a/x", "ops/y=b", "op/z=*"], pools_in="b") == {
+        "ops/y": EVERYTHING,
+        "op/z": EVERYTHING,
+    }
+
+
+@pytest.mark.parametrize("text", ["a", "/x", "a/", "a/x=", "a/x=b,", "=*", "a/=*"])
+def test_an_account_that_is_written_otherwise_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="write NAMESPACE/NAME"):
+        accounts_in([text])

@@ -316,7 +316,7 @@ async def test_a_desk_that_nobody_asks_counts_no_demand_and_tells_at_once_when_a
 async def test_demand_is_told_as_json_by_the_same_snapshot() -> None:
     desk = Desk(IDLE.model_copy(update={"name": "z"}), BUSY)
     async with HttpServer(
-        "127.0.0.1:0", lambda: None, routes=[demand_route(desk.outlook)]
+        "127.0.0.1:0", lambda: None, reports=[demand_route(desk.outlook)]
     ) as server:
         url = f"http://127.0.0.1:{server.port}/demand"
         async with aiohttp.ClientSession() as session:

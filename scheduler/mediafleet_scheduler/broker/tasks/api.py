@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import web
 from pydantic import ValidationError
 
-from mediafleet_common.serving.access import LoopbackOnly, bearer
+from mediafleet_common.serving.access import LoopbackOnly, Refusal, bearer
 from mediafleet_scheduler.broker.jobs import Events, Input, Result, TaskFailedError
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.requests import save, text, whole_body, with_file
@@ -122,7 +122,7 @@ class TaskApi:
 
     def _authorize(self, request: web.Request) -> None:
         if self._tokens is None:
-            if _LOOPBACK.refusal(request) is not None:
+            if isinstance(_LOOPBACK.admit(request), Refusal):
                 fix = "start the broker with --api-token-file FILE"
                 raise ProblemError(403, "forbidden", "tasks are taken from loopback alone", fix)
             return

@@ -4,7 +4,7 @@ jobs really use.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import TypeVar
@@ -15,6 +15,7 @@ from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.reports.costs import FleetCosts, LearnedReport
 from mediafleet_common.reports.explanation import Explanation, FleetExplained
+from mediafleet_common.serving.access import EVERYTHING, narrowed, scope_of
 from mediafleet_scheduler.core.egress.placement.explanation import (
     explain,
     nothing_taken,
@@ -31,11 +32,13 @@ WordT = TypeVar("WordT", bound=StrEnum)
 def explain_route(branches: Branches) -> web.RouteDef:
     """`GET /explain?type=TYPE`, with `mode` once or more for some of the modes only."""
 
+    @narrowed
     async def answer(request: web.Request) -> web.Response:
         kind = _one_of(RequestType, "type", request.query.getall("type", [""])[0])
         wanted = request.query.getall("mode", [])
         modes = [_one_of(Mode, "mode", each) for each in wanted] or list(Mode)
-        answer = explanation(branches.all, kind, modes, branches.clock.unix())
+        sees = scope_of(request).sees
+        answer = explanation(branches.all, kind, modes, branches.clock.unix(), sees)
         body = answer.model_dump_json(by_alias=False, indent=1)
         return web.Response(text=body, content_type="application/json")
 
@@ -45,11 +48,13 @@ def explain_route(branches: Branches) -> web.RouteDef:
 def costs_route(branches: Branches) -> web.RouteDef:
     """`GET /costs`: what jobs really use, beside what is configured."""
 
+    @narrowed
     async def answer(request: web.Request) -> web.Response:
-        del request
+        sees = scope_of(request).sees
         costs: list[FleetCosts] = []
         for service in branches.services:
-            costs += service.pods.costs.reported(service.pods.fleets)
+            reported = service.pods.costs.reported(service.pods.fleets)
+            costs += (each for each in reported if sees(each.namespace))
         costs.sort(key=lambda each: (each.namespace, each.name))
         body = LearnedReport(fleets=costs).model_dump_json(by_alias=False, indent=1)
         return web.Response(text=body, content_type="application/json")
@@ -58,21 +63,29 @@ def costs_route(branches: Branches) -> web.RouteDef:
 
 
 def explanation(
-    branches: Iterable[Branch], kind: RequestType, modes: Sequence[Mode], now: float
+    branches: Iterable[Branch],
+    kind: RequestType,
+    modes: Sequence[Mode],
+    now: float,
+    sees: Callable[[str], bool] = EVERYTHING.sees,
 ) -> Explanation:
-    """What would become of the next job of a type on each Redis."""
-    fleets = [fleet for branch in branches for fleet in _of_branch(branch, kind, modes, now)]
+    """What would become of the next job of a type on each Redis, where `sees` says so."""
+    fleets = [fleet for branch in branches for fleet in _of_branch(branch, kind, modes, now, sees)]
     return Explanation(type=kind, at=now, fleets=fleets)
 
 
 def _of_branch(
-    branch: Branch, kind: RequestType, modes: Sequence[Mode], now: float
+    branch: Branch,
+    kind: RequestType,
+    modes: Sequence[Mode],
+    now: float,
+    sees: Callable[[str], bool],
 ) -> Iterator[FleetExplained]:
     view = branch.fleets.view
     service, complaint = branch.service, branch.complaint
     if service is not None and complaint is None:
         complaint = service.complaint
-    fleets = view.fleets if view is not None else ()
+    fleets = [each for each in view.fleets if sees(each.namespace)] if view is not None else []
     for fleet in sorted(fleets, key=lambda fleet: fleet.rank):
         if service is None or complaint is not None:
             yield unreadable(fleet, f"its Redis is not served: {complaint}")
