@@ -129,6 +129,24 @@ class TlsOptions:
         if half or (self.plaintext and self.tls_cert is not None):
             raise typer.BadParameter("give both --tls-cert and --tls-key, or --plaintext, or none")
 
+    def contexts(self, names: list[str], *, pages: bool) -> Contexts:
+        """For each connection, by the files or by a certificate of our own for `names`; `pages`:
+        HTTP/1.1 is spoken too.
+
+        Raises:
+            CannotStartError: the files cannot be used.
+        """
+        from mediafleet_common.serving.tls import FilePair, self_signed_context
+
+        if self.tls_cert is None or self.tls_key is None:
+            return self_signed_context(self.tls_host or names, pages=pages)
+        import logging
+
+        def on_error(why: str) -> None:
+            logging.getLogger(__name__).error("%s; the certificate in force stays", why)
+
+        return FilePair(self.tls_cert, self.tls_key, on_error).contexts(pages=pages)
+
 
 @dataclass(frozen=True, slots=True)
 class CommunityOptions:
@@ -212,12 +230,12 @@ def advertise(
         start = Start()
         times = start.of(lambda: settings_file.read(settings, "advertise", Times), Times())
         names = start.of(lambda: _own_names(listen, nodes.pool), ["localhost"])
+        shared = start.of(lambda: _community(community.community), None)
         contexts = None
         if not tls.plaintext:
             contexts = start.of(
-                lambda: _contexts(tls.tls_cert, tls.tls_key, tls.tls_host or names), None
+                lambda: tls.contexts(names, pages=shared is not None and shared.public), None
             )
-        shared = start.of(lambda: _community(community.community), None)
         request = start.of(lambda: _signed_request(nodes.probe_key), b"")
         scaler = start.of(keda.chosen, None)
         access = start.of(
@@ -320,19 +338,6 @@ def _community(path: Path | None) -> Community | None:
         return parse(read_small(path), Community)
     except (OSError, BrokenFileError) as error:
         raise CannotStartError(f"--community {path}: {error}") from error
-
-
-def _contexts(certificate: Path | None, key: Path | None, hosts: list[str]) -> Contexts:
-    from mediafleet_common.serving.tls import FilePair, self_signed_context
-
-    if certificate is None or key is None:
-        return self_signed_context(hosts)
-    import logging
-
-    def on_error(why: str) -> None:
-        logging.getLogger(__name__).error("%s; the certificate in force stays", why)
-
-    return FilePair(certificate, key, on_error).contexts()
 
 
 def _signed_request(key: Path | None) -> bytes:

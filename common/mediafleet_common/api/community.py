@@ -66,6 +66,8 @@ class Community(Model):
     """What is shared."""
     k: Annotated[int, Field(ge=3, le=1000)] = 3
     """Gateways that stand behind a figure by origin, at least."""
+    public: bool = False
+    """Whether it is shown on the port that gateways call, too: anybody reaches that."""
     leave: Leave | None = None
     """Share nothing any more; what is kept is deleted."""
     sender: SenderMetrics | None = None

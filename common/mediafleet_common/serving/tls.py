@@ -63,13 +63,14 @@ def _san(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def server_context(key: bytes, certificate: bytes) -> ssl.SSLContext:
-    """For a server that speaks HTTP/2 by a key and certificate (PEM)."""
+def server_context(key: bytes, certificate: bytes, *, pages: bool = False) -> ssl.SSLContext:
+    """For a server that speaks HTTP/2 by a key and certificate (PEM); for `pages` HTTP/1.1 too,
+    to those who do not speak the former."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if pages else ["h2"])
     # The ssl module reads files alone; this one only its owner may read, and it is gone at once.
     with tempfile.NamedTemporaryFile() as file:
         file.write(key + certificate)
@@ -78,9 +79,11 @@ def server_context(key: bytes, certificate: bytes) -> ssl.SSLContext:
     return context
 
 
-def self_signed_context(hosts: Sequence[str]) -> Callable[[], ssl.SSLContext]:
+def self_signed_context(
+    hosts: Sequence[str], *, pages: bool = False
+) -> Callable[[], ssl.SSLContext]:
     """A certificate made on the spot, for `UnaryPort`."""
-    context = server_context(*self_signed(hosts))
+    context = server_context(*self_signed(hosts), pages=pages)
     return lambda: context
 
 
@@ -127,15 +130,15 @@ class FilePair:
             [(key, certificate)], roots[0] if roots else None
         )
 
-    def contexts(self) -> Callable[[], ssl.SSLContext]:
+    def contexts(self, *, pages: bool = False) -> Callable[[], ssl.SSLContext]:
         """What the next connection of a server of our own uses: what the files hold by then."""
-        context = server_context(*self._pair())
+        context = server_context(*self._pair(), pages=pages)
 
         def newest() -> ssl.SSLContext:
             nonlocal context
             try:
                 if self._stamps() != self._stamp:
-                    context = server_context(*self._pair())
+                    context = server_context(*self._pair(), pages=pages)
             except (OSError, CannotStartError) as error:
                 self.on_error(str(error))
             return context

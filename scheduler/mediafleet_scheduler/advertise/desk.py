@@ -27,6 +27,7 @@ from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, methods, orchestrators_route
 from mediafleet_scheduler.advertise.settings import Times
 from mediafleet_scheduler.community.pages import Pages
+from mediafleet_scheduler.community.public import PublicPages
 from mediafleet_scheduler.community.reporter import Reporter
 from mediafleet_scheduler.community.state import State
 from mediafleet_scheduler.core.advertise.demand import streams
@@ -98,6 +99,7 @@ async def serve(
     geography = Geography(settings.region_database, clock, times.region_database_seconds)
     community = _reporter(settings, served_list)
     pages = Pages(community) if community else None
+    public = PublicPages(community) if community and community.community.public else None
     by_origin = settings.community is not None and settings.community.share.gateways_by_origin
     asked = community if by_origin else None
     desk = Desk(served_list, head, gateways, geography, metrics, asked)
@@ -135,7 +137,8 @@ async def serve(
             access=settings.reports,
         )
         await stack.enter_async_context(http)
-        rpc = UnaryPort(settings.listen, methods(desk), settings.tls, times.port)
+        shown = public.answer if public else None
+        rpc = UnaryPort(settings.listen, methods(desk), settings.tls, times.port, shown)
         await stack.enter_async_context(rpc)
         scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry, clock))
         for take in (gateways.take, geography.take, head.take, served_list.take):
@@ -145,10 +148,10 @@ async def serve(
             served = Serving(served_list, rpc.port, http.port, scaler)
             announcing = tasks.create_task(_announce(served, on_ready))
             writing = tasks.create_task(_write(conditions, settings, metrics))
-            counting = tasks.create_task(community.run()) if community else None
+            counting = [tasks.create_task(each.run()) for each in (community, public) if each]
             await stop.wait()
-            if counting:
-                counting.cancel()
+            for task in counting:
+                task.cancel()
             writing.cancel()
             following.cancel()
             announcing.cancel()

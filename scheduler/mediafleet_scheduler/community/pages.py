@@ -11,9 +11,12 @@ from aiohttp import web
 
 from mediafleet_common.formats.reach import OWN_WORD
 from mediafleet_common.formats.times import rfc3339
+from mediafleet_common.pages.files import HEADERS
 from mediafleet_common.probes.http_client import FetchError, client, fetch
+from mediafleet_scheduler.community.public import HTML, wants_html
 from mediafleet_scheduler.community.reporter import Reporter
 from mediafleet_scheduler.core.community.delivery import deliveries
+from mediafleet_scheduler.core.community.pages.summary import as_html
 from mediafleet_scheduler.core.community.publishing import HourRecord
 from mediafleet_scheduler.core.community.rendering import (
     VERSION,
@@ -40,8 +43,9 @@ class Pages:
     def routes(self) -> list[web.RouteDef]:
         """For whoever may reach the port.
 
-        `/summary`: JSON of the last 24 hours; `/summary/2026-11-29`: of one UTC day that is kept;
-        `/metrics/community`: Prometheus. 410 and `{"left": true}` once the operator has left.
+        `/summary`: JSON of the last 24 hours, or a page for a browser; `/summary/2026-11-29`: of
+        one UTC day that is kept; `/metrics/community`: Prometheus. 410 and `{"left": true}` once
+        the operator has left.
         """
         return [
             web.get("/summary", self._summary),
@@ -94,8 +98,9 @@ class Pages:
         sent = deliveries(body.decode("utf-8", "replace"), sender.recipients)
         return {"deliveries": [each.model_dump(by_alias=True) for each in sent]}
 
-    async def _summary(self, _: web.Request) -> web.Response:
-        return await self._answer("summary", lambda: _json(as_json(self._reporter.shared)))
+    async def _summary(self, request: web.Request) -> web.Response:
+        make = _page if wants_html(request.headers.get("Accept", "")) else _json
+        return await self._answer("summary", lambda: make(as_json(self._reporter.shared)))
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = as_prometheus(self._reporter.shared)
@@ -125,6 +130,12 @@ def _hours(records: list[HourRecord]) -> dict[str, Any]:
     """How many of the last day's hours are published, and the newest."""
     newest = rfc3339(records[-1].start) if records else None
     return {"published": len(records), "newest": newest}
+
+
+def _page(summary: dict[str, Any]) -> web.Response:
+    return web.Response(
+        text=as_html(summary), headers={**HEADERS, "Content-Type": HTML, "Vary": "Accept"}
+    )
 
 
 def _json(body: dict[str, Any], status: int = 200) -> web.Response:

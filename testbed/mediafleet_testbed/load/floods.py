@@ -33,11 +33,11 @@ _PATIENCE_SECONDS: Final = 30.0
 _HEAD: Final = headers(Task("a", 1, True, 0.0, 1, ()))
 
 
-def _context() -> ssl.SSLContext:
+def _context(protocol: str = "h2") -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols([protocol])
     return context
 
 
@@ -149,9 +149,19 @@ def _flood(attack: Callable[[], Iterator[bytes]], port: int, until: float) -> No
                     connection.sendall(piece)
 
 
-async def occupy(port: int, seconds: float, connections: int, *, tls: bool) -> int:
-    """So many connections that say nothing, with their handshake or without; how many stand."""
-    context = _context() if tls else None
+OCCUPATIONS: Final[dict[str, tuple[str, bytes]]] = {
+    "silent_tcp": ("", b""),
+    "idle_tls": ("h2", b""),
+    "half_requests": ("http/1.1", b"GET /summary HTTP/1.1\r\nHost: "),
+    "unread_pages": ("http/1.1", b"GET /summary HTTP/1.1\r\nHost: a\r\n\r\n"),
+}
+"""Protocol (none: no TLS) and what is said on connections that then stand."""
+
+
+async def occupy(kind: str, port: int, seconds: float, connections: int) -> int:
+    """So many connections that say little and read nothing; how many stand in the end."""
+    protocol, said = OCCUPATIONS[kind]
+    context = _context(protocol) if protocol else None
     turns = asyncio.Semaphore(_BATCH)
     writers: list[asyncio.StreamWriter] = []
 
@@ -160,6 +170,7 @@ async def occupy(port: int, seconds: float, connections: int, *, tls: bool) -> i
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
                 writers.append(writer)
+                writer.write(said)
 
     await asyncio.gather(*(one() for _ in range(connections)))
     await asyncio.sleep(seconds)
@@ -247,7 +258,7 @@ def main() -> int:
     if kind in FLOODS:
         flood(kind, port, seconds, count)
     else:
-        print(asyncio.run(occupy(port, seconds, count, tls=kind == "idle_tls")))
+        print(asyncio.run(occupy(kind, port, seconds, count)))
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 from tests.kit.advertise.scene import entry, nodes, write
 
-from mediafleet_testbed.load.floods import FLOODS, Watched, watch
+from mediafleet_testbed.load.floods import FLOODS, OCCUPATIONS, Watched, watch
 from mediafleet_testbed.processes import Member, Processes
 from mediafleet_testbed.real_servers import free_port
 
@@ -29,11 +29,13 @@ async def attacked(folder: Path, attacks: list[tuple[str, int]]) -> AsyncIterato
     """An advertiser under one attack after the other, a second each, and what was seen of it."""
     async with nodes(1) as (a,), Processes(folder) as processes:
         write(folder / "nodes.yaml", entry("a", a))
+        (folder / "community.yaml").write_text("{region: eu-west, public: true}")
         port, http = free_port(), free_port()
         desk = await processes.python(
             "advertiser",
             "mediafleet.main",
             *("advertise", "--nodes", str(folder / "nodes.yaml")),
+            *("--community", str(folder / "community.yaml")),
             *("--listen", f"127.0.0.1:{port}", "--http", f"127.0.0.1:{http}"),
         )
         await processes.says(desk, "1 of 1 nodes listed")
@@ -68,6 +70,8 @@ async def test_floods_of_frames_cost_no_memory_and_no_gateway_its_answer(tmp_pat
         unharmed(seen)
 
 
-async def test_idle_and_silent_connections_cost_no_gateway_its_answer(tmp_path: Path) -> None:
-    async with attacked(tmp_path, [("idle_tls", 400), ("silent_tcp", 400)]) as seen:
+async def test_connections_that_stand_cost_no_gateway_its_answer(tmp_path: Path) -> None:
+    async with attacked(
+        tmp_path, [(kind, 150 if said else 400) for kind, (_, said) in OCCUPATIONS.items()]
+    ) as seen:
         unharmed(seen)

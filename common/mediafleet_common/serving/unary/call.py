@@ -61,6 +61,16 @@ class Call:
             return 405
         return None if headers.get(b"content-type", b"").startswith(b"application/grpc") else 415
 
+    @property
+    def reads(self) -> bool:
+        """Whether it asks for a page, as browsers do."""
+        return dict(self.requested).get(b":method") == b"GET"
+
+    @property
+    def accept(self) -> bytes:
+        """What kinds of page its caller wants."""
+        return dict(self.requested).get(b"accept", b"")
+
     def refuse(self, code: grpc.StatusCode, details: str) -> bytes:
         """Answer with an error of our own; returned: the message of it, which is none."""
         self.code, self.details = code, details

@@ -18,7 +18,10 @@ from mediafleet_common.serving.unary.call import Call, Header, Method, head, tai
 from mediafleet_common.serving.unary.frames import FloodError, FrameGuard
 from mediafleet_common.serving.unary.http2 import Answers, Http2
 from mediafleet_common.serving.unary.limits import PortLimits
+from mediafleet_common.serving.unary.pages import Pages, PlainRequest, begins_plain
 from mediafleet_common.serving.unary.tls import ServerTls
+
+_PIECE_BYTES: Final = 16 * 1024
 
 _log: Final = logging.getLogger(__name__)
 
@@ -33,6 +36,10 @@ class Port(Protocol):
     @property
     def methods(self) -> Mapping[bytes, Method]:
         """By path."""
+
+    @property
+    def pages(self) -> Pages | None:
+        """What a GET is answered; `None`: nothing."""
 
     def gone(self, connection: Connection) -> None:
         """The connection is no more."""
@@ -59,6 +66,10 @@ class Connection(asyncio.Protocol):
         self._began: dict[int, float] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._answers = Answers()
+        self._plain: PlainRequest | None = None
+        """The request by HTTP/1.1; `None`: it speaks HTTP/2, or has said nothing."""
+        self._page = memoryview(b"")
+        """What of its answer is still to be sent."""
         self._held = 0
         self._writable = True
         self._leaving = False
@@ -89,7 +100,9 @@ class Connection(asyncio.Protocol):
                 data = self._tls.receive(data)
                 if self.ready_at is None and self._tls.ready:
                     self.ready_at = asyncio.get_running_loop().time()
-            if data:
+            if data and self._speaks_plain(data):
+                self._read_plain(data)
+            elif data:
                 self._guard.take(data)
                 for event in self._begun().receive_data(data):
                     self._take(event)
@@ -129,6 +142,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has caught up."""
         self._writable = True
+        self._push_page()
         with contextlib.suppress(h2.exceptions.ProtocolError):
             self._push()
 
@@ -177,6 +191,31 @@ class Connection(asyncio.Protocol):
             self._h2 = Http2.begin(self._limits)
         return self._h2
 
+    def _speaks_plain(self, data: bytes) -> bool:
+        if self._plain is None and self._h2 is None and self._port.pages is not None:
+            agreed = None if self._tls is None else self._tls.protocol
+            if agreed == "http/1.1" or (agreed is None and begins_plain(data)):
+                self._plain = PlainRequest()
+        return self._plain is not None
+
+    def _read_plain(self, data: bytes) -> None:
+        """Take a request for a page; what comes after it is not read."""
+        if self._plain is None or self._port.pages is None or self._page or self._leaving:
+            return
+        answer = self._plain.take(data, self._port.pages)
+        if answer is not None:
+            self._leaving = True
+            self._page = memoryview(answer)
+            self._push_page()
+
+    def _push_page(self) -> None:
+        """Send as much of a page as the peer takes, and hang up after it."""
+        while self._page and self._writable and self._transport is not None:
+            piece, self._page = self._page[:_PIECE_BYTES], self._page[_PIECE_BYTES:]
+            self._flush(bytes(piece))
+            if not self._page and self._transport is not None:
+                self._transport.close()
+
     def _take(self, event: h2.events.Event) -> None:
         match event:
             case h2.events.RequestReceived(stream_id=int(number), headers=headers):
@@ -222,7 +261,12 @@ class Connection(asyncio.Protocol):
         method = self._port.methods.get(call.path)
         status = call.refusal()
         if status is not None:
-            self._say_http(number, status)
+            if self._port.pages is not None and call.reads:
+                self._settle(number, call)
+                page = self._port.pages(call.path.partition(b"?")[0], call.accept)
+                self._answers.begin_page(self._made, number, page)
+            else:
+                self._say_http(number, status)
             return
         message = call.message()
         if method is None:

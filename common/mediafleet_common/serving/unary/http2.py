@@ -14,6 +14,7 @@ import h2.settings
 from mediafleet_common.formats.grpc_message import framed
 from mediafleet_common.serving.unary.call import Call, head, tail
 from mediafleet_common.serving.unary.limits import PortLimits
+from mediafleet_common.serving.unary.pages import Page
 
 _WINDOW_BYTES: Final = 72 * 1024
 """For a stream, and for the connection: a request of the largest size fits once."""
@@ -59,7 +60,8 @@ class Http2(h2.connection.H2Connection):
 
 @dataclass(slots=True)
 class _Answer:
-    call: Call
+    call: Call | None
+    """`None`: it is a page, and no message of gRPC."""
     data: memoryview
 
 
@@ -79,6 +81,12 @@ class Answers:
         """Send the headers of an answer whose message is to follow."""
         connection.send_headers(number, head(call))
         self._waiting[number] = _Answer(call, memoryview(framed(message)))
+
+    def begin_page(self, connection: Http2, number: int, page: Page) -> None:
+        """Send the headers of a page that is to follow."""
+        status = str(page.status.value).encode()
+        connection.send_headers(number, [(b":status", status), *page.headers()])
+        self._waiting[number] = _Answer(None, memoryview(page.body))
 
     def drop(self, number: int) -> None:
         """It was sent, or nobody waits for it."""
@@ -104,6 +112,9 @@ class Answers:
                 answer.data = answer.data[size:]
                 sent += size
             else:
-                connection.send_headers(number, tail(answer.call), end_stream=True)
+                if answer.call is None:
+                    connection.end_stream(number)
+                else:
+                    connection.send_headers(number, tail(answer.call), end_stream=True)
                 ended(number)
         return sent

@@ -13,6 +13,7 @@ from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.unary.call import Method
 from mediafleet_common.serving.unary.connection import Connection
 from mediafleet_common.serving.unary.limits import PortLimits
+from mediafleet_common.serving.unary.pages import Pages
 
 _LOOK_SECONDS: Final = 0.5
 _GRACE_SECONDS: Final = 2.0
@@ -25,6 +26,8 @@ Contexts = Callable[[], ssl.SSLContext]
 class UnaryPort:
     """Serves `methods`, by path, on `listen`: `HOST:PORT`; port 0 takes a free one, told by `port`.
 
+    With `pages` a GET is answered too, over HTTP/2 and HTTP/1.1; who asks by the latter counts as
+    one who made no call: it makes room first, and has the time of a first call for all of it.
     Without `contexts` it speaks plaintext. Leaving waits two seconds for calls under way.
 
     Raises:
@@ -37,9 +40,11 @@ class UnaryPort:
         methods: dict[bytes, Method],
         contexts: Contexts | None,
         limits: PortLimits | None = None,
+        pages: Pages | None = None,
     ) -> None:
         self.limits: Final = limits or PortLimits()
         self.methods: Final = methods
+        self.pages: Final = pages
         self._listen = listen
         self._contexts = contexts
         self._server: asyncio.Server | None = None

@@ -22,6 +22,11 @@ class ServerTls:
         self.ready = False
         """Whether the handshake is over."""
 
+    @property
+    def protocol(self) -> str | None:
+        """What both agreed on to speak; `None`: the peer named nothing."""
+        return self._ssl.selected_alpn_protocol()
+
     def receive(self, data: bytes) -> bytes:
         """What the peer says in `data`, of which nothing is kept but half a record.
 
