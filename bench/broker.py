@@ -1,28 +1,29 @@
 """Tasks a second through one broker, and how soon a worker hears of one.
 
-`python -m bench.broker [SECONDS]`. The broker is a process of its own; workers and callers are this
-one, which takes CPU of the same machine: both are told apart. Beside each rate stands what the same
-callers get from a bare HTTP server, which shows how much of the time is theirs.
+`python -m bench.broker [SECONDS [RATE]]`. First tasks come at RATE a second (500), at random
+moments and however slow the answers are; then 64 callers ask as fast as they are answered. The
+broker is a process of its own. Workers and callers are this one, whose CPU is told apart; workers
+look on the wire as stock ones do: two HTTP/2 connections each. Beside stands what the same callers
+get from a bare HTTP server, which shows how much of the time is theirs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
+import random
+import re
 import ssl
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import aiohttp
-import grpc
-import grpc.aio
 import uvloop
 from aiohttp import web
 from bench.egress_latency import load
@@ -31,6 +32,7 @@ from rich.table import Table
 
 from mediafleet_common.serving.tls import self_signed
 from mediafleet_common.wire.ai_worker_pb2 import NotifyAIJob, RegisterAIWorkerRequest
+from mediafleet_testbed.load.ai_workers import Result, Worker
 from mediafleet_testbed.load.bursts import quantile
 from mediafleet_testbed.processes import Member, Processes
 
@@ -39,11 +41,13 @@ CAPACITY: Final = 4
 CALLERS: Final = 64
 SECRET: Final = "bench"
 RESULT: Final = b'--b\r\nContent-Type: application/json\r\n\r\n{"audio":{"url":""}}\r\n--b--\r\n'
+MEDIA: Final = "multipart/mixed; boundary=b"
 HEADERS: Final = {
     "Authorization": "Livepeer-AI-Worker-1.0",
     "Credentials": SECRET,
-    "Content-Type": "multipart/mixed; boundary=b",
+    "Content-Type": MEDIA,
 }
+TEXT: Final = re.compile(rb'"text":"([\d-]+)"')
 
 
 @dataclass(slots=True)
@@ -55,6 +59,14 @@ class Run:
     """Seconds from a request to its worker, of each task."""
     answered: list[float] = field(default_factory=list)
     failed: int = 0
+    cpu: float = 0.0
+    """Seconds that the broker spent on a task."""
+    own_cpu: float = 0.0
+    """Seconds that this process spent on one."""
+
+
+Callers = Callable[[str, Run, float], Awaitable[None]]
+"""They ask at a URL, for so many seconds."""
 
 
 def registration() -> RegisterAIWorkerRequest:
@@ -65,28 +77,16 @@ def registration() -> RegisterAIWorkerRequest:
     return message
 
 
-async def work(
-    channel: grpc.aio.Channel, session: aiohttp.ClientSession, url: str, run: Run
-) -> None:
-    """One worker, which does nothing and answers at once."""
-    register = channel.unary_stream(
-        "/net.AIWorker/RegisterAIWorker",
-        request_serializer=RegisterAIWorkerRequest.SerializeToString,
-        response_deserializer=NotifyAIJob.FromString,
-    )
-    posts: set[asyncio.Task[None]] = set()
-
-    async def post(task_id: int) -> None:
-        headers = {**HEADERS, "TaskId": str(task_id)}
-        async with session.post(url, data=RESULT, headers=headers) as response:
+async def ask(session: aiohttp.ClientSession, url: str, run: Run, text: str, came: float) -> None:
+    """One task, from the moment that it came."""
+    run.began[text] = came
+    try:
+        async with session.post(url, json={"model_id": "m", "text": text}) as response:
             await response.read()
-
-    async for job in register(registration()):
-        text = json.loads(job.ai_job_data.request_data)["request"]["text"]
-        run.heard.append(time.perf_counter() - run.began.pop(text))
-        task = asyncio.create_task(post(job.task_id))
-        posts.add(task)
-        task.add_done_callback(posts.discard)
+            run.failed += response.status != 200
+    except aiohttp.ClientError:
+        run.failed += 1
+    run.answered.append(time.perf_counter() - came)
 
 
 async def call(session: aiohttp.ClientSession, url: str, run: Run, name: int, until: float) -> None:
@@ -94,20 +94,36 @@ async def call(session: aiohttp.ClientSession, url: str, run: Run, name: int, un
     number = 0
     while time.perf_counter() < until:
         number += 1
-        text = f"{name}-{number}"
-        began = run.began[text] = time.perf_counter()
-        async with session.post(url, json={"model_id": "m", "text": text}) as response:
-            await response.read()
-            run.failed += response.status != 200
-        run.answered.append(time.perf_counter() - began)
+        await ask(session, url, run, f"{name}-{number}", time.perf_counter())
 
 
-async def calls(url: str, run: Run, seconds: float) -> None:
+async def as_answered(url: str, run: Run, seconds: float) -> None:
     """All callers for a while."""
     until = time.perf_counter() + seconds
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
         await asyncio.gather(*(call(session, url, run, each, until) for each in range(CALLERS)))
+
+
+def at_rate(rate: float) -> Callers:
+    """Tasks at random moments, so many a second. Each is as old as its moment, not as its call."""
+
+    async def calls(url: str, run: Run, seconds: float) -> None:
+        chance = random.Random(1)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            asyncio.TaskGroup() as tasks,
+        ):
+            moment = began = time.perf_counter()
+            number = 0
+            while moment < began + seconds:
+                moment += chance.expovariate(rate)
+                await asyncio.sleep(moment - time.perf_counter())
+                number += 1
+                tasks.create_task(ask(session, url, run, f"{number}", moment))
+
+    return calls
 
 
 @contextlib.asynccontextmanager
@@ -138,30 +154,33 @@ def cpu_seconds(pid: int) -> float:
     return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def through_broker(folder: Path, seconds: float) -> tuple[Run, float, float]:
-    """A run, CPU of the broker a task, and its memory in MB with all workers idle."""
+async def through_broker(folder: Path, seconds: float, calls: Callers) -> tuple[Run, float]:
+    """A run, and memory of the broker in MB with all workers idle."""
     async with contextlib.AsyncExitStack() as stack:
-        member, runner, workers, certificate = await stack.enter_async_context(brokered(folder))
-        trusted = grpc.ssl_channel_credentials(certificate)
+        member, runner, address, certificate = await stack.enter_async_context(brokered(folder))
         context = ssl.create_default_context(cadata=certificate.decode())
-        connector = aiohttp.TCPConnector(limit=0, ssl=context)
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        run, tasks = Run(), []
-        for number in range(WORKERS):
-            options = [("grpc.use_local_subchannel_pool", 1), ("mediafleet.number", number)]
-            channel = grpc.aio.secure_channel(workers, trusted, options)
-            await stack.enter_async_context(channel)
-            url = f"https://{workers}/aiResults"
-            tasks.append(asyncio.create_task(work(channel, session, url, run)))
+        context.set_alpn_protocols(["h2"])
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        run = Run()
+
+        def heard(job: NotifyAIJob) -> None:
+            text = TEXT.search(job.ai_job_data.request_data)
+            if text is not None:
+                came = run.began.pop(text[1].decode())
+                run.heard.append(time.perf_counter() - came)
+
+        for _ in range(WORKERS):
+            worker = Worker(SECRET, Result(MEDIA, RESULT), heard)
+            stack.callback(worker.close)
+            await worker.register(address, context, registration())
         await until_registered(session, runner)
         memory = resident(member.process.pid)
-        before = cpu_seconds(member.process.pid)
+        before, own = cpu_seconds(member.process.pid), time.process_time()
         await calls(f"{runner}/text-to-speech", run, seconds)
-        used = cpu_seconds(member.process.pid) - before
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return run, used / max(1, len(run.answered)), memory
+        count = max(1, len(run.answered))
+        run.cpu = (cpu_seconds(member.process.pid) - before) / count
+        run.own_cpu = (time.process_time() - own) / count
+    return run, memory
 
 
 async def until_registered(session: aiohttp.ClientSession, runner: str) -> None:
@@ -181,7 +200,7 @@ def resident(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-async def bare(seconds: float) -> Run:
+async def bare(seconds: float, calls: Callers) -> Run:
     """The same callers on an HTTP server that answers at once."""
 
     async def answer(request: web.Request) -> web.Response:
@@ -193,7 +212,9 @@ async def bare(seconds: float) -> Run:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
+    own = time.process_time()
     await calls(f"http://127.0.0.1:{runner.addresses[0][1]}/", run, seconds)
+    run.own_cpu = (time.process_time() - own) / max(1, len(run.answered))
     await runner.cleanup()
     return run
 
@@ -204,29 +225,34 @@ def milliseconds(seconds: list[float]) -> str:
     return " / ".join(f"{each * 1000:.1f}" for each in found if each is not None)
 
 
-def row(table: Table, name: str, run: Run, seconds: float, more: str) -> None:
+def row(table: Table, name: str, run: Run, seconds: float) -> None:
     """A line of the table."""
     table.add_row(
         name,
         f"{len(run.answered) / seconds:,.0f}/s",
         milliseconds(sorted(run.answered)),
-        milliseconds(sorted(run.heard)),
+        milliseconds(sorted(run.heard)) if run.heard else "",
         str(run.failed),
-        more,
+        f"{run.cpu * 1000:.2f} / {run.own_cpu * 1000:.2f}",
     )
 
 
-async def main(seconds: float) -> None:
+async def main(seconds: float, rate: float) -> None:
     """Print the table."""
-    table = Table("", "tasks", "answer p50 / p99, ms", "dispatch p50 / p99, ms", "failed", "")
-    with tempfile.TemporaryDirectory() as name:
-        run, cpu, memory = await through_broker(Path(name), seconds)
-    more = f"{cpu * 1000:.2f} ms of CPU a task; {memory:.0f} MB with {WORKERS} idle workers"
-    row(table, f"broker, {WORKERS} workers, {CALLERS} callers", run, seconds, more)
-    alone = await bare(seconds)
-    row(table, "the same callers, a bare HTTP server in their process", alone, seconds, "")
-    Console(width=150).print(table, f"{load()}")
+    table = Table(
+        *("", "tasks", "answer p50 / p99, ms", "dispatch p50 / p99, ms", "failed"),
+        "CPU a task, broker / bench, ms",
+    )
+    memory = 0.0
+    ways = {f"{rate:g}/s at random moments": at_rate(rate), f"{CALLERS} callers": as_answered}
+    for name, calls in ways.items():
+        with tempfile.TemporaryDirectory() as folder:
+            run, memory = await through_broker(Path(folder), seconds, calls)
+        row(table, f"broker, {WORKERS} workers, {name}", run, seconds)
+        row(table, f"a bare HTTP server in this process, {name}", await bare(3.0, calls), 3.0)
+    Console(width=150).print(table, f"{memory:.0f} MB with {WORKERS} idle workers. {load()}")
 
 
 if __name__ == "__main__":
-    uvloop.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0))
+    given = [float(each) for each in sys.argv[1:]]
+    uvloop.run(main(*(given + [10.0, 500.0][len(given) :])))

@@ -1,7 +1,9 @@
-"""How long tasks take by the broker's choice of workers, beside a first-fit manager's.
+"""How long tasks wait and take by the broker's choice of workers, beside a first-fit manager's.
 
 `python -m bench.broker_choice`. Virtual time: eight workers, the fastest eight times as fast as the
-slowest, 1,000 tasks at random moments. A worker shares its speed among its tasks, as a GPU does.
+slowest, which registered first; 1,000 tasks at random moments. A task waits until a worker works on
+it: a worker that takes four at a time has one runner that does them in turn. The time until the
+answer is told for a worker that shares its speed among its tasks too, as a GPU does.
 
 First fit is go-livepeer's manager (core/ai_worker.go, selectWorker): the first worker that
 registered and has room; where none has, the task is refused. Here its caller asks again after a
@@ -95,59 +97,99 @@ class FirstFit:
         return []
 
 
-def run(manager: Manager, load: float, seed: int, *, retries: bool) -> list[float]:
-    """Seconds from each task's coming to its answer; `load` is the share of all workers' speed."""
+@dataclass
+class Pace:
+    """A worker: what is left of its tasks, in the order of coming."""
+
+    speed: float
+    shares: bool
+    """Whether it works on all at once, and not in turn."""
+    left: dict[int, float] = field(default_factory=dict)
+
+    def running(self) -> list[int]:
+        """Tasks that it works on."""
+        return list(self.left)[: None if self.shares else 1]
+
+    def seconds(self) -> float:
+        """Until the next one is done."""
+        running = self.running()
+        return min(self.left[each] for each in running) * len(running) / self.speed
+
+    def works(self, seconds: float) -> None:
+        """Time passes."""
+        running = self.running()
+        for task in running:
+            self.left[task] -= seconds * self.speed / len(running)
+
+
+@dataclass
+class Times:
+    """Seconds of each task from its coming on."""
+
+    waited: dict[int, float] = field(default_factory=dict)
+    took: list[float] = field(default_factory=list)
+
+    def p95(self) -> tuple[float, float]:
+        """Of the wait, and of the whole time."""
+        found = [quantile(sorted(each), 0.95) for each in (self.waited.values(), self.took)]
+        return found[0] or 0.0, found[1] or 0.0
+
+
+def run(manager: Manager, load: float, *, shares: bool, retries: bool, seed: int = 1) -> Times:
+    """1,000 tasks; `load` is the share of all workers' speed."""
     chance = random.Random(seed)
-    rate = load * sum(SPEEDS)
     came, moment = {}, 0.0
     for task in range(TASKS):
-        moment += chance.expovariate(rate)
+        moment += chance.expovariate(load * sum(SPEEDS))
         came[task] = moment
     coming = [(at, task) for task, at in came.items()]
-    left: list[dict[int, float]] = [{} for _ in SPEEDS]
-    took: list[float] = []
-    now = 0.0
-    while len(took) < TASKS:
-        ends = [
-            (now + min(tasks.values()) * len(tasks) / SPEEDS[worker], worker)
-            for worker, tasks in enumerate(left)
-            if tasks
-        ]
+    workers = [Pace(speed, shares) for speed in SPEEDS]
+    times, now = Times(), 0.0
+    while len(times.took) < TASKS:
+        ends = [(now + each.seconds(), n) for n, each in enumerate(workers) if each.left]
         until = min([each[0] for each in ends] + [at for at, _ in coming[:1]])
-        for worker, tasks in enumerate(left):
-            for task in tasks:
-                tasks[task] -= (until - now) * SPEEDS[worker] / len(tasks)
+        for each in workers:
+            each.works(until - now)
         now = until
         given: Given = []
-        for _, worker in (each for each in ends if each[0] <= now):
-            task = min(left[worker], key=left[worker].__getitem__)
-            del left[worker][task]
-            took.append(now - came[task])
-            given += manager.done(task, worker, now)
+        for _, number in (each for each in ends if each[0] <= now):
+            left = workers[number].left
+            task = min(workers[number].running(), key=left.__getitem__)
+            del left[task]
+            times.took.append(now - came[task])
+            given += manager.done(task, number, now)
         while coming and coming[0][0] <= now:
             _, task = heapq.heappop(coming)
             found = manager.came(task, now)
             if not found and retries:
                 heapq.heappush(coming, (now + RETRY_SECONDS, task))
             given += found
-        for task, worker in given:
-            left[worker][task] = 1.0
-    return sorted(took)
+        for task, number in given:
+            workers[number].left[task] = 1.0
+        for each in workers:
+            for task in each.running():
+                times.waited.setdefault(task, now - came[task])
+    return times
+
+
+def told(ours: float, theirs: float) -> str:
+    """Two times and how they compare."""
+    return f"{ours:.2f} / {theirs:.2f}: {ours / theirs:.2f} x" if theirs else f"{ours:.2f} / 0.00"
 
 
 def main() -> None:
     """Print the table."""
-    table = Table("capacity, load", "broker p50 / p95, s", "first fit p50 / p95, s", "p95")
+    columns = ("wait", "until the answer", "until the answer, shared speed")
+    table = Table("capacity, load", *(f"p95, s: {each}" for each in columns))
     for capacity, load in itertools.product((1, 4), (0.3, 0.6, 0.8)):
-        ours = run(Broker(capacity), load, 1, retries=False)
-        theirs = run(FirstFit(capacity), load, 1, retries=True)
-        found = [[quantile(each, share) or 0.0 for share in (0.5, 0.95)] for each in (ours, theirs)]
-        table.add_row(
-            f"{capacity} a worker, {load:.0%}",
-            *(f"{each[0]:.2f} / {each[1]:.2f}" for each in found),
-            f"{found[0][1] / found[1][1]:.2f} x",
-        )
-    Console(width=110).print(table)
+        cells = []
+        for shares in (False, True):
+            ours = run(Broker(capacity), load, shares=shares, retries=False).p95()
+            theirs = run(FirstFit(capacity), load, shares=shares, retries=True).p95()
+            cells += [told(*both) for both in zip(ours, theirs, strict=True)]
+        del cells[2]
+        table.add_row(f"{capacity} a worker, {load:.0%}", *cells)
+    Console(width=130).print(table)
 
 
 if __name__ == "__main__":

@@ -128,6 +128,8 @@ class Jobs:
         metrics.in_flight.set_function(lambda: len(self._jobs))
         self._events: dict[str, Events] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+        """When the timer is due."""
         self.holds: Callable[[Worker], bool] = lambda _: False
         """Whether a worker that registers is given nothing yet."""
         self.on_change: Callable[[], None] = lambda: None
@@ -270,17 +272,19 @@ class Jobs:
             job.result.set_exception(TaskFailedError(step.ending, step.words))
 
     def _set_timer(self) -> None:
+        moment = self._dispatcher.next_moment()
+        if moment == self._due:
+            return
+        self._due = moment
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        now = self.now()
-        moment = self._dispatcher.next_moment(now)
         if moment is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, moment - now), self._time_passed)
+            self._timer = loop.call_later(max(0.0, moment - self.now()), self._time_passed)
 
     def _time_passed(self) -> None:
-        self._timer = None
+        self._timer = self._due = None
         self._follow(self._dispatcher.passed(self.now()))
 
     def close(self) -> None:

@@ -17,10 +17,12 @@ attempt can then not be taken for that of a later one.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
-from mediafleet_scheduler.core.workers.choice import Candidate, Chosen, choose
-from mediafleet_scheduler.core.workers.standing import Attempt, Sessions, Standing, Task
+from mediafleet_scheduler.core.workers.choice.candidates import Chosen
+from mediafleet_scheduler.core.workers.choice.moments import Moments
+from mediafleet_scheduler.core.workers.choice.roster import Roster
+from mediafleet_scheduler.core.workers.standing import Attempt, Sessions, Task
 from mediafleet_scheduler.core.workers.steps import (
     FULL_WORDS,
     Answer,
@@ -43,32 +45,32 @@ class Dispatcher:
     def __init__(self, new_id: Callable[[], int], rules: Rules | None = None) -> None:
         self._new_id = new_id
         self._rules = rules or Rules()
-        self._workers: dict[str, Standing] = {}
+        self._roster = Roster(self._rules)
         self._tasks: dict[str, Task] = {}
+        self._deadlines: Moments[Task] = Moments(lambda _, task: self._tasks.get(task.id) is task)
         self._attempts: dict[int, Attempt] = {}
         self._waiting: dict[Target, OrderedDict[str, None]] = {}
         self._sessions = Sessions()
         self._missed: Counter[Target] = Counter()
-        self._turn = 0
 
     # What there is
 
     @property
     def workers(self) -> list[Worker]:
         """All workers, in the order of connecting."""
-        return [each.worker for each in self._workers.values()]
+        return [each.worker for each in self._roster]
 
     def capacity(self, target: Target) -> int:
         """Tasks of a model that live workers take at a time; draining ones take none."""
         return sum(
             each.worker.offers[target].capacity
-            for each in self._workers.values()
-            if target in each.worker.offers and not each.draining
+            for each in self._roster.serving(target)
+            if not each.draining
         )
 
     def in_use(self, target: Target) -> int:
         """Attempts that take up that capacity."""
-        return sum(each.target == target for each in self._attempts.values())
+        return sum(each.load(target) for each in self._roster.serving(target))
 
     def waiting(self, target: Target) -> int:
         """Tasks of a model that wait for a worker."""
@@ -80,27 +82,23 @@ class Dispatcher:
 
     def load(self, worker: str, target: Target | None = None) -> int:
         """Attempts on a worker; of one model, if it is named."""
-        standing = self._workers.get(worker)
-        if standing is None:
-            return 0
-        if target is None:
-            return len(standing.attempts)
-        return sum(self._attempts[id_].target == target for id_ in standing.attempts)
+        standing = self._roster.get(worker)
+        return 0 if standing is None else standing.load(target)
 
     def tasks_of(self, worker: str) -> list[str]:
         """The tasks that a worker has and that wait for its result."""
-        standing = self._workers.get(worker)
-        known = () if standing is None else sorted(standing.attempts)
+        standing = self._roster.get(worker)
+        known = () if standing is None else standing.ids()
         return [task for each in known if (task := self.task_of(each)) is not None]
 
     def is_draining(self, worker: str) -> bool:
         """Whether a worker is given nothing, since it drains or is held."""
-        standing = self._workers.get(worker)
+        standing = self._roster.get(worker)
         return standing is not None and standing.draining
 
     def is_quarantined(self, worker: str, now: float) -> bool:
         """Whether a worker is left out after failures in a row."""
-        standing = self._workers.get(worker)
+        standing = self._roster.get(worker)
         return standing is not None and now < standing.out_until
 
     def why_not(self, task: str, now: float) -> dict[str, str]:
@@ -110,47 +108,48 @@ class Dispatcher:
             return {}
         found = (
             (each.worker.id, each.why_not(known.target, known.excluded))
-            for each in self._candidates(known.target, now)
+            for each in self._roster.candidates(known.target, now)
         )
         return {worker: why for worker, why in found if why is not None}
 
-    def next_moment(self, now: float) -> float | None:
-        """When time alone changes something; `None`: it does not."""
-        moments = [task.deadline for task in self._tasks.values()]
+    def next_moment(self) -> float | None:
+        """When time alone changes something; `None`: it does not. It may be past: `passed` is
+        due."""
+        moments = [self._deadlines.first()]
         if any(self._waiting.values()):
-            for each in self._workers.values():
-                moments += [each.out_until, *each.full_until.values()]
-        return min((each for each in moments if each > now), default=None)
+            moments.append(self._roster.next_resume())
+        return min((each for each in moments if each is not None), default=None)
 
     # Events
 
     def connected(self, worker: Worker, now: float, *, held: bool = False) -> list[Step]:
         """A worker has registered. One that is held is given nothing before `undrain`."""
-        self._turn += 1
-        self._workers[worker.id] = Standing(worker, self._turn, draining=held)
+        self._roster.connected(worker, held=held)
         return self._give(worker.offers, now)
 
     def drain(self, worker: str, now: float) -> None:
         """A worker is given nothing any more; what it has goes on."""
-        if (standing := self._workers.get(worker)) is not None:
+        if (standing := self._roster.get(worker)) is not None:
             standing.draining = True
+            self._roster.touch(standing)
 
     def undrain(self, worker: str, now: float) -> list[Step]:
         """A worker may be given tasks after all."""
-        standing = self._workers.get(worker)
+        standing = self._roster.get(worker)
         if standing is None or not standing.draining:
             return []
         standing.draining = False
+        self._roster.touch(standing)
         return self._give(standing.worker.offers, now)
 
     def lost(self, worker: str, now: float) -> list[Step]:
         """A worker's stream has ended: what it had is done once elsewhere, or over."""
-        standing = self._workers.pop(worker, None)
+        standing = self._roster.lost(worker)
         if standing is None:
             return []
         steps: list[Step] = []
         freed: list[Target] = []
-        for id_ in sorted(standing.attempts):
+        for id_ in standing.ids():
             attempt = self._attempts.pop(id_)
             task = self._running(attempt)
             if task is None:
@@ -171,8 +170,9 @@ class Dispatcher:
         """A task has come; its id is new."""
         if task in self._tasks:
             raise ValueError(f"task {task} is there already")
-        self._tasks[task] = Task(task, target, deadline, session)
-        self._wait(self._tasks[task])
+        known = self._tasks[task] = Task(task, target, deadline, session)
+        self._deadlines.add(deadline, known)
+        self._wait(known)
         return self._give([target], now)
 
     def verdict(self, attempt: int) -> Verdict:
@@ -199,14 +199,14 @@ class Dispatcher:
         known = self._finish(attempt)
         if known is None:
             return []
-        if (standing := self._workers.get(known.worker)) is not None:
-            standing.faults = standing.times = 0
-            standing.out_until = 0.0
+        if (standing := self._roster.get(known.worker)) is not None:
+            self._roster.trust(standing)
         steps: list[Step] = []
         if (task := self._running(known)) is not None:
+            self._roster.took(known, now)
             if len(task.faulty) == 1:
                 # Another could do it: the fault was the worker's, not the request's.
-                self._blame(task.faulty[0], now)
+                self._roster.blame(task.faulty[0], now)
             steps.append(self._end(task, Ending.DONE, "", known.worker))
         return steps + self._give([known.target], now)
 
@@ -215,13 +215,12 @@ class Dispatcher:
         known = self._finish(attempt)
         if known is None:
             return []
-        standing, task = self._workers.get(known.worker), self._running(known)
+        standing, task = self._roster.get(known.worker), self._running(known)
         is_full = words.strip() == FULL_WORDS
         if standing is not None:
-            self._turn += 1
-            standing.last_given = self._turn
+            self._roster.goes_last(standing)
             if is_full:
-                standing.full_until[known.target] = now + self._rules.full_pause_seconds
+                self._roster.full(standing, known.target, now)
         steps: list[Step] = []
         if task is not None:
             task.attempt = None
@@ -238,9 +237,8 @@ class Dispatcher:
 
     def passed(self, now: float) -> list[Step]:
         """Time has passed: tasks that are due end, and pauses are over."""
-        due = [task for task in self._tasks.values() if task.deadline <= now]
         steps: list[Step] = []
-        for task in due:
+        for task in self._deadlines.due(now):
             running = task.attempt is not None
             self._missed[task.target] += not running
             words = "no result in time" if running else task.words or "no worker had room in time"
@@ -255,27 +253,15 @@ class Dispatcher:
         task.faulty.append(worker)
         most = self._rules.max_attempts
         others = any(
-            task.target in each.worker.offers and each.worker.id not in task.excluded
-            for each in self._workers.values()
+            each.worker.id not in task.excluded for each in self._roster.serving(task.target)
         )
         if task.begun or not others or (most is not None and len(task.faulty) >= most):
             if len(task.faulty) == 1:
                 # Nobody else could show whether the request or the worker is to blame.
-                self._blame(worker, now)
+                self._roster.blame(worker, now)
             return [self._end(task, Ending.FAILED, words, worker)]
         self._wait(task, first=True)
         return []
-
-    def _blame(self, worker: str, now: float) -> None:
-        """Count a failure against a worker that others did not share."""
-        standing = self._workers.get(worker)
-        if standing is None:
-            return
-        standing.faults += 1
-        if standing.faults >= self._rules.faults:
-            back_off = self._rules.back_off_seconds * 2**standing.times
-            standing.out_until = now + min(back_off, self._rules.max_back_off_seconds)
-            standing.times = min(standing.times + 1, 16)
 
     def _running(self, attempt: Attempt) -> Task | None:
         task = self._tasks.get(attempt.task)
@@ -283,8 +269,9 @@ class Dispatcher:
 
     def _finish(self, attempt: int) -> Attempt | None:
         known = self._attempts.pop(attempt, None)
-        if known is not None and (standing := self._workers.get(known.worker)) is not None:
-            standing.attempts.discard(attempt)
+        if known is not None and (standing := self._roster.get(known.worker)) is not None:
+            standing.attempts[known.target].discard(attempt)
+            self._roster.touch(standing)
         return known
 
     def _end(self, task: Task, ending: Ending, words: str, worker: str | None) -> Answer:
@@ -299,37 +286,33 @@ class Dispatcher:
             queue.move_to_end(task.id, last=False)
 
     def _give(self, targets: Iterable[Target], now: float) -> list[Step]:
-        """Give what waits for these models to whoever has room."""
+        """Give what waits for these models to whoever has room; a pause may be over too."""
         steps: list[Step] = []
-        for target in dict.fromkeys(targets):
-            for id_ in list(self._waiting.get(target, ())):
-                task = self._tasks[id_]
-                candidates = self._candidates(target, now)
-                chosen = choose(target, candidates, task.excluded, self._sessions.of(task))
-                if chosen is not None:
-                    steps.append(self._send(task, chosen))
-                elif not task.excluded:
-                    break  # Nobody has room for anyone.
+        for target in dict.fromkeys([*targets, *self._roster.resumed(now)]):
+            queue = self._waiting.get(target)
+            if queue:
+                sends = list(self._sends(target, queue, now))
+                steps += sends
+                for each in sends:
+                    del queue[each.task]
         return steps
 
-    def _candidates(self, target: Target, now: float) -> list[Candidate]:
-        return [
-            each.candidate(
-                target, sum(self._attempts[id_].target == target for id_ in each.attempts), now
-            )
-            for each in self._workers.values()
-            if target in each.worker.offers
-        ]
+    def _sends(self, target: Target, queue: Iterable[str], now: float) -> Iterator[Send]:
+        for id_ in queue:
+            if not self._roster.room(target, now):
+                return
+            task = self._tasks[id_]
+            chosen = self._roster.best(target, task.excluded, self._sessions.of(task), now)
+            if chosen is not None:
+                yield self._send(task, chosen, now)
 
-    def _send(self, task: Task, chosen: Chosen) -> Send:
-        self._turn += 1
-        worker = chosen.worker
-        self._sessions.given(task, worker.id)
-        standing = self._workers[worker.id]
-        standing.last_given = self._turn
-        attempt = Attempt(self._new_id(), task.id, task.target, worker.id)
+    def _send(self, task: Task, chosen: Chosen, now: float) -> Send:
+        worker = chosen.worker.id
+        self._sessions.given(task, worker)
+        attempt = Attempt(self._new_id(), task.id, task.target, worker, now)
         self._attempts[attempt.id] = attempt
-        standing.attempts.add(attempt.id)
-        self._waiting[task.target].pop(task.id)
+        if (standing := self._roster.get(worker)) is not None:
+            standing.attempts.setdefault(task.target, set()).add(attempt.id)
+            self._roster.goes_last(standing)
         task.attempt = attempt.id
-        return Send(attempt.id, task.id, worker.id, chosen)
+        return Send(attempt.id, task.id, worker, chosen)

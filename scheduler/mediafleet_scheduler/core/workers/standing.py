@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-from mediafleet_scheduler.core.workers.choice import Candidate
+from mediafleet_scheduler.core.workers.choice.candidates import Candidate
 from mediafleet_scheduler.core.workers.views import Target, Worker
 
 _MOST_SESSIONS: Final = 10_000
@@ -42,6 +42,7 @@ class Attempt:
     """Stays when the task is over: the attempt goes on."""
     target: Target
     worker: str
+    began: float
 
 
 @dataclass(slots=True)
@@ -55,11 +56,22 @@ class Standing:
     times: int = 0
     out_until: float = 0.0
     full_until: dict[Target, float] = field(default_factory=dict)
-    attempts: set[int] = field(default_factory=set)
+    attempts: dict[Target, set[int]] = field(default_factory=dict)
 
-    def candidate(self, target: Target, in_flight: int, now: float) -> Candidate:
+    def load(self, target: Target | None = None) -> int:
+        """Attempts on it; of one model, if it is named."""
+        if target is not None:
+            return len(self.attempts.get(target, ()))
+        return sum(map(len, self.attempts.values()))
+
+    def ids(self) -> list[int]:
+        """Its attempts."""
+        return sorted(id_ for each in self.attempts.values() for id_ in each)
+
+    def candidate(self, target: Target, now: float, pace: float, one_task: float) -> Candidate:
         """As a choice looks at it."""
-        return Candidate(self.worker, in_flight, self.last_given, self._closed(target, now))
+        closed = self._closed(target, now)
+        return Candidate(self.worker, self.load(target), self.last_given, closed, pace, one_task)
 
     def _closed(self, target: Target, now: float) -> str | None:
         if self.draining:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from mediafleet_scheduler.core.workers.choice import Chosen
+from mediafleet_scheduler.core.workers.choice.candidates import Chosen
 
 FULL_WORDS: Final = "no workers can process job requested"
 """What a stock worker reports when it has no room (go-livepeer server/ai_worker.go)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_common.reports.task import AttemptExplained, TaskExplained, TaskState
-from mediafleet_scheduler.core.workers.choice import Chosen
+from mediafleet_scheduler.core.workers.choice.candidates import Chosen
 from mediafleet_scheduler.core.workers.steps import Answer, Send
 from mediafleet_scheduler.core.workers.views import Target
 
@@ -112,6 +112,8 @@ def why(chosen: Chosen) -> str:
     """Why a worker was chosen, for people."""
     load = f"{chosen.in_flight} of {chosen.capacity} in use"
     warmth = "warm" if chosen.warm else "cold"
+    if chosen.pace != 1:
+        load += f", takes {chosen.pace:.2g} x the usual time"
     if chosen.kept:
         return f"it has had this session before; {warmth}, {load}"
     if chosen.among == 1:

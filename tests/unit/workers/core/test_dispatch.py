@@ -101,7 +101,7 @@ def test_when_all_are_full_the_task_waits_and_is_given_again_after_the_pause() -
     (step,) = some.submitted("t", SD, 99, 0)
     assert isinstance(step, Send)
     assert some.failed(step.attempt, FULL_WORDS, 0) == []
-    assert some.next_moment(0) == 1.0
+    assert some.next_moment() == 1.0
     assert sent(some.passed(1.0)) == [("t", "w")]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from mediafleet_scheduler.core.workers.choice import Candidate
+from mediafleet_scheduler.core.workers.choice.candidates import Candidate
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.steps import (
@@ -91,7 +91,7 @@ def test_nothing_is_known_of_a_worker_that_is_not_there() -> None:
     assert some.load("w") == 0
     assert not some.is_quarantined("w", 0)
     assert some.waiting(SD) == 0
-    assert some.next_moment(0) is None
+    assert some.next_moment() is None
 
 
 def test_a_task_comes_once() -> None:
@@ -109,26 +109,44 @@ def test_the_next_moment_is_the_first_deadline() -> None:
     some = with_workers(worker("a"))
     some.submitted("t", SD, 9, 0)
     some.submitted("u", SD, 7, 0)
-    assert some.next_moment(0) == 7
-    assert some.next_moment(7) == 9
-    assert some.next_moment(9) is None
+    assert some.next_moment() == 7
+    some.passed(7)
+    assert some.next_moment() == 9
+    some.passed(9)
+    assert some.next_moment() is None
+
+
+def test_a_moment_that_is_past_is_told_until_it_was_acted_upon() -> None:
+    some = with_workers(worker("a"))
+    some.submitted("t", SD, 7, 0)
+    some.submitted("u", SD, 99, 8)
+    assert some.next_moment() == 7
+    assert some.passed(8) == [Answer("t", Ending.TIMED_OUT, "no result in time")]
+    assert some.next_moment() == 99
+
+
+def test_a_pause_that_is_over_is_noticed_by_whatever_happens_next() -> None:
+    some = with_workers(worker("a", SD, WHISPER))
+    full = only(some.submitted("t", SD, 50, 0))
+    some.failed(full.attempt, FULL_WORDS, 2)
+    assert given(some.submitted("u", WHISPER, 60, 4)) == [("u", "a"), ("t", "a")]
 
 
 def test_a_pause_is_waited_for_only_while_a_task_waits() -> None:
     some = with_workers(worker("a", SD, WHISPER))
     full = only(some.submitted("t", SD, 50, 0))
     some.failed(full.attempt, f" {FULL_WORDS} ", 2)
-    assert some.next_moment(2) == 3
+    assert some.next_moment() == 3
     some.cancelled("t")
     some.submitted("u", WHISPER, 60, 2)
-    assert some.next_moment(2) == 60
+    assert some.next_moment() == 60
 
 
 def test_a_quarantines_end_is_waited_for_while_a_task_waits() -> None:
     some = with_workers(worker("a"), rules=Rules(faults=1))
     fails(some, "t", 0)
     assert some.submitted("u", SD, 99, 1) == []
-    assert some.next_moment(1) == 15
+    assert some.next_moment() == 15
     assert given(some.passed(15)) == [("u", "a")]
 
 
@@ -286,7 +304,7 @@ def test_the_time_out_of_a_worker_doubles_up_to_its_bound() -> None:
     for number in range(20):
         fails(some, f"t{number}", now)
         some.submitted("waits", SD, 1e9, now)
-        moment = some.next_moment(now)
+        moment = some.next_moment()
         assert moment is not None
         pauses.append(moment - now)
         now = moment

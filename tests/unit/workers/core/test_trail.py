@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from mediafleet_common.reports.task import TaskExplained, TaskState
-from mediafleet_scheduler.core.workers.choice import Chosen
+from mediafleet_scheduler.core.workers.choice.candidates import Chosen
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.pipelines import Pipeline, session_of
 from mediafleet_scheduler.core.workers.standing import Sessions, Task
@@ -221,6 +221,13 @@ def test_only_the_latest_tasks_and_attempts_are_kept() -> None:
         (
             chosen(),
             "the first of 2 with room: warm, least loaded, longest idle; warm, 1 of 4 in use",
+        ),
+        (
+            chosen(pace=0.5),
+            (
+                "the first of 2 with room: warm, least loaded, longest idle; warm, 1 of 4 in use,"
+                " takes 0.5 x the usual time"
+            ),
         ),
         (chosen(among=1, warm=False), "it alone had room; cold, 1 of 4 in use"),
         (chosen(kept=True), "it has had this session before; warm, 1 of 4 in use"),

@@ -1,11 +1,13 @@
-"""Which worker gets a task: an order over those that have room."""
+"""A worker as a choice looks at it: whether it has room, and its place among those that have."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from mediafleet_scheduler.core.workers.views import Target, Worker
+
+Rank = tuple[bool, float, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +22,29 @@ class Candidate:
     longest."""
     closed: str | None = None
     """Why it is given no task at all: it drains, is in quarantine, or said that it was full."""
+    pace: float = 1.0
+    """How long it takes for a task of the model, beside others."""
+    one_task: float = 1.0
+    """What one more task adds to the load of a usual worker of the model."""
 
     def room(self, target: Target) -> int:
         """How many more tasks of a model it takes; 0 or less: none."""
         offer = self.worker.offers.get(target)
         return 0 if offer is None else offer.capacity - self.in_flight
 
-    def rank(self, target: Target) -> tuple[bool, float, int, str]:
-        """Warm first, then least loaded, then longest without a task."""
-        offer = self.worker.offers[target]
-        return (
-            not offer.warm,
-            self.in_flight / offer.capacity,
-            self.last_given,
-            self.worker.id,
-        )
+    def rank(self, target: Target) -> Rank:
+        """Warm first, then least loaded in time, then longest without a task.
 
-    def fits(self, target: Target, excluded: Collection[str]) -> bool:
+        The load is what it would be with the task, times the pace. Among workers of one pace that
+        is the order by the part of their capacity that is in use.
+        """
+        offer = self.worker.offers[target]
+        load = self.in_flight / offer.capacity + self.one_task
+        return (not offer.warm, self.pace * load, self.last_given, self.worker.id)
+
+    def fits(self, target: Target) -> bool:
         """Whether it may be given a task now."""
-        return self.closed is None and self.worker.id not in excluded and self.room(target) > 0
+        return self.closed is None and self.room(target) > 0
 
     def why_not(self, target: Target, excluded: Collection[str]) -> str | None:
         """Why it is not given a task now; `None`: it has room for it."""
@@ -65,26 +71,5 @@ class Chosen:
     """Tasks of the model that it takes at a time."""
     kept: bool
     """Whether it has had the task's session before."""
-
-
-def choose(
-    target: Target,
-    candidates: Iterable[Candidate],
-    excluded: Collection[str],
-    preferred: str | None = None,
-) -> Chosen | None:
-    """The worker to give a task; `None`: none has room now.
-
-    `preferred` has had the task's session before: where it has room, it comes first.
-    """
-    able = [each for each in candidates if each.fits(target, excluded)]
-    best = min(
-        able,
-        key=lambda each: (each.worker.id != preferred, *each.rank(target)),
-        default=None,
-    )
-    if best is None:
-        return None
-    offer = best.worker.offers[target]
-    kept = best.worker.id == preferred
-    return Chosen(best.worker, len(able), offer.warm, best.in_flight, offer.capacity, kept)
+    pace: float = 1.0
+    """How long it takes for a task, beside others; 1: as usual, or unknown."""
