@@ -15,6 +15,9 @@ from mediafleet.help import Command, Group
 from mediafleet.in_pod import lightweight
 from mediafleet.in_pod.agent import agent
 from mediafleet.in_pod.proxy_config import proxy_config
+from mediafleet.live import rollout
+from mediafleet.live.logs import logs
+from mediafleet.live.top import top
 from mediafleet.options import flat
 from mediafleet.services.advertise import advertise
 from mediafleet.services.broker import ai_models, broker
@@ -146,6 +149,18 @@ ENTRIES: Final = (
             "mediafleet status recorders -n media -o wide",
             "mediafleet status --desk http://127.0.0.1:8080",
         ),
+    ),
+    Entry(top, ASK, ("mediafleet top", "mediafleet top -n media --once")),
+    Entry(
+        rollout.status,
+        ASK,
+        ("mediafleet rollout status recorders -n media",),
+        under="rollout",
+    ),
+    Entry(
+        logs,
+        ASK,
+        ("mediafleet logs --why EG_3xKk9Jq2 --desk http://127.0.0.1:8080",),
     ),
     Entry(
         doctor,

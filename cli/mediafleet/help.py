@@ -13,20 +13,12 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class Command(TyperCommand):
-    """A command whose options stand under the headings of their panels.
-
-    `COMMAND PART` is a command of its own where there is one of that name: it takes none of the
-    options of COMMAND.
-    """
+    """A command whose options stand under the headings of their panels."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> Any:
-        """The context of the command, or of its part that the first argument names."""
-        others = getattr(parent and parent.command, "commands", {})
-        part = others.get(f"{info_name} {args[0]}") if args else None
-        if part is not None:
-            return part.make_context(part.name, args[1:], parent, **extra)
+        """The context; of a command of two words the environment variables have both."""
         if info_name and " " in info_name:
             name = re.sub("[ -]", "_", info_name).upper()
             extra["auto_envvar_prefix"] = f"{parent and parent.auto_envvar_prefix}_{name}"
@@ -38,13 +30,24 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The console script: commands in the order of use, under the headings of their panels."""
+    """The console script: commands in the order of use, under the headings of their panels.
+
+    `COMMAND PART` is a command of its own where there is one of that name: it takes none of the
+    options of COMMAND.
+    """
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         for parameter in self.params:
             # Those of typer's own (`--install-completion`) are for people, not for pods.
             parameter.allow_from_autoenv = False  # type: ignore[attr-defined]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first two words name, else that of the first one."""
+        both = " ".join(args[:2])
+        if len(args) > 1 and both in self.commands:
+            return both, self.commands[both], args[2:]
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands as they were added; typer would sort them."""

@@ -26,7 +26,7 @@ _SECRETS: Final = Collection("", "v1", "secrets")
 _SLICES: Final = Collection("discovery.k8s.io", "v1", "endpointslices")
 _API_SERVICES: Final = Collection("apiregistration.k8s.io", "v1", "apiservices", namespaced=False)
 _REVIEWS: Final = Collection("authorization.k8s.io", "v1", "subjectaccessreviews", namespaced=False)
-_WITH_METRICS: Final = ("operator", "egress", "broker")
+_WITH_METRICS: Final = ("operator", "egress", "broker", "advertiser")
 MOST_PROCESSES: Final = 20
 BETWEEN_SECONDS: Final = 1.5
 """Between two readings of a counter that grows while something is broken."""
@@ -106,9 +106,11 @@ async def _scrapes(api: Api, pods: Sequence[Json]) -> list[processes.Scrape]:
 
 
 def _runs(pod: Json) -> bool:
-    component = (pod["metadata"].get("labels") or {}).get(Label.COMPONENT)
+    labels = pod["metadata"].get("labels") or {}
+    # Workers of a fleet call themselves egress too.
+    ours = labels.get(Label.COMPONENT) in _WITH_METRICS and Label.KIND not in labels
     running = (pod.get("status") or {}).get("phase") == "Running"
-    return component in _WITH_METRICS and running and "deletionTimestamp" not in pod["metadata"]
+    return ours and running and "deletionTimestamp" not in pod["metadata"]
 
 
 async def _metrics(api: Api, pod: Json) -> dict[str, float] | Unread:

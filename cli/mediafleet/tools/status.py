@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mediafleet.tools.status_view import FleetLine, PodLine
+    from mediafleet_common.kube.client import Api
 
 _COLOURS = {"ready": "green", "draining": "yellow", "going": "dim", "not ready": "red"}
 
@@ -110,15 +111,27 @@ def _fetch(
 async def _list(
     namespace: str | None, cluster: ClusterOptions
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    from mediafleet_common.api.names import FLEET_KINDS, Label
     from mediafleet_common.kube.client import Api
     from mediafleet_common.kube.login import configure
-    from mediafleet_operator.kube import paths
 
     async with Api(await configure(cluster.kubeconfig, cluster.context)) as api:
-        lists = [api.list_all(paths.fleets(kind, namespace)) for kind in FLEET_KINDS]
-        pods = api.list_all(paths.pods(namespace), labelSelector=Label.KIND.value)
-        *resources, found = await asyncio.gather(*lists, pods)
+        return await listed(api, namespace)
+
+
+async def listed(
+    api: Api, namespace: str | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Fleets and pools, each with its kind, and their pods.
+
+    Raises:
+        KubeError: they cannot be listed.
+    """
+    from mediafleet_common.api.names import FLEET_KINDS, Label
+    from mediafleet_operator.kube import paths
+
+    lists = [api.list_all(paths.fleets(kind, namespace)) for kind in FLEET_KINDS]
+    pods = api.list_all(paths.pods(namespace), labelSelector=Label.KIND.value)
+    *resources, found = await asyncio.gather(*lists, pods)
     # Items of a list do not say of which kind they are.
     named = [
         {"kind": kind.value, **each}

@@ -27,9 +27,11 @@ from tests.kit.egress.scene import (
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.api.names import PodState
+from mediafleet_common.reports.job import JobState
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Patience
 from mediafleet_scheduler.core.egress.views import EgressView
+from mediafleet_scheduler.egress.process.explanation import whereabouts
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.bus import Bus, Receiver, Subscription
 from mediafleet_scheduler.psrpc.envelope import Request, decode, encode
@@ -74,6 +76,23 @@ async def test_the_answer_is_the_pods(stage: Scene) -> None:
     info = livekit.EgressInfo.FromString(answer.payload)
     assert info.egress_id == "EG_x"
     assert info.track.track_id == "TR_1"
+
+
+async def test_a_desk_tells_where_a_job_is_and_what_became_of_it(stage: Scene) -> None:
+    await stage.fleet("pod-0")
+    async with stage.desk() as desk:
+        assert (await whereabouts([desk], "EG_x")).jobs == []
+        await stage.start(track("EG_x"))
+        await desk.settled()
+        (job,) = (await whereabouts([desk], "EG_x")).jobs
+        assert (job.state, job.pod, job.type) == (JobState.RUNNING, "pod-0", "track")
+        assert job.started is not None
+        assert job.started >= job.since
+        assert not (await whereabouts([desk], "EG_x", lambda namespace: namespace == "b")).jobs
+        desk._ledger_writer.note(desk._store.ended("EG_x"))
+        await desk.settled()
+        (job,) = (await whereabouts([desk], "EG_x")).jobs
+        assert (job.state, job.pod) == (JobState.ENDED, "pod-0")
 
 
 async def test_a_mode_changes_while_the_desk_runs(stage: Scene) -> None:

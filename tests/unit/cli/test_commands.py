@@ -25,7 +25,8 @@ SHARED = {"log_level", "log_json", "kubeconfig", "context", "settings"}
 def context(name: str, arguments: list[str]) -> Any:
     """What typer makes of a command line; nothing runs."""
     above = GROUP.make_context("mediafleet", [], resilient_parsing=True)
-    return GROUP.commands[name].make_context(name, arguments, parent=above)
+    found, command, rest = GROUP.resolve_command(above, [name, *arguments])
+    return command.make_context(found, rest, parent=above)
 
 
 def test_the_help_lists_commands_in_the_order_of_use() -> None:

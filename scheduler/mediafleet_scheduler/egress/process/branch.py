@@ -23,7 +23,7 @@ from mediafleet_scheduler.egress.jobs.desk import Desk
 from mediafleet_scheduler.egress.jobs.lost_jobs import LostJobs, PostEvent, post_nothing
 from mediafleet_scheduler.egress.jobs.start import Tools
 from mediafleet_scheduler.egress.jobs.sweep import Sweeper
-from mediafleet_scheduler.egress.ledger.store import Store
+from mediafleet_scheduler.egress.ledger.store import Claimed, Store
 from mediafleet_scheduler.egress.ledger.writer import LedgerWriter
 from mediafleet_scheduler.egress.peers.announcements import Announcements
 from mediafleet_scheduler.egress.peers.foreign_bidders import FAMILY, ForeignBidders
@@ -101,6 +101,19 @@ class EgressService:
         if age < self._settings.stale_seconds:
             return None
         return f"it was last seen {age:.0f} s ago"
+
+    @property
+    def keep_ended_seconds(self) -> int:
+        """How long the ledger remembers a job that is over."""
+        return self._settings.ledger.keep_ended_seconds
+
+    async def find(self, egress_id: str) -> Claimed | None:
+        """What the ledger knows of a job; `None`: nothing, or it waits.
+
+        Raises:
+            StoreError: Redis could not be asked.
+        """
+        return await self._store.find(egress_id)
 
     async def settled(self) -> None:
         """Wait until all that is known is written to Redis."""

@@ -1,5 +1,5 @@
-"""What the desk tells people: `GET /explain`, why the next job would go where; `GET /costs`, what
-jobs really use.
+"""What the desk tells people: `GET /explain`, why the next job would go where, or where a job is;
+`GET /costs`, what jobs really use.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.placement import Mode
 from mediafleet_common.reports.costs import FleetCosts, LearnedReport
 from mediafleet_common.reports.explanation import Explanation, FleetExplained
+from mediafleet_common.reports.job import JobExplained, JobsExplained
 from mediafleet_common.serving.access import EVERYTHING, narrowed, scope_of
 from mediafleet_scheduler.core.egress.placement.explanation import (
     explain,
@@ -22,6 +23,8 @@ from mediafleet_scheduler.core.egress.placement.explanation import (
     unreadable,
 )
 from mediafleet_scheduler.core.egress.views import Fleet
+from mediafleet_scheduler.egress.ledger.script_calls import StoreError
+from mediafleet_scheduler.egress.ledger.whereabouts import explained
 from mediafleet_scheduler.egress.process.branch import EgressService
 from mediafleet_scheduler.egress.process.branch_state import Branch
 from mediafleet_scheduler.egress.process.branches import Branches
@@ -30,15 +33,19 @@ WordT = TypeVar("WordT", bound=StrEnum)
 
 
 def explain_route(branches: Branches) -> web.RouteDef:
-    """`GET /explain?type=TYPE`, with `mode` once or more for some of the modes only."""
+    """`GET /explain?type=TYPE`, with `mode` once or more for some of the modes; or `?job=ID`."""
 
     @narrowed
     async def answer(request: web.Request) -> web.Response:
+        if "job" in request.query:
+            sees = scope_of(request).sees
+            known = await whereabouts(branches.services, request.query["job"], sees)
+            body = known.model_dump_json(by_alias=False, indent=1)
+            return web.Response(text=body, content_type="application/json")
         kind = _one_of(RequestType, "type", request.query.getall("type", [""])[0])
         wanted = request.query.getall("mode", [])
         modes = [_one_of(Mode, "mode", each) for each in wanted] or list(Mode)
-        sees = scope_of(request).sees
-        answer = explanation(branches.all, kind, modes, branches.clock.unix(), sees)
+        answer = explanation(branches.all, kind, modes, branches.clock.unix(), scope_of(request).sees)
         body = answer.model_dump_json(by_alias=False, indent=1)
         return web.Response(text=body, content_type="application/json")
 
@@ -60,6 +67,27 @@ def costs_route(branches: Branches) -> web.RouteDef:
         return web.Response(text=body, content_type="application/json")
 
     return web.get("/costs", answer)
+
+
+async def whereabouts(
+    services: Iterable[EgressService],
+    egress_id: str,
+    sees: Callable[[str], bool] = EVERYTHING.sees,
+) -> JobsExplained:
+    """What each ledger knows of a job, where `sees` says so of its fleet's namespace."""
+    jobs: list[JobExplained] = []
+    unread: list[str] = []
+    kept = 0
+    for service in services:
+        kept = max(kept, service.keep_ended_seconds)
+        try:
+            found = explained(egress_id, await service.find(egress_id), service.ledger.waiting)
+        except StoreError as error:
+            unread.append(str(error))
+        else:
+            if found is not None and sees(found.fleet.partition("/")[0]):
+                jobs.append(found)
+    return JobsExplained(jobs=jobs, kept_seconds=kept, unread=unread)
 
 
 def explanation(

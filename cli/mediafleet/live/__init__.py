@@ -1,0 +1,1 @@
+"""Commands that follow what goes on, and tell what went on."""
