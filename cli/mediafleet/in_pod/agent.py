@@ -10,6 +10,14 @@ from typing import Annotated
 import typer
 
 from mediafleet.options import LogOptions
+from mediafleet.services.origins import OriginOptions
+
+
+class OriginOf(StrEnum):
+    """What says where a stream comes from."""
+
+    DOOR = "door"
+    CLIENT_IP = "client-ip"
 
 
 class LoadOf(StrEnum):
@@ -62,6 +70,19 @@ def agent(
         Path | None,
         typer.Option(metavar="FILE", help="Holds the time from which it refuses new work."),
     ] = None,
+    origins: OriginOptions,
+    origins_from: Annotated[
+        OriginOf,
+        typer.Option(
+            metavar="door|client-ip",
+            help="What says where a stream comes from: the drain proxy before the node, or the "
+            "node's metrics under -metricsClientIP, which also put addresses into your Prometheus.",
+        ),
+    ] = OriginOf.DOOR,
+    region_database: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Database of places by IP address (.mmdb)."),
+    ] = None,
     logs: LogOptions,
 ) -> None:
     """Show /metrics of a go-livepeer node's CLI server and nothing else of it.
@@ -84,6 +105,9 @@ def agent(
         raise typer.BadParameter("--proxy and --refuse-from go together")
     if load is LoadOf.REQUESTS and proxy is None:
         raise typer.BadParameter("--load requests needs --proxy, which counts them")
+    if origins.origins_redis and origins_from is OriginOf.DOOR and proxy is None:
+        raise typer.BadParameter("--origins-from door needs --proxy, which sees it")
+    own_networks = origins.networks()
     try:
         grace_seconds = seconds(grace)
     except ValueError as error:
@@ -105,6 +129,16 @@ def agent(
         typer.echo(f"mediafleet agent ready: {metrics} at http://{host}:{port}/metrics")
 
     async def main(stop: asyncio.Event) -> None:
-        await serve(settings, listen, stop, on_ready, proxy=DrainProxy(*files) if files else None)
+        door = DrainProxy(*files) if files else None
+        place = origins.place(None)
+        if place is None:
+            await serve(settings, listen, stop, on_ready, proxy=door)
+            return
+        from mediafleet_scheduler.community.exchange.door import telling
+
+        seen = door if origins_from is OriginOf.DOOR else metrics
+        assert seen is not None
+        async with telling(place, seen, region_database, own_networks):
+            await serve(settings, listen, stop, on_ready, proxy=door)
 
     raise typer.Exit(run(main))

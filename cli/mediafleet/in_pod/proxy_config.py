@@ -17,6 +17,13 @@ def proxy_config(
     node: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where the node listens, on loopback.")
     ] = "127.0.0.1:7938",
+    origins: Annotated[
+        bool,
+        typer.Option(
+            "--origins",
+            help="Know which networks streams come from, for agent --origins-redis.",
+        ),
+    ] = False,
 ) -> None:
     """Write the drain proxy's configuration and a certificate, at the start of a node's pod.
 
@@ -31,5 +38,5 @@ def proxy_config(
     files.certificate.touch(mode=0o600)
     files.certificate.write_bytes(key + certificate)
     files.refusing.touch()
-    files.config.write_text(render(files, listen, node))
+    files.config.write_text(render(files, listen, node, origins=origins))
     typer.echo(f"the drain proxy of {node} is to listen on {listen}")

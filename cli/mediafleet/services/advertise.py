@@ -20,13 +20,14 @@ from mediafleet.options import (
     SettingsOption,
     networks,
 )
+from mediafleet.services.origins import OriginOptions
 
 if TYPE_CHECKING:
     from mediafleet_common.api.community import Community
     from mediafleet_common.formats.ip_addresses import IpNetwork
-    from mediafleet_common.serving.access import Access
     from mediafleet_common.serving.unary.port import Contexts
     from mediafleet_scheduler.advertise.desk import Serving
+    from mediafleet_scheduler.community.settings import Settings as ReporterSettings
     from mediafleet_scheduler.core.advertise.views import PoolView
     from mediafleet_scheduler.directory.conditions import PoolConditions
     from mediafleet_scheduler.directory.directory import Directory
@@ -199,6 +200,7 @@ def advertise(
     settings: SettingsOption = None,
     allow_network: NetworkOption = None,
     community: CommunityOptions,
+    origins: OriginOptions,
     keda: KedaOptions,
     logs: LogOptions,
 ) -> None:
@@ -216,6 +218,7 @@ def advertise(
     tls.check()
     community.check()
     allowed = networks(allow_network)
+    own_networks = origins.networks()
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_common.serving import settings_file
@@ -225,6 +228,8 @@ def advertise(
         from mediafleet_scheduler.advertise.desk import Settings, serve
         from mediafleet_scheduler.advertise.prober import Manner
         from mediafleet_scheduler.advertise.settings import Times
+        from mediafleet_scheduler.community.settings import Settings as ReporterSettings
+        from mediafleet_scheduler.community.settings import Telling
         from mediafleet_scheduler.directory.sourced import SourcedDirectory
 
         start = Start()
@@ -236,6 +241,7 @@ def advertise(
             contexts = start.of(
                 lambda: tls.contexts(names, pages=shared is not None and shared.public), None
             )
+        place = start.of(lambda: origins.place(nodes.pool), None)
         request = start.of(lambda: _signed_request(nodes.probe_key), b"")
         scaler = start.of(keda.chosen, None)
         access = start.of(
@@ -253,7 +259,9 @@ def advertise(
         own = _own_nodes(nodes.nodes, nodes.pool, allowed)
         if community.report_only:
             assert shared is not None
-            await _report_only(http, shared, community.community_state, access, own, stop)
+            kept = community.community_state
+            reporter = ReporterSettings(http, shared, kept, place, access)
+            await _report_only(reporter, own, stop)
             return
         directory = SourcedDirectory(own, times=times.sources)
         chosen = Settings(
@@ -269,6 +277,7 @@ def advertise(
             sources=directory.states,
             community=shared,
             community_state=community.community_state,
+            telling=None if place is None else Telling(place, own_networks),
             resource=_resource(nodes.pool),
         )
 
@@ -282,21 +291,14 @@ def advertise(
 
 
 async def _report_only(
-    http: str,
-    shared: Community,
-    state: Path | None,
-    access: Access,
-    directory: Directory[PoolView],
-    stop: asyncio.Event,
+    settings: ReporterSettings, directory: Directory[PoolView], stop: asyncio.Event
 ) -> None:
     from mediafleet_scheduler.advertise.community.report_only import serve
-    from mediafleet_scheduler.community.settings import Settings
 
     def on_ready(port: int) -> None:
-        host = http.rpartition(":")[0]
+        host = settings.http.rpartition(":")[0]
         typer.echo(f"mediafleet advertise ready: reports only, http {host}:{port}")
 
-    settings = Settings(http, shared, state, reports=access)
     await serve(settings, directory, stop, on_ready)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mediafleet_common.agent.proxy_config import COUNTED, REFUSES, ProxyFiles
+from mediafleet_common.agent.proxy_config import COUNTED, ORIGINS, REFUSES, ProxyFiles
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.times import unix
 from mediafleet_common.serving.small_files import read_small_text
@@ -65,6 +65,12 @@ def in_flight(answer: str) -> int | None:
     if len(counts) != len(COUNTED) or not all(each.isdigit() for each in counts):
         return None
     return sum(map(int, counts))
+
+
+def table_keys(answer: str) -> frozenset[str]:
+    """The keys in the answer to `show table`."""
+    words = (line.split() for line in answer.splitlines())
+    return frozenset(row[1][4:] for row in words if row[1:] and row[1].startswith("key="))
 
 
 @dataclass(slots=True)
@@ -124,6 +130,16 @@ class DrainProxy:
         if not pids:
             return ProxySight()
         return ProxySight(all(refusing), _sum(counts))
+
+    async def origins(self) -> frozenset[str]:
+        """Streams of the last half minute, each as `NETWORK|STREAM`; none where it does not say."""
+        try:
+            answers = [
+                await self._ask(f"@!{pid} show table {ORIGINS}") for pid in await self._workers()
+            ]
+        except (OSError, TimeoutError):
+            return frozenset()
+        return frozenset[str]().union(*map(table_keys, answers))
 
     async def _workers(self) -> tuple[int, ...]:
         return workers(await self._ask("show proc"))

@@ -13,6 +13,8 @@ from typing import Final
 
 REFUSES: Final = "yes"
 """What the file `refusing` holds while new work is refused."""
+ORIGINS: Final = "origins"
+"""Table of the networks that streams come from."""
 REFUSAL: Final = "draining: this node takes no new work"
 
 _STANDING: Final = (
@@ -66,8 +68,35 @@ class ProxyFiles:
         return self.folder / "master.sock"
 
 
-def render(files: ProxyFiles, listen: str, node: str) -> str:
-    """The configuration; `listen` and `node` are HOST:PORT."""
+_STREAMS: Final = {
+    "req.hdr(Livepeer-Segment),b64dec,protobuf(1)": "req.hdr(Livepeer-Segment) -m found",
+    "\"path,field(4,/),regsub('-(out|control|events|data)\\$',)\"": "path_beg /ai/trickle/",
+    "path,field(5,/)": "path_reg ^/apps/[^/]+/session/[^/]+/",
+}
+"""What all requests of a stream have in common, and where: the manifest of a segment (field 1 of
+SegData, livepeer/go-livepeer net/lp_rpc.proto), else a name in the path."""
+_ORIGINS: Final = "".join(
+    f"  http-request set-var(txn.stream) {what} if {{ {where} }}\n"
+    for what, where in _STREAMS.items()
+)
+_ORIGINS_TRACKED: Final = f"""\
+  http-request set-var(txn.stream) var(txn.stream),sha1,hex if {{ var(txn.stream) -m found }}
+  http-request set-var(txn.net) src,ipmask(24,48)
+  http-request set-var(txn.origin) var(txn.net),concat(|,txn.stream)
+  http-request track-sc0 var(txn.origin) table {ORIGINS} if {{ var(txn.stream) -m found }}
+"""
+"""Remembers for half a minute which networks have streams: in memory, and for the agent alone."""
+_ORIGINS_TABLE: Final = f"""\
+backend {ORIGINS}
+  stick-table type string len 100 size 100k expire 30s store http_req_cnt
+"""
+
+
+def render(files: ProxyFiles, listen: str, node: str, *, origins: bool = False) -> str:
+    """The configuration; `listen` and `node` are HOST:PORT.
+
+    `origins`: whether it is to know from which networks streams come.
+    """
     return f"""\
 global
   nbthread 4
@@ -91,6 +120,7 @@ frontend node
   acl under_way path_beg {" ".join(_UNDER_WAY_BELOW)}
   acl under_way path_reg {" ".join(_UNDER_WAY_LIKE)}
   http-request return status 503 content-type text/plain string "{REFUSAL}" if refusing !under_way
+{_ORIGINS + _ORIGINS_TRACKED if origins else ""}\
   use_backend standing if {{ path {" ".join(_STANDING)} }}
   use_backend upgraded if {{ req.hdr(Upgrade) -m found }}
   default_backend work
@@ -100,7 +130,7 @@ backend upgraded
   server node {node} ssl verify none alpn http/1.1
 backend standing
   server node {node} ssl verify none alpn h2,http/1.1
-"""
+{_ORIGINS_TABLE if origins else ""}"""
 
 
 COUNTED: Final = frozenset({"work", "upgraded"})

@@ -35,6 +35,13 @@ class Share(Model):
     """Streams on the operator's own nodes, rounded to 5, wherever they come from."""
     gateways_by_origin: bool = False
     """How many gateways ask, by where they call from, as ranges of at least `k`."""
+    streams_by_origin: bool = False
+    """Streams, and how many gateways have them, by where they come from, for at least `k`."""
+
+    @property
+    def origins(self) -> bool:
+        """Whether anything by origin is shared."""
+        return self.gateways_by_origin or self.streams_by_origin
 
 
 class Leave(Model):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mediafleet_common.api.community import Share
 from mediafleet_common.api.community_metrics import (
     CommunityMetricsSpec,
     CommunityMetricsStatus,
@@ -18,7 +19,8 @@ from mediafleet_common.reports.community import CommunityReport
 from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding, transition_time
 from mediafleet_operator.core.fleet.model import Unmade
 
-UNSEEN: Final = "gatewaysByOrigin: no advertiser tells the reporter who asks; own streams alone"
+UNSEEN: Final = "nobody tells the reporter who asks and streams; own streams alone"
+"""Of each group by origin that is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Observed:
 def status(seen: Observed, before: CommunityMetricsStatus | None) -> CommunityMetricsStatus:
     """What is written; facts stay while the reporter does not answer, conditions say so."""
     known = before or CommunityMetricsStatus()
-    refused = [UNSEEN] if seen.spec.share.gateways_by_origin and seen.spec.leave is None else []
+    refused = [] if seen.spec.leave is not None else _refused(seen.spec.share)
     facts: Mapping[str, Any] = {} if seen.report is None else _facts(seen.report)
     return known.model_copy(
         update={
@@ -52,6 +54,14 @@ def status(seen: Observed, before: CommunityMetricsStatus | None) -> CommunityMe
             "conditions": _conditions(seen, known, refused),
         }
     )
+
+
+def _refused(share: Share) -> list[str]:
+    asked = {
+        "gatewaysByOrigin": share.gateways_by_origin,
+        "streamsByOrigin": share.streams_by_origin,
+    }
+    return [f"{name}: {UNSEEN}" for name, wanted in asked.items() if wanted]
 
 
 def _facts(report: CommunityReport) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -26,9 +27,13 @@ from mediafleet_scheduler.advertise.reports import demand, nodes_route, page_tex
 from mediafleet_scheduler.advertise.served_list import ServedList
 from mediafleet_scheduler.advertise.service import Desk, methods, orchestrators_route
 from mediafleet_scheduler.advertise.settings import Times
+from mediafleet_scheduler.community.exchange.redis import exchange_of
+from mediafleet_scheduler.community.exchange.telling import Teller
+from mediafleet_scheduler.community.origins import Origins
 from mediafleet_scheduler.community.pages import Pages
 from mediafleet_scheduler.community.public import PublicPages
 from mediafleet_scheduler.community.reporter import Reporter
+from mediafleet_scheduler.community.settings import Telling
 from mediafleet_scheduler.community.state import State
 from mediafleet_scheduler.core.advertise.demand import streams
 from mediafleet_scheduler.core.advertise.views import PoolView
@@ -67,6 +72,8 @@ class Settings:
     """What is shared with others; `None`: nothing."""
     community_state: Path | None = None
     """Folder of what was shared; `None`: a restart forgets it."""
+    telling: Telling | None = None
+    """How a reporter is told who asks; `None`: it is not, or it is this desk."""
     clock: Clock = SYSTEM
 
 
@@ -97,11 +104,12 @@ async def serve(
     head = Head(metrics, settings.own_urls, times.head)
     gateways = Gateways(metrics, clock, times.recent_gateway_seconds)
     geography = Geography(settings.region_database, clock, times.region_database_seconds)
-    community = _reporter(settings, served_list)
+    teller = _teller(settings)
+    community = _reporter(settings, served_list, teller)
     pages = Pages(community) if community else None
     public = PublicPages(community) if community and community.community.public else None
     by_origin = settings.community is not None and settings.community.share.gateways_by_origin
-    asked = community if by_origin else None
+    asked = teller or (community if by_origin else None)
     desk = Desk(served_list, head, gateways, geography, metrics, asked)
 
     def ready() -> str | None:
@@ -114,6 +122,8 @@ async def serve(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(served_list.close)
         stack.push_async_callback(head.close)
+        if teller is not None:
+            stack.push_async_callback(teller.exchange.close)
         outlook = Outlook(lambda: demand(served_list, clock), times.demand)
         conditions = Conditions(served_list, head, settings.sources)
         site = Site([View.NODES, View.SCALING], lambda: page_text(served_list, conditions))
@@ -148,7 +158,9 @@ async def serve(
             served = Serving(served_list, rpc.port, http.port, scaler)
             announcing = tasks.create_task(_announce(served, on_ready))
             writing = tasks.create_task(_write(conditions, settings, metrics))
-            counting = [tasks.create_task(each.run()) for each in (community, public) if each]
+            counting = [
+                tasks.create_task(each.run()) for each in (teller, community, public) if each
+            ]
             await stop.wait()
             for task in counting:
                 task.cancel()
@@ -157,7 +169,21 @@ async def serve(
             announcing.cancel()
 
 
-def _reporter(settings: Settings, served_list: ServedList) -> Reporter | None:
+def _teller(settings: Settings) -> Teller | None:
+    """Tells a reporter who asks, where there is a Redis for it."""
+    if settings.telling is None:
+        return None
+    exchange = exchange_of(settings.telling.place, settings.clock)
+    origins = Origins(settings.region_database)
+    # A host's name may be made of its address.
+    who = f"advertiser-{secrets.token_hex(6)}"
+    networks = settings.telling.own_networks
+    return Teller(exchange, who, origins, networks, clock=settings.clock)
+
+
+def _reporter(
+    settings: Settings, served_list: ServedList, teller: Teller | None
+) -> Reporter | None:
     """Counts what the operator shares, where anything is shared."""
     if settings.community is None:
         return None
@@ -167,6 +193,7 @@ def _reporter(settings: Settings, served_list: ServedList) -> Reporter | None:
         settings.region_database,
         settings.clock,
         State(settings.community_state) if settings.community_state else None,
+        teller.exchange if teller else None,
     )
 
 

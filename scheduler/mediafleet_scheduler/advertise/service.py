@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import grpc
 from aiohttp import web
@@ -28,12 +28,18 @@ from mediafleet_scheduler.advertise.head.head import Head
 from mediafleet_scheduler.advertise.lineup import Peer
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.served_list import ServedList
-from mediafleet_scheduler.community.reporter import Reporter
 from mediafleet_scheduler.core.advertise.capabilities import UnknownCapabilityError, wanted
 from mediafleet_scheduler.directory.sourced import OWN
 
 _NOT_YET: Final = "the list of nodes is not known yet"
 _NOT_HERE: Final = "this entry only advertises nodes: end the session at the node that has it"
+
+
+class Asked(Protocol):
+    """Counts gateways that ask, under names of the day."""
+
+    def asked(self, gateway: str | None, peer: str) -> None:
+        """One asked: its verified ETH address, if it has one, and where it called from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,8 @@ class Desk:
     gateways: Gateways
     geography: Geography
     metrics: AdvertiseMetrics
-    community: Reporter | None = None
-    """`None`: who asks is not shared, and is not counted for others."""
+    community: Asked | None = None
+    """Counts gateways that ask. `None`: who asks is not shared, and is not counted for others."""
 
 
 def methods(desk: Desk) -> dict[bytes, Method]:

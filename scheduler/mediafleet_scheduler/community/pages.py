@@ -81,7 +81,7 @@ class Pages:
             },
             "hours": _hours(list(mine.shared.hours)),
             "days": state.days() if state else [],
-            "originsUnknown": mine.origins.complaint,
+            "originsUnknown": mine.complaint,
             "notWritten": state.complaint if state else None,
         }
 

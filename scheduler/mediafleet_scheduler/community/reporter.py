@@ -8,14 +8,17 @@ was open at a restart is lost, and the time down is not filled.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mediafleet_common.api.community import Community
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_scheduler.community.exchange.redis import Exchange, ExchangeError
 from mediafleet_scheduler.community.leaving import Leaving
 from mediafleet_scheduler.community.origins import Origins
 from mediafleet_scheduler.community.state import State
@@ -27,11 +30,18 @@ from mediafleet_scheduler.core.community.sources import KEY_BYTES, pseudonym, so
 from mediafleet_scheduler.core.community.stored import day_of, deletions_as_stored
 from mediafleet_scheduler.core.community.windows import Use
 
+_log: Final = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 15.0
 _GAP_SECONDS: Final = 4 * LOOK_SECONDS
 """After a longer pause what was in between is not known, and is not filled."""
 _MOST_SOURCES: Final = 100_000
 """Remembered between two looks; a flood of addresses costs no more memory than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    day: str
+    uses: list[Use]
 
 
 class Reporter:
@@ -44,6 +54,7 @@ class Reporter:
         database: Path | None = None,
         clock: Clock = SYSTEM,
         state: State | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
         now = clock.unix()
         self.community = community
@@ -60,6 +71,9 @@ class Reporter:
         self._counting = Counting(now, community.k, groups)
         self._hours: deque[HourRecord] = deque(_read(state, now), maxlen=DAY_HOURS)
         self._asked: dict[str, Cell] = {}
+        self._exchange = exchange
+        self._heard: _Heard | None = None
+        self._complaint: str | None = None
         self._looked_at: float | None = None
 
     def asked(self, gateway: str | None, peer: str) -> None:
@@ -85,10 +99,32 @@ class Reporter:
             self.left = self.left or await asyncio.to_thread(self._has_left)
             if self.left and self.leaving is not None:
                 await self.leaving.look()
+            await self.hear()
             closed = self.look()
             if closed and self.state is not None:
                 await asyncio.to_thread(self.keep)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def hear(self) -> None:
+        """Take in what doors and advertisers tell, where there is a Redis for it."""
+        if self._exchange is None or self.left or not self.community.share.origins:
+            return
+        self._heard, before = None, self._complaint
+        try:
+            said = await self._exchange.hear()
+        except ExchangeError as error:
+            self._complaint = str(error)
+        else:
+            self._heard = _Heard(day_of(self.clock.unix()), said.uses)
+            nobody = None if said.tellers else "nobody tells who asks or streams"
+            self._complaint = said.why or nobody
+        if self._complaint is not None and self._complaint != before:
+            _log.warning("origins are not known: %s", self._complaint)
+
+    @property
+    def complaint(self) -> str | None:
+        """Why origins are not known; `None`: they are, or it is too early to say."""
+        return self._complaint or self.origins.complaint
 
     def keep(self) -> None:
         """Write the day's hours and groups, where there is a folder for them."""
@@ -111,14 +147,34 @@ class Reporter:
             self._key = secrets.token_bytes(KEY_BYTES)
             self._asked.clear()
         own = self._streams() if self.community.share.own_streams else None
-        uses = [Use(name, cell, asks=True) for name, cell in self._asked.items()]
-        self._asked.clear()
+        uses = self._uses(now)
         held = passed if 0 < passed <= _GAP_SECONDS else 0.0
         record = self._counting.look(now, uses, own, held)
         if record is None or not self._is_later(record):
             return False
         self._hours.append(record)
         return True
+
+    def _uses(self, now: float) -> list[Use] | None:
+        """What is known of each source now, as far as it is shared; `None`: nothing is known."""
+        share = self.community.share
+        if self._exchange is None:
+            uses = [Use(name, cell, asks=True) for name, cell in self._asked.items()]
+            self._asked.clear()
+            return uses
+        heard, self._heard = self._heard, None
+        # Names of yesterday would make two of one source.
+        if heard is None or heard.day != day_of(now):
+            return None
+        return [
+            Use(
+                each.source,
+                each.cell,
+                each.streams if share.streams_by_origin else 0,
+                each.asks and share.gateways_by_origin,
+            )
+            for each in heard.uses
+        ]
 
     @property
     def shared(self) -> Shared:

@@ -15,6 +15,7 @@ from mediafleet_common.agent.drain_proxy import (
     ProxySight,
     in_flight,
     refuses,
+    table_keys,
     workers,
 )
 from mediafleet_common.agent.proxy_config import ProxyFiles, render
@@ -155,3 +156,30 @@ def test_the_load_of_a_pool_may_be_the_requests_in_flight() -> None:
     sessions = f"{text}livepeer_current_sessions_total 0\n"
     assert parse(sessions, Source.TRANSCODE) == Load(jobs=0, in_flight=3, refusing=True)
     assert parse("", Source.REQUESTS) == Load()
+
+
+def test_streams_of_a_door_are_the_keys_of_its_table() -> None:
+    answer = """\
+# table: origins, type: string, size:102400, used:2
+0x5581: key=203.0.114.0|AA11 use=0 exp=29000 shard=0 http_req_cnt=1
+0x5582: key=2a01:4f8:1::|BB22 use=1 exp=1000 shard=0 http_req_cnt=9
+
+"""
+    assert table_keys(answer) == {"203.0.114.0|AA11", "2a01:4f8:1::|BB22"}
+    assert table_keys("No such table\n") == frozenset()
+
+
+async def test_a_door_that_does_not_answer_names_no_stream(tmp_path: Path) -> None:
+    assert await DrainProxy(ProxyFiles(tmp_path), tmp_path / "from").origins() == frozenset()
+
+
+def test_where_streams_come_from_is_remembered_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    files = ProxyFiles(tmp_path)
+    plain = render(files, "0.0.0.0:8935", "127.0.0.1:7938")
+    assert "stick-table" not in plain
+    assert "track-sc0" not in plain
+    origins = render(files, "0.0.0.0:8935", "127.0.0.1:7938", origins=True)
+    # No more than a network, and no longer than half a minute.
+    assert "set-var(txn.net) src,ipmask(24,48)" in origins
+    assert "expire 30s" in origins
+    assert origins.startswith(plain.partition("  use_backend")[0])

@@ -12,6 +12,7 @@ from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.advertise.loads import Loads
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
 from mediafleet_scheduler.advertise.settings import LoadTimes
+from mediafleet_scheduler.community.exchange.redis import exchange_of
 from mediafleet_scheduler.community.pages import Pages
 from mediafleet_scheduler.community.reporter import Reporter
 from mediafleet_scheduler.community.settings import Settings
@@ -46,11 +47,13 @@ async def serve(
         view = new
         loads.follow(new)
 
+    exchange = None if settings.exchange is None else exchange_of(settings.exchange, settings.clock)
     reporter = Reporter(
         settings.community,
         lambda: None if view is None else streams(view, loads.rooms),
         clock=settings.clock,
         state=None if settings.state is None else State(settings.state),
+        exchange=exchange,
     )
     pages = Pages(reporter)
 
@@ -61,6 +64,8 @@ async def serve(
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(loads.close)
+        if exchange is not None:
+            stack.push_async_callback(exchange.close)
         http = await stack.enter_async_context(
             HttpServer(
                 settings.http,

@@ -65,22 +65,23 @@ class Counting:
         self._begin_hour(now)
 
     def look(
-        self, now: float, uses: Iterable[Use], own_streams: int | None, seconds: float
+        self, now: float, uses: Iterable[Use] | None, own_streams: int | None, seconds: float
     ) -> HourRecord | None:
         """Take in what runs now and has for so many seconds; the record of an hour that closed.
 
         Args:
             now: Unix seconds, not before the look before.
-            uses: what is known of each source.
+            uses: what is known of each source; `None`: sources are not known now.
             own_streams: streams of the own region; `None`: unknown, which is no zero.
             seconds: since the look before; 0 after a gap, which is not filled.
         """
         record = self._close_due(now)
-        looked = list(uses)
-        for use in looked:
-            self._seen[use.cell].add(use.source)
-        for tally in (self._hour, self._part):
-            tally.add(looked, seconds)
+        if uses is not None:
+            looked = list(uses)
+            for use in looked:
+                self._seen[use.cell].add(use.source)
+            for tally in (self._hour, self._part):
+                tally.add(looked, seconds)
         if own_streams is not None:
             for own in (self._own_hour, self._own_part):
                 own.add(own_streams, seconds)

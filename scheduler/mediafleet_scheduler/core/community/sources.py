@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
+
+from mediafleet_common.formats.ip_addresses import IpNetwork
 
 IPV4_PREFIX: Final = 24
 IPV6_PREFIX: Final = 48
@@ -18,13 +21,16 @@ KEY_BYTES: Final = 32
 _NAME_BYTES: Final = 16
 
 
-def source_of(gateway: str | None, peer: str | None) -> str | None:
+def source_of(
+    gateway: str | None, peer: str | None, own_networks: Sequence[IpNetwork] = ()
+) -> str | None:
     """What distinguishes a source from others; `None`: unknown.
 
     Args:
         gateway: verified address on chain, `0x` and 40 hex digits, if there is one.
         peer: IP address that the call came from. One that is not global was rewritten on its way
             (a Service, a proxy), and names nobody.
+        own_networks: the operator's; an address there was rewritten too.
     """
     if gateway is not None:
         return gateway.lower()
@@ -34,7 +40,7 @@ def source_of(gateway: str | None, peer: str | None) -> str | None:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    if not address.is_global:
+    if not address.is_global or any(address in each for each in own_networks):
         return None
     prefix = IPV4_PREFIX if address.version == 4 else IPV6_PREFIX
     return str(ip_network((address, prefix), strict=False))

@@ -1,0 +1,94 @@
+"""Where a node's streams come from, as seen in its pod: by the door before it, or by the node."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from mediafleet_common.agent.drain_proxy import DrainProxy
+from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats.ip_addresses import IpNetwork
+from mediafleet_common.probes.exposition import UnreadableMetricsError, read
+from mediafleet_common.probes.http_client import FetchError, client, fetch
+from mediafleet_scheduler.community.exchange.redis import Place, exchange_of
+from mediafleet_scheduler.community.exchange.telling import Teller
+from mediafleet_scheduler.community.origins import Origins
+from mediafleet_scheduler.core.community.origins.streams import (
+    PIXELS,
+    Labels,
+    at_door,
+    by_client_ip,
+    pixels_by_stream,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The drain proxy, which sees the networks that connections come from."""
+
+    proxy: DrainProxy
+
+    async def streams(self) -> Mapping[str, int]:
+        """Streams by network address."""
+        return at_door(await self.proxy.origins())
+
+
+@dataclass(slots=True)
+class ClientIps:
+    """The node itself, where the operator has it name its clients (-metricsClientIP)."""
+
+    session: aiohttp.ClientSession
+    metrics_url: str
+    timeout_seconds: float = 2.0
+    _before: dict[Labels, float] | None = field(default=None)
+
+    async def streams(self) -> Mapping[str, int]:
+        """Streams by address since the reading before; none at the first, or where it is silent."""
+        try:
+            text = await fetch(self.session, self.metrics_url, self.timeout_seconds)
+            series = read(text, (PIXELS,))
+        except (FetchError, UnreadableMetricsError):
+            return {}
+        now = pixels_by_stream((each.labels, each.value) for each in series)
+        before, self._before = self._before, now
+        return {} if before is None else by_client_ip(before, now)
+
+
+@asynccontextmanager
+async def telling(
+    place: Place,
+    seen_by: DrainProxy | str,
+    database: Path | None,
+    own_networks: tuple[IpNetwork, ...],
+    clock: Clock = SYSTEM,
+) -> AsyncIterator[None]:
+    """Tell a reporter where the node's streams come from, until left.
+
+    Args:
+        place: the Redis.
+        seen_by: the door, or the URL of the node's metrics.
+        database: of places (.mmdb).
+        own_networks: whose addresses are the operator's own.
+
+    Raises:
+        CannotStartError: the URL of the Redis makes no sense.
+    """
+    async with AsyncExitStack() as stack:
+        exchange = exchange_of(place, clock)
+        stack.push_async_callback(exchange.close)
+        if isinstance(seen_by, DrainProxy):
+            streams = Door(seen_by).streams
+        else:
+            session = await stack.enter_async_context(client())
+            streams = ClientIps(session, seen_by).streams
+        who = f"node-{secrets.token_hex(6)}"
+        teller = Teller(exchange, who, Origins(database), own_networks, streams, clock)
+        task = asyncio.create_task(teller.run(), name="origins")
+        stack.callback(task.cancel)
+        yield
