@@ -113,6 +113,20 @@ async def test_a_fleet_sleeps_and_the_first_request_wakes_it_and_is_served(scene
     await until_count(scene, 0)
 
 
+async def test_a_recording_that_is_lost_with_its_pod_is_told_in_an_event(scene: Scene) -> None:
+    await scene.create(fleet(scene.product.redis))
+    await scene.until_wanted("rec", 1, 0, SECONDS)
+    await begun(scene.recorders("track", random.Random(8)), 1)
+    at_once = ("--grace-period=0", "--force")
+    scene.product.workspace.kubectl("delete", "pod", "rec-0", *at_once)
+    await until(
+        "the desk says that a job is lost",
+        lambda: scene.api.get(f"/apis/events.k8s.io/v1/namespaces/{scene.namespace}/events"),
+        lambda found: "JobsLost" in {each["reason"] for each in found["items"]},
+        seconds=SECONDS,
+    )
+
+
 async def test_while_the_desk_is_away_the_pods_stay(scene: Scene) -> None:
     await scene.create(fleet(scene.product.redis))
     await scene.until_wanted("rec", 1, 0, SECONDS)

@@ -184,7 +184,9 @@ async def told(scene: Scene, desk: str) -> FleetDemand:
     return found
 
 
-async def test_a_pool_is_scaled_by_what_its_own_advertiser_says(setting: Setting) -> None:
+async def test_a_pool_is_scaled_by_its_own_advertiser_until_another_engine_does_so(
+    setting: Setting,
+) -> None:
     autoscaling = {
         "engine": "keda",
         "min": 1,
@@ -212,8 +214,25 @@ async def test_a_pool_is_scaled_by_what_its_own_advertiser_says(setting: Setting
             await replicas.until("orch", lambda count: count == 2, SECONDS)
             for job in jobs:
                 await end_for_certain(job, scene.logs)
+            await hands_over(scene)
         await scene.api.delete(api.fleet(kind, scene.namespace, "orch"))
         await scene.pods.until("no pod is left", lambda: not scene.pods.of("orch"), SECONDS)
+
+
+async def hands_over(scene: Scene) -> None:
+    """Another engine writes the number from here on, and KEDA's object is taken away."""
+    path = api.fleet(Kind.ORCHESTRATOR_POOL, scene.namespace, "orch")
+    no_more = {"metric": None, "target": None, "engine": "builtin"}
+    await scene.api.patch(path, {"spec": {"autoscaling": no_more}})
+    scaled = f"/apis/keda.sh/v1alpha1/namespaces/{scene.namespace}/scaledobjects"
+    await until(
+        "no ScaledObject follows the pool",
+        lambda: scene.api.get(scaled),
+        lambda found: all(
+            each["spec"]["scaleTargetRef"]["name"] != "orch" for each in found["items"]
+        ),
+        seconds=SECONDS,
+    )
 
 
 def scaling_active(status: dict[str, Any]) -> str | None:

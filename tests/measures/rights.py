@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tests.kit.operator.rights import Right, granted, of_rules, unseen
+from tests.kit.operator.rights import Right, granted, of_rules, table, unseen
 from tests.kit.watching.rights import Use, read
 
-from mediafleet_operator.manifests.children import advertiser
+from mediafleet_operator.manifests.children import advertiser, reporter
 from mediafleet_testbed.paths import Instance
 
 GRANTED: Final = {
@@ -23,6 +23,7 @@ GRANTED: Final = {
     "egress": granted("egress"),
     "broker": granted("broker"),
     "advertiser": of_rules(advertiser.role_rules("pool")),
+    "reporter": of_rules(reporter.role_rules()),
 }
 WITHOUT_NODES: Final = frozenset({("operator", ("", "nodes", "list"))})
 """Refused on purpose: tests install the chart with `rbac.nodes` false."""
@@ -43,7 +44,7 @@ def lacked(use: Use) -> list[tuple[str, Right, str]]:
 
 
 def _unseen(part: str) -> frozenset[Right]:
-    return unseen(part) if part != "advertiser" else frozenset()
+    return unseen(part) if part in table() else frozenset()
 
 
 def main() -> int:
@@ -53,6 +54,8 @@ def main() -> int:
     log: Path = parser.parse_args().log
     with log.open(encoding="utf-8") as lines:
         use = read(lines)
+    if not (unused(use) or lacked(use)):
+        print("granted minus used is empty, and nothing was refused")
     counts = ", ".join(f"{part} {len(use.used[part])} of {len(GRANTED[part])}" for part in GRANTED)
     print(f"{log}: rights used: {counts}")
     for part, (group, resource, verb) in unused(use):

@@ -55,11 +55,14 @@ class Children:
         slots_in_use: Iterable[int] = (),
         services: Iterable[SlotService] = (),
         head: list[Json] | None = None,
+        *,
+        all_serve: bool = False,
     ) -> None:
         """Bring all children of a fleet to what they ought to be.
 
         `services`: those of slots as they now are; of slots no longer in use they are deleted.
         `head`: the objects of a managed head, which is there in the advertiser's place.
+        `all_serve`: no pod is missing, so that none can lack a Secret.
 
         Raises:
             ChildNotOursError: somebody else has an object of the name of one of them.
@@ -69,7 +72,7 @@ class Children:
         in_use = set(slots_in_use)
         of_slots = slots.services(resource, in_use)
         refused: RefusedError | ChildNotOursError | None
-        refused = await self._make_secret(resource, state)
+        refused = await self._make_secret(resource, state, all_serve=all_serve)
         claims = slots.claims(resource, in_use)
         for manifest in [*of_slots, *claims, *wanted(resource, self.product, head)]:
             try:
@@ -89,14 +92,20 @@ class Children:
         if refused is not None:
             raise refused
 
-    async def _make_secret(self, resource: Resource, state: FleetState) -> RefusedError | None:
-        """Make the pool's -orchSecret if there is none; why not."""
+    async def _make_secret(
+        self, resource: Resource, state: FleetState, *, all_serve: bool
+    ) -> RefusedError | None:
+        """Make the pool's -orchSecret if there is none; why not.
+
+        We may not look whether it is there, so that each look is a write: where pods are missing.
+        """
         spec = resource.spec
         if not isinstance(spec, OrchestratorPoolSpec) or spec.orch_secret is not None:
             return None
         name = orch_secret.secret_name(resource)
         made = Made({}, self.clock.monotonic())
-        if self._fresh(state.children.get(("Secret", name)), made):
+        known = state.children.get(("Secret", name))
+        if (known and all_serve) or self._fresh(known, made):
             return None
         manifest = orch_secret.manifest(resource, secrets.token_hex(_SECRET_BYTES))
         target = paths.collection("v1", "secrets", resource.key.namespace)

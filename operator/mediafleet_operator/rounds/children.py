@@ -55,7 +55,15 @@ class ChildResources:
         try:
             wanted = await self.heads.wanted(resource, state, listed(planned))
             head = wanted.manifests if wanted else None
-            await self.children.keep(resource, state, planned.slots_in_use, services, head)
+            serving = sum(pod.serving for pod in planned.roster.counted)
+            await self.children.keep(
+                resource,
+                state,
+                planned.slots_in_use,
+                services,
+                head,
+                all_serve=serving >= planned.wanted,
+            )
         except ChildNotOursError as error:
             self.metrics.failed(KIND_LABELS[resource.key.kind], "not_ours")
             return Kept(Unmade(Reason.CHILD_NOT_OURS, str(error)), REFUSED_SECONDS)

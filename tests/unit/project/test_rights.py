@@ -78,6 +78,13 @@ def test_a_refusal_counts_while_the_binding_of_the_rights_is_there(
     assert lacked(read([gone, refused])) == ([("operator", PODS, namespace)] if counts else [])
 
 
+def test_a_refusal_by_an_api_server_that_has_not_read_the_roles_yet_does_not_count() -> None:
+    refused = line(OPERATOR, "watch", "pods", 100, decision="forbid")
+    for second, counts in ((101, 0), (99, 1), (130, 1)):
+        allowed = line(OPERATOR, "watch", "pods", second)
+        assert len(read([refused, allowed]).refused) == counts
+
+
 def test_a_refusal_does_not_count_where_the_rights_have_only_just_come() -> None:
     made = line("kubernetes-admin", "create", "rolebindings", 90)
     for second, counts in ((95, 0), (120, 1)):

@@ -43,7 +43,7 @@ def manifests(sharing: Sharing, product: Product) -> list[Manifest]:
 
     return [
         ours("v1", "ServiceAccount", automountServiceAccountToken=False),
-        ours(f"{rbac}/v1", "Role", rules=_rules()),
+        ours(f"{rbac}/v1", "Role", rules=role_rules()),
         ours(
             f"{rbac}/v1",
             "RoleBinding",
@@ -61,7 +61,8 @@ def manifests(sharing: Sharing, product: Product) -> list[Manifest]:
     ]
 
 
-def _rules() -> list[Manifest]:
+def role_rules() -> list[Manifest]:
+    """What a reporter may do in its namespace."""
     watch = ["list", "watch"]
     pools = {"apiGroups": [GROUP], "resources": [PLURALS[Kind.ORCHESTRATOR_POOL]], "verbs": watch}
     return [pools, {"apiGroups": [""], "resources": ["pods"], "verbs": watch}]

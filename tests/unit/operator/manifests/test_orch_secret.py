@@ -87,6 +87,22 @@ async def test_the_operator_makes_one_random_secret_that_goes_with_the_pool() ->
     assert made_secrets(other)[name]["stringData"] != first["stringData"]
 
 
+@pytest.mark.parametrize("all_serve", [True, False])
+async def test_a_pool_at_rest_writes_nothing_and_one_that_lacks_a_pod_has_its_secret_made_again(
+    all_serve: bool,
+) -> None:
+    server, now, state = KubeServer(), [0.0], FleetState("uid-1")
+    children = Children(cast("Api", server), PRODUCT, Clock(monotonic=lambda: now[0]))
+    await children.keep(pool(), state)
+    ((path, _),) = ((path, it) for path, it in server.objects.items() if "/secrets/" in path)
+    server.remove(path)
+    now[0] = 2 * children.look_seconds
+    written = len(server.writes)
+    await children.keep(pool(), state, all_serve=all_serve)
+    assert len(made_secrets(server)) == (0 if all_serve else 1)
+    assert len(server.writes) - written == (0 if all_serve else 1)
+
+
 async def test_no_secret_is_made_where_the_user_has_one() -> None:
     server = KubeServer()
     resource = pool(orchSecret={"name": "mine", "key": "k"})
