@@ -17,6 +17,7 @@ from mediafleet_common.api.community import (
     Share,
 )
 from mediafleet_common.api.pool.on_chain import Quantity
+from mediafleet_common.api.pool.origins import OriginRedis
 from mediafleet_common.api.shared import ConditionStatus, SecretKey
 
 
@@ -86,6 +87,9 @@ class CommunityMetricsSpec(Model):
     """What is shared."""
     k: Annotated[int, Field(ge=3, le=1000)] = 3
     """Gateways that stand behind a figure by origin, at least."""
+    origins_redis: OriginRedis | None = None
+    """Where nodes and advertisers of the pool tell who asks and who streams: the same as its \
+spec.origins.redis. Absent: nothing by origin is known."""
     sender: Sender = Sender.VMAGENT
     """Who sends: vmagent keeps more of what could not be sent over a restart."""
     recipients: Annotated[list[Recipient], Field(max_length=4), Keyed(("name",))] = Field(

@@ -46,6 +46,8 @@ class CommunityReport(_Told):
     shares: list[str] = Field(default_factory=list)
     left: bool = False
     hours: Hours = Hours()
+    origins_unknown: str | None = None
+    """Why origins are not known."""
     not_written: str | None = None
     """Why the newest hour is not on disk."""
     deliveries: list[Delivery] | None = None

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mediafleet_common.api.community import Share
 from mediafleet_common.api.community_metrics import (
     CommunityMetricsSpec,
     CommunityMetricsStatus,
@@ -19,7 +18,10 @@ from mediafleet_common.reports.community import CommunityReport
 from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding, transition_time
 from mediafleet_operator.core.fleet.model import Unmade
 
-UNSEEN: Final = "nobody tells the reporter who asks and streams; own streams alone"
+UNSEEN: Final = (
+    "nobody tells the reporter who asks and streams: name a Redis in originsRedis, and the same in "
+    "spec.origins of the pool"
+)
 """Of each group by origin that is asked for."""
 
 
@@ -44,7 +46,7 @@ class Observed:
 def status(seen: Observed, before: CommunityMetricsStatus | None) -> CommunityMetricsStatus:
     """What is written; facts stay while the reporter does not answer, conditions say so."""
     known = before or CommunityMetricsStatus()
-    refused = [] if seen.spec.leave is not None else _refused(seen.spec.share)
+    refused = _refused(seen)
     facts: Mapping[str, Any] = {} if seen.report is None else _facts(seen.report)
     return known.model_copy(
         update={
@@ -56,12 +58,19 @@ def status(seen: Observed, before: CommunityMetricsStatus | None) -> CommunityMe
     )
 
 
-def _refused(share: Share) -> list[str]:
+def _refused(seen: Observed) -> list[str]:
+    """What is asked for and not shared, and why."""
+    spec, report = seen.spec, seen.report
+    why = UNSEEN
+    if spec.origins_redis is not None:
+        why = "" if report is None or report.origins_unknown is None else report.origins_unknown
+    if spec.leave is not None or not why:
+        return []
     asked = {
-        "gatewaysByOrigin": share.gateways_by_origin,
-        "streamsByOrigin": share.streams_by_origin,
+        "gatewaysByOrigin": spec.share.gateways_by_origin,
+        "streamsByOrigin": spec.share.streams_by_origin,
     }
-    return [f"{name}: {UNSEEN}" for name, wanted in asked.items() if wanted]
+    return [f"{name}: {why}" for name, wanted in asked.items() if wanted]
 
 
 def _facts(report: CommunityReport) -> dict[str, Any]:

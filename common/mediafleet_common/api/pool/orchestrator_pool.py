@@ -14,6 +14,7 @@ from mediafleet_common.api.pool.address import OF_A_SERVICE, Address, AddressTyp
 from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.api.pool.advertise import Mode as AdvertiseMode
 from mediafleet_common.api.pool.on_chain import OnChain, Rewards
+from mediafleet_common.api.pool.origins import Origins, OriginSource
 from mediafleet_common.api.scaling.autoscaling import Autoscaling, Metric, WorkType
 from mediafleet_common.api.shared import (
     Drain,
@@ -133,6 +134,18 @@ class OrchestratorPoolSpec(Model):
         ),
         Rule(
             (
+                "!has(self.origins) || (has(self.origins.source) && self.origins.source == "
+                "'client-ip') || has(self.drainProxy)"
+            ),
+            ("origins by the door need drainProxy, which is the door; set drainProxy: {}"),
+            lambda self: (
+                self.origins is None
+                or self.origins.source is OriginSource.CLIENT_IP
+                or self.drain_proxy is not None
+            ),
+        ),
+        Rule(
+            (
                 "!has(self.drainProxy) || !has(self.address) || !has(self.address.scheme) "
                 "|| self.address.scheme != 'http'"
             ),
@@ -221,6 +234,9 @@ with drainProxy)."""
     drain_proxy: DrainProxy | None = None
     """A proxy before each node's port that refuses new work while the node drains, since gateways \
 go on using nodes that they know. Absent: gateways reach the node itself."""
+    origins: Origins | None = None
+    """Have nodes and advertisers tell a CommunityMetrics who asks and who streams, under names of \
+the day. Absent: where demand comes from is known to nobody."""
     load_url: LoadUrl | None = None
     """Where load is read with load url."""
     orch_secret: SecretKey | None = None

@@ -12,12 +12,12 @@ from mediafleet_common.api.scaling.autoscaling import Engine
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.parts import container, mount
+from mediafleet_operator.manifests.pods import origins
 from mediafleet_operator.manifests.pods.pod import Product, app_labels, pod_security
 from mediafleet_operator.manifests.resource import Owner, Resource
 
 TLS: Final = "/mediafleet/tls"
 SCALER: Final = "/mediafleet/scaler"
-REGIONS: Final = "/mediafleet/regions"
 PROBE_KEY: Final = "/mediafleet/probe-key"
 COMPONENT: Final = "advertiser"
 
@@ -144,6 +144,10 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
     more = _extras(spec.advertise)
     if _is_scaled_by_keda(resource):
         _add_scaler(more, product.scaler_secret)
+    if (told := spec.origins) is not None:
+        more.args += origins.teller_options(told, f"{resource.key.namespace}/{resource.key.name}")
+        more.volumes += origins.password_volumes(told.redis)
+        more.mounts += origins.password_mounts(told.redis)
     args += more.args
 
     def probe(path: str, period: int) -> Manifest:
@@ -226,9 +230,9 @@ def _extras(advertise: Advertise) -> _Extras:
         more.args += ["--probe-key", f"{PROBE_KEY}/key"]
         more.add("probe-key", PROBE_KEY, _projected((advertise.probe_key_secret, "key")))
     if (database := advertise.region_database) is not None:
-        more.args += ["--region-database", f"{REGIONS}/{database.file}"]
+        more.args += ["--region-database", f"{origins.REGIONS}/{database.file}"]
         claim = {"claimName": database.claim, "readOnly": True}
-        more.add("regions", REGIONS, {"persistentVolumeClaim": claim})
+        more.add("regions", origins.REGIONS, {"persistentVolumeClaim": claim})
     for source in advertise.sources:
         secrets = [(source.token_secret, "token"), (source.ca_secret, "ca")]
         given = [(secret, path) for secret, path in secrets if secret is not None]

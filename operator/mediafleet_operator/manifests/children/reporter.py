@@ -14,6 +14,7 @@ from mediafleet_operator.manifests.children.advertiser import owned, selector
 from mediafleet_operator.manifests.children.senders import CONFIG, KEPT
 from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.parts import container, mount
+from mediafleet_operator.manifests.pods import origins
 from mediafleet_operator.manifests.pods.pod import Product, app_labels, pod_security
 from mediafleet_operator.manifests.sharing import Sharing
 
@@ -89,6 +90,7 @@ def _claim(sharing: Sharing, name: str) -> list[Manifest]:
 
 def _deployment(sharing: Sharing, product: Product) -> Manifest:
     name, spec = reporter_name(sharing.key.name), sharing.spec
+    redis = spec.origins_redis
     files = json.dumps(_files(sharing, product), sort_keys=True).encode()
     kept: Manifest = {"emptyDir": {"sizeLimit": "512Mi"}}
     if spec.volume is not None:
@@ -116,6 +118,7 @@ def _deployment(sharing: Sharing, product: Product) -> Manifest:
                     {"name": "config", "configMap": {"name": name}},
                     {"name": "kept", **kept},
                     *senders.volumes(spec),
+                    *([] if redis is None else origins.password_volumes(redis)),
                 ],
             },
         },
@@ -123,9 +126,12 @@ def _deployment(sharing: Sharing, product: Product) -> Manifest:
 
 
 def _reporter(sharing: Sharing, product: Product) -> Manifest:
+    pool = f"{sharing.key.namespace}/{sharing.spec.pool}"
+    redis = sharing.spec.origins_redis
     args = [
         "advertise",
-        *("--pool", f"{sharing.key.namespace}/{sharing.spec.pool}", "--report-only"),
+        *("--pool", pool, "--report-only"),
+        *([] if redis is None else origins.redis_options(redis, pool)),
         *("--http", f"0.0.0.0:{Port.DESK_HTTP}"),
         *("--community", f"{CONFIG}/{_FILE}", "--community-state", f"{KEPT}/state"),
     ]
@@ -153,5 +159,6 @@ def _reporter(sharing: Sharing, product: Product) -> Manifest:
             mount("tmp", "/tmp"),
             mount("config", CONFIG, read_only=True),
             mount("kept", KEPT),
+            *([] if redis is None else origins.password_mounts(redis)),
         ],
     )

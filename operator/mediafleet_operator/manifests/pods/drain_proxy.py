@@ -46,13 +46,17 @@ def proxy(spec: DrainProxy, port: Manifest) -> Manifest:
     )
 
 
-def config(image: str, pull_policy: str | None, port: int) -> Manifest:
-    """The init container that writes what it starts with. `image` is the product's."""
+def config(image: str, pull_policy: str | None, port: int, *, origins: bool = False) -> Manifest:
+    """The init container that writes what it starts with. `image` is the product's.
+
+    `origins`: whether the proxy is to know which networks streams come from.
+    """
+    args = ["proxy-config", "--out", FOLDER, "--listen", f"0.0.0.0:{port}", "--node", NODE]
     return container(
         Container.PROXY_CONFIG.value,
         image,
         pull_policy,
-        args=["proxy-config", "--out", FOLDER, "--listen", f"0.0.0.0:{port}", "--node", NODE],
+        args=[*args, *(["--origins"] if origins else [])],
         resources={"requests": {"cpu": "10m", "memory": "48Mi"}},
         volumeMounts=[MOUNT],
     )

@@ -12,6 +12,7 @@ from typing import Final
 from mediafleet_common.api.names import SERVING_GATE, Annotation, Container
 from mediafleet_common.api.pool.address import OF_A_SERVICE, AddressType
 from mediafleet_common.api.pool.orchestrator_pool import LoadSource, OrchestratorPoolSpec
+from mediafleet_common.api.pool.origins import OriginSource
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.parts import (
@@ -21,7 +22,7 @@ from mediafleet_operator.manifests.parts import (
     mount,
     takes_connections,
 )
-from mediafleet_operator.manifests.pods import drain_proxy, on_chain, orch_secret
+from mediafleet_operator.manifests.pods import drain_proxy, on_chain, orch_secret, origins
 from mediafleet_operator.manifests.pods.address import Place, fill_in, host_port, service_addr
 from mediafleet_operator.manifests.pods.agent import CLI_FLAG, HOLD, agent
 
@@ -78,12 +79,13 @@ def pod_spec(
         lifecycle=HOLD,
     )
     made: Manifest = {
-        "containers": [node, _agent(spec, image, pull_policy, grace)],
+        "containers": [node, _agent(spec, place, image, pull_policy, grace)],
         "volumes": [
             _home(spec, place),
             {"name": "mediafleet-tmp", "emptyDir": {}},
             orch_secret.volume(secret),
             *(on_chain.volumes(chain) if chain else []),
+            *_origin_volumes(spec),
         ],
     }
     begins, facts = list[Manifest](), list[Manifest]()
@@ -91,7 +93,8 @@ def pod_spec(
         begins.append(_waits_for_address(image, pull_policy))
         facts.append({"path": "service-addr", "fieldRef": {"fieldPath": _ANNOTATION}})
     if proxied is not None:
-        begins.append(drain_proxy.config(image, pull_policy, number))
+        by_door = spec.origins is not None and spec.origins.source is OriginSource.DOOR
+        begins.append(drain_proxy.config(image, pull_policy, number, origins=by_door))
         facts.append(drain_proxy.TOLD)
         made["containers"].append(drain_proxy.proxy(proxied, port))
         made["volumes"].append(drain_proxy.VOLUME)
@@ -121,13 +124,25 @@ def _home(spec: OrchestratorPoolSpec, place: Place) -> Manifest:
     return {"name": "mediafleet-home", "persistentVolumeClaim": claim}
 
 
-def _agent(spec: OrchestratorPoolSpec, image: str, pull_policy: str | None, grace: int) -> Manifest:
-    options = _load_options(spec)
-    if spec.drain_proxy is None:
-        return agent(image, pull_policy, grace, *options)
-    options += ["--proxy", drain_proxy.FOLDER, "--refuse-from", f"{POD}/refuse-from"]
-    seen = [mount("mediafleet-pod", POD, read_only=True), drain_proxy.MOUNT]
-    return {**agent(image, pull_policy, grace, *options), "volumeMounts": seen}
+def _origin_volumes(spec: OrchestratorPoolSpec) -> list[Manifest]:
+    if spec.origins is None:
+        return []
+    return origins.node_volumes(spec.origins, spec.advertise.region_database)
+
+
+def _agent(
+    spec: OrchestratorPoolSpec, place: Place, image: str, pull_policy: str | None, grace: int
+) -> Manifest:
+    options, seen = _load_options(spec), list[Manifest]()
+    if spec.drain_proxy is not None:
+        options += ["--proxy", drain_proxy.FOLDER, "--refuse-from", f"{POD}/refuse-from"]
+        seen += [mount("mediafleet-pod", POD, read_only=True), drain_proxy.MOUNT]
+    if (told := spec.origins) is not None:
+        database = spec.advertise.region_database
+        options += origins.agent_options(told, f"{place.namespace}/{place.pool}", database)
+        seen += origins.agent_mounts(told, database)
+    made = agent(image, pull_policy, grace, *options)
+    return {**made, "volumeMounts": seen} if seen else made
 
 
 def _load_options(spec: OrchestratorPoolSpec) -> list[str]:
@@ -172,6 +187,7 @@ def _flags(spec: OrchestratorPoolSpec, place: Place) -> list[str]:
         CLI_FLAG,
         "-monitor=true",
         orch_secret.FLAG,
+        *origins.node_flags(spec.origins),
     ]
     if spec.on_chain is not None:
         rewards = on_chain.calls_rewards(spec.on_chain, place.slot)

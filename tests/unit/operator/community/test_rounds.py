@@ -128,6 +128,30 @@ async def test_what_is_asked_for_and_not_shared_is_said() -> None:
     assert status["refused"][0].startswith("gatewaysByOrigin: ")
 
 
+@pytest.mark.parametrize(
+    ("unknown", "refused"),
+    [
+        (None, []),
+        (
+            "nobody tells it",
+            [f"{name}ByOrigin: nobody tells it" for name in ("gateways", "streams")],
+        ),
+    ],
+)
+async def test_with_a_redis_the_reporter_says_why_origins_are_not_known(
+    unknown: str | None, refused: list[str]
+) -> None:
+    story = Story(
+        share={"gatewaysByOrigin": True, "streamsByOrigin": True},
+        originsRedis={"address": "origins.media.svc:6379"},
+    )
+    story.says = SHARING.model_copy(update={"origins_unknown": unknown})
+    assert (await story.round()).get("refused", []) == refused
+    assert (await Story(share={"streamsByOrigin": True}).round())["refused"][0].startswith(
+        "streamsByOrigin: nobody tells the reporter who asks and streams: name a Redis"
+    )
+
+
 async def test_an_hour_that_is_not_on_disk_is_said() -> None:
     story = Story()
     story.says = SHARING.model_copy(update={"not_written": "No space left on device"})
