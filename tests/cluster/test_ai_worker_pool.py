@@ -1,4 +1,7 @@
-"""An AIWorkerPool on a real node, with the chart's broker: 0 -> 3 -> 0 by queue, no task lost."""
+"""An AIWorkerPool on a real node, with two brokers of the chart: no task is lost, whatever happens.
+
+0 -> 3 -> 0 by queue, a new template under load, and a broker that is killed with tasks.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
+from tests.kit.cluster import kills
 from tests.kit.cluster.product import Product, deployed
 from tests.kit.cluster.scene import Scene, watched
 from tests.kit.fleets import manifests
+from tests.kit.fleets.changes import NewTemplate
 
 from mediafleet_common.api.names import API_VERSION, Kind
 from mediafleet_testbed.cluster.workspace import Workspace
@@ -28,8 +33,13 @@ VALUES: Final = {
         "models": [{**MODEL, "wait_seconds": 300}],
         "secret": {"name": "broker", "key": "secret"},
         "runnerToken": {"name": "broker", "key": "token"},
+        "apiToken": {"name": "broker", "key": "token"},
+        "replicas": 2,
+        "redis": {"url": "redis://redis:6379"},
+        "resources": {"requests": {"cpu": "20m"}},
     },
 }
+HEADERS: Final = {"Authorization": "Bearer of-callers"}
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -72,31 +82,49 @@ def pool() -> dict[str, Any]:
             "ca": {"name": "mediafleet-broker-tls", "key": "tls.crt"},
             "template": {"spec": {"containers": [runner]}},
             "drain": {"settle": "2s"},
+            "update": {"maxSurge": 3},
             "autoscaling": {
                 "min": 0,
                 "max": 3,
                 "buffer": {"slots": 0},
                 "coolDown": "3s",
-                "behavior": {"scaleDown": {"stabilization": "1s"}},
+                "behavior": {"scaleDown": {"stabilization": "5s"}},
             },
         },
     }
 
 
 async def say(url: str, text: str) -> str:
-    """A task, from its submission to its result."""
-    headers = {"Authorization": "Bearer of-callers"}
+    """A task of an orchestrator, from its submission to its result."""
     body = {"model_id": MODEL["model"], "text": text}
     async with (
-        aiohttp.ClientSession(headers=headers) as session,
+        aiohttp.ClientSession(headers=HEADERS) as session,
         session.post(f"{url}/text-to-speech", json=body) as response,
     ):
-        answer = await response.json()
-        assert response.status == 200, answer
-        return base64.b64decode(answer["audio"]["url"].partition(",")[2]).decode()
+        return _said(response.status, await response.json())
 
 
-async def test_a_pool_goes_from_zero_to_what_waits_and_back_and_no_task_is_lost(
+async def submit(session: aiohttp.ClientSession, url: str, text: str) -> str:
+    """A task of the JSON API; its id."""
+    request = {"model_id": MODEL["model"], "text": text}
+    task = {"pipeline": MODEL["pipeline"], "request": request}
+    async with session.post(f"{url}/v1/tasks", json=task) as response:
+        assert response.status == 202, await response.text()
+        return str((await response.json())["id"])
+
+
+async def result(session: aiohttp.ClientSession, url: str, task: str) -> str:
+    """What became of it."""
+    async with session.get(f"{url}/v1/tasks/{task}/result?wait=60") as response:
+        return _said(response.status, await response.json())
+
+
+def _said(status: int, answer: dict[str, Any]) -> str:
+    assert status == 200, answer
+    return base64.b64decode(answer["audio"]["url"].partition(",")[2]).decode()
+
+
+async def test_a_pool_goes_from_zero_to_what_waits_changes_its_template_and_goes_back(
     scene: Scene,
 ) -> None:
     await scene.create(pool())
@@ -110,9 +138,24 @@ async def test_a_pool_goes_from_zero_to_what_waits_and_back_and_no_task_is_lost(
         seconds=SECONDS,
     )
     assert await asyncio.gather(*saying) == told
-    # While pods leave, more tasks come: each is done, by one that stays or comes.
-    late = [f"late {number}" for number in range(TASKS)]
-    assert await asyncio.gather(*(say(url, each) for each in late)) == late
+
+    # A new template under load: callers that come one after the other, until all pods are of it.
+    changed = asyncio.Event()
+    calling = [asyncio.create_task(keep_saying(url, number, changed)) for number in range(TASKS)]
+    await scene.change(Kind.AI_WORKER_POOL, "speech", NewTemplate(1))
+    await scene.until_wanted("speech", 3, 1, SECONDS)
+    changed.set()
+    assert all(await asyncio.gather(*calling))
+
+    # A broker dies with tasks that came to it: the other one has them done, each once.
+    dying, staying = scene.pods.component("broker")
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+        urls = [f"http://{each.ip}:8080" for each in (dying, staying)]
+        left = {await submit(session, urls[0], f"left {n}"): f"left {n}" for n in range(TASKS)}
+        (await kills.of_pod(scene, dying.name)).kill()
+        said = await asyncio.gather(*(result(session, urls[1], task) for task in left))
+    assert said == list(left.values())
+
     await scene.until_drained("speech", 0, SECONDS)
     status = await until(
         "the status tells that all are gone",
@@ -121,3 +164,13 @@ async def test_a_pool_goes_from_zero_to_what_waits_and_back_and_no_task_is_lost(
         seconds=SECONDS,
     )
     assert (status["waiting"], status["missed"], status["inUse"]) == (0, 0, 0)
+
+
+async def keep_saying(url: str, caller: int, until_set: asyncio.Event) -> int:
+    """One task after the other, each done; how many."""
+    count = 0
+    while not until_set.is_set():
+        text = f"caller {caller}, {count}"
+        assert await say(url, text) == text
+        count += 1
+    return count
