@@ -1,7 +1,8 @@
 """`make quick`: a first look without root, cluster or Go.
 
-Redis and both desks are the real ones, run from files; the workers and nodes are stand-ins. Ends
-with a line per claim and exits 1 when one failed. Leaves `quick.svg`, two bursts beside each other.
+Redis, both desks and the AI broker are the real ones, run from files; the egress workers and
+orchestrator nodes are stand-ins. Ends with a line per claim and exits 1 when one failed. Leaves
+`quick.svg`, two bursts beside each other.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed import real_servers
 from mediafleet_testbed.demo import picture
 from mediafleet_testbed.demo.quick_nodes import follow_a_change
+from mediafleet_testbed.demo.quick_workers import text_and_sound
 from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.load import psrpc_bursts
 from mediafleet_testbed.load.bursts import BURST, Burst, bars, quantile, table
@@ -182,7 +184,8 @@ async def run(console: Console, drawing: Path) -> Claims:
     claims = Claims()
     console.print(
         "[bold]Stand-ins: the egress workers and orchestrator nodes (processes that record and "
-        "transcode nothing). Real: Redis, both desks, every message between them.[/bold]",
+        "transcode nothing). Real: Redis, both desks, the AI broker with its workers and small "
+        "models, every message between them.[/bold]",
         soft_wrap=not console.is_terminal,
     )
     with tempfile.TemporaryDirectory(prefix="mediafleet-quick-") as scratch:
@@ -202,6 +205,8 @@ async def run(console: Console, drawing: Path) -> Claims:
         console.print(f"\nThe same as a picture: {drawing}")
         async with Processes(directory) as processes:
             await follow_a_change(processes, directory, console, claims)
+        async with Processes(directory) as processes:
+            await text_and_sound(processes, directory, console, claims)
     claims.print(console)
     console.print(f"\n{time.monotonic() - began:.0f} s. The whole product: make demo")
     return claims

@@ -1,23 +1,37 @@
-"""An ai-runner that does real work without a GPU: audio-to-text by pocketsphinx.
+"""An ai-runner that does real work without a GPU: speech to text, and text to speech.
 
-A statistical model of 2015 for 16 kHz English speech, which its wheel brings along; it speaks the
-API of ai-runner and is as good as such models are. `python -m … --port PORT [--model NAME]`.
+Both are statistical models of the years before neural ones, as good as such models are:
+audio-to-text by pocketsphinx (its wheel brings a model of 16 kHz English), text-to-speech by the
+program flite, where it is installed. It speaks the API of ai-runner. `python -m … --port PORT`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import io
+import shutil
+import subprocess
+import tempfile
 import wave
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import BodyPartReader, web
 from pocketsphinx import Decoder
 
+SPEECH: Final = "flite/cmu-us-slt"
+"""Its model of text-to-speech."""
+HEARING: Final = "pocketsphinx/en-us"
+"""And of audio-to-text."""
 RATE: Final = 16000
 _FRAMES_PER_SECOND: Final = 100
 _MOST_BYTES: Final = 32 * 1024 * 1024
+_MOST_CHARACTERS: Final = 2000
+_FLITE: Final = "flite"
+_VOICE: Final = "slt"
+_SECONDS: Final = 60.0
 
 
 def transcribed(sound: bytes) -> dict[str, Any]:
@@ -55,8 +69,42 @@ def transcribed(sound: bytes) -> dict[str, Any]:
     }
 
 
+def speaks() -> bool:
+    """Whether there is flite."""
+    return shutil.which(_FLITE) is not None
+
+
+def spoken(text: str) -> bytes:
+    """A WAV file of a text, 16 kHz, 16 bit, one channel.
+
+    Raises:
+        ValueError: it is no text that flite reads.
+    """
+    if not 0 < len(text) <= _MOST_CHARACTERS:
+        raise ValueError(f"write 1 to {_MOST_CHARACTERS} characters")
+    with tempfile.TemporaryDirectory(prefix="mediafleet-flite-") as folder:
+        # Not -t, which would take some words for the name of a file.
+        words, sound = Path(folder, "words"), Path(folder, "sound.wav")
+        words.write_text(text, encoding="utf-8")
+        command = [_FLITE, "-voice", _VOICE, "-f", str(words), "-o", str(sound)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=_SECONDS, check=False)
+        if done.returncode != 0 or not sound.exists():
+            raise ValueError("flite cannot say this")
+        return sound.read_bytes()
+
+
+async def _speak(request: web.Request) -> web.Response:
+    asked = await request.json()
+    try:
+        sound = await asyncio.to_thread(spoken, str(asked.get("text", "")))
+    except ValueError as error:
+        return _error(400, str(error))
+    url = f"data:audio/wav;base64,{base64.b64encode(sound).decode()}"
+    return web.json_response({"audio": {"url": url}})
+
+
 def app(model: str) -> web.Application:
-    """The runner's API for one model."""
+    """The runner's API for one model of audio-to-text, and for SPEECH where there is flite."""
 
     async def run(request: web.Request) -> web.Response:
         sound, asked = b"", ""
@@ -83,6 +131,8 @@ def app(model: str) -> web.Application:
     application.add_routes(
         [web.post("/audio-to-text", run), web.get("/health", health), web.get("/version", version)]
     )
+    if speaks():
+        application.add_routes([web.post("/text-to-speech", _speak)])
     return application
 
 
@@ -95,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--model", default="pocketsphinx/en-us")
+    parser.add_argument("--model", default=HEARING)
     options = parser.parse_args()
     web.run_app(app(options.model), host=options.host, port=options.port, print=None)
 
