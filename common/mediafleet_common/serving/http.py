@@ -23,6 +23,9 @@ Why = Callable[[], str | None]
 _MAX_BODY_BYTES: Final = 64 * 1024
 _KEEPALIVE_SECONDS: Final = 30.0
 _SHUTDOWN_SECONDS: Final = 1.0
+_BACKLOG: Final = 1024
+"""Connections that wait to be accepted; one more is asked for again by its caller's kernel after 1,
+2, 4, … seconds."""
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
@@ -103,7 +106,7 @@ class HttpServer:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
         except OSError as error:
             await runner.cleanup()
             raise CannotStartError(f"cannot listen on {self._listen}: {error}") from error

@@ -24,6 +24,8 @@ import h2.settings
 
 Headers = Iterable[tuple[str, str]]
 
+_MOST_JOINED: Final = 64 * 1024
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -78,8 +80,9 @@ class Stream:
         return self._connection.peer
 
     def let_in(self) -> None:
-        """Allow the body to come fast: its sender has shown that it may send one."""
-        self._connection.widen(self._number)
+        """Allow the body to come fast: its sender has shown that it may send one. A short one comes
+        in the window that there is."""
+        self._connection.widen(self._number, self.headers.get("content-length", ""))
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body as it comes; what is not taken is not sent.
@@ -164,7 +167,13 @@ class Http2Connection(asyncio.Protocol):
     """One connection; `handle` is called with each request, in a task of its own."""
 
     def __init__(self, handle: Handler, limits: Limits = Limits()) -> None:
-        config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
+        # What is sent is ours, and in order.
+        config = h2.config.H2Configuration(
+            client_side=False,
+            header_encoding="utf-8",
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+        )
         self._h2 = h2.connection.H2Connection(config)
         self._handle = handle
         self._limits = limits
@@ -177,6 +186,9 @@ class Http2Connection(asyncio.Protocol):
         self._answered = asyncio.Event()
         self._served = False
         self._loop = asyncio.get_running_loop()
+        self._out: list[bytes] = []
+        self._out_size = 0
+        """Bytes that are written when this turn of the loop ends."""
         self.peer = "?"
 
     # From the transport
@@ -243,6 +255,7 @@ class Http2Connection(asyncio.Protocol):
         with contextlib.suppress(h2.exceptions.ProtocolError):
             self._h2.close_connection()
             self._flush()
+        self._write()
         self._transport.close()
 
     # For streams
@@ -285,8 +298,10 @@ class Http2Connection(asyncio.Protocol):
                 self._h2.acknowledge_received_data(size, number)
             self._flush()
 
-    def widen(self, number: int) -> None:
-        """Let a stream's body come in large windows."""
+    def widen(self, number: int, length: str) -> None:
+        """Let a stream's body come in large windows, if its declared length needs them."""
+        if length.isdecimal() and int(length) <= self._limits.small_window:
+            return
         more = self._limits.large_window - self._limits.small_window
         with contextlib.suppress(h2.exceptions.ProtocolError):
             self._h2.increment_flow_control_window(more, number)
@@ -370,6 +385,23 @@ class Http2Connection(asyncio.Protocol):
         task.add_done_callback(self._tasks.discard)
 
     def _flush(self) -> None:
+        """What is to be sent goes with all else of this turn of the loop: one TLS record, one
+        packet. Much of it goes at once, so that the transport says when its peer is slow."""
         data = self._h2.data_to_send()
-        if data and self._transport is not None and not self._transport.is_closing():
+        if not data:
+            return
+        if not self._out:
+            self._loop.call_soon(self._write)
+        self._out.append(data)
+        self._out_size += len(data)
+        if self._out_size >= _MOST_JOINED:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._out:
+            return
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        self._out_size = 0
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)

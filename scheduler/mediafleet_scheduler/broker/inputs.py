@@ -1,4 +1,4 @@
-"""Input files that workers fetch: each under a name that nobody can guess, for a while.
+"""Files of a job; workers fetch inputs under a name that nobody can guess, for a while.
 
 Workers fetch by GET over HTTP/1.1, without a credential, within 4 s (go-livepeer
 server/ai_worker.go): the name is all that lets them in.
@@ -8,12 +8,40 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 PATH: Final = "/inputs/"
 _AUTHORITY: Final = re.compile(r"([A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?")
+
+
+class Folder:
+    """The folder of one job's files, which is made with the first one: most jobs have none."""
+
+    def __init__(self, spool: Path, prefix: str) -> None:
+        self._path = spool / f"{prefix}{secrets.token_hex(8)}"
+        self._made = self._gone = False
+
+    def file(self, name: str) -> Path:
+        """Where a file of the job goes.
+
+        Raises:
+            OSError: it cannot be made, or the job is over.
+        """
+        if self._gone:
+            raise FileNotFoundError("the job is over")
+        if not self._made:
+            self._path.mkdir(mode=0o700)
+            self._made = True
+        return self._path / name
+
+    def remove(self) -> None:
+        """The job is over: none of its files stays."""
+        if self._made:
+            shutil.rmtree(self._path, ignore_errors=True)
+        self._gone = True
 
 
 class Inputs:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.task import TaskExplained
+from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.shared import tagged
@@ -101,7 +102,7 @@ class Job:
     id: str
     target: Target
     input: Input
-    folder: Path
+    folder: Folder
     """Files of this job alone."""
     came: float
     result: asyncio.Future[Result]
@@ -183,7 +184,7 @@ class Jobs:
         self,
         target: Target,
         task: Input,
-        folder: Path,
+        folder: Folder,
         seconds: float,
         session: str | None = None,
         name: str | None = None,
@@ -256,15 +257,14 @@ class Jobs:
 
     def _send(self, step: Send) -> None:
         job = self._jobs[step.task]
-        self._metrics.attempts.labels(*job.target).inc()
+        self._metrics.attempted(job.target)
         self._trail.given(step, self.now())
         self._outlets[step.worker].send(step.attempt, job.target, job.input)
 
     def _answer(self, step: Answer) -> None:
         job = self._jobs.pop(step.task)
         self._trail.answered(step, self.now())
-        self._metrics.tasks.labels(*job.target, step.ending.value).inc()
-        self._metrics.seconds.labels(*job.target).observe(self.now() - job.came)
+        self._metrics.ended(job.target, step.ending, self.now() - job.came)
         events = self._events.pop(step.task, None)
         if events is not None and step.ending is not Ending.DONE:
             events.break_off()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from mediafleet_scheduler.core.workers.steps import Ending
+from mediafleet_scheduler.core.workers.views import Target
 
 
 class BrokerMetrics:
@@ -79,3 +84,16 @@ class BrokerMetrics:
             buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900),
             registry=registry,
         )
+        # A look-up by labels costs more than the count.
+        self._attempts = functools.cache(self.attempts.labels)
+        self._tasks = functools.cache(self.tasks.labels)
+        self._seconds = functools.cache(self.seconds.labels)
+
+    def attempted(self, target: Target) -> None:
+        """A task is given to a worker."""
+        self._attempts(*target).inc()
+
+    def ended(self, target: Target, ending: Ending, seconds: float) -> None:
+        """A task has its answer."""
+        self._tasks(*target, ending.value).inc()
+        self._seconds(*target).observe(seconds)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Whole
 
 MOST_JSON: Final = 16 * 1024 * 1024
@@ -48,7 +49,7 @@ class Parts:
         UnreadableError: from `feed` and `whole`, with what is wrong.
     """
 
-    def __init__(self, content_type: str, folder: Path, prefix: str) -> None:
+    def __init__(self, content_type: str, folder: Folder, prefix: str) -> None:
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if not boundary:
@@ -128,7 +129,7 @@ class Parts:
             raise UnreadableError("a file part needs a plain name of its own")
         if len(self._files) == _MOST_FILES:
             raise UnreadableError(f"more than {_MOST_FILES} files")
-        path = self._folder / f"{self._prefix}-{len(self._files)}"
+        path = self._folder.file(f"{self._prefix}-{len(self._files)}")
         self._file = path.open("xb")
         self._files[name] = path
 

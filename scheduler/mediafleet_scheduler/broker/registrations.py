@@ -85,7 +85,8 @@ class _Outlet:
         self._inputs = inputs
         self._authority = authority
         self._earlier = earlier
-        self.messages: Final[asyncio.Queue[bytes]] = asyncio.Queue(_JOBS_AHEAD)
+        self.messages: Final[asyncio.Queue[bytes | None]] = asyncio.Queue(_JOBS_AHEAD)
+        """`None`: the worker is gone."""
 
     def send(self, attempt: int, target: Target, task: Input) -> None:
         """Send the worker a job. The input's URL is under the name that the worker dialled."""
@@ -98,6 +99,13 @@ class _Outlet:
             return
         data = AIJobData(pipeline=target.pipeline.value, request_data=request.encode())
         self.messages.put_nowait(NotifyAIJob(ai_job_data=data, task_id=attempt).SerializeToString())
+
+    async def end_with(self, stream: Stream) -> None:
+        """Nothing is passed on once the stream has ended."""
+        await stream.closed.wait()
+        while not self.messages.empty():
+            self.messages.get_nowait()
+        self.messages.put_nowait(None)
 
 
 class Registrations:
@@ -173,17 +181,10 @@ class Registrations:
             raise RefusedError(Refusal.SECRET)
 
     async def _pass_on(self, stream: Stream, outlet: _Outlet) -> None:
-        gone = asyncio.create_task(stream.closed.wait())
+        gone = asyncio.create_task(outlet.end_with(stream))
         try:
-            while not stream.closed.is_set():
-                next_one = asyncio.create_task(outlet.messages.get())
-                try:
-                    await asyncio.wait({gone, next_one}, return_when=asyncio.FIRST_COMPLETED)
-                    if not next_one.done():
-                        return
-                    await stream.send(_framed(next_one.result()))
-                finally:
-                    next_one.cancel()
+            while (message := await outlet.messages.get()) is not None:
+                await stream.send(_framed(message))
         except StreamClosedError:
             pass
         finally:

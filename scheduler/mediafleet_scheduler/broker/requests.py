@@ -10,6 +10,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
+from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Input
 from mediafleet_scheduler.core.workers.pipelines import (
     FORMS,
@@ -28,7 +29,7 @@ _CHUNK: Final = 64 * 1024
 
 
 async def read(
-    request: web.Request, pipeline: Pipeline, folder: Path, model: str | None = None
+    request: web.Request, pipeline: Pipeline, folder: Folder, model: str | None = None
 ) -> Input:
     """The task that a request asks for; its file is written into `folder`. `model`: for a request
     that names none.
@@ -81,7 +82,7 @@ async def whole_body(request: web.Request) -> bytes:
 
 
 async def _form(
-    request: web.Request, file_field: str, folder: Path
+    request: web.Request, file_field: str, folder: Folder
 ) -> tuple[list[tuple[str, str]], Path | None]:
     texts: list[tuple[str, str]] = []
     file: Path | None = None
@@ -92,7 +93,7 @@ async def _form(
         if name != file_field:
             texts.append((name, await text(part, name)))
         elif file is None:
-            file = await save(part, folder / "input")
+            file = await save(part, folder.file("input"))
         else:
             raise BadRequestError(name, "is there twice")
         if len(texts) > _MOST_FIELDS:

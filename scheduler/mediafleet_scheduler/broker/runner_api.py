@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hmac
 import json
 import logging
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from aiohttp import web
 
-from mediafleet_scheduler.broker.inputs import Inputs
+from mediafleet_scheduler.broker.inputs import Folder, Inputs
 from mediafleet_scheduler.broker.jobs import Events, Input, Job, Jobs, TaskFailedError, Whole
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.requests import read
@@ -139,7 +136,8 @@ class RunnerApi:
     async def _performed(
         self, request: web.Request, pipeline: Pipeline, model: str | None, door: Door
     ) -> web.StreamResponse:
-        with self._folder() as folder:
+        folder = Folder(self._spool, "job-")
+        try:
             task = await _read(request, pipeline, folder, model)
             entry = self._entry(pipeline, task, model)
             session = session_of(pipeline, task.request)
@@ -150,6 +148,8 @@ class RunnerApi:
                 self._jobs.cancel(job)
                 if task.file is not None:
                     self._inputs.withdraw(task.file)
+        finally:
+            folder.remove()
 
     def _unauthorized(self, request: web.Request) -> web.Response | None:
         if bears(request, self._token()):
@@ -163,14 +163,6 @@ class RunnerApi:
         if entry is None or only not in (None, model):
             raise _Refused(_error(400, f"model {model!r} is not offered for {pipeline}"[:400]))
         return entry
-
-    @contextlib.contextmanager
-    def _folder(self) -> Any:
-        folder = Path(tempfile.mkdtemp(dir=self._spool, prefix="job-"))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     async def _wait(self, request: web.Request, job: Job, door: Door) -> web.StreamResponse:
         try:
@@ -189,7 +181,9 @@ def bears(request: web.Request, token: str | None) -> bool:
     return not token or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 
 
-async def _read(request: web.Request, pipeline: Pipeline, folder: Path, model: str | None) -> Input:
+async def _read(
+    request: web.Request, pipeline: Pipeline, folder: Folder, model: str | None
+) -> Input:
     try:
         return await read(request, pipeline, folder, model)
     except BadRequestError as error:

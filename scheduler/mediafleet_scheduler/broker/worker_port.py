@@ -26,6 +26,8 @@ from mediafleet_scheduler.broker.results import Results
 _CLOSE_SECONDS: Final = 0.2
 """For connections to end when the broker does: their workers come back to the next one."""
 MOST_CONNECTIONS: Final = 8192
+_BACKLOG: Final = 1024
+"""Connections that wait to be accepted: workers come back together after a broker's restart."""
 
 
 class _Http2Post:
@@ -117,6 +119,7 @@ class WorkerPort:
                 self._accept,
                 host,
                 port,
+                backlog=_BACKLOG,
                 ssl=self._context,
                 ssl_handshake_timeout=self._handshake_seconds,
                 ssl_shutdown_timeout=_CLOSE_SECONDS,

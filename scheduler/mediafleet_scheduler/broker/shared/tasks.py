@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Events, Input, TaskFailedError
 from mediafleet_scheduler.broker.runner_api import rendered
 from mediafleet_scheduler.broker.shared.ledger import Ledger, LedgerError, Taken
@@ -135,11 +136,12 @@ class SharedTasks:
 
     async def _take(self, taken: Taken) -> None:
         _log.info("task %s is taken over: its broker is gone", taken.id)
+        folder = self._kept.new_folder()
         try:
             record = record_of(taken.record)
-            folder = self._kept.new_folder()
             task = await asyncio.to_thread(self._input, taken.id, record, folder)
         except (ValueError, OSError) as error:
+            folder.remove()
             words = str(error) if isinstance(error, ValueError) else f"input lost: {error.strerror}"
             answer = SharedAnswer(Ending.LOST, words).to_json()
             with contextlib.suppress(LedgerError):
@@ -211,13 +213,14 @@ class SharedTasks:
         shutil.copyfile(file, self._shared_input(job.id))
         return replace(plain, in_folder=True)
 
-    def _input(self, task: str, record: Record, folder: Path) -> Input:
+    def _input(self, task: str, record: Record, folder: Folder) -> Input:
         if record.request is None or record.file_lost:
             raise ValueError(LOST_WORDS)
-        path = folder / "input"
         if record.in_folder:
+            path = folder.file("input")
             shutil.copyfile(self._shared_input(task), path)
         elif record.file is not None:
+            path = folder.file("input")
             path.write_bytes(base64.b64decode(record.file, validate=True))
         else:
             return Input(record.request)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import shutil
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,6 +18,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from mediafleet_common.serving.access import LoopbackOnly, Refusal, bearer
+from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Events, Input, Result, TaskFailedError
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.requests import save, text, whole_body, with_file
@@ -138,15 +138,15 @@ class TaskApi:
         try:
             kept = await self._submitted(request, folder)
         except BadRequestError as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
             raise _of_bad_request(error) from error
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
             raise
         where = {"Location": f"/v1/tasks/{kept.job.id}"}
         return web.json_response(self._as_json(kept), status=202, headers=where)
 
-    async def _submitted(self, request: web.Request, folder: Path) -> Kept:
+    async def _submitted(self, request: web.Request, folder: Folder) -> Kept:
         submission, file = await _read(request, folder)
         try:
             entry, task = self._entry(submission), _input(submission, file)
@@ -263,7 +263,7 @@ def _wait(request: web.Request) -> float:
     return seconds
 
 
-async def _read(request: web.Request, folder: Path) -> tuple[Submission, Path | None]:
+async def _read(request: web.Request, folder: Folder) -> tuple[Submission, Path | None]:
     file: Path | None = None
     try:
         if request.content_type == "application/json":
@@ -287,7 +287,7 @@ async def _read(request: web.Request, folder: Path) -> tuple[Submission, Path | 
         raise of_validation(error) from error
 
 
-async def _form(request: web.Request, folder: Path) -> tuple[bytes, Path | None]:
+async def _form(request: web.Request, folder: Folder) -> tuple[bytes, Path | None]:
     task: str | None = None
     file: Path | None = None
     async for part in await request.multipart():
@@ -297,7 +297,7 @@ async def _form(request: web.Request, folder: Path) -> tuple[bytes, Path | None]
         if name == "task" and task is None:
             task = await text(part, name)
         elif name == "file" and file is None:
-            file = await save(part, folder / "input")
+            file = await save(part, folder.file("input"))
         else:
             raise BadRequestError(str(name), "is there twice")
     if task is None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mediafleet_common.reports.task import TaskState
-from mediafleet_scheduler.broker.inputs import Inputs
+from mediafleet_scheduler.broker.inputs import Folder, Inputs
 from mediafleet_scheduler.broker.jobs import Events, Input, Job, Jobs, TaskFailedError
 from mediafleet_scheduler.broker.tasks.messages import Task
 from mediafleet_scheduler.broker.tasks.problems import ProblemError
@@ -58,7 +56,7 @@ class KeptTasks:
         self.on_answer: Callable[[Kept], None] = self.settle
         """Called with each task that has an answer; it settles the task, or gives it up."""
 
-    def folder(self) -> Path:
+    def folder(self) -> Folder:
         """A folder for one more task.
 
         Raises:
@@ -69,15 +67,15 @@ class KeptTasks:
             raise ProblemError(429, "too_many_tasks", f"{self._most} tasks are kept", fix)
         return self.new_folder()
 
-    def new_folder(self) -> Path:
+    def new_folder(self) -> Folder:
         """A folder for one more task, however many there are."""
-        return Path(tempfile.mkdtemp(dir=self._spool, prefix="task-"))
+        return Folder(self._spool, "task-")
 
     def submit(
         self,
         target: Target,
         task: Input,
-        folder: Path,
+        folder: Folder,
         seconds: float,
         session: str | None,
         name: str | None = None,
@@ -136,7 +134,7 @@ class KeptTasks:
             kept.job.result.exception()  # Nobody else may have asked for it.
         if kept.job.input.file is not None:
             self._inputs.withdraw(kept.job.input.file)
-        shutil.rmtree(kept.job.folder, ignore_errors=True)
+        kept.job.folder.remove()
 
     def close(self) -> None:
         """Nothing is kept any more."""

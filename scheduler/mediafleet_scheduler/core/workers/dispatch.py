@@ -299,12 +299,12 @@ class Dispatcher:
 
     def _sends(self, target: Target, queue: Iterable[str], now: float) -> Iterator[Send]:
         for id_ in queue:
-            if not self._roster.room(target, now):
-                return
             task = self._tasks[id_]
             chosen = self._roster.best(target, task.excluded, self._sessions.of(task), now)
             if chosen is not None:
                 yield self._send(task, chosen, now)
+            elif not self._roster.room(target, now):
+                return
 
     def _send(self, task: Task, chosen: Chosen, now: float) -> Send:
         worker = chosen.worker.id

@@ -5,7 +5,7 @@ Capacity is never counted up and down: it is what the attempts that are there sa
 
 from __future__ import annotations
 
-from collections import Counter
+import bisect
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
@@ -24,22 +24,28 @@ class _Serving:
     def __init__(self, target: Target) -> None:
         self.standings: Final[dict[str, Standing]] = {}
         self.order: Final = Order(target)
-        self.capacities: Final[Counter[int]] = Counter()
+        self.one_task = 1.0
+        """What a task adds to the load of a worker of the usual capacity, which is the median."""
+        self._capacities: list[int] = []
 
-    def leaves(self, capacity: int) -> None:
-        """One with such a capacity is gone."""
-        self.capacities[capacity] -= 1
-        if not self.capacities[capacity]:
-            del self.capacities[capacity]
+    def joins(self, standing: Standing, capacity: int) -> bool:
+        """One more; whether what is usual has changed."""
+        self.standings[standing.worker.id] = standing
+        bisect.insort(self._capacities, capacity)
+        return self._changed()
 
-    def one_task(self) -> float:
-        """What a task adds to the load of a worker of the usual capacity."""
-        left = self.capacities.total() // 2
-        for capacity in sorted(self.capacities):
-            left -= self.capacities[capacity]
-            if left < 0:
-                return 1.0 / capacity
-        return 1.0
+    def leaves(self, worker: str, capacity: int) -> bool:
+        """One less; whether what is usual has changed."""
+        del self.standings[worker]
+        self.order.remove(worker)
+        del self._capacities[bisect.bisect_left(self._capacities, capacity)]
+        return self._changed()
+
+    def _changed(self) -> bool:
+        before, count = self.one_task, len(self._capacities)
+        if count:
+            self.one_task = 1.0 / self._capacities[count // 2]
+        return self.one_task != before
 
 
 class Roster:
@@ -87,10 +93,7 @@ class Roster:
         standing = self._standings[worker.id] = Standing(worker, self._turn, draining=held)
         for target, offer in worker.offers.items():
             serving = self._serving.setdefault(target, _Serving(target))
-            usual = serving.one_task()
-            serving.standings[worker.id] = standing
-            serving.capacities[offer.capacity] += 1
-            self._touch_all(target, changed=usual != serving.one_task())
+            self._touch_all(target, changed=serving.joins(standing, offer.capacity))
         self.touch(standing)
 
     def lost(self, worker: str) -> Standing | None:
@@ -100,14 +103,10 @@ class Roster:
             return None
         for target, offer in standing.worker.offers.items():
             serving = self._serving[target]
-            usual = serving.one_task()
-            del serving.standings[worker]
-            serving.order.remove(worker)
-            serving.leaves(offer.capacity)
-            changed = self._paces.forget(worker, target)
-            if serving.standings:
-                self._touch_all(target, changed=changed or usual != serving.one_task())
-            else:
+            others_too = serving.leaves(worker, offer.capacity)
+            others_too |= self._paces.forget(worker, target)
+            self._touch_all(target, changed=others_too)
+            if not serving.standings:
                 del self._serving[target]
         return standing
 
@@ -187,11 +186,10 @@ class Roster:
 
     def _look(self, target: Target, now: float) -> Callable[[str], Candidate]:
         serving = self._serving[target]
-        one_task = serving.one_task()
 
         def look(worker: str) -> Candidate:
             pace = self._paces.pace(worker, target)
-            return serving.standings[worker].candidate(target, now, pace, one_task)
+            return serving.standings[worker].candidate(target, now, pace, serving.one_task)
 
         return look
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediafleet_scheduler.core.workers.choice.candidates import Candidate
+from mediafleet_scheduler.core.workers.choice.order import Order
 from mediafleet_scheduler.core.workers.choice.paces import ENOUGH, FORGET_SECONDS
 from mediafleet_scheduler.core.workers.choice.roster import Roster
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
@@ -181,27 +182,74 @@ def test_of_idle_workers_a_fast_one_comes_first_and_is_loaded_more() -> None:
     assert names == ["fast", "fast", "fast", "usual", "fast", "usual", "usual", "slow"]
 
 
-def test_one_task_weighs_as_much_as_a_usual_worker_takes() -> None:
-    some = roster(worker("fast", 4), worker("other", 4), worker("third", 4), worker("small", 1))
-    for name, seconds in {"fast": 0.5, "other": 1.0, "third": 1.0, "small": 1.0}.items():
+def task_weighs(some: Roster) -> float:
+    """What one more task adds to a load."""
+    (weight,) = {each.one_task for each in some.candidates(SD, 0.0)}
+    return weight
+
+
+def test_a_task_weighs_what_it_is_of_the_median_workers_capacity() -> None:
+    some = roster(worker("a", 2))
+    assert task_weighs(some) == 1 / 2
+    for name, capacity, weight in (("b", 8, 1 / 8), ("c", 4, 1 / 4), ("d", 1, 1 / 4)):
+        some.connected(worker(name, capacity), held=False)
+        assert task_weighs(some) == weight
+    for name, weight in (("b", 1 / 2), ("a", 1 / 4)):
+        some.lost(name)
+        assert task_weighs(some) == weight
+
+
+def test_all_are_put_where_they_belong_when_what_is_usual_changes() -> None:
+    some = roster(worker("fast", 4), worker("other", 4))
+    for name, seconds in {"fast": 0.5, "other": 1.0}.items():
         did(some, name, seconds)
     give(some, "fast", 1)
     give(some, "fast", 2)
-    # 0.5 x (2/4 + 1/4) is more than 1 x (0 + 1/4): at a capacity of one it would be less.
+    # The fast one is the usual one: 1 x (2/4 + 1/4), and 2 x (0 + 1/4) of the other.
     assert chosen(some) == "other"
-    assert chosen(roster()) == ""
+    for name in ("small", "tiny", "one"):
+        some.connected(worker(name, 1), held=True)
+    # Now a task weighs a whole worker: 1 x (2/4 + 1), and 2 x (0 + 1).
+    assert chosen(some) == "fast"
+    some.lost("small")
+    some.lost("tiny")
+    assert chosen(some) == "other"
 
 
-def test_who_leaves_does_not_count_for_what_is_usual() -> None:
-    some = roster(worker("fast", 4), worker("one", 1), worker("two", 1), worker("other", 4))
-    for name in ("one", "two", "other"):
-        did(some, name, 1.0)
-    did(some, "fast", 0.5)
-    give(some, "fast", 1)
-    give(some, "fast", 2)
-    assert some.lost("one") is not None
-    assert some.lost("two") is not None
-    assert chosen(some) == "other"
+def test_all_are_put_where_they_belong_when_the_median_worker_leaves() -> None:
+    some = roster(worker("bad", 1), worker("a", 1), worker("b", 1))
+    did(some, "a", 1.0)
+    did(some, "b", 1.1)
+    did(some, "bad", 64.0)
+    paces = {each.worker.id: each.pace for each in some.candidates(SD, 0.0)}
+    assert paces == {"bad": 4.0, "a": 1.0, "b": 1.0}
+    assert chosen(some) == "a"
+    some.lost("b")
+    some.connected(worker("new", 1), held=False)
+    give(some, "a", 1)
+    assert chosen(some) == "new"
+    did(some, "new", 0.01)
+    assert chosen(some) == "new"
+
+
+def test_a_worker_that_nothing_happened_to_is_not_looked_at_again() -> None:
+    order, seen = Order(SD), []
+
+    def look(name: str) -> Candidate:
+        seen.append(name)
+        return Candidate(worker(name), 0, 0)
+
+    order.touch("a", "b")
+    order.look_anew(look)
+    order.touch("b")
+    order.look_anew(look)
+    order.look_anew(look)
+    assert sorted(seen) == ["a", "b", "b"]
+    assert len(order) == 2
+
+
+def test_a_candidate_of_whom_nothing_else_is_known_is_as_usual() -> None:
+    assert Candidate(worker("a"), 2, 0).rank(SD) == (False, 1.5, 0, "a")
 
 
 def test_a_warm_worker_comes_before_a_faster_cold_one() -> None:
