@@ -122,6 +122,8 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		$(PY) -m pytest tests/proofs tests/cluster/test_kills_without_api.py $(ARGS)
 	MEDIAFLEET_PLANS=0 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest -s tests/cluster/test_api_faults.py $(ARGS)
+	MEDIAFLEET_UPGRADES=0 MEDIAFLEET_DELETIONS=0 $(PY) -m mediafleet_testbed exec --up -- \
+		$(PY) -m pytest -s tests/cluster/test_upgrade.py tests/cluster/test_deleting.py $(ARGS)
 	MEDIAFLEET_ADMISSIONS=5000 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/cluster/test_admission.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_OUTAGES=50 $(PY) -m mediafleet_testbed exec --up -- \

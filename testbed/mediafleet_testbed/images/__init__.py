@@ -70,6 +70,14 @@ def load(instance: Instance, *names: str) -> list[Image]:
     return images
 
 
+def load_previous(instance: Instance, tree: Path) -> None:
+    """The product of another state of the repository, as `mediafleet:previous`."""
+    stack = (layers.base_layer(), layers.python_layer(), layers.dependencies_layer(tree=tree))
+    parts = (*stack, layers.product_layer(tree))
+    name = "docker.io/library/mediafleet:previous"
+    import_into(instance, [Image(name, parts, ("mediafleet",), PYTHON_ENVIRONMENT)])
+
+
 def import_into(instance: Instance, images: list[Image]) -> None:
     """Import what that node does not have yet."""
     blobs = instance.containerd_root / "io.containerd.content.v1.content/blobs/sha256"

@@ -112,9 +112,11 @@ def _leave_out(_folder: str, names: list[str]) -> set[str]:
     return {name for name in names if name in UNNEEDED or name.startswith("config-")}
 
 
-def dependencies_layer(lock_name: str = "runtime", usual_seconds: float = 60) -> Layer:
+def dependencies_layer(
+    lock_name: str = "runtime", usual_seconds: float = 60, tree: Path = REPOSITORY
+) -> Layer:
     """Locked dependencies, installed by hash: of the product, or `testbed`: of the demo."""
-    lock = REPOSITORY / "requirements" / f"{lock_name}.txt"
+    lock = tree / "requirements" / f"{lock_name}.txt"
     if not lock.exists():
         raise ImageError(f"{lock} is missing; make it again: make lock")
     fill = partial(_fill_dependencies, lock)
@@ -135,16 +137,16 @@ def _fill_dependencies(lock: Path, layer: LayerWriter, scratch: Path) -> None:
     add_libraries(layer, target.rglob("*.so"), own=target)
 
 
-def product_layer() -> Layer:
-    """This repository's wheel, unpacked, with its console script."""
-    sources = [_text_of(REPOSITORY / name) for name in SOURCES if (REPOSITORY / name).exists()]
-    return _cached("product", [sys.version, *sources], 1, _fill_product)
+def product_layer(tree: Path = REPOSITORY) -> Layer:
+    """The wheel of this repository, or of another state of it, with its console script."""
+    sources = [_text_of(tree / name, tree) for name in SOURCES if (tree / name).exists()]
+    return _cached("product", [sys.version, *sources], 1, partial(_fill_product, tree))
 
 
-def _fill_product(layer: LayerWriter, scratch: Path) -> None:
+def _fill_product(tree: Path, layer: LayerWriter, scratch: Path) -> None:
     wheels, target = scratch / "wheels", scratch / "packages"
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
-    run(command, "wheel", folder=REPOSITORY)
+    run(command, "wheel", folder=tree)
     for wheel in wheels.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(target)
@@ -240,12 +242,12 @@ def _stamp(path: Path) -> str:
     return f"{path} {found.st_size} {found.st_mtime_ns}"
 
 
-def _text_of(path: Path) -> str:
+def _text_of(path: Path, tree: Path = REPOSITORY) -> str:
     """A digest over a file, or over the files of a folder."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     total = hashlib.sha256()
     for file in files:
         if "__pycache__" not in file.parts:
-            total.update(f"{file.relative_to(REPOSITORY)}\0".encode())
+            total.update(f"{file.relative_to(tree)}\0".encode())
             total.update(file.read_bytes())
     return total.hexdigest()

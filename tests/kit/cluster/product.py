@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -62,25 +63,49 @@ class Product:
 
 
 @contextmanager
-def deployed(node: Node, workspace: Workspace, values: Values | None = None) -> Iterator[Product]:
-    """Install, wait until it is ready, and take away again what is not in the namespace."""
-    crds = (str(ROOT / "crds"), *("--server-side", "--force-conflicts"))
-    node.kubectl("apply", "-f", *crds)
-    for plural in PLURALS.values():
-        node.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{GROUP}")
+def deployed(
+    node: Node, workspace: Workspace, values: Values | None = None, tree: Path = ROOT
+) -> Iterator[Product]:
+    """Install, wait until it is ready, and take away again what is not in the namespace.
+
+    `tree` is where chart and CRDs come from.
+    """
+    apply_crds(node, tree)
     redis = _redis(workspace)
-    chart, images = ROOT / "charts/mediafleet", ROOT / "testbed/values-local-images.yaml"
-    settings = yaml.safe_dump(_merged(ONE_NAMESPACE, values or {}))
     try:
-        _helm(
-            workspace,
-            *("install", RELEASE, str(chart), "-f", str(images), "-f", "-"),
-            *("--wait", f"--timeout={INSTALL_SECONDS}s"),
-            stdin=settings,
-        )
+        _release(workspace, "install", tree, values or {})
         yield Product(node, workspace, redis)
     finally:
         _helm(workspace, "uninstall", RELEASE, "--ignore-not-found")
+
+
+def apply_crds(node: Node, tree: Path = ROOT) -> None:
+    """Our resources, as `tree` defines them."""
+    node.kubectl(
+        "apply", "-f", str(tree / "crds"), "--server-side", "--force-conflicts", timeout_seconds=120
+    )
+    for plural in PLURALS.values():
+        node.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{GROUP}")
+
+
+def change(product: Product, tree: Path, values: Values | None = None) -> None:
+    """Upgrade the release to the chart of `tree` and to these values alone, and wait for it."""
+    _release(product.workspace, "upgrade", tree, values or {})
+
+
+def uninstall(product: Product) -> None:
+    """Take the chart away."""
+    _helm(product.workspace, "uninstall", RELEASE)
+
+
+def _release(workspace: Workspace, verb: str, tree: Path, values: Values) -> None:
+    chart, images = tree / "charts/mediafleet", tree / "testbed/values-local-images.yaml"
+    _helm(
+        workspace,
+        *(verb, RELEASE, str(chart), "-f", str(images), "-f", "-"),
+        *("--wait", f"--timeout={INSTALL_SECONDS}s"),
+        stdin=yaml.safe_dump(_merged(ONE_NAMESPACE, values)),
+    )
 
 
 def upgrade(product: Product) -> None:

@@ -20,6 +20,7 @@ TLS: Final = "/mediafleet/tls"
 SCALER: Final = "/mediafleet/scaler"
 PROBE_KEY: Final = "/mediafleet/probe-key"
 COMPONENT: Final = "advertiser"
+LEAVE_SECONDS: Final = 5
 
 
 def advertiser_name(pool: str) -> str:
@@ -170,6 +171,8 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
         startupProbe={**probe("/healthz", 2), "failureThreshold": 45},
         livenessProbe=probe("/healthz", 10),
         readinessProbe=probe("/readyz", 2),
+        # Gateways are sent here until every node has taken its address off the Service.
+        lifecycle={"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
         resources={"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}},
         volumeMounts=[mount("tmp", "/tmp"), *more.mounts],
     )
