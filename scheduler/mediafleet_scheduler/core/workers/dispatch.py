@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from mediafleet_scheduler.core.workers.choice.candidates import Chosen
 from mediafleet_scheduler.core.workers.choice.moments import Moments
-from mediafleet_scheduler.core.workers.choice.roster import Roster
+from mediafleet_scheduler.core.workers.roster import Roster
 from mediafleet_scheduler.core.workers.standing import Attempt, Sessions, Task
 from mediafleet_scheduler.core.workers.steps import (
     FULL_WORDS,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mediafleet_scheduler.core.workers.choice.candidates import Candidate
 from mediafleet_scheduler.core.workers.choice.order import Order
 from mediafleet_scheduler.core.workers.choice.paces import ENOUGH, FORGET_SECONDS
-from mediafleet_scheduler.core.workers.choice.roster import Roster
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
+from mediafleet_scheduler.core.workers.roster import Roster
 from mediafleet_scheduler.core.workers.standing import Attempt, Standing
 from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.core.workers.views import Offer, Target, Worker
