@@ -107,7 +107,7 @@ pages-picture: $(STAMP) ## Make docs/pages.png again: the page of fleets in a br
 	$(PY) -m tests.kit.pages.look --picture docs/pages.png
 
 .PHONY: faults
-faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, a fault at each write of nine workloads, 100,000 events of AI workers, 50 outages under KEDA (RUNS, SEED)
+faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, a fault at each write of 16 workloads, twelve mistakes in the engine, 100,000 events of AI workers, 50 outages under KEDA (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
 	MEDIAFLEET_SOAK_SECONDS=$(or $(MEDIAFLEET_SOAK_SECONDS),3600) \
@@ -120,7 +120,7 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		MEDIAFLEET_KILLS_WITHOUT_API=30 MEDIAFLEET_LISTED_CHANGES=100 \
 		$(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/proofs tests/cluster/test_kills_without_api.py $(ARGS)
-	MEDIAFLEET_PLANS=0 $(PY) -m mediafleet_testbed exec --up -- \
+	MEDIAFLEET_PLANS=0 MEDIAFLEET_MISTAKES=12 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest -s tests/cluster/test_api_faults.py $(ARGS)
 	MEDIAFLEET_UPGRADES=0 MEDIAFLEET_DELETIONS=0 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest -s tests/cluster/test_upgrade.py tests/cluster/test_deleting.py $(ARGS)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final, TypeGuard
 
 import pytest
+from tests.kit.faults.mutants import MUTANTS, Mutant
 from tests.kit.faults.plans import Course, Plan, every, some
 from tests.kit.faults.workloads import WORKLOADS
-from tests.kit.faults.world import Loads, World
+from tests.kit.faults.world import CONVERGE_SECONDS, Loads, World
 from tests.kit.node.operating import ROOT
 from tests.kit.watching.api import Api
 
@@ -29,6 +30,9 @@ PLANS: Final = int(os.environ.get("MEDIAFLEET_PLANS", "40"))
 """0: all."""
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED", "1"))
 AT_A_TIME: Final = 12
+MISTAKES: Final = int(os.environ.get("MEDIAFLEET_MISTAKES", "2"))
+"""So many of the twelve: most show only in that a story does not end."""
+LONG_FOR_A_CLEAN_RUN_SECONDS: Final = 45.0
 
 pytestmark = pytest.mark.timeout(7200 if PLANS != 40 else 900)
 
@@ -53,10 +57,18 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
 Lived = tuple[Course, bool]
 
 
-async def lived(api: Api, loads: Loads, folder: Path, name: str, plan: Plan | None) -> Lived:
+async def lived(
+    api: Api,
+    loads: Loads,
+    folder: Path,
+    name: str,
+    plan: Plan | None,
+    converge_seconds: float = CONVERGE_SECONDS,
+) -> Lived:
     """A workload from its start to its end: what it took, and whether the fault came."""
     workload = WORKLOADS[name]
     world = World(api, f"faults-{secrets.token_hex(3)}", workload.kind, plan, folder)
+    world.converge_seconds = converge_seconds
     loads.worlds.append(world)
     try:
         async with world.running():
@@ -92,6 +104,21 @@ async def test_whatever_goes_wrong_once_no_busy_pod_goes_and_all_is_done_in_the_
     print(f"{len(plans)} plans over {courses}; {sum(struck)} faults came")
     # Writes are fewer now and then: what the last one was in one run may not be in another.
     assert sum(struck) >= 0.9 * len(plans)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS[:MISTAKES], ids=str)
+async def test_a_mistake_in_the_engine_does_not_pass(
+    api: Api, loads: Loads, tmp_path: Path, mutant: Mutant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant.make(monkeypatch)
+    lives = (
+        lived(api, loads, tmp_path, mutant.workload, plan, LONG_FOR_A_CLEAN_RUN_SECONDS)
+        for plan in mutant.plans
+    )
+    ended = await asyncio.gather(*lives, return_exceptions=True)
+    found = [said for said in ended if isinstance(said, BaseException)]
+    print(f"{mutant}: {found[:1]}")
+    assert found
 
 
 def well(said: Lived | Exception) -> TypeGuard[Lived]:

@@ -33,6 +33,8 @@ class Traffic:
     """Called with the name of a pod that is about to be deleted."""
     on_crash: Callable[[], Awaitable[None]]
     on_second: Callable[[], Awaitable[None]]
+    on_wrong: Callable[[str], None]
+    """Called with what no write may be."""
     writes: list[str] = field(default_factory=list)
     events: int = 0
     struck: bool = False
@@ -110,6 +112,8 @@ class Proxy:
             await asyncio.sleep(SLOW_SECONDS)
         if fault is Fault.SECOND:
             await traffic.on_second()
+        if (wrong := unconditional(request.method, request.path, body)) is not None:
+            traffic.on_wrong(wrong)
         if request.method == "DELETE" and "/pods/" in request.path:
             traffic.on_delete(request.path.rpartition("/")[2])
         status, content_type, answer = await self._forward(request, body)
@@ -174,6 +178,18 @@ class Proxy:
             if held is not None:
                 yield held
                 held = None
+
+
+def unconditional(method: str, path: str, body: bytes) -> str | None:
+    """What a write to a pod lacks of what it was planned from; `None`: nothing, or it is none."""
+    if method not in {"DELETE", "PATCH"} or "/pods/" not in path:
+        return None
+    said: dict[str, Any] = json.loads(body or b"{}")
+    held = said.get("preconditions" if method == "DELETE" else "metadata") or {}
+    # Kubelet writes the same status all the time.
+    needed = {"uid"} if path.endswith("/status") else {"uid", "resourceVersion"}
+    missing = sorted(needed - held.keys())
+    return f"{method} {path} without {' and '.join(missing)}" if missing else None
 
 
 def _headers(request: web.Request) -> dict[str, str]:

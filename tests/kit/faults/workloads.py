@@ -6,10 +6,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.kit.faults.plans import ON_EVENTS, Fault
 from tests.kit.faults.world import NAME, World
-from tests.kit.fleets.manifests import SETTLE_SECONDS, egress_fleet, orchestrator_pool
+from tests.kit.fleets.manifests import (
+    SETTLE_SECONDS,
+    ai_worker_pool,
+    egress_fleet,
+    orchestrator_pool,
+)
 
-from mediafleet_common.api.names import Annotation, Kind
+from mediafleet_common.api.names import Annotation, Kind, Label
 from mediafleet_testbed.cluster.kwok import ON_IT
 
 
@@ -26,6 +32,8 @@ def manifest(kind: Kind, replicas: int, revision: int = 0, **spec: Any) -> dict[
     spec = {"drain": {"settle": f"{SETTLE_SECONDS / 2:g}s", "timeout": "10m"}, **spec}
     if kind is Kind.EGRESS_FLEET:
         made = egress_fleet(NAME, "redis:6379", replicas, **spec)
+    elif kind is Kind.AI_WORKER_POOL:
+        made = ai_worker_pool(NAME, replicas, **spec)
     else:
         made = orchestrator_pool(NAME, replicas, advertise={"replicas": 0}, **spec)
     made["spec"]["template"] |= template(made, revision)
@@ -54,11 +62,14 @@ async def another_template(world: World) -> None:
     await world.create(made)
     await world.settled(3)
     world.busy = {f"{NAME}-1"}
+    # What the operator does not see, or two operators that do not know of each other, may cost one.
+    world.floor = 0 if world.plan and world.plan.fault in ON_EVENTS | {Fault.SECOND} else 3
     await world.change(template=template(made, 1))
     await world.until("two are replaced", lambda: revised(world) >= 2)
     assert f"{NAME}-1" in world.seen
     world.busy = set()
     await world.settled(3, 1)
+    world.floor = 0
 
 
 async def drain_under_load(world: World) -> None:
@@ -78,6 +89,7 @@ async def made_again(world: World) -> None:
     await world.create(manifest(world.kind, 2))
     await world.settled(2)
     await world.delete()
+    # The pods of the first are still there, and have the names of the new ones.
     await world.create(manifest(world.kind, 3, 1))
     await world.settled(3, 1)
 
@@ -105,6 +117,38 @@ async def one_cordoned(world: World) -> None:
     await world.settled(2)
 
 
+async def fewest_jobs_first(world: World) -> None:
+    await world.create(manifest(world.kind, 3))
+    await world.settled(3)
+    world.busy = {f"{NAME}-2"}
+    busy = Label.BUSY.value
+    await world.until("it is known", lambda: busy in world.seen[f"{NAME}-2"]["metadata"]["labels"])
+    await world.change(replicas=1)
+    await world.until("the idle ones go", lambda: set(world.seen) == world.busy)
+    await world.settled(1)
+    world.busy = set()
+
+
+async def one_is_silent(world: World) -> None:
+    await world.create(manifest(world.kind, 2))
+    await world.settled(2)
+    # It may be at work: nothing says that it is not.
+    world.busy, world.silent = {f"{NAME}-1"}, {f"{NAME}-1"}
+    await world.change(replicas=0)
+    await world.until("the other goes", lambda: set(world.seen) == world.silent)
+    world.busy, world.silent = set(), set()
+    await world.settled(0)
+
+
+async def beside_a_stranger(world: World) -> None:
+    await world.befriend(f"{NAME}-1")
+    await world.create(manifest(world.kind, 2))
+    await world.settled(2)
+    await world.change(replicas=0)
+    await world.settled(0)
+    assert set(world.seen) == {f"{NAME}-1"}
+
+
 def revised(world: World) -> int:
     return sum(each == ("ready", "1") for each in world.states())
 
@@ -119,8 +163,12 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
             made_again,
             bad_template,
             one_cordoned,
+            fewest_jobs_first,
+            one_is_silent,
+            beside_a_stranger,
         ),
         Kind.ORCHESTRATOR_POOL: (up_and_down, another_template, drain_under_load),
+        Kind.AI_WORKER_POOL: (up_and_down, another_template, drain_under_load, made_again),
     }.items()
     for story in stories
 }

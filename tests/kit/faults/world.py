@@ -22,17 +22,18 @@ import yaml
 from prometheus_client import CollectorRegistry
 from tests.kit.faults.plans import Course, Plan
 from tests.kit.faults.proxy import Proxy, Traffic
-from tests.kit.fleets.manifests import REVISION
+from tests.kit.fleets.manifests import IMAGE, REVISION
 from tests.kit.watching.api import Api, ApiRefusedError, fleet, pods
 
 from mediafleet_common.api.ai_worker_pool import Broker
-from mediafleet_common.api.names import Kind, Label, PodState
+from mediafleet_common.api.names import KIND_LABELS, Kind, Label, PodState
 from mediafleet_common.kube.pace import WriteLimits
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.rounds import serve
 from mediafleet_operator.settings import ProbeTimes, Times
+from mediafleet_testbed.cluster.kwok import ON_IT
 
 CONVERGE_SECONDS: Final = 90.0
 QUIET_SECONDS: Final = 6.0
@@ -43,7 +44,8 @@ NAME: Final = "rec"
 _LOOK_SECONDS: Final = 0.2
 _TIMES: Final = Times(
     probe=ProbeTimes(often_seconds=0.5, rarely_seconds=1.0),
-    resync_seconds=10.0,
+    # Shorter than a quiet spell: a write that comes with each is found.
+    resync_seconds=5.0,
     writes=WriteLimits(),
 )
 
@@ -70,12 +72,19 @@ class World:
     ) -> None:
         self.api, self.namespace, self.kind, self.plan = api, namespace, kind, plan
         self.busy: set[str] = set()
+        self.silent: set[str] = set()
+        """Pods that do not say what they do."""
+        self.stranger: dict[str, Any] | None = None
+        """A pod of somebody else's, as it was made."""
+        self.floor = 0
+        """So many pods at least may be given work as long as this stands."""
+        self.converge_seconds = CONVERGE_SECONDS
         self.wrongs: list[str] = []
         self.seen: dict[str, dict[str, Any]] = {}
         """The pods, as a watch of the test's own saw them."""
         self._folder = folder
         self._lives: list[_Life] = []
-        self.traffic = Traffic(plan, self._deletes, self._dies, self.start)
+        self.traffic = Traffic(plan, self._deletes, self._dies, self.start, self.wrongs.append)
 
     # What a workload does
 
@@ -87,24 +96,43 @@ class World:
         """A merge patch of its spec."""
         await self.api.patch(fleet(self.kind, self.namespace, NAME), {"spec": spec})
 
+    async def befriend(self, name: str) -> None:
+        """A pod of somebody else's that looks like one of the fleet's, but has no owner."""
+        labels = {
+            Label.KIND.value: KIND_LABELS[self.kind].value,
+            Label.FLEET.value: NAME,
+            Label.SLOT.value: name.rpartition("-")[2],
+            Label.STATE.value: PodState.READY.value,
+        }
+        container = {"name": "theirs", "image": IMAGE, "imagePullPolicy": "Never"}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"containers": [container], **ON_IT},
+        }
+        self.stranger = await self.api.post(pods(self.namespace), body)
+
     async def delete(self) -> None:
-        """Our resource, and wait until its pods are gone."""
+        """Our resource; its pods go after it."""
         await self.api.delete(fleet(self.kind, self.namespace, NAME))
-        await self.until("nothing is left", lambda: not self.seen)
 
     async def until(self, what: str, met: Callable[[], bool]) -> None:
         """Wait for something to be seen of the pods."""
-        deadline = time.monotonic() + CONVERGE_SECONDS
+        deadline = time.monotonic() + self.converge_seconds
         while not met():
+            assert self.wrongs == []
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {CONVERGE_SECONDS:g} s: {what}; {self.states()}")
+                raise TimeoutError(
+                    f"not within {self.converge_seconds:g} s: {what}; {self.states()}"
+                )
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def settled(self, replicas: int, revision: int = 0) -> None:
         """Wait until so many pods of a revision may get work, and the status says so."""
         wanted = [(PodState.READY.value, str(revision))] * replicas
         await self.until(f"{replicas} pods of revision {revision}", lambda: self.states() == wanted)
-        deadline = time.monotonic() + CONVERGE_SECONDS
+        deadline = time.monotonic() + self.converge_seconds
         while not _agrees(raw := await self.resource(), replicas):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the status does not say {replicas} ready: {raw['status']}")
@@ -190,11 +218,23 @@ class World:
 
     def _take(self, what: str, raw: dict[str, Any]) -> None:
         name = raw["metadata"]["name"]
+        if self.stranger and name == self.stranger["metadata"]["name"]:
+            self._compare(what, raw, self.stranger)
         if what == "DELETED":
             self.seen.pop(name, None)
             self.busy.discard(name)
         else:
             self.seen[name] = raw
+        if (able := sum(map(_able, self.seen.values()))) < self.floor:
+            self.wrongs.append(f"{able} pods may get work, of {self.floor}")
+
+    def _compare(self, what: str, raw: dict[str, Any], made: dict[str, Any]) -> None:
+        """What others have written on a pod is theirs alone."""
+        kept = [
+            each["metadata"].get(key) for each in (raw, made) for key in ("labels", "annotations")
+        ]
+        if what == "DELETED" or "deletionTimestamp" in raw["metadata"] or kept[:2] != kept[2:]:
+            self.wrongs.append(f"{made['metadata']['name']}, which is not ours, is touched")
 
     # What must hold
 
@@ -231,7 +271,7 @@ class Loads:
         address = urlsplit(url).hostname
         for world in self.worlds:
             for name, raw in world.seen.items():
-                if raw["status"].get("podIP") == address:
+                if raw["status"].get("podIP") == address and name not in world.silent:
                     return Load(jobs=int(name in world.busy))
         return NoLoad(Failure.UNREACHABLE, f"nobody has {address}")
 
@@ -244,6 +284,13 @@ def _state(raw: dict[str, Any]) -> tuple[str, str]:
     labels = raw["metadata"]["labels"]
     going = "deletionTimestamp" in raw["metadata"]
     return "going" if going else labels[Label.STATE], labels.get(REVISION, "")
+
+
+def _able(raw: dict[str, Any]) -> bool:
+    """Whether desks give it work: what they read is readiness, and who leaves."""
+    conditions = raw.get("status", {}).get("conditions") or ()
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return ready and _state(raw)[0] not in {"going", PodState.DRAINING.value}
 
 
 def _agrees(raw: dict[str, Any], replicas: int) -> bool:

@@ -69,6 +69,26 @@ def orchestrator_pool(name: str, replicas: int, **spec: Any) -> dict[str, Any]:
     )
 
 
+def ai_worker_pool(name: str, replicas: int, **spec: Any) -> dict[str, Any]:
+    """An AIWorkerPool whose one model nobody runs; `spec` wins over what is set here.
+
+    Its certificate and secret need not be there where kwok plays the kubelet.
+    """
+    runner = {"name": "runner", "image": IMAGE, "imagePullPolicy": "Never"}
+    return _resource(
+        Kind.AI_WORKER_POOL,
+        name,
+        {
+            "replicas": replicas,
+            "models": [{"pipeline": "audio-to-text", "model": "a/model"}],
+            "secret": {"name": "broker", "key": "secret"},
+            "template": _template(runner, grace=20),
+            "drain": _DRAIN,
+            **spec,
+        },
+    )
+
+
 def revised(revision: int) -> dict[str, Any]:
     """A merge patch of a resource that changes its template."""
     labels = {REVISION: str(revision)}
