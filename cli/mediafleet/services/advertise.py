@@ -344,10 +344,10 @@ def _community(path: Path | None) -> Community | None:
 
 def _signed_request(key: Path | None) -> bytes:
     """With what to ask nodes; empty without a key."""
+    from mediafleet_common.formats import eth
     from mediafleet_common.serving.run import CannotStartError
     from mediafleet_common.serving.small_files import read_small_text
     from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
-    from mediafleet_scheduler.core.advertise import eth
 
     if key is None:
         return b""

@@ -105,8 +105,11 @@ def _get(
         raise _NoAnswerError(f"{base} does not answer: {why}") from error
 
 
-def post(option: str, url: str, path: str, body: Mapping[str, str]) -> tuple[str, bool]:
-    """What a server says to a JSON body, and whether it did what was asked."""
+def post(
+    option: str, url: str, path: str, body: Mapping[str, str], told: str = "message"
+) -> tuple[str, bool]:
+    """What a server says to a JSON body, and whether it did what was asked; then it is what stands
+    under `told` in its answer."""
     base = (url if "://" in url else f"http://{url}").rstrip("/")
     if not base.startswith(("http://", "https://")):
         raise typer.BadParameter(f"{option} {url}: give http://HOST:PORT")
@@ -115,16 +118,16 @@ def post(option: str, url: str, path: str, body: Mapping[str, str]) -> tuple[str
     )
     try:
         with _OPENER.open(request, timeout=_POST_TIMEOUT_SECONDS) as answer:
-            return _message(answer.read(_MAX_ANSWER_BYTES)), True
+            return _message(answer.read(_MAX_ANSWER_BYTES), told), True
     except urllib.error.HTTPError as error:
         return f"{error.code}: {_message(error.read(_MAX_ANSWER_BYTES))}", False
     except (OSError, ValueError) as error:
         return f"no answer: {getattr(error, 'reason', error)}", False
 
 
-def _message(body: bytes) -> str:
+def _message(body: bytes, told: str = "message") -> str:
     try:
-        return printable(str(json.loads(body)["message"]))
+        return printable(str(json.loads(body)[told]))
     except (ValueError, KeyError, TypeError):
         return printable(body.decode("utf-8", "replace")).strip()
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from mediafleet.options import NetworkOption, networks
 from mediafleet.tools.asking import TokenOption, fetch, post
 
 if TYPE_CHECKING:
+    import asyncio
+
     from rich.table import Table
 
-    from mediafleet_scheduler.core.community.collecting import Summary, View
+    from mediafleet_scheduler.community.collector import Collector
+    from mediafleet_scheduler.core.community.collecting import View
 
 
 _PAGE: Final = "Page"
@@ -28,6 +33,7 @@ class Action(StrEnum):
     STATUS = "status"
     LEAVE = "leave"
     COLLECT = "collect"
+    DETAIL = "detail"
 
 
 class Output(StrEnum):
@@ -67,10 +73,40 @@ class PageOptions:
         ),
     ] = None
 
+    invitations: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file of who is invited to see /detail, each while their operator shares.",
+            rich_help_panel=_PAGE,
+        ),
+    ] = None
+
     def check(self) -> None:
         """Raise typer.BadParameter where they do not go together."""
         if self.listen is not None and not (self.operator or "").strip():
             raise typer.BadParameter("--listen needs --operator TEXT: who runs it, and what for")
+
+
+@dataclass(frozen=True, slots=True)
+class ChainOptions:
+    """Orchestrators as they stand on-chain."""
+
+    from_chain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|URL",
+            help="For collect: JSON of service URIs, each of which is asked where gateways call.",
+        ),
+    ] = None
+    allow_network: NetworkOption = None
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For detail: private key (hexadecimal) of your address on-chain; it signs in.",
+        ),
+    ] = None
 
 
 def community(
@@ -78,7 +114,8 @@ def community(
         Action,
         typer.Argument(
             help="preview: the very bytes that one advertiser shares. status: what was read of it. "
-            "leave: share nothing any more. collect: what several share, together."
+            "leave: share nothing any more. collect: what several share, together. detail: what "
+            "each shares, of a --collector, for who shares too."
         ),
     ],
     *,
@@ -97,9 +134,12 @@ def community(
     collector: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="URL", help="For leave: a collector's --listen, which is to delete; repeatable."
+            metavar="URL",
+            help="A collector's --listen. For leave: which is to delete; repeatable. For detail: "
+            "which is asked.",
         ),
     ] = None,
+    chain: ChainOptions,
     token: TokenOption = None,
     page: PageOptions,
     output: Annotated[
@@ -114,13 +154,15 @@ def community(
     if action is Action.LEAVE:
         _leave(state)
         _ask_to_forget(target or [], collector or [])
-    elif not target:
-        raise typer.BadParameter(f"{action} needs --target URL")
-    elif page.listen is not None:
-        _serve(target, page)
+    elif action is Action.DETAIL:
+        _print_detail(collector or [], token, chain.key)
     elif action is Action.COLLECT:
-        _show(target, output)
+        if not target and chain.from_chain is None:
+            raise typer.BadParameter("collect needs --target URL or --from-chain FILE|URL")
+        _collect(target or [], chain, page, output)
     else:
+        if not target:
+            raise typer.BadParameter(f"{action} needs --target URL")
         for each in target:
             _print_shared(action, each, token)
 
@@ -134,18 +176,6 @@ def _print_shared(action: Action, target: str, token: str | None) -> None:
     for path in ("/metrics/community", "/summary"):
         typer.echo(f"{target}{path}", err=True)
         typer.echo(fetch("--target", target, path), nl=False)
-
-
-def _show(targets: list[str], output: Output) -> None:
-    view, errors = _collect(targets)
-    for why in errors:
-        typer.echo(why, err=True)
-    if output is Output.JSON:
-        typer.echo(json.dumps(asdict(view), indent=2))
-    else:
-        _print(view)
-    if not view.shared:
-        raise typer.Exit(1)
 
 
 def _leave(folder: Path | None) -> None:
@@ -179,45 +209,87 @@ def _ask_to_forget(targets: list[str], collectors: list[str]) -> None:
         raise typer.Exit(1)
 
 
-def _serve(targets: list[str], page: PageOptions) -> None:
+def _collect(targets: list[str], chain: ChainOptions, page: PageOptions, output: Output) -> None:
     import asyncio
+    from dataclasses import replace
 
-    from mediafleet_common.serving.access import LoopbackOnly, TokenFile
+    from mediafleet_common.formats.reach import PUBLIC
     from mediafleet_common.serving.run import run
     from mediafleet_scheduler.community.collector import Collector
+    from mediafleet_scheduler.core.community.collecting import together
+    from mediafleet_scheduler.core.community.members.chain import NoListError
+
+    strangers = replace(PUBLIC, networks=networks(chain.allow_network))
+    urls = [each if "://" in each else f"http://{each}" for each in targets]
+    collector = Collector(
+        urls, page.operator or "", from_chain=chain.from_chain, strangers=strangers
+    )
+    if page.listen is not None:
+        raise typer.Exit(run(partial(_serve, collector, page)))
+
+    async def once() -> None:
+        await collector.read_list()
+        await collector.look()
+
+    try:
+        asyncio.run(once())
+    except NoListError as error:
+        typer.echo(f"--from-chain {chain.from_chain}: {error}", err=True)
+        raise typer.Exit(1) from error
+    for each in collector.targets.values():
+        if each.refused is not None:
+            typer.echo(f"{each.url}: {each.refused}", err=True)
+    summaries = collector.summaries
+    view = together(summaries, collector.targets.keys() - summaries.keys())
+    if output is Output.JSON:
+        typer.echo(json.dumps(asdict(view), indent=2))
+    else:
+        _print(view)
+    if not view.shared:
+        raise typer.Exit(1)
+
+
+async def _serve(collector: Collector, page: PageOptions, stop: asyncio.Event) -> None:
+    from mediafleet_common.serving.access import LoopbackOnly, TokenFile
     from mediafleet_scheduler.community.map_page import serve
 
-    async def main(stop: asyncio.Event) -> None:
-        collector = Collector(targets, page.operator or "")
-        token = page.http_token_file
-        access = LoopbackOnly() if token is None else TokenFile(token)
+    token = page.http_token_file
+    access = LoopbackOnly() if token is None else TokenFile(token)
 
-        def on_ready(port: int) -> None:
-            host = (page.listen or "").rpartition(":")[0]
-            typer.echo(f"mediafleet community ready: http://{host}:{port}/")
+    def on_ready(port: int) -> None:
+        host = (page.listen or "").rpartition(":")[0]
+        typer.echo(f"mediafleet community ready: http://{host}:{port}/")
 
-        await serve(collector, page.listen or "", access, stop, on_ready)
-
-    raise typer.Exit(run(main))
+    await serve(collector, page.listen or "", access, stop, on_ready, page.invitations)
 
 
-def _collect(targets: list[str]) -> tuple[View, list[str]]:
-    from mediafleet_scheduler.core.community.collecting import (
-        NoSummaryError,
-        read_summary,
-        together,
-    )
+def _print_detail(collectors: list[str], token: str | None, key: Path | None) -> None:
+    """What each operator shares, for who is invited or signs in."""
+    if len(collectors) != 1 or (token is None) == (key is None):
+        raise typer.BadParameter("detail needs one --collector URL, and --token or --key FILE")
+    (collector,) = collectors
+    token = token or _sign_in(collector, key)
+    told = json.loads(fetch("--collector", collector, "/detail", token=token))
+    typer.echo(json.dumps(told, indent=2))
 
-    summaries: dict[str, Summary] = {}
-    errors: list[str] = []
-    for each in dict.fromkeys(targets):
-        try:
-            summaries[each] = read_summary(fetch("--target", each, "/summary").encode())
-        except NoSummaryError as error:
-            errors.append(f"{each}: no summary: {error}")
-        except typer.Exit:
-            continue  # fetch has said why
-    return together(summaries, set(targets) - summaries.keys()), errors
+
+def _sign_in(collector: str, key: Path | None) -> str:
+    from mediafleet_common.formats import eth
+    from mediafleet_common.serving.small_files import read_small_text
+
+    assert key is not None
+    message = json.loads(fetch("--collector", collector, "/detail/message"))["message"]
+    try:
+        signature = eth.sign_personal(eth.private_key(read_small_text(key)), message.encode())
+    except (OSError, ValueError) as error:
+        typer.echo(f"--key {key}: {error}", err=True)
+        raise typer.Exit(1) from error
+    body = {"message": message, "signature": "0x" + signature.hex()}
+    answer, signed_in = post("--collector", collector, "/detail/session", body, "token")
+    if not signed_in:
+        typer.echo(f"{collector}: {answer}", err=True)
+        raise typer.Exit(1)
+    return answer
 
 
 def _print(view: View) -> None:

@@ -37,6 +37,8 @@ class Share(Model):
     """How many gateways ask, by where they call from, as ranges of at least `k`."""
     streams_by_origin: bool = False
     """Streams, and how many gateways have them, by where they come from, for at least `k`."""
+    detail: bool = False
+    """Whether others who share may see these values by themselves, and not only in sums."""
 
     @property
     def origins(self) -> bool:

@@ -9,9 +9,9 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.formats import eth
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.core.advertise import eth
 from mediafleet_scheduler.core.advertise.capabilities import MOST_ASKED_BYTES, Wanted, asked
 from mediafleet_scheduler.core.advertise.views import PoolView
 

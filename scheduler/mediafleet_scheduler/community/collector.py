@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
-
 from mediafleet_common.clock import SYSTEM, Clock
-from mediafleet_common.formats.reach import OWN_WORD
+from mediafleet_common.formats.reach import OWN_WORD, PUBLIC, Reach
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.probes.http_client import FetchError, client, fetch
+from mediafleet_common.serving.small_files import read_small
 from mediafleet_scheduler.core.community.collecting import NoSummaryError, Summary, read_summary
 from mediafleet_scheduler.core.community.mapping import world_view
+from mediafleet_scheduler.core.community.members.chain import (
+    NoListError,
+    Orchestrator,
+    read_orchestrators,
+)
+from mediafleet_scheduler.core.community.members.detail import Member
 
 LOOK_SECONDS: Final = 60.0
 _TIMEOUT_SECONDS: Final = 10.0
@@ -24,6 +31,29 @@ _OLD_SECONDS: Final = 86_400.0
 """An older answer counts as none: a summary covers one day."""
 _LEFT: Final = "HTTP 410"
 """What an advertiser answers once its operator has left."""
+_MOST_LIST_BYTES: Final = 4 * 1024 * 1024
+_LIST_SECONDS: Final = 600.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+async def orchestrators(place: str) -> list[Orchestrator]:
+    """The list of orchestrators that a file or a URL holds.
+
+    Raises:
+        NoListError: it cannot be read, or is none.
+    """
+    try:
+        if place.startswith(("https://", "http://")):
+            async with client(reach=OWN_WORD) as session:
+                body = await fetch(session, place, _TIMEOUT_SECONDS, _MOST_LIST_BYTES)
+        else:
+            body = await asyncio.to_thread(read_small, Path(place), _MOST_LIST_BYTES)
+    except FetchError as error:
+        raise NoListError(error.no_load.detail) from error
+    except OSError as error:
+        raise NoListError(error.strerror or str(error)) from error
+    return read_orchestrators(body)
 
 
 @dataclass(slots=True)
@@ -36,15 +66,29 @@ class Target:
     """Unix seconds of the last report that was taken."""
     refused: str | None = None
     """Why the last one was not; `None`: it was."""
+    listed: Orchestrator | None = None
+    """Its entry in the list of orchestrators; `None`: the user named it."""
 
 
 class Collector:
     """All operators that are asked, and the view of them together."""
 
-    def __init__(self, urls: Sequence[str], operator: str, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        operator: str,
+        clock: Clock = SYSTEM,
+        from_chain: str | None = None,
+        strangers: Reach = PUBLIC,
+    ) -> None:
+        """`from_chain`: file or URL of a list of orchestrators, who are dialled within
+        `strangers`."""
         self.targets = {url: Target(url) for url in dict.fromkeys(urls)}
         self._operator = operator
         self._clock = clock
+        self._from_chain = from_chain
+        self._strangers = strangers
+        self._list_read_at: float | None = None
         self._changed = asyncio.Event()
         self.view = b""
         """JSON of what anybody may see."""
@@ -52,18 +96,40 @@ class Collector:
 
     async def run(self) -> None:
         """Ask all of them every minute, until cancelled."""
-        async with client(reach=OWN_WORD) as session:
-            while True:
-                await self.look(session)
-                await asyncio.sleep(LOOK_SECONDS)
+        while True:
+            try:
+                await self.read_list()
+            except NoListError as error:
+                _log.warning(
+                    "--from-chain %s: %s; the list in force stays", self._from_chain, error
+                )
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
 
-    async def look(self, session: aiohttp.ClientSession) -> None:
+    async def read_list(self) -> None:
+        """Read the list of orchestrators, where there is one, every ten minutes.
+
+        Raises:
+            NoListError: it cannot be read; the one before stays.
+        """
+        now = self._clock.unix()
+        if self._from_chain is None or now < (self._list_read_at or 0.0) + _LIST_SECONDS:
+            return
+        self._list_read_at = now
+        listed = {each.url: each for each in await orchestrators(self._from_chain)}
+        for url in [each.url for each in self.targets.values() if each.listed]:
+            if url not in listed:
+                del self.targets[url]
+        for url, entry in listed.items():
+            self.targets.setdefault(url, Target(url, listed=entry)).listed = entry
+
+    async def look(self) -> None:
         """Ask all of them once."""
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def ask(target: Target) -> None:
             async with gate:
-                await self._ask(session, target)
+                await self._ask(target)
 
         async with asyncio.TaskGroup() as tasks:
             for each in self.targets.values():
@@ -74,8 +140,7 @@ class Collector:
         """Ask one at once; `None`: it is not among those that are asked."""
         target = self.targets.get(url)
         if target is not None:
-            async with client(reach=OWN_WORD) as session:
-                await self._ask(session, target)
+            await self._ask(target)
             self._make_view()
         return target
 
@@ -95,27 +160,53 @@ class Collector:
             for each in self.targets.values()
         ]
 
-    async def _ask(self, session: aiohttp.ClientSession, target: Target) -> None:
-        url = f"{target.url.rstrip('/')}/summary"
+    @property
+    def summaries(self) -> dict[str, Summary]:
+        """What each told within a day, by target."""
+        now = self._clock.unix()
+        return {
+            each.url: each.summary
+            for each in self.targets.values()
+            if each.summary and now - (each.accepted_at or 0) < _OLD_SECONDS
+        }
+
+    @property
+    def members(self) -> list[Member]:
+        """All that are asked, by who they are and when a report was taken."""
+        return [
+            Member(each.url, each.accepted_at, each.listed.address if each.listed else None)
+            for each in self.targets.values()
+        ]
+
+    async def _ask(self, target: Target) -> None:
+        if target.listed is not None and target.listed.refusal is not None:
+            target.refused = f"no summary: {target.listed.refusal}"
+            return
         try:
-            summary = read_summary(await fetch(session, url, _TIMEOUT_SECONDS))
+            summary = read_summary(await self._read(target))
         except FetchError as error:
             target.refused = error.no_load.detail
             if target.refused == _LEFT:
                 target.summary = target.accepted_at = None
+            elif target.listed is not None:
+                target.refused = f"no summary: {target.refused}"
         except NoSummaryError as error:
             target.refused = f"no summary: {error}"
         else:
             target.summary, target.accepted_at = summary, self._clock.unix()
             target.refused = None
 
+    async def _read(self, target: Target) -> bytes:
+        """Who stands on-chain is a stranger there, whose certificate is their own, as gateways
+        take it."""
+        url = f"{target.url.rstrip('/')}/summary"
+        listed = target.listed is not None
+        async with client(reach=self._strangers if listed else OWN_WORD) as session:
+            return await fetch(session, url, _TIMEOUT_SECONDS, tls=not listed)
+
     def _make_view(self) -> None:
         now = self._clock.unix()
-        known = [
-            each.summary
-            for each in self.targets.values()
-            if each.summary and now - (each.accepted_at or 0) < _OLD_SECONDS
-        ]
+        known = list(self.summaries.values())
         shown = world_view(known, len(self.targets) - len(known), now)
         view = json.dumps({"operator": self._operator, **shown}, sort_keys=True).encode()
         if view != self.view:

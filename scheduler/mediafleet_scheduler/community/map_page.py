@@ -11,10 +11,12 @@ from typing import Final
 
 from aiohttp import web
 
+from mediafleet_common.clock import SYSTEM
 from mediafleet_common.pages.files import HEADERS, file_route
 from mediafleet_common.serving.access import Access
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.community.collector import Collector
+from mediafleet_scheduler.community.visitors import Visitors
 
 _ASSETS: Final = Path(__file__).parent / "assets"
 _FILES: Final = {
@@ -109,8 +111,11 @@ async def serve(
     access: Access,
     stop: asyncio.Event,
     on_ready: Callable[[int], None],
+    invitations: Path | None = None,
 ) -> None:
     """Collect and show until `stop` is set; `on_ready` is called once, with the port.
+
+    `invitations`: file of those who may see detail while they share, beside those who sign in.
 
     Raises:
         CannotStartError: the port cannot be listened on.
@@ -119,7 +124,7 @@ async def serve(
     http = HttpServer(
         listen,
         lambda: "stopping" if stop.is_set() else None,
-        routes=page.routes(),
+        routes=[*page.routes(), *Visitors(collector, SYSTEM, invitations).routes()],
         reports=[page.detail_route()],
         access=access,
     )

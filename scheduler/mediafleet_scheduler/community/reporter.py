@@ -181,7 +181,12 @@ class Reporter:
         """All that is shared at this moment."""
         oldest = self.clock.unix() - (DAY_HOURS + 1) * 3600
         hours = [each for each in self._hours if each.start >= oldest]
-        return Shared(self.community.region, self._counting.own_now, hours)
+        return Shared(
+            self.community.region,
+            self._counting.own_now,
+            hours,
+            self.community.share.detail,
+        )
 
     def _is_later(self, record: HourRecord) -> bool:
         """Whether its hour is new: each is published once, also where the clock was set back."""

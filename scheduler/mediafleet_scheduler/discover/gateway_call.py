@@ -7,6 +7,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from mediafleet_common.formats import eth
 from mediafleet_common.formats.bits import to_bits
 from mediafleet_common.formats.reach import OWN_WORD, Reach
 from mediafleet_common.probes.ping import GET_ORCHESTRATOR, Answer, NodeClient
@@ -17,7 +18,6 @@ from mediafleet_common.wire.livepeer_pb2 import (
     OrchestratorInfo,
     OrchestratorRequest,
 )
-from mediafleet_scheduler.core.advertise import eth
 from mediafleet_scheduler.core.advertise.capabilities import Wanted, read
 from mediafleet_scheduler.core.advertise.discovery import Failure, Offer, Why
 from mediafleet_scheduler.core.advertise.gateway_url import NotAUrlError, gateway_target

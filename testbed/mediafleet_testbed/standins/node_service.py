@@ -23,6 +23,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
+from mediafleet_common.formats import eth
 from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
 from mediafleet_common.wire.livepeer_pb2 import (
     AuthToken,
@@ -34,7 +35,6 @@ from mediafleet_common.wire.livepeer_pb2 import (
     PingPong,
     PriceInfo,
 )
-from mediafleet_scheduler.core.advertise import eth
 from mediafleet_testbed.standins.node_capabilities import capped, told
 from mediafleet_testbed.standins.node_flags import NodeFlags
 from mediafleet_testbed.standins.node_sessions import CappedError, Sessions

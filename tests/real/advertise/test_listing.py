@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tests.kit.advertise.scene import desk, entry, nodes, until, write
 
+from mediafleet_common.formats import eth
 from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorInfo, OrchestratorRequest
 from mediafleet_scheduler.advertise.prober import Manner
-from mediafleet_scheduler.core.advertise import eth
 from mediafleet_scheduler.core.advertise.capabilities import wanted
 from mediafleet_scheduler.discover.gateway_call import request
 from mediafleet_testbed.processes import Processes

@@ -25,6 +25,7 @@ from tests.unit.advertise.test_report_only import POOL, OnePool
 
 from mediafleet_common.agent.proxy_config import render
 from mediafleet_common.api.community import Community, Share
+from mediafleet_common.formats import eth
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.probes.ping import GET_ORCHESTRATOR
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
@@ -35,7 +36,6 @@ from mediafleet_scheduler.community.exchange import telling
 from mediafleet_scheduler.community.exchange.door import telling as telling_of
 from mediafleet_scheduler.community.exchange.redis import Place
 from mediafleet_scheduler.community.settings import Settings, Telling
-from mediafleet_scheduler.core.advertise import eth
 from mediafleet_testbed.real_servers import RedisServer, redis_server
 from mediafleet_testbed.story.waiting import until
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
+from mediafleet_common.formats.eth import BadKeyError, signed
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.wire.livepeer_pb2 import Capabilities, OrchestratorInfo, OrchestratorRequest
 from mediafleet_scheduler.core.advertise.capabilities import Sessions, read, wanted
 from mediafleet_scheduler.core.advertise.discovery import Failure, Offer, Why
-from mediafleet_scheduler.core.advertise.eth import BadKeyError, signed
 from mediafleet_scheduler.discover import gateway_call
 from mediafleet_scheduler.discover.webhook import BadWebhookError, addresses, parse
 

@@ -6,11 +6,11 @@ from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.pool.advertise import Advertise
 from mediafleet_common.clock import Clock
+from mediafleet_common.formats.eth import private_key, sign
 from mediafleet_common.wire.livepeer_pb2 import OrchestratorRequest
 from mediafleet_scheduler.advertise import gateways as module
 from mediafleet_scheduler.advertise.gateways import GatewayRequest, Gateways
 from mediafleet_scheduler.advertise.metrics import AdvertiseMetrics
-from mediafleet_scheduler.core.advertise.eth import private_key, sign
 from mediafleet_scheduler.core.advertise.views import PoolView
 
 ADDRESS, SIGNATURE = sign(private_key("46" * 32))

@@ -15,7 +15,6 @@ from aiohttp.test_utils import TestClient, TestServer
 from tests.kit.community import MIDNIGHT, PEERS, Time, an_hour, reporter
 
 from mediafleet_common.pages.files import HEADERS
-from mediafleet_common.probes.http_client import client
 from mediafleet_scheduler.community.collector import Collector
 from mediafleet_scheduler.community.map_page import MapPage
 from mediafleet_scheduler.community.pages import Pages
@@ -35,8 +34,7 @@ async def shown(time: Time, folder: Path) -> AsyncIterator[tuple[Collector, Visi
     async with TestServer(app) as server:
         url = str(server.make_url("/"))
         collector = Collector([url, "http://127.0.0.1:9"], "Example", time.clock)
-        async with client() as session:
-            await collector.look(session)
+        await collector.look()
         page = web.Application()
         map_page = MapPage(collector, most_listeners=1)
         page.add_routes([*map_page.routes(), map_page.detail_route()])
@@ -82,8 +80,7 @@ async def test_of_ten_operators_tables_are_the_truth_of_those_who_share_and_a_li
         liar = await stack.enter_async_context(page([lies]))
         others = [f"http://127.0.0.{number}:9" for number in range(2, 8)]
         collector = Collector([*urls, liar, *others], "Example", time.clock)
-        async with client() as session:
-            await collector.look(session)
+        await collector.look()
     view = json.loads(collector.view)
     assert (view["shared"], view["unknown"]) == (3, 7)
     assert view["regions"] == [
@@ -115,11 +112,10 @@ async def test_what_was_told_more_than_a_day_ago_is_unknown(tmp_path: Path) -> N
     time = Time()
     async with shown(time, tmp_path) as (collector, _, url):
         collector.targets[url].url = "http://127.0.0.1:9"
-        async with client() as session:
-            await collector.look(session)
-            assert json.loads(collector.view)["shared"] == 1
-            time.now += 86_400
-            await collector.look(session)
+        await collector.look()
+        assert json.loads(collector.view)["shared"] == 1
+        time.now += 86_400
+        await collector.look()
         assert json.loads(collector.view)["shared"] == 0
 
 

@@ -86,6 +86,8 @@ class Summary(_Part):
 
     version: Annotated[int, Field(ge=1, le=1)]
     region: Annotated[str, Field(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    detail: bool = False
+    """Whether others who share may see these values by themselves, and not only in sums."""
     now: _Own | None = None
     day: _Day = _Day()
     hours: Annotated[list[_Hour], Field(max_length=24)] = Field(default_factory=list)

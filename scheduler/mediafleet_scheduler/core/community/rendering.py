@@ -41,6 +41,8 @@ class Shared:
     """Of the last five minutes that closed."""
     hours: Sequence[HourRecord]
     """The hours of the last day that are published, oldest first."""
+    detail: bool = False
+    """Whether others who share may see it by itself."""
 
 
 def as_json(shared: Shared) -> dict[str, Any]:
@@ -49,6 +51,7 @@ def as_json(shared: Shared) -> dict[str, Any]:
     return _without_unknown(
         version=VERSION,
         region=shared.region,
+        detail=True if shared.detail else None,
         now=_own(shared.own_now),
         day=_without_unknown(
             average=round(sum(each.average for each in own) / len(own), 1) if own else None,

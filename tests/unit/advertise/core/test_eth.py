@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediafleet_scheduler.core.advertise.eth import (
+from mediafleet_common.formats.eth import (
     BadKeyError,
     address_of,
     checksummed,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mediafleet_scheduler.core.advertise import eth
+from mediafleet_common.formats import eth
 from mediafleet_scheduler.core.community.checks.convergence import Verdict
 from mediafleet_scheduler.core.community.checks.tickets import (
     LEAST_TICKETS,

@@ -20,7 +20,7 @@ _RECOVERY: Final = 27
 """What Ethereum adds to the recovery id, 0 or 1."""
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 """Half the order of secp256k1: of a signature and its mirror image only one is taken."""
-_PREFIX: Final = b"\x19Ethereum Signed Message:\n32"
+_PREFIX: Final = b"\x19Ethereum Signed Message:\n"
 
 
 class BadKeyError(ValueError):
@@ -59,29 +59,44 @@ def checksummed(address: bytes) -> str:
 def sign(key: PrivateKey) -> tuple[bytes, bytes]:
     """The address of a key, and its signature over that address."""
     address = address_of(key.public_key)
-    signature = key.sign_recoverable(_digest(address), hasher=None)
-    return address, signature[:64] + bytes([signature[64] + _RECOVERY])
+    return address, sign_personal(key, keccak256(checksummed(address).encode()))
 
 
 def signed(address: bytes, signature: bytes) -> bool:
     """Whether the signature over `address` is by the key of that address."""
-    if len(address) != ADDRESS_BYTES or len(signature) != _SIGNATURE_BYTES:
-        return False
+    return len(address) == ADDRESS_BYTES and recovered(_digest(address), signature) == address
+
+
+def recovered(digest: bytes, signature: bytes) -> bytes | None:
+    """The address whose key made a signature over 32 bytes; `None`: it is no signature."""
+    if len(signature) != _SIGNATURE_BYTES:
+        return None
     recovery = signature[64] - _RECOVERY
     if recovery not in (0, 1) or int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
-        return False
+        return None
     try:
         key = PublicKey.from_signature_and_message(
-            signature[:64] + bytes([recovery]), _digest(address), hasher=None
+            signature[:64] + bytes([recovery]), digest, hasher=None
         )
     except Exception:  # noqa: BLE001 (the library raises plain Exception for what is no signature)
-        return False
-    return address_of(key) == address
+        return None
+    return address_of(key)
+
+
+def personal(message: bytes) -> bytes:
+    """What is signed of a text that a person signs (EIP-191, version 0x45)."""
+    return keccak256(_PREFIX + str(len(message)).encode() + message)
+
+
+def sign_personal(key: PrivateKey, message: bytes) -> bytes:
+    """The signature of a text as a wallet makes it."""
+    signature = key.sign_recoverable(personal(message), hasher=None)
+    return signature[:64] + bytes([signature[64] + _RECOVERY])
 
 
 @lru_cache(maxsize=1024)
 def _digest(address: bytes) -> bytes:
-    return keccak256(_PREFIX + keccak256(checksummed(address).encode()))
+    return personal(keccak256(checksummed(address).encode()))
 
 
 def keccak256(message: bytes) -> bytes:
