@@ -25,6 +25,7 @@ from mediafleet.services.egress import egress
 from mediafleet.services.operator import operator
 from mediafleet.services.worker import worker
 from mediafleet.tools.community import community
+from mediafleet.tools.converge import converge
 from mediafleet.tools.discover import discover
 from mediafleet.tools.explain import explain
 from mediafleet.tools.simulate import simulate
@@ -191,6 +192,14 @@ ENTRIES: Final = (
             "mediafleet community leave --state /var/lib/mediafleet/community",
             "mediafleet community collect --target http://a:8080 --target http://b:8080",
             "mediafleet community collect --target http://a:8080 --listen [::]:8090 --operator Us",
+        ),
+    ),
+    Entry(
+        converge,
+        ASK,
+        (
+            "mediafleet converge --agent http://127.0.0.1:7936",
+            "mediafleet converge --tickets logs --recipient 0x... --pixels 1e9 --wei-per-pixel 9",
         ),
     ),
     Entry(

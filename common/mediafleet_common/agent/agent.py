@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from mediafleet_common.agent import hold
 from mediafleet_common.agent.drain_proxy import DrainProxy
+from mediafleet_common.agent.network import Transferred
 from mediafleet_common.agent.sockets import Ip, plain
 from mediafleet_common.agent.witness import AgentSettings, Sight, Witness
 from mediafleet_common.clock import SYSTEM, Clock
@@ -176,6 +177,16 @@ class _Shown(Collector):
                 "1 while the drain proxy refuses new work.",
                 value=float(proxy.refusing),
             )
+        yield from _bytes(
+            "mediafleet_agent_network_bytes",
+            "Bytes that the kernel counts of the pod's network, without loopback.",
+            self._sight.network,
+        )
+        yield from _bytes(
+            "mediafleet_agent_proxy_bytes",
+            "Bytes of requests and answers that the drain proxy counts.",
+            proxy.transferred if proxy is not None else None,
+        )
         if self._sight.cli_exposed is not None:
             yield GaugeMetricFamily(
                 "mediafleet_agent_cli_exposed",
@@ -187,6 +198,14 @@ class _Shown(Collector):
             "1 while the node is to be ended and held back for its sessions.",
             value=float(self._holds),
         )
+
+
+def _bytes(name: str, text: str, counted: Transferred | None) -> Iterator[Metric]:
+    if counted is not None:
+        family = CounterMetricFamily(name, text, labels=["direction"])
+        family.add_metric(["in"], counted.received)
+        family.add_metric(["out"], counted.sent)
+        yield family
 
 
 def pinger(user_agent: str, remote: str | None) -> Ip | None:

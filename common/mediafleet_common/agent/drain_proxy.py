@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mediafleet_common.agent.network import Transferred
 from mediafleet_common.agent.proxy_config import COUNTED, ORIGINS, REFUSES, ProxyFiles
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.times import unix
@@ -34,6 +35,8 @@ class ProxySight:
     """Whether every worker of it refuses new work."""
     in_flight: int | None = None
     """Requests that are work and have not been answered to their end."""
+    transferred: Transferred | None = None
+    """Bytes of requests and answers since its workers started."""
 
 
 GONE: Final = ProxySight(None, 0)
@@ -65,6 +68,17 @@ def in_flight(answer: str) -> int | None:
     if len(counts) != len(COUNTED) or not all(each.isdigit() for each in counts):
         return None
     return sum(map(int, counts))
+
+
+def transferred(answer: str) -> Transferred | None:
+    """Bytes that gateways sent and got in the answer to `show stat`; `None`: it does not say."""
+    rows = csv.DictReader(line for line in answer.removeprefix("# ").splitlines() if line)
+    for row in rows:
+        if (row.get("pxname"), row.get("svname")) == ("node", "FRONTEND"):
+            got, sent = row.get("bin") or "", row.get("bout") or ""
+            if got.isdigit() and sent.isdigit():
+                return Transferred(int(got), int(sent))
+    return None
 
 
 def table_keys(answer: str) -> frozenset[str]:
@@ -122,14 +136,15 @@ class DrainProxy:
         try:
             pids = await self._workers()
             refusing = [await self._refuses(pid) for pid in pids]
-            counts = [in_flight(await self._ask(f"@!{pid} show stat")) for pid in pids]
+            stats = [await self._ask(f"@!{pid} show stat") for pid in pids]
         except (ConnectionRefusedError, FileNotFoundError):
             return GONE
         except (OSError, TimeoutError):
             return ProxySight()
         if not pids:
             return ProxySight()
-        return ProxySight(all(refusing), _sum(counts))
+        counts = _sum(map(in_flight, stats))
+        return ProxySight(all(refusing), counts, _together(map(transferred, stats)))
 
     async def origins(self) -> frozenset[str]:
         """Streams of the last half minute, each as `NETWORK|STREAM`; none where it does not say."""
@@ -166,6 +181,13 @@ class DrainProxy:
 def _sum(counts: Iterable[int | None]) -> int | None:
     known = list(counts)
     return None if None in known else sum(each for each in known if each is not None)
+
+
+def _together(all_of_them: Iterable[Transferred | None]) -> Transferred | None:
+    known = [each for each in all_of_them if each is not None]
+    if not known:
+        return None
+    return Transferred(sum(each.received for each in known), sum(each.sent for each in known))
 
 
 def _text(path: Path) -> str:

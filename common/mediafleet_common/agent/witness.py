@@ -11,9 +11,10 @@ from typing import Final
 
 import aiohttp
 
-from mediafleet_common.agent import live_runners, sockets
+from mediafleet_common.agent import live_runners, network, sockets
 from mediafleet_common.agent.drain_proxy import DrainProxy, ProxySight
 from mediafleet_common.agent.live_runners import LiveRunners
+from mediafleet_common.agent.network import Transferred
 from mediafleet_common.agent.sockets import Ip, Socket, UnreadableSocketsError
 from mediafleet_common.api.names import Port
 from mediafleet_common.clock import SYSTEM, Clock
@@ -63,6 +64,8 @@ class Sight:
     """What the node tells of its live runners, where that is its load."""
     proxy: ProxySight | None = None
     """`None`: there is none."""
+    network: Transferred | None = None
+    """What the kernel counts of the pod."""
 
 
 @dataclass(slots=True)
@@ -103,8 +106,9 @@ class Witness:
         url_load = await self._url_load() if self.settings.load_url else None
         live = await self._live() if self.settings.source is Source.LIVE_RUNNERS else None
         proxy = await self.proxy.look() if self.proxy else None
+        transferred = await asyncio.to_thread(self._network)
         if table is None:
-            return Sight(None, None, None, url_load, live, proxy)
+            return Sight(None, None, None, url_load, live, proxy, transferred)
         now = self.clock.monotonic()
         probers = {ip for ip, at in self._probers.items() if now - at < PROBER_SECONDS}
         return Sight(
@@ -114,6 +118,7 @@ class Witness:
             url_load,
             live,
             proxy,
+            transferred,
         )
 
     async def ready(self) -> bool:
@@ -143,6 +148,13 @@ class Witness:
         try:
             return parse(await self.node_metrics(), self.settings.source).jobs
         except (FetchError, UnreadableMetricsError):
+            return None
+
+    def _network(self) -> Transferred | None:
+        try:
+            with (self.settings.proc / "dev").open() as file:
+                return network.parse(file.read(_MAX_TABLE_BYTES))
+        except (OSError, ValueError):
             return None
 
     def _sockets(self) -> tuple[Socket, ...] | None:
