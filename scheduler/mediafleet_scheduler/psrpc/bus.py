@@ -56,7 +56,7 @@ class Receivers:
     """Who listens to what."""
 
     def __init__(self, on_trouble: OnTrouble = ignore) -> None:
-        self._by_channel: dict[str, list[Receiver]] = {}
+        self._by_channel: dict[str, tuple[Receiver, ...]] = {}
         self._on_trouble = on_trouble
 
     @property
@@ -66,24 +66,24 @@ class Receivers:
 
     def add(self, channel: str, receive: Receiver) -> bool:
         """Add a receiver; whether it is the channel's first."""
-        receivers = self._by_channel.setdefault(channel, [])
-        receivers.append(receive)
+        receivers = self._by_channel[channel] = (*self._by_channel.get(channel, ()), receive)
         return len(receivers) == 1
 
     def remove(self, channel: str, receive: Receiver) -> bool:
         """Take a receiver away; whether it was the channel's last."""
-        receivers = self._by_channel.get(channel, [])
+        receivers = list(self._by_channel.get(channel, ()))
         if receive not in receivers:
             return False
         receivers.remove(receive)
         if receivers:
+            self._by_channel[channel] = tuple(receivers)
             return False
         del self._by_channel[channel]
         return True
 
     def deliver(self, channel: str, data: bytes) -> None:
         """Hand a message to all who listen; one that fails harms no other."""
-        for receive in tuple(self._by_channel.get(channel, ())):
+        for receive in self._by_channel.get(channel, ()):
             try:
                 receive(data)
             except Exception:  # noqa: BLE001 - logged; the others must hear it all the same

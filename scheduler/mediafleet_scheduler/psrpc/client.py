@@ -40,11 +40,12 @@ def log_bad_message(channel: str, error: BadMessageError) -> None:
 class _Call:
     """One request on its way."""
 
-    def __init__(self, selection: Selection) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.chosen: asyncio.Future[str | None] = self._loop.create_future()
-        self.answer: asyncio.Future[Response] = self._loop.create_future()
-        self._sent_at = self._loop.time()
+    def __init__(self, loop: asyncio.AbstractEventLoop, selection: Selection) -> None:
+        self._loop = loop
+        self.chosen: asyncio.Future[str | None] = loop.create_future()
+        self.answer: asyncio.Future[Response | None] = loop.create_future()
+        """`None`: none came in time."""
+        self._sent_at = loop.time()
         self._auction = auction(selection)
         self._timer = self._at_the_close()
 
@@ -61,10 +62,16 @@ class _Call:
             self._timer.cancel()
             self._timer = self._at_the_close()
 
-    def answered(self, response: Response) -> None:
-        """An answer came; the first counts."""
+    def answered(self, response: Response | None) -> None:
+        """An answer came, or none came in time; the first word counts."""
         if not self.answer.done():
             self.answer.set_result(response)
+
+    async def answer_by(self, deadline: float) -> Response | None:
+        """The answer; `None`: none came before this time of the event loop."""
+        self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self.answered, None)
+        return await self.answer
 
     def close(self) -> None:
         """Cancel the timer and the tasks that wait."""
@@ -110,7 +117,10 @@ class Client:
         self._service = service
         self._on_bad_message = on_bad_message
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._calls: dict[str, _Call] = {}
+        self.waiting = 0
+        """How many requests wait for a bid."""
         self._timed: collections.OrderedDict[str, tuple[float, OnBid]] = collections.OrderedDict()
         """Requests whose first bid is to be told, also when it comes late."""
         self._collections: dict[str, _Collection] = {}
@@ -131,11 +141,6 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         await self._open.aclose()
-
-    @property
-    def waiting(self) -> int:
-        """How many requests wait for a bid."""
-        return sum(not call.chosen.done() for call in self._calls.values())
 
     async def request(
         self,
@@ -161,8 +166,8 @@ class Client:
             PsrpcError: a server refused to bid with an error, and nobody else bid.
         """
         request = self._made(payload, timeout_seconds, metadata, multi=False)
-        call = self._calls[request.request_id] = _Call(selection)
-        began = asyncio.get_running_loop().time()
+        call = self._calls[request.request_id] = _Call(self._loop, selection)
+        began = self._loop.time()
         deadline = began + (wait_seconds or timeout_seconds)
         if on_bid is not None:
             self._timed[request.request_id] = (began, on_bid)
@@ -170,18 +175,18 @@ class Client:
                 self._timed.popitem(last=False)
         try:
             self._bus.publish(channels.request(self._service, method, topic), encode(request))
-            server_id = await call.chosen
+            server_id = await self._chosen(call)
             if server_id is None:
-                if call.answer.done() and (early := call.answer.result().error):
-                    raise early
+                early = call.answer.result() if call.answer.done() else None
+                if early is not None and early.error:
+                    raise early.error
                 raise NoBidError
             grant = encode(Grant(request.request_id, server_id))
             self._bus.publish(channels.grant(self._service, method, topic), grant)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    return await call.answer
-            except TimeoutError:
-                raise NoAnswerError(server_id) from None
+            answer = await call.answer_by(deadline)
+            if answer is None:
+                raise NoAnswerError(server_id)
+            return answer
         finally:
             del self._calls[request.request_id]
             call.close()
@@ -192,10 +197,10 @@ class Client:
         """A server that bids for a request, which is then granted to nobody; `None`: none did."""
         request = self._made(payload, timeout_seconds, None, multi=False)
         selection = Selection(accept_first=True, affinity_timeout_seconds=timeout_seconds)
-        call = self._calls[request.request_id] = _Call(selection)
+        call = self._calls[request.request_id] = _Call(self._loop, selection)
         try:
             self._bus.publish(channels.request(self._service, method, topic), encode(request))
-            return await call.chosen
+            return await self._chosen(call)
         finally:
             del self._calls[request.request_id]
             call.close()
@@ -226,6 +231,13 @@ class Client:
         finally:
             del self._collections[request.request_id]
 
+    async def _chosen(self, call: _Call) -> str | None:
+        self.waiting += 1
+        try:
+            return await call.chosen
+        finally:
+            self.waiting -= 1
+
     def _made(
         self,
         payload: bytes,
@@ -253,7 +265,7 @@ class Client:
             return
         if timed := self._timed.pop(bid.request_id, None):
             began, on_bid = timed
-            on_bid(asyncio.get_running_loop().time() - began)
+            on_bid(self._loop.time() - began)
         if call := self._calls.get(bid.request_id):
             call.bid(bid)
 

@@ -37,6 +37,8 @@ class Outbox:
         self._sent: collections.deque[tuple[float, bytes]] = collections.deque()
         self._waiting: collections.deque[tuple[float, bytes]] = collections.deque()
         self._link: Link | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Kept: to ask for it is a system call in Python 3.11."""
         self._due: asyncio.Handle | None = None
         """The write at the end of this turn."""
 
@@ -47,7 +49,8 @@ class Outbox:
             return
         self._waiting.append((self._clock.monotonic(), data))
         if self._due is None:
-            self._due = asyncio.get_running_loop().call_soon(self._flush_due)
+            self._loop = self._loop or asyncio.get_running_loop()
+            self._due = self._loop.call_soon(self._flush_due)
 
     def use(self, link: Link | None) -> None:
         """Send on another connection from now on."""

@@ -20,7 +20,13 @@ from mediafleet_common.back_off import BackOff
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.psrpc.bus import OnTrouble, Receiver, Receivers, Trouble, ignore
 from mediafleet_scheduler.psrpc.errors import BusClosedError
-from mediafleet_scheduler.psrpc.link import REST_SECONDS, Link, OnReply
+from mediafleet_scheduler.psrpc.link import (
+    Link,
+    OnReply,
+    Rest,
+    rest_unawaited,
+    rest_when_busy,
+)
 from mediafleet_scheduler.psrpc.outbox import Outbox
 from mediafleet_scheduler.psrpc.resp import Refusal, Reply, command
 from mediafleet_scheduler.psrpc.times import BusTimes
@@ -63,13 +69,13 @@ class RedisBus:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        first = await self._open(lambda _: None)
+        first = await self._open(lambda _: None, rest_unawaited)
         await first.close()
         work = {
             "publishing": self._forever(
-                "publishing", self._outbox.confirmed, self._publish_on, REST_SECONDS
+                "publishing", self._outbox.confirmed, self._publish_on, rest_unawaited
             ),
-            "listening": self._forever("listening", self._heard, self._listen_on),
+            "listening": self._forever("listening", self._heard, self._listen_on, rest_when_busy),
             "watching": self._watch(),
         }
         self._tasks = [asyncio.create_task(w, name=f"redis {n}") for n, w in work.items()]
@@ -136,7 +142,7 @@ class RedisBus:
         what: str,
         on_reply: OnReply,
         use: Callable[[Link | None], None],
-        rest_seconds: float = 0.0,
+        rest: Rest,
     ) -> None:
         """Keep a connection in use; when it is lost, a new one, with growing pauses."""
         longest = max(_FIRST_DELAY_SECONDS, self._times.max_pause_seconds)
@@ -144,7 +150,7 @@ class RedisBus:
         while True:
             began = self._clock.monotonic()
             try:
-                link = await self._open(on_reply, rest_seconds)
+                link = await self._open(on_reply, rest)
                 try:
                     use(link)
                     await link.lost
@@ -159,9 +165,9 @@ class RedisBus:
                 back_off.reset()
             await asyncio.sleep(back_off.pause() * random.uniform(0.5, 1))
 
-    async def _open(self, on_reply: OnReply, rest_seconds: float = 0.0) -> Link:
+    async def _open(self, on_reply: OnReply, rest: Rest) -> Link:
         return await Link.open(
-            self._client, on_reply, self._outbox.flush, self._times.connect_seconds, rest_seconds
+            self._client, on_reply, self._outbox.flush, self._times.connect_seconds, rest
         )
 
     def _publish_on(self, link: Link | None) -> None:

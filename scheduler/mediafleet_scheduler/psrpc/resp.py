@@ -25,20 +25,21 @@ class Refusal:
     text: str
 
 
-Reply = bytes | int | None | Refusal | list["Reply"]
+Reply = bytes | str | int | None | Refusal | list["Reply"]
 
 
-def command(*parts: str | bytes) -> bytes:
+def command(*parts: str | bytes | int) -> bytes:
     """A command as Redis takes it."""
     packed: bytes = hiredis.pack_command(parts)  # type: ignore[arg-type] # It takes any length.
     return packed
 
 
 class Parser:
-    """Bytes in, replies out."""
+    """Bytes in, replies out; `text`: strings as `str` and not as bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, text: bool = False) -> None:
         self._reader = hiredis.Reader(
+            encoding="utf-8" if text else None,
             protocolError=ProtocolError,
             replyError=Refusal,  # type: ignore[arg-type] # It takes any callable.
             notEnoughData=_INCOMPLETE,

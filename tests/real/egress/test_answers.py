@@ -142,6 +142,7 @@ async def test_a_burst_while_redis_is_slow_waits_for_its_turn_instead_of_failing
     await store.open()
     await stage.commands.client_pause(300)
     found = await asyncio.gather(*(store.find(f"EG_{number}") for number in range(300)))
+    await store.close()
     assert found == [None] * 300
 
 
@@ -155,6 +156,7 @@ async def test_a_retry_is_told_what_livekit_server_knows_when_nothing_was_heard(
     job = Job("EG_x", "/rec", "pod-0", "pod-0", "pod-0", RequestType.TRACK, 0.5, "t", 1.0)
     await store.claim([(job, "")])
     await store.write([store.started(Record(replace(job, started_at=2.0)))])
+    await store.close()
 
     async def tell(request: Request) -> bytes:
         info = livekit.EgressInfo(egress_id="EG_x", room_name="from the server", started_at=7)

@@ -36,7 +36,10 @@ class Pair:
         """So many steps; what each came to."""
         for store in self._stores:
             await store.open()
-        return [await self._step(number) for number in range(STEPS)]
+        came_to = [await self._step(number) for number in range(STEPS)]
+        for store in self._stores:
+            await store.close()
+        return came_to
 
     async def _step(self, number: int) -> Any:
         chance, store = self._chance, self._stores[self._chance.randrange(2)]

@@ -209,6 +209,7 @@ async def test_what_a_dead_desk_left_in_the_line_counts_no_more_in_time_and_is_p
     long_ago = time.time() - 60
     entry = Waiting("EG_x", made.key, RequestType.WEB, 4.0, "r", long_ago, until=long_ago + 11)
     await dead.wait(entry)
+    await dead.close()
     async with stage.desk() as desk:
         assert "EG_x" in desk.ledger.waiting
         assert (await stage.start(web())).error is None, "it holds no place"

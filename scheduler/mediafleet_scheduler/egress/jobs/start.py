@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
 from mediafleet_common.clock import Clock
@@ -87,6 +87,12 @@ class Tools:
     metrics: EgressMetrics
     settings: Settings
     clock: Clock
+    times: Times = field(init=False)
+    """Those of the settings that the rules of a start need."""
+
+    def __post_init__(self) -> None:
+        of_rules = {each.name: getattr(self.settings, each.name) for each in fields(Times)}
+        object.__setattr__(self, "times", Times(**of_rules))
 
 
 class StartAttempt:
@@ -100,9 +106,8 @@ class StartAttempt:
         self._began = self._clock.monotonic()
         now = self._clock.unix()
         self._since = tools.queue.since(request.egress_id, now)
-        settings = tools.settings
         self._state = Attempt(
-            Times(**{field.name: getattr(settings, field.name) for field in fields(Times)}),
+            tools.times,
             token=secrets.token_hex(8),
             sent_at=message.sent_at_ns / 1e9,
             expires_at=message.expiry_ns / 1e9,

@@ -15,6 +15,7 @@ from mediafleet_scheduler.core.egress.queue import Waiting
 from mediafleet_scheduler.core.egress.redaction import redacted
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 _JOB_FIELDS: Final = frozenset(field.name for field in fields(Job))
 _WAITING_FIELDS: Final = frozenset(field.name for field in fields(Waiting))
 
@@ -46,7 +47,7 @@ def to_json(record: Record) -> str:
     if record.error:
         data["code"] = record.error.code
         data["error"] = redacted(record.error.message)
-    return json.dumps(data, separators=(",", ":"))
+    return _ENCODER.encode(data)
 
 
 def from_json(text: bytes | str) -> Record:
@@ -69,7 +70,7 @@ def waiting_to_json(waiting: Waiting) -> str:
     """The text to store."""
     values = ((name, getattr(waiting, name)) for name in sorted(_WAITING_FIELDS))
     known = {name: value for name, value in values if value is not None}
-    return json.dumps(known, separators=(",", ":"))
+    return _ENCODER.encode(known)
 
 
 def waiting_from_json(text: bytes | str) -> Waiting:

@@ -1,14 +1,16 @@
-"""Calls of the ledger's scripts in Redis: so many at a time, each within its time."""
+"""Calls of the ledger's scripts in Redis, each within its time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+import redis.asyncio as redis
 from redis.exceptions import NoScriptError, RedisError
 
 from mediafleet_scheduler.egress.connections.opening import Commands
+from mediafleet_scheduler.egress.ledger.script_link import ScriptLink
 
 _AT_ONCE: Final = 64
 """More wait for their turn: redis-py refuses what its pool of 100 connections has no room for."""
@@ -18,13 +20,60 @@ class StoreError(Exception):
     """Redis could not be asked, or gave an answer that makes no sense."""
 
 
+class Asked(Protocol):
+    """A Redis that runs scripts; `ScriptLink` says what each raises."""
+
+    async def evalsha(self, sha: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """A script's result."""
+
+    async def load(self, script: str) -> str:
+        """Have Redis keep a script; its name there."""
+
+    async def take(self, key: str, seconds: int) -> bool:
+        """Set a key for a while; whether nobody else had."""
+
+    async def drop(self, why: str) -> None:
+        """Take another connection for the next call."""
+
+    async def close(self) -> None:
+        """Ask no more."""
+
+
+class ScriptClient:
+    """A client of redis-py: for a cluster, which has a server for each key."""
+
+    def __init__(self, client: Commands) -> None:
+        self._client = client
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def evalsha(self, sha: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """A script's result."""
+        async with self._turns:
+            return await _or_cancelled(self._client.evalsha(sha, len(keys), *keys, *arguments))
+
+    async def load(self, script: str) -> str:
+        """Have Redis keep a script; its name there."""
+        async with self._turns:
+            return str(await self._client.script_load(script))
+
+    async def take(self, key: str, seconds: int) -> bool:
+        """Set a key for a while; whether nobody else had."""
+        async with self._turns:
+            return bool(await self._client.set(key, "taken", nx=True, ex=seconds))
+
+    async def drop(self, why: str) -> None:
+        """Its pool sees to connections."""
+
+    async def close(self) -> None:
+        """The client stays its owner's."""
+
+
 class ScriptCalls:
     """Calls over one client."""
 
     def __init__(self, client: Commands, answer_seconds: float) -> None:
-        self._client = client
+        self._asked: Asked = _asked(client)
         self._answer_seconds = answer_seconds
-        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._shas: dict[str, str] = {}
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -41,27 +90,38 @@ class ScriptCalls:
         Raises:
             StoreError: Redis could not be asked; it may be set all the same.
         """
-        return bool(
-            await self._bounded(lambda: self._client.set(key, "taken", nx=True, ex=seconds))
-        )
+        return bool(await self._bounded(lambda: self._asked.take(key, seconds)))
+
+    async def close(self) -> None:
+        """Ask no more."""
+        await self._asked.close()
 
     async def _bounded(self, call: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            async with asyncio.timeout(self._answer_seconds), self._turns:
+            async with asyncio.timeout(self._answer_seconds):
                 return await call()
         except (RedisError, OSError, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                # What is silent for so long may be so for good.
+                await self._asked.drop("no answer")
             raise StoreError(f"the ledger in Redis cannot be asked: {error}") from error
 
     async def _evaluated(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         sha = self._shas.get(script)
         if sha is not None:
             try:
-                call = self._client.evalsha(sha, len(keys), *keys, *arguments)
-                return await _or_cancelled(call)
+                return await self._asked.evalsha(sha, keys, arguments)
             except NoScriptError:
                 pass
-        sha = self._shas[script] = str(await self._client.script_load(script))
-        return await _or_cancelled(self._client.evalsha(sha, len(keys), *keys, *arguments))
+        sha = self._shas[script] = await self._asked.load(script)
+        return await self._asked.evalsha(sha, keys, arguments)
+
+
+def _asked(client: Commands) -> Asked:
+    # Of exactly this class: a cluster has several servers, and what stands in for Redis has none.
+    if isinstance(client, redis.Redis) and type(client) is redis.Redis:
+        return ScriptLink(client)
+    return ScriptClient(client)
 
 
 async def _or_cancelled(call: Awaitable[Any]) -> Any:

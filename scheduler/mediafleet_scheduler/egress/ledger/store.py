@@ -98,6 +98,10 @@ class Store:
         """What the log in Redis said of ends when it was last read whole."""
         self._opening = asyncio.Lock()
 
+    async def close(self) -> None:
+        """Ask Redis no more."""
+        await self._calls.close()
+
     async def open(self, lost: bool = False) -> None:
         """Read the whole ledger; where there is none or it is `lost`, make it of what is known.
 

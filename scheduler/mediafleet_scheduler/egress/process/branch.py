@@ -121,6 +121,7 @@ class EgressService:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, metrics = self._settings, self.metrics
+        stack.push_async_callback(self._store.close)
         await self._store.open()
         rpc = await stack.enter_async_context(self._client(SERVICE))
         scraper = Scraper(self.pods, metrics, settings, self.clock)
