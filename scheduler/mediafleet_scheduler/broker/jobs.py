@@ -13,6 +13,7 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.task import TaskExplained
 from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
+from mediafleet_scheduler.broker.work.counted import Work
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.shared import tagged
 from mediafleet_scheduler.core.workers.steps import Answer, Ending, Rules, Send, Step, Verdict
@@ -120,6 +121,7 @@ class Jobs:
     ) -> None:
         self._metrics = metrics
         self._trail = Trail()
+        self._work = Work(metrics.worker_tasks, metrics.worker_seconds, metrics.worker_units)
         self._clock = clock
         self._tag = tag
         """Names the broker among several; `None`: it is alone."""
@@ -154,6 +156,7 @@ class Jobs:
     def connected(self, worker: Worker, outlet: Outlet) -> None:
         """A worker has registered."""
         self._outlets[worker.id] = outlet
+        self._work.connected(worker)
         self._metrics.workers.set(len(self._outlets))
         held = self.holds(worker)
         self._follow(self._dispatcher.connected(worker, self.now(), held=held))
@@ -167,6 +170,7 @@ class Jobs:
         now = self.now()
         for task in self._dispatcher.tasks_of(worker):
             self._trail.came_back(task, "the worker is gone", now)
+        self._work.lost(worker)
         self._follow(self._dispatcher.lost(worker, now))
         self.on_change()
 
@@ -257,14 +261,18 @@ class Jobs:
 
     def _send(self, step: Send) -> None:
         job = self._jobs[step.task]
+        now = self.now()
         self._metrics.attempted(job.target)
-        self._trail.given(step, self.now())
+        self._trail.given(step, now)
+        self._work.given(step, now)
         self._outlets[step.worker].send(step.attempt, job.target, job.input)
 
     def _answer(self, step: Answer) -> None:
         job = self._jobs.pop(step.task)
-        self._trail.answered(step, self.now())
-        self._metrics.ended(job.target, step.ending, self.now() - job.came)
+        now = self.now()
+        self._trail.answered(step, now)
+        self._work.answered(step, job.target, job.input.request, now)
+        self._metrics.ended(job.target, step.ending, now - job.came)
         events = self._events.pop(step.task, None)
         if events is not None and step.ending is not Ending.DONE:
             events.break_off()

@@ -35,6 +35,25 @@ class BrokerMetrics:
             ["pipeline", "model"],
             registry=registry,
         )
+        self.worker_tasks = Counter(
+            "mediafleet_broker_worker_tasks_total",
+            "Tasks that a worker has done, by its pod or the host that it connects from",
+            ["worker", "pipeline", "model"],
+            registry=registry,
+        )
+        self.worker_seconds = Counter(
+            "mediafleet_broker_worker_seconds_total",
+            "Seconds from when a worker was given those tasks to their answers",
+            ["worker", "pipeline", "model"],
+            registry=registry,
+        )
+        self.worker_units = Counter(
+            "mediafleet_broker_worker_units_total",
+            "What those tasks asked for, where it is said: pixels of text-to-image, tokens at most "
+            "of llm, characters of text-to-speech",
+            ["worker", "pipeline", "model"],
+            registry=registry,
+        )
         self.results = Counter(
             "mediafleet_broker_results_total",
             "Results by what became of them: wanted, late, unknown, unreadable, unauthorized",

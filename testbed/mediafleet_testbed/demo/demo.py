@@ -7,15 +7,18 @@ resources and follows the story that a Job tells; exits 1 when a claim failed.
 from __future__ import annotations
 
 import argparse
+import secrets
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Final
 
+import yaml
 from rich.console import Console
 from rich.markup import escape
 
+from mediafleet_common.serving.tls import self_signed
 from mediafleet_testbed.demo.targets import TARGETS, Target, run
 from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.paths import REPOSITORY
@@ -25,9 +28,10 @@ MANIFESTS: Final = REPOSITORY / "testbed" / "demo"
 VALUES: Final = REPOSITORY / "testbed" / "values-local-images.yaml"
 STORY_SECONDS: Final = 600
 STAND_INS: Final = (
-    "Stand-ins here: the egress workers (they record nothing) and the go-livepeer nodes (they "
-    "transcode nothing). Everything else is the real thing: Kubernetes, Redis, livekit-server, the "
-    "livekit-api client, and mediafleet as it is installed anywhere."
+    "Stand-ins here: the egress workers (they record nothing), the go-livepeer nodes (they "
+    "transcode nothing) and the ai-runner (its speech is the text). Everything else is the real "
+    "thing: Kubernetes, Redis, livekit-server, the livekit-api client, and mediafleet as it is "
+    "installed anywhere."
 )
 
 
@@ -42,21 +46,40 @@ class Demo:
         """Charts, servers, sample resources."""
         with step("helm install mediafleet", 10):
             self._helm("mediafleet-crds", "charts/mediafleet-crds")
-            extra = ("-f", str(VALUES), *self._image_values())
+            self._apply_broker_secrets()
+            extra = ("-f", str(VALUES), "-f", str(MANIFESTS / "values.yaml"), *self._image_values())
             self._helm("mediafleet", "charts/mediafleet", *extra)
         with step("kubectl apply: Redis, then livekit-server, which ends itself without one", 15):
             for name, deployment in (("redis.yaml", "redis"), ("livekit.yaml", "livekit")):
                 self._apply(MANIFESTS / name)
                 rollout = ("rollout", "status", "-n", "media", "--timeout=120s")
                 self._kubectl(*rollout, f"deployment/{deployment}")
-        with step("kubectl apply: an EgressFleet of 10 and an OrchestratorPool of 3", 1):
+        with step("kubectl apply: an EgressFleet of 10, an OrchestratorPool of 3, AI workers", 1):
             self._apply(MANIFESTS / "fleets.yaml")
+            self._apply(MANIFESTS / "workers.yaml")
         with step("waiting for the fleets to be Ready", 30):
             for resource in ("efleet/recorder", "opool/transcoders"):
                 self._kubectl(
                     *("wait", "-n", "media", "--for=condition=Ready", "--timeout=180s", resource)
                 )
-        self._console.print(self._kubectl("get", "-n", "media", "efleet,opool"), end="")
+        self._console.print(self._kubectl("get", "-n", "media", "efleet,opool,awpool"), end="")
+
+    def _apply_broker_secrets(self) -> None:
+        """What workers, callers and the broker's certificate go by, where each is mounted."""
+        key, certificate = self_signed(["mediafleet-broker.mediafleet.svc"])
+        words = {"secret": secrets.token_hex(16), "token": secrets.token_hex(16)}
+        data = {**words, "tls.crt": certificate.decode(), "tls.key": key.decode()}
+        made = []
+        for namespace in ("mediafleet", "media"):
+            metadata = {"name": "broker", "namespace": namespace}
+            strict = {"pod-security.kubernetes.io/enforce": "restricted"}
+            about = {"name": namespace, **({"labels": strict} if namespace == "media" else {})}
+            made.append({"apiVersion": "v1", "kind": "Namespace", "metadata": about})
+            made.append(
+                {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
+            )
+        manifest = yaml.safe_dump_all(made)
+        run(self._target, "kubectl", "apply", "-f", "-", stdin=manifest)
 
     def tell(self) -> bool:
         """Run the story and print what it says; whether it ended well."""
@@ -87,7 +110,7 @@ class Demo:
         parts = []
         for arguments in (
             ("get", "pods", "-A", "-o", "wide"),
-            ("get", "efleet,opool", "-A", "-o", "wide"),
+            ("get", "efleet,opool,awpool", "-A", "-o", "wide"),
             ("get", "events", "-n", "media", "--sort-by=.lastTimestamp"),
             ("logs", "-n", "mediafleet", "-l", "app.kubernetes.io/name=mediafleet", "--tail=20"),
         ):
@@ -150,7 +173,7 @@ def _run(target: Target, console: Console, *, keep: bool) -> bool:
         console.print(demo.troubles(), markup=False)
     if prepared and keep:
         kubectl = target.look_around()
-        console.print(f"Left up. Look around:\n  {kubectl} get efleet,opool,pods -n media")
+        console.print(f"Left up. Look around:\n  {kubectl} get efleet,opool,awpool,pods -n media")
         console.print(
             "The fleets in the browser: http://localhost:8080/ui/ once this runs; the page asks "
             "for the token:\n"

@@ -14,10 +14,11 @@ from mediafleet_testbed.story.claims import Claims
 from mediafleet_testbed.story.cluster import Cluster
 from mediafleet_testbed.story.egress import EgressStory
 from mediafleet_testbed.story.pool import PoolStory
+from mediafleet_testbed.story.workers import WorkersStory
 
 
 async def tell(console: Console) -> Claims:
-    """Both halves."""
+    """All three parts."""
     claims = Claims()
     namespace = os.environ["POD_NAMESPACE"]
     async with Cluster(namespace) as cluster:
@@ -30,6 +31,9 @@ async def tell(console: Console) -> Claims:
             await EgressStory(cluster, "recorder", livekit, console).tell(claims)
         console.rule("Livepeer: a pool grows to 8 nodes and shrinks to 4 while sessions run")
         await PoolStory(cluster, "transcoders", console).tell(claims)
+        console.rule("AI: workers come for tasks that wait, and go")
+        broker, token = os.environ["BROKER"], os.environ["BROKER_TOKEN"]
+        await WorkersStory(cluster, "speech", broker, token, console).tell(claims)
     return claims
 
 

@@ -1,0 +1,89 @@
+"""Counts tasks, units and time for each worker and model, so that a pool can share earnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from prometheus_client import Counter
+
+from mediafleet_common.formats.hosts import unbracketed
+from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.core.workers.steps import Answer, Ending, Send
+from mediafleet_scheduler.core.workers.views import Target, Worker
+from mediafleet_scheduler.core.workers.work.units import SAYING, units
+
+_Counters = tuple[Counter, Counter, Counter | None]
+
+OTHERS: Final = "others"
+MOST_NAMES: Final = 2000
+"""Further workers are counted together: a stranger with the secret could make up names."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    worker: str
+    at: float
+
+
+class Work:
+    """What each worker has done since the broker started."""
+
+    def __init__(self, tasks: Counter, seconds: Counter, asked_for: Counter) -> None:
+        """Counters by worker, pipeline and model."""
+        self._tasks = tasks
+        self._seconds = seconds
+        self._asked_for = asked_for
+        self._names: dict[str, str] = {}
+        self._given: dict[str, _Given] = {}
+        self._known: set[str] = set()
+        self._of: dict[tuple[str, Target], _Counters] = {}
+
+    def connected(self, worker: Worker) -> None:
+        """It may be given tasks from now on."""
+        name = _name(worker)
+        if name not in self._known and len(self._known) >= MOST_NAMES:
+            name = OTHERS
+        self._known.add(name)
+        self._names[worker.id] = name
+
+    def lost(self, worker: str) -> None:
+        """It is gone; what it has done stays counted."""
+        self._names.pop(worker, None)
+
+    def given(self, step: Send, now: float) -> None:
+        """It has a task."""
+        self._given[step.task] = _Given(self._names.get(step.worker, OTHERS), now)
+
+    def answered(
+        self, step: Answer, target: Target, request: Mapping[str, Any], now: float
+    ) -> None:
+        """A task is over: it counts for the worker that did it, if one did."""
+        given = self._given.pop(step.task, None)
+        if given is None or step.ending is not Ending.DONE:
+            return
+        tasks, seconds, asked_for = self._counters(given.worker, target)
+        tasks.inc()
+        seconds.inc(max(0.0, now - given.at))
+        asked = units(target.pipeline, request)
+        if asked is not None and asked_for is not None:
+            asked_for.inc(asked)
+
+    def _counters(self, worker: str, target: Target) -> _Counters:
+        found = self._of.get((worker, target))
+        if found is None:
+            labels = (worker, *target)
+            found = self._of[worker, target] = (
+                self._tasks.labels(*labels),
+                self._seconds.labels(*labels),
+                self._asked_for.labels(*labels) if target.pipeline in SAYING else None,
+            )
+        return found
+
+
+def _name(worker: Worker) -> str:
+    """A pod's name, or the host that a worker without a name connects from."""
+    if worker.name is not None:
+        return printable(worker.name)
+    return unbracketed(worker.address.rpartition(":")[0]) or "unknown"

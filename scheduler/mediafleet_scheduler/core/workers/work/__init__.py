@@ -1,0 +1,1 @@
+"""What workers have done, so that a pool can share what it earns."""

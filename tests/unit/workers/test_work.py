@@ -1,0 +1,103 @@
+"""What each worker has done: tasks, time and units, for a pool that shares its earnings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from mediafleet_scheduler.broker.metrics import BrokerMetrics
+from mediafleet_scheduler.broker.work import counted
+from mediafleet_scheduler.broker.work.counted import Work
+from mediafleet_scheduler.core.workers.pipelines import Pipeline
+from mediafleet_scheduler.core.workers.steps import Answer, Ending, Send
+from mediafleet_scheduler.core.workers.views import Target, Worker
+from mediafleet_scheduler.core.workers.work.units import units
+
+SD = Target(Pipeline.TEXT_TO_IMAGE, "sd")
+ASR = Target(Pipeline.AUDIO_TO_TEXT, "asr")
+POD = Worker("w1", "10.0.0.1:5000", name="media/speech-0", instance="u")
+STOCK = Worker("w2", "203.0.113.9:6000")
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "request_", "expected"),
+    [
+        (Pipeline.TEXT_TO_IMAGE, {}, 1024 * 1024),
+        (Pipeline.TEXT_TO_IMAGE, {"width": 512, "height": "256"}, 512 * 256),
+        (Pipeline.TEXT_TO_IMAGE, {"width": 10, "height": 10, "num_images_per_prompt": 3}, 300),
+        (Pipeline.TEXT_TO_IMAGE, {"width": -5, "height": True}, 1024 * 1024),
+        (Pipeline.TEXT_TO_IMAGE, {"width": 10**8, "height": 10**8}, 10**9),
+        (Pipeline.TEXT_TO_IMAGE, {"width": "0", "height": "9" * 12}, 1024 * 1024),
+        (Pipeline.LLM, {"max_tokens": 7}, 7),
+        (Pipeline.LLM, {"max_tokens": 10**12}, 10**9),
+        (Pipeline.LLM, {}, None),
+        (Pipeline.TEXT_TO_SPEECH, {"text": "hello"}, 5),
+        (Pipeline.TEXT_TO_SPEECH, {"text": 5}, None),
+        (Pipeline.AUDIO_TO_TEXT, {"width": 5}, None),
+    ],
+)
+def test_units_are_what_the_request_asks_for(
+    pipeline: Pipeline, request_: dict[str, Any], expected: int | None
+) -> None:
+    assert units(pipeline, request_) == expected
+
+
+class Counted:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        metrics = BrokerMetrics(self.registry)
+        self.work = Work(metrics.worker_tasks, metrics.worker_seconds, metrics.worker_units)
+
+    def does(self, worker: str, target: Target, ending: Ending = Ending.DONE) -> None:
+        self.work.given(Send(1, "t", worker), 10.0)
+        self.work.answered(Answer("t", ending), target, {"width": 2, "height": 3}, 12.5)
+
+    def value(self, what: str, worker: str, target: Target = SD) -> float | None:
+        labels = {"worker": worker, "pipeline": target.pipeline.value, "model": target.model}
+        return self.registry.get_sample_value(f"mediafleet_broker_worker_{what}_total", labels)
+
+
+def test_a_task_counts_for_the_worker_that_did_it_by_its_pod_or_its_host() -> None:
+    some = Counted()
+    some.work.connected(POD)
+    some.work.connected(STOCK)
+    some.does("w1", SD)
+    some.does("w1", SD)
+    some.does("w2", ASR)
+    what = ("tasks", "seconds", "units")
+    assert [some.value(each, "media/speech-0") for each in what] == [2, 5.0, 12]
+    assert [some.value(each, "203.0.113.9", ASR) for each in what] == [1, 2.5, None]
+
+
+def test_what_failed_and_what_nobody_had_counts_for_nobody() -> None:
+    some = Counted()
+    some.work.connected(POD)
+    some.does("w1", SD, Ending.FAILED)
+    some.work.answered(Answer("other", Ending.DONE), SD, {}, 5.0)
+    assert some.value("tasks", "media/speech-0") is None
+
+
+def test_who_fails_first_is_not_counted_for_what_the_next_one_does() -> None:
+    some = Counted()
+    some.work.connected(POD)
+    some.work.connected(STOCK)
+    some.work.given(Send(1, "t", "w1"), 1.0)
+    some.work.given(Send(2, "t", "w2"), 4.0)
+    some.work.lost("w1")
+    some.work.answered(Answer("t", Ending.DONE), SD, {}, 5.0)
+    assert some.value("tasks", "media/speech-0") is None
+    assert some.value("seconds", "203.0.113.9") == 1.0
+
+
+def test_names_beyond_a_bound_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counted, "MOST_NAMES", 1)
+    some = Counted()
+    for worker in (POD, STOCK, Worker("w3", "no-port", name="media/x"), POD):
+        some.work.connected(worker)
+    some.does("w2", SD)
+    some.does("w3", SD)
+    some.does("w1", SD)
+    assert some.value("tasks", counted.OTHERS) == 2
+    assert some.value("tasks", "media/speech-0") == 1
