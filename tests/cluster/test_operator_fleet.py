@@ -276,6 +276,35 @@ async def test_a_pod_on_a_cordoned_node_stays_until_another_is_ready(
     assert set(map(state, pods(pool).values())) == {"ready"}
 
 
+@pytest.mark.alone
+async def test_kubectl_drain_takes_idle_pods_waits_for_a_busy_one_and_ends(
+    pool: Workspace, node: Node
+) -> None:
+    await work(pool, "orch-0", busy=True)
+    await eventually(
+        pool, "marked", lambda: pods(pool)["orch-0"]["metadata"]["labels"].get(Label.BUSY) == "true"
+    )
+    uid = pods(pool)["orch-0"]["metadata"]["uid"]
+    words = ("drain", node.node_name, f"--pod-selector={NODE}", "--delete-emptydir-data")
+    draining = asyncio.create_task(
+        asyncio.to_thread(node.kubectl, *words, "--timeout=120s", timeout_seconds=130)
+    )
+    try:
+        await eventually(pool, "the idle one goes", lambda: "orch-1" not in pods(pool))
+        assert not draining.done()
+        assert pods(pool)["orch-0"]["metadata"]["uid"] == uid
+        assert "deletionTimestamp" not in pods(pool)["orch-0"]["metadata"]
+        await work(pool, "orch-0", busy=False)
+        assert "drained" in await draining
+    finally:
+        node.kubectl("uncordon", node.node_name)
+    await eventually(
+        pool,
+        "two are Ready again",
+        lambda: sorted(map(state, pods(pool).values())) == ["ready", "ready"],
+    )
+
+
 async def test_killed_in_the_middle_of_a_drain_it_goes_on_where_it_was(
     pool: Workspace, operator: Operator
 ) -> None:
