@@ -146,6 +146,10 @@ mutants: $(STAMP) ## Small changes to each core that its unit tests notice (CORE
 rbac: $(STAMP) ## Rights that the last run on the node did not use or lacked, by its audit log (after make test-all)
 	$(PY) -m tests.measures.rights $(ARGS)
 
+.PHONY: profile
+profile: $(STAMP) ## Flame graphs of a desk and an advertiser under load: build/profiles (SECONDS; PID: of a running process)
+	$(PY) -m bench.profiles build/profiles $(or $(SECONDS),15) $(PID)
+
 .PHONY: bench
 bench: $(STAMP) ## Print the figures beside their baseline, measured in the same run
 	$(PY) -m bench $(ARGS)
