@@ -15,6 +15,9 @@ class ProbeTimes:
     """Between two questions to a pod whose load decides something: it drains, or may leave next."""
     rarely_seconds: float = 15.0
     """The same for other pods. A load older than 60 s counts as unknown."""
+    silent_seconds: float = 60.0
+    """The same at most for pods whose load stays unknown: the pause doubles each time. A choice \
+among them asks at once."""
 
 
 @dataclass(frozen=True, slots=True)

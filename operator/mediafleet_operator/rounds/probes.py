@@ -25,6 +25,7 @@ from mediafleet_operator.settings import ProbeTimes
 KEPT_READINGS: Final = 2
 RARE_AT_A_TIME: Final = 100
 """Of thousands of pods that nothing is decided about; those that are asked often do not wait."""
+_MOST_DOUBLINGS: Final = 16
 _SPREAD: Final = (0.8, 1.2)
 """Thousands that were asked at once are not asked at once again."""
 
@@ -92,7 +93,7 @@ class Prober:
         await self._tasks.close()
 
     async def _follow(self, uid: str) -> None:
-        asked_again = False
+        asked_again, silences = False, 0
         while True:
             async with self._turn(uid):
                 subject = self._subjects[uid]
@@ -112,19 +113,24 @@ class Prober:
                 await asyncio.sleep(self._times.often_seconds)
                 continue
             asked_again = False
+            silences = silences + 1 if jobs is None else 0
             reading = _reading(began, load, before[-1] if before else None)
             self.histories[uid] = (*before, reading)[-KEPT_READINGS:]
             news = not before or replace(before[-1], began_at=began) != reading
             if news or self._subjects[uid].often:
                 self._on_news(subject.key)
-            await self._pause(uid)
+            await self._pause(uid, silences)
 
     def _turn(self, uid: str) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._subjects[uid].often else self._rare
 
-    async def _pause(self, uid: str) -> None:
+    async def _pause(self, uid: str, silences: int) -> None:
         wake, times = self._wake[uid], self._times
-        rarely = times.rarely_seconds * random.uniform(*_SPREAD)
+        rarely = times.rarely_seconds
+        if silences:
+            doubled = rarely * 2.0 ** min(silences - 1, _MOST_DOUBLINGS)
+            rarely = max(rarely, min(doubled, times.silent_seconds))
+        rarely *= random.uniform(*_SPREAD)
         try:
             async with asyncio.timeout(
                 times.often_seconds if self._subjects[uid].often else rarely

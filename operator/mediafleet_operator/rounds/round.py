@@ -112,8 +112,10 @@ class Worker:
             self._forget(key)
             return
         state = self._state(resource)
-        if self._too_early(resource, state):
+        early = self._too_early(resource, state)
+        if early is not None:
             self.queue.add_after(key, WAIT_SECONDS)
+            await self._make_missing(resource, state, early)
             return
         resource, done = await self._act(resource, state)
         if resource.uid != state.uid:
@@ -135,6 +137,8 @@ class Worker:
         resource, done = await self.autoscaler.round(
             resource, state, lambda of: self._observe(of, state)
         )
+        done = [*state.early, *done]
+        state.early = []
         for _ in range(PASSES):
             if resource.uid != state.uid:
                 break
@@ -178,8 +182,8 @@ class Worker:
             state.memory = failures.unmade(state.memory, kept.unmade)
             self.queue.add_after(key, NEXT_ROUND_SECONDS)
 
-    def _too_early(self, resource: Resource, state: FleetState) -> bool:
-        """Whether to wait for the first loads of the pods.
+    def _too_early(self, resource: Resource, state: FleetState) -> Plan | None:
+        """The plan, where it is to wait for the first loads of the pods.
 
         The first answers bring the key back; should none come, time does.
         """
@@ -187,10 +191,18 @@ class Worker:
         if state.met_at is None:
             state.met_at = now
         if now - state.met_at >= WAIT_SECONDS:
-            return False
+            return None
         _, planned = self._plan(resource, state)
         self._follow(resource, planned)
-        return unread(planned.roster, self.prober.histories)
+        return planned if unread(planned.roster, self.prober.histories) else None
+
+    async def _make_missing(self, resource: Resource, state: FleetState, planned: Plan) -> None:
+        """Make the pods that are missing: a load may ask for more of them, never for fewer."""
+        creates = [each for each in planned.actions if isinstance(each, Create)]
+        outcomes = await self.applier.apply(resource, creates[:ACTIONS_A_PASS])
+        self._learn(resource, state, outcomes)
+        made = [each.action for each in outcomes if each.error is None]
+        state.early += [each for each in made if isinstance(each, Create)]
 
     def _loads_wanted(
         self, observation: Observation, planned: Plan, state: FleetState

@@ -9,6 +9,7 @@ from typing import Any
 from mediafleet_common.api.shared import DrainStatus
 from mediafleet_operator.core.autoscaling.model import Found, Past, Scaling
 from mediafleet_operator.core.flag_head import Head
+from mediafleet_operator.core.fleet.actions import Create
 from mediafleet_operator.core.fleet.model import Memory
 
 Manifest = Mapping[str, Any]
@@ -41,6 +42,8 @@ class FleetState:
     uid: str
     met_at: float | None = None
     """When this process first looked at it, monotonic."""
+    early: list[Create] = field(default_factory=list)
+    """Pods that were made before the first loads were read, and are told in no Event yet."""
     loads_wanted_since: float | None = None
     """Since when a choice among its pods waits for their loads, monotonic."""
 

@@ -199,6 +199,29 @@ async def test_pods_are_asked_at_once_then_rarely_and_every_second_while_it_matt
 
 
 @pytest.mark.looptime
+async def test_a_pod_that_stays_silent_is_asked_ever_more_rarely_until_it_answers_or_matters() -> (
+    None
+):
+    pods = Pods()
+    pods.answer = NoLoad(Failure.UNREACHABLE, "refused")
+    prober = Prober(pods, lambda key: None, OperatorMetrics(CollectorRegistry()))
+    prober.follow(KEY, subject(often=False))
+    await asyncio.sleep(600)
+    assert 10 <= len(pods.asked) <= 16, "after 15, 30 and then each 60 s, spread by a fifth"
+    silent = len(pods.asked)
+    prober.follow(KEY, subject(often=True))
+    await asyncio.sleep(3.5)
+    assert len(pods.asked) >= silent + 3, "who matters is asked at once"
+    pods.answer = Load(jobs=0)
+    await asyncio.sleep(1.5)
+    prober.follow(KEY, subject(often=False))
+    known = len(pods.asked)
+    await asyncio.sleep(60)
+    assert len(pods.asked) - known >= 3
+    await prober.close()
+
+
+@pytest.mark.looptime
 async def test_it_tells_news_alone_but_every_answer_of_a_pod_that_matters() -> None:
     pods, news = Pods(), list[FleetKey]()
     prober = Prober(pods, news.append, OperatorMetrics(CollectorRegistry()))

@@ -130,6 +130,20 @@ async def test_just_started_it_waits_for_the_first_word_of_load_before_it_choose
     cluster.queue.close()
 
 
+async def test_just_started_it_makes_what_is_missing_before_any_load_is_read() -> None:
+    cluster = Cluster(replicas=3)
+    await cluster.settle(6)
+    cluster.server.put(FLEET, {"spec": {"replicas": 4}})
+    cluster.prober.histories.clear()
+    cluster.start()
+    await cluster._round()
+    assert len(cluster.states) == 4, "no load asks for fewer"
+    await cluster.settle(6)
+    assert set(cluster.states.values()) == {"ready"}
+    events = [each for path, each in cluster.server.objects.items() if "/events/" in path]
+    assert sum("orch-3" in each["note"] for each in events) == 1, "it is told once"
+
+
 async def test_who_leaves_is_not_chosen_by_loads_of_a_while_ago() -> None:
     cluster = Cluster(replicas=3)
     await cluster.settle(6)
