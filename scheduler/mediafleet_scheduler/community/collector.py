@@ -92,7 +92,7 @@ class Collector:
         self._changed = asyncio.Event()
         self.view = b""
         """JSON of what anybody may see."""
-        self._make_view()
+        self.show()
 
     async def run(self) -> None:
         """Ask all of them every minute, until cancelled."""
@@ -134,14 +134,14 @@ class Collector:
         async with asyncio.TaskGroup() as tasks:
             for each in self.targets.values():
                 tasks.create_task(ask(each))
-        self._make_view()
+        self.show()
 
     async def look_again(self, url: str) -> Target | None:
         """Ask one at once; `None`: it is not among those that are asked."""
         target = self.targets.get(url)
         if target is not None:
             await self._ask(target)
-            self._make_view()
+            self.show()
         return target
 
     async def changed(self) -> None:
@@ -204,7 +204,8 @@ class Collector:
         async with client(reach=self._strangers if listed else OWN_WORD) as session:
             return await fetch(session, url, _TIMEOUT_SECONDS, tls=not listed)
 
-    def _make_view(self) -> None:
+    def show(self) -> None:
+        """Make the view of what is known now."""
         now = self._clock.unix()
         known = list(self.summaries.values())
         shown = world_view(known, len(self.targets) - len(known), now)

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.kit.pages import desks, other_desks
+from tests.kit.pages import desks, other_desks, world_map
 from tests.kit.pages.browser import Page, browser
 
 from mediafleet_common.pages.site import View
@@ -85,6 +85,10 @@ def _workers(many: int) -> Scene:
     return lambda: other_desks.page(View.WORKERS, lambda: text)
 
 
+def _map(kind: str) -> Scene:
+    return lambda: world_map.page(world_map.DAYS[kind](), broken=kind == "broken")
+
+
 SCENES: Final[dict[str, Scene]] = {
     "fleets-busy": _fleets_busy,
     "fleets-empty": _fleets_empty,
@@ -99,6 +103,7 @@ SCENES: Final[dict[str, Scene]] = {
     "scaling-busy": _scaling_busy,
     "scaling-empty": _scaling_empty,
     "scaling-broken": _scaling_broken,
+    **{f"map-{kind}": _map(kind) for kind in world_map.DAYS},
 }
 """What is looked at, by name."""
 

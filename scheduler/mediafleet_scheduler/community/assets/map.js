@@ -13,12 +13,16 @@ const y = (north) => HEIGHT / 2 - ((sine(north) * 180) / Math.PI) / PARALLEL;
 const said = (value) => (value === null || value === undefined ? "not told" : String(value));
 const span = (range) => (range ? `${range[0]} to ${range[1]}` : "not told");
 
+function side(from, size, plus, minus) {
+  const [low, high] = [Math.abs(from), Math.abs(from + size)];
+  if (from < 0 && from + size > 0) return `${low}°${minus} to ${high}°${plus}`;
+  return `${low} to ${high}°${from < 0 ? minus : plus}`;
+}
+
 function place(group) {
   if (group.origin === "world") return "the rest of the world";
   if (group.size === null) return group.origin;
-  const side = (value, plus, minus) => `${Math.abs(value)}°${value < 0 ? minus : plus}`;
-  return `${side(group.south, "N", "S")} to ${side(group.south + group.size, "N", "S")}, ` +
-    `${side(group.west, "E", "W")} to ${side(group.west + group.size, "E", "W")}`;
+  return `${side(group.south, group.size, "N", "S")}, ${side(group.west, group.size, "E", "W")}`;
 }
 
 function area(group) {
@@ -48,6 +52,18 @@ function describe(group) {
     `told by ${group.operators} operator${group.operators === 1 ? "" : "s"}`;
 }
 
+// Told in another hour of the day, and not in this one: nothing, or too few to tell.
+function hidden(hour) {
+  const here = new Set(hour.groups.filter((group) => figure(group) !== null).map((each) => each.origin));
+  const day = new Map();
+  for (const each of hour.operators === 0 ? [] : view.hours) {
+    for (const group of each.groups) {
+      if (group.size !== null && figure(group) !== null && !here.has(group.origin)) day.set(group.origin, group);
+    }
+  }
+  return [...day.values()].sort((a, b) => b.size - a.size || a.origin.localeCompare(b.origin));
+}
+
 function draw(hour, most) {
   const world = hour.groups.find((group) => group.origin === "world");
   const ground = hour.operators === 0 ? "silent" : world && figure(world) !== null ? "wider" : "untold";
@@ -56,18 +72,20 @@ function draw(hour, most) {
     .filter((group) => group.size !== null && figure(group) !== null)
     .sort((a, b) => b.size - a.size || a.origin.localeCompare(b.origin));
   const made = [];
-  for (const group of drawn) {
+  const untold = hidden(hour);
+  for (const group of [...untold, ...drawn]) {
     const [west, east] = [group.west, group.west + group.size];
     const [south, north] = [group.south, group.south + group.size];
     const box = { x: x(west), y: y(north), width: x(east) - x(west), height: y(south) - y(north) };
-    const tone = `told l${level(figure(group), most)}`;
-    const label = describe(group);
+    const shown = !untold.includes(group);
+    const tone = shown ? `told l${level(figure(group), most)}` : "told hidden";
+    const label = shown ? describe(group) : `${place(group)}: nothing this hour, or too few to tell; told in another hour`;
     const rect = element("rect", { ...box, class: tone, tabindex: 0, role: "img", "aria-label": label });
     const tell = () => { at("detail").textContent = label; };
     rect.addEventListener("focus", tell);
     rect.addEventListener("pointerenter", tell);
     made.push(rect);
-    if (group.size > 5) made.push(element("rect", { ...box, class: "wider hatch" }));
+    if (shown && group.size > 5) made.push(element("rect", { ...box, class: "wider hatch" }));
   }
   const focused = document.activeElement?.getAttribute?.("aria-label");
   at("bins").replaceChildren(...made);
@@ -81,7 +99,7 @@ function rows(body, lines, empty) {
     for (const text of cells) {
       const cell = document.createElement("td");
       cell.textContent = text;
-      if (cells.length === 1) cell.colSpan = 5;
+      if (cells.length < 4 && text === cells.at(-1)) cell.colSpan = cells.length === 1 ? 5 : 5 - cells.length;
       row.append(cell);
     }
     return row;
@@ -105,12 +123,14 @@ function show() {
     `${hour.operators} told this hour.`;
   at("operator").textContent = view.operator;
   const silence = hour.operators === 0 ? "No operator reports this hour" : "Nothing told";
-  rows("origins", hour.groups.map((each) =>
-    [place(each), each.operators, said(each.streams), span(each.asking)]), silence);
+  const told = hour.groups.map((each) => [place(each), each.operators, said(each.streams), span(each.asking)]);
+  const untold = hidden(hour).map((each) => [place(each), "nothing, or too few"]);
+  rows("origins", [...told, ...untold], silence);
   rows("regions", view.regions.map((each) =>
     [each.region, each.operators, said(each.now), said(each.average), said(each.maximum)]),
     "Nobody shares");
   document.body.dataset.ready = "yes";
+  document.body.dataset.state = "live";
 }
 
 at("hour").addEventListener("input", () => {
@@ -125,5 +145,6 @@ events.onmessage = (message) => {
   show();
 };
 events.onerror = () => {
+  document.body.dataset.state = "broken";
   at("share").textContent = "The collector does not answer; what is shown may be old.";
 };

@@ -1,0 +1,82 @@
+"""The world map in a browser: what is told, and three ways in which nothing is."""
+
+from __future__ import annotations
+
+from tests.kit.pages import world_map
+from tests.kit.pages.browser import Page
+from tests.kit.pages.look import READY, SHAPES, overflows
+
+SLIDER = "document.querySelector('#hour')"
+
+
+async def back(page: Page, hours: int) -> None:
+    """Move the slider by the keyboard."""
+    await page.run(f"{SLIDER}.focus()")
+    for _ in range(hours):
+        await page.press("ArrowLeft", 37)
+
+
+async def labels(page: Page, chosen: str) -> list[str]:
+    """What is said of the parts of the map of a kind."""
+    said = f"[...document.querySelectorAll('#bins {chosen}')].map((each) => each.ariaLabel)"
+    found: list[str] = await page.run(said)
+    return found
+
+
+async def test_suppressed_no_demand_and_no_reporter_look_different_and_are_said(
+    page: Page,
+) -> None:
+    async with world_map.page(world_map.three()) as url:
+        await page.go(url, READY)
+        assert await page.run("document.querySelector('#ground').className.baseVal") == "untold"
+        (told,) = await labels(page, ".told:not(.hidden)")
+        assert told.startswith("50 to 55°N, 10 to 15°E: gateways asking 3 to 5")
+        (suppressed,) = await labels(page, ".hidden")
+        assert suppressed.startswith("40 to 45°N, 75 to 70°W: ")
+        assert "too few to tell; told in another hour" in suppressed
+        table = await page.run("document.querySelector('#origins').innerText")
+        assert "nothing, or too few" in table
+
+        await back(page, 1)
+        assert await labels(page, ".hidden") == []
+        assert len(await labels(page, ".told")) == 2
+        await back(page, 1)
+        assert await page.run("document.querySelector('#ground').className.baseVal") == "silent"
+        assert await labels(page, "rect") == []
+        assert "No operator reports this hour" in await page.run("document.body.innerText")
+        keys = "[...document.querySelectorAll('.legend svg rect')]"
+        assert await page.run(f"{keys}.map((each) => each.className.baseVal)") == [
+            "wider",
+            "hidden",
+            "untold",
+            "silent",
+        ]
+
+
+async def test_the_last_day_is_gone_through_by_keyboard_and_a_bin_says_what_it_is(
+    page: Page,
+) -> None:
+    async with world_map.page(world_map.busy()) as url:
+        await page.go(url, READY)
+        assert "12 of 22 operators share; the share of the other 10 is unknown" in await page.run(
+            "document.querySelector('#share').innerText"
+        )
+        newest = await page.run(
+            f"{SLIDER}.ariaValueText || {SLIDER}.getAttribute('aria-valuetext')"
+        )
+        await back(page, 23)
+        oldest = await page.run(f"{SLIDER}.getAttribute('aria-valuetext')")
+        assert (newest[11:16], oldest[11:16]) == ("11:00", "12:00")
+        width, height, _ = SHAPES["phone"]
+        await page.shape(width, height)
+        assert not await overflows(page)
+        await page.run("document.querySelector('#bins .told').focus()")
+        said = await page.run("document.querySelector('#detail').innerText")
+        assert said == (await labels(page, ".told"))[0]
+
+
+async def test_a_collector_that_does_not_answer_is_said(page: Page) -> None:
+    async with world_map.page(world_map.three(), broken=True) as url:
+        await page.go(url, "document.body.dataset.state === 'broken'")
+        said = await page.run("document.querySelector('#share').innerText")
+        assert said == "The collector does not answer; what is shown may be old."
