@@ -6,48 +6,40 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import pytest
 from tests.kit.cluster import kills
+from tests.kit.cluster.ai_workers import (
+    BROKER,
+    HEADERS,
+    TASKS,
+    make_secret,
+    pool,
+    result,
+    say,
+    submit,
+)
 from tests.kit.cluster.product import Product, deployed
 from tests.kit.cluster.scene import Scene, watched
-from tests.kit.fleets import manifests
 from tests.kit.fleets.changes import NewTemplate
 
-from mediafleet_common.api.names import API_VERSION, Kind
+from mediafleet_common.api.names import Kind
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 SECONDS: Final = 120.0
-TASKS: Final = 6
-"""Each takes a worker for 3 s; two fit on a pod, so that three pods are wanted."""
-MODEL: Final = {"pipeline": "text-to-speech", "model": "standin"}
-VALUES: Final = {
-    "broker": {
-        "enabled": True,
-        "models": [{**MODEL, "wait_seconds": 300}],
-        "secret": {"name": "broker", "key": "secret"},
-        "runnerToken": {"name": "broker", "key": "token"},
-        "apiToken": {"name": "broker", "key": "token"},
-        "replicas": 2,
-        "redis": {"url": "redis://redis:6379"},
-        "resources": {"requests": {"cpu": "20m"}},
-    },
-}
-HEADERS: Final = {"Authorization": "Bearer of-callers"}
+VALUES: Final = {"broker": {**BROKER, "replicas": 2, "redis": {"url": "redis://redis:6379"}}}
 
 pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
 def product(node: Node, workspace: Workspace) -> Iterator[Product]:
-    literals = ("--from-literal=secret=of-workers", "--from-literal=token=of-callers")
-    workspace.kubectl("create", "secret", "generic", "broker", *literals)
+    make_secret(workspace)
     with deployed(node, workspace, VALUES) as product:
         yield product
 
@@ -56,72 +48,6 @@ def product(node: Node, workspace: Workspace) -> Iterator[Product]:
 async def scene(product: Product) -> AsyncIterator[Scene]:
     async with watched(product) as scene:
         yield scene
-
-
-def pool() -> dict[str, Any]:
-    runner = {
-        "name": "runner",
-        "image": manifests.IMAGE,
-        "imagePullPolicy": "Never",
-        "command": ["python", "-m", "mediafleet_testbed.standins.ai_runner", "--seconds", "3"],
-        "resources": {"requests": {"cpu": "20m"}},
-        # As the namespace's Pod Security level demands of the user's own container.
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    }
-    return {
-        "apiVersion": API_VERSION,
-        "kind": Kind.AI_WORKER_POOL.value,
-        "metadata": {"name": "speech"},
-        "spec": {
-            "replicas": 0,
-            "models": [{**MODEL, "capacity": 2}],
-            "secret": {"name": "broker", "key": "secret"},
-            "ca": {"name": "mediafleet-broker-tls", "key": "tls.crt"},
-            "template": {"spec": {"containers": [runner]}},
-            "drain": {"settle": "2s"},
-            "update": {"maxSurge": 3},
-            "autoscaling": {
-                "min": 0,
-                "max": 3,
-                "buffer": {"slots": 0},
-                "coolDown": "3s",
-                "behavior": {"scaleDown": {"stabilization": "5s"}},
-            },
-        },
-    }
-
-
-async def say(url: str, text: str) -> str:
-    """A task of an orchestrator, from its submission to its result."""
-    body = {"model_id": MODEL["model"], "text": text}
-    async with (
-        aiohttp.ClientSession(headers=HEADERS) as session,
-        session.post(f"{url}/text-to-speech", json=body) as response,
-    ):
-        return _said(response.status, await response.json())
-
-
-async def submit(session: aiohttp.ClientSession, url: str, text: str) -> str:
-    """A task of the JSON API; its id."""
-    request = {"model_id": MODEL["model"], "text": text}
-    task = {"pipeline": MODEL["pipeline"], "request": request}
-    async with session.post(f"{url}/v1/tasks", json=task) as response:
-        assert response.status == 202, await response.text()
-        return str((await response.json())["id"])
-
-
-async def result(session: aiohttp.ClientSession, url: str, task: str) -> str:
-    """What became of it."""
-    async with session.get(f"{url}/v1/tasks/{task}/result?wait=60") as response:
-        return _said(response.status, await response.json())
-
-
-def _said(status: int, answer: dict[str, Any]) -> str:
-    assert status == 200, answer
-    return base64.b64decode(answer["audio"]["url"].partition(",")[2]).decode()
 
 
 async def test_a_pool_goes_from_zero_to_what_waits_changes_its_template_and_goes_back(

@@ -18,7 +18,9 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 import pytest
+from tests.kit.cluster import ai_workers
 from tests.kit.cluster.keda import (
+    COOL_DOWN_SECONDS,
     FLEET,
     HELD_SECONDS,
     PER_POD,
@@ -233,6 +235,29 @@ async def hands_over(scene: Scene) -> None:
         ),
         seconds=SECONDS,
     )
+
+
+async def test_a_pool_of_ai_workers_is_woken_by_tasks_that_wait_and_goes_back_to_zero(
+    setting: Setting,
+) -> None:
+    kind, made = Kind.AI_WORKER_POOL, ai_workers.pool()
+    made["spec"]["autoscaling"] |= {"engine": "keda", "coolDown": f"{COOL_DOWN_SECONDS}s"}
+    async with watched(setting.product) as scene:
+        async with ReplicaWatch(scene.api, kind, scene.namespace) as replicas:
+            await scene.create(made)
+            await until(
+                "KEDA follows the pool",
+                lambda: scene.status(kind, ai_workers.POOL),
+                lambda status: scaling_active(status) == "True",
+                seconds=SECONDS,
+            )
+            url = f"http://{await scene.service_address(f'{RELEASE}-broker')}:8080"
+            texts = [f"task {number}" for number in range(ai_workers.TASKS)]
+            assert await asyncio.gather(*(ai_workers.say(url, text) for text in texts)) == texts
+            assert (replicas.now(ai_workers.POOL) or 0) > 0
+            await replicas.until(ai_workers.POOL, lambda count: count == 0, SECONDS)
+            await scene.until_drained(ai_workers.POOL, 0, SECONDS)
+        await scene.api.delete(api.fleet(kind, scene.namespace, ai_workers.POOL))
 
 
 def scaling_active(status: dict[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from tests.kit.cluster.ai_workers import BROKER, make_secret
 from tests.kit.cluster.product import Product, deployed
 from tests.kit.cluster.scene import Scene, watched
 from tests.kit.fleets import manifests
@@ -56,7 +57,12 @@ class Setting:
 def set_up(node: Node, folder: Path) -> Iterator[Setting]:
     """KEDA first, so that the chart makes what goes with it."""
     with Keda.up(node, folder) as keda, Workspace.create(node) as workspace:
-        values = {"egress": {"replicas": 2}, "keda": {"poolNamespaces": [workspace.name]}}
+        make_secret(workspace)
+        values = {
+            "egress": {"replicas": 2},
+            "keda": {"poolNamespaces": [workspace.name]},
+            "broker": BROKER,
+        }
         with deployed(node, workspace, values) as product:
             yield Setting(keda, product)
 
