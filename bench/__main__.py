@@ -30,6 +30,7 @@ BENCHES: Final = {
     "drain_proxy": "what HAProxy before a node costs in latency and CPU",
     "fuzz": "a million arbitrary requests for the advertiser: what breaks, and its memory",
     "floods": "what strangers do to the advertiser's public port: memory, health, gateways",
+    "two_tenants": "what one tenant can cost another, attack by attack, on the real node",
     "operator_burst": "5,000 pods of 50 fleets made at once: Lease, time, memory, restart",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }
@@ -41,6 +42,7 @@ BY_NAME_ONLY: Final = {
     "list_changes_kube",
     "operator_burst",
     "scaler_kube",
+    "two_tenants",
 }
 """Some need a node or HAProxy, one takes ten minutes."""
 

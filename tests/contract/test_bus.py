@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,9 @@ import trustme
 
 from mediafleet_common.clock import Clock
 from mediafleet_scheduler.psrpc.bus import Bus, Trouble
+from mediafleet_scheduler.psrpc.link import OnReply
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
+from mediafleet_scheduler.psrpc.resp import Reply
 from mediafleet_scheduler.psrpc.times import BusTimes
 from mediafleet_testbed.buses import Faults, FaultyBus, MemoryBus
 from mediafleet_testbed.real_servers import RedisServer, redis_server
@@ -206,6 +208,53 @@ async def test_a_connection_is_given_up_after_the_silence_of_the_settings(
         seconds[0] = 5.0
         async with asyncio.timeout(WAIT_SECONDS):
             await lost.wait()
+    await client.aclose()
+
+
+async def test_a_bus_that_is_held_reads_nothing_and_is_not_taken_for_lost(
+    server: RedisServer,
+) -> None:
+    troubles: list[Trouble] = []
+    seconds, looks = [0.0], asyncio.Semaphore(0)
+    holds: list[Callable[[bool], None]] = []
+
+    def now() -> float:
+        looks.release()
+        return seconds[0]
+
+    def pace(handle: OnReply, hold: Callable[[bool], None]) -> OnReply:
+        holds.append(hold)
+
+        def take(reply: Reply) -> None:
+            handle(reply)
+            if reply == [b"message", b"c", b"the last"]:
+                hold(True)
+
+        return take
+
+    client = redis.Redis.from_url(server.url, protocol=2)
+    times = BusTimes(ping_after_seconds=1.0, silence_seconds=4.0)
+    async with RedisBus(client, troubles.append, Clock(monotonic=now), times, pace) as bus:
+        inbox = Inbox()
+        await bus.subscribe("c", inbox)
+        (hold,) = holds
+        # So many at once that the connection rests by itself, too.
+        async with client.pipeline(transaction=False) as pipe:
+            for _ in range(50):
+                pipe.publish("c", b"more")
+            pipe.publish("c", b"the last")
+            await pipe.execute()
+        assert len(await inbox.until(51)) == 51
+        await client.publish("c", b"waits")
+        while not looks.locked():
+            await looks.acquire()
+        seconds[0] = 5.0
+        async with asyncio.timeout(WAIT_SECONDS):
+            for _ in range(2):
+                await looks.acquire()
+        assert (inbox.messages[51:], troubles) == ([], [])
+        hold(False)
+        assert (await inbox.until(52))[51:] == [b"waits"]
     await client.aclose()
 
 

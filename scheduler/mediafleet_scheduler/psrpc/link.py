@@ -62,6 +62,7 @@ class Link(asyncio.Protocol):
         self._on_reply = on_reply
         self._on_writable = on_writable
         self._rest = rest
+        self._held = False
         self._parser = Parser(text=text)
         self._transport: asyncio.Transport | None = None
         self._connection: AbstractConnection | None = None
@@ -104,6 +105,12 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
 
+    def hold(self, held: bool) -> None:
+        """Read nothing more until it is held no more: what comes waits on the other side."""
+        self._held = held
+        if self._transport is not None:
+            (self._transport.pause_reading if held else self._transport.resume_reading)()
+
     async def close(self, error: Exception | None = None) -> None:
         """End it."""
         self._end(error)
@@ -138,7 +145,7 @@ class Link(asyncio.Protocol):
         self._on_writable()
 
     def _read_on(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._held:
             self._transport.resume_reading()
 
     def _end(self, error: Exception | None) -> None:

@@ -39,6 +39,15 @@ _WATCH_EVERY_SECONDS: Final = 1.0
 _log: Final = logging.getLogger(__name__)
 _FAILURES: Final = (RedisError, OSError, TimeoutError)
 
+Pace = Callable[[OnReply, Callable[[bool], None]], OnReply]
+"""Takes what handles a reply and what stops reading; what is handed each reply that is read."""
+
+
+def at_once(handle: OnReply, hold: Callable[[bool], None]) -> OnReply:
+    """Where no reply waits."""
+    del hold
+    return handle
+
 
 class RedisBus:
     """A bus over the Redis of a client, as an async context manager.
@@ -56,6 +65,7 @@ class RedisBus:
         on_trouble: OnTrouble = ignore,
         clock: Clock = SYSTEM,
         times: BusTimes | None = None,
+        pace: Pace = at_once,
     ) -> None:
         self._client = client
         self._on_trouble = on_trouble
@@ -64,6 +74,8 @@ class RedisBus:
         self._receivers = Receivers(on_trouble)
         self._outbox = Outbox(on_trouble, clock, self._times)
         self._listening: Link | None = None
+        self._take = pace(self._heard, self._hold)
+        self._held = False
         self._heard_at = 0.0
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -75,7 +87,7 @@ class RedisBus:
             "publishing": self._forever(
                 "publishing", self._outbox.confirmed, self._publish_on, rest_unawaited
             ),
-            "listening": self._forever("listening", self._heard, self._listen_on, rest_when_busy),
+            "listening": self._forever("listening", self._take, self._listen_on, rest_when_busy),
             "watching": self._watch(),
         }
         self._tasks = [asyncio.create_task(w, name=f"redis {n}") for n, w in work.items()]
@@ -176,8 +188,15 @@ class RedisBus:
     def _listen_on(self, link: Link | None) -> None:
         self._listening = link
         self._heard_at = self._clock.monotonic()
+        if link is not None and self._held:
+            link.hold(True)
         if link is not None and (channels := tuple(self._receivers.channels)):
             link.write(command("SUBSCRIBE", *channels))
+
+    def _hold(self, held: bool) -> None:
+        self._held = held
+        if self._listening is not None:
+            self._listening.hold(held)
 
     def _heard(self, reply: Reply) -> None:
         self._heard_at = self._clock.monotonic()
@@ -198,6 +217,10 @@ class RedisBus:
             await asyncio.sleep(_WATCH_EVERY_SECONDS)
             await self._outbox.watch()
             if (link := self._listening) is None:
+                continue
+            if self._held:
+                # It is we who do not listen.
+                self._heard_at = self._clock.monotonic()
                 continue
             silence = self._clock.monotonic() - self._heard_at
             if silence > self._times.silence_seconds:

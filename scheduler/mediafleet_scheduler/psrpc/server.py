@@ -168,7 +168,8 @@ class Method:
             if request.expiry_ns <= now or request.request_id in self._granted:
                 return
             if request.multi:
-                self._server.run(self._handler, request)
+                if self._server.has_room:
+                    self._server.run(self._handler, request)
                 return
             affinity = self._affinity(request)
         except BadMessageError as error:

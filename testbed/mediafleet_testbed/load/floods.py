@@ -1,7 +1,7 @@
 """What a stranger may send to a public gRPC port to bring it down, and what that does to it.
 
-Over TLS, as on the Internet. `python -m mediafleet_testbed.load.floods KIND PORT SECONDS COUNT` is
-one attack, in a process of its own. HTTP/2: RFC 9113; HPACK: RFC 7541.
+Over TLS, as on the Internet. `python -m mediafleet_testbed.load.floods KIND PORT SECONDS COUNT
+[HOST]` is one attack, in a process of its own. HTTP/2: RFC 9113; HPACK: RFC 7541.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.ping import NodeClient
 from mediafleet_testbed.load.h2_load import Task, frame, headers
 
+LOCAL: Final = "127.0.0.1"
 _HEADERS, _RESET, _SETTINGS, _PING, _WINDOW, _CONTINUATION = 1, 3, 4, 6, 8, 9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -122,11 +123,11 @@ FLOODS: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
 }
 
 
-def flood(kind: str, port: int, seconds: float, connections: int) -> None:
+def flood(kind: str, port: int, seconds: float, connections: int, host: str = LOCAL) -> None:
     """So many connections at a time, each opened again when it is hung up on."""
     until = time.monotonic() + seconds
     threads = [
-        threading.Thread(target=_flood, args=(FLOODS[kind], port, until))
+        threading.Thread(target=_flood, args=(FLOODS[kind], (host, port), until))
         for _ in range(connections)
     ]
     for thread in threads:
@@ -135,11 +136,11 @@ def flood(kind: str, port: int, seconds: float, connections: int) -> None:
         thread.join()
 
 
-def _flood(attack: Callable[[], Iterator[bytes]], port: int, until: float) -> None:
+def _flood(attack: Callable[[], Iterator[bytes]], where: tuple[str, int], until: float) -> None:
     context = _context()
     while time.monotonic() < until:
         with contextlib.suppress(OSError):
-            plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+            plain = socket.create_connection(where, timeout=5)
             with context.wrap_socket(plain) as connection:
                 connection.settimeout(0.5)
                 connection.sendall(_PREFACE + frame(_SETTINGS, 0, 0))
@@ -158,7 +159,7 @@ OCCUPATIONS: Final[dict[str, tuple[str, bytes]]] = {
 """Protocol (none: no TLS) and what is said on connections that then stand."""
 
 
-async def occupy(kind: str, port: int, seconds: float, connections: int) -> int:
+async def occupy(kind: str, port: int, seconds: float, connections: int, host: str = LOCAL) -> int:
     """So many connections that say little and read nothing; how many stand in the end."""
     protocol, said = OCCUPATIONS[kind]
     context = _context(protocol) if protocol else None
@@ -168,7 +169,7 @@ async def occupy(kind: str, port: int, seconds: float, connections: int) -> int:
     async def one() -> None:
         async with turns:
             with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+                _, writer = await asyncio.open_connection(host, port, ssl=context)
                 writers.append(writer)
                 writer.write(said)
 
@@ -254,11 +255,12 @@ async def _call(client: NodeClient, seen: Watched) -> None:
 
 def main() -> int:
     """One attack."""
-    kind, port, seconds, count = sys.argv[1], *map(int, sys.argv[2:])
+    kind, port, seconds, count = sys.argv[1], *map(int, sys.argv[2:5])
+    host = sys.argv[5] if len(sys.argv) > 5 else LOCAL
     if kind in FLOODS:
-        flood(kind, port, seconds, count)
+        flood(kind, port, seconds, count, host)
     else:
-        print(asyncio.run(occupy(kind, port, seconds, count)))
+        print(asyncio.run(occupy(kind, port, seconds, count, host)))
     return 0
 
 

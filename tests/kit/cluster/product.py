@@ -71,7 +71,7 @@ def deployed(
     `tree` is where chart and CRDs come from.
     """
     apply_crds(node, tree)
-    redis = _redis(workspace)
+    redis = redis_in(workspace)
     try:
         _release(workspace, "install", tree, values or {})
         yield Product(node, workspace, redis)
@@ -114,10 +114,12 @@ def upgrade(product: Product) -> None:
     _helm(product.workspace, "upgrade", RELEASE, chart, "--reuse-values")
 
 
-def _redis(workspace: Workspace) -> str:
-    """Start a Redis; its address."""
-    # All wait for it, so it comes before the others when the CPU is short.
-    cpu = {"requests": {"cpu": "200m"}}
+# All wait for Redis, so it comes before the others when the CPU is short.
+REDIS_CPU: Final[Values] = {"requests": {"cpu": "200m"}}
+
+
+def redis_in(workspace: Workspace, cpu: Values = REDIS_CPU) -> str:
+    """Start a Redis in a namespace; its address."""
     probe = {"tcpSocket": {"port": REDIS_PORT}, "periodSeconds": 1}
     workspace.apply(
         pod("redis", container("redis", "redis:dev", readinessProbe=probe, resources=cpu)),

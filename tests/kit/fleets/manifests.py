@@ -23,9 +23,15 @@ ONLY_SLOT_1: Final = {"fieldRef": {"fieldPath": f"metadata.labels['{Label.SLOT}'
 
 
 def egress_fleet(
-    name: str, redis: str, replicas: int, *, env: Mapping[str, Any] | None = None, **spec: Any
+    name: str,
+    redis: str | Mapping[str, str],
+    replicas: int,
+    *,
+    env: Mapping[str, Any] | None = None,
+    **spec: Any,
 ) -> dict[str, Any]:
-    """An EgressFleet of stand-in workers; `spec` wins over what is set here.
+    """An EgressFleet of stand-in workers at the address of a Redis, or with that `spec.redis`;
+    `spec` wins over what is set here.
 
     A value of `env` may also be where the value comes from.
     """
@@ -41,7 +47,7 @@ def egress_fleet(
         {
             "replicas": replicas,
             "image": IMAGE,
-            "redis": {"address": redis},
+            "redis": {"address": redis} if isinstance(redis, str) else redis,
             "placement": {"mode": "spread", "cpu": 16},
             "template": _template(worker, grace=20),
             "drain": _DRAIN,

@@ -19,7 +19,8 @@ _ANSWER_SECONDS: Final = 1.0
 class Lister:
     """Asks one entry for its nodes, as an async context manager."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        self._answer_seconds = answer_seconds
         self._client = NodeClient(parse_node_url(url))
 
     async def __aenter__(self) -> Self:
@@ -36,7 +37,7 @@ class Lister:
 
     async def ask(self) -> set[str] | None:
         """The nodes listed now; `None` when nobody answers."""
-        answer = await self._client.orchestrator_info(_ANSWER_SECONDS)
+        answer = await self._client.orchestrator_info(self._answer_seconds)
         return None if answer is None else set(OrchestratorInfo.FromString(answer).nodes)
 
 

@@ -184,6 +184,15 @@ async def test_requests_are_served_beside_each_other(bus: MemoryBus, client: Cli
 
 
 @pytest.mark.looptime
+async def test_a_server_that_is_full_runs_no_multi_request_either(
+    bus: MemoryBus, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediafleet_scheduler.psrpc.server.MAX_RUNNING", 0)
+    async with serving(bus, answering("a")):
+        assert await client.request_all(METHOD, b"x", timeout_seconds=1) == []
+
+
+@pytest.mark.looptime
 async def test_all_servers_answer_a_multi_request(bus: MemoryBus, client: Client) -> None:
     async with (
         serving(bus, answering("a"), affinity=None),

@@ -114,6 +114,13 @@ class EgressMetrics:
             ["trouble"],
             registry=registry,
         )
+        self.rests: Final = Counter(
+            "mediafleet_tenant_rest_seconds",
+            "How long messages of namespaces waited in their Redis, since they used more of a "
+            "shared desk's time than they may.",
+            ["namespaces"],
+            registry=registry,
+        )
         self.branch_failures: Final = Counter(
             "mediafleet_redis_failures",
             "Times that a Redis which a fleet names could not be served.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mediafleet_scheduler.core.egress.accounting.lost_jobs import Patience
 from mediafleet_scheduler.core.egress.quarantine import Rules
 from mediafleet_scheduler.core.egress.queue import KEEP_SECONDS
+from mediafleet_scheduler.core.psrpc.turns import TurnTimes
 from mediafleet_scheduler.psrpc.times import BusTimes
 from mediafleet_scheduler.scaler.times import DemandTimes
 
@@ -147,6 +148,8 @@ class Settings:
     """How a job whose pod is gone is reported."""
     bus: BusTimes = field(default_factory=BusTimes)
     """The same for the messages that travel over it."""
+    turns: TurnTimes = field(default_factory=TurnTimes)
+    """How the namespaces that share a desk share its time."""
     demand: DemandTimes = field(default_factory=DemandTimes)
     """How often the demand is read for KEDA and the operator."""
 

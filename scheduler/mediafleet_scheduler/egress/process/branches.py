@@ -26,6 +26,7 @@ from mediafleet_scheduler.egress.base.settings import Settings
 from mediafleet_scheduler.egress.connections.answer import until_it_answers
 from mediafleet_scheduler.egress.connections.echo import Echo
 from mediafleet_scheduler.egress.connections.opening import Connections
+from mediafleet_scheduler.egress.connections.turns import Inbox, Turns, measured_task
 from mediafleet_scheduler.egress.jobs.lost_jobs import PostEvent, post_nothing
 from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 from mediafleet_scheduler.egress.process.branch import EgressService
@@ -75,12 +76,14 @@ class Branches:
         self._may_use = may_use
         self._kept_out = KeptOut(report)
         self._echo: Echo[Branch] = Echo(settings.redis.answer_seconds, settings.echo_wait_seconds)
+        self._turns = Turns(settings.turns, self._count_rest, clock)
         self._branches: dict[str, Branch] = {}
         self._groups: dict[str, list[Fleet]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._any_open = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        asyncio.get_running_loop().set_task_factory(measured_task)
         return self
 
     async def __aexit__(
@@ -93,6 +96,7 @@ class Branches:
             self._close(key)
         await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._kept_out.close()
+        asyncio.get_running_loop().set_task_factory(None)
 
     @property
     def all(self) -> tuple[Branch, ...]:
@@ -185,7 +189,14 @@ class Branches:
             connections = self._connect(branch.spec)
             stack.push_async_callback(connections.close)
             await until_it_answers(connections, self._settings.redis)
-            bus = RedisBus(connections.pubsub, self._count, self.clock, self._settings.bus)
+            tenant = stack.enter_context(self._turns.tenant(self._users(branch)))
+            bus = RedisBus(
+                connections.pubsub,
+                self._count,
+                self.clock,
+                self._settings.bus,
+                lambda handle, hold: Inbox(tenant, handle, hold).put,
+            )
             await stack.enter_async_context(bus)
             await stack.enter_async_context(self._echo.listening(branch, bus))
             await self._find_host(branch)
@@ -238,6 +249,14 @@ class Branches:
         for guest in self._guests(branch):
             guest.move_to(host)
         self._publish()
+
+    def _users(self, branch: Branch) -> str:
+        """The namespaces that share a Redis: one tenant, since each may do there what it likes."""
+        fleets = self._groups.get(branch.key, ())
+        return ",".join(sorted({fleet.namespace for fleet in fleets}))
+
+    def _count_rest(self, tenant: str, seconds: float) -> None:
+        self._metrics.rests.labels(tenant).inc(seconds)
 
     def _count(self, trouble: Trouble) -> None:
         self._metrics.bus_troubles.labels(trouble).inc()

@@ -1,0 +1,121 @@
+"""What one tenant can cost another that one release serves too, attack by attack.
+
+`python -m mediafleet_testbed exec --up -- python -m bench.two_tenants [SECONDS] [ROUNDS] [NAME…]`.
+Each attack alternates with a run in which the attacker's cgroup only burns its CPU: the difference
+is what mediafleet adds to two cores that are shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from tests.kit.cluster.scene import Scene, watched
+from tests.kit.tenants.attacks import EVERY, GROUPS
+from tests.kit.tenants.plan import Plan
+from tests.kit.tenants.shares import used
+from tests.kit.tenants.stage import attacked, plan_of, release, serving
+from tests.kit.tenants.victim import Figures, use
+
+from mediafleet_testbed import images
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.load.bursts import quantile
+from mediafleet_testbed.node import Node
+
+SECONDS: Final = 20.0
+ROUNDS: Final = 2
+PARTS: Final = (
+    "egress desk",
+    "advertiser",
+    "operator",
+    "Redis",
+    "API server",
+    "the node",
+    "attacker",
+)
+NOT_OURS: Final = ("Redis", "API server", "the node", "attacker")
+
+
+def _ms(values: Sequence[float], share: float) -> str:
+    found = quantile(values, share)
+    return "" if found is None else f"{found * 1000:.1f}"
+
+
+class Bench:
+    """Runs one after the other, and the table of them."""
+
+    def __init__(self, scene: Scene, evil: Workspace, plan: Plan, seconds: float) -> None:
+        self._scene, self._evil, self._plan, self._seconds = scene, evil, plan, seconds
+        self._instance = scene.product.node.instance
+        self._number = 0
+        self.table = Table(
+            title=f"a tenant beside one that attacks, {seconds:g} s each; ms and cores"
+        )
+        heads = ("starts", "p50", "p99", "lists", "p50", "p99", "refused", *PARTS, "load")
+        self.table.add_column("attack")
+        for head in heads:
+            self.table.add_column(head, justify="right")
+
+    async def run(self, name: str, attacks: Sequence[str], cores: float = 0.5) -> float:
+        """One run; how many cores were busy for others than the product."""
+        self._number += 1
+        if not attacks:
+            figures, spent = await self._used()
+        else:
+            async with attacked(self._scene, self._plan, attacks, self._seconds, cores) as attack:
+                figures, spent = await self._used()
+            print(name, attack.told["tried"], attack.told["seen"][:3], flush=True)
+        shares = [f"{spent[part] / self._seconds:.2f}" for part in PARTS]
+        refused = len(figures.refusals) + figures.unanswered
+        self.table.add_row(
+            name,
+            *(str(len(figures.placing)), _ms(figures.placing, 0.5), _ms(figures.placing, 0.99)),
+            *(str(len(figures.listing)), _ms(figures.listing, 0.5), _ms(figures.listing, 0.99)),
+            *(str(refused), *shares, f"{os.getloadavg()[0]:.1f}"),
+        )
+        Console(width=200).print(self.table)
+        return sum(spent[part] for part in NOT_OURS) / self._seconds
+
+    async def _used(self) -> tuple[Figures, dict[str, float]]:
+        theirs = {pod["metadata"]["uid"] for pod in self._evil.pods()}
+        before = used(self._instance, theirs)
+        figures = await use(self._scene, self._seconds, self._number)
+        after = used(self._instance, theirs)
+        return figures, {part: after.get(part, 0.0) - before.get(part, 0.0) for part in PARTS}
+
+
+async def main(seconds: float, rounds: int, names: Sequence[str]) -> None:
+    """Print the table as it grows."""
+    node = Node.running()
+    images.load(node.instance)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Workspace.create(node) as workspace,
+        Workspace.create(node) as evil,
+        release(node, workspace, evil) as product,
+    ):
+        async with watched(product) as scene:
+            await serving(scene, evil)
+            plan = await plan_of(scene, evil, Path(folder))
+            bench = Bench(scene, evil, plan, seconds)
+            for _ in range(rounds):
+                for name in names:
+                    await bench.run("none", [])
+                    attacks = EVERY if name == "all" else GROUPS.get(name, [name])
+                    others = await bench.run(name, attacks)
+                    await bench.run(f"burn {others:.2f}", ["burn"], others)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seconds", nargs="?", type=float, default=SECONDS)
+    parser.add_argument("rounds", nargs="?", type=int, default=ROUNDS)
+    parser.add_argument("names", nargs="*", default=["all"])
+    asyncio.run(main(**vars(parser.parse_args())))
