@@ -100,7 +100,7 @@ class _Agent:
             body = b""
         sight = await self._witness.look()
         own = CollectorRegistry()
-        own.register(_Shown(sight, holds=self._hold is not None and not self._hold.done()))
+        own.register(OwnMetrics(sight, holds=self._hold is not None and not self._hold.done()))
         text = b"".join(line for line in body.splitlines(keepends=True) if line != b"# EOF\n")
         end = b"" if not text or text.endswith(b"\n") else b"\n"
         whole = text + end + generate_latest(own)
@@ -136,7 +136,7 @@ class _Agent:
             await asyncio.sleep(_HOLD_PAUSE_SECONDS)
 
 
-class _Shown(Collector):
+class OwnMetrics(Collector):
     """The agent's own metrics, for one answer; unknown ones are absent."""
 
     def __init__(self, sight: Sight, *, holds: bool) -> None:

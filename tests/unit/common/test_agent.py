@@ -16,11 +16,13 @@ from aiohttp import web
 from yarl import URL
 
 from mediafleet_common.agent import live_runners
-from mediafleet_common.agent.agent import pinger, refuse_foreign, serve
+from mediafleet_common.agent.agent import OwnMetrics, pinger, refuse_foreign, serve
+from mediafleet_common.agent.drain_proxy import ProxySight
 from mediafleet_common.agent.hold import Release, release
 from mediafleet_common.agent.live_runners import LiveRunners
+from mediafleet_common.agent.network import Transferred
 from mediafleet_common.agent.sockets import connections, exposed, listens, parse
-from mediafleet_common.agent.witness import PROBER_SECONDS, AgentSettings, Witness
+from mediafleet_common.agent.witness import PROBER_SECONDS, AgentSettings, Sight, Witness
 from mediafleet_common.clock import Clock
 from mediafleet_common.probes.http_client import PINGS_TOO, NoLoad, client, poll
 from mediafleet_common.probes.load import Load, Source
@@ -346,3 +348,18 @@ def test_the_sockets_of_this_very_machine_are_understood() -> None:
     assert not exposed(table, port)
     assert any(each.port == port and str(each.local) == "127.0.0.1" for each in table)
     assert connections(table, port) == 0, "whoever is in the pod is no gateway"
+
+
+def test_an_agent_that_knows_everything_has_twelve_series() -> None:
+    known = Transferred(1, 2)
+    sight = Sight(
+        connections=1,
+        listens=True,
+        cli_exposed=False,
+        url_load=1,
+        live=LiveRunners(sessions=1, capacity=2),
+        proxy=ProxySight(refusing=False, in_flight=1, transferred=known),
+        network=known,
+    )
+    families = list(OwnMetrics(sight, holds=False).collect())
+    assert sum(len(each.samples) for each in families) == 12

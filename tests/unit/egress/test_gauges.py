@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.api.egress.placement import Placement
@@ -44,3 +44,11 @@ def test_pods_that_count_by_other_costs_are_counted_and_free_by_their_own() -> N
     tracks = told.get_sample_value("mediafleet_fleet_free_jobs", {**fleet, "type": "track"})
     assert tracks == 1 + 6
     assert gauges(worker("new")).get_sample_value("mediafleet_pods_costs_differ", fleet) == 0
+
+
+def test_a_scrape_does_not_grow_with_pods() -> None:
+    """Goal: 300 kB at 500 pods."""
+    few = generate_latest(gauges(worker("pod-1")))
+    many = generate_latest(gauges(*(worker(f"pod-{number}") for number in range(500))))
+    assert many.count(b"\n") == few.count(b"\n")
+    assert len(many) < 20_000
