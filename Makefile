@@ -115,7 +115,7 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 MEDIAFLEET_LATE_JOBS=5000 \
 		MEDIAFLEET_FROZEN_RUNS=50 \
 		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)
-	MEDIAFLEET_ORDERS=100000 $(PY) -m pytest tests/unit/workers/core/test_dispatch.py $(ARGS)
+	MEDIAFLEET_ORDERS=100000 $(PY) -m pytest --timeout 3600 tests/unit/workers/core/test_dispatch.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) MEDIAFLEET_CHANGES=40 \
 		MEDIAFLEET_KILLS_WITHOUT_API=30 MEDIAFLEET_LISTED_CHANGES=100 MEDIAFLEET_TENANTS_SECONDS=60 \
 		$(PY) -m mediafleet_testbed exec --up -- \

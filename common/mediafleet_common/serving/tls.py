@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,6 +25,9 @@ from cryptography.x509.oid import NameOID
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.run import CannotStartError
+
+if TYPE_CHECKING:
+    import grpc
 
 _CLOCK_SKEW: Final = timedelta(minutes=5)
 _COMMON_NAME_MAX: Final = 64
@@ -105,6 +107,8 @@ class FilePair:
 
     def load(self) -> grpc.ServerCredentials:
         """gRPC server credentials; later handshakes use what the files hold by then."""
+        import grpc
+
         return grpc.dynamic_ssl_server_credentials(
             self._read(), self._newer, self.client_ca is not None
         )
@@ -117,6 +121,8 @@ class FilePair:
         return tuple(path.stat().st_mtime_ns for path in self._paths)
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
+        import grpc
+
         try:
             stamp = self._stamps()
             certificate, key, *roots = (path.read_bytes() for path in self._paths)

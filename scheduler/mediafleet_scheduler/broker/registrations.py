@@ -8,6 +8,7 @@ ever.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -100,9 +101,8 @@ class _Outlet:
         data = AIJobData(pipeline=target.pipeline.value, request_data=request.encode())
         self.messages.put_nowait(NotifyAIJob(ai_job_data=data, task_id=attempt).SerializeToString())
 
-    async def end_with(self, stream: Stream) -> None:
-        """Nothing is passed on once the stream has ended."""
-        await stream.closed.wait()
+    def end(self) -> None:
+        """Nothing is passed on any more: the stream has ended."""
         while not self.messages.empty():
             self.messages.get_nowait()
         self.messages.put_nowait(None)
@@ -181,14 +181,10 @@ class Registrations:
             raise RefusedError(Refusal.SECRET)
 
     async def _pass_on(self, stream: Stream, outlet: _Outlet) -> None:
-        gone = asyncio.create_task(outlet.end_with(stream))
-        try:
+        stream.on_closed(outlet.end)
+        with contextlib.suppress(StreamClosedError):
             while (message := await outlet.messages.get()) is not None:
                 await stream.send(_framed(message))
-        except StreamClosedError:
-            pass
-        finally:
-            gone.cancel()
 
 
 def _named(registration: Registration, stream: Stream) -> Registration:

@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import redis.asyncio as redis
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -53,6 +52,9 @@ from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.scaler.outlook import Outlook, Read
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, history_route, serving
+
+if TYPE_CHECKING:
+    import redis.asyncio as redis
 
 Models = tuple[ModelEntry, ...]
 

@@ -8,29 +8,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import grpc
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.reports.demand import Demand
 from mediafleet_common.serving.access import narrowed, scope_of
-from mediafleet_common.serving.grpc_server import GrpcServer, with_limits
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.tls import FilePair
 from mediafleet_scheduler.scaler.metrics import ScalerMetrics
 from mediafleet_scheduler.scaler.outlook import Outlook
-from mediafleet_scheduler.scaler.service import handler
+
+if TYPE_CHECKING:
+    import grpc
+
+    from mediafleet_common.serving.grpc_server import GrpcServer
 
 _STREAMS: Final = 20_000
 """KEDA holds two for each ScaledObject, all on one connection."""
-_LIMITS: Final = with_limits(
-    max_concurrent_streams=_STREAMS,
-    # A stream that is cut makes KEDA wait ever longer before it opens the next one.
-    max_connection_age_ms=2**31 - 1,
-)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -111,9 +108,7 @@ async def serving(
         if chosen is None:
             yield None
             return
-        handlers = [handler(outlook, ScalerMetrics(registry), clock)]
-        credentials = chosen.credentials()
-        async with GrpcServer(chosen.listen, handlers, credentials, _LIMITS, _STREAMS) as server:
+        async with _server(chosen, outlook, ScalerMetrics(registry), clock) as server:
             _log.info("KEDA scaler on port %d (%s)", server.port, _said(chosen))
             try:
                 yield server.port
@@ -123,6 +118,22 @@ async def serving(
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
+
+
+def _server(
+    chosen: ScalerOptions, outlook: Outlook, metrics: ScalerMetrics, clock: Clock
+) -> GrpcServer:
+    # grpcio is 8 MB of a process: it is loaded only where a scaler is.
+    from mediafleet_common.serving.grpc_server import GrpcServer, with_limits
+    from mediafleet_scheduler.scaler.service import handler
+
+    limits = with_limits(
+        max_concurrent_streams=_STREAMS,
+        # A stream that is cut makes KEDA wait ever longer before it opens the next one.
+        max_connection_age_ms=2**31 - 1,
+    )
+    handlers = [handler(outlook, metrics, clock)]
+    return GrpcServer(chosen.listen, handlers, chosen.credentials(), limits, _STREAMS)
 
 
 def _log_failure(looking: asyncio.Task[None]) -> None:

@@ -1,4 +1,7 @@
-"""The shared tasks in Redis, by the scripts of scripts.py."""
+"""The shared tasks in Redis, by the scripts of scripts.py.
+
+Redis' client is 20 MB of a process: it is loaded only where there is a Redis.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ import asyncio
 import secrets
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Final
-
-import redis.asyncio as redis
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING, Any, Final
 
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.broker.shared import scripts
 from mediafleet_scheduler.core.workers.shared import Peer, peer_of
+
+if TYPE_CHECKING:
+    import redis.asyncio as redis
 
 _PREFIX: Final = "mediafleet:{broker}:"
 _MOST_AT_ONCE: Final = 64
@@ -61,6 +64,8 @@ def client_of(url: str, password: str | None, answer_seconds: float) -> redis.Re
     Raises:
         CannotStartError: the URL makes no sense.
     """
+    import redis.asyncio as redis
+
     try:
         return redis.Redis.from_url(
             url,
@@ -144,6 +149,8 @@ class Ledger:
         await self._client.aclose()
 
     async def _bounded(self, call: Awaitable[Any] | Any) -> Any:
+        from redis.exceptions import RedisError
+
         try:
             async with asyncio.timeout(self._answer_seconds):
                 return await call
