@@ -29,3 +29,16 @@ async def test_another_page_is_a_click_away_and_the_charts_are_given_up(page: Pa
         await page.run("document.querySelector('nav a').click()")
         await page.until("document.title.startsWith('Fleets')")
         assert await page.run("document.querySelectorAll('.uplot').length") == 0
+
+
+async def test_a_day_is_chosen_by_keyboard_and_drawn_in_steps_of_ten_minutes(page: Page) -> None:
+    async with egress_desk() as desk:
+        wave(desk, hours=24)
+        await page.go(desk.url("scaling"), "document.body.dataset.drawn === '720'")
+        await page.run("document.querySelector('#range').focus()")
+        await page.press("ArrowDown", 40)
+        steps = "Number(document.body.dataset.drawn)"
+        await page.until(f"{steps} >= 143 && {steps} <= 145")
+        assert await violations(page) == []
+        await page.press("ArrowUp", 38)
+        await page.until("document.body.dataset.drawn === '720'")

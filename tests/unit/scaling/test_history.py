@@ -11,7 +11,13 @@ from prometheus_client import CollectorRegistry
 from mediafleet_common.api.names import Kind
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.serving.http import HttpServer
-from mediafleet_scheduler.core.scaling.history import EVERY_SECONDS, SAMPLES, History
+from mediafleet_scheduler.core.scaling.history import (
+    EVERY_SECONDS,
+    SAMPLES,
+    STEP_SECONDS,
+    STEPS,
+    History,
+)
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.server import history_route
 
@@ -77,6 +83,32 @@ def test_only_what_is_newer_is_asked_for_again() -> None:
     assert kept.at == [30.0]
 
 
+def test_a_day_has_the_most_of_each_ten_minutes() -> None:
+    history = History()
+    history.note([demand(600.0, work=5)])
+    history.note([demand(900.0, work=9, busy=1)])
+    history.note([demand(1190.0, known=False, reason="away")])
+    history.note([demand(1200.0, known=False, reason="away")])
+    history.note([demand(1210.0, work=4), demand(1210.0, "other")])
+    kept = history.of(REC, day=True)
+    assert kept is not None
+    assert (kept.at, kept.work, kept.busy) == ([600.0, 1200.0], [9, 4], [2, 2])
+    history.note([demand(1800.0, known=False, reason="away")])
+    kept = history.of(REC, 1200.0, day=True)
+    assert kept is not None
+    assert (kept.at, kept.work) == ([1800.0], [None])
+    assert history.of(("ns", "other"), day=True) is None
+
+
+def test_a_day_is_kept_and_no_more() -> None:
+    history = History()
+    for step in range(STEPS + 3):
+        history.note([demand(step * STEP_SECONDS + 7.0)])
+    kept = history.of(REC, day=True)
+    assert kept is not None
+    assert (kept.at[0], len(kept.at)) == (3 * STEP_SECONDS, STEPS)
+
+
 def test_a_fleet_that_is_gone_is_forgotten_and_others_stay() -> None:
     history = History()
     history.note([demand(1.0), demand(1.0, "other")])
@@ -92,6 +124,8 @@ def test_a_fleet_that_is_gone_is_forgotten_and_others_stay() -> None:
     [
         ("namespace=ns&name=rec", 200),
         ("namespace=ns&name=rec&after=3.5", 200),
+        ("namespace=ns&name=rec&range=hours", 200),
+        ("namespace=ns&name=nobody&range=day", 404),
         ("namespace=ns&name=nobody", 404),
         ("name=rec", 404),
         ("namespace=ns&name=rec&after=x", 400),

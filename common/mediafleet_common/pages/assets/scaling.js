@@ -4,6 +4,7 @@ import { json } from "./stream.js";
 
 const EVERY_MS = 1000;
 const KEEP = 720;
+const DAY_EVERY_MS = 60000;
 const CHARTS = {
   pods: { title: "Pods", series: [["wanted", "asked for", "--participant"], ["ready", "ready", "--track_composite"], ["busy", "busy", "--room_composite"]] },
   work: { title: "Work", series: [["work", "running", "--room_composite"], ["waiting", "waiting for room", "--participant"]] },
@@ -13,6 +14,7 @@ const DASHES = [[], [8, 4], [2, 3]];
 let timer = null;
 let fleet = null;
 let kept = null;
+let readAt = 0;
 let plots = {};
 
 const color = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
@@ -26,13 +28,15 @@ function made() {
   dark.addEventListener("change", drawn);
   timer = setTimeout(look, 0);
   return [
-    h("div", { class: "choices" }, h("label", {}, "Of ", h("select", { id: "fleet", onchange: choose }))),
+    h("div", { class: "choices" }, h("label", {}, "Of ", h("select", { id: "fleet", onchange: choose })),
+      h("label", {}, "over ", h("select", { id: "range", onchange: choose },
+        h("option", { value: "hours" }, "two hours"), h("option", { value: "day" }, "a day")))),
     h("p", { id: "told", role: "status" }, "Loading"),
     ...Object.entries(CHARTS).map(([name, { title }]) =>
       h("section", { "aria-labelledby": `${name}-title` }, h("h2", { id: `${name}-title` }, title), h("div", { id: `chart-${name}`, class: "chart", "aria-hidden": "true" }))),
     h("section", { "aria-labelledby": "numbers-title" }, h("h2", { id: "numbers-title" }, "The same as numbers"), h("div", { id: "numbers" })),
     h("p", { class: "soft" }, "Asked for is what running and waiting work needs, whatever minReplicas, maxReplicas and schedules say; ",
-      "status.autoscaling.why of the resource has the rest. A gap is time in which nothing was known, or in which this process did not run. Two hours are kept.")];
+      "status.autoscaling.why of the resource has the rest. A gap is time in which nothing was known, or in which this process did not run. Two hours are kept, and of a day the most of each ten minutes.")];
 }
 
 function leave() {
@@ -83,11 +87,15 @@ function say(now) {
 
 async function take(now) {
   const { namespace, name } = now;
+  const day = at("range").value === "day";
+  if (day && kept && Date.now() - readAt < DAY_EVERY_MS) return;
+  if (day) kept = null;
+  readAt = Date.now();
   const after = kept ? kept.at[kept.at.length - 1] ?? 0 : 0;
   const asked = fleet;
-  const query = new URLSearchParams({ namespace, name, after });
+  const query = new URLSearchParams({ namespace, name, after, range: at("range").value });
   const news = await json(`history?${query}`);
-  if (asked !== fleet || !at("fleet")) return;
+  if (asked !== fleet || !at("fleet") || day !== (at("range").value === "day")) return;
   const first = kept === null;
   kept ??= Object.fromEntries(NUMBERS.map((each) => [each, []]));
   if (!first && !news.at.length) return;
@@ -102,7 +110,7 @@ function gaps(column) {
   const values = column.map(() => []);
   kept.at.forEach((time, place) => {
     const before = times[times.length - 1];
-    if (before !== undefined && time - before > 60) {
+    if (before !== undefined && time - before > (at("range").value === "day" ? 1800 : 60)) {
       times.push((before + time) / 2);
       values.forEach((each) => each.push(null));
     }
