@@ -15,7 +15,9 @@ import shutil
 import subprocess
 import tempfile
 import wave
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from aiohttp import BodyPartReader, web
@@ -32,6 +34,7 @@ _MOST_CHARACTERS: Final = 2000
 _FLITE: Final = "flite"
 _VOICE: Final = "slt"
 _SECONDS: Final = 60.0
+_one_at_a_time: Final = Lock()
 
 
 def transcribed(sound: bytes) -> dict[str, Any]:
@@ -48,10 +51,21 @@ def transcribed(sound: bytes) -> dict[str, Any]:
         raise ValueError(f"no WAV file: {error}") from error
     if form != (1, 2, RATE):
         raise ValueError("the sound must have 16000 samples a second, of 16 bits, one channel")
-    decoder = Decoder(samprate=RATE, loglevel="FATAL")
-    decoder.start_utt()
-    decoder.process_raw(samples, full_utt=True)
-    decoder.end_utt()
+    with _one_at_a_time:
+        decoder = _decoder()
+        decoder.start_utt()
+        decoder.process_raw(samples, full_utt=True)
+        decoder.end_utt()
+        return _told(decoder)
+
+
+@cache
+def _decoder() -> Decoder:
+    """Loading it costs more than a sentence."""
+    return Decoder(samprate=RATE, loglevel="FATAL")
+
+
+def _told(decoder: Decoder) -> dict[str, Any]:
     said = decoder.hyp()
     words = [each for each in decoder.seg() if not each.word.startswith(("<", "["))]
     return {
