@@ -258,7 +258,7 @@ class ReportOptions:
     http_account: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAMESPACE/NAME[=NAMESPACE,…]",
+            metavar="NAMESPACE/NAME[=NAMESPACE,...]",
             help="In a cluster: ServiceAccount that may read them with a token of audience "
             "mediafleet: what is said of its own namespace, of those named here, or with =* all, "
             "and the pages; repeatable.",

@@ -111,7 +111,7 @@ class PodOptions:
     http_account: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAMESPACE/NAME[=NAMESPACE,…]",
+            metavar="NAMESPACE/NAME[=NAMESPACE,...]",
             help="ServiceAccount that may read the reports of the advertisers of its own "
             "namespace, of those named here, or with =* of all; repeatable.",
         ),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from mediafleet.tools.asking import fetch
+from mediafleet_common.clock import SYSTEM
 
 if TYPE_CHECKING:
     from mediafleet_scheduler.core.community.checks.convergence import Comparison
@@ -168,7 +169,7 @@ def _counter(text: str, name: str) -> Counter | None:
     from mediafleet_scheduler.core.community.checks.samples import Counter
 
     found = read(text.encode(), (name,))
-    return Counter(time.time(), sum(each.value for each in found)) if found else None
+    return Counter(SYSTEM.unix(), sum(each.value for each in found)) if found else None
 
 
 def _by_kubelet(url: str, pod: str) -> Counter | None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from mediafleet.commands import app
 from mediafleet.tools import converge
+from mediafleet_common.clock import Clock
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_scheduler.core.community.checks.tickets import TOPIC
 
@@ -34,9 +35,6 @@ class Elsewhere:
     """The same by the agent's kernel."""
     logs: list[Any] = field(default_factory=list)
     asked: list[Any] = field(default_factory=list)
-
-    def time(self) -> float:
-        return self.now
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -84,6 +82,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
             """Silence."""
 
     monkeypatch.setattr(converge, "time", told)
+    monkeypatch.setattr(converge, "SYSTEM", Clock(unix=lambda: told.now))
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         told.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever)
