@@ -110,8 +110,6 @@ pages-picture: $(STAMP) ## Make docs/pages.png again: the page of fleets in a br
 faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, a fault at each write of 16 workloads, twelve mistakes in the engine, 100,000 events of AI workers, 50 outages under KEDA (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
-	MEDIAFLEET_SOAK_SECONDS=$(or $(MEDIAFLEET_SOAK_SECONDS),3600) \
-		$(PY) -m pytest tests/real/test_hostile_soak.py tests/real/test_operator_soak.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 MEDIAFLEET_LATE_JOBS=5000 \
 		MEDIAFLEET_FROZEN_RUNS=50 \
 		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)
@@ -128,6 +126,12 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		$(PY) -m pytest tests/cluster/test_admission.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_OUTAGES=50 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/keda/test_outages.py $(ARGS)
+
+SOAKS := tests/real/test_hostile_soak.py tests/real/test_operator_soak.py tests/real/workers/test_broker_soak.py
+
+.PHONY: soak
+soak: $(STAMP) ## Each process for 30 min (SECONDS=7200 before a release): memory, at most 1 MB an hour, and descriptors
+	MEDIAFLEET_SOAK_SECONDS=$(or $(SECONDS),1800) $(PY) -m pytest -n$(words $(SOAKS)) $(SOAKS) $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## What CI runs: lint, types, drift, and all tests with STRICT=1

@@ -33,9 +33,11 @@ BENCHES: Final = {
     "floods": "what strangers do to the advertiser's public port: memory, health, gateways",
     "two_tenants": "what one tenant can cost another, attack by attack, on the real node",
     "operator_burst": "5,000 pods of 50 fleets made at once: Lease, time, memory, restart",
+    "api_away": "5 min without the API server: recordings, lists, and what is written after",
     "freshness": "from kubectl scale to the list, on a node of its own",
 }
 BY_NAME_ONLY: Final = {
+    "api_away",
     "autoscaling_real",
     "drain_proxy",
     "freshness",

@@ -1,15 +1,13 @@
 """Hostile input for as long as one likes: an advertiser and an egress desk stay as they were.
 
-A few seconds by itself; `make faults` has it for an hour (MEDIAFLEET_SOAK_SECONDS).
+A few seconds by itself; `make soak` has it for 30 min.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 import random
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +17,8 @@ import redis.asyncio as redis
 from tests.kit.advertise.scene import entry, nodes, write
 from tests.kit.egress.desks import Desk, Desks, desks
 from tests.kit.egress.scene import scene
+from tests.kit.figures import Show
+from tests.kit.soak import SECONDS, Growth, noise, soak
 
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
@@ -26,10 +26,6 @@ from mediafleet_testbed.load import fuzzing
 from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import RedisServer, free_port
 
-SECONDS: Final = float(os.environ.get("MEDIAFLEET_SOAK_SECONDS", "4"))
-WARM_SECONDS: Final = min(SECONDS / 4, 120.0)
-"""Until caches and pools have the size that they keep."""
-GROWTH_MB: Final = 30.0
 BATCH: Final = 500
 MESSAGES: Final = 50
 NOISE: Final = (b"\x00\xff" * 100, b"fleets: [", b"fleets: 7\nnodes: {}\n", b"")
@@ -46,51 +42,27 @@ async def spoil_bus(commands: redis.Redis, chance: random.Random) -> None:
         )
 
 
-async def ask_desk(desk: Desk, chance: random.Random) -> None:
-    """What is like HTTP, and what is not."""
-    host, _, port = desk.http.removeprefix("http://").removesuffix("/metrics").rpartition(":")
-    for _ in range(MESSAGES // 5):
-        request, _ = fuzzing.http_request(chance)
-        reader, writer = await asyncio.open_connection(host, int(port))
-        try:
-            writer.write(request)
-            writer.write_eof()
-            async with asyncio.timeout(20):
-                while await reader.read(1 << 16):
-                    pass
-        except ConnectionError:
-            pass  # as it should at noise
-        finally:
-            writer.close()
-
-
-def memory_mb(pid: int) -> float:
-    return fuzzing.Target(0, 0, pid).resident_mb()
-
-
-async def hurt(made: Desks, desk: Desk, advertiser: fuzzing.Target, good: bytes) -> list[float]:
-    """Megabytes that each has grown by since it was warm."""
+async def hurt(
+    made: Desks, desk: Desk, advertiser: fuzzing.Target, processes: Sequence[Growth]
+) -> None:
+    """All that for as long as it is asked for."""
+    good = made.file.read_bytes()
     commands = redis.Redis.from_url(made.redis, protocol=2)
-    began, warm = time.monotonic(), list[float]()
-    pids = (desk.member.process.pid, advertiser.pid)
-    for seed in itertools.count(1):
-        chance = random.Random(seed)
+    host, _, port = desk.http.removeprefix("http://").removesuffix("/metrics").rpartition(":")
+
+    async def work(seed: int, chance: random.Random) -> None:
         made.file.write_bytes(chance.choice(NOISE) if seed % 2 else good)
         await spoil_bus(commands, chance)
-        await ask_desk(desk, chance)
+        await noise(host, int(port), chance, MESSAGES // 5)
         await asyncio.to_thread(list, advertiser.rounds(seed * BATCH, BATCH))
-        age = time.monotonic() - began
-        if not warm and age >= WARM_SECONDS:
-            warm = [memory_mb(pid) for pid in pids]
-        if warm and age >= SECONDS:
-            break
+
+    await soak(work, processes)
     made.file.write_bytes(good)
     await commands.aclose()
-    return [memory_mb(pid) - before for pid, before in zip(pids, warm, strict=True)]
 
 
 async def test_hostile_input_leaves_desk_and_advertiser_at_work_and_no_larger(
-    commands: redis.Redis, redis_process: RedisServer, tmp_path: Path
+    commands: redis.Redis, redis_process: RedisServer, tmp_path: Path, show: Show
 ) -> None:
     path = tmp_path / "nodes.yaml"
     async with (
@@ -108,8 +80,13 @@ async def test_hostile_input_leaves_desk_and_advertiser_at_work_and_no_larger(
         member = await processes.python("advertiser", "mediafleet.main", *options)
         await processes.says(member, "2 of 2 nodes listed")
         target = fuzzing.Target(port, http, member.process.pid)
-        growth = await hurt(made, desk, target, made.file.read_bytes())
-        assert max(growth) < GROWTH_MB, growth
+        growth = [
+            Growth("egress desk", desk.member.process.pid),
+            Growth("advertiser", member.process.pid),
+        ]
+        await hurt(made, desk, target, growth)
+        for process in growth:
+            show(process.hold())
         for each in (member, desk.member):
             assert each.process.returncode is None
             assert "Traceback" not in each.log.read_text(errors="replace")
@@ -120,4 +97,4 @@ async def test_hostile_input_leaves_desk_and_advertiser_at_work_and_no_larger(
             for url in (ready, f"http://127.0.0.1:{http}/readyz"):
                 async with session.get(url) as answer:
                     assert answer.status == 200, await answer.text()
-        print(f"soak: {SECONDS:g} s, grown by {growth} MB, {bad:g} bad messages, {target}")
+        show(f"{bad:g} bad messages, {target}")

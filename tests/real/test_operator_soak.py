@@ -1,16 +1,13 @@
 """Hostile objects and requests for as long as one likes: an operator stays as it was.
 
-A few seconds by itself; `make faults` has it for an hour (MEDIAFLEET_SOAK_SECONDS).
+A few seconds by itself; `make soak` has it for 30 min.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import itertools
-import os
 import random
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,19 +16,17 @@ import aiohttp
 import pytest
 import yaml
 from tests.kit.api.values import SPOILS
+from tests.kit.figures import Show
 from tests.kit.fleets.manifests import egress_fleet
 from tests.kit.operator.watch_server import ApiServer
+from tests.kit.soak import SECONDS, Growth, noise, soak
 
-from mediafleet_testbed.load import fuzzing
 from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import free_port
 
-SECONDS: Final = float(os.environ.get("MEDIAFLEET_SOAK_SECONDS", "4"))
-WARM_SECONDS: Final = min(SECONDS / 4, 120.0)
-"""Until caches and pools have the size that they keep."""
-GROWTH_MB: Final = 30.0
 PODS: Final = 20
 BATCH: Final = 50
+NOISES: Final = 5
 READY_SECONDS: Final = 60.0
 PARTS: Final = ("metadata.labels", "metadata.annotations", "spec", "status")
 _LISTED_TIMES: Final = {"operator": {"resync_seconds": 0.5}}
@@ -102,23 +97,6 @@ def spoilt(
         return made
 
 
-async def noise(port: int, chance: random.Random) -> None:
-    """What is like HTTP, and what is not."""
-    for _ in range(5):
-        request, _ = fuzzing.http_request(chance)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            writer.write(request)
-            writer.write_eof()
-            async with asyncio.timeout(20):
-                while await reader.read(1 << 16):
-                    pass
-        except ConnectionError:
-            pass  # as it should at noise
-        finally:
-            writer.close()
-
-
 async def ready(port: int) -> None:
     """Until it says so."""
     async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
@@ -132,11 +110,10 @@ async def ready(port: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def hurt(server: ApiServer, port: int, pid: int) -> float:
-    """Megabytes that it has grown by since it was warm."""
-    began, warm = time.monotonic(), 0.0
-    for seed in itertools.count(1):
-        chance = random.Random(seed)
+async def hurt(server: ApiServer, port: int, process: Growth) -> None:
+    """All that for as long as it is asked for."""
+
+    async def work(_: int, chance: random.Random) -> None:
         server.version += BATCH
         pods = [pod(slot, server.version) for slot in range(PODS)]
         server.fleets = [
@@ -148,17 +125,14 @@ async def hurt(server: ApiServer, port: int, pid: int) -> float:
             kind = chance.choice(("ADDED", "MODIFIED", "DELETED", "MODIFIED", "BOOKMARK"))
             wrong = spoilt(chance.choice(pods), chance, PARTS, typed=True)
             server.events.put_nowait({"type": kind, "object": wrong})
-        await noise(port, chance)
+        await noise("127.0.0.1", port, chance, NOISES)
         await server.until_heard()
-        age, now_mb = time.monotonic() - began, fuzzing.Target(0, 0, pid).resident_mb()
-        warm = warm or (now_mb if age >= WARM_SECONDS else 0.0)
-        if age >= SECONDS:
-            return now_mb - warm
-    raise AssertionError("seeds do not end")
+
+    await soak(work, [process])
 
 
 async def test_hostile_objects_leave_the_operator_at_work_and_no_larger(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, show: Show
 ) -> None:
     server, http = ApiServer(), free_port()
     server.fleets = [fleet(server.version)]
@@ -178,10 +152,10 @@ async def test_hostile_objects_leave_the_operator_at_work_and_no_larger(
             "operator", "mediafleet.main", "operator", *options, "--settings", str(settings)
         )
         await ready(http)
-        growth = await hurt(server, http, member.process.pid)
+        growth = Growth("operator", member.process.pid)
+        await hurt(server, http, growth)
         await ready(http)
-        assert growth < GROWTH_MB
+        show(growth.hold())
         assert member.process.returncode is None
         assert "Traceback" not in member.log.read_text(errors="replace"), member.log_tail(40)
         assert server.lists > 1
-        print(f"soak: {SECONDS:g} s, grown by {growth:.1f} MB, {server.lists} lists")

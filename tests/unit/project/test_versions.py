@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import tomllib
 
 import pytest
 import yaml
@@ -81,6 +83,14 @@ def test_what_pools_have_by_default_is_tested_and_what_fleets_have_is_said() -> 
     assert minor(default_image("orchestratorpools").rpartition(":")[2]) in tested.GO_LIVEPEER
     version = default_image("egressfleets").rpartition(":v")[2]
     assert version in ROWS[tested.EGRESS.name][2]
+
+
+def test_the_release_before_is_a_commit_of_this_repository() -> None:
+    named = tomllib.loads((ROOT / "testbed/previous.toml").read_text(encoding="utf-8"))
+    asked = ["git", "-C", str(ROOT), "cat-file", "-t", named["commit"]]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    assert told.stdout.strip() == "commit", told.stderr
+    assert re.fullmatch(r"\d+\.\d+\.\d+", named["version"])
 
 
 def test_one_version_of_each_resource_is_served_and_it_is_stored() -> None:
