@@ -24,6 +24,7 @@ from tests.kit.tenants.shares import used
 from tests.kit.tenants.stage import attacked, plan_of, release, serving
 from tests.kit.tenants.victim import Figures, use
 
+from mediafleet_scheduler.core.psrpc.turns import TurnTimes
 from mediafleet_testbed import images
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.load.bursts import quantile
@@ -91,7 +92,7 @@ class Bench:
         return figures, {part: after.get(part, 0.0) - before.get(part, 0.0) for part in PARTS}
 
 
-async def main(seconds: float, rounds: int, names: Sequence[str]) -> None:
+async def main(seconds: float, rounds: int, names: Sequence[str], part: float) -> None:
     """Print the table as it grows."""
     node = Node.running()
     images.load(node.instance)
@@ -99,7 +100,7 @@ async def main(seconds: float, rounds: int, names: Sequence[str]) -> None:
         tempfile.TemporaryDirectory() as folder,
         Workspace.create(node) as workspace,
         Workspace.create(node) as evil,
-        release(node, workspace, evil) as product,
+        release(node, workspace, evil, {"turns": {"part": part}}) as product,
     ):
         async with watched(product) as scene:
             await serving(scene, evil)
@@ -117,5 +118,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seconds", nargs="?", type=float, default=SECONDS)
     parser.add_argument("rounds", nargs="?", type=int, default=ROUNDS)
+    parser.add_argument("--part", type=float, default=TurnTimes().part, help="1: no turns")
     parser.add_argument("names", nargs="*", default=["all"])
     asyncio.run(main(**vars(parser.parse_args())))

@@ -42,6 +42,7 @@ OPEN: Final = ("metrics", "orchestrators", "ui/", "readyz")
 READERS: Final = 4
 _REPORT_SECONDS: Final = 2.0
 _BEGUN_SECONDS: Final = 60.0
+_END_SECONDS: Final = 20.0
 _REFUSALS: Final = (KubeError, PsrpcError, RedisError, aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -53,6 +54,7 @@ class Attacker:
         self._plan = plan
         self._http = http
         self._all_begun = asyncio.Event()
+        self._over = False
         objects, messages = Objects(plan, api), Messages(plan, self.outcome)
         self._attacks: dict[str, Callable[[], AsyncIterator[Awaitable[object]]]] = {
             each.__name__: each
@@ -71,11 +73,13 @@ class Attacker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_BEGUN_SECONDS):
                 await self._all_begun.wait()
+        self._over = True
         for task in tasks:
             task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
+        done, _ = await asyncio.wait(tasks, timeout=_END_SECONDS)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
     async def _begin(self, name: str) -> None:
         seconds = str(max(int(self._plan.seconds) - 1, 1))
@@ -90,8 +94,9 @@ class Attacker:
     async def _again(self, attack: Callable[[], AsyncIterator[Awaitable[object]]]) -> None:
         async for each in attack():
             self._note_begun(attack.__name__)
-            # What never has to wait is not cancelled either.
-            await asyncio.sleep(0)
+            if self._over:
+                # redis-py keeps a cancellation to itself when it comes at the wrong moment.
+                return
             try:
                 await each
             except _REFUSALS as error:
@@ -156,7 +161,7 @@ async def main(plan: Plan) -> None:
     """Attack, and tell."""
     async with attacker(plan) as one:
         await one.run()
-    print(json.dumps({"tried": one.outcome.tried, "seen": one.outcome.seen}))
+    print(json.dumps({"tried": one.outcome.tried, "seen": one.outcome.seen}), flush=True)
 
 
 if __name__ == "__main__":

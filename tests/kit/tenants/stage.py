@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
 from tests.kit.cluster.product import RELEASE, Product, deployed, redis_in
 from tests.kit.cluster.scene import Scene
 from tests.kit.fleets import manifests
@@ -35,13 +36,16 @@ POD_CORES: Final = "100m"
 READY_SECONDS: Final = 120.0
 RESOURCES: Final = ("egressfleets", "orchestratorpools", "aiworkerpools")
 ACCOUNT: Final = "attacker"
+SETTINGS: Final = "settings"
 _READING_SECONDS: Final = 2.0
 """An attacker reads its modules first, by half a core."""
 
 
 @contextmanager
-def release(node: Node, workspace: Workspace, evil: Workspace) -> Iterator[Product]:
-    """One release that serves both, each with a Redis of its own."""
+def release(
+    node: Node, workspace: Workspace, evil: Workspace, settings: Mapping[str, Any] | None = None
+) -> Iterator[Product]:
+    """One release that serves both, each with a Redis of its own; `settings` are the desk's."""
     evil.apply(*_bounds())
     redis_in(evil, {"requests": {"cpu": "200m"}, "limits": {"cpu": REDIS_CORES}})
     redises = [
@@ -51,10 +55,28 @@ def release(node: Node, workspace: Workspace, evil: Workspace) -> Iterator[Produ
     values = {
         "rbac": {"nodes": False},
         "watchNamespaces": [workspace.name, evil.name],
-        "egress": {"redis": redises, "allowUndeclaredRedis": False},
+        "egress": {
+            "redis": redises,
+            "allowUndeclaredRedis": False,
+            **_settings(workspace, settings or {}),
+        },
     }
     with deployed(node, workspace, values) as product:
         yield product
+
+
+def _settings(workspace: Workspace, egress: Mapping[str, Any]) -> dict[str, Any]:
+    """Chart values by which a desk reads settings."""
+    text = yaml.safe_dump({"egress": dict(egress)})
+    meta = {"name": SETTINGS}
+    workspace.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"settings.yaml": text}}
+    )
+    return {
+        "extraVolumes": [{"name": SETTINGS, "configMap": meta}],
+        "extraVolumeMounts": [{"name": SETTINGS, "mountPath": "/settings"}],
+        "extraEnv": [{"name": "MEDIAFLEET_SETTINGS_FILE", "value": "/settings/settings.yaml"}],
+    }
 
 
 def _bounds() -> list[dict[str, Any]]:
