@@ -173,7 +173,7 @@ async def through_broker(folder: Path, seconds: float, calls: Callers) -> tuple[
             worker = Worker(SECRET, Result(MEDIA, RESULT), heard)
             stack.callback(worker.close)
             await worker.register(address, context, registration())
-        await until_registered(session, runner)
+        await until_registered(session, runner, WORKERS)
         memory = resident(member.process.pid)
         before, own = cpu_seconds(member.process.pid), time.process_time()
         await calls(f"{runner}/text-to-speech", run, seconds)
@@ -183,12 +183,12 @@ async def through_broker(folder: Path, seconds: float, calls: Callers) -> tuple[
     return run, memory
 
 
-async def until_registered(session: aiohttp.ClientSession, runner: str) -> None:
-    """Wait until all workers are there."""
-    async with asyncio.timeout(60):
+async def until_registered(session: aiohttp.ClientSession, runner: str, count: int) -> None:
+    """Wait until so many workers are there."""
+    async with asyncio.timeout(180):
         while True:
             async with session.get(f"{runner}/metrics") as response:
-                if f"mediafleet_broker_workers {WORKERS}.0" in await response.text():
+                if f"mediafleet_broker_workers {count}.0" in await response.text():
                     return
             await asyncio.sleep(0.1)
 

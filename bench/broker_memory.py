@@ -21,7 +21,7 @@ import aiohttp
 import grpc
 import grpc.aio
 import uvloop
-from bench.broker import HEADERS, brokered, cpu_seconds, registration, resident
+from bench.broker import HEADERS, brokered, cpu_seconds, registration, resident, until_registered
 from bench.egress_latency import load
 from rich.console import Console
 
@@ -43,16 +43,6 @@ def highest(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     line = next(each for each in status.splitlines() if each.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
-
-
-async def until_registered(session: aiohttp.ClientSession, runner: str, count: int) -> None:
-    """Wait until so many workers are there."""
-    async with asyncio.timeout(180):
-        while True:
-            async with session.get(f"{runner}/metrics") as response:
-                if f"mediafleet_broker_workers {count}.0" in await response.text():
-                    return
-            await asyncio.sleep(0.2)
 
 
 async def result() -> AsyncIterator[bytes]:

@@ -88,10 +88,9 @@ class _Connection(asyncio.Protocol):
 
 
 class Worker:
-    """One worker, which answers each job at once. An async context manager is not needed: `close`
-    ends it."""
+    """One worker, which answers each job at once with `result`, or not at all."""
 
-    def __init__(self, secret: str, result: Result, heard: Heard) -> None:
+    def __init__(self, secret: str, result: Result | None, heard: Heard) -> None:
         self._secret = secret
         self._result = result
         self._heard = heard
@@ -135,19 +134,20 @@ class Worker:
             text, self._rest = self._rest[5 : 5 + size], self._rest[5 + size :]
             job = NotifyAIJob.FromString(text)
             self._heard(job)
-            self._post(job)
+            if self._result is not None:
+                self._post(job, self._result)
 
-    def _post(self, job: NotifyAIJob) -> None:
+    def _post(self, job: NotifyAIJob, result: Result) -> None:
         headers = {
             "authorization": "Livepeer-AI-Worker-1.0",
-            "content-length": str(len(self._result.body)),
-            "content-type": self._result.media,
+            "content-length": str(len(result.body)),
+            "content-type": result.media,
             "credentials": self._secret,
             "pipeline": job.ai_job_data.pipeline,
             "taskid": str(job.task_id),
             "user-agent": "Go-http-client/2.0",
         }
-        self._results.request("/aiResults", self._authority, headers, self._result.body)
+        self._results.request("/aiResults", self._authority, headers, result.body)
 
 
 def _literal(name: str, value: str) -> bytes:
