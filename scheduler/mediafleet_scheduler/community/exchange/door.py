@@ -14,6 +14,7 @@ import aiohttp
 from mediafleet_common.agent.drain_proxy import DrainProxy
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.formats.ip_addresses import IpNetwork
+from mediafleet_common.formats.reach import OWN_WORD
 from mediafleet_common.probes.exposition import UnreadableMetricsError, read
 from mediafleet_common.probes.http_client import FetchError, client, fetch
 from mediafleet_scheduler.community.exchange.redis import Place, exchange_of
@@ -85,7 +86,7 @@ async def telling(
         if isinstance(seen_by, DrainProxy):
             streams = Door(seen_by).streams
         else:
-            session = await stack.enter_async_context(client())
+            session = await stack.enter_async_context(client(reach=OWN_WORD))
             streams = ClientIps(session, seen_by).streams
         who = f"node-{secrets.token_hex(6)}"
         teller = Teller(exchange, who, Origins(database), own_networks, streams, clock)
