@@ -26,6 +26,7 @@ from mediafleet.doctor.findings import Finding, Level, Page, Unread
 from mediafleet.doctor.redis import RECORDS, STARTS, RedisFacts
 from mediafleet.doctor.redis import examine as examine_redis
 from mediafleet_common.api.crds import crd
+from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import Kind
 from mediafleet_common.probes.http_client import Failure, NoLoad
 from mediafleet_common.probes.load import Load
@@ -245,6 +246,7 @@ def test_what_conditions_say_is_a_problem_and_the_usual_comings_and_goings_are_n
 @pytest.mark.parametrize(
     ("image", "words"),
     [
+        (EgressFleetSpec.model_fields["image"].default, None),
         ("livekit/egress:v1.14.1", None),
         ("registry:5000/egress:v1.14.1@sha256:ab", None),
         ("livekit/egress:v1.9.0", "1.9 is not the version"),

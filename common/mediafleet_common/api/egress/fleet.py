@@ -93,7 +93,7 @@ class EgressFleetSpec(Model):
 scale write it."""
     paused: bool = False
     """Leaves all pods as they are; placing goes on."""
-    image: Annotated[str, Field(min_length=1, max_length=512)] = "livekit/egress:v1.12.0"
+    image: Annotated[str, Field(min_length=1, max_length=512)] = "livekit/egress:v1.14.1"
     """Image of the egress worker."""
     redis: RedisSpec = RedisSpec()
     """The Redis that livekit-server uses."""
