@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeGuard
@@ -17,6 +17,7 @@ from typing import Final, TypeGuard
 import pytest
 from tests.kit.faults.mutants import MUTANTS, Mutant
 from tests.kit.faults.plans import Course, Plan, every, some
+from tests.kit.faults.verdicts import failures
 from tests.kit.faults.workloads import WORKLOADS
 from tests.kit.faults.world import CONVERGE_SECONDS, Loads, World
 from tests.kit.node.operating import ROOT
@@ -124,9 +125,3 @@ async def test_a_mistake_in_the_engine_does_not_pass(
 def well(said: Lived | Exception) -> TypeGuard[Lived]:
     """Whether all held."""
     return not isinstance(said, Exception)
-
-
-def failures(what: Iterable[object], ended: Iterable[Lived | Exception]) -> dict[str, str]:
-    """What went wrong, by plan."""
-    both = zip(what, ended, strict=True)
-    return {str(each): repr(said) for each, said in both if not well(said)}

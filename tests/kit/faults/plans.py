@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
+
+PlanT = TypeVar("PlanT")
 
 
 class Fault(Enum):
@@ -81,14 +84,21 @@ def every(courses: Mapping[str, Course]) -> Iterator[Plan]:
 
 def some(courses: Mapping[str, Course], count: int, seed: int) -> Sequence[Plan]:
     """So many of them, each fault as often as the others."""
-    by_fault: dict[Fault, list[Plan]] = {each: [] for each in Fault}
-    for plan in every(courses):
-        by_fault[plan.fault].append(plan)
+    return dealt(every(courses), lambda plan: plan.fault, count, seed)
+
+
+def dealt(
+    plans: Iterable[PlanT], fault_of: Callable[[PlanT], Enum], count: int, seed: int
+) -> list[PlanT]:
+    """So many of the plans by a seed, each fault as often as the others."""
+    by_fault: dict[Enum, list[PlanT]] = {}
+    for plan in plans:
+        by_fault.setdefault(fault_of(plan), []).append(plan)
     chance = random.Random(seed)
-    for plans in by_fault.values():
-        chance.shuffle(plans)
-    turns = max(map(len, by_fault.values()))
-    dealt = [
-        plans[turn] for turn in range(turns) for plans in by_fault.values() if turn < len(plans)
+    for each in by_fault.values():
+        chance.shuffle(each)
+    turns = max(map(len, by_fault.values()), default=0)
+    by_turns = [
+        each[turn] for turn in range(turns) for each in by_fault.values() if turn < len(each)
     ]
-    return dealt[:count]
+    return by_turns[:count]
