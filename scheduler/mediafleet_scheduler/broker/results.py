@@ -97,7 +97,8 @@ class Results:
             self._unreadable(attempt, str(error))
             return 400, str(error)
         except (Exception, asyncio.CancelledError):
-            # A lost connection cancels this: no worker repeats a result, and its room is free.
+            # A lost connection cancels this: a stock worker does not repeat a result, and what ours
+            # repeats nobody waits for. Its room is free.
             self._unreadable(attempt, "the result was broken off")
             raise
         return 200, "ok"

@@ -5,14 +5,17 @@ Wire: go-livepeer server/ai_worker.go.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
 
+from mediafleet_common.back_off import BackOff
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.worker.brokers import Place
 from mediafleet_scheduler.worker.runners import Answer, RunnerError
@@ -20,6 +23,10 @@ from mediafleet_scheduler.worker.times import Times
 
 _SCHEME: Final = "Livepeer-AI-Worker-1.0"
 _MOST_INPUT: Final = 300 * 1024 * 1024
+_ATTEMPTS: Final = 4
+"""To post a whole result."""
+_FIRST_PAUSE_SECONDS: Final = 0.25
+_LONGEST_PAUSE_SECONDS: Final = 2.0
 
 _log: Final = logging.getLogger(__name__)
 
@@ -50,8 +57,13 @@ async def fetched(
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Where the result of one job goes. A post that fails is not repeated: nobody knows what of it
-    was taken."""
+    """Where the result of one job goes.
+
+    A whole result whose connection ends is posted again: it may never have arrived, and then the
+    broker holds the job's place for it as long as this worker is there. If it had, nobody waits for
+    the second one, and the broker throws it away by the job's number. A stream is posted once: what
+    it held is gone.
+    """
 
     session: aiohttp.ClientSession
     secret: Callable[[], str]
@@ -63,22 +75,32 @@ class Post:
     async def error(self, words: str) -> None:
         """It failed."""
         _log.info("a job of %s: %s", self.pipeline, printable(words))
-        await self._send(words.encode(), "livepeer/ai-worker-error")
+        await self._send(lambda: words.encode(), "livepeer/ai-worker-error", _ATTEMPTS)
 
     async def events(self, events: AsyncIterator[bytes]) -> None:
         """An LLM's words, as they come."""
-        await self._send(events, "text/event-stream")
+        await self._send(lambda: events, "text/event-stream", 1)
 
     async def answer(self, answer: Answer) -> None:
         """The runner's answer, and its files."""
-        with aiohttp.MultipartWriter("mixed") as parts:
-            for name, (media, content) in answer.files.items():
-                part = parts.append(content, {"Content-Type": media})
-                part.set_content_disposition("attachment", filename=name)
-            parts.append(json.dumps(answer.body).encode(), {"Content-Type": "application/json"})
-        await self._send(parts, parts.content_type)
+        boundary = secrets.token_hex(16)
+        media = _parts(answer, boundary).content_type
+        await self._send(lambda: _parts(answer, boundary), media, _ATTEMPTS)
 
-    async def _send(self, body: Any, media: str) -> None:
+    async def _send(self, body: Callable[[], Any], media: str, attempts: int) -> None:
+        """Post it, so many times at the most; each time `body` makes it anew."""
+        back_off = BackOff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        for left in reversed(range(attempts)):
+            try:
+                await self._post(body(), media)
+                return
+            except (aiohttp.ClientError, TimeoutError) as error:
+                _log.warning("a result was lost: %s", error or type(error).__name__)
+                if isinstance(error, TimeoutError) or not left:
+                    return
+            await asyncio.sleep(back_off.pause())
+
+    async def _post(self, body: Any, media: str) -> None:
         headers = {
             "Authorization": _SCHEME,
             "Credentials": self.secret(),
@@ -88,12 +110,19 @@ class Post:
         }
         limit = aiohttp.ClientTimeout(total=self.times.post_seconds)
         url, name = f"https://{self.place.address}/aiResults", self.place.other_name
-        try:
-            async with self.session.post(
-                url, data=body, headers=headers, timeout=limit, server_hostname=name
-            ) as response:
-                if response.status != 200:
-                    said = printable((await response.text())[:200])
-                    _log.warning("a result was refused: HTTP %d: %s", response.status, said)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            _log.warning("a result was lost: %s", error or type(error).__name__)
+        async with self.session.post(
+            url, data=body, headers=headers, timeout=limit, server_hostname=name
+        ) as response:
+            if response.status != 200:
+                said = printable((await response.text())[:200])
+                _log.warning("a result was refused: HTTP %d: %s", response.status, said)
+
+
+def _parts(answer: Answer, boundary: str) -> aiohttp.MultipartWriter:
+    """An answer as it is posted."""
+    parts = aiohttp.MultipartWriter("mixed", boundary)
+    for name, (media, content) in answer.files.items():
+        part = parts.append(content, {"Content-Type": media})
+        part.set_content_disposition("attachment", filename=name)
+    parts.append(json.dumps(answer.body).encode(), {"Content-Type": "application/json"})
+    return parts
