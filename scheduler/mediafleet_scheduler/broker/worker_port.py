@@ -226,6 +226,8 @@ class _Either(asyncio.Protocol):
         self._gone(self)
         if self._inner is not None:
             self._inner.connection_lost(error)
+        # What refers to each other would wait for the collector.
+        self._inner = self._transport = None
 
     def pause_writing(self) -> None:
         if self._inner is not None:

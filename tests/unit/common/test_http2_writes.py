@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import h2.config
@@ -145,4 +147,37 @@ async def test_a_connection_that_is_ended_says_so_before_it_closes() -> None:
     server.close()
     _, events = await client.heard()
     assert [type(each) for each in events] == [h2.events.ConnectionTerminated]
+    client.gone()
+
+
+async def test_a_connection_that_is_over_leaves_nothing_to_the_collector() -> None:
+    async def handle(stream: Stream) -> None:
+        await stream.respond(200, b"ok")
+
+    gc.disable()
+    try:
+        server = Http2Connection(handle, LIMITS)
+        left: list[weakref.ref[Any]] = [weakref.ref(server), weakref.ref(server._h2)]
+        client = Client(server)
+        client.body(client.post(2), b"hi")
+        await client.heard()
+        client.gone()
+        await client.heard()
+        del client, server
+        assert [each() for each in left] == [None, None]
+    finally:
+        gc.enable()
+
+
+async def test_only_the_latest_streams_that_are_over_are_remembered() -> None:
+    async def handle(stream: Stream) -> None:
+        await stream.respond(200)
+
+    server = Http2Connection(handle, LIMITS)
+    client = Client(server)
+    for _ in range(1100):
+        client.body(client.post(0), b"")
+        await asyncio.sleep(0)
+        await client.heard()
+    assert len(server._h2._closed_streams) == server._h2.MAX_CLOSED_STREAMS == 1024
     client.gone()
