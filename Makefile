@@ -133,7 +133,7 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 SOAKS := tests/real/test_hostile_soak.py tests/real/test_operator_soak.py tests/real/workers/test_broker_soak.py
 
 .PHONY: soak
-soak: $(STAMP) ## Each process for 30 min (SECONDS=7200 before a release): memory, at most 1 MB an hour, and descriptors
+soak: $(STAMP) ## Each process for 30 min (SECONDS=7200 before a release): memory, at most 1 MB an hour, descriptors and tasks
 	MEDIAFLEET_SOAK_SECONDS=$(or $(SECONDS),1800) $(PY) -m pytest -n$(words $(SOAKS)) $(SOAKS) $(ARGS)
 
 .PHONY: check

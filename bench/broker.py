@@ -18,7 +18,7 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -127,7 +127,9 @@ def at_rate(rate: float) -> Callers:
 
 
 @contextlib.asynccontextmanager
-async def brokered(folder: Path) -> AsyncIterator[tuple[Member, str, str, bytes]]:
+async def brokered(
+    folder: Path, module: Sequence[str] = ("mediafleet.main",)
+) -> AsyncIterator[tuple[Member, str, str, bytes]]:
     """A broker: its process, its runner API, its workers' port, its certificate."""
     key, certificate = self_signed(["127.0.0.1"])
     for name, text in {"key": key, "cert": certificate, "secret": SECRET.encode()}.items():
@@ -135,7 +137,7 @@ async def brokered(folder: Path) -> AsyncIterator[tuple[Member, str, str, bytes]
     models = "models: [{pipeline: text-to-speech, model: m, wait_seconds: 30}]"
     (folder / "models.yaml").write_text(models, encoding="utf-8")
     command = [
-        *(sys.executable, "-m", "mediafleet.main", "broker", "--listen", "127.0.0.1:0"),
+        *(sys.executable, "-m", *module, "broker", "--listen", "127.0.0.1:0"),
         *("--http", "127.0.0.1:0", "--log-level", "warning"),
         *("--secret-file", str(folder / "secret"), "--models", str(folder / "models.yaml")),
         *("--tls-cert", str(folder / "cert"), "--tls-key", str(folder / "key")),

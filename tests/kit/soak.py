@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import os
 import random
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ LONG_SECONDS: Final = 1500.0
 GROWTH_MB: Final = 30.0
 SLOPE_MB_AN_HOUR: Final = 1.0
 MOST_DESCRIPTORS: Final = 20
+MOST_TASKS: Final = 20
+"""More than when it was warm: what is under way at one moment is a few more or less."""
 _READ_SECONDS: Final = 20.0
 _PAGE_MB: Final = os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -35,14 +38,22 @@ class Growth:
 
     name: str
     pid: int
+    tasks_file: Path | None = None
+    """Where it tells how many asyncio tasks it has (tests/kit/counted.py); `None`: it does not."""
     samples: list[tuple[float, float, int]] = field(default_factory=list)
     """Seconds, resident megabytes, open descriptors."""
+    tasks: list[int] = field(default_factory=list)
+    """Asyncio tasks, each as it was asked for by the look before."""
 
     def look(self, at: float) -> None:
         """Take one reading."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         descriptors = len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
         self.samples.append((at, pages * _PAGE_MB, descriptors))
+        if self.tasks_file is not None:
+            if self.tasks_file.exists():
+                self.tasks.append(int(self.tasks_file.read_text()))
+            os.kill(self.pid, signal.SIGUSR1)
 
     @property
     def megabytes(self) -> float:
@@ -68,9 +79,12 @@ class Growth:
         told = f"{self.name}: {self.megabytes:+.1f} MB, {self.slope:+.1f} MB/h"
         assert self.megabytes < GROWTH_MB, told
         assert self.descriptors <= MOST_DESCRIPTORS, self.samples[-1]
+        more = self.tasks[-1] - self.tasks[0] if self.tasks else 0
+        assert more <= MOST_TASKS, f"{self.name}: {self.tasks[0]} tasks, then {self.tasks[-1]}"
         if SECONDS >= LONG_SECONDS:
             assert self.slope <= SLOPE_MB_AN_HOUR, told
-        return f"soak {SECONDS:g} s, {told}, {self.descriptors:+d} descriptors"
+        counted = f", {more:+d} tasks" if self.tasks else ""
+        return f"soak {SECONDS:g} s, {told}, {self.descriptors:+d} descriptors{counted}"
 
 
 async def soak(

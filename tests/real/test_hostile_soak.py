@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 import redis.asyncio as redis
 from tests.kit.advertise.scene import entry, nodes, write
+from tests.kit.counted import counted
 from tests.kit.egress.desks import Desk, Desks, desks
 from tests.kit.egress.scene import scene
 from tests.kit.figures import Show
@@ -73,16 +74,18 @@ async def test_hostile_input_leaves_desk_and_advertiser_at_work_and_no_larger(
         Processes(tmp_path) as processes,
     ):
         write(path, *(entry(f"n{number}", node) for number, node in enumerate(two)))
+        made.tasks_file = tmp_path / "desk-tasks"
         desk = await made.start("desk")
         port, http = free_port(), free_port()
         listening = ("--listen", f"127.0.0.1:{port}", "--http", f"127.0.0.1:{http}")
         options = ("advertise", "--nodes", str(path), *listening, "--plaintext")
-        member = await processes.python("advertiser", "mediafleet.main", *options)
+        tasks = tmp_path / "advertiser-tasks"
+        member = await processes.python("advertiser", *counted(tasks), *options)
         await processes.says(member, "2 of 2 nodes listed")
         target = fuzzing.Target(port, http, member.process.pid)
         growth = [
-            Growth("egress desk", desk.member.process.pid),
-            Growth("advertiser", member.process.pid),
+            Growth("egress desk", desk.member.process.pid, made.tasks_file),
+            Growth("advertiser", member.process.pid, tasks),
         ]
         await hurt(made, desk, target, growth)
         for process in growth:

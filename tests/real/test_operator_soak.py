@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import yaml
 from tests.kit.api.values import SPOILS
+from tests.kit.counted import counted
 from tests.kit.figures import Show
 from tests.kit.fleets.manifests import egress_fleet
 from tests.kit.operator.watch_server import ApiServer
@@ -148,11 +149,12 @@ async def test_hostile_objects_leave_the_operator_at_work_and_no_larger(
         (tmp_path / "config").write_text(yaml.safe_dump(config))
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
         options = ("--no-leader-election", "--http", f"127.0.0.1:{http}")
+        tasks = tmp_path / "tasks"
         member = await processes.python(
-            "operator", "mediafleet.main", "operator", *options, "--settings", str(settings)
+            "operator", *counted(tasks), "operator", *options, "--settings", str(settings)
         )
         await ready(http)
-        growth = Growth("operator", member.process.pid)
+        growth = Growth("operator", member.process.pid, tasks)
         await hurt(server, http, growth)
         await ready(http)
         show(growth.hold())

@@ -13,6 +13,7 @@ from typing import Final
 
 import aiohttp
 import yaml
+from tests.kit.counted import counted
 from tests.kit.egress.scene import Scene, eventually, track
 
 from mediafleet_common.wire.egress_pb2 import StartEgressRequest
@@ -92,11 +93,15 @@ class Desks:
     redis: str
     file: Path
     known: set[str] = field(default_factory=set)
+    tasks_file: Path | None = None
+    """Where a desk that is started tells how many asyncio tasks it has; `None`: it does not."""
 
     async def start(self, name: str) -> Desk:
         """Start a desk and wait until it bids."""
         options = ("--redis", self.redis, "--workers", str(self.file), "--http", "127.0.0.1:0")
-        member = await self.processes.python(name, "mediafleet.main", "egress", *options)
+        file = self.tasks_file
+        module = ("mediafleet.main",) if file is None else counted(file)
+        member = await self.processes.python(name, *module, "egress", *options)
         line = await self.processes.says(member, "mediafleet egress ready:")
         url = f"http://{line.rpartition('http ')[2].strip()}/metrics"
         new: set[str] = set()

@@ -16,6 +16,7 @@ from typing import Final
 import aiohttp
 import pytest
 from bench.broker import MEDIA, RESULT, SECRET, Run, ask, brokered, registration
+from tests.kit.counted import counted
 from tests.kit.figures import Show
 from tests.kit.soak import SECONDS, Growth, noise, soak
 
@@ -42,7 +43,10 @@ async def test_tasks_and_workers_that_come_and_go_leave_the_broker_no_larger(
 ) -> None:
     run = Run()
     async with AsyncExitStack() as stack:
-        member, runner, address, certificate = await stack.enter_async_context(brokered(tmp_path))
+        tasks = tmp_path / "tasks"
+        member, runner, address, certificate = await stack.enter_async_context(
+            brokered(tmp_path, counted(tasks))
+        )
         context = ssl.create_default_context(cadata=certificate.decode())
         context.set_alpn_protocols(["h2"])
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -76,7 +80,7 @@ async def test_tasks_and_workers_that_come_and_go_leave_the_broker_no_larger(
         for _ in range(WORKERS):
             await come()
         await until_there(session, runner, WORKERS)
-        growth = Growth("broker", member.process.pid)
+        growth = Growth("broker", member.process.pid, tasks)
         await soak(work, [growth])
         show(f"{growth.hold()}, {len(run.answered)} tasks")
         assert member.process.returncode is None
