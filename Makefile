@@ -96,7 +96,7 @@ test-unit test-contract test-real test-pages test-cluster test-proofs test-keda:
 EGRESS_FAULTS := tests/real/egress/test_desks.py tests/real/egress/test_redis_faults.py \
 	tests/real/egress/test_faults.py tests/real/egress/test_each_message.py
 PLANS := tests/real/egress/test_redis_plans.py tests/real/workers/test_shared_plans.py \
-	tests/contract/workers/test_stream_plans.py
+	tests/real/workers/test_killed_plans.py tests/contract/workers/test_stream_plans.py
 EGRESS_VIRTUAL := tests/contract/egress/test_virtual.py tests/contract/egress/test_messages.py \
 	tests/contract/egress/test_late_metrics.py tests/contract/egress/test_frozen_server.py
 
@@ -115,7 +115,8 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 MEDIAFLEET_LATE_JOBS=5000 \
 		MEDIAFLEET_FROZEN_RUNS=50 \
 		$(PY) -m pytest $(EGRESS_VIRTUAL) $(ARGS)
-	MEDIAFLEET_REDIS_PLANS=0 MEDIAFLEET_STREAM_PLANS=0 $(PY) -m pytest -s $(PLANS) $(ARGS)
+	MEDIAFLEET_REDIS_PLANS=0 MEDIAFLEET_STREAM_PLANS=0 MEDIAFLEET_KILLED_PLANS=0 \
+		$(PY) -m pytest -s $(PLANS) $(ARGS)
 	MEDIAFLEET_ORDERS=100000 $(PY) -m pytest --timeout 3600 tests/unit/workers/core/test_dispatch.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) MEDIAFLEET_CHANGES=40 \
 		MEDIAFLEET_KILLS_WITHOUT_API=30 MEDIAFLEET_LISTED_CHANGES=100 MEDIAFLEET_TENANTS_SECONDS=60 \

@@ -14,11 +14,11 @@ from typing import Final
 import pytest
 from tests.kit.faults.plans import dealt
 from tests.kit.faults.streams import world
-from tests.kit.faults.streams.plans import StreamCourse, StreamFault, StreamPlan, every
+from tests.kit.faults.streams.plans import KILLS, StreamCourse, StreamFault, StreamPlan, every
 from tests.kit.faults.verdicts import failures, good, lived_all
 from tests.kit.figures import Show
 
-PLANS: Final = int(os.environ.get("MEDIAFLEET_STREAM_PLANS", str(len(StreamFault))))
+PLANS: Final = int(os.environ.get("MEDIAFLEET_STREAM_PLANS", str(len(StreamFault) - len(KILLS))))
 """0: all."""
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 1)
 AT_A_TIME: Final = 4

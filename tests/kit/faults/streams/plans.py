@@ -22,13 +22,23 @@ class StreamFault(Enum):
     RESULT_TWICE = "a result arrives twice"
     RESULT_LATE = "a result arrives late"
     AWAY = "all connections end, and for a while there is no broker"
+    KILLED_AT_JOB = "the broker is killed as it sends a job"
+    KILLED_AT_RESULT = "the broker is killed before a result arrives"
 
 
 ON_REGISTRATIONS: Final = frozenset({StreamFault.REGISTRATION_LOST, StreamFault.WELCOME_LOST})
 ON_JOBS: Final = frozenset(
-    {StreamFault.CUT_BEFORE, StreamFault.CUT_AFTER, StreamFault.LATE, StreamFault.AWAY}
+    {
+        StreamFault.CUT_BEFORE,
+        StreamFault.CUT_AFTER,
+        StreamFault.LATE,
+        StreamFault.AWAY,
+        StreamFault.KILLED_AT_JOB,
+    }
 )
 """The rest meets a result."""
+KILLS: Final = frozenset({StreamFault.KILLED_AT_JOB, StreamFault.KILLED_AT_RESULT})
+"""These need a second broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,9 @@ class StreamCourse:
         return self.jobs if fault in ON_JOBS else self.results
 
 
-def every(course: StreamCourse) -> Iterator[StreamPlan]:
-    """Each fault at each place."""
+def every(course: StreamCourse, *, kills: bool = False) -> Iterator[StreamPlan]:
+    """Each fault at each place: kills, or all others."""
     for fault in StreamFault:
+        if (fault in KILLS) is not kills:
+            continue
         yield from (StreamPlan(fault, nth) for nth in range(1, course.places(fault) + 1))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
 from tests.kit.faults.streams.plans import (
+    KILLS,
     ON_JOBS,
     ON_REGISTRATIONS,
     StreamCourse,
@@ -36,6 +38,7 @@ class StreamTraffic:
     """What went through, and what the plan does to it."""
 
     plan: StreamPlan | None = None
+    on_kill: Callable[[], None] = lambda: None
     counts: dict[str, int] = field(
         default_factory=lambda: {"registrations": 0, "jobs": 0, "results": 0}
     )
@@ -56,6 +59,8 @@ class StreamTraffic:
         if self.counts[what] < plan.nth:
             return None
         self.struck = True
+        if plan.fault in KILLS:
+            self.on_kill()
         return plan.fault
 
 

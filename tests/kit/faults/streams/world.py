@@ -33,13 +33,14 @@ _MAY_FAIL: Final = frozenset({StreamFault.RESULT_CUT, StreamFault.AWAY})
 
 
 @contextlib.asynccontextmanager
-async def _runner(runs: Counter[str]) -> AsyncIterator[str]:
-    """A runner that tells which request an answer is for."""
+async def runner(runs: Counter[str]) -> AsyncIterator[str]:
+    """A runner that tells which request an answer is for, by the number that its prompt ends with."""
 
     async def run(request: web.Request) -> web.Response:
         prompt = (await request.json())["prompt"]
         runs[prompt] += 1
-        return web.json_response({"images": [{"url": _PNG, "nsfw": False, "seed": int(prompt)}]})
+        number = int(prompt.rpartition(" ")[2])
+        return web.json_response({"images": [{"url": _PNG, "nsfw": False, "seed": number}]})
 
     app = web.Application()
     app.add_routes([web.post("/text-to-image", run)])
@@ -51,11 +52,11 @@ async def _runner(runs: Counter[str]) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _worker(port: int, ca: Path, runner: str) -> AsyncIterator[Worker]:
-    """Our worker, until it is told to stop."""
+async def working(places: tuple[str, ...], ca: Path, url: str) -> AsyncIterator[Worker]:
+    """Our worker for the runner at a URL, until it is told to stop."""
     stop = asyncio.Event()
-    runners = (Runner(MODEL, runner, _CAPACITY),)
-    made = Worker(Settings(Brokers((f"127.0.0.1:{port}",)), lambda: SECRET, runners, ca))
+    runners = (Runner(MODEL, url, _CAPACITY),)
+    made = Worker(Settings(Brokers(places), lambda: SECRET, runners, ca))
     running = asyncio.create_task(made.run(stop))
     yield made
     stop.set()
@@ -85,8 +86,8 @@ async def lived(plan: StreamPlan | None, folder: Path) -> tuple[StreamCourse, bo
     async with (
         made as some,
         StreamProxy(some.serving.port, context, traffic) as proxy,
-        _runner(runs) as url,
-        _worker(proxy.port, folder / "ca.pem", url),
+        runner(runs) as url,
+        working((f"127.0.0.1:{proxy.port}",), folder / "ca.pem", url),
     ):
         answers = await asyncio.gather(*(_ask(some, number) for number in range(_TASKS)))
         course, struck = traffic.course, traffic.struck
