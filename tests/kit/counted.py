@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import runpy
 import signal
 import sys
@@ -29,7 +28,7 @@ def main() -> None:
         # Where no loop runs yet there is nothing to tell.
         with contextlib.suppress(RuntimeError):
             scratch.write_text(str(len(asyncio.all_tasks())))
-            os.replace(scratch, file)
+            scratch.replace(file)
 
     signal.signal(signal.SIGUSR1, tell)
     sys.argv = [module, *arguments]

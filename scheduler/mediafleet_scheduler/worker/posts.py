@@ -93,11 +93,12 @@ class Post:
         for left in reversed(range(attempts)):
             try:
                 await self._post(body(), media)
-                return
             except (aiohttp.ClientError, TimeoutError) as error:
                 _log.warning("a result was lost: %s", error or type(error).__name__)
                 if isinstance(error, TimeoutError) or not left:
                     return
+            else:
+                return
             await asyncio.sleep(back_off.pause())
 
     async def _post(self, body: Any, media: str) -> None:

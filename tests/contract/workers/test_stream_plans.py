@@ -6,7 +6,6 @@ fault. CI runs one of each fault by a fixed seed, `make faults` all.
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ import pytest
 from tests.kit.faults.plans import dealt
 from tests.kit.faults.streams import world
 from tests.kit.faults.streams.plans import KILLS, StreamCourse, StreamFault, StreamPlan, every
-from tests.kit.faults.verdicts import failures, good, lived_all
+from tests.kit.faults.verdicts import failures, folders, good, lived_all
 from tests.kit.figures import Show
 
 PLANS: Final = int(os.environ.get("MEDIAFLEET_STREAM_PLANS", str(len(StreamFault) - len(KILLS))))
@@ -28,11 +27,11 @@ pytestmark = pytest.mark.timeout(900)
 async def test_whatever_goes_wrong_once_with_a_worker_each_task_is_answered_and_no_room_is_lost(
     tmp_path: Path, show: Show
 ) -> None:
-    number = itertools.count()
-    course, _ = await world.lived(None, tmp_path / "clean")
+    new = folders(tmp_path)
+    course, _ = await world.lived(None, next(new))
 
     async def planned(plan: StreamPlan) -> tuple[StreamCourse, bool]:
-        return await world.lived(plan, tmp_path / str(next(number)))
+        return await world.lived(plan, next(new))
 
     plans = list(every(course))
     if PLANS:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 PlanT = TypeVar("PlanT")
@@ -35,3 +37,11 @@ def failures(what: Iterable[object], ended: Iterable[object]) -> dict[str, str]:
 def good(ended: Iterable[EndT | Exception]) -> list[EndT]:
     """Those that ended as they should."""
     return [said for said in ended if not isinstance(said, Exception)]
+
+
+def folders(parent: Path) -> Iterator[Path]:
+    """A new one for each plan."""
+    for number in itertools.count():
+        made = parent / str(number)
+        made.mkdir()
+        yield made

@@ -5,7 +5,6 @@ CI runs one of each by a fixed seed, `make faults` all.
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,7 @@ import pytest
 from tests.kit.faults.plans import dealt
 from tests.kit.faults.streams import killed
 from tests.kit.faults.streams.plans import StreamCourse, StreamPlan, every
-from tests.kit.faults.verdicts import failures, good, lived_all
+from tests.kit.faults.verdicts import failures, folders, good, lived_all
 from tests.kit.figures import Show
 
 PLANS: Final = int(os.environ.get("MEDIAFLEET_KILLED_PLANS", "2"))
@@ -27,11 +26,11 @@ pytestmark = pytest.mark.timeout(900)
 async def test_whenever_a_broker_is_killed_each_of_its_tasks_is_answered_once_by_another(
     tmp_path: Path, show: Show
 ) -> None:
-    number = itertools.count()
-    course, _ = await killed.lived(None, tmp_path / "clean")
+    new = folders(tmp_path)
+    course, _ = await killed.lived(None, next(new))
 
     async def planned(plan: StreamPlan) -> tuple[StreamCourse, bool]:
-        return await killed.lived(plan, tmp_path / str(next(number)))
+        return await killed.lived(plan, next(new))
 
     plans = list(every(course, kills=True))
     if PLANS:

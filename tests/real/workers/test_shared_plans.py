@@ -6,7 +6,6 @@ fixed seed, `make faults` all.
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ import pytest
 from tests.kit.faults.plans import dealt
 from tests.kit.faults.redises import brokers
 from tests.kit.faults.redises.plans import RedisCourse, RedisPlan, every
-from tests.kit.faults.verdicts import failures, good, lived_all
+from tests.kit.faults.verdicts import failures, folders, good, lived_all
 from tests.kit.figures import Show
 
 PLANS: Final = int(os.environ.get("MEDIAFLEET_REDIS_PLANS", "24"))
@@ -28,11 +27,11 @@ pytestmark = pytest.mark.timeout(7200 if PLANS != 24 else 900)
 async def test_whatever_goes_wrong_once_with_redis_a_task_has_one_answer_or_its_loss_is_told(
     tmp_path: Path, show: Show
 ) -> None:
-    number = itertools.count()
-    course, _ = await brokers.lived(None, tmp_path / "clean")
+    new = folders(tmp_path)
+    course, _ = await brokers.lived(None, next(new))
 
     async def planned(plan: RedisPlan) -> tuple[RedisCourse, bool]:
-        return await brokers.lived(plan, tmp_path / str(next(number)))
+        return await brokers.lived(plan, next(new))
 
     plans = list(every({brokers.STORY: course}))
     if PLANS:

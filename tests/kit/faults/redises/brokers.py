@@ -31,7 +31,8 @@ _TASKS: Final = 3
 _CAPACITY: Final = 2
 _ANSWER_SECONDS: Final = 0.5
 _TIMES: Final = Times(shared=SharedTimes(0.25, 2.0, _ANSWER_SECONDS))
-_BEAT: Final = hashlib.sha1(scripts.BEAT.encode()).hexdigest().encode()  # noqa: S324 - Redis' name
+_BEAT: Final = hashlib.sha1(scripts.BEAT.encode()).hexdigest().encode()
+"""Redis' name of the script that brokers run at their own times."""
 _LOST: Final = (404, 502)
 """By these a caller is told that a task is not known any more, or is lost."""
 
@@ -93,7 +94,6 @@ async def lived(plan: RedisPlan | None, folder: Path) -> tuple[RedisCourse, bool
     Raises:
         AssertionError, TimeoutError: what must hold did not.
     """
-    folder.mkdir()
     redises = Redises(plan, lambda frame: _BEAT not in frame)
     done: list[str] = []
     async with (
@@ -124,7 +124,7 @@ def target_of(some: Broker) -> Any:
 
 
 def _agree(prompt: str, own: tuple[int, Any], other: tuple[int, Any], *, failed_over: bool) -> None:
-    """One answer, whoever is asked; a Redis that has forgotten may cost it, and then that is said."""
+    """One answer, whoever is asked; a Redis that has forgotten may cost it, and that is said."""
     wanted = (200, {"did": prompt})
     # A task that could not be written is done all the same; the other broker never hears of it.
     assert own == wanted or (failed_over and own[0] in _LOST), own

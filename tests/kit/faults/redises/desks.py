@@ -157,9 +157,7 @@ async def _desk(stack: AsyncExitStack, stage: Scene, url: str) -> None:
 
 
 @asynccontextmanager
-async def world(
-    plan: RedisPlan | None, desks: int
-) -> AsyncIterator[tuple[RedisWorld, Redises]]:
+async def world(plan: RedisPlan | None, desks: int) -> AsyncIterator[tuple[RedisWorld, Redises]]:
     """Pods and so many desks, until left."""
     redises = Redises(plan)
     async with redises.running(), AsyncExitStack() as stack:

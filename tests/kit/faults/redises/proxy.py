@@ -7,7 +7,6 @@ both ways from then on; any other one command after the other, each with its rep
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -128,9 +127,7 @@ class Front:
         for each in tuple(self._open):
             each.transport.abort()
 
-    async def _connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             server = await asyncio.open_connection("127.0.0.1", self._primary())
         except OSError:
@@ -190,8 +187,7 @@ class Front:
         finally:
             for each in passing:
                 each.cancel()
-            with contextlib.suppress(*_ENDED):
-                await asyncio.gather(*passing, return_exceptions=True)
+            await asyncio.gather(*passing, return_exceptions=True)
 
     async def _asks(self, frame: bytes, client: Connection, server: Connection) -> None:
         while True:

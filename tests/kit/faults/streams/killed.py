@@ -30,7 +30,6 @@ async def lived(plan: StreamPlan | None, folder: Path) -> tuple[StreamCourse, bo
         AssertionError, TimeoutError: what must hold did not.
     """
     assert tuple(MODEL) == IMAGE
-    folder.mkdir()
     runs = Counter[str]()
     async with AsyncExitStack() as stack:
         redis = stack.enter_context(redis_server())

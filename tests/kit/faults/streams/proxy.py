@@ -100,9 +100,7 @@ class StreamProxy:
     def _return(self) -> None:
         self._away = False
 
-    async def _connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._away:
             writer.transport.abort()
             return
@@ -110,9 +108,13 @@ class StreamProxy:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["h2" if spoken == "h2" else "http/1.1"])
-        broker = await asyncio.open_connection(
-            "127.0.0.1", self._broker_port, ssl=context, limit=_LARGEST
-        )
+        try:
+            broker = await asyncio.open_connection(
+                "127.0.0.1", self._broker_port, ssl=context, limit=_LARGEST
+            )
+        except OSError:
+            writer.transport.abort()
+            return
         both = {writer, broker[1]}
         self._open |= both
         try:

@@ -34,7 +34,7 @@ _MAY_FAIL: Final = frozenset({StreamFault.RESULT_CUT, StreamFault.AWAY})
 
 @contextlib.asynccontextmanager
 async def runner(runs: Counter[str]) -> AsyncIterator[str]:
-    """A runner that tells which request an answer is for, by the number that its prompt ends with."""
+    """A runner that tells which request an answer is for, by the number at its prompt's end."""
 
     async def run(request: web.Request) -> web.Response:
         prompt = (await request.json())["prompt"]
@@ -75,7 +75,6 @@ async def lived(plan: StreamPlan | None, folder: Path) -> tuple[StreamCourse, bo
     Raises:
         AssertionError, TimeoutError: what must hold did not.
     """
-    folder.mkdir()
     pair = self_signed(["127.0.0.1"])
     (folder / "pair.pem").write_bytes(pair[0] + pair[1])
     (folder / "ca.pem").write_bytes(pair[1])
