@@ -131,8 +131,20 @@ class SharedTasks:
                 continue
             _log.info("task %s is cancelled, or another broker's by now", each.job.id)
             self._kept.give_up(each)
+        for each in self._kept.all():
+            if each.version is None and each.written.is_set() and each.job.id in beat.own:
+                await self._found(each)
         for one in beat.taken:
             await self._take(one)
+
+    async def _found(self, kept: Kept) -> None:
+        """A task is in Redis though its write was not confirmed. One that is over was answered
+        here alone: nobody else may wait for it, or do it again."""
+        if not kept.job.result.done():
+            kept.version = 1
+            return
+        with contextlib.suppress(LedgerError):
+            await self.ledger.drop(kept.job.id)
 
     async def _take(self, taken: Taken) -> None:
         _log.info("task %s is taken over: its broker is gone", taken.id)

@@ -45,7 +45,7 @@ async def submit(some: Broker, prompt: str) -> str:
         return str((await response.json())["id"])
 
 
-async def result(some: Broker, task: str, wait: float = 10.0) -> tuple[int, Any]:
+async def result(some: Broker, task: str, wait: float = 1.0) -> tuple[int, Any]:
     """What a broker answers for a task within a while."""
     url = f"{some.runner}/v1/tasks/{task}/result?wait={wait:g}"
     async with some.session.get(url) as response:
@@ -105,10 +105,11 @@ async def lived(plan: RedisPlan | None, folder: Path) -> tuple[RedisCourse, bool
         prompts = [f"picture {number}" for number in range(_TASKS)]
         tasks = await asyncio.gather(*(submit(a, each) for each in prompts))
         mine = await asyncio.gather(*(over(a, each) for each in tasks))
-        theirs = await asyncio.gather(*(result(b, each, wait=1.0) for each in tasks))
+        failed_over = plan is not None and plan.fault in FAILOVERS
+        ask = result if failed_over else over
+        theirs = await asyncio.gather(*(ask(b, each) for each in tasks))
         await eventually(lambda: not a.serving.jobs.dispatcher.in_use(target_of(a)))
         working.cancel()
-        failed_over = plan is not None and plan.fault in FAILOVERS
         for prompt, own, other in zip(prompts, mine, theirs, strict=True):
             _agree(prompt, own, other, failed_over=failed_over)
         if not failed_over:

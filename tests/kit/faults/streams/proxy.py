@@ -242,9 +242,7 @@ async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """Head and body of the next HTTP/1.1 request or answer."""
     head = await reader.readuntil(b"\r\n\r\n")
-    fields = dict(
-        line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line
-    )
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
     if fields.get(b"transfer-encoding") != b"chunked":
         return head, await reader.readexactly(int(fields.get(b"content-length", b"0")))
     body = bytearray()
