@@ -64,9 +64,11 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def broker(folder: Path, redis: RedisServer) -> AsyncIterator[Process]:
-    """`mediafleet broker`, until it ends or is killed."""
-    key, certificate = self_signed(["127.0.0.1"])
+async def broker(
+    folder: Path, redis: RedisServer, pair: tuple[bytes, bytes]
+) -> AsyncIterator[Process]:
+    """`mediafleet broker` with this key and certificate, until it ends or is killed."""
+    key, certificate = pair
     for name, content in (("key", key), ("cert", certificate), ("secret", SECRET.encode())):
         (folder / name).write_bytes(content)
     models = [{"pipeline": p.value, "model": m} for p, m in (IMAGE,)]
@@ -98,8 +100,10 @@ async def broker(folder: Path, redis: RedisServer) -> AsyncIterator[Process]:
 
 @contextlib.asynccontextmanager
 async def two(tmp_path: Path, redis: RedisServer) -> AsyncIterator[tuple[Process, Process]]:
-    """Two brokers, in folders of their own: `a` and `b`."""
+    """Two brokers, in folders of their own, `a` and `b`, with one certificate: of two with one
+    name a worker would find the first alone."""
+    pair = self_signed(["127.0.0.1"])
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    async with broker(tmp_path / "a", redis) as a, broker(tmp_path / "b", redis) as b:
+    async with broker(tmp_path / "a", redis, pair) as a, broker(tmp_path / "b", redis, pair) as b:
         yield a, b

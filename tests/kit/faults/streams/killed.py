@@ -35,7 +35,7 @@ async def lived(plan: StreamPlan | None, folder: Path) -> tuple[StreamCourse, bo
         redis = stack.enter_context(redis_server())
         a, b = await stack.enter_async_context(two(folder, redis))
         tasks = [await a.submit(number) for number in range(_TASKS)]
-        (folder / "ca.pem").write_bytes(a.certificate + b.certificate)
+        (folder / "ca.pem").write_bytes(a.certificate)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "a" / "cert", folder / "a" / "key")
         traffic = StreamTraffic(plan, a.process.kill)
