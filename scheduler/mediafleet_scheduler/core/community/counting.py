@@ -28,6 +28,8 @@ from mediafleet_scheduler.core.community.windows import (
     Use,
     window_start,
 )
+from mediafleet_scheduler.core.community.work.counting import WorkCounting
+from mediafleet_scheduler.core.community.work.kinds import Family, Work
 
 DAY_SECONDS: Final = 86_400
 _PARTS: Final = HOUR_SECONDS // FIVE_MINUTES_SECONDS
@@ -55,8 +57,16 @@ class _Own:
 class Counting:
     """The windows that are open."""
 
-    def __init__(self, now: float, k: int, groups: Groups | None = None) -> None:
+    def __init__(
+        self,
+        now: float,
+        k: int,
+        groups: Groups | None = None,
+        work: WorkCounting | None = None,
+    ) -> None:
         self.k = k
+        self.work = work or WorkCounting((), k)
+        """Of further groups; by default none."""
         self.groups = groups or Groups()
         """Of the day; by default the world alone, as on the first day."""
         self.own_now: OwnFigures | None = None
@@ -87,6 +97,12 @@ class Counting:
                 own.add(own_streams, seconds)
         return record
 
+    def look_at_work(
+        self, work: Iterable[Work], families: Iterable[Family], seconds: float
+    ) -> None:
+        """Take in, after `look`, what runs of those families now and has for so many seconds."""
+        self.work.look(work, families, seconds)
+
     def is_new_day(self, now: float) -> bool:
         """Whether a look now would be the first of its UTC day: sources get new names then."""
         return window_start(now, DAY_SECONDS) != window_start(self._hour_start, DAY_SECONDS)
@@ -103,8 +119,10 @@ class Counting:
         record = None
         if window_start(now, HOUR_SECONDS) != self._hour_start:
             own = self._own_hour.figures()
-            record = publish(self._hour_start, self._hour.close(), self._parts, self.k, own)
+            hour, work = self._hour.close(), self.work.close_hour()
+            record = publish(self._hour_start, hour, self._parts, self.k, own, work)
             if self.is_new_day(now):
+                self.work.begin_day()
                 self.groups = fix_groups(self._seen, self.k)
                 self._seen.clear()
             self._begin_hour(now)

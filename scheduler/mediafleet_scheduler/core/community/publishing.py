@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_scheduler.core.community.cells import Cell
@@ -64,6 +64,8 @@ class HourRecord:
     """Streams of the groups that are published, together, in each five minutes of the hour."""
     own: OwnFigures | None = None
     """`None`: not shared, or not known in this hour."""
+    work: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Further groups, by kind and cell: `work.windows.publish_work`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def publish(
     five_minutes: Sequence[Mapping[Cell, GroupUse]],
     k: int,
     own: OwnFigures | None = None,
+    work: Mapping[str, Mapping[str, int]] | None = None,
 ) -> HourRecord:
     """What is published of an hour.
 
@@ -93,6 +96,7 @@ def publish(
         five_minutes: the same for each five minutes of it, in order.
         k: sources that stand behind a figure, at least.
         own: of the operator's own region, where it is shared.
+        work: of further groups, as it may be published.
 
     Raises:
         ValueError: `k` is below 2: a figure would be of one source.
@@ -107,13 +111,14 @@ def publish(
         {group: each for group, each in published.items() if each != Figures()},
         tuple(_together(each, streaming, k) for each in five_minutes),
         own,
+        work or {},
     )
 
 
 def figures(use: GroupUse, k: int) -> Figures:
     """What is published of a group."""
     asking = gateway_range(len(use.asking), k)
-    if not _may_be_published(use.streams, k):
+    if not may_be_published(use.streams, k):
         return Figures(asking=asking)
     return Figures(
         average=rounded(sum(use.streams.values())),
@@ -158,7 +163,8 @@ def rounded(streams: float) -> int:
     return math.floor(streams / ROUND_STREAMS + 0.5) * ROUND_STREAMS
 
 
-def _may_be_published(streams: Mapping[str, float], k: int) -> bool:
+def may_be_published(streams: Mapping[str, float], k: int) -> bool:
+    """Whether enough sources stand behind a figure, and none of them has most of it."""
     total = math.fsum(streams.values())
     return len(streams) >= k and max(streams.values()) <= MOST_OF_ONE_SOURCE * total
 
@@ -168,7 +174,7 @@ def _together(uses: Mapping[Cell, GroupUse], groups: frozenset[Cell], k: int) ->
     for group in sorted(groups):
         for source, streams in uses.get(group, NOTHING).streams.items():
             together[source] = together.get(source, 0.0) + streams
-    return rounded(sum(together.values())) if _may_be_published(together, k) else None
+    return rounded(sum(together.values())) if may_be_published(together, k) else None
 
 
 def _average(record: HourRecord, group: Cell) -> int | None:

@@ -1,0 +1,1 @@
+"""Further groups of what is shared: work by kind, beside streams by origin. Pure."""
