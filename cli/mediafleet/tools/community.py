@@ -309,6 +309,13 @@ def _print(view: View) -> None:
             origins.add_row(each.origin, str(each.operators), _said(each.streams), _said(asking))
         console.print()
         console.print(origins)
+    if view.work:
+        work = _table("WORK", "IN", "OPERATORS", "AMOUNT")
+        for each_kind in view.work:
+            amounts = (str(each_kind.operators), str(each_kind.amount))
+            work.add_row(each_kind.kind, each_kind.cell, *amounts)
+        console.print()
+        console.print(work)
     asked = view.shared + len(view.unknown)
     console.print(
         f"\n[dim]{view.shared} of {asked} operators share; average and maximum: 24 h[/dim]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -28,6 +28,18 @@ PlainUrl = Annotated[
 """A URL without a user, a query and anything that a file of another program could misread."""
 
 
+FURTHER: Final = (
+    "egressByType",
+    "egressByResolution",
+    "egressMinutes",
+    "aiByType",
+    "aiByModel",
+    "pixels",
+    "gpuUse",
+)
+"""Groups of work beside streams, each shared only by its name. None is divided by another."""
+
+
 class Share(Model):
     """What is shared; without the file nothing is."""
 
@@ -37,6 +49,20 @@ class Share(Model):
     """How many gateways ask, by where they call from, as ranges of at least `k`."""
     streams_by_origin: bool = False
     """Streams, and how many gateways have them, by where they come from, for at least `k`."""
+    egress_by_type: bool = False
+    """Egress jobs by their type."""
+    egress_by_resolution: bool = False
+    """The same jobs by their resolution, by itself."""
+    egress_minutes: bool = False
+    """Minutes of the same jobs, all types together."""
+    ai_by_type: bool = False
+    """AI tasks by their pipeline."""
+    ai_by_model: bool = False
+    """The same tasks by their model, by itself."""
+    pixels: bool = False
+    """Megapixels a second that are transcoded."""
+    gpu_use: bool = False
+    """Use of GPUs, in per cent of one."""
     detail: bool = False
     """Whether others who share may see these values by themselves, and not only in sums."""
 
@@ -44,6 +70,12 @@ class Share(Model):
     def origins(self) -> bool:
         """Whether anything by origin is shared."""
         return self.gateways_by_origin or self.streams_by_origin
+
+    @property
+    def further(self) -> list[str]:
+        """Names of further groups that are shared, as in the file of a resource."""
+        chosen = self.model_dump(by_alias=True)
+        return [name for name in FURTHER if chosen[name]]
 
 
 class Leave(Model):

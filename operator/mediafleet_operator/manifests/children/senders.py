@@ -1,6 +1,6 @@
 """Who sends what a reporter shares: vmagent or Prometheus' agent, beside it in its pod.
 
-Both read the reporter alone, and let out the five metrics of a preview with their own labels, under
+Both read the reporter alone, and let out the six metrics of a preview with their own labels, under
 the operator's name with each recipient. Relabelling: https://docs.victoriametrics.com/vmagent and
 https://prometheus.io/docs/prometheus/latest/configuration/configuration, `relabel_config`.
 """
@@ -23,12 +23,13 @@ KEPT: Final = "/mediafleet/kept"
 TOKENS: Final = "/mediafleet/recipients"
 SENDER: Final = "sender"
 _METRICS: Final = (
-    "mediafleet_community_(own_streams|hour_start_seconds|streams|gateways|streams_published)"
+    "mediafleet_community_"
+    "(own_streams|hour_start_seconds|streams|gateways|streams_published|work)"
 )
-_LABELS: Final = "__name__|operator|region|group|figure|what|bound"
+_LABELS: Final = "__name__|operator|region|group|figure|what|bound|kind|cell"
 _FLUSH: Final = "10s"
 _BACKLOG: Final = "50MB"
-"""On disk for each recipient; a day of the five metrics is less than 1 MB."""
+"""On disk for each recipient; a day of the six metrics is less than 1 MB."""
 
 
 def relabelling(recipient: Recipient) -> list[dict[str, Any]]:

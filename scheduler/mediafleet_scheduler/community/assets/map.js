@@ -129,6 +129,8 @@ function show() {
   rows("regions", view.regions.map((each) =>
     [each.region, each.operators, said(each.now), said(each.average), said(each.maximum)]),
     "Nobody shares");
+  rows("work", view.work.map((each) => [each.title, each.cell, each.operators, each.amount]),
+    "Nobody shares work by kind");
   document.body.dataset.ready = "yes";
   document.body.dataset.state = "live";
 }

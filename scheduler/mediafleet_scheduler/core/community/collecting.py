@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
@@ -23,6 +23,8 @@ from pydantic import (
 )
 
 from mediafleet_common.api.reading import words
+from mediafleet_scheduler.core.community.work.kinds import CELL_PATTERN
+from mediafleet_scheduler.core.community.work.together import WorkRow, work_rows
 
 _Count = Annotated[int, Field(ge=0, le=10_000_000)]
 
@@ -36,6 +38,7 @@ def _rises(span: str) -> str:
 
 _Span = Annotated[str, Field(pattern=r"^[0-9]{1,7}-[0-9]{1,7}$"), AfterValidator(_rises)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +-]{1,80}$")]
+_Cell = Annotated[str, Field(pattern=CELL_PATTERN)]
 _SPAN: Final = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
 
 
@@ -79,6 +82,9 @@ class Group(_Streams):
 class _Hour(_Part):
     start: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:00:00Z$")]
     groups: Annotated[dict[_Name, Group], Field(max_length=5000)] = Field(default_factory=dict)
+    work: Annotated[
+        dict[_Name, Annotated[dict[_Cell, _Count], Field(max_length=500)]], Field(max_length=50)
+    ] = Field(default_factory=dict)
 
 
 class Summary(_Part):
@@ -131,6 +137,8 @@ class View:
     """Operators that share."""
     unknown: list[str]
     """Targets that share nothing or did not answer: their share of the demand is unknown."""
+    work: list[WorkRow] = field(default_factory=list)
+    """Kinds that this version knows."""
 
 
 def read_summary(body: bytes) -> Summary:
@@ -151,16 +159,20 @@ def together(summaries: Mapping[str, Summary], unknown: Iterable[str]) -> View:
     """The view of all targets; `summaries` and `unknown` by target."""
     regions: defaultdict[str, list[Summary]] = defaultdict(list)
     origins: defaultdict[str, list[Group]] = defaultdict(list)
+    hours: list[_Hour] = []
     for each in summaries.values():
         regions[each.region].append(each)
         newest = max(each.hours, key=lambda hour: hour.start, default=None)
-        for name, group in newest.groups.items() if newest else ():
-            origins[name].append(group)
+        if newest is not None:
+            hours.append(newest)
+            for name, group in newest.groups.items():
+                origins[name].append(group)
     return View(
         [_region(name, regions[name]) for name in sorted(regions)],
         [origin_row(name, origins[name]) for name in sorted(origins)],
         len(summaries),
         sorted(unknown),
+        work_rows(each.work for each in hours),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_scheduler.core.community.cells import named
 from mediafleet_scheduler.core.community.collecting import Group, Summary, origin_row, together
+from mediafleet_scheduler.core.community.work.kinds import TITLES
 
 HOURS: Final = 24
 _BIN: Final = re.compile(r"([0-9]{2})([+-][0-9]{2})([+-][0-9]{3})")
@@ -29,11 +30,13 @@ def world_view(summaries: Collection[Summary], unknown: int, now: float) -> dict
     """
     by_name = {str(number): each for number, each in enumerate(summaries)}
     newest = int(now // 3600 - 1) * 3600
+    view = together(by_name, ())
     starts = [rfc3339(newest - 3600 * back) for back in range(HOURS - 1, -1, -1)]
     return {
         "shared": len(summaries),
         "unknown": unknown,
-        "regions": [asdict(each) for each in together(by_name, ()).regions],
+        "regions": [asdict(each) for each in view.regions],
+        "work": [{**asdict(each), "title": TITLES[each.kind]} for each in view.work],
         "hours": [_hour(start, summaries) for start in starts],
     }
 

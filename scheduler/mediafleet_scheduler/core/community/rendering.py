@@ -28,6 +28,7 @@ _HEADS: Final = {
     "mediafleet_community_streams": "Streams in that hour by group, rounded to 5.",
     "mediafleet_community_gateways": "Gateways in that hour by group: bounds of a range.",
     "mediafleet_community_streams_published": "Streams in that hour, average, over those groups.",
+    "mediafleet_community_work": "Work in that hour by kind, each by itself, rounded to 5.",
 }
 
 
@@ -72,6 +73,7 @@ def hour_as_json(record: HourRecord) -> dict[str, Any]:
         streams=totals(record),
         fiveMinutes=five_minutes if any(each is not None for each in five_minutes) else None,
         groups={_name(cell): _figures(each) for cell, each in sorted(record.groups.items())},
+        work={kind: dict(each) for kind, each in sorted(record.work.items())} or None,
     )
 
 
@@ -113,6 +115,11 @@ def _hour_lines(record: HourRecord, lines: dict[str, list[str]]) -> None:
                     f'{{{group},what="{what}",bound="{bound}"}} {value}'
                     for bound, value in zip(("low", "high"), span, strict=True)
                 ]
+    lines["mediafleet_community_work"] += [
+        f'{{kind="{kind}",cell="{cell}"}} {value}'
+        for kind, cells in sorted(record.work.items())
+        for cell, value in sorted(cells.items())
+    ]
 
 
 def _family(metric: str, samples: Iterable[str]) -> str:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mediafleet_common.formats.times import rfc3339, unix
 from mediafleet_common.reports.community import Deletion
-from mediafleet_scheduler.core.community.cells import Cell, named
+from mediafleet_scheduler.core.community.cells import WORLD, Cell, named
+from mediafleet_scheduler.core.community.groups import Groups
 from mediafleet_scheduler.core.community.publishing import (
     LEAST_K,
     Figures,
@@ -22,11 +23,14 @@ from mediafleet_scheduler.core.community.publishing import (
     Range,
 )
 from mediafleet_scheduler.core.community.rendering import hour_as_json
+from mediafleet_scheduler.core.community.work.counting import WorkGroups
+from mediafleet_scheduler.core.community.work.kinds import ALL, CELL_PATTERN, Kind
 
 KEPT_DAYS: Final = 56
 _DAY_HOURS: Final = 24
 _PARTS: Final = 12
 _Count = Annotated[int, Field(ge=0, le=10_000_000)]
+_WorkCell = Annotated[str, Field(pattern=CELL_PATTERN)]
 _Span = Annotated[str, Field(pattern=r"^[0-9]{1,8}-[0-9]{1,8}$")]
 
 
@@ -62,12 +66,14 @@ class _Hour(_Part):
         list[_Count | None] | None, Field(max_length=_PARTS)
     ] = None
     groups: Mapping[str, _Group] = Field(default_factory=dict)
+    work: Mapping[str, Mapping[_WorkCell, _Count]] = Field(default_factory=dict)
 
 
 class _Today(_Part):
     day: str
     k: int
     groups: list[str]
+    work: dict[str, list[str]] = Field(default_factory=dict)
 
 
 def deletions_as_stored(deletions: Iterable[Deletion]) -> bytes:
@@ -122,9 +128,20 @@ def from_stored(content: bytes) -> list[HourRecord]:
         raise NotStoredError(str(error)) from error
 
 
-def groups_as_stored(day: str, k: int, groups: Iterable[Cell]) -> bytes:
-    """A day's groups: names of cells, and not who was in them."""
-    today = {"day": day, "k": k, "groups": sorted(cell[-1] for cell in groups)}
+def groups_as_stored(
+    day: str, k: int, groups: Iterable[Cell], work: WorkGroups | None = None
+) -> bytes:
+    """A day's groups, and those of work: names of cells, and not who was in them."""
+    today: dict[str, object] = {
+        "day": day,
+        "k": k,
+        "groups": sorted(cell[-1] for cell in groups),
+    }
+    if work:
+        today["work"] = {
+            kind.value: sorted(cell[-1] for cell in each.cells if cell != WORLD)
+            for kind, each in work.items()
+        }
     return json.dumps(today, sort_keys=True).encode() + b"\n"
 
 
@@ -142,6 +159,20 @@ def groups_from_stored(content: bytes, day: str, k: int) -> frozenset[Cell] | No
     return cells if (today.day, today.k) == (day, k) else None
 
 
+def work_groups_from_stored(content: bytes, day: str, k: int) -> WorkGroups:
+    """The groups of work of this day; of another day, another `k` or in another form: none."""
+    try:
+        today = _Today.model_validate_json(content)
+        found = {Kind(kind): Groups(_cells(names)) for kind, names in today.work.items()}
+    except ValueError:
+        return {}
+    return found if (today.day, today.k) == (day, k) else {}
+
+
+def _cells(names: Iterable[str]) -> frozenset[Cell]:
+    return frozenset({WORLD, *((*WORLD, name) for name in names if name != ALL)})
+
+
 def _record(hour: _Hour) -> HourRecord:
     start = unix(hour.start)
     if start is None:
@@ -149,7 +180,8 @@ def _record(hour: _Hour) -> HourRecord:
     own = None if hour.own is None else OwnFigures(hour.own.average, hour.own.maximum)
     groups = {named(name): _figures(each) for name, each in hour.groups.items()}
     parts: Sequence[int | None] = tuple(hour.fiveMinutes or [None] * _PARTS)
-    return HourRecord(int(start), hour.k, groups, parts, own)
+    work = {Kind(kind).value: dict(each) for kind, each in hour.work.items()}
+    return HourRecord(int(start), hour.k, groups, parts, own, work)
 
 
 def _figures(group: _Group) -> Figures:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from tests.kit.community import sent
 
-from mediafleet_common.api.community import Community
+from mediafleet_common.api.community import FURTHER, Community, Share
 from mediafleet_operator.manifests.children import reporter, senders
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.rounds.community.round import sharing_of
@@ -81,6 +81,11 @@ def test_each_recipient_gets_the_agreed_series_under_the_name_it_knows(sender: s
         rules = rules_for(data, sender, str(each["name"]))
         assert sent(scraped, rules) == {**SERIES, "operator": each["operator"]}
         assert sent({**scraped, "__name__": "up"}, rules) is None
+        work = {"__name__": "mediafleet_community_work", "kind": "aiByModel", "cell": "flite"}
+        assert sent({**work, "instance": "127.0.0.1:8080"}, rules) == {
+            **work,
+            "operator": each["operator"],
+        }
 
 
 def rules_for(data: dict[str, str], sender: str, name: str) -> list[dict[str, Any]]:
@@ -120,6 +125,15 @@ def test_what_is_kept_is_on_a_claim_where_one_is_asked_for() -> None:
     claim = made(volume={"size": "2Gi", "storageClass": "fast"})["PersistentVolumeClaim"]
     assert claim["spec"]["storageClassName"] == "fast"
     assert claim["spec"]["resources"] == {"requests": {"storage": "2Gi"}}
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_each_further_group_is_chosen_by_its_name_in_resource_and_file(name: str) -> None:
+    chosen = made(share={name: True})["ConfigMap"]["data"]["community.yaml"]
+    assert Community(**yaml.safe_load(chosen)).share.further == [name]
+    assert Community(**yaml.safe_load(made()["ConfigMap"]["data"]["community.yaml"])).share == (
+        Share()
+    )
 
 
 def test_without_an_image_there_is_no_sender() -> None:

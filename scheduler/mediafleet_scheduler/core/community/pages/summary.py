@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from mediafleet_scheduler.core.community.work.kinds import TITLES
+
 _HEAD: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -50,9 +52,21 @@ def as_html(summary: Mapping[str, Any]) -> str:
                 for name, group in sorted((hours[0]["groups"] if hours else {}).items())
             ],
         ),
+        *_work(hours[0].get("work") if hours else None),
         "</main></body></html>\n",
     ]
     return "".join(parts)
+
+
+def _work(work: Mapping[str, Mapping[str, int]] | None) -> list[str]:
+    """Further groups; nothing where none is told."""
+    rows = [
+        (TITLES.get(kind, kind), cell, value)
+        for kind, cells in sorted((work or {}).items())
+        for cell, value in sorted(cells.items())
+    ]
+    heads = ("work", "in", "rounded to 5")
+    return [_table("Work by kind, each by itself, newest hour", heads, rows)] if rows else []
 
 
 def _of(figures: Mapping[str, Any] | None, *names: str) -> tuple[Any, ...]:

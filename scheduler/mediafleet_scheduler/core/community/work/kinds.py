@@ -50,6 +50,16 @@ FAMILY: Final[Mapping[Kind, Family]] = {
     Kind.PIXELS: Family.PIXELS,
     Kind.GPU_USE: Family.GPU,
 }
+TITLES: Final[Mapping[str, str]] = {
+    Kind.EGRESS_BY_TYPE.value: "Egress jobs, by type",
+    Kind.EGRESS_BY_RESOLUTION.value: "Egress jobs, by resolution",
+    Kind.EGRESS_MINUTES.value: "Egress, minutes in the hour",
+    Kind.AI_BY_TYPE.value: "AI tasks, by pipeline",
+    Kind.AI_BY_MODEL.value: "AI tasks, by model",
+    Kind.PIXELS.value: "Transcoding, megapixels a second",
+    Kind.GPU_USE.value: "GPUs in use, per cent of one",
+}
+"""For people: what is counted, and in what unit. Levels are averages of the hour."""
 ALL: Final = "all"
 """The cell of what has no cell of its own."""
 LINES: Final = (360, 480, 720, 1080, 1440, 2160)
