@@ -48,6 +48,8 @@ class CommunityReport(_Told):
     hours: Hours = Hours()
     origins_unknown: str | None = None
     """Why origins are not known."""
+    work_untold: list[str] = Field(default_factory=list)
+    """Further groups that are to be shared and of which nobody tells."""
     not_written: str | None = None
     """Why the newest hour is not on disk."""
     deliveries: list[Delivery] | None = None

@@ -23,6 +23,8 @@ UNSEEN: Final = (
     "spec.origins of the pool"
 )
 """Of each group by origin that is asked for."""
+UNTOLD: Final = "nobody tells the reporter of it: name a Redis in originsRedis"
+"""Of each further group that is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Observed:
 def status(seen: Observed, before: CommunityMetricsStatus | None) -> CommunityMetricsStatus:
     """What is written; facts stay while the reporter does not answer, conditions say so."""
     known = before or CommunityMetricsStatus()
-    refused = _refused(seen)
+    refused = [*_refused(seen), *_untold(seen)]
     facts: Mapping[str, Any] = {} if seen.report is None else _facts(seen.report)
     return known.model_copy(
         update={
@@ -71,6 +73,16 @@ def _refused(seen: Observed) -> list[str]:
         "streamsByOrigin": spec.share.streams_by_origin,
     }
     return [f"{name}: {why}" for name, wanted in asked.items() if wanted]
+
+
+def _untold(seen: Observed) -> list[str]:
+    """Further groups that are asked for and not shared, and why."""
+    spec, report = seen.spec, seen.report
+    if spec.leave is not None:
+        return []
+    if spec.origins_redis is None:
+        return [f"{name}: {UNTOLD}" for name in spec.share.further]
+    return [f"{name}: nobody tells of it" for name in (report.work_untold if report else ())]
 
 
 def _facts(report: CommunityReport) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class Pages:
             "hours": _hours(list(mine.shared.hours)),
             "days": state.days() if state else [],
             "originsUnknown": mine.complaint,
+            "workUntold": mine.work.untold,
             "notWritten": state.complaint if state else None,
         }
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from typing import Final
 from mediafleet_common.api.community import Community
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.community.exchange.redis import Exchange, ExchangeError
+from mediafleet_scheduler.community.exchange.work import WorkHearing
 from mediafleet_scheduler.community.leaving import Leaving
 from mediafleet_scheduler.community.origins import Origins
 from mediafleet_scheduler.community.state import State
@@ -29,6 +30,8 @@ from mediafleet_scheduler.core.community.rendering import DAY_HOURS, Shared
 from mediafleet_scheduler.core.community.sources import KEY_BYTES, pseudonym, source_of
 from mediafleet_scheduler.core.community.stored import day_of, deletions_as_stored
 from mediafleet_scheduler.core.community.windows import Use
+from mediafleet_scheduler.core.community.work.counting import WorkCounting
+from mediafleet_scheduler.core.community.work.kinds import Kind
 
 _log: Final = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 15.0
@@ -67,8 +70,9 @@ class Reporter:
         self._streams = streams
         self.origins = Origins(database)
         self._key = secrets.token_bytes(KEY_BYTES)
-        groups = None if state is None else state.groups(now, community.k)
-        self._counting = Counting(now, community.k, groups)
+        self.work = WorkHearing(community.share.further, exchange, clock)
+        """Further groups."""
+        self._counting = _counting(community, state, self.work.kinds, now)
         self._hours: deque[HourRecord] = deque(_read(state, now), maxlen=DAY_HOURS)
         self._asked: dict[str, Cell] = {}
         self._exchange = exchange
@@ -106,20 +110,25 @@ class Reporter:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def hear(self) -> None:
-        """Take in what doors and advertisers tell, where there is a Redis for it."""
-        if self._exchange is None or self.left or not self.community.share.origins:
+        """Take in what others of the pool tell, where there is a Redis for it."""
+        if self._exchange is None or self.left:
             return
         self._heard, before = None, self._complaint
         try:
-            said = await self._exchange.hear()
+            self._complaint = await self._hear_origins(self._exchange)
+            await self.work.hear()
         except ExchangeError as error:
             self._complaint = str(error)
-        else:
-            self._heard = _Heard(day_of(self.clock.unix()), said.uses)
-            nobody = None if said.tellers else "nobody tells who asks or streams"
-            self._complaint = said.why or nobody
         if self._complaint is not None and self._complaint != before:
             _log.warning("origins are not known: %s", self._complaint)
+
+    async def _hear_origins(self, exchange: Exchange) -> str | None:
+        """Take in who asks and streams, where it is shared; a complaint."""
+        if not self.community.share.origins:
+            return None
+        said = await exchange.hear()
+        self._heard = _Heard(day_of(self.clock.unix()), said.uses)
+        return said.why or (None if said.tellers else "nobody tells who asks or streams")
 
     @property
     def complaint(self) -> str | None:
@@ -132,7 +141,8 @@ class Reporter:
             return
         now = self.clock.unix()
         self.state.keep(tuple(self._hours), now)
-        self.state.keep_groups(self._counting.groups, now, self.community.k)
+        groups, work = self._counting.groups, self._counting.work.groups
+        self.state.keep_groups(groups, now, self.community.k, work)
 
     def look(self) -> bool:
         """Take in what runs now, and close the windows that are over; whether an hour closed."""
@@ -150,6 +160,8 @@ class Reporter:
         uses = self._uses(now)
         held = passed if 0 < passed <= _GAP_SECONDS else 0.0
         record = self._counting.look(now, uses, own, held)
+        if (work := self.work.take(now)) is not None:
+            self._counting.look_at_work(work.work, work.families, held)
         if record is None or not self._is_later(record):
             return False
         self._hours.append(record)
@@ -194,6 +206,16 @@ class Reporter:
 
     def _has_left(self) -> bool:
         return self.state is not None and self.state.left
+
+
+def _counting(
+    community: Community, state: State | None, kinds: Iterable[Kind], now: float
+) -> Counting:
+    """By the day's groups, where they are on disk."""
+    k = community.k
+    groups = None if state is None else state.groups(now, k)
+    work = None if state is None else state.work_groups(now, k)
+    return Counting(now, k, groups, WorkCounting(kinds, k, work))
 
 
 def _begin(state: State | None, leaving: Leaving | None) -> bool:

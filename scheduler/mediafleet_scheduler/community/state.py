@@ -27,7 +27,9 @@ from mediafleet_scheduler.core.community.stored import (
     groups_from_stored,
     is_kept,
     is_left_by_file,
+    work_groups_from_stored,
 )
+from mediafleet_scheduler.core.community.work.counting import WorkGroups
 
 MOST_DAY_BYTES: Final = 1024 * 1024
 """A day that would be larger is not stored: 8 weeks take 56 MiB at most."""
@@ -101,9 +103,19 @@ class State:
         )
         self._drop(each for each in self.days() if not is_kept(each, now))
 
-    def keep_groups(self, groups: Groups, now: float, k: int) -> None:
-        """Write today's groups."""
-        self._write(self.folder / _GROUPS, groups_as_stored(day_of(now), k, groups.cells))
+    def work_groups(self, now: float, k: int) -> WorkGroups:
+        """Today's groups of work; empty: they are not known."""
+        try:
+            stored = read_small(self.folder / _GROUPS)
+        except OSError:
+            return {}
+        return work_groups_from_stored(stored, day_of(now), k)
+
+    def keep_groups(
+        self, groups: Groups, now: float, k: int, work: WorkGroups | None = None
+    ) -> None:
+        """Write today's groups, and those of work."""
+        self._write(self.folder / _GROUPS, groups_as_stored(day_of(now), k, groups.cells, work))
 
     @property
     def left_note(self) -> bytes:

@@ -174,6 +174,7 @@ async def test_the_status_counts_what_was_read(tmp_path: Path) -> None:
         "hours": {"published": 1, "newest": f"{DAY}T00:00:00Z"},
         "days": [DAY],
         "originsUnknown": None,
+        "workUntold": [],
         "notWritten": None,
     }
 

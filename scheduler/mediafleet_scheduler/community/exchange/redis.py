@@ -7,7 +7,8 @@ ends after 26 hours.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from mediafleet_scheduler.core.community.origins.told import Heard, as_told, hea
 from mediafleet_scheduler.core.community.sources import KEY_BYTES
 from mediafleet_scheduler.core.community.stored import day_of
 from mediafleet_scheduler.core.community.windows import Use
+from mediafleet_scheduler.core.community.work import told
+from mediafleet_scheduler.core.community.work.kinds import Kind, Work
 
 KEPT_SECONDS: Final = 26 * 3600
 _ANSWER_SECONDS: Final = 3.0
@@ -109,14 +112,21 @@ class Exchange:
         Raises:
             ExchangeError: it cannot be said.
         """
-        text = as_told(self.clock.unix(), await self.key(), uses, why)
-        try:
-            async with self.client.pipeline() as both:
-                both.hset(self._now, who, text)
-                both.expire(self._now, KEPT_SECONDS)
-                await both.execute()
-        except (RedisError, OSError) as error:
-            raise ExchangeError(f"the Redis of origins: {_word(error)}") from error
+        await self._write(self._now, who, as_told(self.clock.unix(), await self.key(), uses, why))
+
+    async def tell_work(self, who: str, work: Iterable[Work], kinds: Iterable[Kind]) -> None:
+        """Say what this process knows of work now.
+
+        Args:
+            who: knows it; unique in the pool.
+            work: by names under today's key.
+            kinds: of which it knows.
+
+        Raises:
+            ExchangeError: it cannot be said.
+        """
+        text = told.as_told(self.clock.unix(), await self.key(), work, kinds)
+        await self._write(self._work, who, text)
 
     async def hear(self) -> Heard:
         """What all say; who has stopped is forgotten.
@@ -125,13 +135,19 @@ class Exchange:
             ExchangeError: it cannot be read.
         """
         key = await self.key()
-        try:
-            texts: Any = await self.client.hgetall(self._now)
-            found = heard(sorted(texts.items()), key, self.clock.unix())
-            if found.stale:
-                await self.client.hdel(self._now, *found.stale)
-        except (RedisError, OSError) as error:
-            raise ExchangeError(f"the Redis of origins: {_word(error)}") from error
+        found = heard(await self._read(self._now), key, self.clock.unix())
+        await self._forget(self._now, found.stale)
+        return found
+
+    async def hear_work(self) -> told.HeardWork:
+        """What all say of work; who has stopped is forgotten.
+
+        Raises:
+            ExchangeError: it cannot be read.
+        """
+        key = await self.key()
+        found = told.heard(await self._read(self._work), key, self.clock.unix())
+        await self._forget(self._work, found.stale)
         return found
 
     async def close(self) -> None:
@@ -141,6 +157,27 @@ class Exchange:
     @property
     def _now(self) -> str:
         return f"mediafleet:community:{{{self.pool}}}:now"
+
+    @property
+    def _work(self) -> str:
+        return f"mediafleet:community:{{{self.pool}}}:work:now"
+
+    async def _write(self, place: str, who: str, text: str) -> None:
+        with _our_errors():
+            async with self.client.pipeline() as both:
+                both.hset(place, who, text)
+                both.expire(place, KEPT_SECONDS)
+                await both.execute()
+
+    async def _read(self, place: str) -> list[tuple[str, str]]:
+        with _our_errors():
+            texts: Any = await self.client.hgetall(place)
+        return sorted(texts.items())
+
+    async def _forget(self, place: str, stale: Iterable[str]) -> None:
+        with _our_errors():
+            if names := sorted(stale):
+                await self.client.hdel(place, *names)
 
     async def _refuse_persistence(self) -> None:
         if self._is_checked:
@@ -156,6 +193,14 @@ class Exchange:
                 "the Redis of origins writes to disk: give one with --save '' --appendonly no"
             )
         self._is_checked = True
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise ExchangeError(f"the Redis of origins: {_word(error)}") from error
 
 
 def _word(error: Exception) -> str:

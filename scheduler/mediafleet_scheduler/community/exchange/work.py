@@ -1,0 +1,94 @@
+"""Who knows of work tells it to the reporter: a desk of its jobs, a broker of its tasks, a node."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_scheduler.community.exchange.redis import Exchange, ExchangeError
+from mediafleet_scheduler.core.community.sources import pseudonym
+from mediafleet_scheduler.core.community.stored import day_of
+from mediafleet_scheduler.core.community.work.kinds import Kind, Work
+from mediafleet_scheduler.core.community.work.told import HeardWork
+
+TELL_SECONDS: Final = 15.0
+
+Namer = Callable[[str], str]
+"""The name of the day of a source."""
+Told = Callable[[Namer], Awaitable[Iterable[Work] | None]]
+"""What runs at this moment, by names of the day; `None`: it is not known now."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class WorkTeller:
+    """What one process knows of work."""
+
+    exchange: Exchange
+    who: str
+    """Unique in the pool."""
+    kinds: Collection[Kind]
+    """What it knows of."""
+    work: Told
+    _said: str = field(default="")
+
+    async def run(self) -> None:
+        """Tell every 15 s, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(TELL_SECONDS)
+
+    async def look(self) -> None:
+        """Tell once."""
+        try:
+            key = await self.exchange.key()
+            work = await self.work(partial(pseudonym, key))
+            if work is not None:
+                await self.exchange.tell_work(self.who, work, self.kinds)
+            self._said = ""
+        except ExchangeError as error:
+            said, self._said = self._said, str(error)
+            if said != self._said:
+                _log.warning("work is not told: %s", error)
+
+
+class WorkHearing:
+    """What a reporter hears of work."""
+
+    def __init__(
+        self, further: Iterable[str], exchange: Exchange | None, clock: Clock = SYSTEM
+    ) -> None:
+        self.kinds = tuple(Kind(name) for name in further)
+        """What is shared."""
+        self._exchange = exchange
+        self._clock = clock
+        self._told: frozenset[Kind] = frozenset()
+        self._heard: tuple[str, HeardWork] | None = None
+
+    @property
+    def untold(self) -> list[str]:
+        """Kinds that are to be shared and of which nobody tells now."""
+        return [kind.value for kind in self.kinds if kind not in self._told]
+
+    async def hear(self) -> None:
+        """Take in what is told, where anything is shared.
+
+        Raises:
+            ExchangeError: it cannot be read.
+        """
+        if self._exchange is None or not self.kinds:
+            return
+        self._heard, self._told = None, frozenset()
+        heard = await self._exchange.hear_work()
+        self._heard, self._told = (day_of(self._clock.unix()), heard), heard.kinds
+
+    def take(self, now: float) -> HeardWork | None:
+        """What was heard since this was last asked; `None`: nothing, or under yesterday's names."""
+        heard, self._heard = self._heard, None
+        return heard[1] if heard is not None and heard[0] == day_of(now) else None
