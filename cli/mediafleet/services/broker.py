@@ -19,6 +19,7 @@ from mediafleet.options import (
     ReportOptions,
     SettingsOption,
 )
+from mediafleet.services.origins import OriginOptions
 
 if TYPE_CHECKING:
     import asyncio
@@ -254,6 +255,7 @@ def broker(
     reports: ReportOptions,
     pools: PoolOptions,
     keda: KedaOptions,
+    origins: OriginOptions,
     spool: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder for inputs and results while a task is there."),
@@ -278,6 +280,7 @@ def broker(
             "--http beyond this machine needs --runner-token-file: whoever reaches it runs tasks"
         )
     there = registering.options(loopback=loopback)
+    own_networks = origins.networks()
 
     async def main(stop: asyncio.Event) -> None:
         from mediafleet_common.serving import settings_file
@@ -312,6 +315,8 @@ def broker(
             fingerprint=lambda: certificate.fingerprint,
             bodies=sharing.bodies,
             times=times,
+            work=start.of(lambda: origins.place(None), None),
+            own_networks=own_networks,
             reload=certificate.reload,
         )
         for address in (workers.listen, http):

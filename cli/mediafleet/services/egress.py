@@ -19,6 +19,7 @@ from mediafleet.options import (
     ReportOptions,
     SettingsOption,
 )
+from mediafleet.services.origins import OriginOptions
 
 if TYPE_CHECKING:
     from mediafleet_common.redises.endpoints import Redises
@@ -225,6 +226,7 @@ def egress(
     reports: ReportOptions,
     settings: SettingsOption = None,
     keda: KedaOptions,
+    origins: OriginOptions,
     logs: LogOptions,
 ) -> None:
     """Place each StartEgress on the best pod of a fleet, in place of upstream's auction.
@@ -266,6 +268,7 @@ def egress(
             declared=access_to_declared(redises.endpoints, redis.redis_secrets),
             settings=start.of(lambda: settings_file.read(settings, "egress", Settings), Settings()),
             scaler=start.of(keda.chosen, None),
+            work=start.of(lambda: origins.place(None), None),
             reports=start.of(
                 lambda: reports.access(in_cluster=fleets.kube, kept=fleets.kept_keys()),
                 LoopbackOnly(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -107,6 +107,8 @@ class Job:
     """Files of this job alone."""
     came: float
     result: asyncio.Future[Result]
+    caller: str | None = field(default=None, repr=False)
+    """Address that it came from; `None`: not known. It goes with the job."""
 
 
 class Jobs:
@@ -141,6 +143,11 @@ class Jobs:
     def _new_id(self) -> int:
         random = secrets.randbits(63) or 1
         return random if self._tag is None else tagged(self._tag, random)
+
+    @property
+    def open(self) -> Iterable[Job]:
+        """Those that have no answer yet."""
+        return self._jobs.values()
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -192,12 +199,13 @@ class Jobs:
         seconds: float,
         session: str | None = None,
         name: str | None = None,
+        caller: str | None = None,
     ) -> Job:
         """A task has come; `job.result` is its one answer, within `seconds`. `name`: what it is
-        called already."""
+        called already. `caller`: address that it came from."""
         loop = asyncio.get_running_loop()
         name = name or secrets.token_hex(16)
-        job = Job(name, target, task, folder, self.now(), loop.create_future())
+        job = Job(name, target, task, folder, self.now(), loop.create_future(), caller)
         self._jobs[job.id] = job
         self._trail.came(job.id, target, session, job.came)
         due = job.came + seconds

@@ -141,7 +141,9 @@ class RunnerApi:
             task = await _read(request, pipeline, folder, model)
             entry = self._entry(pipeline, task, model)
             session = session_of(pipeline, task.request)
-            job = self._jobs.submit(entry.target, task, folder, entry.seconds, session)
+            job = self._jobs.submit(
+                entry.target, task, folder, entry.seconds, session, caller=request.remote
+            )
             try:
                 return await self._wait(request, job, door)
             finally:

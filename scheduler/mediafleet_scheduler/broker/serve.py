@@ -56,6 +56,11 @@ from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, hist
 if TYPE_CHECKING:
     import redis.asyncio as redis
 
+    from mediafleet_common.formats.ip_addresses import IpNetwork
+    from mediafleet_scheduler.community.exchange.redis import Place
+    from mediafleet_scheduler.core.community.work.kinds import Work
+    from mediafleet_scheduler.core.community.work.sources import Namer
+
 Models = tuple[ModelEntry, ...]
 
 _SHOW_SECONDS: Final = 5.0
@@ -119,6 +124,10 @@ class Settings:
     """Where models are registered; `None`: nowhere."""
     scaler: ScalerOptions | None = None
     """How KEDA is answered; `None`: not at all."""
+    work: Place | None = None
+    """Where a reporter of community metrics is told of tasks; `None`: nowhere."""
+    own_networks: tuple[IpNetwork, ...] = ()
+    """Whose addresses say nothing of who called."""
     reload: Callable[[], None] = lambda: None
     """Reads the certificate again, if its files have changed."""
 
@@ -216,6 +225,8 @@ async def serve(
             orchestrators.own_url = f"http://{settings.http.rpartition(':')[0]}:{http.port}"
             await stack.enter_async_context(orchestrators)
         scaler = await stack.enter_async_context(serving(outlook, settings.scaler, registry))
+        if settings.work is not None:
+            await _tell_work(settings.work, settings.own_networks, jobs, stack)
         jobs.on_change = lambda: _report(jobs, models())
         first = asyncio.Event()
         directory.subscribe(lambda _: first.set())
@@ -234,6 +245,22 @@ async def serve(
             await stop.wait()
             for each in working:
                 each.cancel()
+
+
+async def _tell_work(
+    place: Place, own_networks: tuple[IpNetwork, ...], jobs: Jobs, stack: AsyncExitStack
+) -> None:
+    """Tell of tasks that have no answer yet, by who called, for as long as the stack is open."""
+    # It needs Redis' client, which a broker alone does not load.
+    from mediafleet_scheduler.community.exchange.work import telling_work
+    from mediafleet_scheduler.core.community.work.sources import AI_KINDS, ai_work
+
+    async def work(name: Namer) -> list[Work]:
+        tasks = ((job.caller, job.target.pipeline.value, job.target.model) for job in jobs.open)
+        return ai_work(tasks, name, own_networks)
+
+    who = f"broker-{secrets.token_hex(6)}"
+    await stack.enter_async_context(telling_work(place, AI_KINDS, work, who))
 
 
 def _shared(settings: Settings, kept: KeptTasks) -> SharedTasks | None:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import fakeredis
 import pytest
@@ -13,13 +14,18 @@ from redis.exceptions import RedisError
 from tests.kit.community import MIDNIGHT, Time
 
 from mediafleet_common.api.community import Community, Share
+from mediafleet_scheduler.community.exchange import door
 from mediafleet_scheduler.community.exchange.redis import Exchange
-from mediafleet_scheduler.community.exchange.work import Namer, WorkTeller
+from mediafleet_scheduler.community.exchange.work import WorkTeller
 from mediafleet_scheduler.community.pages import Pages
 from mediafleet_scheduler.community.reporter import Reporter
 from mediafleet_scheduler.community.state import State
 from mediafleet_scheduler.core.community.rendering import as_json, as_prometheus
 from mediafleet_scheduler.core.community.work.kinds import Family, Kind, Work
+from mediafleet_scheduler.core.community.work.sources import Namer
+
+if TYPE_CHECKING:
+    import aiohttp
 
 SHARE = Share(egress_by_type=True, egress_minutes=True)
 TOLD = (Kind.EGRESS_BY_TYPE, Kind.EGRESS_MINUTES)
@@ -140,6 +146,29 @@ async def test_rooms_of_fewer_than_k_are_told_as_nothing_is() -> None:
     world.rooms = {"standup": 40, "demo": 50}
     await world.hours()
     assert world.told() == [{}]
+
+
+async def test_a_node_tells_its_pixels_once_and_only_between_two_readings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readings = [100.0, 130.0, 145.0]
+
+    async def fetched(*_: object) -> bytes:
+        labels = 'client_ip="203.0.114.7",manifest_id="a"'
+        return f"livepeer_mil_pixels_processed{{{labels}}} {readings.pop(0)}\n".encode()
+
+    monkeypatch.setattr(door, "fetch", fetched)
+    time = Time()
+    node = door.ClientIps(cast("aiohttp.ClientSession", None), "http://node", clock=time.clock)
+    assert await node.streams() == {}
+    assert await node.pixels(str) is None
+    time.now += 15
+    assert await node.streams() == {"203.0.114.7": 1}
+    assert await node.pixels(str) == [Work("203.0.114.0/24", Family.PIXELS, 2.0)]
+    assert await node.pixels(str) is None
+    time.now += 5
+    await node.streams()
+    assert await node.pixels(str) == [Work("203.0.114.0/24", Family.PIXELS, 3.0)]
 
 
 class Silent:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from mediafleet_common.clock import SYSTEM, Clock
-from mediafleet_scheduler.community.exchange.redis import Exchange, ExchangeError
+from mediafleet_scheduler.community.exchange.redis import (
+    Exchange,
+    ExchangeError,
+    Place,
+    exchange_of,
+)
 from mediafleet_scheduler.core.community.sources import pseudonym
 from mediafleet_scheduler.core.community.stored import day_of
 from mediafleet_scheduler.core.community.work.kinds import Kind, Work
+from mediafleet_scheduler.core.community.work.sources import Namer
 from mediafleet_scheduler.core.community.work.told import HeardWork
 
 TELL_SECONDS: Final = 15.0
 
-Namer = Callable[[str], str]
-"""The name of the day of a source."""
 Told = Callable[[Namer], Awaitable[Iterable[Work] | None]]
 """What runs at this moment, by names of the day; `None`: it is not known now."""
 
@@ -56,6 +61,38 @@ class WorkTeller:
             said, self._said = self._said, str(error)
             if said != self._said:
                 _log.warning("work is not told: %s", error)
+
+
+@asynccontextmanager
+async def told_of(
+    exchange: Exchange, kinds: Collection[Kind], work: Told, who: str
+) -> AsyncIterator[None]:
+    """Tell of work until left."""
+    task = asyncio.create_task(WorkTeller(exchange, who, kinds, work).run(), name="work")
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+@asynccontextmanager
+async def telling_work(
+    place: Place | None, kinds: Collection[Kind], work: Told, who: str, clock: Clock = SYSTEM
+) -> AsyncIterator[None]:
+    """Tell of work in a Redis until left; `place`: `None`: nowhere.
+
+    Raises:
+        CannotStartError: the URL of the Redis makes no sense.
+    """
+    if place is None:
+        yield
+        return
+    exchange = exchange_of(place, clock)
+    try:
+        async with told_of(exchange, kinds, work, who):
+            yield
+    finally:
+        await exchange.close()
 
 
 class WorkHearing:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,10 @@ from mediafleet_common.serving.access import Access as ReportAccess
 from mediafleet_common.serving.access import LoopbackOnly
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
+from mediafleet_scheduler.community.exchange.redis import Place
+from mediafleet_scheduler.community.exchange.work import telling_work
+from mediafleet_scheduler.core.community.work.kinds import Work
+from mediafleet_scheduler.core.community.work.sources import EGRESS_KINDS, Namer, egress_work
 from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 from mediafleet_scheduler.directory.directory import Directory, not_known
 from mediafleet_scheduler.egress.base.metrics import EgressMetrics
@@ -83,6 +88,8 @@ class Options:
     """Says what people should know of a fleet."""
     reports: ReportAccess = field(default_factory=LoopbackOnly)
     """Who may read demand, costs and explanations."""
+    work: Place | None = None
+    """Where a reporter of community metrics is told of jobs; `None`: nowhere."""
 
     @property
     def by_hand(self) -> bool:
@@ -230,6 +237,10 @@ async def serve(
         collector = DeskCollector(lambda: branches.services)
         registry.register(collector)
         stack.callback(registry.unregister, collector)
+        # All desks of a ledger tell the same, so under one name.
+        await stack.enter_async_context(
+            telling_work(options.work, EGRESS_KINDS, partial(_work, branches), "egress", clock)
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(directory.run())
@@ -242,6 +253,19 @@ async def serve(
                 announcing.cancel()
         except* CannotStartError as group:
             raise group.exceptions[0] from None
+
+
+async def _work(branches: Branches, name: Namer) -> list[Work]:
+    """Jobs that run, by their rooms."""
+    return egress_work(
+        (
+            (job.room, job.kind.value)
+            for service in branches.services
+            for job in service.ledger.jobs.values()
+            if job.started_at is not None
+        ),
+        name,
+    )
 
 
 async def _announce(

@@ -44,5 +44,19 @@ def by_client_ip(before: Mapping[Labels, float], now: Mapping[Labels, float]) ->
     return Counter(address for address, _ in busy)
 
 
+def pixel_rates(
+    before: Mapping[Labels, float], now: Mapping[Labels, float], seconds: float
+) -> dict[str, float]:
+    """Megapixels a second by address between two readings that were so many seconds apart.
+
+    A stream that was not there before has begun since.
+    """
+    rates: dict[str, float] = {}
+    for key, value in now.items():
+        if (rise := _rise(before.get(key, 0.0), value)) > 0:
+            rates[key[0]] = rates.get(key[0], 0.0) + rise / seconds
+    return rates
+
+
 def _rise(before: float, now: float) -> float:
     return now - before if now >= before else now

@@ -21,7 +21,7 @@ class Family(StrEnum):
     EGRESS = "egress"
     """Jobs that run."""
     AI = "ai"
-    """Tasks that a worker has."""
+    """Tasks that have come and have no answer yet."""
     PIXELS = "pixels"
     """Megapixels a second that are transcoded."""
     GPU = "gpu"
