@@ -128,8 +128,12 @@ def community(
         ),
     ] = None,
     state: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="For leave: the advertiser's --community-state."),
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="For leave: the advertiser's --community-state. For preview: those of replicas "
+            "without a Redis, whose figures are shown as bounds; repeatable.",
+        ),
     ] = None,
     collector: Annotated[
         list[str] | None,
@@ -152,7 +156,7 @@ def community(
     """
     page.check()
     if action is Action.LEAVE:
-        _leave(state)
+        _leave(state or [])
         _ask_to_forget(target or [], collector or [])
     elif action is Action.DETAIL:
         _print_detail(collector or [], token, chain.key)
@@ -160,6 +164,8 @@ def community(
         if not target and chain.from_chain is None:
             raise typer.BadParameter("collect needs --target URL or --from-chain FILE|URL")
         _collect(target or [], chain, page, output)
+    elif action is Action.PREVIEW and state:
+        _print_bounds(state)
     else:
         if not target:
             raise typer.BadParameter(f"{action} needs --target URL")
@@ -178,12 +184,27 @@ def _print_shared(action: Action, target: str, token: str | None) -> None:
         typer.echo(fetch("--target", target, path), nl=False)
 
 
-def _leave(folder: Path | None) -> None:
+def _print_bounds(folders: list[Path]) -> None:
+    """What replicas published in the last day, as bounds."""
+    from mediafleet_scheduler.community.replicas import last_day
+    from mediafleet_scheduler.core.community.checks.replicas import merged
+    from mediafleet_scheduler.core.community.stored import NotStoredError
+
+    try:
+        hours = merged([last_day(each) for each in folders])
+    except NotStoredError as error:
+        typer.echo(f"--state {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(json.dumps({"of": len(folders), "hours": hours}, indent=2))
+
+
+def _leave(folders: list[Path]) -> None:
     from mediafleet_common.serving.run import CannotStartError
     from mediafleet_scheduler.community.state import State
 
-    if folder is None or not folder.is_dir():
-        raise typer.BadParameter("leave needs --state DIR, the advertiser's --community-state")
+    if len(folders) != 1 or not folders[0].is_dir():
+        raise typer.BadParameter("leave needs one --state DIR, the advertiser's --community-state")
+    (folder,) = folders
     try:
         deleted = State(folder).leave()
     except CannotStartError as error:
