@@ -121,8 +121,12 @@ class WorkHearing:
         """
         if self._exchange is None or not self.kinds:
             return
-        self._heard, self._told = None, frozenset()
-        heard = await self._exchange.hear_work()
+        self._heard = None
+        try:
+            heard = await self._exchange.hear_work()
+        except ExchangeError:
+            self._told = frozenset()
+            raise
         self._heard, self._told = (day_of(self._clock.unix()), heard), heard.kinds
 
     def take(self, now: float) -> HeardWork | None:

@@ -86,7 +86,7 @@ def group_of(groups: Groups, name: str) -> str:
 
 
 def publish_work(done: Iterable[Done], seconds: Mapping[Family, float], k: int) -> WorkFigures:
-    """What may be published of an hour, rounded to 5; what rounds to 0 is told as nothing is.
+    """What may be published of an hour, rounded to 5.
 
     Args:
         done: what each source did.
@@ -94,26 +94,34 @@ def publish_work(done: Iterable[Done], seconds: Mapping[Family, float], k: int) 
         k: sources that stand behind a figure, at least.
     """
     found: dict[str, dict[str, int]] = {}
-    for (kind, name), sources in sorted(_by_place(admitted(done, k)).items()):
-        amount = math.fsum(sources.values())
-        if kind is Kind.EGRESS_MINUTES:
-            amount *= seconds.get(Family.EGRESS, 0.0) / 60
-        if shown := rounded(amount):
-            found.setdefault(kind.value, {})[name] = shown
+    for (kind, name), sources in sorted(_by_place(admitted(done, seconds, k)).items()):
+        found.setdefault(kind.value, {})[name] = _shown(kind, sources, seconds)
     return found
 
 
-def admitted(done: Iterable[Done], k: int) -> list[Done]:
-    """The work of which every figure has enough sources, none with most of it."""
+def admitted(done: Iterable[Done], seconds: Mapping[Family, float], k: int) -> list[Done]:
+    """The work of which every figure has enough sources, none with most of it, and is not 0.
+
+    What rounds to 0 looks as what is null does, so it counts as null.
+    """
     left = list(done)
     while True:
         told = {
-            place for place, sources in _by_place(left).items() if may_be_published(sources, k)
+            (kind, name)
+            for (kind, name), sources in _by_place(left).items()
+            if may_be_published(sources, k) and _shown(kind, sources, seconds)
         }
         kept = [each for each in left if told.issuperset(each.places)]
         if len(kept) == len(left):
             return kept
         left = kept
+
+
+def _shown(kind: Kind, sources: Mapping[str, float], seconds: Mapping[Family, float]) -> int:
+    amount = math.fsum(sources.values())
+    if kind is Kind.EGRESS_MINUTES:
+        amount *= seconds.get(Family.EGRESS, 0.0) / 60
+    return rounded(amount)
 
 
 def _by_place(done: Iterable[Done]) -> dict[Place, dict[str, float]]:
