@@ -23,8 +23,8 @@ class OriginOptions:
         str | None,
         typer.Option(
             metavar="URL",
-            help="Redis without persistence, by which those who see gateways tell a reporter who "
-            "asks and streams, under names of the day.",
+            help="Redis without persistence, by which a reporter of community metrics is told who "
+            "asks, who streams and what works, under names of the day.",
             rich_help_panel=_ORIGINS,
         ),
     ] = None

@@ -129,11 +129,12 @@ def test_what_is_kept_is_on_a_claim_where_one_is_asked_for() -> None:
 
 @pytest.mark.parametrize("name", FURTHER)
 def test_each_further_group_is_chosen_by_its_name_in_resource_and_file(name: str) -> None:
-    chosen = made(share={name: True})["ConfigMap"]["data"]["community.yaml"]
-    assert Community(**yaml.safe_load(chosen)).share.further == [name]
-    assert Community(**yaml.safe_load(made()["ConfigMap"]["data"]["community.yaml"])).share == (
-        Share()
+    chosen, default = (
+        Community(**yaml.safe_load(each["ConfigMap"]["data"]["community.yaml"]))
+        for each in (made(share={name: True}), made())
     )
+    assert chosen.share.further == [name]
+    assert default.share == Share()
 
 
 def test_without_an_image_there_is_no_sender() -> None:

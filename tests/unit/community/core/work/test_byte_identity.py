@@ -83,7 +83,8 @@ def thinned(callers: list[Caller], records: list[HourRecord], groups: WorkGroups
             cells[Kind.AI_BY_MODEL] = "all"
         shown = by_hour.get(hour, {})
         return all(
-            group_of(groups[kind], name) in shown.get(kind.value, {}) for kind, name in cells.items()
+            group_of(groups[kind], cell) in shown.get(kind.value, {})
+            for kind, cell in cells.items()
         )
 
     return [
