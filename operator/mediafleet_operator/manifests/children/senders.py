@@ -23,8 +23,7 @@ KEPT: Final = "/mediafleet/kept"
 TOKENS: Final = "/mediafleet/recipients"
 SENDER: Final = "sender"
 _METRICS: Final = (
-    "mediafleet_community_"
-    "(own_streams|hour_start_seconds|streams|gateways|streams_published|work)"
+    "mediafleet_community_(own_streams|hour_start_seconds|streams|gateways|streams_published|work)"
 )
 _LABELS: Final = "__name__|operator|region|group|figure|what|bound|kind|cell"
 _FLUSH: Final = "10s"

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from tests.unit.community.test_privacy import ADDRESS, ADDRESSES
 
 from mediafleet_scheduler.core.community.sources import pseudonym
