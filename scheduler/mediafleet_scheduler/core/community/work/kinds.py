@@ -64,8 +64,8 @@ ALL: Final = "all"
 """The cell of what has no cell of its own."""
 LINES: Final = (360, 480, 720, 1080, 1440, 2160)
 """Resolutions are told in these classes, by the shorter side."""
-CELL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}(/[A-Za-z0-9][A-Za-z0-9._-]{0,79})?$"
-_CELL: Final = re.compile(CELL_PATTERN)
+_CELL: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}(/[A-Za-z0-9][A-Za-z0-9._-]{0,79})?$")
+CELL_PATTERN: Final = _CELL.pattern
 _ADDRESS: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}|0[xX][0-9A-Fa-f]{8}|[0-9A-Fa-f]{32}")
 _TYPES: Final = frozenset(each.value for each in RequestType)
 _RESOLUTIONS: Final = frozenset(f"{lines}p" for lines in LINES)

@@ -113,7 +113,7 @@ def test_the_days_cells_are_read_again_after_a_restart_and_hold_for_that_day_alo
     }
     stored = groups_as_stored(DAY, 3, [WORLD], work)
     assert work_groups_from_stored(stored, DAY, 3) == work
-    assert groups_from_stored(stored, DAY, 3) == {WORLD}
+    assert groups_from_stored(stored, DAY, 3) == frozenset({WORLD})
     assert work_groups_from_stored(stored, "2026-11-30", 3) == {}
     assert work_groups_from_stored(stored, DAY, 4) == {}
     assert work_groups_from_stored(b"{", DAY, 3) == {}
