@@ -42,7 +42,7 @@ class Outlook:
         clock: Clock = SYSTEM,
     ) -> None:
         """It rests when nobody has asked for so long; by default it never does."""
-        self._times = times or DemandTimes()
+        self.times: Final = times or DemandTimes()
         self._read = read
         self._clock = clock
         self._rest_after_seconds = rest_after_seconds
@@ -111,7 +111,7 @@ class Outlook:
                     await self._asked.wait()
 
     def _pause(self, cost: float) -> float:
-        times = self._times
+        times = self.times
         longest = max(times.look_seconds, times.max_look_seconds)
         return min(max(times.look_seconds, cost * _SHARE), longest)
 

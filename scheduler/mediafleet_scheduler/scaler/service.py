@@ -3,13 +3,13 @@
 Service and messages: kedacore/keda pkg/scalers/externalscaler/externalscaler.proto; what KEDA does
 with the answers: pkg/scalers/external_scaler.go and pkg/scaling/executor/scale_scaledobjects.go.
 An error makes KEDA keep the replicas; a 0 or a `false` would take them away, so that what is not
-known is UNAVAILABLE.
+known is UNAVAILABLE. What is not known yet is waited for (patience.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
@@ -25,6 +25,7 @@ from mediafleet_scheduler.core.scaling.trigger import Trigger, TriggerError, par
 from mediafleet_scheduler.core.scaling.wanted import UnknownDemandError, active, wanted
 from mediafleet_scheduler.scaler.metrics import ScalerMetrics
 from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.patience import Patience
 
 SERVICE: Final = "externalscaler.ExternalScaler"
 AGAIN_SECONDS: Final = 1.0
@@ -34,6 +35,7 @@ _NOT_YET: Final = "the fleets are not known yet"
 Context = Any
 """grpc.aio.ServicerContext; grpcio has no types."""
 Answer = TypeVar("Answer", bound=Message)
+Result = TypeVar("Result", bool, int)
 
 
 class NoFleetError(Exception):
@@ -47,26 +49,31 @@ class Scaler:
         self._clock = clock
         self._outlook = outlook
         self._metrics = metrics
+        self._patience = Patience(outlook.times.wait_seconds)
 
     async def is_active(self, ref: wire.ScaledObjectRef, context: Context) -> Message:
         """Whether there is anything to do."""
 
-        def answer() -> wire.IsActiveResponse:
+        async def answer() -> wire.IsActiveResponse:
             trigger = _trigger(ref)
-            return wire.IsActiveResponse(result=active(self._demand(trigger), trigger))
+            return wire.IsActiveResponse(result=await self._known(active, trigger))
 
         return await self._answer("IsActive", answer, context)
 
     async def get_metric_spec(self, ref: wire.ScaledObjectRef, context: Context) -> Message:
         """The target; known from the metadata alone, so that KEDA's fallback can count errors."""
-        return await self._answer("GetMetricSpec", lambda: _spec(_trigger(ref)), context)
+
+        async def answer() -> wire.GetMetricSpecResponse:
+            return _spec(_trigger(ref))
+
+        return await self._answer("GetMetricSpec", answer, context)
 
     async def get_metrics(self, request: wire.GetMetricsRequest, context: Context) -> Message:
         """Pods wanted, times the target."""
 
-        def answer() -> wire.GetMetricsResponse:
+        async def answer() -> wire.GetMetricsResponse:
             trigger = _trigger(request.ref)
-            pods = wanted(self._demand(trigger), trigger)
+            pods = await self._known(wanted, trigger)
             value = wire.MetricValue(name=trigger.metric_name, value_float=pods * trigger.target)
             return wire.GetMetricsResponse(values=[value])
 
@@ -106,6 +113,27 @@ class Scaler:
             while not self._outlook.over:
                 await self._outlook.news((trigger.namespace, trigger.fleet))
 
+    async def _known(
+        self, of: Callable[[FleetDemand, Trigger], Result], trigger: Trigger
+    ) -> Result:
+        """What a demand comes to, as soon as it is known.
+
+        Raises:
+            NoFleetError, UnknownDemandError: it has not been for too long.
+        """
+        key = (trigger.namespace, trigger.fleet)
+        while True:
+            try:
+                result = of(self._demand(trigger), trigger)
+            except (NoFleetError, UnknownDemandError):
+                left = self._patience.left(key, self._clock.monotonic())
+                if left <= 0 or self._outlook.over:
+                    raise
+                await self._outlook.news(key, left)
+            else:
+                self._patience.known(key)
+                return result
+
     def _state(self, trigger: Trigger) -> tuple[bool | None, bool]:
         """Whether there is anything to do (`None`: unknown), and whether a pod is ready."""
         try:
@@ -122,9 +150,11 @@ class Scaler:
             raise NoFleetError(f"fleet {trigger.namespace}/{trigger.fleet} is not served here")
         return demand
 
-    async def _answer(self, rpc: str, answer: Callable[[], Answer], context: Context) -> Answer:
+    async def _answer(
+        self, rpc: str, answer: Callable[[], Awaitable[Answer]], context: Context
+    ) -> Answer:
         try:
-            answered = answer()
+            answered = await answer()
         except (TriggerError, NoFleetError, UnknownDemandError) as error:
             await self._refuse(rpc, error, context)
         self._metrics.requests.labels(rpc, "OK").inc()

@@ -13,3 +13,5 @@ class DemandTimes:
     """Between two readings; a change is published within two of them."""
     max_look_seconds: float = 0.2
     """Where reading takes more than a twentieth of the time, the pauses grow up to this."""
+    wait_seconds: float = 3.0
+    """So long KEDA waits for the demand of a fleet that is not known yet, before it is an error."""

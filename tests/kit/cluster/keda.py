@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Container, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +43,6 @@ SECONDS: Final = 120.0
 HELD_SECONDS: Final = COOL_DOWN_SECONDS + POLL_SECONDS + 4
 """By then KEDA has asked again after the cool-down."""
 READY_SECONDS: Final = 60.0
-LISTENING: Final = {"rpc": "StreamIsActive"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +148,10 @@ async def staged(setting: Setting) -> AsyncIterator[Stage]:
                 lambda found: any(_is_ready(each) for each in found["items"]),
                 seconds=READY_SECONDS,
             )
-            # A desk that does not know a new fleet yet has KEDA try again after 2 s, then 4: what
-            # comes in between is no push. kedacore/keda pkg/scalers/external_scaler.go.
             await until(
-                "KEDA listens",
-                lambda: told_by_desks(scene, "mediafleet_scaler_streams", LISTENING),
-                lambda streams: streams > 0,
+                "both desks take requests for it",
+                partial(_desks_that_know, scene),
+                lambda desks: desks == 2,
                 seconds=READY_SECONDS,
             )
             yield Stage(
@@ -179,6 +177,12 @@ async def told_by_desks(
         samples = (sample for family in families for sample in family.samples)
         total += sum(each.value for each in samples if (each.name, each.labels) == (name, labels))
     return total
+
+
+async def _desks_that_know(scene: Scene) -> int:
+    """How many desks know the demand of the fleet."""
+    told = [await scene.demand(pod.ip or "") for pod in scene.pods.component("egress")]
+    return sum(each.known for demand in told for each in demand.fleets if each.name == FLEET)
 
 
 def _is_ready(scaled: dict[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.wire import scaler_pb2 as wire
 from mediafleet_scheduler.scaler.metrics import ScalerMetrics
 from mediafleet_scheduler.scaler.outlook import Outlook
+from mediafleet_scheduler.scaler.patience import Patience
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, options, serving
 from mediafleet_scheduler.scaler.service import AGAIN_SECONDS, SERVICE, Scaler
 from mediafleet_scheduler.scaler.times import DemandTimes
@@ -51,9 +52,9 @@ WAITED_FOR: Final = EMPTY.model_copy(update={"queued": {"web": 1}, "queued_cost"
 class Desk:
     """What a desk knows, as a test wants it."""
 
-    def __init__(self, *fleets: FleetDemand) -> None:
+    def __init__(self, *fleets: FleetDemand, wait_seconds: float = 0.0) -> None:
         self.fleets: list[FleetDemand] | None = list(fleets)
-        self.outlook = Outlook(lambda: self.fleets)
+        self.outlook = Outlook(lambda: self.fleets, DemandTimes(wait_seconds=wait_seconds))
         self.outlook.look()
 
     def say(self, *fleets: FleetDemand) -> None:
@@ -167,6 +168,75 @@ async def test_what_is_not_known_is_an_error_and_never_zero_or_false(
     request = metrics_of(ref()) if rpc == "GetMetrics" else ref()
     got, text = await refused(rpc, request, desk)
     assert (got, says in text) == (code, True)
+
+
+class RefusedError(Exception):
+    """A call was ended with an error."""
+
+
+class Context:
+    """Of a call that is made without a connection."""
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> None:
+        raise RefusedError(code.name)
+
+
+def polled(desk: Desk) -> asyncio.Task[Any]:
+    scaler = Scaler(desk.outlook, ScalerMetrics(CollectorRegistry()), loop_clock())
+    return asyncio.create_task(scaler.get_metrics(metrics_of(ref()), Context()))
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("before", [None, [], [UNKNOWN]])
+async def test_what_is_not_known_yet_is_waited_for_since_an_error_costs_keda_its_push_stream(
+    before: list[FleetDemand] | None,
+) -> None:
+    desk = Desk(wait_seconds=3.0)
+    desk.fleets = before
+    desk.outlook.look()
+    answer = polled(desk)
+    await asyncio.sleep(2.9)
+    assert not answer.done()
+    desk.say(BUSY)
+    await asyncio.sleep(0.01)
+    assert answer.result().values[0].value_float > 0
+
+
+@pytest.mark.looptime
+async def test_what_stays_unknown_is_waited_for_once_and_again_after_it_was_known() -> None:
+    desk = Desk(UNKNOWN, wait_seconds=3.0)
+    scaler = Scaler(desk.outlook, ScalerMetrics(CollectorRegistry()), loop_clock())
+    took = []
+    for known in (False, False, True, False):
+        if known:
+            desk.say(BUSY)
+            await scaler.is_active(ref(), Context())
+            desk.say(UNKNOWN)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(RefusedError, match="UNAVAILABLE"):
+            await scaler.is_active(ref(), Context())
+        took.append(round(asyncio.get_running_loop().time() - began, 3))
+    assert took == [3.0, 0.0, 3.0, 0.0]
+
+
+@pytest.mark.looptime
+async def test_a_desk_that_stops_lets_nobody_wait() -> None:
+    desk = Desk(UNKNOWN, wait_seconds=3.0)
+    answer = polled(desk)
+    await asyncio.sleep(1)
+    desk.outlook.close()
+    await asyncio.sleep(0.01)
+    with pytest.raises(RefusedError):
+        answer.result()
+
+
+def test_no_more_than_so_many_fleets_are_waited_for() -> None:
+    patience = Patience(3.0)
+    left = [patience.left(("media", f"fleet-{number}"), 1.0) for number in range(4097)]
+    assert left == [3.0] * 4096 + [0.0]
+    assert patience.left(("media", "fleet-0"), 3.0) == 1.0
+    patience.known(("media", "fleet-0"))
+    assert patience.left(("media", "fleet-4096"), 5.0) == 3.0
 
 
 async def test_once_nobody_looks_any_more_nothing_is_known() -> None:

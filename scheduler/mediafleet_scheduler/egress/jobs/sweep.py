@@ -98,7 +98,12 @@ class Sweeper:
         tools, settings = self._tools, self._tools.settings
         asked_at = tools.clock.unix()
         pods = sum(worker.state is not PodState.PENDING for _, worker in tools.pods.by_uid.values())
-        active = await list_active(tools.client, pods, settings.list_wait_seconds, tools.metrics)
+        if pods or self._ledger.jobs:
+            wait = settings.list_wait_seconds
+            active = await list_active(tools.client, pods, wait, tools.metrics)
+        else:
+            # Nobody would answer, and a desk that opens for a new fleet would wait for it.
+            active = ActiveList({})
         self._listed_at = asyncio.get_running_loop().time()
         all_answered = len(active.by_server) >= pods
         lost: list[Job] = []
