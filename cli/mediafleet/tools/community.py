@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mediafleet_scheduler.community.collector import Collector
+    from mediafleet_scheduler.community.tickets.paid import Paid
+    from mediafleet_scheduler.core.community.checks.payouts import Payouts
     from mediafleet_scheduler.core.community.collecting import View
 
 
 _PAGE: Final = "Page"
+_PAID: Final = "Tickets"
 
 
 class Action(StrEnum):
@@ -109,6 +112,46 @@ class ChainOptions:
     ] = None
 
 
+@dataclass(frozen=True, slots=True)
+class PaidOptions:
+    """What orchestrators are paid."""
+
+    tickets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|URL",
+            help="For collect with --from-chain: winning tickets of the last day, a file with what "
+            "eth_getLogs answered or an RPC. Who does not share is estimated by them.",
+            rich_help_panel=_PAID,
+        ),
+    ] = None
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0x...",
+            help="Contract TicketBroker, where an RPC is asked.",
+            rich_help_panel=_PAID,
+        ),
+    ] = None
+    wei_per_stream_hour: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="What a stream pays in an hour. Who shares figures that disagree is marked.",
+            rich_help_panel=_PAID,
+        ),
+    ] = None
+
+    def check(self, from_chain: str | None) -> None:
+        """Raise typer.BadParameter where they do not go together."""
+        if self.tickets is None:
+            return
+        if from_chain is None:
+            raise typer.BadParameter("--tickets needs --from-chain: it has who is paid")
+        if self.tickets.startswith(("http://", "https://")) and self.broker is None:
+            raise typer.BadParameter("an RPC needs --broker")
+
+
 def community(
     action: Annotated[
         Action,
@@ -146,6 +189,7 @@ def community(
     chain: ChainOptions,
     token: TokenOption = None,
     page: PageOptions,
+    paid: PaidOptions,
     output: Annotated[
         Output, typer.Option("--output", "-o", help="For collect: table or json.")
     ] = Output.TABLE,
@@ -155,6 +199,7 @@ def community(
     An advertiser shares what the file of its --community says, and nothing without one.
     """
     page.check()
+    paid.check(chain.from_chain)
     if action is Action.LEAVE:
         _leave(state or [])
         _ask_to_forget(target or [], collector or [])
@@ -163,7 +208,7 @@ def community(
     elif action is Action.COLLECT:
         if not target and chain.from_chain is None:
             raise typer.BadParameter("collect needs --target URL or --from-chain FILE|URL")
-        _collect(target or [], chain, page, output)
+        _collect(target or [], chain, page, paid, output)
     elif action is Action.PREVIEW and state:
         _print_bounds(state)
     else:
@@ -230,44 +275,55 @@ def _ask_to_forget(targets: list[str], collectors: list[str]) -> None:
         raise typer.Exit(1)
 
 
-def _collect(targets: list[str], chain: ChainOptions, page: PageOptions, output: Output) -> None:
+def _collect(
+    targets: list[str], chain: ChainOptions, page: PageOptions, paid: PaidOptions, output: Output
+) -> None:
     import asyncio
     from dataclasses import replace
 
     from mediafleet_common.formats.reach import PUBLIC
     from mediafleet_common.serving.run import run
     from mediafleet_scheduler.community.collector import Collector
-    from mediafleet_scheduler.core.community.collecting import together
     from mediafleet_scheduler.core.community.members.chain import NoListError
 
     strangers = replace(PUBLIC, networks=networks(chain.allow_network))
     urls = [each if "://" in each else f"http://{each}" for each in targets]
     collector = Collector(
-        urls, page.operator or "", from_chain=chain.from_chain, strangers=strangers
+        urls,
+        page.operator or "",
+        from_chain=chain.from_chain,
+        strangers=strangers,
+        paid=_paid(paid),
     )
     if page.listen is not None:
         raise typer.Exit(run(partial(_serve, collector, page)))
 
-    async def once() -> None:
-        await collector.read_list()
-        await collector.look()
-
     try:
-        asyncio.run(once())
+        asyncio.run(collector.once())
     except NoListError as error:
         typer.echo(f"--from-chain {chain.from_chain}: {error}", err=True)
         raise typer.Exit(1) from error
     for each in collector.targets.values():
         if each.refused is not None:
             typer.echo(f"{each.url}: {each.refused}", err=True)
-    summaries = collector.summaries
-    view = together(summaries, collector.targets.keys() - summaries.keys())
+    view = collector.together()
     if output is Output.JSON:
-        typer.echo(json.dumps(asdict(view), indent=2))
+        said = collector.payouts.as_json
+        tickets = {target: told for target in collector.targets if (told := said(target))}
+        typer.echo(json.dumps({**asdict(view), "byTickets": tickets}, indent=2))
     else:
-        _print(view)
+        _print(view, collector.payouts)
     if not view.shared:
         raise typer.Exit(1)
+
+
+def _paid(options: PaidOptions) -> Paid | None:
+    from mediafleet_scheduler.community.tickets.paid import Paid
+    from mediafleet_scheduler.community.tickets.winning import Winning
+
+    if options.tickets is None:
+        return None
+    return Paid(Winning(options.tickets, options.broker), options.wei_per_stream_hour)
 
 
 async def _serve(collector: Collector, page: PageOptions, stop: asyncio.Event) -> None:
@@ -313,7 +369,7 @@ def _sign_in(collector: str, key: Path | None) -> str:
     return answer
 
 
-def _print(view: View) -> None:
+def _print(view: View, payouts: Payouts) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -343,6 +399,8 @@ def _print(view: View) -> None:
     )
     if view.unknown:
         console.print("unknown share: " + ", ".join(view.unknown), markup=False)
+    for line in payouts.lines():
+        console.print(line, markup=False)
 
 
 def _table(first: str, *others: str) -> Table:

@@ -15,7 +15,15 @@ from mediafleet_common.formats.reach import OWN_WORD, PUBLIC, Reach
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.probes.http_client import FetchError, client, fetch
 from mediafleet_common.serving.small_files import read_small
-from mediafleet_scheduler.core.community.collecting import NoSummaryError, Summary, read_summary
+from mediafleet_scheduler.community.tickets.paid import Paid
+from mediafleet_scheduler.core.community.checks.payouts import Payouts
+from mediafleet_scheduler.core.community.collecting import (
+    NoSummaryError,
+    Summary,
+    View,
+    read_summary,
+    together,
+)
 from mediafleet_scheduler.core.community.mapping import world_view
 from mediafleet_scheduler.core.community.members.chain import (
     NoListError,
@@ -80,15 +88,17 @@ class Collector:
         clock: Clock = SYSTEM,
         from_chain: str | None = None,
         strangers: Reach = PUBLIC,
+        paid: Paid | None = None,
     ) -> None:
         """`from_chain`: file or URL of a list of orchestrators, who are dialled within
-        `strangers`."""
+        `strangers`; `paid`: what they are held to, and others estimated by."""
         self.targets = {url: Target(url) for url in dict.fromkeys(urls)}
         self._operator = operator
         self._clock = clock
         self._from_chain = from_chain
         self._strangers = strangers
         self._list_read_at: float | None = None
+        self._paid = paid
         self._changed = asyncio.Event()
         self.view = b""
         """JSON of what anybody may see."""
@@ -103,8 +113,29 @@ class Collector:
                 _log.warning(
                     "--from-chain %s: %s; the list in force stays", self._from_chain, error
                 )
+            await self._read_tickets()
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def once(self) -> None:
+        """Ask all of them once, with the list and the tickets.
+
+        Raises:
+            NoListError: the list cannot be read.
+        """
+        await self.read_list()
+        await self._read_tickets()
+        await self.look()
+
+    def together(self) -> View:
+        """Sums of who shares, and of whom nothing is known: who is silent, left or marked."""
+        marked = self.payouts.marked
+        counted = {url: each for url, each in self.summaries.items() if url not in marked}
+        return together(counted, self.targets.keys() - counted.keys())
+
+    async def _read_tickets(self) -> None:
+        if self._paid is not None:
+            await self._paid.try_to_read()
 
     async def read_list(self) -> None:
         """Read the list of orchestrators, where there is one, every ten minutes.
@@ -150,12 +181,14 @@ class Collector:
 
     def operators(self) -> list[dict[str, Any]]:
         """Each operator by itself: for those who run the collector."""
+        paid = self.payouts
         return [
             {
                 "target": each.url,
                 "region": each.summary.region if each.summary else None,
                 "accepted": None if each.accepted_at is None else rfc3339(each.accepted_at),
                 "refused": each.refused,
+                **paid.as_json(each.url),
             }
             for each in self.targets.values()
         ]
@@ -169,6 +202,14 @@ class Collector:
             for each in self.targets.values()
             if each.summary and now - (each.accepted_at or 0) < _OLD_SECONDS
         }
+
+    @property
+    def payouts(self) -> Payouts:
+        """What winning tickets say of each; nothing where they are not known."""
+        if self._paid is None:
+            return Payouts()
+        addresses = {each.target: each.address for each in self.members if each.address}
+        return self._paid.say(self.summaries, addresses)
 
     @property
     def members(self) -> list[Member]:
@@ -207,8 +248,9 @@ class Collector:
     def show(self) -> None:
         """Make the view of what is known now."""
         now = self._clock.unix()
-        known = list(self.summaries.values())
-        shown = world_view(known, len(self.targets) - len(known), now)
+        paid = self.payouts
+        known = [each for url, each in self.summaries.items() if url not in paid.marked]
+        shown = world_view(known, len(self.targets) - len(known), now, paid)
         view = json.dumps({"operator": self._operator, **shown}, sort_keys=True).encode()
         if view != self.view:
             self.view = view

@@ -106,6 +106,23 @@ function rows(body, lines, empty) {
   }));
 }
 
+// In no figure above: what winning tickets of who does not share make probable.
+function estimate() {
+  const [guess, marked] = [view.estimated, view.marked];
+  at("silent").hidden = !guess && !marked;
+  const parts = [];
+  if (guess) {
+    parts.push(`Estimated, and in no figure above: ${Math.round(guess.streams)} streams, ` +
+      `${Math.round(guess.low)} to ${Math.round(guess.high)} by the middle 80 % of the ${guess.sharers} ` +
+      "operators who share, from what winning tickets pay.");
+  }
+  if (marked) {
+    parts.push(`Marked: what ${marked} operator${marked === 1 ? " shares" : "s share"} does not agree with ` +
+      "winning tickets, 99 times of 100; it is in no figure above.");
+  }
+  at("estimated").textContent = parts.join(" ");
+}
+
 function show() {
   const last = view.hours.length - 1;
   at("hour").max = last;
@@ -131,6 +148,7 @@ function show() {
     "Nobody shares");
   rows("work", view.work.map((each) => [each.title, each.cell, each.operators, each.amount]),
     "Nobody shares work by kind");
+  estimate();
   document.body.dataset.ready = "yes";
   document.body.dataset.state = "live";
 }
