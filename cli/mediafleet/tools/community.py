@@ -308,9 +308,8 @@ def _collect(
             typer.echo(f"{each.url}: {each.refused}", err=True)
     view = collector.together()
     if output is Output.JSON:
-        said = collector.payouts.as_json
-        tickets = {target: told for target in collector.targets if (told := said(target))}
-        typer.echo(json.dumps({**asdict(view), "byTickets": tickets}, indent=2))
+        told = {**asdict(view), "byTickets": collector.payouts.each}
+        typer.echo(json.dumps(told, indent=2))
     else:
         _print(view, collector.payouts)
     if not view.shared:

@@ -250,7 +250,7 @@ class Collector:
         now = self._clock.unix()
         paid = self.payouts
         known = [each for url, each in self.summaries.items() if url not in paid.marked]
-        shown = world_view(known, len(self.targets) - len(known), now, paid)
+        shown = world_view(known, len(self.targets) - len(known), now, paid.beside)
         view = json.dumps({"operator": self._operator, **shown}, sort_keys=True).encode()
         if view != self.view:
             self.view = view

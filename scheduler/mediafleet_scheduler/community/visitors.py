@@ -119,7 +119,7 @@ class Visitors:
             check_shares(targets, self._collector.members, now)
         except NotAllowedError as error:
             return _said(403, str(error))
-        return _json({"operators": detail(self._collector.summaries, self._collector.payouts)})
+        return _json({"operators": detail(self._collector.summaries, self._collector.payouts.each)})
 
     async def _targets_of(self, token: str, now: float) -> tuple[str, ...] | None:
         session = self._sessions.get(token)

@@ -9,11 +9,11 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, Final
 
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_scheduler.core.community.cells import named
-from mediafleet_scheduler.core.community.checks.payouts import NOTHING_PAID, Payouts
 from mediafleet_scheduler.core.community.collecting import Group, Summary, origin_row, together
 from mediafleet_scheduler.core.community.work.kinds import TITLES
 
@@ -22,7 +22,10 @@ _BIN: Final = re.compile(r"([0-9]{2})([+-][0-9]{2})([+-][0-9]{3})")
 
 
 def world_view(
-    summaries: Collection[Summary], unknown: int, now: float, paid: Payouts = NOTHING_PAID
+    summaries: Collection[Summary],
+    unknown: int,
+    now: float,
+    beside: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """What is known of the last 24 hours that are over.
 
@@ -30,7 +33,7 @@ def world_view(
         summaries: of each operator that shares.
         unknown: operators that share nothing or did not answer.
         now: Unix seconds.
-        paid: what winning tickets say: beside the sums, and in none of them.
+        beside: what is shown beside the sums, and is in none of them.
     """
     by_name = {str(number): each for number, each in enumerate(summaries)}
     newest = int(now // 3600 - 1) * 3600
@@ -42,8 +45,7 @@ def world_view(
         "regions": [asdict(each) for each in view.regions],
         "work": [{**asdict(each), "title": TITLES[each.kind]} for each in view.work],
         "hours": [_hour(start, summaries) for start in starts],
-        "marked": len(paid.marked),
-        "estimated": None if paid.silent is None else asdict(paid.silent),
+        **beside,
     }
 
 

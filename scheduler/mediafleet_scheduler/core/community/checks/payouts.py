@@ -51,6 +51,17 @@ class Payouts:
             said.append(f"all who do not share: {_guessed(self.silent)}; in no figure above")
         return said
 
+    @property
+    def beside(self) -> dict[str, Any]:
+        """What anybody may see: of all together, and no name."""
+        silent = None if self.silent is None else asdict(self.silent)
+        return {"marked": len(self.marked), "estimated": silent}
+
+    @property
+    def each(self) -> dict[str, dict[str, Any]]:
+        """What is said of each operator of whom anything is."""
+        return {name: self.as_json(name) for name in sorted({*self.claims, *self.estimates})}
+
     def as_json(self, target: str) -> dict[str, Any]:
         """What is said of one operator; nothing where nothing is known."""
         said: dict[str, Any] = {}

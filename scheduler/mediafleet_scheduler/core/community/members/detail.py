@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from mediafleet_common.formats import eth
 from mediafleet_common.formats.times import rfc3339, unix
-from mediafleet_scheduler.core.community.checks.payouts import NOTHING_PAID, Payouts
 from mediafleet_scheduler.core.community.collecting import Summary
 
 SIGN_WITHIN_SECONDS: Final = 300.0
@@ -99,14 +98,16 @@ def check_shares(targets: Collection[str], members: Collection[Member], now: flo
     )
 
 
-def detail(summaries: Mapping[str, Summary], paid: Payouts = NOTHING_PAID) -> list[dict[str, Any]]:
-    """The published values of each operator who consents to it, by target, and what its winning
-    tickets say of them."""
+def detail(
+    summaries: Mapping[str, Summary], paid: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The published values of each operator who consents to it, and what its winning tickets say of
+    them; both by target."""
     return [
         {
             "operator": name,
             **summary.model_dump(mode="json", exclude_none=True),
-            **paid.as_json(name),
+            **paid.get(name, {}),
         }
         for name, summary in sorted(summaries.items())
         if summary.detail

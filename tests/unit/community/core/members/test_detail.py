@@ -123,9 +123,10 @@ def test_only_what_an_operator_consents_to_is_detail() -> None:
         "a": Summary(version=1, region="us-east", detail=True),
         "c": Summary(version=1, region="ap-south"),
     }
-    found = detail(told)
+    found = detail(told, {name: {"tickets": {"marked": True}} for name in told})
     assert [(each["operator"], each["region"]) for each in found] == [
         ("a", "us-east"),
         ("b", "eu-west"),
     ]
     assert "now" not in found[0]
+    assert all(each["tickets"]["marked"] for each in found)
