@@ -35,7 +35,6 @@ FURTHER: Final = (
     "aiByType",
     "aiByModel",
     "pixels",
-    "gpuUse",
 )
 """Groups of work beside streams, each shared only by its name. None is divided by another."""
 
@@ -61,8 +60,6 @@ class Share(Model):
     """The same tasks by their model, by itself."""
     pixels: bool = False
     """Megapixels a second that are transcoded."""
-    gpu_use: bool = False
-    """Use of GPUs, in per cent of one."""
     detail: bool = False
     """Whether others who share may see these values by themselves, and not only in sums."""
 

@@ -118,13 +118,13 @@ async def test_what_is_not_chosen_is_neither_heard_nor_told() -> None:
 
 
 async def test_kinds_of_which_nobody_tells_are_named_in_the_status() -> None:
-    world = World(Share(egress_by_type=True, gpu_use=True))
-    assert Pages(world.reporter).status()["workUntold"] == ["egressByType", "gpuUse"]
+    world = World(Share(egress_by_type=True, pixels=True))
+    assert Pages(world.reporter).status()["workUntold"] == ["egressByType", "pixels"]
     await world.desk.look()
     await world.reporter.hear()
     status = Pages(world.reporter).status()
-    assert status["workUntold"] == ["gpuUse"]
-    assert status["shares"] == ["ownStreams", "egressByType", "gpuUse"]
+    assert status["workUntold"] == ["pixels"]
+    assert status["shares"] == ["ownStreams", "egressByType", "pixels"]
 
 
 async def test_time_in_which_work_is_not_known_is_a_gap_and_no_zero() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def desk(*rooms: tuple[str, float | None]) -> SimpleNamespace:
     """A Redis with a job of type web in each room, and when it started."""
     jobs = {
-        str(number): SimpleNamespace(room=room, kind=RequestType.WEB, started_at=started)
+        str(number): SimpleNamespace(room=room, kind=RequestType.WEB, lines=720, started_at=started)
         for number, (room, started) in enumerate(rooms)
     }
     return SimpleNamespace(ledger=SimpleNamespace(jobs=jobs))
@@ -25,7 +25,7 @@ def desk(*rooms: tuple[str, float | None]) -> SimpleNamespace:
 async def test_jobs_of_all_its_redises_are_told_once_they_have_started() -> None:
     services = [desk(("demo", 1.0), ("demo", None)), desk(("", 2.0), ("demo", 3.0))]
     branches = cast("Branches", SimpleNamespace(services=services))
-    cells = {Kind.EGRESS_BY_TYPE: "web"}
+    cells = {Kind.EGRESS_BY_TYPE: "web", Kind.EGRESS_BY_RESOLUTION: "720p"}
     assert await _work(branches, str.upper) == [
         Work("ROOM DEMO", Family.EGRESS, 2, cells),
         Work("UNKNOWN", Family.EGRESS, 1, cells),

@@ -4,7 +4,8 @@ The bytes may hold storage keys, stream keys and URLs with tokens: nothing of th
 placement needs.
 
 Sources: livekit/protocol protobufs/rpc/egress.proto and livekit_egress.proto; for what costs what,
-livekit/egress pkg/stats/monitor.go (costsForRequest) and pkg/config/pipeline.go.
+livekit/egress pkg/stats/monitor.go (costsForRequest) and pkg/config/pipeline.go; for the picture,
+pkg/config/encoding.go (applyPreset) and the defaults of pipeline.go.
 """
 
 from __future__ import annotations
@@ -20,6 +21,18 @@ from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.wire import egress_pb2 as wire
 
 MAX_ID_LENGTH: Final = 256
+_WIDTH: Final = 1920
+_HEIGHT: Final = 1080
+"""Of a picture of which the request says nothing."""
+_PRESETS: Final = livekit.EncodingOptionsPreset
+_LINES_OF: Final[Mapping[int, int | None]] = {
+    _PRESETS.H264_720P_30: 720,
+    _PRESETS.H264_720P_60: 720,
+    _PRESETS.PORTRAIT_H264_720P_30: 720,
+    _PRESETS.PORTRAIT_H264_720P_60: 720,
+    _PRESETS.PASSTHROUGH: None,
+}
+"""All others, and those of later versions, are the default."""
 
 
 class UnreadableRequestError(ValueError):
@@ -40,6 +53,8 @@ class Request:
     """What the request says it needs; replaces the cost where a pod decides on admission."""
     room_id: str = ""
     room_name: str = ""
+    lines: int | None = None
+    """Shorter side of its picture in pixels; `None`: it has none, or passes it on as it comes."""
 
     @property
     def needs_chrome(self) -> bool:
@@ -60,12 +75,23 @@ class Request:
 class _Asked:
     kind: RequestType
     room_name: str = ""
+    lines: int | None = None
 
 
 class _Page(Protocol):
     layout: str
     audio_only: bool
     custom_base_url: str
+
+
+_Encoded = (
+    livekit.RoomCompositeEgressRequest
+    | livekit.WebEgressRequest
+    | livekit.ParticipantEgressRequest
+    | livekit.TrackCompositeEgressRequest
+    | livekit.StartEgressRequest
+    | livekit.ExportReplayRequest
+)
 
 
 def classify(payload: bytes) -> Request:
@@ -92,6 +118,7 @@ def classify(payload: bytes) -> Request:
         room_id=message.room_id[:MAX_ID_LENGTH],
         # Older servers name the room only inside.
         room_name=(message.room_name or asked.room_name)[:MAX_ID_LENGTH],
+        lines=asked.lines,
     )
 
 
@@ -103,7 +130,7 @@ def with_estimated_cpu(payload: bytes, cores: float) -> bytes:
 
 def _room_composite(data: bytes) -> _Asked:
     request = livekit.RoomCompositeEgressRequest.FromString(data)
-    return _Asked(_page(request), request.room_name)
+    return _Asked(_page(request), request.room_name, _lines(request, sound_only=request.audio_only))
 
 
 def _page(page: _Page) -> RequestType:
@@ -115,7 +142,8 @@ def _page(page: _Page) -> RequestType:
 
 
 def _web(data: bytes) -> _Asked:
-    return _Asked(_site(livekit.WebEgressRequest.FromString(data).audio_only))
+    request = livekit.WebEgressRequest.FromString(data)
+    return _Asked(_site(request.audio_only), lines=_lines(request, sound_only=request.audio_only))
 
 
 def _site(audio_only: bool) -> RequestType:
@@ -124,12 +152,13 @@ def _site(audio_only: bool) -> RequestType:
 
 def _participant(data: bytes) -> _Asked:
     request = livekit.ParticipantEgressRequest.FromString(data)
-    return _Asked(RequestType.PARTICIPANT, request.room_name)
+    return _Asked(RequestType.PARTICIPANT, request.room_name, _lines(request))
 
 
 def _track_composite(data: bytes) -> _Asked:
     request = livekit.TrackCompositeEgressRequest.FromString(data)
-    return _Asked(RequestType.TRACK_COMPOSITE, request.room_name)
+    lines = _lines(request, sound_only=not request.video_track_id)
+    return _Asked(RequestType.TRACK_COMPOSITE, request.room_name, lines)
 
 
 def _track(data: bytes) -> _Asked:
@@ -138,11 +167,14 @@ def _track(data: bytes) -> _Asked:
 
 def _v2(data: bytes) -> _Asked:
     request = livekit.StartEgressRequest.FromString(data)
-    return _Asked(_source(request), request.room_name)
+    return _Asked(
+        _source(request), request.room_name, _lines(request, sound_only=_sound_only(request))
+    )
 
 
 def _replay(data: bytes) -> _Asked:
-    return _Asked(_source(livekit.ExportReplayRequest.FromString(data)))
+    request = livekit.ExportReplayRequest.FromString(data)
+    return _Asked(_source(request), lines=_lines(request, sound_only=_sound_only(request)))
 
 
 def _source(request: livekit.StartEgressRequest | livekit.ExportReplayRequest) -> RequestType:
@@ -156,6 +188,23 @@ def _source(request: livekit.StartEgressRequest | livekit.ExportReplayRequest) -
             return RequestType.TRACK if passed_on else RequestType.PARTICIPANT
         case _:
             raise UnknownRequestTypeError("its source is neither template, web nor media")
+
+
+def _sound_only(request: livekit.StartEgressRequest | livekit.ExportReplayRequest) -> bool:
+    """Whether there is no picture."""
+    if request.WhichOneof("source") == "media":
+        return request.media.WhichOneof("video") is None
+    return request.template.audio_only or request.web.audio_only
+
+
+def _lines(request: _Encoded, *, sound_only: bool = False) -> int | None:
+    """The shorter side of the picture."""
+    if sound_only:
+        return None
+    if request.HasField("preset"):
+        return _LINES_OF.get(request.preset, _HEIGHT)
+    # A width of 0 is the default as well.
+    return min(request.advanced.width or _WIDTH, request.advanced.height or _HEIGHT)
 
 
 _READERS: Final[Mapping[str, Callable[[bytes], _Asked]]] = {

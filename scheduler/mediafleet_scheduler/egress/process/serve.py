@@ -259,7 +259,7 @@ async def _work(branches: Branches, name: Namer) -> list[Work]:
     """Jobs that run, by their rooms."""
     return egress_work(
         (
-            (job.room, job.kind.value)
+            (job.room, job.kind.value, job.lines)
             for service in branches.services
             for job in service.ledger.jobs.values()
             if job.started_at is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -117,6 +117,51 @@ def test_the_type_and_whether_chrome_renders_it(
 def test_older_servers_name_the_room_only_inside(field: str, inner: Any, room: str) -> None:
     assert classify(request(field, inner, room_id="RM_1")).room == room
     assert classify(request(field, inner, room_id="RM_1", room_name="beside")).room == "beside"
+
+
+PRESET = livekit.EncodingOptionsPreset
+SIZE = livekit.EncodingOptions
+SPOKEN = livekit.MediaSource(audio=livekit.AudioConfig())
+SEEN = livekit.MediaSource(video_track_id="TR_1")
+PICTURES: dict[str, tuple[str, Any, int | None]] = {
+    "the default is 1080p": ("room_composite", ROOM(), 1080),
+    "720p": ("room_composite", ROOM(preset=PRESET.H264_720P_30), 720),
+    "720p, twice as often": ("room_composite", ROOM(preset=PRESET.H264_720P_60), 720),
+    "1080p": ("room_composite", ROOM(preset=PRESET.H264_1080P_60), 1080),
+    "upright": ("web", livekit.WebEgressRequest(preset=PRESET.PORTRAIT_H264_720P_30), 720),
+    "upright 60": ("web", livekit.WebEgressRequest(preset=PRESET.PORTRAIT_H264_720P_60), 720),
+    "a later preset": ("room_composite", ROOM(preset=cast("Any", 99)), 1080),
+    "passed through": ("egress", V2(media=SEEN, preset=PASSTHROUGH), None),
+    "its own size": (
+        "participant",
+        livekit.ParticipantEgressRequest(advanced=SIZE(width=640, height=360)),
+        360,
+    ),
+    "upright, its own size": ("web", livekit.WebEgressRequest(advanced=SIZE(width=480)), 480),
+    "its own bitrate alone": ("egress", V2(web=livekit.WebSource(), advanced=SIZE()), 1080),
+    "sound of a room": ("room_composite", ROOM(audio_only=True), None),
+    "sound of a page": ("web", livekit.WebEgressRequest(audio_only=True), None),
+    "sound of a template": ("egress", V2(template=TEMPLATE(audio_only=True)), None),
+    "sound of a site": ("egress", V2(web=livekit.WebSource(audio_only=True)), None),
+    "sound of media": ("egress", V2(media=SPOKEN), None),
+    "media": ("egress", V2(media=SEEN), 1080),
+    "replay": ("replay", REPLAY(template=TEMPLATE(), preset=PRESET.H264_720P_30), 720),
+    "replay of sound": ("replay", REPLAY(media=SPOKEN), None),
+    "tracks": ("track_composite", livekit.TrackCompositeEgressRequest(video_track_id="a"), 1080),
+    "tracks of sound": (
+        "track_composite",
+        livekit.TrackCompositeEgressRequest(audio_track_id="a"),
+        None,
+    ),
+    "a track as it comes": ("track", livekit.TrackEgressRequest(), None),
+}
+
+
+@pytest.mark.parametrize(("field", "inner", "lines"), PICTURES.values(), ids=PICTURES.keys())
+def test_the_shorter_side_of_the_picture_as_egress_makes_it(
+    field: str, inner: Any, lines: int | None
+) -> None:
+    assert classify(request(field, inner)).lines == lines
 
 
 def test_an_estimate_replaces_the_cost_where_it_is_admitted() -> None:

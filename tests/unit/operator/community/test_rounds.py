@@ -153,16 +153,16 @@ async def test_with_a_redis_the_reporter_says_why_origins_are_not_known(
 
 
 async def test_further_groups_of_which_nobody_tells_are_refused_by_name() -> None:
-    share = {"aiByModel": True, "gpuUse": True}
+    share = {"aiByModel": True, "pixels": True}
     without = Story(share=share)
     without.says = SHARING
     assert (await without.round())["refused"] == [
         f"{name}: nobody tells the reporter of it: name a Redis in originsRedis"
-        for name in ("aiByModel", "gpuUse")
+        for name in ("aiByModel", "pixels")
     ]
     story = Story(share=share, originsRedis={"address": "origins.media.svc:6379"})
-    story.says = SHARING.model_copy(update={"work_untold": ["gpuUse"]})
-    assert (await story.round())["refused"] == ["gpuUse: nobody tells of it"]
+    story.says = SHARING.model_copy(update={"work_untold": ["pixels"]})
+    assert (await story.round())["refused"] == ["pixels: nobody tells of it"]
     assert (await Story(share=share, leave={}).round()).get("refused", []) == []
 
 

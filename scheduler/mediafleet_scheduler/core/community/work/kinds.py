@@ -24,8 +24,6 @@ class Family(StrEnum):
     """Tasks that have come and have no answer yet."""
     PIXELS = "pixels"
     """Megapixels a second that are transcoded."""
-    GPU = "gpu"
-    """Per cent of one GPU; two that are busy are 200."""
 
 
 class Kind(StrEnum):
@@ -38,7 +36,6 @@ class Kind(StrEnum):
     AI_BY_TYPE = "aiByType"
     AI_BY_MODEL = "aiByModel"
     PIXELS = "pixels"
-    GPU_USE = "gpuUse"
 
 
 FAMILY: Final[Mapping[Kind, Family]] = {
@@ -48,7 +45,6 @@ FAMILY: Final[Mapping[Kind, Family]] = {
     Kind.AI_BY_TYPE: Family.AI,
     Kind.AI_BY_MODEL: Family.AI,
     Kind.PIXELS: Family.PIXELS,
-    Kind.GPU_USE: Family.GPU,
 }
 TITLES: Final[Mapping[str, str]] = {
     Kind.EGRESS_BY_TYPE.value: "Egress jobs, by type",
@@ -57,7 +53,6 @@ TITLES: Final[Mapping[str, str]] = {
     Kind.AI_BY_TYPE.value: "AI tasks, by pipeline",
     Kind.AI_BY_MODEL.value: "AI tasks, by model",
     Kind.PIXELS.value: "Transcoding, megapixels a second",
-    Kind.GPU_USE.value: "GPUs in use, per cent of one",
 }
 """For people: what is counted, and in what unit. Levels are averages of the hour."""
 ALL: Final = "all"
@@ -84,12 +79,15 @@ class Work:
     """Where it counts; in the cell `all` of a kind that is not here."""
 
 
-def resolution(width: int, height: int) -> str:
-    """The class of a picture: the least that is no smaller, by the shorter side; `all`: unknown."""
-    shorter = min(width, height)
-    if shorter <= 0:
+def resolution(lines: int | None) -> str:
+    """The class of a picture: the least that is no smaller; `all`: unknown.
+
+    Args:
+        lines: its shorter side in pixels.
+    """
+    if lines is None or lines <= 0:
         return ALL
-    return f"{next((lines for lines in LINES if shorter <= lines), LINES[-1])}p"
+    return f"{next((each for each in LINES if lines <= each), LINES[-1])}p"
 
 
 def cell(kind: Kind, name: str) -> str:

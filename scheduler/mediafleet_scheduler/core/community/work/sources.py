@@ -13,23 +13,31 @@ from typing import Final
 
 from mediafleet_common.formats.ip_addresses import IpNetwork
 from mediafleet_scheduler.core.community.sources import source_of
-from mediafleet_scheduler.core.community.work.kinds import Family, Kind, Work
+from mediafleet_scheduler.core.community.work.kinds import Family, Kind, Work, resolution
 
 Namer = Callable[[str], str]
 """The name of the day of a source."""
-EGRESS_KINDS: Final = (Kind.EGRESS_BY_TYPE, Kind.EGRESS_MINUTES)
-"""Of which a desk knows: its ledger has no resolutions."""
+EGRESS_KINDS: Final = (Kind.EGRESS_BY_TYPE, Kind.EGRESS_BY_RESOLUTION, Kind.EGRESS_MINUTES)
 AI_KINDS: Final = (Kind.AI_BY_TYPE, Kind.AI_BY_MODEL)
 PIXEL_KINDS: Final = (Kind.PIXELS,)
 _UNKNOWN: Final = "unknown"
 
 
-def egress_work(jobs: Iterable[tuple[str, str]], name: Namer) -> list[Work]:
-    """Jobs that run, each by its room (empty: none) and its type."""
-    counted = Counter((name(f"room {room}" if room else _UNKNOWN), kind) for room, kind in jobs)
+def egress_work(jobs: Iterable[tuple[str, str, int | None]], name: Namer) -> list[Work]:
+    """Jobs that run, each by its room (empty: none), its type and the shorter side of its picture
+    in pixels (`None`: it has none, or that is not known)."""
+    counted = Counter(
+        (name(f"room {room}" if room else _UNKNOWN), kind, resolution(lines))
+        for room, kind, lines in jobs
+    )
     return [
-        Work(source, Family.EGRESS, count, {Kind.EGRESS_BY_TYPE: kind})
-        for (source, kind), count in sorted(counted.items())
+        Work(
+            source,
+            Family.EGRESS,
+            count,
+            {Kind.EGRESS_BY_TYPE: kind, Kind.EGRESS_BY_RESOLUTION: lines},
+        )
+        for (source, kind, lines), count in sorted(counted.items())
     ]
 
 

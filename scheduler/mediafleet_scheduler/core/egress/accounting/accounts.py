@@ -54,6 +54,8 @@ class Job:
     """psrpc server id of the pod, known once it has answered."""
     room: str = ""
     """Its room; empty when it has none."""
+    lines: int | None = None
+    """Shorter side of its picture in pixels; `None`: it has none, or that is not known."""
     io_client: str | None = None
     """The psrpc client by which its pod tells livekit-server of it, once that is known."""
 

@@ -246,4 +246,5 @@ class Chooser:
             token=token,
             claimed_at=now,
             room=request.room,
+            lines=request.lines,
         )

@@ -92,7 +92,7 @@ def test_an_hour_without_work_has_no_key_no_line_and_no_table() -> None:
 
 
 def test_the_page_for_people_has_a_row_for_each_figure_of_the_newest_hour() -> None:
-    page = as_html(as_json(shared({"gpuUse": {"all": 95}}, WORK)))
+    page = as_html(as_json(shared({"egressMinutes": {"all": 95}}, WORK)))
     assert '<th scope="row">AI tasks, by model</th><td>m/sd</td><td>15</td>' in page
     assert page.count("Transcoding, megapixels a second") == 1
     assert "95" not in page

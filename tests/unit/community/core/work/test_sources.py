@@ -20,16 +20,23 @@ def named(source: str) -> str:
 
 
 def test_a_room_is_one_source_and_jobs_without_a_room_are_one_together() -> None:
-    jobs = [("demo", "web"), ("demo", "web"), ("demo", "track"), ("", "web"), ("", "web")]
+    web = [("demo", "web", 720), ("demo", "web", 700), ("", "web", 720), ("", "web", 720)]
+    jobs = [*web, ("demo", "track", None), ("demo", "web", 1080)]
+
+    def work(source: str, kind: str, lines: str, count: int) -> Work:
+        cells = {Kind.EGRESS_BY_TYPE: kind, Kind.EGRESS_BY_RESOLUTION: lines}
+        return Work(source, Family.EGRESS, count, cells)
+
     assert egress_work(jobs, named) == [
-        Work("<room demo>", Family.EGRESS, 1, {Kind.EGRESS_BY_TYPE: "track"}),
-        Work("<room demo>", Family.EGRESS, 2, {Kind.EGRESS_BY_TYPE: "web"}),
-        Work("<unknown>", Family.EGRESS, 2, {Kind.EGRESS_BY_TYPE: "web"}),
+        work("<room demo>", "track", "all", 1),
+        work("<room demo>", "web", "1080p", 1),
+        work("<room demo>", "web", "720p", 2),
+        work("<unknown>", "web", "720p", 2),
     ]
 
 
 def test_a_room_that_is_called_unknown_is_a_room() -> None:
-    (work,) = egress_work([("unknown", "web")], named)
+    (work,) = egress_work([("unknown", "web", 720)], named)
     assert work.source == "<room unknown>"
 
 
