@@ -97,6 +97,7 @@ DASHBOARDS: Final[dict[str, tuple[Panel, ...]]] = {
             {
                 "{{fleet}} wanted": "mediafleet_autoscaling_wanted",
                 "{{fleet}} replicas": "mediafleet_autoscaling_replicas",
+                "{{fleet}} forecast": "mediafleet_autoscaling_forecast",
                 "{{fleet}} ready": 'mediafleet_fleet_replicas{state="ready"}',
             },
         ),

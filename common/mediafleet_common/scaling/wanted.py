@@ -26,6 +26,8 @@ class Wanted:
     """The pods that a demand needs, whatever the bounds, and what they are counted by."""
 
     pods: int
+    packed: int
+    """Pods that would do if work lay as close together as it can."""
     kind: str
     """The type of work that places are counted in."""
     each: int
@@ -49,14 +51,18 @@ def for_places(demand: FleetDemand, kind: str | None, places: int) -> Wanted | N
         return None
     each, free = demand.each[counted], demand.free.get(counted, 0)
     spare = math.floor((free - _waiting(demand, each) - places) / each)
-    pods = max(demand.ready + demand.away - spare, demand.busy)
-    return Wanted(pods, counted, each, free)
+    return _wanted(demand, spare, counted, free)
 
 
 def _for_own_room(demand: FleetDemand, kind: str, places: int) -> Wanted:
     each, free = demand.each[kind], demand.free.get(kind, 0)
     spare = math.floor((free - demand.queued.get(kind, 0) - places) / each)
-    return Wanted(max(demand.ready + demand.away - spare, demand.busy), kind, each, free)
+    return _wanted(demand, spare, kind, free)
+
+
+def _wanted(demand: FleetDemand, spare: int, kind: str, free: int) -> Wanted:
+    close = max(demand.ready + demand.away - spare, 0)
+    return Wanted(max(close, demand.busy), close, kind, demand.each[kind], free)
 
 
 def _counted(demand: FleetDemand, kind: str | None) -> str | None:

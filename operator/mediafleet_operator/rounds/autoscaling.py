@@ -17,6 +17,7 @@ from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.autoscaling import history, pace
 from mediafleet_operator.core.autoscaling.decision import decide
 from mediafleet_operator.core.autoscaling.model import (
+    Ahead,
     Found,
     Past,
     Scaling,
@@ -119,14 +120,14 @@ class Autoscaler:
         if asked is None or engine is Engine.NONE:
             self._leave(resource.key, state)
             return None
-        others = engine is Engine.KEDA or (engine is Engine.HPA and not asked.hpa.ours)
+        others = not asked.by_operator
         if others:
             self.poller.forget(resource.key)
             step = await self._left_to_others(resource, state, asked, replicas)
         else:
             verdict = self._decide(resource, state, asked, replicas, observation)
             step = (
-                self._own(replicas, verdict)
+                self._own(replicas, verdict, policy(asked).ahead)
                 if engine is Engine.BUILTIN
                 else await self._left_to_others(resource, state, asked, replicas, verdict)
             )
@@ -166,7 +167,7 @@ class Autoscaler:
             was |= KINDS.keys()
         return sorted(was - {engine})
 
-    def _own(self, replicas: int, verdict: Verdict) -> Step:
+    def _own(self, replicas: int, verdict: Verdict, ahead: Ahead | None) -> Step:
         scaling = Scaling(
             Engine.BUILTIN,
             verdict.active,
@@ -174,6 +175,8 @@ class Autoscaler:
             verdict.why,
             verdict.past,
             verdict.wanted,
+            verdict.forecast,
+            ahead,
         )
         rescale = None
         if verdict.replicas != replicas:
@@ -201,7 +204,16 @@ class Autoscaler:
             active, why = False, f"{verdict.why} {'' if active else why}".strip()
         # Of what goes by other numbers than ours the count that it wrote is all that is known.
         wanted = verdict.wanted if verdict else replicas if found.active else None
-        scaling = Scaling(asked.engine, active, reason, why, past, wanted)
+        scaling = Scaling(
+            asked.engine,
+            active,
+            reason,
+            why,
+            past,
+            wanted,
+            verdict.forecast if verdict else None,
+            policy(asked).ahead if verdict else None,
+        )
         return Step(scaling, None, self._again(busy=verdict is not None and verdict.busy))
 
     def _stuck(

@@ -113,6 +113,10 @@ class ScaleCounts:
             _drop(self.metrics.autoscaling_demand, _for_an_hpa(key))
         else:
             self.metrics.autoscaling_demand.labels(*_for_an_hpa(key)).set(scaling.wanted * target)
+        if scaling.forecast is None:
+            _drop(self.metrics.autoscaling_forecast, labels)
+        else:
+            self.metrics.autoscaling_forecast.labels(*labels).set(scaling.forecast)
         if scaling.wanted is None:
             _drop(self.metrics.autoscaling_wanted, labels)
             return
@@ -130,6 +134,7 @@ class ScaleCounts:
         _drop(self.metrics.autoscaling_demand, _for_an_hpa(key))
         for gauge in (
             self.metrics.autoscaling_wanted,
+            self.metrics.autoscaling_forecast,
             self.metrics.autoscaling_replicas,
             self.metrics.autoscaling_last_change,
         ):

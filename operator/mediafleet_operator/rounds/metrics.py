@@ -109,6 +109,13 @@ class OperatorMetrics:
             ["kind", "fleet"],
             registry=registry,
         )
+        self.autoscaling_forecast: Final = Gauge(
+            "mediafleet_autoscaling_forecast",
+            "Pods that spec.autoscaling.forecast wants, by the fleet's own last weeks; absent "
+            "where they are unknown, and without a forecast.",
+            ["kind", "fleet"],
+            registry=registry,
+        )
         self.autoscaling_replicas: Final = Gauge(
             "mediafleet_autoscaling_replicas",
             "spec.replicas of a fleet that is scaled automatically.",

@@ -118,6 +118,23 @@ of this resource."""
         return self.type is HpaSource.EXTERNAL and self.name == OUR_METRIC
 
 
+class ForecastUse(StrEnum):
+    """What becomes of a forecast."""
+
+    OBSERVE = "observe"
+    APPLY = "apply"
+
+
+class Forecast(Model):
+    """What the same time of day and week needed in the fleet's own last four weeks."""
+
+    use: ForecastUse = ForecastUse.OBSERVE
+    """observe: it is only shown, in status and metrics. apply: it raises the count; it never \
+lowers it."""
+    lead: Duration = "3m"
+    """So long ahead pods are asked for: what a pod takes to start, a node for it included."""
+
+
 _ENGINE: Final = "(has(self.engine) ? self.engine : 'builtin')"
 
 
@@ -190,6 +207,19 @@ for the drain to decide."""
         ),
         Rule(
             (
+                f"!has(self.forecast) || {_ENGINE} == 'builtin' || {_ENGINE} == 'none' "
+                f"|| ({_ENGINE} == 'hpa' && (!has(self.hpa) || ((!has(self.hpa.type) "
+                f"|| self.hpa.type == 'external') && (!has(self.hpa.name) "
+                f"|| self.hpa.name == '{OUR_METRIC}'))))"
+            ),
+            (
+                "autoscaling.forecast is for engine builtin, or hpa with the operator's own "
+                "metric: of the others the operator does not know what is wanted"
+            ),
+            lambda self: self.forecast is None or self.by_operator or self.engine is Engine.NONE,
+        ),
+        Rule(
+            (
                 "!has(self.schedule) || !has(self.max) || self.schedule.all(w, "
                 "(has(w.max) ? w.max : self.max) >= w.min "
                 "&& (!has(w.max) || w.max >= self.min))"
@@ -217,6 +247,8 @@ with the first request."""
     """Room that is kept free for work to come. It does not keep a fleet with min 0 awake."""
     schedule: Annotated[list[Window], Field(max_length=20)] = Field(default_factory=list)
     """Times in which other bounds hold."""
+    forecast: Forecast | None = None
+    """Pods before they are needed, by the fleet's own last weeks. Absent: no forecast is made."""
     behavior: Behavior = Behavior()
     """How readily the count follows what is wanted."""
     cool_down: Duration = "5m"
@@ -235,6 +267,11 @@ queue 1. For hpa, the AverageValue; default: 1."""
     def keda_by(self, metric: Metric) -> bool:
         """Whether KEDA scales by a metric."""
         return self.engine is Engine.KEDA and self.metric is metric
+
+    @property
+    def by_operator(self) -> bool:
+        """Whether the operator says how many are wanted."""
+        return self.engine is Engine.BUILTIN or (self.engine is Engine.HPA and self.hpa.ours)
 
     @property
     def can_wake(self) -> bool:

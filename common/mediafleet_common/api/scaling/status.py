@@ -20,6 +20,20 @@ class ScaleChange(Model):
     """Pods fewer."""
 
 
+class ForecastStatus(Model):
+    """What the last weeks let expect, and the record of them."""
+
+    wanted: int | None = None
+    """Pods that the forecast wants now; absent: too few weeks know this hour, or today is not like
+    them."""
+    known_hours: int = 0
+    """Hours of the last four weeks in which demand was known, of 672."""
+    end: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """Until when the record goes."""
+    record: Annotated[str, Field(max_length=8192)] | None = None
+    """The most pods needed in each quarter hour of four weeks: for the operator alone."""
+
+
 class AutoscalingStatus(Model):
     """What autoscaling last decided, and what it has to know after a restart."""
 
@@ -36,3 +50,5 @@ class AutoscalingStatus(Model):
     """When spec.replicas was last seen to change."""
     changes: Annotated[list[ScaleChange], Field(max_length=30)] = Field(default_factory=list)
     """Changes of the last minute, which limits per minute are counted by."""
+    forecast: ForecastStatus | None = None
+    """With spec.autoscaling.forecast: what it wants, and what it knows of the last weeks."""

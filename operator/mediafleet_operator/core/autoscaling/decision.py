@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from mediafleet_common.api.names import Reason
 from mediafleet_common.reports.demand import FleetDemand
-from mediafleet_operator.core.autoscaling import pace
+from mediafleet_operator.core.autoscaling import pace, record
 from mediafleet_operator.core.autoscaling.cron import BadScheduleError
+from mediafleet_operator.core.autoscaling.forecast import Forecast, forecast
 from mediafleet_operator.core.autoscaling.model import Past, Situation, Verdict
 from mediafleet_operator.core.autoscaling.need import Need, idle, need
 from mediafleet_operator.core.autoscaling.schedule import Bounds, bounds
@@ -57,7 +58,7 @@ def _looked(situation: Situation) -> Past:
 def _wake(situation: Situation, demand: FleetDemand) -> Need | None:
     """One pod for what waits, where it takes a pod to know how much one takes."""
     if situation.replicas == 0 and any(demand.queued.values()):
-        return Need(1, f"{sum(demand.queued.values())} waiting, and no pod to measure")
+        return Need(1, f"{sum(demand.queued.values())} waiting, and no pod to measure", 1)
     return None
 
 
@@ -74,8 +75,14 @@ def _follow(
 ) -> Verdict:
     policy, now = situation.policy, situation.now
     since = (past.idle_since if past.idle_since is not None else now) if idle(demand) else None
-    past = replace(past, idle_since=since)
+    past = replace(past, idle_since=since, record=_record(situation, demand, needed))
     wanted, asleep, why = _wanted(situation, past, limits, needed)
+    ahead = _ahead(situation, past)
+    if ahead.pods is not None and policy.ahead is not None and policy.ahead.apply:
+        raised = limits.clamp(ahead.pods)
+        if raised > wanted:
+            wanted, asleep = raised, False
+            why = f"{why}; raised to {raised} by spec.autoscaling.forecast, {ahead.why}"
     advice = pace.advised(past.advice, wanted, now, _kept_seconds(situation))
     if asleep or situation.replicas == 0:
         # The cool-down has stood in for stabilisation, and who sleeps has nothing that flaps.
@@ -88,7 +95,23 @@ def _follow(
     settled = replicas == wanted == situation.replicas and demand.ready >= replicas
     busy = not settled or any(demand.queued.values()) or replicas == 0
     past = replace(past, advice=advice)
-    return Verdict(replicas, wanted, True, Reason.AUTOSCALING, f"{why}.", past, busy)
+    return Verdict(replicas, wanted, True, Reason.AUTOSCALING, f"{why}.", past, busy, ahead.pods)
+
+
+def _record(situation: Situation, demand: FleetDemand, needed: Need) -> record.Record:
+    """What was needed in the last weeks, this look included; nothing where nobody asks."""
+    if situation.policy.ahead is None:
+        return record.EMPTY
+    # A buffer keeps no fleet awake, so an idle one needs nothing.
+    pods = 0 if idle(demand) else needed.packed
+    return record.noted(situation.past.record, pods, situation.now)
+
+
+def _ahead(situation: Situation, past: Past) -> Forecast:
+    ahead = situation.policy.ahead
+    if ahead is None:
+        return Forecast(None, "nobody asks")
+    return forecast(past.record, situation.now, ahead.lead_seconds)
 
 
 def _wanted(

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from mediafleet_common.api.scaling.autoscaling import Engine
-from mediafleet_common.api.scaling.status import AutoscalingStatus, ScaleChange
+from mediafleet_common.api.scaling.status import (
+    AutoscalingStatus,
+    ForecastStatus,
+    ScaleChange,
+)
 from mediafleet_common.formats.times import rfc3339, unix
 from mediafleet_operator.core.autoscaling.model import Change, Past, Scaling
+from mediafleet_operator.core.autoscaling.record import (
+    EMPTY,
+    QUARTER_SECONDS,
+    Record,
+    known,
+    packed,
+    unpacked,
+)
 
 MAX_WHY_CHARACTERS = 1000
 
@@ -23,6 +35,19 @@ def status_of(scaling: Scaling) -> AutoscalingStatus:
             ScaleChange(time=_text(each.at), added=each.added, removed=each.removed)
             for each in past.changes
         ],
+        forecast=None if scaling.ahead is None else _forecast_status(scaling),
+    )
+
+
+def _forecast_status(scaling: Scaling) -> ForecastStatus:
+    record = scaling.past.record
+    if not record.end:
+        return ForecastStatus(wanted=scaling.forecast)
+    return ForecastStatus(
+        wanted=scaling.forecast,
+        known_hours=known(record.most) * QUARTER_SECONDS // 3600,
+        end=rfc3339(record.end * QUARTER_SECONDS),
+        record=packed(record.most),
     )
 
 
@@ -37,7 +62,18 @@ def past_of(status: AutoscalingStatus | None) -> Past:
         if (at := unix(each.time)) is not None
     ]
     last = status.last_scale_time
-    return Past(status.replicas, tuple(changes), last_change=unix(last))
+    return Past(
+        status.replicas, tuple(changes), last_change=unix(last), record=_record_of(status.forecast)
+    )
+
+
+def _record_of(status: ForecastStatus | None) -> Record:
+    """The weeks before, as far as the status tells of them."""
+    end = None if status is None else unix(status.end)
+    most = None if status is None or status.record is None else unpacked(status.record)
+    if end is None or most is None:
+        return EMPTY
+    return Record(int(end // QUARTER_SECONDS), most)
 
 
 def engine_of(status: AutoscalingStatus | None) -> Engine:

@@ -10,9 +10,10 @@ from typing import Final
 
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.names import Reason
-from mediafleet_common.api.scaling.autoscaling import Autoscaling, Engine, Pace
+from mediafleet_common.api.scaling.autoscaling import Autoscaling, Engine, ForecastUse, Pace
 from mediafleet_common.api.scaling.schedule import Window
 from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_operator.core.autoscaling.record import EMPTY, Record
 
 UP_SECONDS: Final = 0.0
 DOWN_SECONDS: Final = 300.0
@@ -24,6 +25,15 @@ class Limits:
 
     window_seconds: float
     per_minute: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is asked of the forecast."""
+
+    apply: bool
+    """Whether it raises the count, or is only shown."""
+    lead_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,8 @@ class Policy:
     down: Limits
     cool_down_seconds: float
     windows: tuple[Window, ...] = ()
+    ahead: Ahead | None = None
+    """`None`: no forecast is made."""
 
 
 def policy(autoscaling: Autoscaling) -> Policy:
@@ -57,7 +69,15 @@ def policy(autoscaling: Autoscaling) -> Policy:
         down=_limits(behavior.scale_down, DOWN_SECONDS),
         cool_down_seconds=seconds(autoscaling.cool_down),
         windows=tuple(autoscaling.schedule),
+        ahead=_ahead(autoscaling),
     )
+
+
+def _ahead(autoscaling: Autoscaling) -> Ahead | None:
+    asked = autoscaling.forecast
+    if asked is None:
+        return None
+    return Ahead(asked.use is ForecastUse.APPLY, seconds(asked.lead))
 
 
 def _limits(pace: Pace, default_seconds: float) -> Limits:
@@ -79,8 +99,8 @@ class Change:
 class Past:
     """What is remembered of earlier decisions.
 
-    `replicas`, `changes` and `last_change` lie in the status. The others are lost with the
-    process, and then nothing is taken away before they are there again: stabilisation and
+    `replicas`, `changes`, `last_change` and `record` lie in the status. The others are lost with
+    the process, and then nothing is taken away before they are there again: stabilisation and
     cool-down begin anew.
     """
 
@@ -94,6 +114,8 @@ class Past:
     """When the count was last seen to change."""
     idle_since: float | None = None
     """Since when nothing has run or waited; `None` while something does, or that is unknown."""
+    record: Record = EMPTY
+    """What was needed in the last weeks; of a fleet without forecast it stays empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +150,8 @@ class Verdict:
     past: Past
     busy: bool
     """Whether something scales or may soon, so that demand is to be asked for often."""
+    forecast: int | None = None
+    """Pods that the last weeks let expect; `None`: unknown, or nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +166,10 @@ class Scaling:
     past: Past
     wanted: int | None = None
     """`None`: unknown. Of KEDA, or an HPA on another metric than ours, what it wrote."""
+    forecast: int | None = None
+    """Pods that the last weeks let expect; `None`: unknown, or nobody asks."""
+    ahead: Ahead | None = None
+    """What is asked of the forecast; `None`: there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ class Need:
 
     pods: int
     why: str
+    packed: int
+    """Pods that would do if work lay as close together as it can: what the record of the weeks
+    keeps, since a fleet that spreads its work over more pods would else remember them as needed."""
 
 
 def idle(demand: FleetDemand) -> bool:
@@ -35,4 +38,4 @@ def need(policy: Policy, demand: FleetDemand) -> Need | None:
         f"{demand.work} running, {waits} waiting; free for {found.free} more {found.kind} on "
         f"{demand.ready} pods, wanted free for {buffer}, an empty pod takes {found.each}"
     )
-    return Need(found.pods, why)
+    return Need(found.pods, why, found.packed)

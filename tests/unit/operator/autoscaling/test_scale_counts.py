@@ -38,10 +38,11 @@ class Counts:
         *,
         engine: Engine = Engine.BUILTIN,
         target: float | None = 1,
+        forecast: int | None = None,
     ) -> None:
         active = wanted is not None
         past = Past(replicas=ready, last_change=5.0)
-        scaling = Scaling(engine, active, Reason.AUTOSCALING, "", past, wanted)
+        scaling = Scaling(engine, active, Reason.AUTOSCALING, "", past, wanted, forecast)
         self.counts.count(KEY, self.state, scaling, target, ready)
 
 
@@ -85,6 +86,17 @@ def test_while_demand_is_unknown_there_is_no_number_that_an_hpa_could_take_for_o
     assert for_an_hpa() is None
     assert value("autoscaling_wanted") is None
     assert value("autoscaling_active", engine="builtin") == 0
+
+
+def test_a_forecast_is_shown_while_there_is_one(counts: Counts) -> None:
+    counts.look(7, 5, forecast=9)
+    assert value("autoscaling_forecast") == 9
+    counts.look(7, 5)
+    assert value("autoscaling_forecast") is None
+    counts.look(None, 5, forecast=0)
+    assert value("autoscaling_forecast") == 0
+    counts.counts.forget(KEY)
+    assert value("autoscaling_forecast") is None
 
 
 def test_one_engine_is_shown_at_a_time(counts: Counts) -> None:

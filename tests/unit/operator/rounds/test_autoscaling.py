@@ -8,10 +8,18 @@ import pytest
 from tests.kit.operator.cluster import FLEET, SILENT, Cluster, KilledError
 
 from mediafleet_common.api.names import Kind, Reason
+from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.kube.client import Json
 from mediafleet_common.kube.errors import RefusedError, UnreachableError
 from mediafleet_common.kube.paths import Target
 from mediafleet_common.reports.demand import FleetDemand
+from mediafleet_operator.core.autoscaling.record import (
+    EMPTY,
+    QUARTER_SECONDS,
+    WEEK,
+    packed,
+    recorded,
+)
 
 CALM: Final = {
     "max": 10,
@@ -400,3 +408,22 @@ async def test_an_engine_that_cannot_be_taken_away_keeps_the_next_one_waiting() 
     cluster.server.before_write = lambda verb, target: None
     await cluster.settle(3)
     assert replicas(cluster) == 3
+
+
+async def test_a_forecast_rests_on_what_an_operator_before_wrote_into_the_status() -> None:
+    cluster = Cluster(2, autoscaling={**CALM, "forecast": {"use": "apply"}})
+    cluster.poller.demand = demand(2, 2)
+    quarter = int(cluster.now // QUARTER_SECONDS)
+    record = EMPTY
+    for weeks in (2, 1):
+        for each in range(-1, 2):
+            record = recorded(record, quarter - weeks * WEEK + each, 5)
+    said = {
+        "forecast": {"end": rfc3339(record.end * QUARTER_SECONDS), "record": packed(record.most)}
+    }
+    cluster.server.objects[FLEET]["status"] = {"autoscaling": said}
+    await cluster.settle(3)
+    assert replicas(cluster) == 5
+    found = status(cluster)["autoscaling"]
+    assert "raised to 5 by spec.autoscaling.forecast" in found["why"]
+    assert found["forecast"] == {**said["forecast"], "wanted": 5, "knownHours": 1}
