@@ -29,3 +29,27 @@
 {{- define "mediafleet.redisMount" -}}
 {{- dict "name" "redis-endpoints" "mountPath" "/mediafleet/redis-endpoints" "readOnly" true | toJson }}
 {{- end }}
+
+{{/* Arguments by which desk and broker tell a reporter of work, as a JSON list; of community.origins. */}}
+{{- define "mediafleet.originsArgs" -}}
+{{- $args := list }}
+{{- if .redis }}
+{{- $args = list "--origins-redis" .redis "--origins-pool" .pool }}
+{{- if .passwordSecret }}
+{{- $args = concat $args (list "--origins-redis-password-file" "/mediafleet/origins/password") }}
+{{- end }}
+{{- range .ownNetworks }}
+{{- $args = concat $args (list "--own-network" .) }}
+{{- end }}
+{{- end }}
+{{- $args | toJson }}
+{{- end }}
+
+{{- define "mediafleet.originsVolume" -}}
+{{- $items := list (dict "key" .passwordSecret.key "path" "password") }}
+{{- dict "name" "origins" "secret" (dict "secretName" .passwordSecret.name "items" $items "defaultMode" 288) | toJson }}
+{{- end }}
+
+{{- define "mediafleet.originsMount" -}}
+{{- dict "name" "origins" "mountPath" "/mediafleet/origins" "readOnly" true | toJson }}
+{{- end }}
