@@ -68,6 +68,7 @@ MUST: Final[list[tuple[Place, Place, int]]] = [
     *((each, WORKER, Port.EGRESS_METRICS) for each in (OPERATOR, DESK)),
     (DESK, REDIS, 6379),
     (WORKER, REDIS, 6379),
+    (ADVERTISER, REPORTER, Port.DESK_HTTP),
     (KEDA, DESK, Port.SCALER),
     (KEDA, ADVERTISER, Port.SCALER),
     (KEDA, BROKER, Port.SCALER),

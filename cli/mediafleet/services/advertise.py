@@ -170,6 +170,16 @@ class CommunityOptions:
         ),
     ] = None
 
+    community_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="HTTP port of a reporter of the same pool: what it shares is also shown on "
+            "--listen. In place of --community.",
+            rich_help_panel=_COMMUNITY,
+        ),
+    ] = None
+
     report_only: Annotated[
         bool,
         typer.Option(
@@ -181,11 +191,17 @@ class CommunityOptions:
 
     def check(self) -> None:
         """Raise typer.BadParameter where they do not go together."""
+        if self.community_from is not None and self.community is not None:
+            raise typer.BadParameter("--community-from goes without --community")
         if self.community is None:
             if self.community_state is not None:
                 raise typer.BadParameter("--community-state needs --community")
             if self.report_only:
                 raise typer.BadParameter("--report-only needs --community")
+
+    def is_public(self, shared: Community | None) -> bool:
+        """Whether pages are shown on the port that gateways call."""
+        return self.community_from is not None or (shared is not None and shared.public)
 
 
 def advertise(
@@ -239,7 +255,7 @@ def advertise(
         contexts = None
         if not tls.plaintext:
             contexts = start.of(
-                lambda: tls.contexts(names, pages=shared is not None and shared.public), None
+                lambda: tls.contexts(names, pages=community.is_public(shared)), None
             )
         place = start.of(lambda: origins.place(nodes.pool), None)
         request = start.of(lambda: _signed_request(nodes.probe_key), b"")
@@ -277,6 +293,7 @@ def advertise(
             sources=directory.states,
             community=shared,
             community_state=community.community_state,
+            relay=community.community_from,
             telling=None if place is None else Telling(place, own_networks),
             resource=_resource(nodes.pool),
         )

@@ -6,8 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from mediafleet_common.api.community_metrics import CommunityMetricsSpec, CommunityMetricsStatus
+from mediafleet_common.api.names import Port
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.manifests.resource import owner_reference
+
+
+def reporter_name(name: str) -> str:
+    """Name of a reporter's Deployment and of what goes with it."""
+    return f"{name}-reporter"
+
+
+def reporter_url(name: str, namespace: str) -> str:
+    """HTTP of the reporter of a CommunityMetrics, inside the cluster."""
+    return f"http://{reporter_name(name)}.{namespace}.svc:{Port.DESK_HTTP}"
 
 
 @dataclass(frozen=True, slots=True)

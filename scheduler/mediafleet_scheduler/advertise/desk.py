@@ -17,6 +17,7 @@ from mediafleet_common.pages.site import Site, View
 from mediafleet_common.serving.access import Access, LoopbackOnly
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.unary.port import Contexts, UnaryPort
+from mediafleet_scheduler.advertise.community.relay import Relay
 from mediafleet_scheduler.advertise.conditions import Conditions, Resource, Sources, keep_writing
 from mediafleet_scheduler.advertise.gateways import Gateways
 from mediafleet_scheduler.advertise.geography import Geography
@@ -72,6 +73,8 @@ class Settings:
     """What is shared with others; `None`: nothing."""
     community_state: Path | None = None
     """Folder of what was shared; `None`: a restart forgets it."""
+    relay: str | None = None
+    """HTTP of a reporter of the pool, whose summary is shown on `listen`; `None`: no other's is."""
     telling: Telling | None = None
     """How a reporter is told who asks; `None`: it is not, or it is this desk."""
     clock: Clock = SYSTEM
@@ -107,7 +110,7 @@ async def serve(
     teller = _teller(settings)
     community = _reporter(settings, served_list, teller)
     pages = Pages(community) if community else None
-    public = PublicPages(community) if community and community.community.public else None
+    public = _public(settings, community)
     by_origin = settings.community is not None and settings.community.share.gateways_by_origin
     asked = teller or (community if by_origin else None)
     desk = Desk(served_list, head, gateways, geography, metrics, asked)
@@ -195,6 +198,13 @@ def _reporter(
         State(settings.community_state) if settings.community_state else None,
         teller.exchange if teller else None,
     )
+
+
+def _public(settings: Settings, community: Reporter | None) -> PublicPages | Relay | None:
+    """What is shown on the port that gateways call, where anything is."""
+    if settings.relay is not None:
+        return Relay(settings.relay, settings.clock)
+    return PublicPages(community) if community and community.community.public else None
 
 
 async def _write(conditions: Conditions, settings: Settings, metrics: AdvertiseMetrics) -> None:

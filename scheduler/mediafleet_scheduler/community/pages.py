@@ -28,6 +28,8 @@ from mediafleet_scheduler.core.community.rendering import (
 _LEFT: Final = {"version": VERSION, "left": True}
 
 
+RELAY: Final = "mediafleet-relay"
+"""User-Agent of an advertiser that shows the same pages: it is no reader."""
 _SENDER_SECONDS: Final = 2.0
 _MAX_SENDER_BYTES: Final = 4 * 1024 * 1024
 
@@ -101,11 +103,11 @@ class Pages:
 
     async def _summary(self, request: web.Request) -> web.Response:
         make = _page if wants_html(request.headers.get("Accept", "")) else _json
-        return await self._answer("summary", lambda: make(as_json(self._reporter.shared)))
+        return await self._answer(request, "summary", lambda: make(as_json(self._reporter.shared)))
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
         text = as_prometheus(self._reporter.shared)
-        return await self._answer("metrics", lambda: web.Response(text=text))
+        return await self._answer(request, "metrics", lambda: web.Response(text=text))
 
     async def _day(self, request: web.Request) -> web.Response:
         state, day = self._reporter.state, request.match_info["day"]
@@ -113,17 +115,20 @@ class Pages:
         if not hours and not self._reporter.left:
             return _json({"version": VERSION, "day": day, "kept": False}, 404)
         shared = Shared(self._reporter.community.region, None, hours)
-        return await self._answer("day", lambda: _json(as_json(shared)))
+        return await self._answer(request, "day", lambda: _json(as_json(shared)))
 
-    async def _answer(self, page: str, make: Callable[[], web.Response]) -> web.Response:
+    async def _answer(
+        self, request: web.Request, page: str, make: Callable[[], web.Response]
+    ) -> web.Response:
         mine = self._reporter
         if mine.state is not None and not mine.left:
             # The mark may be some seconds old that the reporter looks at.
             mine.left = await asyncio.to_thread(lambda: mine.state is not None and mine.state.left)
         if mine.left:
             return _json(_LEFT, 410)
-        self._reads[page] = self._reads.get(page, 0) + 1
-        self._read_at[page] = mine.clock.unix()
+        if request.headers.get("User-Agent") != RELAY:
+            self._reads[page] = self._reads.get(page, 0) + 1
+            self._read_at[page] = mine.clock.unix()
         return make()
 
 

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from mediafleet_common.serving.unary.pages import Page
 from mediafleet_scheduler.community.reporter import Reporter
 from mediafleet_scheduler.core.community.pages.summary import as_html
 from mediafleet_scheduler.core.community.rendering import VERSION, Shared, as_json, as_prometheus
 
+PATHS: Final = (b"/summary", b"/metrics/community")
 LOOK_SECONDS: Final = 1.0
 MOST_BYTES: Final = 1024 * 1024
 """A larger page is not shown there."""
 HTML: Final = "text/html; charset=utf-8"
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-_NOT_FOUND: Final = Page(HTTPStatus.NOT_FOUND, _TEXT, b"only /summary and /metrics/community\n")
+NOT_FOUND: Final = Page(HTTPStatus.NOT_FOUND, _TEXT, b"only /summary and /metrics/community\n")
 _TOO_LARGE: Final = Page(HTTPStatus.INSUFFICIENT_STORAGE, _TEXT, b"too large for this port\n")
-_LEFT: Final = Page(
+LEFT: Final = Page(
     HTTPStatus.GONE, _JSON, json.dumps({"version": VERSION, "left": True}).encode() + b"\n"
 )
 
@@ -32,6 +34,15 @@ _LEFT: Final = Page(
 def wants_html(accept: str) -> bool:
     """Whether an Accept header is that of a browser."""
     return "text/html" in accept
+
+
+def made_of(summary: Mapping[str, Any], metrics: str) -> dict[tuple[bytes, bool], Page]:
+    """The pages of one record, by path and whether they are for a browser."""
+    return {
+        (b"/summary", False): _page(_JSON, json.dumps(summary, sort_keys=True) + "\n"),
+        (b"/summary", True): _page(HTML, as_html(summary)),
+        (b"/metrics/community", False): _page(_TEXT, metrics),
+    }
 
 
 class PublicPages:
@@ -46,10 +57,10 @@ class PublicPages:
 
     def answer(self, path: bytes, accept: bytes) -> Page:
         """The page for a path."""
-        if path not in (b"/summary", b"/metrics/community"):
-            return _NOT_FOUND
+        if path not in PATHS:
+            return NOT_FOUND
         if self._left:
-            return _LEFT
+            return LEFT
         html = path == b"/summary" and wants_html(accept.decode("latin-1"))
         return self._pages[path, html]
 
@@ -58,13 +69,8 @@ class PublicPages:
         shared = self._reporter.shared
         if shared == self._shared:
             return
-        self._shared, summary = shared, as_json(shared)
-        text = json.dumps(summary, sort_keys=True) + "\n"
-        self._pages = {
-            (b"/summary", False): _page(_JSON, text),
-            (b"/summary", True): _page(HTML, as_html(summary)),
-            (b"/metrics/community", False): _page(_TEXT, as_prometheus(shared)),
-        }
+        self._shared = shared
+        self._pages = made_of(as_json(shared), as_prometheus(shared))
 
     async def run(self) -> None:
         """Look every second, until cancelled."""

@@ -146,6 +146,16 @@ class OrchestratorPoolSpec(Model):
         ),
         Rule(
             (
+                "!has(self.communityMetrics) || !has(self.advertise) || "
+                "!has(self.advertise.mode) || self.advertise.mode == 'live'"
+            ),
+            ("communityMetrics needs advertise.mode live: a head of go-livepeer shows no summary"),
+            lambda self: (
+                self.community_metrics is None or self.advertise.mode is AdvertiseMode.LIVE
+            ),
+        ),
+        Rule(
+            (
                 "!has(self.drainProxy) || !has(self.address) || !has(self.address.scheme) "
                 "|| self.address.scheme != 'http'"
             ),
@@ -237,6 +247,9 @@ go on using nodes that they know. Absent: gateways reach the node itself."""
     origins: Origins | None = None
     """Have nodes and advertisers tell a CommunityMetrics who asks and who streams, under names of \
 the day. Absent: where demand comes from is known to nobody."""
+    community_metrics: Annotated[str, Field(min_length=1, max_length=244)] | None = None
+    """CommunityMetrics in the same namespace: the advertiser shows what it shares on the port \
+that gateways call, too, under /summary and /metrics/community. Anybody reaches that."""
     load_url: LoadUrl | None = None
     """Where load is read with load url."""
     orch_secret: SecretKey | None = None

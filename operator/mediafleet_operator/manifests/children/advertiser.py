@@ -15,6 +15,7 @@ from mediafleet_operator.manifests.parts import container, mount
 from mediafleet_operator.manifests.pods import origins
 from mediafleet_operator.manifests.pods.pod import Product, app_labels, pod_security
 from mediafleet_operator.manifests.resource import Owner, Resource
+from mediafleet_operator.manifests.sharing import reporter_url
 
 TLS: Final = "/mediafleet/tls"
 SCALER: Final = "/mediafleet/scaler"
@@ -149,6 +150,9 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
         more.args += origins.teller_options(told, f"{resource.key.namespace}/{resource.key.name}")
         more.volumes += origins.password_volumes(told.redis)
         more.mounts += origins.password_mounts(told.redis)
+    if spec.community_metrics is not None:
+        url = reporter_url(spec.community_metrics, resource.key.namespace)
+        more.args += ["--community-from", url]
     args += more.args
 
     def probe(path: str, period: int) -> Manifest:

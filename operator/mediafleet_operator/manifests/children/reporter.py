@@ -16,15 +16,10 @@ from mediafleet_operator.manifests.overlay import Manifest
 from mediafleet_operator.manifests.parts import container, mount
 from mediafleet_operator.manifests.pods import origins
 from mediafleet_operator.manifests.pods.pod import Product, app_labels, pod_security
-from mediafleet_operator.manifests.sharing import Sharing
+from mediafleet_operator.manifests.sharing import Sharing, reporter_name
 
 COMPONENT: Final = "reporter"
 _FILE: Final = "community.yaml"
-
-
-def reporter_name(name: str) -> str:
-    """Name of the Deployment and of what goes with it."""
-    return f"{name}-reporter"
 
 
 def manifests(sharing: Sharing, product: Product) -> list[Manifest]:

@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 from pydantic import ValidationError
 
-from mediafleet_common.api.names import Port
 from mediafleet_common.api.reading import first_mistake
 from mediafleet_common.probes.http_client import Failure, FetchError, fetch
 from mediafleet_common.reports.community import CommunityReport
 from mediafleet_operator.core.fleet.model import FleetKey
-from mediafleet_operator.manifests.children.reporter import reporter_name
+from mediafleet_operator.manifests.sharing import reporter_url
 from mediafleet_operator.rounds.demand import Tokens
 
 Ask = Callable[[FleetKey], Awaitable[CommunityReport]]
@@ -25,7 +24,7 @@ Raises:
 
 async def ask(session: aiohttp.ClientSession, tokens: Tokens, key: FleetKey) -> CommunityReport:
     """What the reporter of a CommunityMetrics says; raises FetchError."""
-    url = f"http://{reporter_name(key.name)}.{key.namespace}.svc:{Port.DESK_HTTP}/community/status"
+    url = f"{reporter_url(key.name, key.namespace)}/community/status"
     headers = {"Accept": "application/json"}
     if (token := await tokens.of(url, ())) is not None:
         headers["Authorization"] = f"Bearer {token}"

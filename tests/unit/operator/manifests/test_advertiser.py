@@ -109,3 +109,14 @@ def test_without_a_certificate_keda_is_answered_in_plaintext() -> None:
 
 def test_a_pool_that_keda_does_not_scale_has_no_scaler() -> None:
     assert "--scaler" not in pod_of()["containers"][0]["args"]
+
+
+def test_a_pool_that_names_a_reporter_shows_what_that_shares_and_no_other_does() -> None:
+    spec = OrchestratorPoolSpec.model_validate({"communityMetrics": "share"})
+    key = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
+    made = manifests(Resource(key, "uid-1", "7", 1, False, spec, None), Product("ours:1", "Never"))
+    [deployment] = [each for each in made if each["kind"] == "Deployment"]
+    args = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    url = args[args.index("--community-from") + 1]
+    assert url == "http://share-reporter.media.svc:8080"
+    assert "--community-from" not in pod_of()["containers"][0]["args"]
