@@ -109,7 +109,7 @@ pages-picture: $(STAMP) ## Make docs/pages.png again: the page of fleets in a br
 	$(PY) -m tests.kit.pages.look --picture docs/pages.png
 
 .PHONY: faults
-faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, a fault at each write of 16 workloads, at each command and message of Redis, at each message of a worker, twelve mistakes in the engine, 100,000 events of AI workers, 50 outages under KEDA (RUNS, SEED)
+faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, a fault at each write of 16 workloads, at each command and message of Redis, at each message of a worker, twelve mistakes in the engine, 100,000 events of AI workers, 5,000 attacks on each of the AI broker's doors, 50 outages under KEDA (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 MEDIAFLEET_LATE_JOBS=5000 \
@@ -118,6 +118,8 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 	MEDIAFLEET_REDIS_PLANS=0 MEDIAFLEET_STREAM_PLANS=0 MEDIAFLEET_KILLED_PLANS=0 \
 		$(PY) -m pytest -s $(PLANS) $(ARGS)
 	MEDIAFLEET_ORDERS=100000 $(PY) -m pytest --timeout 3600 tests/unit/workers/core/test_dispatch.py $(ARGS)
+	MEDIAFLEET_FUZZ=5000 $(PY) -m pytest --timeout 3600 \
+		tests/contract/workers/test_fuzz.py tests/contract/workers/test_fuzz_others.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_FAULT_RUNS=$(or $(RUNS),50) MEDIAFLEET_CHANGES=40 \
 		MEDIAFLEET_KILLS_WITHOUT_API=30 MEDIAFLEET_LISTED_CHANGES=100 MEDIAFLEET_TENANTS_SECONDS=60 \
 		$(PY) -m mediafleet_testbed exec --up -- \

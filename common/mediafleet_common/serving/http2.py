@@ -25,6 +25,8 @@ import h2.settings
 Headers = Iterable[tuple[str, str]]
 
 _MOST_JOINED: Final = 64 * 1024
+_MOST_UNREAD: Final = 256 * 1024
+"""Headers and answers to PING and the like that a peer does not read: they have no window."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -208,7 +210,12 @@ class Http2Connection(asyncio.Protocol):
         self._room = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        self._answered = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        """The next step of keep-alive. No task: there are thousands of idle connections."""
+        self._due: float | None = None
+        """When a PING is to be answered; `None`: none is under way."""
+        self._unread = 0
+        """Bytes beside bodies that were written since the peer reads nothing."""
         self._served = False
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
@@ -236,15 +243,16 @@ class Http2Connection(asyncio.Protocol):
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(2 * self._limits.large_window)
         self._flush()
-        self._spawn(self._keep_alive())
+        self._timer = self._loop.call_later(self._limits.first_request_within, self._look)
 
     def data_received(self, data: bytes) -> None:
         """What the peer has sent."""
         try:
             for event in self._h2.receive_data(data):
                 self._take(event)
-        except h2.exceptions.ProtocolError as error:
-            _log.debug("%s speaks no HTTP/2: %s", self.peer, error)
+        except (h2.exceptions.H2Error, ValueError) as error:
+            # ValueError: of headers that are no UTF-8.
+            _log.debug("%s speaks no HTTP/2: %s", self.peer, type(error).__name__)
             self._flush()
             self.close()
             return
@@ -258,6 +266,8 @@ class Http2Connection(asyncio.Protocol):
         """All requests are broken off."""
         self._transport = None
         self._h2.forget()
+        if self._timer is not None:
+            self._timer.cancel()
         for stream in self._streams.values():
             stream.end(broken=True)
         self._streams.clear()
@@ -298,7 +308,8 @@ class Http2Connection(asyncio.Protocol):
         """See Stream.send."""
         view = memoryview(data)
         while True:
-            await self._writable.wait()
+            while not self._writable.is_set():  # Another stream may have filled it again.
+                await self._writable.wait()
             if stream.closed.is_set() or self._transport is None:
                 raise StreamClosedError
             try:
@@ -356,7 +367,7 @@ class Http2Connection(asyncio.Protocol):
             case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
                 self._room.set()
             case h2.events.PingAckReceived():
-                self._answered.set()
+                self._alive()
             case h2.events.ConnectionTerminated():
                 self.close()
 
@@ -388,22 +399,36 @@ class Http2Connection(asyncio.Protocol):
             self._streams.pop(number, None)
             self.taken(number, stream.unread())
 
-    async def _keep_alive(self) -> None:
-        await asyncio.sleep(self._limits.first_request_within)
-        while self._served and self._transport is not None:
-            self._answered.clear()
+    def _look(self) -> None:
+        """Ask for a sign of life, if the peer has asked for anything in time."""
+        if not self._served or self._transport is None:
+            self.close()
+            return
+        with contextlib.suppress(h2.exceptions.ProtocolError):
             self._h2.ping(b"mediafle")
-            self._flush()
-            try:
-                async with asyncio.timeout(self._limits.ping_within):
-                    await self._answered.wait()
-            except TimeoutError:
-                _log.info("%s does not answer any more", self.peer)
-                if self._transport is not None:
-                    self._transport.abort()
-                return
-            await asyncio.sleep(self._limits.ping_every)
-        self.close()
+        self._flush()
+        self._wait_for_answer()
+
+    def _wait_for_answer(self) -> None:
+        self._due = self._loop.time() + self._limits.ping_within
+        self._timer = self._loop.call_at(self._due, self._silent)
+
+    def _silent(self) -> None:
+        due, self._due = self._due, None
+        if due is not None and self._loop.time() - due > self._limits.ping_within / 5:
+            # We were held up ourselves: the answer may be there, unread.
+            self._wait_for_answer()
+            return
+        _log.info("%s does not answer any more", self.peer)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _alive(self) -> None:
+        if self._due is None or self._timer is None:
+            return
+        self._due = None
+        self._timer.cancel()
+        self._timer = self._loop.call_later(self._limits.ping_every, self._look)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
@@ -414,7 +439,7 @@ class Http2Connection(asyncio.Protocol):
         """What is to be sent goes with all else of this turn of the loop: one TLS record, one
         packet. Much of it goes at once, so that the transport says when its peer is slow."""
         data = self._h2.data_to_send()
-        if not data:
+        if not data or self._is_flooded(len(data)):
             return
         if not self._out:
             self._loop.call_soon(self._write)
@@ -422,6 +447,16 @@ class Http2Connection(asyncio.Protocol):
         self._out_size += len(data)
         if self._out_size >= _MOST_JOINED:
             self._write()
+
+    def _is_flooded(self, size: int) -> bool:
+        """Whether the peer makes us write and reads nothing: then that was all."""
+        self._unread = 0 if self._writable.is_set() else self._unread + size
+        if self._unread <= _MOST_UNREAD:
+            return False
+        if self._transport is not None and not self._transport.is_closing():
+            _log.info("%s asks and does not read the answers", self.peer)
+            self._transport.abort()
+        return True
 
     def _write(self) -> None:
         if not self._out:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Whole
+from mediafleet_scheduler.core.workers.foreign import read_json
 
 MOST_JSON: Final = 16 * 1024 * 1024
 _MOST_FILES: Final = 64
@@ -31,12 +31,19 @@ def as_object(text: bytes) -> dict[str, Any]:
         UnreadableError: it is none.
     """
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = read_json(text)
+    except ValueError as error:
         raise UnreadableError("not JSON") from error
     if not isinstance(value, dict):
         raise UnreadableError("not a JSON object")
     return value
+
+
+def _options(header: str | None) -> dict[bytes, bytes]:
+    try:
+        return parse_options_header(header)[1]
+    except ValueError as error:
+        raise UnreadableError("a header is not Latin-1") from error
 
 
 class Parts:
@@ -50,7 +57,7 @@ class Parts:
     """
 
     def __init__(self, content_type: str, folder: Folder, prefix: str) -> None:
-        _, options = parse_options_header(content_type)
+        options = _options(content_type)
         boundary = options.get(b"boundary")
         if not boundary:
             raise UnreadableError("Content-Type names no boundary")
@@ -117,7 +124,7 @@ class Parts:
 
     def _on_headers_finished(self) -> None:
         media = self._headers.get("content-type", "")
-        _, options = parse_options_header(self._headers.get("content-disposition"))
+        options = _options(self._headers.get("content-disposition"))
         self._headers.clear()
         if media.startswith("application/json"):
             if self._json is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import json
 import logging
 import secrets
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 from google.protobuf.message import DecodeError
 
+from mediafleet_common.serving.access import same
 from mediafleet_common.serving.http2 import Stream, StreamClosedError
 from mediafleet_common.serving.logs import printable
 from mediafleet_common.wire.ai_worker_pb2 import (
@@ -52,7 +52,10 @@ EARLIER_PATH: Final = "/net.Transcoder/RegisterAIWorker"
 _MOST_BYTES: Final = 1024 * 1024
 _JOBS_AHEAD: Final = 4096
 """Jobs that a worker has not read; it is broken then."""
-_UNKNOWN, _INVALID_ARGUMENT = 2, 3
+_TAKE_SECONDS: Final = 60.0
+"""For a worker to take a job that is sent. One that reads nothing and stays would have the broker
+keep all that is sent to it."""
+_UNKNOWN, _INVALID_ARGUMENT, _UNAVAILABLE = 2, 3, 14
 _TYPES: Final = {
     Pipeline.TEXT_TO_IMAGE: AIRequestType.TEXT_TO_IMAGE,
     Pipeline.IMAGE_TO_TEXT: AIRequestType.IMAGE_TO_TEXT,
@@ -75,8 +78,14 @@ class Secrets:
         """Whether it is one of ours; all are looked at, whichever it is."""
         found = False
         for each in self._read():
-            found |= hmac.compare_digest(each.encode(), given.encode())
+            found |= same(each, given)
         return found
+
+    def hidden(self, words: str) -> str:
+        """What a worker says, fit for logs and callers: without the secrets that it knows."""
+        for each in self._read():
+            words = words.replace(each, "***")
+        return words
 
 
 class _Outlet:
@@ -184,7 +193,14 @@ class Registrations:
         stream.on_closed(outlet.end)
         with contextlib.suppress(StreamClosedError):
             while (message := await outlet.messages.get()) is not None:
-                await stream.send(_framed(message))
+                try:
+                    async with asyncio.timeout(_TAKE_SECONDS):
+                        await stream.send(_framed(message))
+                except TimeoutError:
+                    _log.warning("%s does not take its jobs", stream.peer)
+                    words = [("grpc-status", str(_UNAVAILABLE)), ("grpc-message", "take the jobs")]
+                    stream.send_headers(words, end=True)
+                    return
 
 
 def _named(registration: Registration, stream: Stream) -> Registration:

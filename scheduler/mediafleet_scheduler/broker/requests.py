@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Input
+from mediafleet_scheduler.core.workers.foreign import read_json
 from mediafleet_scheduler.core.workers.pipelines import (
     FORMS,
     BadRequestError,
@@ -26,6 +27,15 @@ _MOST_JSON: Final = 8 * 1024 * 1024
 _MOST_FIELD: Final = 1024 * 1024
 _MOST_FIELDS: Final = 64
 _CHUNK: Final = 64 * 1024
+UNREADABLE: Final = (
+    ValueError,
+    aiohttp.ClientError,
+    HttpProcessingError,
+    AssertionError,
+    RuntimeError,
+)
+"""What reading a body raises that is no JSON, or no form. aiohttp's reader of forms tells of some
+mistakes by the last two."""
 
 
 async def read(
@@ -36,11 +46,11 @@ async def read(
 
     Raises:
         BadRequestError: with the field and the fix.
-        ValueError, aiohttp.ClientError, AssertionError: it is no JSON, or no form.
+        UNREADABLE: it is no JSON, or no form.
     """
     form = FORMS[pipeline]
     if form.file_field is None:
-        fields = json.loads(await whole_body(request))
+        fields = read_json(await whole_body(request))
         if not isinstance(fields, dict):
             raise BadRequestError("body", "must be a JSON object")
         fields = _named(fields, form.model_field, model)

@@ -20,7 +20,7 @@ from mediafleet_scheduler.broker.jobs import Job, Jobs, Whole
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.broker.parts import MOST_JSON, Parts, UnreadableError, as_object
 from mediafleet_scheduler.broker.registrations import Secrets
-from mediafleet_scheduler.core.workers.steps import Verdict
+from mediafleet_scheduler.core.workers.steps import FULL_WORDS, Verdict
 
 PATH: Final = "/aiResults"
 _SCHEMES: Final = ("Livepeer-AI-Worker-1.0", "Livepeer-Transcoder-1.0")
@@ -67,6 +67,7 @@ class Results:
         self._metrics = metrics
         self._most_bytes = most_bytes
         """Of one result."""
+        self._reading: set[int] = set()
 
     async def take(self, post: Post) -> tuple[int, str]:
         """Status and text of the answer. Nothing of a body is read before the secret is right."""
@@ -90,23 +91,43 @@ class Results:
             # Its capacity is free again all the same; the body is not wanted.
             self._jobs.succeeded(attempt)
             return 200, "nobody waits for this result any more"
+        if attempt in self._reading:
+            return 200, "this result is being read already"
         post.let_in()
+        self._reading.add(attempt)
         try:
             await self._read(post, media.strip().lower(), attempt, job)
         except UnreadableError as error:
             self._unreadable(attempt, str(error))
             return 400, str(error)
+        except OSError as error:
+            return self._not_written(attempt, job, error)
         except (Exception, asyncio.CancelledError):
             # A lost connection cancels this: a stock worker does not repeat a result, and what ours
             # repeats nobody waits for. Its room is free.
             self._unreadable(attempt, "the result was broken off")
             raise
+        finally:
+            self._reading.discard(attempt)
         return 200, "ok"
+
+    def _not_written(self, attempt: int, job: Job, error: OSError) -> tuple[int, str]:
+        if job.result.done():
+            # Its files went with it while they came.
+            self._jobs.succeeded(attempt)
+            return 200, "nobody waits for this result any more"
+        why = f"the broker cannot write the result: {error.strerror or type(error).__name__}"
+        _log.error("%s: %s", job.target, why)
+        self._unreadable(attempt, why)
+        return 500, why
 
     async def _handed(self, post: Post, attempt: int) -> tuple[int, str] | None:
         if self._others is None or self._jobs.dispatcher.verdict(attempt) is not Verdict.UNKNOWN:
             return None
         return await self._others.result(post, attempt)
+
+    def _told(self, words: str) -> str:
+        return words if words.strip() == FULL_WORDS else self._secrets.hidden(words)
 
     def _unreadable(self, attempt: int, why: str) -> None:
         self._metrics.results.labels("unreadable").inc()
@@ -114,7 +135,7 @@ class Results:
 
     async def _read(self, post: Post, media: str, attempt: int, job: Job) -> None:
         if media == "livepeer/ai-worker-error":
-            words = (await _all(post, _MOST_ERROR)).decode(errors="replace")
+            words = self._told((await _all(post, _MOST_ERROR)).decode(errors="replace"))
             _log.info("a worker failed a task of %s: %s", job.target, printable(words))
             self._jobs.failed(attempt, words)
         elif media == "text/event-stream":
@@ -169,7 +190,7 @@ class Results:
             self._jobs.succeeded(attempt)
             return 200, "nobody waits for this result any more"
         if words := fields.get("Err"):
-            self._jobs.failed(attempt, str(words)[:_MOST_ERROR])
+            self._jobs.failed(attempt, self._told(str(words)[:_MOST_ERROR]))
             return 200, "ok"
         try:
             data = base64.b64decode(str(fields.get("Data") or ""), validate=True)
@@ -191,6 +212,6 @@ async def _all(post: Post, most: int) -> bytes:
 
 def _task_id(fields: Mapping[str, object]) -> int:
     attempt = fields.get("TaskID")
-    if not isinstance(attempt, int) or attempt < 0:
+    if not isinstance(attempt, int) or not 0 <= attempt < 1 << 63:
         raise UnreadableError("TaskID must be the number of the job")
     return attempt

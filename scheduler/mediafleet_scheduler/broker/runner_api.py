@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hmac
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -18,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 from aiohttp import web
 
+from mediafleet_common.serving.access import same
 from mediafleet_scheduler.broker.inputs import Folder, Inputs
 from mediafleet_scheduler.broker.jobs import Events, Input, Job, Jobs, TaskFailedError, Whole
 from mediafleet_scheduler.broker.models import ModelEntry
-from mediafleet_scheduler.broker.requests import read
+from mediafleet_scheduler.broker.requests import UNREADABLE, read
 from mediafleet_scheduler.core.workers.pipelines import (
     FORMS,
     BadRequestError,
@@ -180,7 +179,7 @@ class RunnerApi:
 def bears(request: web.Request, token: str | None) -> bool:
     """Whether a request comes with a token; with any, where there is none to come with."""
     given = request.headers.get("Authorization", "")
-    return not token or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+    return not token or same(f"Bearer {token}", given)
 
 
 async def _read(
@@ -191,7 +190,7 @@ async def _read(
     except BadRequestError as error:
         detail = [{"loc": ["body", error.field], "msg": error.message, "type": "value_error"}]
         raise _Refused(web.json_response({"detail": detail}, status=422)) from error
-    except (ValueError, aiohttp.ClientError, AssertionError) as error:
+    except UNREADABLE as error:
         said = f"the request cannot be read: {type(error).__name__}"
         raise _Refused(_error(400, said)) from error
 

@@ -22,6 +22,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from mediafleet_common.pages.site import Site, View
 from mediafleet_common.serving.access import Access
 from mediafleet_common.serving.http import HttpServer
+from mediafleet_common.serving.logs import printable
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.broker.inputs import Inputs
 from mediafleet_scheduler.broker.jobs import Jobs
@@ -363,4 +364,5 @@ def _report(jobs: Jobs, models: Iterable[ModelEntry]) -> None:
     taken = {entry.target for entry in models}
     offered = {target for worker in jobs.dispatcher.workers for target in worker.offers}
     if left := sorted(str(target) for target in offered - taken):
-        _log.info("offered by workers and not in the models file: %s", ", ".join(left))
+        names = printable(", ".join(left), 1000)
+        _log.info("offered by workers and not in the models file: %s", names)

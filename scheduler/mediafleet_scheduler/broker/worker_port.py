@@ -13,10 +13,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Final, Protocol, Self, cast
 
+import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mediafleet_common.serving.addresses import split_host_port
-from mediafleet_common.serving.http2 import Handler, Http2Connection, Limits, Stream
+from mediafleet_common.serving.http2 import (
+    Handler,
+    Http2Connection,
+    Limits,
+    Stream,
+    StreamClosedError,
+)
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.broker import registrations, results
 from mediafleet_scheduler.broker.inputs import Inputs
@@ -61,8 +69,11 @@ class _Http1Post:
         """Nothing to do: the reader of HTTP/1.1 holds its sender back."""
 
     async def body(self) -> AsyncIterator[bytes]:
-        async for chunk in self._request.content.iter_any():
-            yield chunk
+        try:
+            async for chunk in self._request.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, HttpProcessingError, ConnectionError) as error:
+            raise StreamClosedError from error
 
 
 class Others(Protocol):
@@ -172,8 +183,14 @@ class WorkerPort:
             await stream.respond(404)
 
     async def _over_http1(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.transport and request.transport.get_protocol()
+        if isinstance(connection, _Either):
+            connection.asked()
         if request.method == "POST" and request.path == results.PATH:
-            status, words = await self._results.take(_Http1Post(request))
+            try:
+                status, words = await self._results.take(_Http1Post(request))
+            except StreamClosedError:
+                status, words = 400, "the result was broken off"
             return web.Response(status=status, text=words)
         file = self._inputs.find(request.path) if request.method == "GET" else None
         if file is not None:
@@ -201,6 +218,8 @@ class _Either(asyncio.Protocol):
         self._open = open_
         self._inner: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
+        self._first: asyncio.TimerHandle | None = None
+        """Ends a connection by HTTP/1.1 that asks for nothing; HTTP/2 sees to its own."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -213,6 +232,8 @@ class _Either(asyncio.Protocol):
             self._inner = Http2Connection(self._handle, self._limits)
         else:
             self._inner = self._http1()
+            within = self._limits.first_request_within
+            self._first = asyncio.get_running_loop().call_later(within, self.abort)
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -224,10 +245,17 @@ class _Either(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._gone(self)
+        self.asked()
         if self._inner is not None:
             self._inner.connection_lost(error)
         # What refers to each other would wait for the collector.
         self._inner = self._transport = None
+
+    def asked(self) -> None:
+        """A request has come."""
+        if self._first is not None:
+            self._first.cancel()
+            self._first = None
 
     def pause_writing(self) -> None:
         if self._inner is not None:

@@ -8,7 +8,6 @@ orchestrators signed. Either way a report of the same operator must have been ac
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import logging
 import re
@@ -25,7 +24,7 @@ from mediafleet_common.api.community import PlainUrl
 from mediafleet_common.clock import Clock
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.pages.files import HEADERS
-from mediafleet_common.serving.access import bearer
+from mediafleet_common.serving.access import bearer, same
 from mediafleet_common.serving.small_files import read_small
 from mediafleet_scheduler.community.collector import Collector
 from mediafleet_scheduler.core.community.members.detail import (
@@ -127,7 +126,7 @@ class Visitors:
             return session.targets
         self._sessions.pop(token, None)
         for each in await self._invited():
-            if hmac.compare_digest(each.token.encode(), token.encode()):
+            if same(each.token, token):
                 return (each.target,)
         return None
 

@@ -181,3 +181,52 @@ async def test_only_the_latest_streams_that_are_over_are_remembered() -> None:
         await client.heard()
     assert len(server._h2._closed_streams) == server._h2.MAX_CLOSED_STREAMS == 1024
     client.gone()
+
+
+def bare() -> tuple[Http2Connection, Wire]:
+    """A connection that has been greeted."""
+
+    async def handle(stream: Stream) -> None:
+        await stream.respond(200)
+
+    server, wire = Http2Connection(handle, LIMITS), Wire()
+    server.connection_made(wire)
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    server.data_received(client.data_to_send())
+    return server, wire
+
+
+async def test_headers_that_are_no_utf_8_end_the_connection_and_nothing_else() -> None:
+    server, wire = bare()
+    client = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
+    client.initiate_connection()
+    client.clear_outbound_data_buffer()
+    head = [(b":method", b"GET"), (b":path", b"/"), (b":scheme", b"https"), (b"x", b"\xff")]
+    client.send_headers(1, head, end_stream=True)
+    server.data_received(client.data_to_send())
+    assert wire.closed
+    server.connection_lost(None)
+
+
+async def test_a_peer_that_asks_and_reads_nothing_is_ended() -> None:
+    server, wire = bare()
+    server.pause_writing()
+    pings = (b"\0\0\x08\x06\0\0\0\0\0" + b"12345678") * 1000
+    for _ in range(10):
+        server.data_received(pings)
+    assert not wire.closed
+    for _ in range(10):
+        server.data_received(pings)
+    assert wire.closed
+    server.connection_lost(None)
+
+
+async def test_a_peer_that_reads_may_ask_as_often_as_it_likes() -> None:
+    server, wire = bare()
+    for _ in range(30):
+        server.data_received((b"\0\0\x08\x06\0\0\0\0\0" + b"12345678") * 1000)
+        await asyncio.sleep(0)
+        wire.writes.clear()
+    assert not wire.closed
+    server.connection_lost(None)

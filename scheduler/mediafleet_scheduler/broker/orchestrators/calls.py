@@ -52,6 +52,14 @@ class Answer:
     body: bytes
 
 
+def words_of(answer: Answer, *secrets: object) -> str:
+    """What was answered, fit for a log: without the secrets that it may repeat."""
+    text = answer.body.decode(errors="replace").strip()
+    for each in secrets:
+        text = text.replace(str(each), "***") if each else text
+    return printable(text)
+
+
 class Calls:
     """Told to one orchestrator by its HTTP API, within a bound of time."""
 
@@ -77,7 +85,7 @@ class Calls:
         Raises:
             CallError: it was not taken.
         """
-        await self._accepted("/capability/register", json=capability)
+        await self._accepted("/capability/register", capability.get("token"), json=capability)
 
     async def unregister(self, name: str) -> None:
         """Take a capability back; harmless when it is not there.
@@ -85,12 +93,12 @@ class Calls:
         Raises:
             CallError: the orchestrator did not hear it.
         """
-        await self._accepted("/capability/unregister", data=name)
+        await self._accepted("/capability/unregister", None, data=name)
 
-    async def _accepted(self, path: str, **body: object) -> None:
+    async def _accepted(self, path: str, token: object, **body: object) -> None:
         answer = await self.post(path, self.secret(), **body)
         if answer.status != 200:
-            said = printable(answer.body.decode(errors="replace").strip())
+            said = words_of(answer, self.secret(), token)
             raise CallError(f"{path}: HTTP {answer.status}: {said}")
 
     async def post(self, path: str, authorization: str, **body: object) -> Answer:

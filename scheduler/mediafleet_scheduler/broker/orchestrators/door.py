@@ -22,6 +22,7 @@ from typing import Final
 
 from aiohttp import web
 
+from mediafleet_common.serving.access import same
 from mediafleet_scheduler.broker.runner_api import Door, RunnerApi, bears
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.views import Target
@@ -97,10 +98,10 @@ class JobDoor:
             return await self._runner.perform(request, pipeline, model, _BYOC_DOOR)
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        given = request.match_info["key"].encode()
+        given = request.match_info["key"]
         found = False
         for key in self._keys():
-            found |= hmac.compare_digest(self._live_key(key).encode(), given)
+            found |= same(self._live_key(key), given)
         if not found:
             return web.Response(status=404, text="no such runner")
         return await self._runner.perform(request, *_asked(request), _LIVE_DOOR)

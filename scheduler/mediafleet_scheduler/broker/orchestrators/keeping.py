@@ -113,7 +113,9 @@ class Orchestrators:
     async def __aenter__(self) -> Self:
         connector = Connector(OWN_WORD, limit=64)
         self._session = await self._stack.enter_async_context(
-            aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            )
         )
         self._following = asyncio.create_task(self._options.directory.run(), name="orchestrators")
         self._options.directory.subscribe(self._changed)

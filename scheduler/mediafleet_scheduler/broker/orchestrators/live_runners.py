@@ -5,21 +5,21 @@ Wire: livepeer/go-livepeer server/ai_http.go (LiveRunnerHeartbeat, UnregisterLiv
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.orchestrators.calls import (
     Answer,
     CallError,
     Calls,
     tell_each,
+    words_of,
 )
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
+from mediafleet_scheduler.core.workers.foreign import read_json
 from mediafleet_scheduler.core.workers.orchestrators import live_runner
 from mediafleet_scheduler.core.workers.orchestrators.live_runner import (
     Refusal,
@@ -113,7 +113,7 @@ class LiveRunners:
             del self._kept[runner.app]
             self._on_restart()
             return await self._beat(runner, capacity, None)
-        said = printable(answer.body.decode(errors="replace").strip())
+        said = words_of(answer, secret, self._calls.secret(), self._url().rpartition("/")[2])
         fix = " (is it run with -useLiveRunners?)" if answer.status == 404 else ""
         raise CallError(f"{_HEARTBEAT}: HTTP {answer.status}: {said}{fix}")
 
@@ -127,7 +127,7 @@ class LiveRunners:
 
 def _object(answer: Answer) -> Mapping[str, object]:
     try:
-        found = json.loads(answer.body)
+        found = read_json(answer.body)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

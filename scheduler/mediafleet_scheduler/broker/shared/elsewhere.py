@@ -12,7 +12,7 @@ from mediafleet_common.reports.task import TaskState
 from mediafleet_scheduler.broker.shared.ledger import Known, Ledger, LedgerError
 from mediafleet_scheduler.broker.tasks.messages import Task
 from mediafleet_scheduler.broker.tasks.problems import ProblemError, of_ending, unknown_task
-from mediafleet_scheduler.core.workers.shared import SharedAnswer, answer_of, record_of
+from mediafleet_scheduler.core.workers.shared import SharedAnswer, answer_of, is_task, record_of
 from mediafleet_scheduler.core.workers.steps import Ending
 
 _LOOK_SECONDS: Final = 0.2
@@ -41,7 +41,7 @@ class SharedElsewhere:
             if loop.time() >= until:
                 return _state(name, known)
             await asyncio.sleep(min(_LOOK_SECONDS, max(0.0, until - loop.time())))
-        answer = answer_of(known.answer)
+        answer = _answer(known)
         if answer.ending is not Ending.DONE:
             raise of_ending(answer.ending, answer.words)
         if answer.result is not None:
@@ -62,6 +62,8 @@ class SharedElsewhere:
             raise unknown_task()
 
     async def _find(self, name: str) -> Known:
+        if not is_task(name):
+            raise unknown_task()
         try:
             known = await self._ledger.find(name)
         except LedgerError as error:
@@ -72,8 +74,11 @@ class SharedElsewhere:
 
 
 def _state(name: str, known: Known) -> Task:
-    target = record_of(known.record).target
-    answer = None if known.answer is None else answer_of(known.answer)
+    try:
+        target = record_of(known.record).target
+    except ValueError as error:
+        raise _unreadable() from error
+    answer = None if known.answer is None else _answer(known)
     return Task(
         id=name,
         pipeline=target.pipeline.value,
@@ -81,6 +86,17 @@ def _state(name: str, known: Known) -> Task:
         state=TaskState.WAITING if answer is None else TaskState(answer.ending.value),
         words="" if answer is None else answer.words,
     )
+
+
+def _answer(known: Known) -> SharedAnswer:
+    try:
+        return answer_of(known.answer or "")
+    except ValueError as error:
+        raise _unreadable() from error
+
+
+def _unreadable() -> ProblemError:
+    return ProblemError(502, "unreadable", "what Redis has of the task is none", "submit it again")
 
 
 def _at_its_broker(answer: SharedAnswer, owner: str) -> ProblemError:

@@ -125,7 +125,7 @@ class Ledger:
         """A task; `None`: there is none."""
         read = self._client.hmget(f"{_PREFIX}task:{task}", ["owner", "record", "answer"])
         owner, record, answer = await self._bounded(read)
-        return None if owner is None else Known(owner, record, answer)
+        return None if owner is None or record is None else Known(owner, record, answer)
 
     async def share(self, part: str, lease_seconds: float) -> dict[str, str]:
         """Tell what this broker has, for a while; what others told, by their names."""
@@ -154,7 +154,7 @@ class Ledger:
         try:
             async with asyncio.timeout(self._answer_seconds):
                 return await call
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, UnicodeDecodeError) as error:
             raise LedgerError(f"Redis cannot be asked: {error or 'no answer'}") from error
 
 

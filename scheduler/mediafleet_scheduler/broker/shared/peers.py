@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import logging
+import re
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Self
@@ -23,6 +24,8 @@ _PASSED_ON: Final = ("authorization", "credentials", "taskid", "pipeline", "cont
 _SECONDS: Final = 900.0
 """For a result or an input."""
 _CHUNK: Final = 64 * 1024
+_MOST_WORDS: Final = 4096
+_INPUT: Final = re.compile(r"/inputs/([0-9]{1,5})\.[A-Za-z0-9_-]{32}")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -73,15 +76,16 @@ class Peers:
             async with self._session.post(
                 url, data=post.body(), headers={**headers, _HANDED: "1"}, ssl=_pinned(peer)
             ) as response:
-                return response.status, await response.text()
-        except (aiohttp.ClientError, OSError) as error:
+                words = await response.content.read(_MOST_WORDS)
+                return response.status, words.decode(errors="replace")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             _log.warning("a result is lost: broker %s: %s", peer.address, printable(str(error)))
             return 502, "the broker of this task cannot be reached"
 
     async def input(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """An input that lies at another broker; `None`: no other broker is named."""
-        tag, _, _ = request.path.rpartition("/")[2].partition(".")
-        peer = self._peers.get(int(tag)) if tag.isascii() and tag.isdigit() else None
+        named = _INPUT.fullmatch(request.path)
+        peer = None if named is None else self._peers.get(int(named[1]))
         if peer is None or _HANDED in request.headers:
             return None
         url = f"https://{peer.address}{request.path}"

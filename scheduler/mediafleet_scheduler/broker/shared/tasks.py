@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Events, Input, TaskFailedError
 from mediafleet_scheduler.broker.runner_api import rendered
@@ -24,6 +25,7 @@ from mediafleet_scheduler.core.workers.shared import (
     MOST_INLINE,
     Record,
     SharedAnswer,
+    is_task,
     record_of,
 )
 from mediafleet_scheduler.core.workers.steps import Ending
@@ -135,7 +137,8 @@ class SharedTasks:
             if each.version is None and each.written.is_set() and each.job.id in beat.own:
                 await self._found(each)
         for one in beat.taken:
-            await self._take(one)
+            if self._kept.get(one.id) is None:
+                await self._take(one)
 
     async def _found(self, kept: Kept) -> None:
         """A task is in Redis though its write was not confirmed. One that is over was answered
@@ -147,7 +150,7 @@ class SharedTasks:
             await self.ledger.drop(kept.job.id)
 
     async def _take(self, taken: Taken) -> None:
-        _log.info("task %s is taken over: its broker is gone", taken.id)
+        _log.info("task %s is taken over: its broker is gone", printable(taken.id))
         folder = self._kept.new_folder()
         try:
             record = record_of(taken.record)
@@ -159,7 +162,7 @@ class SharedTasks:
             with contextlib.suppress(LedgerError):
                 await self.ledger.answer(taken.id, taken.version, answer, self._keep_seconds)
             return
-        seconds = max(0.0, record.deadline - self._clock.unix())
+        seconds = min(max(0.0, record.deadline - self._clock.unix()), _LONGEST_SECONDS)
         kept = self._kept.submit(record.target, task, folder, seconds, record.session, taken.id)
         kept.version, kept.deadline, kept.session = taken.version, record.deadline, record.session
         kept.written.set()
@@ -226,6 +229,8 @@ class SharedTasks:
         return replace(plain, in_folder=True)
 
     def _input(self, task: str, record: Record, folder: Folder) -> Input:
+        if not is_task(task):
+            raise ValueError("not a task: its id")
         if record.request is None or record.file_lost:
             raise ValueError(LOST_WORDS)
         if record.in_folder:

@@ -7,8 +7,6 @@ its result is kept for a while, and read as often as is wanted, but for event st
 from __future__ import annotations
 
 import asyncio
-import hmac
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,11 +15,11 @@ import aiohttp
 from aiohttp import web
 from pydantic import ValidationError
 
-from mediafleet_common.serving.access import LoopbackOnly, Refusal, bearer
+from mediafleet_common.serving.access import LoopbackOnly, Refusal, bearer, same
 from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Events, Input, Result, TaskFailedError
 from mediafleet_scheduler.broker.models import ModelEntry
-from mediafleet_scheduler.broker.requests import save, text, whole_body, with_file
+from mediafleet_scheduler.broker.requests import UNREADABLE, save, text, whole_body, with_file
 from mediafleet_scheduler.broker.runner_api import stream, whole
 from mediafleet_scheduler.broker.tasks import openapi
 from mediafleet_scheduler.broker.tasks.kept import Kept, KeptTasks
@@ -32,6 +30,7 @@ from mediafleet_scheduler.broker.tasks.problems import (
     of_validation,
     unknown_task,
 )
+from mediafleet_scheduler.core.workers.foreign import read_json
 from mediafleet_scheduler.core.workers.pipelines import (
     FORMS,
     BadRequestError,
@@ -126,9 +125,9 @@ class TaskApi:
                 fix = "start the broker with --api-token-file FILE"
                 raise ProblemError(403, "forbidden", "tasks are taken from loopback alone", fix)
             return
-        given, found = (bearer(request) or "").encode(), False
+        given, found = bearer(request) or "", False
         for each in self._tokens():
-            found |= hmac.compare_digest(each.encode(), given)
+            found |= same(each, given)
         if not found:
             fix = "send `Authorization: Bearer TOKEN` with a line of the broker's --api-token-file"
             raise ProblemError(401, "unauthorized", "no token, or none of ours", fix)
@@ -273,10 +272,10 @@ async def _read(request: web.Request, folder: Folder) -> tuple[Submission, Path 
         else:
             said = f"Content-Type {request.content_type} is not taken"
             raise ProblemError(415, "unreadable", said, _HOW, "Content-Type")
-        fields = json.loads(body)
+        fields = read_json(body)
     except BadRequestError:
         raise
-    except (ValueError, RecursionError, aiohttp.ClientError, AssertionError) as error:
+    except UNREADABLE as error:
         said = f"the body cannot be read: {type(error).__name__}"
         raise ProblemError(400, "unreadable", said, _HOW, "body") from error
     if not isinstance(fields, Mapping):

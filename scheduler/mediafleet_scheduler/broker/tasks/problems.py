@@ -6,8 +6,11 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from mediafleet_common.api.reading import words
+from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.tasks.messages import Problem, Problems
 from mediafleet_scheduler.core.workers.steps import Ending
+
+_MOST_WORDS = 2000
 
 _ENDINGS = {
     Ending.FAILED: (502, "look at the message: if it is not the request, try again"),
@@ -25,7 +28,12 @@ class ProblemError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.problem = Problem(code=code, field=field, message=message, fix=fix)
+        self.problem = Problem(
+            code=code,
+            field=None if field is None else printable(field),
+            message=printable(message, _MOST_WORDS),
+            fix=printable(fix, _MOST_WORDS),
+        )
 
     def answer(self) -> web.Response:
         """As it is sent."""

@@ -7,6 +7,7 @@ typed fields, so that a form's text must become the number or boolean that it me
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -128,12 +129,18 @@ def typed(fields: Iterable[tuple[str, str]]) -> dict[str, object]:
     return {name: _value(name, text) for name, text in fields}
 
 
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
 def _value(name: str, text: str) -> object:
     try:
         if name in _WHOLE:
             return int(text)
         if name in _REAL:
-            return float(text)
+            return _finite(float(text))
     except ValueError:
         kind = "a whole number" if name in _WHOLE else "a number"
         raise BadRequestError(name, f"must be {kind}") from None

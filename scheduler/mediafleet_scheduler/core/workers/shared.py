@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from mediafleet_scheduler.core.workers.foreign import read_json
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.steps import Ending
 from mediafleet_scheduler.core.workers.views import Target
@@ -48,9 +50,17 @@ def record_of(text: str) -> Record:
     fields = _fields(text)
     try:
         pipeline, model = fields.pop("target")
-        return Record(Target(Pipeline(pipeline), str(model)), **fields)
+        record = Record(Target(Pipeline(pipeline), str(model)), **fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a task: {error}") from error
+    _check(
+        _is_number(record.deadline),
+        isinstance(record.session, str | None),
+        isinstance(record.request, dict | None),
+        isinstance(record.file, str | None),
+        isinstance(record.in_folder, bool) and isinstance(record.file_lost, bool),
+    )
+    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +89,41 @@ def answer_of(text: str) -> SharedAnswer:
     """
     fields = _fields(text)
     try:
-        return SharedAnswer(Ending(fields.pop("ending")), **fields)
+        answer = SharedAnswer(Ending(fields.pop("ending")), **fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an answer: {error}") from error
+    _check(
+        isinstance(answer.words, str),
+        isinstance(answer.result, str | None),
+        isinstance(answer.in_folder, bool) and isinstance(answer.streams, bool),
+    )
+    return answer
 
 
 def _fields(text: str) -> dict[str, Any]:
-    fields = json.loads(text)
+    fields = read_json(text)
     return fields if isinstance(fields, dict) else {}
+
+
+def _check(*rules: bool) -> None:
+    if not all(rules):
+        raise ValueError("a field is not of its type")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
 
 
 TAG_BITS: Final = 15
 _RANDOM_BITS: Final = 63 - TAG_BITS
+_ADDRESS: Final = re.compile(r"([A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5}")
+_TASK: Final = re.compile("[0-9a-f]{32}")
+_SHA256: Final = re.compile("[0-9a-fA-F]{64}")
+
+
+def is_task(name: str) -> bool:
+    """Whether it is the id of a task, which becomes the name of a file."""
+    return _TASK.fullmatch(name) is not None
 
 
 def tagged(tag: int, random: int) -> int:
@@ -121,6 +154,12 @@ class Peer:
 def peer_of(text: str) -> Peer | None:
     """A broker that Redis tells of; `None`: it cannot be reached by others."""
     try:
-        return Peer(**_fields(text))
+        peer = Peer(**_fields(text))
+        _check(
+            type(peer.tag) is int and 0 <= peer.tag < 1 << TAG_BITS,
+            isinstance(peer.address, str) and bool(_ADDRESS.fullmatch(peer.address)),
+            isinstance(peer.fingerprint, str) and bool(_SHA256.fullmatch(peer.fingerprint)),
+        )
     except (ValueError, TypeError):
         return None
+    return peer

@@ -101,6 +101,13 @@ def test_the_load_of_a_worker_that_nobody_has_is_none() -> None:
         '{"workers":[],"waiting":[]}',
         '{"workers":[1],"waiting":[],"missed":[]}',
         '{"workers":[],"waiting":[["no-such-pipeline","m",1]],"missed":[]}',
+        '{"workers":[],"waiting":[["llm","m",-1]],"missed":[]}',
+        '{"workers":[],"waiting":[["llm","m",1e10]],"missed":[]}',
+        '{"workers":[],"waiting":[["llm","m",1e999]],"missed":[]}',
+        '{"workers":[[1,null,null,[],[]]],"waiting":[],"missed":[]}',
+        '{"workers":[["w",1,null,[],[]]],"waiting":[],"missed":[]}',
+        '{"workers":[["w",null,1,[],[]]],"waiting":[],"missed":[]}',
+        "[" * 100_000,
     ],
 )
 def test_what_another_version_writes_is_nothing(text: str) -> None:

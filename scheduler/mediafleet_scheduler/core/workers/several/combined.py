@@ -10,14 +10,17 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
+from mediafleet_scheduler.core.workers.foreign import read_json
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.pools import Use
 from mediafleet_scheduler.core.workers.views import Offer, Target, Worker
 
 Counts = Mapping[Target, int]
+
+_MOST: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,13 @@ def part_of(dispatcher: Dispatcher, targets: Iterable[Target]) -> Part:
 def part_from(text: str) -> Part | None:
     """What another broker told; `None`: it is no such thing, as of another version."""
     try:
-        told = json.loads(text)
+        told = read_json(text)
         workers = tuple(
             (_worker(id_, name, run, offers), dict(_counts(load)))
             for id_, name, run, offers, load in told["workers"]
         )
         return Part(workers, dict(_counts(told["waiting"])), dict(_counts(told["missed"])))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
@@ -92,6 +95,8 @@ def combined(parts: Mapping[str, Part]) -> tuple[list[Worker], Use]:
 
 
 def _worker(id_: str, name: str | None, instance: str | None, offers: Any) -> Worker:
+    if not all(isinstance(each, str | None) for each in (id_, name, instance)):
+        raise ValueError("no name of a worker")
     offered = {target: Offer(capacity) for target, capacity in _counts(offers)}
     return Worker(id_, "", offered, name=name, instance=instance)
 
@@ -106,4 +111,7 @@ def _listed(counts: Counts) -> list[list[str | int]]:
 
 def _counts(told: Any) -> Iterable[tuple[Target, int]]:
     for pipeline, model, count in told:
-        yield Target(Pipeline(pipeline), str(model)), int(count)
+        number = int(count)
+        if not 0 <= number <= _MOST:
+            raise ValueError("no count of tasks")
+        yield Target(Pipeline(pipeline), str(model)), number
