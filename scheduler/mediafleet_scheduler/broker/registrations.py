@@ -97,6 +97,8 @@ class _Outlet:
         self._earlier = earlier
         self.messages: Final[asyncio.Queue[bytes | None]] = asyncio.Queue(_JOBS_AHEAD)
         """`None`: the worker is gone."""
+        self.revoked = False
+        """Whether it is turned away, since its secret counts no more."""
 
     def send(self, attempt: int, target: Target, task: Input) -> None:
         """Send the worker a job. The input's URL is under the name that the worker dialled."""
@@ -133,13 +135,26 @@ class Registrations:
         self._inputs = inputs
         self._metrics = metrics
         self._within_seconds = within_seconds
+        self._open: dict[str, tuple[str, _Outlet]] = {}
+        """Workers: the secret and the stream of each."""
+
+    def revoke(self) -> None:
+        """Give workers whose secret counts no more nothing, and turn away those that have nothing.
+        One that knows a new secret may post what it has, and register again."""
+        for worker, (secret, outlet) in self._open.items():
+            if outlet.revoked or self._secrets.accept(secret):
+                continue
+            self._jobs.drain(worker)
+            if not self._jobs.dispatcher.load(worker):
+                outlet.revoked = True
+                outlet.end()
 
     async def serve(self, stream: Stream) -> None:
         """One worker, as long as it stays."""
         earlier = stream.path == EARLIER_PATH
         try:
             async with asyncio.timeout(self._within_seconds):
-                registration = await self._read(stream, earlier=earlier)
+                registration, secret = await self._read(stream, earlier=earlier)
             name = f"{stream.peer}/{secrets.token_hex(4)}"
             spoken = frozenset(_TYPES if earlier else Pipeline)
             worker = worker_of(_named(registration, stream), name, stream.peer, spoken)
@@ -159,13 +174,15 @@ class Registrations:
         models = ", ".join(f"{target} x{offer.capacity}" for target, offer in worker.offers.items())
         _log.info("worker %s offers %s", worker.id, printable(models))
         self._jobs.connected(worker, outlet)
+        self._open[worker.id] = (secret, outlet)
         try:
             await self._pass_on(stream, outlet)
         finally:
+            del self._open[worker.id]
             _log.info("worker %s is gone", worker.id)
             self._jobs.lost(worker.id)
 
-    async def _read(self, stream: Stream, *, earlier: bool) -> Registration:
+    async def _read(self, stream: Stream, *, earlier: bool) -> tuple[Registration, str]:
         body = bytearray()
         async for chunk in stream.body():
             body += chunk
@@ -180,10 +197,10 @@ class Registrations:
         if earlier:
             old = EarlierRegisterRequest.FromString(text)
             self._check(old.secret)
-            return Registration.of_earlier(old)
+            return Registration.of_earlier(old), old.secret
         message = RegisterAIWorkerRequest.FromString(text)
         self._check(message.secret)
-        return Registration.of(message)
+        return Registration.of(message), message.secret
 
     def _check(self, secret: str) -> None:
         if not self._secrets.accept(secret):
@@ -198,9 +215,12 @@ class Registrations:
                         await stream.send(_framed(message))
                 except TimeoutError:
                     _log.warning("%s does not take its jobs", stream.peer)
-                    words = [("grpc-status", str(_UNAVAILABLE)), ("grpc-message", "take the jobs")]
-                    stream.send_headers(words, end=True)
+                    _tell(stream, _UNAVAILABLE, "take the jobs")
                     return
+            if outlet.revoked:
+                _log.warning("%s is turned away: its secret counts no more", stream.peer)
+                self._metrics.refused.labels(Refusal.SECRET.name.lower()).inc()
+                _tell(stream, _UNAVAILABLE, "the secret has changed: register again")
 
 
 def _named(registration: Registration, stream: Stream) -> Registration:
@@ -221,6 +241,11 @@ def _begin(stream: Stream) -> None:
 def _end(stream: Stream, status: int, words: str) -> None:
     """Turn a worker away: trailers, and not headers alone."""
     _begin(stream)
+    _tell(stream, status, words)
+
+
+def _tell(stream: Stream, status: int, words: str) -> None:
+    """Trailers: the stream ends."""
     stream.send_headers(
         [("grpc-status", str(status)), ("grpc-message", quote(words, safe=" ()-:,/"))], end=True
     )

@@ -13,6 +13,7 @@ import binascii
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mediafleet_common.serving.logs import printable
@@ -42,6 +43,20 @@ class Post(Protocol):
 
     def body(self) -> AsyncIterator[bytes]:
         """The body as it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A post whose body was read."""
+
+    headers: Mapping[str, str]
+    whole: bytes
+
+    def let_in(self) -> None:
+        """Nothing is to come."""
+
+    async def body(self) -> AsyncIterator[bytes]:
+        yield self.whole
 
 
 class Handover(Protocol):
@@ -180,11 +195,14 @@ class Results:
     async def _earlier(self, post: Post) -> tuple[int, str]:
         post.let_in()
         try:
-            fields = as_object(await _all(post, MOST_JSON))
+            body = await _all(post, MOST_JSON)
+            fields = as_object(body)
             attempt = _task_id(fields)
         except UnreadableError as error:
             self._metrics.results.labels("unreadable").inc()
             return 400, str(error)
+        if (handed := await self._handed(_Read(post.headers, body), attempt)) is not None:
+            return handed
         job = self._jobs.job_of(attempt)
         if job is None:
             self._jobs.succeeded(attempt)

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 Models = tuple[ModelEntry, ...]
 
 _SHOW_SECONDS: Final = 5.0
-"""How often gauges are set and the certificate's files are looked at. Prometheus asks less."""
+"""How often gauges are set. Prometheus asks less."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -78,6 +78,9 @@ class Times:
     """A TLS handshake of a worker that takes longer has failed."""
     register_seconds: float = 10.0
     """A worker that has not sent its registration after so long is refused."""
+    files_seconds: float = 5.0
+    """How often the files of secrets and of the certificate are looked at: a worker whose secret is
+    taken out is given nothing after this time."""
     keep_seconds: float = 600.0
     """How long the result of a task of the JSON API is kept."""
     most_kept_tasks: int = 1000
@@ -211,10 +214,13 @@ async def serve(
         )
         await stack.enter_async_context(http)
         peers = await _peers(settings, shared, tag, stack)
+        registrations = Registrations(
+            jobs, known, inputs, metrics, settings.times.register_seconds
+        )
         workers = WorkerPort(
             settings.listen,
             settings.context,
-            Registrations(jobs, known, inputs, metrics, settings.times.register_seconds),
+            registrations,
             Results(jobs, known, metrics, others=peers),
             inputs,
             others=peers,
@@ -241,7 +247,7 @@ async def serve(
                     _announce(first, on_ready, Serving(workers.port, http.port, jobs, scaler))
                 ),
                 tasks.create_task(_keep_showing(jobs, metrics, models)),
-                tasks.create_task(_keep_certificate(settings)),
+                tasks.create_task(_keep_files(settings, registrations)),
             ]
             await stop.wait()
             for each in working:
@@ -337,11 +343,13 @@ async def _keep_showing(jobs: Jobs, metrics: BrokerMetrics, models: Callable[[],
         await asyncio.sleep(_SHOW_SECONDS)
 
 
-async def _keep_certificate(settings: Settings) -> None:
-    """Later handshakes use what the certificate's files hold by then."""
+async def _keep_files(settings: Settings, registrations: Registrations) -> None:
+    """Later handshakes use what the certificate's files hold by then, and workers stay only while
+    their secrets count."""
     while True:
-        await asyncio.sleep(_SHOW_SECONDS)
+        await asyncio.sleep(settings.times.files_seconds)
         settings.reload()
+        registrations.revoke()
 
 
 def _spool(where: Path | None) -> Path:

@@ -27,6 +27,7 @@ from tests.kit.workers.scene import (
 from mediafleet_common.probes.load import named
 from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
 from mediafleet_scheduler.broker.runner_api import FULL
+from mediafleet_scheduler.broker.serve import Times
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.views import Target
 
@@ -352,3 +353,27 @@ async def test_the_tasks_in_flight_are_a_load_that_a_node_can_have(tmp_path: Pat
             each.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
         await eventually(lambda: has(0))
+
+
+async def test_a_worker_whose_secret_is_taken_out_gets_nothing_more_and_is_told(
+    tmp_path: Path,
+) -> None:
+    secrets = [SECRET, "other"]
+    more = {"secrets": lambda: secrets, "times": Times(files_seconds=0.01)}
+    old, new = registration(IMAGE), registration(IMAGE, secret="other")
+    async with broker(tmp_path, IMAGE, **more) as some, worker(some, old) as one:
+        first = asyncio.create_task(ask(some, PROMPT))
+        attempt, _, _ = await one.job()
+        secrets.remove(SECRET)
+        dispatcher = some.serving.jobs.dispatcher
+        await eventually(lambda: dispatcher.capacity(Target(*IMAGE)) == 0)
+        # It still may post what it has, with a secret that counts.
+        media = "multipart/mixed; boundary=b"
+        assert await some.post_result(attempt, result(), media, Credentials="other") == (200, "ok")
+        assert (await first)[0] == 200
+        assert await one.call.details() == "the secret has changed: register again"
+        async with worker(some, new) as two:
+            second = asyncio.create_task(ask(some, PROMPT))
+            attempt, _, _ = await two.job()
+            await some.post_result(attempt, result(), media, Credentials="other")
+            assert (await second)[0] == 200

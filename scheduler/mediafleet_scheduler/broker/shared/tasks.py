@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import shutil
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -201,15 +202,27 @@ class SharedTasks:
             return SharedAnswer(error.ending, error.words)
         if isinstance(result, Events):
             return SharedAnswer(Ending.DONE, streams=True)
+        try:
+            return await self._written(kept.job.id, rendered(result))
+        except OSError as error:
+            _log.error("task %s: its result stays here alone: %s", kept.job.id, error.strerror)
+            return SharedAnswer(Ending.DONE)
+
+    async def _written(self, task: str, chunks: AsyncIterator[bytes]) -> SharedAnswer:
+        """A result where others find it, never whole in memory."""
         text = bytearray()
-        file = None if self.bodies is None else self.bodies / f"{kept.job.id}.result"
-        async for chunk in rendered(result):
+        async for chunk in chunks:
             text += chunk
-            if len(text) > MOST_INLINE and file is None:
-                return SharedAnswer(Ending.DONE)
-        if len(text) <= MOST_INLINE or file is None:
+            if len(text) > MOST_INLINE:
+                break
+        else:
             return SharedAnswer(Ending.DONE, result=text.decode())
-        await asyncio.to_thread(file.write_bytes, text)
+        if self.bodies is None:
+            return SharedAnswer(Ending.DONE)
+        with (self.bodies / f"{task}.result").open("wb") as file:
+            file.write(text)
+            async for chunk in chunks:
+                file.write(chunk)
         return SharedAnswer(Ending.DONE, in_folder=True)
 
     def _record(self, kept: Kept) -> Record:

@@ -147,6 +147,8 @@ class KeptTasks:
             return
         kept.settled.set_result(None)
         job = kept.job
+        if job.input.file is not None:
+            self._inputs.withdraw(job.input.file)
         streams = job.result.exception() is None and isinstance(job.result.result(), Events)
         keep = self._keep_seconds + (kept.seconds if streams else 0.0)
         kept.expires = self._jobs.now() + keep
