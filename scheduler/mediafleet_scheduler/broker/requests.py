@@ -31,6 +31,7 @@ UNREADABLE: Final = (
     ValueError,
     aiohttp.ClientError,
     HttpProcessingError,
+    web.RequestPayloadError,
     AssertionError,
     RuntimeError,
 )

@@ -34,6 +34,12 @@ from mediafleet_scheduler.broker.results import Results
 _CLOSE_SECONDS: Final = 0.2
 """For connections to end when the broker does: their workers come back to the next one."""
 MOST_CONNECTIONS: Final = 8192
+_BROKEN_OFF: Final = (
+    web.RequestPayloadError,
+    HttpProcessingError,
+    aiohttp.ClientError,
+    ConnectionError,
+)
 _BACKLOG: Final = 1024
 """Connections that wait to be accepted: workers come back together after a broker's restart."""
 
@@ -72,7 +78,7 @@ class _Http1Post:
         try:
             async for chunk in self._request.content.iter_any():
                 yield chunk
-        except (aiohttp.ClientError, HttpProcessingError, ConnectionError) as error:
+        except _BROKEN_OFF as error:
             raise StreamClosedError from error
 
 

@@ -6,11 +6,8 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from mediafleet_common.api.reading import words
-from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.tasks.messages import Problem, Problems
 from mediafleet_scheduler.core.workers.steps import Ending
-
-_MOST_WORDS = 2000
 
 _ENDINGS = {
     Ending.FAILED: (502, "look at the message: if it is not the request, try again"),
@@ -30,9 +27,9 @@ class ProblemError(Exception):
         self.status = status
         self.problem = Problem(
             code=code,
-            field=None if field is None else printable(field),
-            message=printable(message, _MOST_WORDS),
-            fix=printable(fix, _MOST_WORDS),
+            field=None if field is None else _shown(field),
+            message=_shown(message),
+            fix=_shown(fix),
         )
 
     def answer(self) -> web.Response:
@@ -43,6 +40,11 @@ class ProblemError(Exception):
         return web.Response(
             status=self.status, text=text, content_type="application/json", headers=more
         )
+
+
+def _shown(words: str) -> str:
+    """Without halves of characters, which a caller may write into a name."""
+    return words.encode(errors="replace").decode()
 
 
 def of_ending(ending: Ending, words: str) -> ProblemError:
