@@ -153,6 +153,7 @@ def test_an_orchestrator_that_answers_anything_is_told_again_and_no_log_has_a_se
 
 RECORD: Final = {"target": [*MODEL], "deadline": 1.0}
 records = st.one_of(
+    st.none(),
     jsons,
     st.fixed_dictionaries(
         {"target": st.just([*MODEL]), "deadline": values},
@@ -166,11 +167,12 @@ peers = jsons | st.fixed_dictionaries(
 ids = st.sampled_from(["0" * 32, "f" * 32, "../../x", "x"])
 
 
-async def look(some: Broker, redis: Any, name: str, record: str, answer: str | None) -> None:
+async def look(
+    some: Broker, redis: Any, name: str, record: str | None, answer: str | None
+) -> None:
     """A task of a broker that is gone, as it stands after a beat."""
-    held = {"owner": "gone", "version": 1, "record": record}
-    if answer is not None:
-        held["answer"] = answer
+    fields = {"owner": "gone", "version": 1, "record": record, "answer": answer}
+    held = {field: text for field, text in fields.items() if text is not None}
     await redis.delete(f"{PREFIX}task:{name}")
     await redis.hset(f"{PREFIX}task:{name}", mapping=held)
     await redis.sadd(f"{PREFIX}open:gone", name)
@@ -207,7 +209,7 @@ def test_a_broker_goes_on_whatever_redis_holds(
 
         @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
         @given(ids, records, held_answers, peers)
-        def fuzz(name: str, record: str, answer: str | None, peer: str) -> None:
+        def fuzz(name: str, record: str | None, answer: str | None, peer: str) -> None:
             runner.run(redis.sadd(f"{PREFIX}brokers", "strange"))
             runner.run(redis.set(f"{PREFIX}alive:strange", peer))
             runner.run(look(some, redis, name, record, answer))

@@ -52,14 +52,6 @@ class Answer:
     body: bytes
 
 
-def words_of(answer: Answer, *secrets: object) -> str:
-    """What was answered, fit for a log: without the secrets that it may repeat."""
-    text = answer.body.decode(errors="replace").strip()
-    for each in secrets:
-        text = text.replace(str(each), "***") if each else text
-    return printable(text)
-
-
 class Calls:
     """Told to one orchestrator by its HTTP API, within a bound of time."""
 
@@ -69,7 +61,10 @@ class Calls:
         secret: Callable[[], str],
         session: aiohttp.ClientSession,
         metrics: BrokerMetrics,
+        token: Callable[[], str | None],
     ) -> None:
+        """`token` is what its jobs come with."""
+        self._token = token
         self.entry: Final = entry
         self.secret: Final = secret
         """Its -orchSecret."""
@@ -85,7 +80,7 @@ class Calls:
         Raises:
             CallError: it was not taken.
         """
-        await self._accepted("/capability/register", capability.get("token"), json=capability)
+        await self._accepted("/capability/register", json=capability)
 
     async def unregister(self, name: str) -> None:
         """Take a capability back; harmless when it is not there.
@@ -93,13 +88,21 @@ class Calls:
         Raises:
             CallError: the orchestrator did not hear it.
         """
-        await self._accepted("/capability/unregister", None, data=name)
+        await self._accepted("/capability/unregister", data=name)
 
-    async def _accepted(self, path: str, token: object, **body: object) -> None:
+    async def _accepted(self, path: str, **body: object) -> None:
         answer = await self.post(path, self.secret(), **body)
         if answer.status != 200:
-            said = words_of(answer, self.secret(), token)
-            raise CallError(f"{path}: HTTP {answer.status}: {said}")
+            raise CallError(f"{path}: HTTP {answer.status}: {self.said(answer)}")
+
+    def said(self, answer: Answer, *secrets: str) -> str:
+        """What was answered, fit for a log: without what it knows of us and may repeat."""
+        return self._shown(answer.body.decode(errors="replace").strip(), *secrets)
+
+    def _shown(self, text: str, *secrets: str) -> str:
+        for each in (self.secret(), self._token(), *secrets):
+            text = text.replace(each, "***") if each else text
+        return printable(text)
 
     async def post(self, path: str, authorization: str, **body: object) -> Answer:
         """One call.
@@ -122,7 +125,7 @@ class Calls:
                 answer = Answer(response.status, await response.content.read(_MOST_WORDS))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             self._count("unreachable")
-            said = printable(str(error)) or type(error).__name__
+            said = self._shown(str(error), authorization) or type(error).__name__
             # A connection that it breaks is an answer: it does so at a currency it does not know.
             away = not isinstance(error, aiohttp.ServerDisconnectedError)
             raise CallError(f"{path}: {said}", away=away) from error

@@ -145,7 +145,7 @@ class Orchestrators:
 
     async def _keep(self, entry: OrchestratorEntry) -> None:
         secret = await self._secret(entry)
-        calls = Calls(entry, secret, self._session, self._metrics)
+        calls = Calls(entry, secret, self._session, self._metrics, self._token)
         url, times = self._url(), self._times
         dispatcher = self._jobs.dispatcher
         capabilities = Capabilities(

@@ -16,7 +16,6 @@ from mediafleet_scheduler.broker.orchestrators.calls import (
     CallError,
     Calls,
     tell_each,
-    words_of,
 )
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.foreign import read_json
@@ -113,7 +112,7 @@ class LiveRunners:
             del self._kept[runner.app]
             self._on_restart()
             return await self._beat(runner, capacity, None)
-        said = words_of(answer, secret, self._calls.secret(), self._url().rpartition("/")[2])
+        said = self._calls.said(answer, secret, self._url().rpartition("/")[2])
         fix = " (is it run with -useLiveRunners?)" if answer.status == 404 else ""
         raise CallError(f"{_HEARTBEAT}: HTTP {answer.status}: {said}{fix}")
 

@@ -104,7 +104,7 @@ class Ledger:
         arguments = (self.broker, lease, _MOST_AT_ONCE, secrets.token_hex(8), reached)
         epoch, own, taken, alive = await self._bounded(self._beat([_PREFIX], arguments))
         peers = [peer for text in alive if (peer := peer_of(text)) is not None]
-        found = [Taken(id_, int(version), record) for id_, version, record in taken]
+        found = [Taken(id_, int(version), record or "") for id_, version, record in taken]
         return Beat(epoch, frozenset(own), found, peers)
 
     async def put(self, task: str, record: str, keep_seconds: float) -> None:
