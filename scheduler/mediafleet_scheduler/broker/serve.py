@@ -214,9 +214,7 @@ async def serve(
         )
         await stack.enter_async_context(http)
         peers = await _peers(settings, shared, tag, stack)
-        registrations = Registrations(
-            jobs, known, inputs, metrics, settings.times.register_seconds
-        )
+        registrations = Registrations(jobs, known, inputs, metrics, settings.times.register_seconds)
         workers = WorkerPort(
             settings.listen,
             settings.context,

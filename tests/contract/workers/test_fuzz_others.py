@@ -48,10 +48,14 @@ jsons = st.one_of(
 
 
 def http(status: int, body: bytes) -> bytes:
-    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (
-        status,
-        len(body),
-    ) + body
+    return (
+        b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        % (
+            status,
+            len(body),
+        )
+        + body
+    )
 
 
 heartbeats = st.fixed_dictionaries(
@@ -157,7 +161,7 @@ records = st.one_of(
     jsons,
     st.fixed_dictionaries(
         {"target": st.just([*MODEL]), "deadline": values},
-        optional={name: values for name in ("session", "request", "file", "in_folder", "x")},
+        optional=dict.fromkeys(("session", "request", "file", "in_folder", "x"), values),
     ).map(json.dumps),
 )
 held_answers = st.none() | jsons | values.map(lambda v: json.dumps({"ending": "done", "result": v}))
@@ -167,9 +171,7 @@ peers = jsons | st.fixed_dictionaries(
 ids = st.sampled_from(["0" * 32, "f" * 32, "../../x", "x"])
 
 
-async def look(
-    some: Broker, redis: Any, name: str, record: str | None, answer: str | None
-) -> None:
+async def look(some: Broker, redis: Any, name: str, record: str | None, answer: str | None) -> None:
     """A task of a broker that is gone, as it stands after a beat."""
     fields = {"owner": "gone", "version": 1, "record": record, "answer": answer}
     held = {field: text for field, text in fields.items() if text is not None}

@@ -59,5 +59,5 @@ def test_brackets_in_texts_and_beside_each_other_are_no_depth(text: bytes) -> No
 
 def test_a_text_without_an_end_is_looked_at_once() -> None:
     """Else a megabyte of escapes would take minutes."""
-    with pytest.raises(ValueError, match="Unterminated|Invalid"):
+    with pytest.raises(ValueError, match=r"Unterminated|Invalid"):
         read_json(b"[" + b"[]," * (MOST_DEPTH + 1) + b'"' + b'\\"' * 500_000)

@@ -97,9 +97,9 @@ class Calls:
 
     def said(self, answer: Answer, *secrets: str) -> str:
         """What was answered, fit for a log: without what it knows of us and may repeat."""
-        return self._shown(answer.body.decode(errors="replace").strip(), *secrets)
+        return self._without(answer.body.decode(errors="replace").strip(), *secrets)
 
-    def _shown(self, text: str, *secrets: str) -> str:
+    def _without(self, text: str, *secrets: str) -> str:
         for each in (self.secret(), self._token(), *secrets):
             text = text.replace(each, "***") if each else text
         return printable(text)
@@ -125,7 +125,7 @@ class Calls:
                 answer = Answer(response.status, await response.content.read(_MOST_WORDS))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             self._count("unreachable")
-            said = self._shown(str(error), authorization) or type(error).__name__
+            said = self._without(str(error), authorization) or type(error).__name__
             # A connection that it breaks is an answer: it does so at a currency it does not know.
             away = not isinstance(error, aiohttp.ServerDisconnectedError)
             raise CallError(f"{path}: {said}", away=away) from error
