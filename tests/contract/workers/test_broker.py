@@ -359,9 +359,12 @@ async def test_a_worker_whose_secret_is_taken_out_gets_nothing_more_and_is_told(
     tmp_path: Path,
 ) -> None:
     secrets = [SECRET, "other"]
-    more = {"secrets": lambda: secrets, "times": Times(files_seconds=0.01)}
+    quick = Times(files_seconds=0.01)
     old, new = registration(IMAGE), registration(IMAGE, secret="other")
-    async with broker(tmp_path, IMAGE, **more) as some, worker(some, old) as one:
+    async with (
+        broker(tmp_path, IMAGE, secrets=lambda: secrets, times=quick) as some,
+        worker(some, old) as one,
+    ):
         first = asyncio.create_task(ask(some, PROMPT))
         attempt, _, _ = await one.job()
         secrets.remove(SECRET)

@@ -214,7 +214,9 @@ asked = st.fixed_dictionaries(
     {"model_id": st.just("m/none"), "model": st.just("m/none")},
     optional={"prompt": values, "messages": values, "max_tokens": values, "width": values},
 ).map(lambda request: json.dumps(request).encode())
-authority = st.one_of(st.just([]), raw.map(lambda name: [(b":authority", name)]))
+authority: st.SearchStrategy[list[hostile.Header]] = st.one_of(
+    st.just([]), raw.map(lambda name: [(b":authority", name)])
+)
 named = st.lists(
     st.tuples(st.sampled_from([b"mediafleet-worker", b"mediafleet-worker-uid", b"te"]), raw),
     max_size=3,

@@ -192,6 +192,12 @@ async def look(some: Broker, redis: Any, name: str, record: str | None, answer: 
         assert response.status in {204, 404}
 
 
+async def strange(redis: Any, peer: str) -> None:
+    """A broker that is alive, and says how it is reached."""
+    await redis.sadd(f"{PREFIX}brokers", "strange")
+    await redis.set(f"{PREFIX}alive:strange", peer)
+
+
 def test_a_broker_goes_on_whatever_redis_holds(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -212,8 +218,7 @@ def test_a_broker_goes_on_whatever_redis_holds(
         @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
         @given(ids, records, held_answers, peers)
         def fuzz(name: str, record: str | None, answer: str | None, peer: str) -> None:
-            runner.run(redis.sadd(f"{PREFIX}brokers", "strange"))
-            runner.run(redis.set(f"{PREFIX}alive:strange", peer))
+            runner.run(strange(redis, peer))
             runner.run(look(some, redis, name, record, answer))
 
         fuzz()

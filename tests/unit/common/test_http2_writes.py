@@ -205,7 +205,7 @@ async def test_headers_that_are_no_utf_8_end_the_connection_and_nothing_else() -
     head = [(b":method", b"GET"), (b":path", b"/"), (b":scheme", b"https"), (b"x", b"\xff")]
     client.send_headers(1, head, end_stream=True)
     server.data_received(client.data_to_send())
-    assert wire.closed
+    assert wire.is_closing()
     server.connection_lost(None)
 
 
@@ -215,10 +215,10 @@ async def test_a_peer_that_asks_and_reads_nothing_is_ended() -> None:
     pings = (b"\0\0\x08\x06\0\0\0\0\0" + b"12345678") * 1000
     for _ in range(10):
         server.data_received(pings)
-    assert not wire.closed
+    assert not wire.is_closing()
     for _ in range(10):
         server.data_received(pings)
-    assert wire.closed
+    assert wire.is_closing()
     server.connection_lost(None)
 
 
@@ -228,5 +228,5 @@ async def test_a_peer_that_reads_may_ask_as_often_as_it_likes() -> None:
         server.data_received((b"\0\0\x08\x06\0\0\0\0\0" + b"12345678") * 1000)
         await asyncio.sleep(0)
         wire.writes.clear()
-    assert not wire.closed
+    assert not wire.is_closing()
     server.connection_lost(None)
