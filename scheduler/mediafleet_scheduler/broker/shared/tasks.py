@@ -18,7 +18,7 @@ from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Events, Input, TaskFailedError
 from mediafleet_scheduler.broker.runner_api import rendered
-from mediafleet_scheduler.broker.shared.ledger import Ledger, LedgerError, Taken
+from mediafleet_scheduler.broker.shared.ledger import Beat, Ledger, LedgerError, Taken
 from mediafleet_scheduler.broker.shared.peers import Peers
 from mediafleet_scheduler.broker.tasks.kept import Kept, KeptTasks
 from mediafleet_scheduler.core.workers.shared import (
@@ -126,6 +126,13 @@ class SharedTasks:
         if self.peers is not None:
             self.peers.known(beat.peers)
         emptied, self._epoch = self._epoch not in (None, beat.epoch), beat.epoch
+        await self._keep(before, beat, emptied=emptied)
+        for one in beat.taken:
+            if self._kept.get(one.id) is None:
+                await self._take(one)
+
+    async def _keep(self, before: list[Kept], beat: Beat, *, emptied: bool) -> None:
+        """See that Redis and this broker agree on the tasks that are its own."""
         for each in before:
             if each.job.id in beat.own or each.job.result.done():
                 continue
@@ -137,9 +144,6 @@ class SharedTasks:
         for each in self._kept.all():
             if each.version is None and each.written.is_set() and each.job.id in beat.own:
                 await self._found(each)
-        for one in beat.taken:
-            if self._kept.get(one.id) is None:
-                await self._take(one)
 
     async def _found(self, kept: Kept) -> None:
         """A task is in Redis though its write was not confirmed. One that is over was answered
