@@ -189,6 +189,10 @@ class Jobs:
         """A worker may be given tasks after all."""
         self._follow(self._dispatcher.undrain(worker, self.now()))
 
+    def asks_for(self, least: Mapping[Target, str]) -> None:
+        """The least version of each model's runner that is given tasks; others: any."""
+        self._follow(self._dispatcher.asks_for(least, self.now()))
+
     # Tasks
 
     def submit(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mediafleet_common.api.base import Model
 from mediafleet_scheduler.core.workers.orchestrators.live_runner import Unit
@@ -15,6 +15,8 @@ from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
 from mediafleet_scheduler.core.workers.views import Target
 
 _MOST_INT64: Final = 2**63 - 1
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+"""That a task may wait and run in all."""
 
 
 class Byoc(Model):
@@ -53,8 +55,11 @@ class ModelEntry(Model):
     """How many pixels (or what the pipeline counts) that is for."""
     currency: Annotated[str, Field(min_length=1, max_length=16)] = "wei"
     """Of the price."""
-    wait_seconds: Annotated[float | None, Field(gt=0, le=3600)] = None
-    """How long a task may wait and run in all; by default what a stock worker takes for one."""
+    wait_seconds: Seconds | None = None
+    """How long a task may wait and run in all; by default what the file says of its pipeline."""
+    min_runner_version: Annotated[str | None, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")] = None
+    """The least version of the ai-runner, as 0.14.1: a worker that declares an earlier one, or
+    none, gets no task of the model."""
     byoc: Byoc | None = None
     """Registers the model at the orchestrators of --orchestrators; none: it does not."""
 
@@ -90,8 +95,22 @@ class ModelEntry(Model):
 class ModelsFile(Model):
     """All of them."""
 
+    wait_seconds: dict[Pipeline, Seconds] = Field(default_factory=dict)
+    """By pipeline: how long a task may wait and run in all. By default 300; upscale and llm 600,
+    audio-to-text 900."""
     models: Annotated[list[ModelEntry], Field(min_length=1, max_length=256)]
     """Each once."""
+
+    @field_validator("models")
+    @classmethod
+    def _by_pipeline(cls, models: list[ModelEntry], info: ValidationInfo) -> list[ModelEntry]:
+        known: dict[Pipeline, float] = info.data.get("wait_seconds", {})
+        return [
+            each
+            if each.wait_seconds is not None
+            else each.model_copy(update={"wait_seconds": known.get(each.pipeline)})
+            for each in models
+        ]
 
     @model_validator(mode="after")
     def _once(self) -> ModelsFile:

@@ -24,6 +24,7 @@ from mediafleet_scheduler.broker.inputs import Folder, Inputs
 from mediafleet_scheduler.broker.jobs import Events, Input, Job, Jobs, TaskFailedError, Whole
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.requests import UNREADABLE, read
+from mediafleet_scheduler.core.workers.choice.versions import oldest
 from mediafleet_scheduler.core.workers.pipelines import (
     FORMS,
     BadRequestError,
@@ -86,6 +87,8 @@ class RunnerApi:
             *(web.post(f"/{pipeline}", self._run) for pipeline in FORMS),
             web.post("/runners/{pipeline}/{model:[^/]+(?:/[^/]+)*}/{again}", self._run),
             web.get("/health", self._health),
+            web.get("/version", self._version),
+            web.get("/hardware/info", self._hardware),
             web.get("/runners/{pipeline}/{model:[^/]+(?:/[^/]+)*}/health", self._health),
             web.get("/runners/{pipeline}/{model:[^/]+(?:/[^/]+)*}/version", self._version),
             web.get("/runners/{pipeline}/{model:[^/]+(?:/[^/]+)*}/hardware/info", self._hardware),
@@ -95,19 +98,30 @@ class RunnerApi:
         return web.json_response({"status": "OK"})
 
     async def _version(self, request: web.Request) -> web.Response:
-        pipeline, model = request.match_info["pipeline"], request.match_info["model"]
+        target = self._named(request)
+        if target is None:
+            return _several()
         versions = {
             offer.version
             for worker in self._jobs.dispatcher.workers
-            for target, offer in worker.offers.items()
-            if target == (pipeline, model) and offer.version
+            if (offer := worker.offers.get(target)) is not None and offer.version
         }
-        version = min(versions, default="0.0.0")
-        return web.json_response({"pipeline": pipeline, "model_id": model, "version": version})
+        return web.json_response({**_of(target), "version": oldest(versions) or "0.0.0"})
 
     async def _hardware(self, request: web.Request) -> web.Response:
-        pipeline, model = request.match_info["pipeline"], request.match_info["model"]
-        return web.json_response({"pipeline": pipeline, "model_id": model, "gpu_info": {}})
+        """Without GPUs: they are the workers', and what those say of them are claims."""
+        target = self._named(request)
+        return _several() if target is None else web.json_response({**_of(target), "gpu_info": {}})
+
+    def _named(self, request: web.Request) -> Target | None:
+        """What a runner's own routes speak of: the URL's model, or the one that there is. `None`:
+        there are several. An orchestrator then goes by the model that its file names."""
+        if "model" in request.match_info:
+            named = request.match_info
+            found = next((each for each in FORMS if each == named["pipeline"]), None)
+            return None if found is None else Target(found, named["model"])
+        targets = [entry.target for entry in self._models()]
+        return targets[0] if len(targets) == 1 else None
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info.get("again") or request.path.removeprefix("/")
@@ -174,6 +188,14 @@ class RunnerApi:
         if isinstance(result, Events):
             return await stream(request, result, door.last_event)
         return await whole(request, result)
+
+
+def _of(target: Target) -> dict[str, object]:
+    return {"pipeline": target.pipeline.value, "model_id": target.model}
+
+
+def _several() -> web.Response:
+    return _error(404, "no such model, or several: ask /runners/PIPELINE/MODEL")
 
 
 def bears(request: web.Request, token: str | None) -> bool:

@@ -50,6 +50,7 @@ from mediafleet_scheduler.core.workers.pools import WorkerPools
 from mediafleet_scheduler.core.workers.several.combined import Part, part_of
 from mediafleet_scheduler.core.workers.shared import TAG_BITS
 from mediafleet_scheduler.core.workers.steps import Rules
+from mediafleet_scheduler.core.workers.views import Target
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.scaler.outlook import Outlook, Read
 from mediafleet_scheduler.scaler.server import ScalerOptions, demand_route, history_route, serving
@@ -235,6 +236,7 @@ async def serve(
         jobs.on_change = lambda: _report(jobs, models())
         first = asyncio.Event()
         directory.subscribe(lambda _: first.set())
+        directory.subscribe(lambda told: jobs.asks_for(_least(told)))
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(directory.run()),
@@ -266,6 +268,10 @@ async def _tell_work(
 
     who = f"broker-{secrets.token_hex(6)}"
     await stack.enter_async_context(telling_work(place, AI_KINDS, work, who))
+
+
+def _least(models: Models) -> dict[Target, str]:
+    return {each.target: each.min_runner_version for each in models if each.min_runner_version}
 
 
 def _shared(settings: Settings, kept: KeptTasks) -> SharedTasks | None:

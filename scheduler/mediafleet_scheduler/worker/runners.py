@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
+from mediafleet_scheduler.core.workers.pipelines import FORMS, WORKER_SECONDS, Pipeline
 from mediafleet_scheduler.core.workers.views import Target
 
 _HEALTH_SECONDS: Final = 1.0
@@ -125,7 +125,7 @@ class Runners:
         more: dict[str, Any] = {"json": dict(request)}
         if field is not None:
             more = {"data": _form(request, field, file or b"")}
-        limit = aiohttp.ClientTimeout(total=FORMS[pipeline].limit_seconds, sock_connect=5.0)
+        limit = aiohttp.ClientTimeout(total=WORKER_SECONDS, sock_connect=5.0)
         try:
             async with self._session.post(
                 url, headers=self._headers, timeout=limit, **more

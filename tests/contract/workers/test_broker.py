@@ -26,6 +26,7 @@ from tests.kit.workers.scene import (
 
 from mediafleet_common.probes.load import named
 from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
+from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.runner_api import FULL
 from mediafleet_scheduler.broker.serve import Times
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
@@ -140,6 +141,54 @@ async def turned_away(some: Broker, message: RegisterAIWorkerRequest) -> str | N
     except grpc.aio.AioRpcError as error:
         said = error.details()
         return None if said is None else str(said)
+
+
+async def get(of: Broker, path: str) -> tuple[int, object]:
+    async with of.session.get(of.runner + path) as response:
+        return response.status, await response.json()
+
+
+async def test_a_runners_own_routes_speak_of_the_one_model_or_of_the_one_in_the_url(
+    tmp_path: Path,
+) -> None:
+    """At its start an orchestrator asks `<url of aiModels.json>` + each of these
+    (go-livepeer ai/worker/container.go)."""
+    message = registration(IMAGE)
+    model = message.capabilities.constraints.per_capability[27].models["m/sd"]
+    model.runner_version = "0.9.1"
+    about = {"pipeline": "text-to-image", "model_id": "m/sd"}
+    async with broker(tmp_path, IMAGE) as some:
+        for base in ("", "/runners/text-to-image/m/sd"):
+            assert await get(some, f"{base}/health") == (200, {"status": "OK"})
+            assert await get(some, f"{base}/version") == (200, {**about, "version": "0.0.0"})
+            told = {**about, "gpu_info": {}}
+            assert await get(some, f"{base}/hardware/info") == (200, told)
+        async with worker(some, message):
+            assert await get(some, "/version") == (200, {**about, "version": "0.9.1"})
+        assert (await get(some, "/runners/no-such/m/version"))[0] == 404
+
+
+async def test_a_worker_whose_runner_is_older_than_the_models_file_asks_for_is_no_capacity(
+    tmp_path: Path,
+) -> None:
+    message = registration(IMAGE)
+    model = message.capabilities.constraints.per_capability[27].models["m/sd"]
+    model.runner_version = "0.9.1"
+    entry = ModelEntry(pipeline=IMAGE[0], model=IMAGE[1], min_runner_version="0.14.0")
+    async with broker(tmp_path, entry) as some, worker(some, message):
+        (known,) = some.serving.jobs.dispatcher.workers
+        assert known.offers[Target(*IMAGE)].version == "0.9.1"
+        assert some.serving.jobs.dispatcher.capacity(Target(*IMAGE)) == 0
+
+
+async def test_of_several_models_a_runners_routes_name_none_and_its_url_each(
+    tmp_path: Path,
+) -> None:
+    async with broker(tmp_path, IMAGE, LLM) as some:
+        status, body = await get(some, "/version")
+        assert (status, "/runners/PIPELINE/MODEL" in str(body)) == (404, True)
+        about = {"pipeline": "llm", "model_id": "m/llm", "version": "0.0.0"}
+        assert await get(some, "/runners/llm/m/llm/version") == (200, about)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,20 @@ def test_an_orchestrator_gets_a_runner_for_each_model() -> None:
     assert llm["price_per_unit"] == 0
 
 
+def test_a_task_may_wait_as_long_as_its_model_its_pipeline_or_the_usual_says() -> None:
+    limits = b"wait_seconds: {text-to-image: 60, llm: 90}\n"
+    more = b"  - {pipeline: llm, model: own, wait_seconds: 7}\n  - {pipeline: upscale, model: m}\n"
+    file = parse(limits + MODELS + more, ModelsFile)
+    assert [each.seconds for each in file.models] == [60, 90, 7, 600]
+    assert [each.seconds for each in parse(MODELS, ModelsFile).models] == [300, 600]
+
+
+@pytest.mark.parametrize("limit", ["{llm: 0}", "{llm: 3601}", "{film: 5}", "5"])
+def test_a_limit_of_a_pipeline_is_one_of_at_most_an_hour(limit: str) -> None:
+    with pytest.raises(BrokenFileError, match="wait_seconds"):
+        parse(f"wait_seconds: {limit}\n".encode() + MODELS, ModelsFile)
+
+
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
@@ -92,6 +106,7 @@ def test_an_orchestrator_gets_a_runner_for_each_model() -> None:
         ("{pipeline: llm, model: ''}", "model"),
         ("{pipeline: llm, model: m, price_per_unit: -1}", "price_per_unit"),
         ("{pipeline: llm, model: m/llm}", "named twice"),
+        ("{pipeline: llm, model: m, min_runner_version: latest}", "min_runner_version"),
     ],
 )
 def test_a_models_file_names_what_is_wrong_in_it(entry: str, why: str) -> None:

@@ -17,7 +17,7 @@ attempt can then not be taken for that of a later one.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mediafleet_scheduler.core.workers.choice.candidates import Chosen
 from mediafleet_scheduler.core.workers.choice.moments import Moments
@@ -64,7 +64,7 @@ class Dispatcher:
         """Tasks of a model that live workers take at a time; draining ones take none."""
         return sum(
             each.worker.offers[target].capacity
-            for each in self._roster.serving(target)
+            for each in self._roster.fitting(target)
             if not each.draining
         )
 
@@ -126,6 +126,11 @@ class Dispatcher:
         """A worker has registered. One that is held is given nothing before `undrain`."""
         self._roster.connected(worker, held=held)
         return self._give(worker.offers, now)
+
+    def asks_for(self, least: Mapping[Target, str], now: float) -> list[Step]:
+        """The least version of each model's runner that is given tasks; others: any."""
+        self._roster.asks_for(least)
+        return self._give(list(self._waiting), now)
 
     def drain(self, worker: str, now: float) -> None:
         """A worker is given nothing any more; what it has goes on."""
@@ -253,7 +258,7 @@ class Dispatcher:
         task.faulty.append(worker)
         most = self._rules.max_attempts
         others = any(
-            each.worker.id not in task.excluded for each in self._roster.serving(task.target)
+            each.worker.id not in task.excluded for each in self._roster.fitting(task.target)
         )
         if task.begun or not others or (most is not None and len(task.faulty) >= most):
             if len(task.faulty) == 1:

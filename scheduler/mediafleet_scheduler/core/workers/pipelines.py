@@ -18,6 +18,7 @@ __all__ = [
     "BY_CAPABILITY",
     "FORMS",
     "LIVE_VIDEO",
+    "WORKER_SECONDS",
     "BadRequestError",
     "Form",
     "Pipeline",
@@ -51,18 +52,26 @@ class Form:
     file_field: str | None = None
     """The input file; the pipeline's requests are multipart forms then, and JSON otherwise."""
     required: tuple[str, ...] = ()
-    limit_seconds: float = 900.0
-    """How long a stock worker works on one (go-livepeer server/ai_worker.go)."""
+    limit_seconds: float = 300.0
+    """How long a task may wait and run in all, where the models file says nothing else."""
 
+
+WORKER_SECONDS: Final = 900.0
+"""How long a worker works on one task (go-livepeer core/ai_orchestrator.go): a longer limit is for
+waiting."""
+_EVENTS_SECONDS: Final = 600.0
+"""How long an LLM's words may come (go-livepeer core/ai_orchestrator.go)."""
 
 FORMS: Final[Mapping[Pipeline, Form]] = {
     Pipeline.TEXT_TO_IMAGE: Form(27, required=("prompt",)),
     Pipeline.IMAGE_TO_IMAGE: Form(28, file_field="image", required=("prompt",)),
-    Pipeline.IMAGE_TO_VIDEO: Form(29, file_field="image"),
-    Pipeline.UPSCALE: Form(30, file_field="image", required=("prompt",)),
-    Pipeline.AUDIO_TO_TEXT: Form(31, file_field="audio"),
+    Pipeline.IMAGE_TO_VIDEO: Form(29, file_field="image", limit_seconds=WORKER_SECONDS),
+    Pipeline.UPSCALE: Form(30, file_field="image", required=("prompt",), limit_seconds=600.0),
+    Pipeline.AUDIO_TO_TEXT: Form(31, file_field="audio", limit_seconds=WORKER_SECONDS),
     Pipeline.SEGMENT_ANYTHING_2: Form(32, file_field="image"),
-    Pipeline.LLM: Form(33, model_field="model", required=("messages",)),
+    Pipeline.LLM: Form(
+        33, model_field="model", required=("messages",), limit_seconds=_EVENTS_SECONDS
+    ),
     Pipeline.IMAGE_TO_TEXT: Form(34, file_field="image"),
     Pipeline.TEXT_TO_SPEECH: Form(36, required=("text",)),
 }

@@ -6,7 +6,7 @@ Capacity is never counted up and down: it is what the attempts that are there sa
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from mediafleet_scheduler.core.workers.choice.candidates import Candidate, Chosen
@@ -55,6 +55,7 @@ class Roster:
         self._rules = rules
         self._standings: dict[str, Standing] = {}
         self._serving: dict[Target, _Serving] = {}
+        self._least: dict[Target, str] = {}
         self._paces = Paces()
         self._pauses: Moments[str] = Moments(self._is_pause)
         self._memories: Moments[tuple[str, Target]] = Moments(
@@ -77,6 +78,11 @@ class Roster:
         known = self._serving.get(target)
         return () if known is None else known.standings.values()
 
+    def fitting(self, target: Target) -> list[Standing]:
+        """The workers of a model whose runner is of the version that is asked for."""
+        least = self._least.get(target)
+        return [each for each in self.serving(target) if not each.is_too_old(target, least)]
+
     def candidates(self, target: Target, now: float) -> list[Candidate]:
         """The workers of a model as a choice looks at them, each counted anew."""
         return [self._look(target, now)(each.worker.id) for each in self.serving(target)]
@@ -86,6 +92,16 @@ class Roster:
         return self._pauses.first()
 
     # What happens
+
+    def asks_for(self, least: Mapping[Target, str]) -> None:
+        """The least version of each model's runner that is given tasks; others: any."""
+        changed = {each for each in {**least, **self._least} if self._differs(each, least)}
+        self._least = dict(least)
+        for target in changed:
+            self._touch_all(target, changed=True)
+
+    def _differs(self, target: Target, least: Mapping[Target, str]) -> bool:
+        return self._least.get(target) != least.get(target)
 
     def connected(self, worker: Worker, *, held: bool) -> None:
         """A worker has registered."""
@@ -189,7 +205,8 @@ class Roster:
 
         def look(worker: str) -> Candidate:
             pace = self._paces.pace(worker, target)
-            return serving.standings[worker].candidate(target, now, pace, serving.one_task)
+            standing, least = serving.standings[worker], self._least.get(target)
+            return standing.candidate(target, now, pace, serving.one_task, least)
 
         return look
 

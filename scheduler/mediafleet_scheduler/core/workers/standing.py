@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_scheduler.core.workers.choice.candidates import Candidate
+from mediafleet_scheduler.core.workers.choice.versions import too_old
 from mediafleet_scheduler.core.workers.views import Target, Worker
 
 _MOST_SESSIONS: Final = 10_000
@@ -68,18 +69,28 @@ class Standing:
         """Its attempts."""
         return sorted(id_ for each in self.attempts.values() for id_ in each)
 
-    def candidate(self, target: Target, now: float, pace: float, one_task: float) -> Candidate:
-        """As a choice looks at it."""
-        closed = self._closed(target, now)
+    def candidate(
+        self, target: Target, now: float, pace: float, one_task: float, least: str | None = None
+    ) -> Candidate:
+        """As a choice looks at it; `least` is the version of the model's runner that is asked
+        for."""
+        closed = self._closed(target, now, least)
         return Candidate(self.worker, self.load(target), self.last_given, closed, pace, one_task)
 
-    def _closed(self, target: Target, now: float) -> str | None:
+    def is_too_old(self, target: Target, least: str | None) -> bool:
+        """Whether its runner of a model is not known to be of a version or a later one."""
+        return too_old(self.worker.offers[target].version, least)
+
+    def _closed(self, target: Target, now: float, least: str | None) -> str | None:
         if self.draining:
             return "drains"
         if now < self.out_until:
             return f"left out after failures, for {self.out_until - now:.0f} s more"
         if now < self.full_until.get(target, 0.0):
             return "said that it was full"
+        if self.is_too_old(target, least):
+            known = self.worker.offers[target].version
+            return f"its runner's version is {known or 'not declared'}, {least} is asked for"
         return None
 
 

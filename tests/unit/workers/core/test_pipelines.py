@@ -7,6 +7,7 @@ import pytest
 from mediafleet_scheduler.core.workers.pipelines import (
     BY_CAPABILITY,
     FORMS,
+    WORKER_SECONDS,
     BadRequestError,
     Pipeline,
     check,
@@ -43,8 +44,20 @@ def test_requests_with_a_file_are_those_about_an_image_or_a_sound() -> None:
     }
 
 
-def test_a_stock_worker_works_on_each_for_a_quarter_of_an_hour() -> None:
-    assert {form.limit_seconds for form in FORMS.values()} == {900.0}
+def test_a_task_may_take_what_its_pipeline_takes_and_no_longer_than_a_worker_works() -> None:
+    longer = {each.value: form.limit_seconds for each, form in FORMS.items()}
+    assert WORKER_SECONDS == 900.0
+    assert longer == {
+        "text-to-image": 300.0,
+        "image-to-image": 300.0,
+        "image-to-video": 900.0,
+        "upscale": 600.0,
+        "audio-to-text": 900.0,
+        "segment-anything-2": 300.0,
+        "llm": 600.0,
+        "image-to-text": 300.0,
+        "text-to-speech": 300.0,
+    }
 
 
 @pytest.mark.parametrize("pipeline", Pipeline)
