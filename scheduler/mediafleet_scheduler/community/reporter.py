@@ -156,8 +156,10 @@ class Reporter:
             # Under two names one source would count as two.
             self._key = secrets.token_bytes(KEY_BYTES)
             self._asked.clear()
-        own = self._streams() if self.community.share.own_streams else None
         uses = self._uses(now)
+        # Streams of groups that are not told are left out of it, so those must be known.
+        known = uses is not None or not self._by_origin
+        own = self._streams() if known and self.community.share.own_streams else None
         held = passed if 0 < passed <= _GAP_SECONDS else 0.0
         record = self._counting.look(now, uses, own, held)
         if (work := self.work.take(now)) is not None:
@@ -195,10 +197,16 @@ class Reporter:
         hours = [each for each in self._hours if each.start >= oldest]
         return Shared(
             self.community.region,
-            self._counting.own_now,
+            # Before the hour is over nobody knows which groups will be told.
+            None if self._by_origin else self._counting.own_now,
             hours,
             self.community.share.detail,
         )
+
+    @property
+    def _by_origin(self) -> bool:
+        """Whether streams are told by where they come from."""
+        return self._exchange is not None and self.community.share.streams_by_origin
 
     def _is_later(self, record: HourRecord) -> bool:
         """Whether its hour is new: each is published once, also where the clock was set back."""

@@ -22,6 +22,7 @@ from mediafleet_scheduler.community.origins import Origins
 from mediafleet_scheduler.community.pages import Pages
 from mediafleet_scheduler.community.reporter import Reporter
 from mediafleet_scheduler.core.community.cells import WORLD, Cell
+from mediafleet_scheduler.core.community.publishing import OwnFigures
 from mediafleet_scheduler.core.community.rendering import as_json, as_prometheus
 
 ALL = Share(own_streams=True, gateways_by_origin=True, streams_by_origin=True)
@@ -209,3 +210,25 @@ def test_what_a_door_keeps_between_looks_has_no_address() -> None:
     kept = repr(world.advertiser._asked) + repr(world.nodes[0]._asked)
     assert "advertiser" not in kept
     assert not any(each in kept for each in PEERS)
+
+
+async def test_streams_by_origin_are_told_with_own_streams_of_whole_hours_alone() -> None:
+    world = World()
+    world.streams[0] = dict.fromkeys(PEERS, 2)
+    await world.hour(PEERS)
+    world.reporter.look()
+    told = world.reporter.shared
+    assert told.own_now is None
+    assert told.hours[-1].own == OwnFigures(average=5, maximum=5)
+    assert 'figure="now"' not in as_prometheus(told)
+
+
+async def test_own_streams_go_on_while_origins_are_not_known_only_where_none_are_told() -> None:
+    told = []
+    for share in (ALL, Share(own_streams=True, gateways_by_origin=True)):
+        world = World(share)
+        for _ in range(61):
+            world.reporter.look()
+            world.time.now += 60
+        told.append(world.reporter.shared.hours[-1].own)
+    assert told == [None, OwnFigures(average=5, maximum=5)]

@@ -7,9 +7,10 @@ it is published every five minutes.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_scheduler.core.community.cells import Cell
@@ -19,6 +20,7 @@ from mediafleet_scheduler.core.community.publishing import (
     OwnFigures,
     publish,
     rounded,
+    streaming,
 )
 from mediafleet_scheduler.core.community.windows import (
     FIVE_MINUTES_SECONDS,
@@ -39,19 +41,23 @@ _PARTS: Final = HOUR_SECONDS // FIVE_MINUTES_SECONDS
 class _Own:
     """Streams of the operator's own region in one window."""
 
-    seconds: float = 0.0
-    total: float = 0.0
-    peak: int = 0
+    looks: list[tuple[float, int, Mapping[Cell, int]]] = field(default_factory=list)
+    """Seconds that each held, streams, and those of them whose group is known."""
 
-    def add(self, streams: int, seconds: float) -> None:
-        self.seconds += seconds
-        self.total += streams * seconds
-        self.peak = max(self.peak, streams)
+    def add(self, streams: int, seconds: float, by_group: Mapping[Cell, int]) -> None:
+        self.looks.append((seconds, streams, by_group))
 
-    def figures(self) -> OwnFigures | None:
-        if not self.seconds:
+    def figures(self, told: Container[Cell]) -> OwnFigures | None:
+        """Without the streams of groups that are not told: they would be the difference."""
+        seconds = math.fsum(held for held, _, _ in self.looks)
+        if not seconds:
             return None
-        return OwnFigures(rounded(self.total / self.seconds), rounded(self.peak))
+        shown = [
+            max(0, streams - sum(n for group, n in by_group.items() if group not in told))
+            for _, streams, by_group in self.looks
+        ]
+        total = math.fsum(each * held for each, (held, _, _) in zip(shown, self.looks, strict=True))
+        return OwnFigures(rounded(total / seconds), rounded(max(shown)))
 
 
 class Counting:
@@ -86,15 +92,18 @@ class Counting:
             seconds: since the look before; 0 after a gap, which is not filled.
         """
         record = self._close_due(now)
+        looked = list(uses or ())
+        by_group = Counter[Cell]()
+        for use in looked:
+            self._seen[use.cell].add(use.source)
+            if use.streams > 0:
+                by_group[self.groups.of(use.cell)] += use.streams
         if uses is not None:
-            looked = list(uses)
-            for use in looked:
-                self._seen[use.cell].add(use.source)
             for tally in (self._hour, self._part):
                 tally.add(looked, seconds)
         if own_streams is not None:
             for own in (self._own_hour, self._own_part):
-                own.add(own_streams, seconds)
+                own.add(own_streams, seconds, by_group)
         return record
 
     def look_at_work(
@@ -115,11 +124,11 @@ class Counting:
         )
         # After a gap the part before the gap is not "the last five minutes".
         gap = now - self._part_start >= 2 * FIVE_MINUTES_SECONDS
-        self.own_now = None if gap else self._own_part.figures()
+        self.own_now = None if gap else self._own_part.figures(told=())
         record = None
         if window_start(now, HOUR_SECONDS) != self._hour_start:
-            own = self._own_hour.figures()
             hour, work = self._hour.close(), self.work.close_hour()
+            own = self._own_hour.figures(told=streaming(hour, self.k))
             record = publish(self._hour_start, hour, self._parts, self.k, own, work)
             if self.is_new_day(now):
                 self.work.begin_day()

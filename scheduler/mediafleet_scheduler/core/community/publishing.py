@@ -104,15 +104,20 @@ def publish(
     if k < LEAST_K:
         raise ValueError(f"k is {k}; a figure of fewer than {LEAST_K} sources shows who they are")
     published = {group: figures(use, k) for group, use in hour.items()}
-    streaming = frozenset(group for group, each in published.items() if each.average is not None)
+    told = streaming(hour, k)
     return HourRecord(
         start,
         k,
         {group: each for group, each in published.items() if each != Figures()},
-        tuple(_together(each, streaming, k) for each in five_minutes),
+        _parts([_together(each, told) for each in five_minutes], k),
         own,
         work or {},
     )
+
+
+def streaming(hour: Mapping[Cell, GroupUse], k: int) -> frozenset[Cell]:
+    """The groups whose streams in an hour are published."""
+    return frozenset(group for group, use in hour.items() if may_be_published(use.streams, k))
 
 
 def figures(use: GroupUse, k: int) -> Figures:
@@ -169,12 +174,22 @@ def may_be_published(streams: Mapping[str, float], k: int) -> bool:
     return len(streams) >= k and max(streams.values()) <= MOST_OF_ONE_SOURCE * total
 
 
-def _together(uses: Mapping[Cell, GroupUse], groups: frozenset[Cell], k: int) -> int | None:
+def _parts(parts: Sequence[Mapping[str, float]], k: int) -> tuple[int | None, ...]:
+    """The streams of each part of an hour, or of none of them.
+
+    One that is null while the others are told would be the difference from the hour's average.
+    """
+    if any(part and not may_be_published(part, k) for part in parts):
+        return (None,) * len(parts)
+    return tuple(rounded(sum(part.values())) if part else None for part in parts)
+
+
+def _together(uses: Mapping[Cell, GroupUse], groups: frozenset[Cell]) -> dict[str, float]:
     together: dict[str, float] = {}
     for group in sorted(groups):
         for source, streams in uses.get(group, NOTHING).streams.items():
             together[source] = together.get(source, 0.0) + streams
-    return rounded(sum(together.values())) if may_be_published(together, k) else None
+    return together
 
 
 def _average(record: HourRecord, group: Cell) -> int | None:

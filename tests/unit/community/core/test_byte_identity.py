@@ -52,8 +52,9 @@ def lived(gateways: list[Gateway]) -> tuple[list[HourRecord], Groups]:
             for number, each in enumerate(gateways)
             if each.streams[index] or each.asks[index]
         ]
+        own = 9 + sum(each.streams for each in uses)
         for minute in range(0, 60, 20):
-            records.append(counting.look(MIDNIGHT + hour * 3600 + minute * 60, uses, 9, 1200))
+            records.append(counting.look(MIDNIGHT + hour * 3600 + minute * 60, uses, own, 1200))
     groups = counting.groups
     records.append(counting.look(MIDNIGHT + 27 * 3600, [], None, 0))
     second = MIDNIGHT + 86_400
@@ -121,3 +122,42 @@ def test_whoever_adds_up_what_is_published_finds_no_group_of_fewer_than_k(
         assert as_json(Shared("r", None, [record]))["hours"][0].get("streams") == (
             sum(total) if total else None
         )
+
+
+PARTS = st.lists(
+    st.tuples(
+        st.sampled_from(PLACES), st.lists(st.sampled_from([0, 0, 3, 400]), min_size=4, max_size=4)
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PARTS)
+def test_whoever_takes_five_minutes_from_the_hour_finds_no_other_five_minutes(
+    gateways: list[tuple[Cell, list[int]]],
+) -> None:
+    groups = Groups(frozenset({WORLD, PLACES[0]}))
+    counting = Counting(MIDNIGHT, 3, groups)
+    for part in range(12):
+        for _ in range(20):
+            uses = [
+                Use(f"{number:032x}", place, streams[part % 4])
+                for number, (place, streams) in enumerate(gateways)
+                if streams[part % 4]
+            ]
+            counting.look(MIDNIGHT + part * 300 + 15, uses, None, 15.0)
+    record = counting.look(MIDNIGHT + 3600, [], None, 0.0)
+    assert record is not None
+    told = {cell for cell, each in record.groups.items() if each.average is not None}
+    for part, value in enumerate(record.five_minutes):
+        busy = [
+            streams[part % 4]
+            for place, streams in gateways
+            if groups.of(place) in told and streams[part % 4]
+        ]
+        if any(each is not None for each in record.five_minutes):
+            assert (value is None) == (not busy)
+        if value is not None:
+            assert len(busy) >= 3
+            assert max(busy) <= 0.75 * sum(busy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mediafleet_scheduler.core.community.cells import WORLD, country
 from mediafleet_scheduler.core.community.counting import Counting
+from mediafleet_scheduler.core.community.groups import Groups
 from mediafleet_scheduler.core.community.publishing import OwnFigures
 from mediafleet_scheduler.core.community.windows import Use
 
@@ -87,3 +88,23 @@ def test_streams_of_each_five_minutes_are_told_in_their_place() -> None:
     assert record is not None
     assert record.five_minutes == (5, 5, 10, *(5,) * 9)
     assert record.groups[WORLD].maximum == 10
+
+
+def test_own_streams_are_told_without_those_of_groups_that_are_null() -> None:
+    germany, brazil = country("de"), country("br")
+    counting = Counting(MIDNIGHT, K, Groups(frozenset({WORLD, germany})))
+    known = [*(Use(name, germany, 10) for name in "abc"), Use("d", brazil, 40)]
+    counting.look(MIDNIGHT + 600, known, 75, 600.0)
+    counting.look(MIDNIGHT + 1200, known[:3], 60, 600.0)
+    record = counting.look(MIDNIGHT + 3600, [], None, 15.0)
+    assert record is not None
+    # 35 and 60: of unknown origin are 5 and 30.
+    assert record.own == OwnFigures(average=50, maximum=60)
+
+
+def test_own_streams_that_are_fewer_than_those_of_null_groups_are_none() -> None:
+    counting = Counting(MIDNIGHT, K)
+    counting.look(MIDNIGHT + 600, [Use("a", country("br"), 40)], 10, 600.0)
+    record = counting.look(MIDNIGHT + 3600, [], None, 15.0)
+    assert record is not None
+    assert record.own == OwnFigures(average=0, maximum=0)

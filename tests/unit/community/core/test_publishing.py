@@ -199,3 +199,12 @@ def test_an_hour_that_is_read_from_disk_is_the_one_that_was_told(looks: list[lis
     parts = (*hour.five_minutes, *[None] * 12)[:12]
     record = replace(hour, own=OwnFigures(10, 15), five_minutes=parts)
     assert from_stored(as_stored([record])) == [record]
+
+
+def test_five_minutes_are_told_together_or_not_at_all() -> None:
+    four = dict.fromkeys("abcd", 10.0)
+    hour = {WORLD: GroupUse(four, 40, frozenset())}
+    told = {WORLD: GroupUse(dict.fromkeys("abc", 10.0), 30, frozenset())}
+    one = {WORLD: GroupUse({"d": 400.0}, 400, frozenset())}
+    assert publish(0, hour, [told, {}, told], 3).five_minutes == (30, None, 30)
+    assert publish(0, hour, [told, one, told], 3).five_minutes == (None, None, None)
