@@ -64,6 +64,7 @@ crds: $(STAMP) ## Generate crds/ and the CRD chart from the models
 .PHONY: docs
 docs: $(STAMP) ## Generate docs/settings.md, docs/metrics.md and the chart's table of values
 	$(PY) -m docs.generate
+	$(PY) -m docs.dashboards
 
 .PHONY: lock
 lock: ## Resolve the dependencies again (needs uv)

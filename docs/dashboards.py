@@ -150,9 +150,31 @@ DASHBOARDS: Final[dict[str, tuple[Panel, ...]]] = {
         (
             "Streams in the own region",
             "short",
-            {"{{region}}": "sum by (region) (mediafleet_community_own_streams)"},
+            {
+                "{{region}}, {{figure}}": (
+                    "sum by (region, figure) (mediafleet_community_own_streams)"
+                )
+            },
         ),
-        ("Streams by group", "short", {"streams": "sum(mediafleet_community_streams)"}),
+        (
+            "Streams by group, average of the hour",
+            "short",
+            {"{{group}}": 'sum by (group) (mediafleet_community_streams{figure="average"})'},
+        ),
+        (
+            "Gateways by group, at least",
+            "short",
+            {
+                "{{group}}, {{what}}": (
+                    'max by (group, what) (mediafleet_community_gateways{bound="low"})'
+                )
+            },
+        ),
+        (
+            "Work by kind",
+            "short",
+            {"{{kind}}, {{cell}}": "sum by (kind, cell) (mediafleet_community_work)"},
+        ),
         (
             "Streams of the groups that are published",
             "short",

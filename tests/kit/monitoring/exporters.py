@@ -39,7 +39,12 @@ SHARED = Shared(
     OwnFigures(25, 30),
     [
         HourRecord(
-            1_795_900_000, 3, {WORLD: Figures(10, 20, (3, 5), (6, 10))}, (), OwnFigures(20, 30)
+            1_795_900_000,
+            3,
+            {WORLD: Figures(10, 20, (3, 5), (6, 10))},
+            (),
+            OwnFigures(20, 30),
+            {"aiByModel": {"m/sd": 15}},
         )
     ],
 )
@@ -150,6 +155,7 @@ async def _operator() -> AsyncIterator[int]:
     metrics.reconcile_errors.labels(kind, "ApiAway").inc()
     metrics.autoscaling_wanted.labels(kind, fleet).set(3)
     metrics.autoscaling_replicas.labels(kind, fleet).set(2)
+    metrics.autoscaling_forecast.labels(kind, fleet).set(4)
     metrics.autoscaling_active.labels(kind, fleet, "builtin").set(1)
     metrics.autoscaling_changes.labels(kind, "up").inc()
     metrics.demand_to_capacity.labels(kind).observe(3)

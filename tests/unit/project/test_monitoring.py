@@ -22,8 +22,8 @@ RULES: list[dict[str, Any]] = yaml.safe_load((dashboards.FOLDER / "alerts.yaml")
     "groups"
 ][0]["rules"]
 QUERIES = [*(query for _, _, query in dashboards.shown()), *(str(each["expr"]) for each in RULES)]
-OTHER_LABELS = {"le", "region"}
-"""Of histograms, and of what is shared with others."""
+OTHER_LABELS = {"le"}
+"""Of histograms."""
 
 
 def exported() -> dict[str, set[str]]:
@@ -36,8 +36,10 @@ def exported() -> dict[str, set[str]]:
             for end in ends:
                 names = {each for each in labels.strip("`").split(", ") if each}
                 found.setdefault(plain + end, set()).update(names)
-    community = re.findall(r'"(mediafleet_community_\w+)":', Path(rendering.__file__).read_text())
-    return {**found, **{name: set() for name in community}}
+    text = Path(rendering.__file__).read_text()
+    community = re.findall(r'"(mediafleet_community_\w+)":', text)
+    their_labels: set[str] = set(re.findall(r'(\w+)="\{', text))
+    return {**found, **dict.fromkeys(community, their_labels)}
 
 
 EXPORTED = exported()
