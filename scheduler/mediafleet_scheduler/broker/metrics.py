@@ -50,7 +50,7 @@ class BrokerMetrics:
         self.worker_units = Counter(
             "mediafleet_broker_worker_units_total",
             "What those tasks asked for, where it is said: pixels of text-to-image, tokens at most "
-            "of llm, characters of text-to-speech",
+            "of llm, characters of text-to-speech, seconds of audio-to-text",
             ["worker", "pipeline", "model"],
             registry=registry,
         )

@@ -36,6 +36,16 @@ STOCK = Worker("w2", "203.0.113.9:6000")
         (Pipeline.TEXT_TO_SPEECH, {"text": "hello"}, 5),
         (Pipeline.TEXT_TO_SPEECH, {"text": 5}, None),
         (Pipeline.AUDIO_TO_TEXT, {"width": 5}, None),
+        (Pipeline.AUDIO_TO_TEXT, {"metadata": '{"duration":"12"}'}, 12),
+        (Pipeline.AUDIO_TO_TEXT, {"metadata": '{"duration":7}'}, 7),
+        (Pipeline.AUDIO_TO_TEXT, {"metadata": '{"duration":99999999999}'}, 10**9),
+        (Pipeline.AUDIO_TO_TEXT, {"metadata": '{"duration":"0"}'}, None),
+        (Pipeline.AUDIO_TO_TEXT, {"metadata": '{"duration":"1' + " " * 4096 + '"}'}, None),
+        (Pipeline.AUDIO_TO_TEXT, {"metadata": "[" * 4096}, None),
+        (Pipeline.AUDIO_TO_TEXT, {"metadata": '["duration"]'}, None),
+        (Pipeline.AUDIO_TO_TEXT, {"metadata": "no JSON"}, None),
+        (Pipeline.AUDIO_TO_TEXT, {"metadata": {"duration": 5}}, None),
+        (Pipeline.IMAGE_TO_IMAGE, {"metadata": '{"duration":"12"}'}, None),
     ],
 )
 def test_units_are_what_the_request_asks_for(
@@ -68,7 +78,8 @@ def test_a_task_counts_for_the_worker_that_did_it_by_its_pod_or_its_host() -> No
     some.does("w2", ASR)
     what = ("tasks", "seconds", "units")
     assert [some.value(each, "media/speech-0") for each in what] == [2, 5.0, 12]
-    assert [some.value(each, "203.0.113.9", ASR) for each in what] == [1, 2.5, None]
+    # Its request does not say how long the sound is: no unit is counted.
+    assert [some.value(each, "203.0.113.9", ASR) for each in what] == [1, 2.5, 0]
 
 
 def test_what_failed_and_what_nobody_had_counts_for_nobody() -> None:
@@ -89,6 +100,31 @@ def test_who_fails_first_is_not_counted_for_what_the_next_one_does() -> None:
     some.work.answered(Answer("t", Ending.DONE), SD, {}, 5.0)
     assert some.value("tasks", "media/speech-0") is None
     assert some.value("seconds", "203.0.113.9") == 1.0
+
+
+def test_workers_behind_one_nat_are_counted_apart_and_keep_their_numbers() -> None:
+    some = Counted()
+    first, second, again = (Worker(f"n{n}", f"198.51.100.7:{n}") for n in (1, 2, 3))
+    for worker in (first, second):
+        some.work.connected(worker)
+    some.does("n1", SD)
+    some.does("n2", SD)
+    some.work.lost("n2")
+    some.work.connected(again)
+    some.does("n3", SD)
+    assert some.value("tasks", "198.51.100.7") == 1
+    assert some.value("tasks", "198.51.100.7#2") == 2
+
+
+def test_a_number_at_a_host_is_free_again_once_its_worker_is_gone() -> None:
+    some = Counted()
+    for number in (1, 2):
+        some.work.connected(Worker(f"n{number}", f"198.51.100.7:{number}"))
+    some.work.lost("n1")
+    some.work.lost("n1")
+    some.work.connected(Worker("n3", "198.51.100.7:3"))
+    some.does("n3", SD)
+    assert some.value("tasks", "198.51.100.7") == 1
 
 
 def test_names_beyond_a_bound_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:

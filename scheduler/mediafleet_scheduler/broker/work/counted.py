@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,21 +37,25 @@ class Work:
         self._seconds = seconds
         self._asked_for = asked_for
         self._names: dict[str, str] = {}
+        self._nameless: set[str] = set()
+        """Of workers without a name that are connected."""
         self._given: dict[str, _Given] = {}
         self._known: set[str] = set()
         self._of: dict[tuple[str, Target], _Counters] = {}
 
     def connected(self, worker: Worker) -> None:
         """It may be given tasks from now on."""
-        name = _name(worker)
+        name = self._apart(_host(worker)) if worker.name is None else printable(worker.name)
         if name not in self._known and len(self._known) >= MOST_NAMES:
             name = OTHERS
         self._known.add(name)
         self._names[worker.id] = name
+        if worker.name is None and name != OTHERS:
+            self._nameless.add(name)
 
     def lost(self, worker: str) -> None:
         """It is gone; what it has done stays counted."""
-        self._names.pop(worker, None)
+        self._nameless.discard(self._names.pop(worker, ""))
 
     def given(self, step: Send, now: float) -> None:
         """It has a task."""
@@ -70,6 +75,12 @@ class Work:
         if asked is not None and asked_for is not None:
             asked_for.inc(asked)
 
+    def _apart(self, host: str) -> str:
+        """The host, or the first number at it that no connected worker has: behind one NAT several
+        come from one address. Who comes back alone has its number again."""
+        names = (host if number == 1 else f"{host}#{number}" for number in itertools.count(1))
+        return next(each for each in names if each not in self._nameless)
+
     def _counters(self, worker: str, target: Target) -> _Counters:
         found = self._of.get((worker, target))
         if found is None:
@@ -82,8 +93,6 @@ class Work:
         return found
 
 
-def _name(worker: Worker) -> str:
-    """A pod's name, or the host that a worker without a name connects from."""
-    if worker.name is not None:
-        return printable(worker.name)
+def _host(worker: Worker) -> str:
+    """Where a worker without a name connects from."""
     return unbracketed(worker.address.rpartition(":")[0]) or "unknown"
