@@ -113,13 +113,18 @@ def worker(
             raise CannotStartError("--addresses goes with one --broker, whose port it takes")
         brokers = Brokers(tuple(broker), addresses, server_name)
         made = Settings(brokers, secret, runners, ca, token, pod, wait_for_runners, times)
-        there = ", ".join(broker)
-        said = f"mediafleet worker ready: registered at {there}, {len(runners)} runners"
+        working = Worker(made)
+
+        def say() -> None:
+            there = ", ".join(sorted(each.address for each in working.standing))
+            typer.echo(f"mediafleet worker ready: registered at {there}, {len(runners)} runners")
+
+        working.on_registered = say
         try:
-            working = Worker(made, lambda: typer.echo(said))
             await (working.run(stop) if http is None else serve(working, http, stop))
         except TurnedAwayError as error:
-            raise CannotStartError(f"the broker at {there} says: {error}") from error
+            named = ", ".join(broker)
+            raise CannotStartError(f"the broker at {named} says: {error}") from error
 
     raise typer.Exit(run(main))
 

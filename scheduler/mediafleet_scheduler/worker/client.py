@@ -72,6 +72,7 @@ class Worker:
 
     settings: Settings
     on_registered: Callable[[], None] = lambda: None
+    """Called whenever it has come to stand at all of its brokers."""
     _places: frozenset[Place] = frozenset()
     """Brokers to be registered at."""
     _streams: set[Place] = field(default_factory=set)
@@ -191,7 +192,8 @@ class Worker:
             await call.wait_for_connection()
             _log.info("registered at %s", place.address)
             self._streams.add(place)
-            self.on_registered()
+            if self._streams >= self._places:
+                self.on_registered()
             async for job in call:
                 task = asyncio.create_task(self._work(place, session, job))
                 self._jobs.add(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -59,10 +59,12 @@ class Upscaler:
 
 
 @contextlib.asynccontextmanager
-async def at(brokers: Brokers, ca: Path, runner: Runner) -> AsyncIterator[Worker]:
+async def at(
+    brokers: Brokers, ca: Path, runner: Runner, on_registered: Callable[[], None] = lambda: None
+) -> AsyncIterator[Worker]:
     """Our worker, until it has ended."""
     settings = Settings(brokers, lambda: SECRET, (runner,), ca, times=Times(look_up_seconds=0.02))
-    working, stop = Worker(settings), asyncio.Event()
+    working, stop = Worker(settings, on_registered), asyncio.Event()
     running = asyncio.create_task(working.run(stop))
     yield working
     stop.set()
@@ -159,3 +161,27 @@ async def test_a_broker_that_comes_later_is_found_and_one_that_is_gone_is_not_ca
             await eventually(lambda: workers(a) == 0)
             assert await ask(b) == 200
             await eventually(lambda: working.standing == {second})
+
+
+async def test_a_worker_is_ready_once_it_stands_at_all_of_its_brokers_and_not_before(
+    tmp_path: Path,
+) -> None:
+    upscaler, ca, ready = Upscaler(), tmp_path / "ca.pem", asyncio.Event()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    async with (
+        upscaler.served() as runner,
+        broker(tmp_path / "a", UPSCALE, pair=PAIR) as a,
+        broker(tmp_path / "b", UPSCALE, pair=PAIR) as b,
+    ):
+        ca.write_bytes(a.certificate)
+        first, second = (Place(each.authority, "127.0.0.1") for each in (a, b))
+        brokers = Changing(first)
+        # Nobody can stand at the second: its certificate has another name.
+        brokers.places = frozenset({first, Place(b.authority, "elsewhere.example.com")})
+        async with at(brokers, ca, runner, ready.set) as working:
+            await eventually(lambda: working.standing == {first})
+            assert not ready.is_set()
+            brokers.places = frozenset({first, second})
+            await eventually(ready.is_set)
+            assert working.standing == {first, second}
