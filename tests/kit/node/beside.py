@@ -16,6 +16,7 @@ GROUPS: Final = {
     "tests/cluster/test_livekit.py": "livekit",
     # They have the same node of kwok.
     "tests/cluster/test_hpa.py": "kwok",
+    "tests/cluster/test_hpa_of_ai_workers.py": "kwok",
     "tests/cluster/test_api_faults.py": "kwok",
     # Its tests want the same ports of the node.
     "tests/cluster/test_addresses.py": "fixed ports",
