@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +14,58 @@ from mediafleet.options import LogOptions, SettingsOption
 
 if TYPE_CHECKING:
     import asyncio
+
+    from mediafleet_scheduler.stock.desk import StockDesk
+    from mediafleet_scheduler.worker.client import Worker
+    from mediafleet_scheduler.worker.runners import Runner
+
+_STOCK: Final = "A stock -aiWorker in the same pod"
+
+
+@dataclass(frozen=True, slots=True)
+class StockOptions:
+    """A stock worker through which the tasks go."""
+
+    stock_worker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where a stock -aiWorker of the pod registers (-orchAddr), with the pod's uid as "
+            "secret: it takes the tasks to its runners in our place.",
+            rich_help_panel=_STOCK,
+        ),
+    ] = None
+    docker: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where its Docker client is answered (DOCKER_HOST).",
+            rich_help_panel=_STOCK,
+        ),
+    ] = "127.0.0.1:7941"
+    stock_away: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=1,
+            help="Without a task it has stopped for good when it is away for so long: "
+            "/stock-worker of --http then answers 503.",
+            rich_help_panel=_STOCK,
+        ),
+    ] = 120.0
+
+    def desk(self, runners: tuple[Runner, ...], pod: tuple[str, str] | None) -> StockDesk | None:
+        """What it registers at; `None`: there is no stock worker."""
+        if self.stock_worker is None:
+            return None
+        from mediafleet_common.serving.run import CannotStartError
+        from mediafleet_scheduler.stock.desk import Options, StockDesk
+
+        if pod is None:
+            raise CannotStartError("--stock-worker needs --pool-pod: the pod's uid is its secret")
+        targets = tuple(each.target for each in runners)
+        options = Options(self.stock_worker, self.docker, pod[1], targets, self.stock_away)
+        return StockDesk(options)
 
 
 def worker(
@@ -81,6 +134,7 @@ def worker(
             "POD_UID), which gives it tasks while the operator calls it ready.",
         ),
     ] = False,
+    stock: StockOptions,
     settings: SettingsOption = None,
     logs: LogOptions,
 ) -> None:
@@ -112,21 +166,32 @@ def worker(
         if addresses is not None and len(broker) > 1:
             raise CannotStartError("--addresses goes with one --broker, whose port it takes")
         brokers = Brokers(tuple(broker), addresses, server_name)
-        made = Settings(brokers, secret, runners, ca, token, pod, wait_for_runners, times)
-        working = Worker(made)
-
-        def say() -> None:
-            there = ", ".join(sorted(each.address for each in working.standing))
-            typer.echo(f"mediafleet worker ready: registered at {there}, {len(runners)} runners")
-
-        working.on_registered = say
-        try:
-            await (working.run(stop) if http is None else serve(working, http, stop))
-        except TurnedAwayError as error:
-            named = ", ".join(broker)
-            raise CannotStartError(f"the broker at {named} says: {error}") from error
+        async with AsyncExitStack() as stack:
+            if (desk := stock.desk(runners, pod)) is not None:
+                await stack.enter_async_context(desk)
+                runners = tuple(replace(each, url=desk.url) for each in runners)
+            before = None if desk is None else desk.registered
+            made = Settings(
+                brokers, secret, runners, ca, token, pod, wait_for_runners, times, before
+            )
+            working = Worker(made)
+            working.on_registered = lambda: _say(working)
+            try:
+                if http is None:
+                    await working.run(stop)
+                else:
+                    await serve(working, http, stop, beside=desk)
+            except TurnedAwayError as error:
+                named = ", ".join(broker)
+                raise CannotStartError(f"the broker at {named} says: {error}") from error
 
     raise typer.Exit(run(main))
+
+
+def _say(worker: Worker) -> None:
+    there = ", ".join(sorted(each.address for each in worker.standing))
+    count = len(worker.settings.runners)
+    typer.echo(f"mediafleet worker ready: registered at {there}, {count} runners")
 
 
 def _pod() -> tuple[str, str]:

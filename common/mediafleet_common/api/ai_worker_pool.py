@@ -82,6 +82,13 @@ class Broker(Model):
 Service: each worker registers at all of them and shares its capacity. Absent: at address alone."""
 
 
+class StockWorker(Model):
+    """A stock `livepeer -aiWorker` in each pod."""
+
+    image: Annotated[str, Field(min_length=1, max_length=512)] = "livepeer/go-livepeer:v0.9.2"
+    """Image of go-livepeer."""
+
+
 class AIWorkerPoolSpec(Model):
     """What is wanted."""
 
@@ -114,6 +121,9 @@ scale write it."""
     ca: SecretKey | None = None
     """The authority of the broker's certificate, or that certificate (PEM). Absent: those \
 that the system trusts."""
+    stock_worker: StockWorker | None = None
+    """Has a stock go-livepeer worker take the tasks to the runners, behind ours; {} is enough. \
+Absent: ours takes them."""
     template: Template = Template()
     """The pods: its containers are the ai-runners, beside which ours is put."""
     drain: Drain = Drain()

@@ -106,6 +106,8 @@ class Annotation(StrEnum):
     WORK_WHEN_READY = f"{GROUP}/work-when-ready"
     """`"true"`: desks give the pod work once it is Ready, though its state still is pending; the
     operator that made it drains it from then on."""
+    AI_MODELS = f"{GROUP}/ai-models"
+    """JSON: the `-aiModels` of a stock AI worker, which sees it as a file."""
     CONFIG_HASH = f"{GROUP}/config-hash"
     """On a reporter's pod: changes with the files that it reads when it starts."""
     CORDONED = f"{GROUP}/cordoned"
@@ -187,7 +189,8 @@ class Reason(StrEnum):
     CRASH_LOOP = "CrashLoop"
     CONTAINER_RESTARTED = "ContainerRestarted"
     NODE_ENDED = "NodeEnded"
-    """A go-livepeer node ended with 0 before it was Ready, as it does when a runner is away."""
+    """A go-livepeer node or stock AI worker ended with 0 while its pod was not Ready, as it does
+    when a runner is away."""
     POD_DISABLED = "PodDisabled"
     """An egress pod takes nothing more, by its own word: it had an internal error."""
     UNSCHEDULABLE = "Unschedulable"
@@ -266,6 +269,8 @@ class Container(StrEnum):
     NODE = "node"
     WORKER = "worker"
     """Registers at a broker of AI tasks, and takes them to the runners beside it."""
+    STOCK_WORKER = "stock-worker"
+    """A stock `livepeer -aiWorker`, which takes them to the runners in its place."""
     CONFIG = "config"
     AGENT = "agent"
     ADDRESS = "address"
@@ -292,6 +297,10 @@ class Port:
     """Of who sends what a reporter shares: loopback only."""
     BEHIND_PROXY: Final = 7938
     """Where a node listens, on loopback, that has a drain proxy."""
+    STOCK_WORKER: Final = 7940
+    """Where a stock AI worker registers at ours in the same pod, on loopback."""
+    DOCKER: Final = 7941
+    """Where its Docker client is answered, on loopback."""
 
 
 def cluster_id(namespace: str, pod: str, uid: str) -> str:

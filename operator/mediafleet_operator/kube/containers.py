@@ -12,6 +12,7 @@ from mediafleet_common.api.names import Container, Reason
 from mediafleet_operator.core.fleet.ailments import of_waiting
 
 Raw = Mapping[str, Any]
+GO_LIVEPEER: Final = (Container.NODE, Container.STOCK_WORKER)
 CRASHES: Final = 3
 """A container that was started so often and still is not Ready is in a crash loop, whatever it
 does at this moment: between two waits kubelet shows it running."""
@@ -33,7 +34,7 @@ def trouble(status: Raw, *, ready: bool) -> tuple[Reason | None, str]:
         state: Raw = each.get("state") or {}
         last: Raw = (each.get("lastState") or {}).get("terminated") or {}
         waiting: Raw = state.get("waiting") or {}
-        if not ready and each.get("name") == Container.NODE and _well(state, last):
+        if not ready and each.get("name") in GO_LIVEPEER and _well(state, last):
             return Reason.NODE_ENDED, ""
         reason = of_waiting(waiting.get("reason") or "")
         if reason is None and not ready and each.get("restartCount", 0) >= CRASHES:

@@ -170,7 +170,7 @@ def template_hash(spec: Spec) -> str:
     elif isinstance(spec, OrchestratorPoolSpec):
         parts = _pool_parts(spec)
     else:
-        fields = {"models", "secret", "broker", "ca", "template"}
+        fields = {"models", "secret", "broker", "ca", "stock_worker", "template"}
         parts = spec.model_dump(include=fields, mode="json", exclude_defaults=True)
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]

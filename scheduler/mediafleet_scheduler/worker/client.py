@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +64,8 @@ class Settings:
     waits_for_runners: bool = False
     """Whether it registers only when all runners answer."""
     times: Times = field(default_factory=Times)
+    before: Callable[[], Awaitable[None]] | None = None
+    """What else it waits for before it registers."""
 
 
 @dataclass(slots=True)
@@ -134,6 +136,8 @@ class Worker:
                 listening.result()
 
     async def _listen_everywhere(self, session: aiohttp.ClientSession) -> None:
+        if self.settings.before is not None:
+            await self.settings.before()
         if self.settings.waits_for_runners:
             await Runners(session, self.settings.token).answer(self.settings.runners)
         brokers = self.settings.brokers

@@ -4,6 +4,7 @@ on its end while it has some."""
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
@@ -12,8 +13,22 @@ from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.worker.client import Worker
 
 
+class Beside(Protocol):
+    """What tasks go through in the same pod, where the worker does not take them to runners."""
+
+    def why_not_ready(self) -> str | None: ...
+
+    def why_not_healthy(self) -> str | None: ...
+
+    def routes(self) -> list[web.RouteDef]: ...
+
+
 async def serve(
-    worker: Worker, http: str, stop: asyncio.Event, registry: CollectorRegistry = REGISTRY
+    worker: Worker,
+    http: str,
+    stop: asyncio.Event,
+    registry: CollectorRegistry = REGISTRY,
+    beside: Beside | None = None,
 ) -> None:
     """Work until `stop`, and answer on `http`.
 
@@ -23,7 +38,12 @@ async def serve(
     """
 
     def ready() -> str | None:
-        return None if worker.registered else "not registered at the broker"
+        if not worker.registered:
+            return "not registered at the broker"
+        return None if beside is None else beside.why_not_ready()
+
+    def healthy() -> str | None:
+        return None if beside is None else beside.why_not_healthy()
 
     async def hold(_: web.Request) -> web.Response:
         # Kubernetes ends no container of the pod before this has answered (preStop).
@@ -36,5 +56,6 @@ async def serve(
         "mediafleet_worker_capacity", "Tasks that the worker takes at a time", registry=registry
     )
     capacity.set_function(lambda: worker.capacity)
-    async with HttpServer(http, ready, routes=[web.get("/hold", hold)], registry=registry):
+    routes = [web.get("/hold", hold), *([] if beside is None else beside.routes())]
+    async with HttpServer(http, ready, healthy, routes, registry):
         await worker.run(stop)

@@ -73,6 +73,8 @@ def test_network_policies_and_scrapers_find_the_ports_where_they_were() -> None:
         "AGENT": 7936,
         "SENDER": 8429,
         "BEHIND_PROXY": 7938,
+        "STOCK_WORKER": 7940,
+        "DOCKER": 7941,
     }
 
 

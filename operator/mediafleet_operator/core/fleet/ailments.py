@@ -7,7 +7,7 @@
 | image pull       | ErrImagePull, ImagePullBackOff, ...       | nothing: kubelet tries again      |
 | container config | CreateContainerConfigError, ...           | nothing: kubelet tries again      |
 | crash loop       | CrashLoopBackOff                          | nothing: kubelet restarts it      |
-| node ended       | container node exited with 0, not Ready   | nothing: it is not done; kubelet  |
+| node ended       | go-livepeer exited with 0, not Ready      | nothing: it is not done; kubelet  |
 |                  |                                           | restarts it with back-off         |
 | unschedulable    | PodScheduled false                        | nothing: the scheduler tries      |
 | disabled         | livekit_egress_is_disabled is 1           | nothing: it ends once it is idle; |
@@ -72,7 +72,7 @@ TABLE: Final = {
     Reason.NODE_ENDED: Ailment(
         0,
         True,
-        "A node does so when a runner of its -aiModels does not answer for 2 min: start the "
+        "go-livepeer does so when a runner of its -aiModels does not answer for 2 min: start the "
         "runner, or correct its URL. It is restarted with growing pauses.",
     ),
     Reason.UNSCHEDULABLE: Ailment(60, False, "Add nodes, or ask for less in spec.template."),

@@ -10,7 +10,6 @@ from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Annotation, Container, Label, PodState
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
 from mediafleet_operator.manifests.pods import (
-    ai_worker,
     egress,
     eviction,
     orch_secret,
@@ -20,6 +19,7 @@ from mediafleet_operator.manifests.pods import (
 from mediafleet_operator.manifests.pods.address import Place
 from mediafleet_operator.manifests.pods.agent import refuse_open_cli
 from mediafleet_operator.manifests.pods.reach import Reach
+from mediafleet_operator.manifests.pods.workers import ai_worker
 from mediafleet_operator.manifests.resource import Owner, Resource, Spec, grace_seconds
 
 MAX_POD_NAME_CHARACTERS: Final = 63
@@ -107,6 +107,7 @@ def make_pod(resource: Resource, slot: int, product: Product) -> Manifest:
             "annotations": {
                 **idle,
                 **template.metadata.get("annotations", {}),
+                **(ai_worker.read_annotations(spec) if isinstance(spec, AIWorkerPoolSpec) else {}),
                 Annotation.WORK_WHEN_READY.value: "true",
             },
             "ownerReferences": [resource.owner],

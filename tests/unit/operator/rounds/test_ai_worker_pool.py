@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import pytest
@@ -180,6 +181,72 @@ def test_no_pod_is_made_without_a_runner_or_a_broker(
         make_pod(resource(given), 0, product)
 
 
+def stock_pod(**more: Any) -> dict[str, Any]:
+    given = spec(stock_worker={"image": "livepeer:1"}, **more)
+    return make_pod(resource(given), 0, Product("ours", broker=Broker(address="b:1")))
+
+
+def test_a_stock_worker_registers_at_ours_in_the_pod_and_knows_the_runners() -> None:
+    pod = stock_pod()
+    ours, stock, runner = pod["spec"]["containers"]
+    assert (ours["name"], stock["name"], runner["name"]) == ("worker", "stock-worker", "runner")
+    where = ours["args"][ours["args"].index("--stock-worker") + 1]
+    assert where.startswith("127.0.0.1:")
+    assert f"-orchAddr={where}" in stock["args"]
+    assert "-orchSecret=$(POD_UID)" in stock["args"]
+    environment = {each["name"]: each.get("value") for each in stock["env"]}
+    docker = ours["args"][ours["args"].index("--docker") + 1]
+    assert environment["DOCKER_HOST"] == f"tcp://{docker}"
+    # Its models are a file of the pod's annotation.
+    (models,) = json.loads(pod["metadata"]["annotations"]["mediafleet.dev/ai-models"])
+    assert models == {
+        "pipeline": "audio-to-text",
+        "model_id": "whisper",
+        "url": "http://127.0.0.1:8000",
+        "capacity": 2,
+        "warm": True,
+    }
+    volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
+    (item,) = volumes["mediafleet-ai-models"]["downwardAPI"]["items"]
+    assert item["fieldRef"]["fieldPath"] == "metadata.annotations['mediafleet.dev/ai-models']"
+    assert f"-aiModels=/mediafleet/models/{item['path']}" in stock["args"]
+
+
+def test_a_stock_worker_lives_as_our_worker_says_and_ends_with_the_pods_last_task() -> None:
+    ours, stock, _ = stock_pod()["spec"]["containers"]
+    probe = stock["livenessProbe"]
+    (port,) = (each["containerPort"] for each in ours["ports"])
+    assert probe["httpGet"] == {"path": "/stock-worker", "port": port}
+    # It has stopped: nothing of it is waited for as long as for a pod that drains.
+    assert probe["terminationGracePeriodSeconds"] == 30
+    # Longer than it waits for the runners before it registers.
+    assert probe["initialDelaySeconds"] > 120
+    assert stock["lifecycle"] == ours["lifecycle"]
+
+
+def test_a_template_may_change_the_stock_worker_but_not_what_it_serves() -> None:
+    template = {
+        "metadata": {"annotations": {"example.com/a": "b"}},
+        "spec": {"containers": [RUNNER, {"name": "stock-worker", "image": "livepeer:2"}]},
+    }
+    pod = stock_pod(template=template)
+    assert pod["spec"]["containers"][1]["image"] == "livepeer:2"
+    assert pod["spec"]["containers"][1]["args"][0] == "-aiWorker"
+    assert pod["metadata"]["annotations"]["example.com/a"] == "b"
+
+
+def test_a_stock_worker_is_no_runner() -> None:
+    with pytest.raises(InvalidTemplateError, match="has no runner"):
+        stock_pod(template={})
+
+
+def test_without_a_stock_worker_a_pod_has_nothing_of_it() -> None:
+    pod = make_pod(resource(spec()), 0, Product("ours", broker=Broker(address="b:1")))
+    assert [each["name"] for each in pod["spec"]["containers"]] == ["worker", "runner"]
+    assert "mediafleet.dev/ai-models" not in pod["metadata"]["annotations"]
+    assert "--stock-worker" not in pod["spec"]["containers"][0]["args"]
+
+
 def test_a_runners_own_hook_stays() -> None:
     hook = {"preStop": {"exec": {"command": ["true"]}}}
     own = {"spec": {"containers": [{**RUNNER, "lifecycle": hook}]}}
@@ -193,6 +260,7 @@ def test_a_runners_own_hook_stays() -> None:
         ({"models": [{"pipeline": "llm", "model": "m"}]}, True),
         ({"secret": {"name": "other", "key": "secret"}}, True),
         ({"broker": {"address": "b:1"}}, True),
+        ({"stock_worker": {"image": "livepeer:1"}}, True),
         ({"template": {"spec": {"containers": [{**RUNNER, "image": "runner:2"}]}}}, True),
         ({"replicas": 9}, False),
         ({"drain": {"settle": "9s"}}, False),

@@ -109,9 +109,10 @@ ENDED_WELL = {"terminated": {"exitCode": 0, "reason": "Completed"}}
         {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ENDED_WELL},
     ],
 )
-def test_a_node_that_ended_with_0_is_not_done(state: dict[str, Any]) -> None:
-    """As go-livepeer does when the URL of a runner has been away for two minutes."""
-    status = {"containerStatuses": [{"name": "node", **state}]}
+@pytest.mark.parametrize("name", ["node", "stock-worker"])
+def test_go_livepeer_that_ended_with_0_is_not_done(name: str, state: dict[str, Any]) -> None:
+    """As it does when the URL of a runner has been away for two minutes."""
+    status = {"containerStatuses": [{"name": name, **state}]}
     one = view(status=status)
     assert (one.over, one.trouble) == (None, Reason.NODE_ENDED)
     assert diagnose(one, one.created_at) is Reason.NODE_ENDED

@@ -1,6 +1,7 @@
 """The pod of an AIWorkerPool: our worker beside the user's ai-runner containers.
 
-The worker takes tasks to the runners by their ports on loopback.
+The worker takes tasks to the runners by their ports on loopback, or gives them to a stock worker
+that does.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec, Broker
-from mediafleet_common.api.names import Container, Port
+from mediafleet_common.api.names import Annotation, Container, Port
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
 from mediafleet_operator.manifests.parts import container, identity, mount
 from mediafleet_operator.manifests.pods.agent import HOLD
+from mediafleet_operator.manifests.pods.workers import stock_worker
 
 _FOLDER: Final = "/mediafleet/secret"
 _CA: Final = "/mediafleet/ca"
@@ -51,6 +53,12 @@ def pod_spec(
         args += ["--ca", f"{_CA}/ca.crt"]
         volumes.append(_secret("mediafleet-ca", spec.ca, "ca.crt"))
         mounts.append(mount("mediafleet-ca", _CA, read_only=True))
+    beside: list[Manifest] = []
+    if spec.stock_worker is not None:
+        args += stock_worker.WORKER_ARGS
+        volumes += stock_worker.VOLUMES
+        mounts.append(stock_worker.WORKER_MOUNT)
+        beside.append(stock_worker.stock_worker(spec.stock_worker))
     worker = container(
         Container.WORKER.value,
         image,
@@ -64,7 +72,14 @@ def pod_spec(
         volumeMounts=mounts,
         lifecycle=HOLD,
     )
-    return {"containers": [worker], "volumes": volumes}
+    return {"containers": [worker, *beside], "volumes": volumes}
+
+
+def read_annotations(spec: AIWorkerPoolSpec) -> dict[str, str]:
+    """What the pod's containers read of its annotations."""
+    if spec.stock_worker is None:
+        return {}
+    return {Annotation.AI_MODELS.value: stock_worker.models_file(spec)}
 
 
 def with_holds(spec: Manifest) -> Manifest:
@@ -73,7 +88,8 @@ def with_holds(spec: Manifest) -> Manifest:
     Raises:
         InvalidTemplateError: there is no runner.
     """
-    runners = [each for each in spec["containers"] if each["name"] != Container.WORKER]
+    workers = (Container.WORKER, Container.STOCK_WORKER)
+    runners = [each for each in spec["containers"] if each["name"] not in workers]
     if not runners:
         raise InvalidTemplateError(
             "spec.template.spec.containers",

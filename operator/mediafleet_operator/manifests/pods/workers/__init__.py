@@ -1,0 +1,1 @@
+"""The pods of an AIWorkerPool."""
