@@ -14,17 +14,18 @@ function made() {
       h("div", { id: "workers" }))];
 }
 
-function use(used, capacity, waiting = 0) {
-  const all = Math.max(capacity, used) + waiting || 1;
+function use(used, capacity, waiting = 0, leaving = 0) {
+  const staying = used - leaving;
+  const all = Math.max(capacity, staying) + leaving + waiting || 1;
   const part = (kind, many) => {
     const made = h("i", { class: kind });
     made.style.width = `${(100 * many) / all}%`;
     return made;
   };
-  const leaving = used > capacity ? ", some on workers that drain" : "";
-  return h("span", { class: "load" }, `${used} of ${capacity}${leaving}`,
-    h("span", { class: "bar", "aria-hidden": "true" }, part("track_composite", used), part("free", Math.max(0, capacity - used)),
-      part("participant", waiting)));
+  const beside = leaving ? `, and ${leaving} on workers that drain` : "";
+  return h("span", { class: "load" }, `${staying} of ${capacity}${beside}`,
+    h("span", { class: "bar", "aria-hidden": "true" }, part("track_composite", staying), part("free", Math.max(0, capacity - staying)),
+      part("other", leaving), part("participant", waiting)));
 }
 
 const spaced = (name) => name.replace("/", "/\u200b");
@@ -32,13 +33,14 @@ const spaced = (name) => name.replace("/", "/\u200b");
 function show(data) {
   last = data;
   at("models").replaceChildren(table(["Model", "Tasks", "Waiting", "Missed", "Workers"], data.models.map((model) => [
-    spaced(model.name), use(model.in_use, model.capacity, model.waiting), model.waiting, model.missed,
+    spaced(model.name), use(model.in_use, model.capacity, model.waiting, model.leaving), model.waiting, model.missed,
     model.workers || "none: start one that serves it"]),
     "The broker takes tasks for no model. Name some in the file of --models."));
   const wanted = at("find").value.trim().toLowerCase();
   const text = (worker) => `${worker.name ?? ""} ${worker.id} ${Object.keys(worker.models).join(" ")} ${worker.hardware.join(" ")}`;
   const shown = data.workers.filter((worker) => text(worker).toLowerCase().includes(wanted));
-  at("workers-title").textContent = `${plural(data.workers.length, "worker")}`;
+  const all = plural(data.workers.length, "worker");
+  at("workers-title").textContent = wanted ? `${shown.length} of ${all}` : all;
   at("workers").replaceChildren(table(["Worker", "Serves", "Tasks", "GPU", "Remarks"], shown.map((worker) => [
     worker.name ?? `${worker.id} (no name)`,
     h("span", {}, ...Object.entries(worker.models).flatMap(([model, many]) => [`${spaced(model)} (${many})`, h("br")]).slice(0, -1)),

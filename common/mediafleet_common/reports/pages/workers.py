@@ -20,6 +20,8 @@ class ModelShown(Model):
     """Tasks that those take at a time."""
     in_use: int
     """Tasks that they have."""
+    leaving: int
+    """How many of those are on workers that are given no more, whose room is not in capacity."""
     waiting: int
     """Tasks that wait for a worker."""
     missed: int
@@ -30,7 +32,7 @@ class WorkerShown(Model):
     """A worker that is connected."""
 
     id: str
-    """Its connection."""
+    """Its registration, as the broker's log names it behind its address."""
     name: str | None
     """What it calls itself; null: stock workers have no name."""
     models: dict[str, int] = Field(default_factory=dict)

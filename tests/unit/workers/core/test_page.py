@@ -65,6 +65,21 @@ def test_a_worker_has_its_models_its_tasks_and_its_gpu_but_no_address() -> None:
     assert "203.0.113" not in page.model_dump_json()
 
 
+def test_a_registration_is_shown_without_the_address_that_it_came_from() -> None:
+    page = workers_page(dispatcher(worker("203.0.113.1:40000/3f1c9a2b")), [SD], 0.0)
+    assert [each.id for each in page.workers] == ["3f1c9a2b"]
+    assert "203.0.113" not in page.model_dump_json()
+
+
+def test_tasks_on_workers_that_drain_are_told_apart_from_room_that_is_in_use() -> None:
+    some = dispatcher(worker("a", sd=2), worker("b", sd=2))
+    for number in range(4):
+        some.submitted(f"t{number}", SD, 99.0, 0.0)
+    some.drain("a", 0.0)
+    (sd,) = workers_page(some, [SD], 0.0).models
+    assert (sd.capacity, sd.in_use, sd.leaving) == (2, 4, 2)
+
+
 def test_a_worker_that_drains_or_is_left_out_says_so() -> None:
     some = dispatcher(worker("a"), worker("b"), worker("c"), rules=Rules(faults=1))
     some.drain("a", 0.0)
@@ -74,8 +89,8 @@ def test_a_worker_that_drains_or_is_left_out_says_so() -> None:
     (second,) = [each for each in steps if isinstance(each, Send)]
     some.succeeded(second.attempt, 0.0)
     why = {each.id: each.why for each in workers_page(some, [SD], 0.0).workers}
-    assert why.pop("a") == "it drains"
+    assert why.pop("a") == "it drains, or its pod is not ready"
     assert "failed" in (why.pop(first.worker) or "")
     assert why == {second.worker: None}
     later = {each.id: each.why for each in workers_page(some, [SD], 1e9).workers}
-    assert later == {"a": "it drains", "b": None, "c": None}
+    assert later == {"a": "it drains, or its pod is not ready", "b": None, "c": None}

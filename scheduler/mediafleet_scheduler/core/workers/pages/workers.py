@@ -9,7 +9,7 @@ from mediafleet_common.reports.pages.workers import ModelShown, WorkerShown, Wor
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.views import Target, Worker
 
-_DRAINS: Final = "it drains"
+_DRAINS: Final = "it drains, or its pod is not ready"
 _LEFT_OUT: Final = "it failed what it was given, and gets nothing for a while"
 
 
@@ -30,6 +30,9 @@ def _model(target: Target, dispatcher: Dispatcher, workers: Iterable[Worker]) ->
         workers=sum(target in each.offers for each in workers),
         capacity=dispatcher.capacity(target),
         in_use=dispatcher.in_use(target),
+        leaving=sum(
+            dispatcher.load(each.id, target) for each in workers if dispatcher.is_draining(each.id)
+        ),
         waiting=dispatcher.waiting(target),
         missed=dispatcher.missed(target),
     )
@@ -42,7 +45,7 @@ def _worker(worker: Worker, dispatcher: Dispatcher, now: float) -> WorkerShown:
     elif dispatcher.is_quarantined(worker.id, now):
         why = _LEFT_OUT
     return WorkerShown(
-        id=worker.id,
+        id=worker.id.rpartition("/")[2],
         name=worker.name,
         models={str(target): offer.capacity for target, offer in worker.offers.items()},
         in_use=dispatcher.load(worker.id),
