@@ -131,6 +131,10 @@ class StockDesk:
         ended = self._running is None or self._running.done()
         return "the broker in the pod has ended" if ended else None
 
+    def has_stopped(self) -> bool:
+        """Whether the stock worker has stopped for good."""
+        return self.presence() is Presence.STOPPED
+
     async def registered(self) -> None:
         """Wait until the stock worker is there."""
         while self.presence() is not Presence.HERE:  # noqa: ASYNC110 - a broker tells nobody
@@ -140,8 +144,7 @@ class StockDesk:
         """The liveness of the stock worker's container: 503 once it has stopped for good."""
 
         async def live(_: web.Request) -> web.Response:
-            found = self.presence()
-            return web.Response(text=found, status=503 if found is Presence.STOPPED else 200)
+            return web.Response(text=self.presence(), status=503 if self.has_stopped() else 200)
 
         return [web.get(LIVENESS_PATH, live)]
 

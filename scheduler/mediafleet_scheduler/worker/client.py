@@ -82,6 +82,7 @@ class Worker:
     _busy: dict[Runner, int] = field(default_factory=dict)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set)
     _draining: bool = False
+    _ending: bool = False
     _inputs: aiohttp.ClientSession | None = None
     """For inputs that do not lie at the broker itself."""
 
@@ -111,6 +112,10 @@ class Worker:
         while self._jobs:
             await asyncio.wait(self._jobs)
 
+    def resume(self) -> None:
+        """Take tasks again after a drain, unless the worker ends."""
+        self._draining = self._ending
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish the jobs that are there.
 
@@ -127,6 +132,7 @@ class Worker:
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            self._ending = True
             if self._jobs:
                 _log.info("finishing %d jobs", len(self._jobs))
             await self.drain()

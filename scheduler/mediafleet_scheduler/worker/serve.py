@@ -20,6 +20,8 @@ class Beside(Protocol):
 
     def why_not_healthy(self) -> str | None: ...
 
+    def has_stopped(self) -> bool: ...
+
     def routes(self) -> list[web.RouteDef]: ...
 
 
@@ -48,7 +50,16 @@ async def serve(
     async def hold(_: web.Request) -> web.Response:
         # Kubernetes ends no container of the pod before this has answered (preStop).
         await worker.drain()
+        # It also asks where it only starts one container anew, as after a failed probe.
+        seconds = worker.settings.times.resume_seconds
+        asyncio.get_running_loop().call_later(seconds, worker.resume)
         return web.Response(text="idle")
+
+    async def hold_beside(request: web.Request) -> web.Response:
+        # One that has stopped would keep the tasks that it is waited for with.
+        if beside is not None and beside.has_stopped():
+            return web.Response(text="stopped")
+        return await hold(request)
 
     tasks = Gauge("mediafleet_worker_tasks", "Tasks that the worker has", registry=registry)
     tasks.set_function(lambda: worker.tasks)
@@ -56,6 +67,8 @@ async def serve(
         "mediafleet_worker_capacity", "Tasks that the worker takes at a time", registry=registry
     )
     capacity.set_function(lambda: worker.capacity)
-    routes = [web.get("/hold", hold), *([] if beside is None else beside.routes())]
+    routes = [web.get("/hold", hold)]
+    if beside is not None:
+        routes += [web.get("/stock-worker/hold", hold_beside), *beside.routes()]
     async with HttpServer(http, ready, healthy, routes, registry):
         await worker.run(stop)

@@ -15,5 +15,8 @@ class Times:
     """Posting a result has failed after so long. A stream is posted while the runner makes it."""
     max_pause_seconds: float = 30.0
     """A broker that is away is called again after pauses that grow from 0.5 s up to this."""
+    resume_seconds: float = 60.0
+    """A worker that drained for a container's end takes tasks again after so long, if it was not
+    ended itself: Kubernetes has started that container anew."""
     look_up_seconds: float = 5.0
     """With --addresses: the name is looked up again so often, for brokers that are new."""

@@ -27,6 +27,8 @@ from mediafleet_scheduler.worker.brokers import Brokers
 from mediafleet_scheduler.worker.client import Settings, Worker
 from mediafleet_scheduler.worker.runners import Runner
 from mediafleet_scheduler.worker.serve import serve
+from mediafleet_scheduler.worker.times import Times
+from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.standins import ai_runner
 from mediafleet_testbed.standins.stock_ai_worker import StockWorker
 
@@ -41,6 +43,8 @@ class Pod:
     desk: StockDesk
     working: Worker
     runner_url: str
+    http: str
+    """Our worker's HTTP port, which Kubernetes asks."""
 
     def stock_worker(self, secret: str = UID) -> StockWorker:
         model = {"pipeline": SPEECH[0].value, "model_id": SPEECH[1], "url": self.runner_url}
@@ -63,13 +67,17 @@ async def pod(of: Broker, tmp_path: Path, away_seconds: float = 120.0) -> AsyncI
     ):
         runner = replace(Runner(target, url), url=desk.url)
         settings = Settings(
-            Brokers((of.authority,)), lambda: SECRET, (runner,), ca, before=desk.registered
+            Brokers((of.authority,)),
+            lambda: SECRET,
+            (runner,),
+            ca,
+            times=Times(resume_seconds=0.0),
+            before=desk.registered,
         )
         working, stop = Worker(settings), asyncio.Event()
-        running = asyncio.create_task(
-            serve(working, "127.0.0.1:0", stop, CollectorRegistry(), desk)
-        )
-        yield Pod(desk, working, url)
+        http = f"127.0.0.1:{free_port()}"
+        running = asyncio.create_task(serve(working, http, stop, CollectorRegistry(), desk))
+        yield Pod(desk, working, url, f"http://{http}")
         stop.set()
         await running
 
@@ -113,6 +121,42 @@ async def test_one_whose_stream_has_ended_for_good_is_known_to_have_stopped(tmp_
         async with at_work(one.stock_worker()):
             assert await say(some, "again") == 200
             assert one.desk.presence() is Presence.HERE
+
+
+async def asked(of: Broker, url: str) -> tuple[int, str]:
+    async with of.session.get(url) as response:
+        return response.status, await response.text()
+
+
+async def test_probe_and_hook_know_one_that_has_stopped_so_that_the_pod_works_on(
+    tmp_path: Path,
+) -> None:
+    async with broker(tmp_path, SPEECH) as some, pod(some, tmp_path, away_seconds=0.2) as one:
+        stock = one.stock_worker()
+        async with at_work(stock):
+            assert await say(some, "hello") == 200
+            assert await asked(some, f"{one.http}/stock-worker") == (200, "here")
+            stock.stopped.set()
+            await eventually(lambda: one.desk.presence() is Presence.STOPPED)
+            assert await asked(some, f"{one.http}/stock-worker") == (503, "stopped")
+            # Kubernetes asks it before it ends the container, while our worker goes on.
+            assert await asked(some, f"{one.http}/stock-worker/hold") == (200, "stopped")
+        async with at_work(one.stock_worker()):
+            assert await say(some, "again") == 200
+
+
+async def test_a_worker_that_drained_for_another_containers_end_takes_tasks_again(
+    tmp_path: Path,
+) -> None:
+    async with (
+        broker(tmp_path, SPEECH) as some,
+        pod(some, tmp_path) as one,
+        at_work(one.stock_worker()),
+    ):
+        assert await say(some, "hello") == 200
+        for path in ("/hold", "/stock-worker/hold"):
+            assert await asked(some, f"{one.http}{path}") == (200, "idle")
+            assert await say(some, "again") == 200
 
 
 async def test_one_with_another_secret_stops_for_good(tmp_path: Path) -> None:

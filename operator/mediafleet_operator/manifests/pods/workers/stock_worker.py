@@ -73,6 +73,8 @@ def stock_worker(given: StockWorker) -> Manifest:
             # The pod's own is as long as a drain may take.
             "terminationGracePeriodSeconds": 30,
         },
+        # Not /hold: it is asked before a stopped one is started again, too.
+        lifecycle={"preStop": {"httpGet": {"path": "/stock-worker/hold", "port": Port.AGENT}}},
         resources={"requests": {"cpu": "20m", "memory": "96Mi"}},
         volumeMounts=[
             mount("mediafleet-home", _HOME),
