@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -18,6 +21,9 @@ pytestmark = pytest.mark.timeout(600)
 SHARED: Final = "cmetrics/share"
 REPORTER: Final = "app.kubernetes.io/name=mediafleet-reporter"
 SECONDS: Final = 150.0
+PAGES: Final = ("/summary", "/metrics/community")
+PUBLIC: Final = "https://:8935"
+INSIDE: Final = "http://:8080"
 
 
 @pytest.fixture
@@ -40,17 +46,48 @@ def says(workspace: Workspace, status: str, reason: str) -> bool:
     return [(each["status"], each["reason"]) for each in conditions] == [(status, reason)]
 
 
+def read(workspace: Workspace, name: str, port: str, path: str) -> tuple[int, bytes]:
+    """What a Service of the namespace answers, by its address."""
+    address = workspace.get("service", name)["spec"]["clusterIP"]
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    url = f"{port.replace('//', f'//{address}')}{path}"
+    try:
+        with urllib.request.urlopen(url, timeout=10, context=anybody) as answer:
+            return int(answer.status), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, b""
+    except OSError:
+        return 0, b""
+
+
+def shown(workspace: Workspace) -> tuple[int, ...]:
+    """How both pages are answered on the port that gateways call."""
+    return tuple(read(workspace, "orch", PUBLIC, path)[0] for path in PAGES)
+
+
+def is_relayed(workspace: Workspace) -> bool:
+    """Whether they are the reporter's own, byte for byte."""
+    found = [read(workspace, "orch", PUBLIC, path) for path in PAGES]
+    return found == [read(workspace, "share-reporter", INSIDE, path) for path in PAGES] and all(
+        status == 200 for status, _ in found
+    )
+
+
 def test_a_reporter_is_there_while_the_resource_is_and_its_status_says_what_is_shared(
     product: Product,
 ) -> None:
     workspace = product.workspace
-    workspace.apply(orchestrator_pool("orch", 1, advertise={"replicas": 1}))
+    pool = orchestrator_pool("orch", 1, advertise={"replicas": 1}, communityMetrics="share")
+    workspace.apply(pool)
     assert workspace.pods(REPORTER) == []
+    wait_for("no summary", lambda: shown(workspace) == (404, 404), timeout_seconds=SECONDS)
     workspace.apply(sharing())
     wait_for("what is shared", lambda: says(workspace, "True", "Shared"), timeout_seconds=SECONDS)
     assert workspace.get(SHARED)["status"]["shares"] == ["ownStreams"]
     (pod,) = workspace.pods(REPORTER)
     assert pod["spec"]["securityContext"]["runAsNonRoot"]
+    wait_for("the same on both", lambda: is_relayed(workspace), timeout_seconds=SECONDS)
     columns = workspace.kubectl("get", "cmetrics").splitlines()[0].split()
     assert columns == ["NAME", "POOL", "REGION", "LASTHOUR", "HOURS", "LEFT", "OK", "AGE"]
 
@@ -65,5 +102,8 @@ def test_a_reporter_is_there_while_the_resource_is_and_its_status_says_what_is_s
     (deletion,) = workspace.get(SHARED)["status"]["deletions"]
     assert (deletion["collector"], deletion["confirmed"]) == (nobody, False)
 
+    wait_for("no summary", lambda: shown(workspace) == (410, 410), timeout_seconds=SECONDS)
+
     workspace.kubectl("delete", SHARED)
     wait_for("nothing of it", lambda: workspace.pods(REPORTER) == [], timeout_seconds=SECONDS)
+    wait_for("no summary", lambda: shown(workspace) == (404, 404), timeout_seconds=SECONDS)

@@ -35,6 +35,8 @@ from mediafleet_scheduler.core.community.collecting import NoSummaryError, read_
 LOOK_SECONDS: Final = 15.0
 KEPT_SECONDS: Final = 3600.0
 """A reporter that moves to another node is back by then; one that is gone says nothing."""
+_NAMELESS_LOOKS: Final = 2
+"""A DNS server may be away for a moment. What it says of a name that is gone differs."""
 _TIMEOUT_SECONDS: Final = 5.0
 _LEFT_DETAIL: Final = "HTTP 410"
 _SERIES: Final = "mediafleet_community_"
@@ -56,6 +58,8 @@ class Relay:
         self._clock = clock
         self._pages: dict[tuple[bytes, bool], Page] = {}
         self._fetched_at: float | None = None
+        self._nameless = 0
+        """Looks in a row at which the reporter's name was none."""
         self._said: str | None = None
 
     def answer(self, path: bytes, accept: bytes) -> Page:
@@ -81,6 +85,7 @@ class Relay:
             await self._missed(why)
         else:
             self._fetched_at, self._said = self._clock.monotonic(), None
+            self._nameless = 0
 
     async def _fetched(self, session: aiohttp.ClientSession) -> dict[tuple[bytes, bool], Page]:
         """Both pages of one record: between the two a window may close."""
@@ -98,14 +103,17 @@ class Relay:
         if why != self._said:
             self._said = why
             _log.warning("the summary of %s is not to be had: %s", self._url, why)
-        since = self._fetched_at
         if why == _LEFT_DETAIL:
             self._pages = {(path, html): LEFT for path in PATHS for html in (False, True)}
             self._fetched_at = None
-        elif since is None:
-            return
-        elif self._clock.monotonic() - since > KEPT_SECONDS or await _is_unknown(self._url):
+        self._nameless = self._nameless + 1 if await _is_unknown(self._url) else 0
+        if self._is_old or self._nameless >= _NAMELESS_LOOKS:
             self._pages, self._fetched_at = {}, None
+
+    @property
+    def _is_old(self) -> bool:
+        since = self._fetched_at
+        return since is not None and self._clock.monotonic() - since > KEPT_SECONDS
 
 
 def _fit(summary: bytes, text: bytes) -> tuple[dict[str, Any], str]:
@@ -121,12 +129,10 @@ def _fit(summary: bytes, text: bytes) -> tuple[dict[str, Any], str]:
 
 
 async def _is_unknown(url: str) -> bool:
-    """Whether the Service is gone, and not only its pod: its name is no name any more."""
+    """Whether the Service is gone, and not only its pod: then its name leads nowhere."""
     host = urlsplit(url).hostname or ""
     try:
         await asyncio.get_running_loop().getaddrinfo(host, None)
-    except socket.gaierror as error:
-        return error.errno == socket.EAI_NONAME
-    except OSError:
-        return False
+    except socket.gaierror:
+        return True
     return False
