@@ -122,6 +122,11 @@ spec:
             periodSeconds: 2
             timeoutSeconds: 5
             failureThreshold: 3
+          {{- if ne .component "operator" }}
+          lifecycle:
+            # Callers are sent here until every node has taken the address off the Service.
+            preStop: {sleep: {seconds: 5}}
+          {{- end }}
           resources: {{- toYaml $own.resources | nindent 12 }}
           {{- include "mediafleet.containerSecurity" $root | nindent 10 }}
           volumeMounts:
