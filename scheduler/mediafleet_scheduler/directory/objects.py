@@ -94,6 +94,8 @@ class FleetFacts:
     spec: EgressFleetSpec
     kept_out: bool = False
     """Whether its status says that its Redis is one of others."""
+    forecast: int | None = None
+    """Pods that the operator's forecast wants, by its status; `None`: unknown, or there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +174,21 @@ def fleet_facts(raw: Raw) -> FleetFacts:
     """
     meta = raw["metadata"]
     spec = read_spec(EgressFleetSpec, raw.get("spec") or {})
-    conditions: Iterable[Raw] = (raw.get("status") or {}).get("conditions") or ()
+    status: Raw = raw.get("status") or {}
+    conditions: Iterable[Raw] = status.get("conditions") or ()
+    forecast: Raw = (status.get("autoscaling") or {}).get("forecast") or {}
     kept_out = any(
         each.get("reason") == Reason.REDIS_OF_OTHERS and each.get("status") == "True"
         for each in conditions
     )
     return FleetFacts(
-        meta["namespace"], meta["name"], meta["uid"], "deletionTimestamp" in meta, spec, kept_out
+        meta["namespace"],
+        meta["name"],
+        meta["uid"],
+        "deletionTimestamp" in meta,
+        spec,
+        kept_out,
+        forecast.get("wanted"),
     )
 
 
@@ -299,6 +309,7 @@ def _fleet(
             )
             for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
         ),
+        forecast=fleet.forecast,
         pod_cores=placement.cpu or quantity(limits.get("cpu", "")),
         rooms=room_names(fleet.spec.rooms),
         priority=min(fleet.spec.priority, max_priority),

@@ -118,11 +118,14 @@ def wave(desk: EgressDesk, name: str = "recordings", hours: float = 2.0) -> None
         at = now - seconds + step * 10
         jobs = int(60 + 50 * math.sin(step / 90))
         known = not 400 < step < 430
-        desk.demand = [demand(name, at, jobs, known=known)]
+        ahead = math.ceil((60 + 50 * math.sin((step + 30) / 90)) / 10)
+        desk.demand = [demand(name, at, jobs, known=known, forecast=ahead)]
         desk.outlook.look()
 
 
-def demand(name: str, at: float, jobs: int, *, known: bool = True) -> FleetDemand:
+def demand(
+    name: str, at: float, jobs: int, *, known: bool = True, forecast: int | None = None
+) -> FleetDemand:
     """Of a fleet whose pods take ten jobs each and follow late."""
     if not known:
         reason = "pods rec-3 and rec-4 have not told their load lately"
@@ -148,4 +151,5 @@ def demand(name: str, at: float, jobs: int, *, known: bool = True) -> FleetDeman
         free={"track": 10 * ready - jobs},
         each={"track": 10},
         queued={"track": 7} if jobs > 100 else {},
+        forecast=forecast,
     )

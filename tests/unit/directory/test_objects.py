@@ -15,6 +15,8 @@ from mediafleet_common.formats.quantities import quantity
 from mediafleet_common.formats.reach import Reach, networks
 from mediafleet_common.reports.merged_config import MergedConfig, to_text
 from mediafleet_scheduler.core.advertise.views import PoolView, Reaches, Source
+from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
+from mediafleet_scheduler.core.egress.demand import egress_demand
 from mediafleet_scheduler.directory.objects import (
     Bounds,
     PodFacts,
@@ -283,6 +285,23 @@ def test_an_egress_worker_is_what_its_pod_and_fleet_say() -> None:
     assert worker.cluster_id == "ns.rec-0.12345678"
     assert (worker.cpu_cores, worker.memory_bytes) == (4.5, 4 * 1024**3)
     assert worker.metrics_url == "http://10.0.0.1:9091/metrics"
+
+
+@pytest.mark.parametrize(
+    ("status", "pods"),
+    [
+        ({"autoscaling": {"forecast": {"wanted": 7}}}, 7),
+        ({"autoscaling": {"forecast": {"knownHours": 3}}}, None),
+        ({"autoscaling": {"engine": "builtin"}}, None),
+        ({}, None),
+    ],
+)
+def test_the_forecast_of_a_fleet_is_what_its_status_says(
+    status: dict[str, Any], pods: int | None
+) -> None:
+    (found,) = egress_view([fleet_facts({**fleet(), "status": status})], []).fleets
+    assert found.forecast == pods
+    assert egress_demand(found, Ledger(), complete=True, now=0.0).forecast == pods
 
 
 def test_the_cpus_that_the_fleet_declares_come_first_and_unknown_stays_unknown() -> None:

@@ -33,7 +33,7 @@ def demand(at: float, name: str = "rec", **values: Any) -> FleetDemand:
 
 def test_a_sample_has_the_pods_that_work_asks_for_and_those_there_are() -> None:
     history = History()
-    history.note([demand(5.0, free={"track": 3}, queued={"track": 8})])
+    history.note([demand(5.0, free={"track": 3}, queued={"track": 8}, forecast=6)])
     kept = history.of(REC)
     assert kept is not None
     # 3 free places and 8 that wait: two pods of four places more.
@@ -44,6 +44,7 @@ def test_a_sample_has_the_pods_that_work_asks_for_and_those_there_are() -> None:
         "busy": [2],
         "work": [9],
         "waiting": [8],
+        "forecast": [6],
     }
 
 
@@ -53,7 +54,7 @@ def test_what_is_unknown_is_kept_as_unknown() -> None:
     kept = history.of(REC)
     assert kept is not None
     assert (kept.at, kept.wanted, kept.ready, kept.work) == ([5.0], [None], [None], [None])
-    assert (kept.busy, kept.waiting) == ([None], [None])
+    assert (kept.busy, kept.waiting, kept.forecast) == ([None], [None], [None])
 
 
 def test_pods_asked_for_are_unknown_where_nothing_fits_on_a_pod() -> None:

@@ -6,11 +6,11 @@ const EVERY_MS = 1000;
 const KEEP = 720;
 const DAY_EVERY_MS = 60000;
 const CHARTS = {
-  pods: { title: "Pods", series: [["wanted", "asked for", "--participant"], ["ready", "ready", "--track_composite"], ["busy", "busy", "--room_composite"]] },
+  pods: { title: "Pods", series: [["wanted", "asked for", "--participant"], ["ready", "ready", "--track_composite"], ["busy", "busy", "--room_composite"], ["forecast", "forecast", "--web"]] },
   work: { title: "Work", series: [["work", "running", "--room_composite"], ["waiting", "waiting for room", "--participant"]] },
 };
-const NUMBERS = ["at", "wanted", "ready", "busy", "work", "waiting"];
-const DASHES = [[], [8, 4], [2, 3]];
+const NUMBERS = { at: "Time", wanted: "Asked for", ready: "Ready", busy: "Busy", work: "Running", waiting: "Waiting", forecast: "Forecast" };
+const DASHES = [[], [8, 4], [2, 3], [12, 3, 2, 3]];
 let timer = null;
 let fleet = null;
 let kept = null;
@@ -36,7 +36,7 @@ function made() {
       h("section", { "aria-labelledby": `${name}-title` }, h("h2", { id: `${name}-title` }, title), h("div", { id: `chart-${name}`, class: "chart", "aria-hidden": "true" }))),
     h("section", { "aria-labelledby": "numbers-title" }, h("h2", { id: "numbers-title" }, "The same as numbers"), h("div", { id: "numbers" })),
     h("p", { class: "soft" }, "Asked for is what running and waiting work needs, whatever minReplicas, maxReplicas and schedules say; ",
-      "status.autoscaling.why of the resource has the rest. A gap is time in which nothing was known, or in which this process did not run. Two hours are kept, and of a day the most of each ten minutes.")];
+      "status.autoscaling.why of the resource has the rest. A forecast is shown where one is made (spec.autoscaling.forecast). A gap is time in which nothing was known, or in which this process did not run. Two hours are kept, and of a day the most of each ten minutes.")];
 }
 
 function leave() {
@@ -97,9 +97,9 @@ async function take(now) {
   const news = await json(`history?${query}`);
   if (asked !== fleet || !at("fleet") || day !== (at("range").value === "day")) return;
   const first = kept === null;
-  kept ??= Object.fromEntries(NUMBERS.map((each) => [each, []]));
+  kept ??= Object.fromEntries(Object.keys(NUMBERS).map((each) => [each, []]));
   if (!first && !news.at.length) return;
-  for (const each of NUMBERS) kept[each] = [...kept[each], ...news[each]].slice(-KEEP);
+  for (const each of Object.keys(NUMBERS)) kept[each] = [...kept[each], ...news[each]].slice(-KEEP);
   drawn();
   document.body.dataset.drawn = String(kept.at.length);
 }
@@ -120,9 +120,13 @@ function gaps(column) {
   return [times, ...values];
 }
 
+// Few fleets have a forecast.
+const has = (name) => name !== "forecast" || kept.forecast.some((each) => each !== null);
+
 function drawn() {
   if (!kept) return;
-  for (const [name, { series }] of Object.entries(CHARTS)) {
+  for (const [name, { series: all }] of Object.entries(CHARTS)) {
+    const series = all.filter(([key]) => has(key));
     const place = at(`chart-${name}`);
     plots[name]?.destroy();
     const axis = { stroke: color("--soft"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line") } };
@@ -134,9 +138,10 @@ function drawn() {
         label: said, stroke: color(shade), width: 2, dash: DASHES[which], paths: uPlot.paths.stepped({ align: 1 }), points: { show: kept.at.length < 3 } }))],
     }, gaps(series.map(([key]) => key)), place);
   }
+  const shown = Object.keys(NUMBERS).filter(has);
   const last = kept.at.map((time, place) => [new Date(time * 1000).toLocaleTimeString(),
-    ...NUMBERS.slice(1).map((name) => kept[name][place] ?? "unknown")]).slice(-10).reverse();
-  at("numbers").replaceChildren(table(["Time", "Asked for", "Ready", "Busy", "Running", "Waiting"], last, "Nothing is kept yet."));
+    ...shown.slice(1).map((name) => kept[name][place] ?? "unknown")]).slice(-10).reverse();
+  at("numbers").replaceChildren(table(shown.map((name) => NUMBERS[name]), last, "Nothing is kept yet."));
 }
 
 const show = () => {};

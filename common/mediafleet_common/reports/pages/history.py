@@ -24,3 +24,5 @@ class DemandHistory(Model):
     """Jobs, sessions or tasks that run."""
     waiting: list[int | None] = Field(default_factory=list)
     """Requests that wait for room."""
+    forecast: list[int | None] = Field(default_factory=list)
+    """Pods that the fleet's last weeks let expect."""

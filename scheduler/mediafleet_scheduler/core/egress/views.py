@@ -59,6 +59,8 @@ class Fleet:
     queue: QueueRule = NO_QUEUE
     kept_out: bool = False
     """Whether its status says that its Redis is one of others."""
+    forecast: int | None = None
+    """Pods that the operator's forecast wants; `None`: unknown, or there is none."""
 
     @property
     def key(self) -> str:

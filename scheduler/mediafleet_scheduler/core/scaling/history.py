@@ -20,7 +20,7 @@ STEPS: Final = 144
 Key = tuple[str, str]
 """Namespace and name."""
 _Number = int | None
-_Sample = tuple[float, _Number, _Number, _Number, _Number, _Number]
+_Sample = tuple[float, _Number, _Number, _Number, _Number, _Number, _Number]
 
 
 class History:
@@ -54,6 +54,7 @@ class History:
             busy=[each[3] for each in samples],
             work=[each[4] for each in samples],
             waiting=[each[5] for each in samples],
+            forecast=[each[6] for each in samples],
         )
 
 
@@ -72,7 +73,7 @@ def _most(one: _Number, other: _Number) -> _Number:
 
 def _sample(demand: FleetDemand) -> _Sample:
     if not demand.known:
-        return (demand.at, None, None, None, None, None)
+        return (demand.at, None, None, None, None, None, None)
     wanted = for_places(demand, None, 0)
     return (
         demand.at,
@@ -81,4 +82,5 @@ def _sample(demand: FleetDemand) -> _Sample:
         demand.busy,
         demand.work,
         sum(demand.queued.values()),
+        demand.forecast,
     )
