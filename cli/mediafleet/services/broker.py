@@ -45,13 +45,22 @@ class WorkerOptions:
     """Where workers register, and with what."""
 
     secret_file: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE",
             help="What workers may register with (-orchSecret), one a line; changes are followed.",
             rich_help_panel=_WORKERS,
         ),
-    ]
+    ] = None
+    workers_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file that names workers and pools, each with a secret of its own; changes "
+            "are followed. Beside --secret-file, or in place of it.",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = None
     listen: Annotated[
         str,
         typer.Option(
@@ -79,6 +88,20 @@ class WorkerOptions:
         """Raise typer.BadParameter where they do not go together."""
         if (self.tls_cert is None) != (self.tls_key is None):
             raise typer.BadParameter("give both --tls-cert and --tls-key, or none")
+        if self.secret_file is None and self.workers_file is None:
+            raise typer.BadParameter("give --secret-file or --workers-file: who may register")
+
+    def shared(self) -> Callable[[], list[str]]:
+        """Secrets that are nobody's own."""
+        from mediafleet_scheduler.broker.files import Lines
+
+        return list if self.secret_file is None else Lines(self.secret_file)
+
+    def named(self) -> Callable[[], list[tuple[str, str]]]:
+        """Names of workers, with the secret of each."""
+        from mediafleet_scheduler.broker.access.workers_file import NamedSecrets
+
+        return list if self.workers_file is None else NamedSecrets(self.workers_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +323,8 @@ def broker(
             workers.listen,
             http,
             certificate.context,
-            secrets=start.of(lambda: Lines(workers.secret_file), list),
+            secrets=start.of(workers.shared, list),
+            named=start.of(workers.named, list),
             token=start.of(lambda: _first_line(runner_token_file), _no_line),
             api_tokens=start.of(lambda: Lines(api_token_file) if api_token_file else None, None),
             reports=start.of(

@@ -55,6 +55,7 @@ def lines(task: TaskExplained) -> Iterator[str]:
 
 def _attempt(number: int, each: AttemptExplained) -> Iterator[str]:
     who = each.worker if each.name is None else f"{each.name} ({each.worker})"
+    who = who if each.known_as is None else f"{each.known_as}: {who}"
     yield f"  {number}. {who}, after {each.after_seconds:.1f} s: {each.why}"
     if each.seconds is None:
         yield "     has it now"

@@ -33,6 +33,8 @@ class AttemptExplained(Model):
     """The worker's connection."""
     name: str | None = None
     """What it calls itself; null: stock workers have no name."""
+    known_as: str | None = None
+    """Whose its secret is, by the broker's file of workers; null: the secret is shared."""
     why: str
     """Why this worker was chosen."""
     after_seconds: float

@@ -56,7 +56,8 @@ class BrokerMetrics:
         )
         self.results = Counter(
             "mediafleet_broker_results_total",
-            "Results by what became of them: wanted, late, unknown, unreadable, unauthorized",
+            "Results by what became of them: wanted, late, unknown, foreign (of "
+            "another worker), unreadable, unauthorized",
             ["verdict"],
             registry=registry,
         )

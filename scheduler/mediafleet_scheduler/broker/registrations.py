@@ -13,14 +13,12 @@ import json
 import logging
 import secrets
 import struct
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
 from google.protobuf.message import DecodeError
 
-from mediafleet_common.serving.access import same
 from mediafleet_common.serving.http2 import Stream, StreamClosedError
 from mediafleet_common.serving.logs import printable
 from mediafleet_common.wire.ai_worker_pb2 import (
@@ -31,6 +29,7 @@ from mediafleet_common.wire.ai_worker_pb2 import (
     NotifyAIJob,
     RegisterAIWorkerRequest,
 )
+from mediafleet_scheduler.broker.access.secrets import Holder, Secrets
 from mediafleet_scheduler.broker.inputs import Inputs
 from mediafleet_scheduler.broker.jobs import Input, Jobs
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
@@ -66,26 +65,6 @@ _TYPES: Final = {
 """The types of the earlier form."""
 
 _log: Final = logging.getLogger(__name__)
-
-
-class Secrets:
-    """Who may register and post results. Compared in constant time."""
-
-    def __init__(self, read: Callable[[], list[str]]) -> None:
-        self._read = read
-
-    def accept(self, given: str) -> bool:
-        """Whether it is one of ours; all are looked at, whichever it is."""
-        found = False
-        for each in self._read():
-            found |= same(each, given)
-        return found
-
-    def hidden(self, words: str) -> str:
-        """What a worker says, fit for logs and callers: without the secrets that it knows."""
-        for each in self._read():
-            words = words.replace(each, "***")
-        return words
 
 
 class _Outlet:
@@ -135,14 +114,14 @@ class Registrations:
         self._inputs = inputs
         self._metrics = metrics
         self._within_seconds = within_seconds
-        self._open: dict[str, tuple[str, _Outlet]] = {}
-        """Workers: the secret and the stream of each."""
+        self._open: dict[str, tuple[str, Holder, _Outlet]] = {}
+        """Workers: the secret of each, whose it was, and its stream."""
 
     def revoke(self) -> None:
         """Give workers whose secret counts no more nothing, and turn away those that have nothing.
         One that knows a new secret may post what it has, and register again."""
-        for worker, (secret, outlet) in self._open.items():
-            if outlet.revoked or self._secrets.accept(secret):
+        for worker, (secret, holder, outlet) in self._open.items():
+            if outlet.revoked or self._secrets.holder(secret) == holder:
                 continue
             self._jobs.drain(worker)
             if not self._jobs.dispatcher.load(worker):
@@ -154,10 +133,11 @@ class Registrations:
         earlier = stream.path == EARLIER_PATH
         try:
             async with asyncio.timeout(self._within_seconds):
-                registration, secret = await self._read(stream, earlier=earlier)
+                registration, secret, holder = await self._read(stream, earlier=earlier)
             name = f"{stream.peer}/{secrets.token_hex(4)}"
             spoken = frozenset(_TYPES if earlier else Pipeline)
-            worker = worker_of(_named(registration, stream), name, stream.peer, spoken)
+            claimed = worker_of(_named(registration, stream), name, stream.peer, spoken)
+            worker = replace(claimed, known_as=holder.name)
         except RefusedError as error:
             _log.warning("%s may not register: %s", stream.peer, error)
             self._metrics.refused.labels(error.refusal.name.lower()).inc()
@@ -172,9 +152,10 @@ class Registrations:
         _begin(stream)
         outlet = _Outlet(self._inputs, stream.headers.get(":authority", ""), earlier=earlier)
         models = ", ".join(f"{target} x{offer.capacity}" for target, offer in worker.offers.items())
-        _log.info("worker %s offers %s", worker.id, printable(models))
+        who = f"{worker.id} of {worker.known_as}" if worker.known_as else worker.id
+        _log.info("worker %s offers %s", who, printable(models))
         self._jobs.connected(worker, outlet)
-        self._open[worker.id] = (secret, outlet)
+        self._open[worker.id] = (secret, holder, outlet)
         try:
             await self._pass_on(stream, outlet)
         finally:
@@ -182,7 +163,7 @@ class Registrations:
             _log.info("worker %s is gone", worker.id)
             self._jobs.lost(worker.id)
 
-    async def _read(self, stream: Stream, *, earlier: bool) -> tuple[Registration, str]:
+    async def _read(self, stream: Stream, *, earlier: bool) -> tuple[Registration, str, Holder]:
         body = bytearray()
         async for chunk in stream.body():
             body += chunk
@@ -196,15 +177,17 @@ class Registrations:
         text = bytes(body[5 : 5 + size])
         if earlier:
             old = EarlierRegisterRequest.FromString(text)
-            self._check(old.secret)
-            return Registration.of_earlier(old), old.secret
+            holder = self._holder(old.secret)
+            return Registration.of_earlier(old), old.secret, holder
         message = RegisterAIWorkerRequest.FromString(text)
-        self._check(message.secret)
-        return Registration.of(message), message.secret
+        holder = self._holder(message.secret)
+        return Registration.of(message), message.secret, holder
 
-    def _check(self, secret: str) -> None:
-        if not self._secrets.accept(secret):
+    def _holder(self, secret: str) -> Holder:
+        holder = self._secrets.holder(secret)
+        if holder is None:
             raise RefusedError(Refusal.SECRET)
+        return holder
 
     async def _pass_on(self, stream: Stream, outlet: _Outlet) -> None:
         stream.on_closed(outlet.end)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mediafleet_common.serving.logs import printable
+from mediafleet_scheduler.broker.access.secrets import Holder, Secrets
 from mediafleet_scheduler.broker.jobs import Job, Jobs, Whole
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.broker.parts import MOST_JSON, Parts, UnreadableError, as_object
-from mediafleet_scheduler.broker.registrations import Secrets
 from mediafleet_scheduler.core.workers.steps import FULL_WORDS, Verdict
 
 PATH: Final = "/aiResults"
@@ -88,19 +88,20 @@ class Results:
         """Status and text of the answer. Nothing of a body is read before the secret is right."""
         headers = post.headers
         known = headers.get("authorization") in _SCHEMES
-        if not known or not self._secrets.accept(headers.get("credentials", "")):
+        holder = self._secrets.holder(headers.get("credentials", "")) if known else None
+        if holder is None:
             self._metrics.results.labels("unauthorized").inc()
             return 401, "invalid secret"
         media, _, _ = headers.get("content-type", "").partition(";")
         if media.strip().lower() == "application/json":
-            return await self._earlier(post)
+            return await self._earlier(post, holder)
         number = headers.get("taskid", "")
         if not _TASK_ID.fullmatch(number):
             self._metrics.results.labels("unreadable").inc()
             return 400, "TaskId must be the number of the job"
         attempt = int(number)
-        if (handed := await self._handed(post, attempt)) is not None:
-            return handed
+        if (said := await self._not_here(post, attempt, holder)) is not None:
+            return said
         job = self._jobs.job_of(attempt)
         if job is None:
             # Its capacity is free again all the same; the body is not wanted.
@@ -136,10 +137,15 @@ class Results:
         self._unreadable(attempt, why)
         return 500, why
 
-    async def _handed(self, post: Post, attempt: int) -> tuple[int, str] | None:
-        if self._others is None or self._jobs.dispatcher.verdict(attempt) is not Verdict.UNKNOWN:
+    async def _not_here(self, post: Post, attempt: int, holder: Holder) -> tuple[int, str] | None:
+        """The answer to a result of another broker's job, or of another worker's."""
+        if self._jobs.dispatcher.verdict(attempt) is Verdict.UNKNOWN:
+            return None if self._others is None else await self._others.result(post, attempt)
+        worker = self._jobs.dispatcher.worker_of(attempt)
+        if worker is None or not holder.is_other_than(worker.known_as):
             return None
-        return await self._others.result(post, attempt)
+        self._metrics.results.labels("foreign").inc()
+        return 401, "this job was given to another worker"
 
     def _told(self, words: str) -> str:
         return words if words.strip() == FULL_WORDS else self._secrets.hidden(words)
@@ -192,7 +198,7 @@ class Results:
         finally:
             parts.close()
 
-    async def _earlier(self, post: Post) -> tuple[int, str]:
+    async def _earlier(self, post: Post, holder: Holder) -> tuple[int, str]:
         post.let_in()
         try:
             body = await _all(post, MOST_JSON)
@@ -201,8 +207,9 @@ class Results:
         except UnreadableError as error:
             self._metrics.results.labels("unreadable").inc()
             return 400, str(error)
-        if (handed := await self._handed(_Read(post.headers, body), attempt)) is not None:
-            return handed
+        read = _Read(post.headers, body)
+        if (said := await self._not_here(read, attempt, holder)) is not None:
+            return said
         job = self._jobs.job_of(attempt)
         if job is None:
             self._jobs.succeeded(attempt)

@@ -24,6 +24,7 @@ from mediafleet_common.serving.access import Access
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.logs import printable
 from mediafleet_common.serving.run import CannotStartError
+from mediafleet_scheduler.broker.access.secrets import Secrets
 from mediafleet_scheduler.broker.inputs import Inputs
 from mediafleet_scheduler.broker.jobs import Jobs
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
@@ -35,7 +36,7 @@ from mediafleet_scheduler.broker.orchestrators.keeping import (
 )
 from mediafleet_scheduler.broker.pools.page import page_text
 from mediafleet_scheduler.broker.pools.pools import Pools
-from mediafleet_scheduler.broker.registrations import Registrations, Secrets
+from mediafleet_scheduler.broker.registrations import Registrations
 from mediafleet_scheduler.broker.results import Results
 from mediafleet_scheduler.broker.runner_api import RunnerApi
 from mediafleet_scheduler.broker.shared.elsewhere import SharedElsewhere
@@ -106,6 +107,8 @@ class Settings:
     context: ssl.SSLContext
     secrets: Callable[[], list[str]]
     """What workers may register with, asked each time."""
+    named: Callable[[], list[tuple[str, str]]] = list
+    """And names of workers with the secret of each."""
     token: Callable[[], str | None] = lambda: None
     """What orchestrators call with; `None`: nothing is asked for."""
     api_tokens: Callable[[], list[str]] | None = None
@@ -171,7 +174,7 @@ async def serve(
 
     tag = None if settings.redis is None else secrets.randbits(TAG_BITS)
     jobs, inputs = Jobs(metrics, settings.times.rules, tag=tag), Inputs(tag)
-    known = Secrets(settings.secrets)
+    known = Secrets(settings.secrets, settings.named)
     async with AsyncExitStack() as stack:
         stack.callback(jobs.close)
         spool = _spool(settings.spool)

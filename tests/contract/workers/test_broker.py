@@ -429,3 +429,39 @@ async def test_a_worker_whose_secret_is_taken_out_gets_nothing_more_and_is_told(
             attempt, _, _ = await two.job()
             await some.post_result(attempt, result(), media, Credentials="other")
             assert (await second)[0] == 200
+
+
+async def test_a_worker_with_a_secret_of_its_own_is_known_by_it_and_answers_alone_for_its_jobs(
+    tmp_path: Path,
+) -> None:
+    named = [("alice", "s-alice"), ("bob", "s-bob")]
+    quick = Times(files_seconds=0.01)
+    async with (
+        broker(tmp_path, IMAGE, named=lambda: list(named), times=quick) as some,
+        worker(some, registration(IMAGE, secret="s-alice")) as one,
+    ):
+        dispatcher = some.serving.jobs.dispatcher
+        (known,) = dispatcher.workers
+        assert (known.known_as, known.name) == ("alice", None)
+        asking = asyncio.create_task(ask(some, PROMPT))
+        attempt, _, _ = await one.job()
+        for other in ("s-bob", SECRET):
+            status, said = await some.post_result(
+                attempt, result(), "multipart/mixed; boundary=b", Credentials=other
+            )
+            assert (status, said) == (401, "this job was given to another worker")
+        assert some.count("results_total", verdict="foreign") == 2
+        answered = await some.post_result(
+            attempt, result(), "multipart/mixed; boundary=b", Credentials="s-alice"
+        )
+        assert answered == (200, "ok")
+        assert (await asking)[0] == 200
+        assert (
+            some.count(
+                "worker_tasks_total", worker="alice", pipeline=IMAGE[0].value, model=IMAGE[1]
+            )
+            == 1
+        )
+        # The name is taken over by somebody else: the stream is not theirs.
+        named[0] = ("carol", "s-alice")
+        await eventually(lambda: not dispatcher.workers)

@@ -41,11 +41,17 @@ WRONG = {
     "broker": (
         (
             "--models models.yaml --secret-file empty --settings settings.yaml --listen 8935 "
-            "--redis http://redis --api-token-file none --http-token-file empty"
+            "--workers-file models.yaml --redis http://redis --api-token-file none "
+            "--http-token-file empty"
         ),
         [
             *("models: ", "broker.nonsense", "'8935' is not", "--redis: write redis://"),
-            *("none: ", "empty: ", "--http-token-file empty: it is empty"),
+            *(
+                "models.yaml: workers: ",
+                "none: ",
+                "empty: ",
+                "--http-token-file empty: it is empty",
+            ),
         ],
     ),
     "operator": (

@@ -26,7 +26,7 @@ FIRST = AttemptExplained(
     seconds=1.5,
     outcome="out of memory",
 )
-SECOND = AttemptExplained(worker="10.0.0.2:5/cd", why="W", after_seconds=1.6)
+SECOND = AttemptExplained(worker="10.0.0.2:5/cd", known_as="alice", why="W", after_seconds=1.6)
 
 
 def test_who_had_a_task_and_who_has_it_is_told_in_order() -> None:
@@ -36,7 +36,7 @@ def test_who_had_a_task_and_who_has_it_is_told_in_order() -> None:
         "  session s",
         "  1. gpu-0 (10.0.0.1:5/ab), after 0.0 s: it alone had room; warm, 0 of 1 in use",
         "     out of memory, after 1.5 s there",
-        "  2. 10.0.0.2:5/cd, after 1.6 s: W",
+        "  2. alice: 10.0.0.2:5/cd, after 1.6 s: W",
         "     has it now",
     ]
 

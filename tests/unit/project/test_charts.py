@@ -51,7 +51,7 @@ def test_the_schema_knows_the_default_values_and_no_others() -> None:
     # `global` is helm's own; `claims` are resources that few pods have.
     unset = [".global"]
     unset += [f".{each}.resources.claims" for each in ("operator", "egress", "broker")]
-    secrets = ("secret", "runnerToken", "apiToken", "redis.passwordSecret")
+    secrets = ("secret", "workersFile", "runnerToken", "apiToken", "redis.passwordSecret")
     unset += [f".broker.{each}.{part}" for each in secrets for part in ("key", "name")]
     unset += [f".community.origins.passwordSecret.{part}" for part in ("key", "name")]
     assert sorted(differences(VALUES, SCHEMA, "")) == sorted(unset)

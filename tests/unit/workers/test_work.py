@@ -21,6 +21,9 @@ POD = Worker("w1", "10.0.0.1:5000", name="media/speech-0", instance="u")
 STOCK = Worker("w2", "203.0.113.9:6000")
 
 
+ALICE = Worker("w3", "203.0.113.9:6001", name="media/made-up", known_as="alice")
+
+
 @pytest.mark.parametrize(
     ("pipeline", "request_", "expected"),
     [
@@ -137,3 +140,11 @@ def test_names_beyond_a_bound_are_counted_together(monkeypatch: pytest.MonkeyPat
     some.does("w1", SD)
     assert some.value("tasks", counted.OTHERS) == 2
     assert some.value("tasks", "media/speech-0") == 1
+
+
+def test_a_worker_with_a_secret_of_its_own_is_counted_by_its_name_and_not_by_its_claim() -> None:
+    some = Counted()
+    some.work.connected(ALICE)
+    some.does("w3", SD)
+    assert some.value("tasks", "alice") == 1
+    assert some.value("tasks", "media/made-up") is None

@@ -37,12 +37,12 @@ function show(data) {
     model.workers || "none: start one that serves it"]),
     "The broker takes tasks for no model. Name some in the file of --models."));
   const wanted = at("find").value.trim().toLowerCase();
-  const text = (worker) => `${worker.name ?? ""} ${worker.id} ${Object.keys(worker.models).join(" ")} ${worker.hardware.join(" ")}`;
+  const text = (worker) => `${worker.known_as ?? ""} ${worker.name ?? ""} ${worker.id} ${Object.keys(worker.models).join(" ")} ${worker.hardware.join(" ")}`;
   const shown = data.workers.filter((worker) => text(worker).toLowerCase().includes(wanted));
   const all = plural(data.workers.length, "worker");
   at("workers-title").textContent = wanted ? `${shown.length} of ${all}` : all;
   at("workers").replaceChildren(table(["Worker", "Serves", "Tasks", "GPU", "Remarks"], shown.map((worker) => [
-    worker.name ?? `${worker.id} (no name)`,
+    worker.known_as ? `${worker.known_as}: ${worker.name ?? worker.id}` : worker.name ?? `${worker.id} (no name)`,
     h("span", {}, ...Object.entries(worker.models).flatMap(([model, many]) => [`${spaced(model)} (${many})`, h("br")]).slice(0, -1)),
     use(worker.in_use, Object.values(worker.models).reduce((all, each) => all + each, 0)),
     worker.hardware.join(", ") || "not told", worker.why ? `Given no tasks: ${worker.why}.` : ""]),

@@ -35,6 +35,8 @@ class WorkerShown(Model):
     """Its registration, as the broker's log names it behind its address."""
     name: str | None
     """What it calls itself; null: stock workers have no name."""
+    known_as: str | None = None
+    """Whose its secret is, by the broker's file of workers; null: the secret is shared."""
     models: dict[str, int] = Field(default_factory=dict)
     """Tasks that it takes at a time, by model."""
     in_use: int

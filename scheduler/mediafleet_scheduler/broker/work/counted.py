@@ -45,12 +45,13 @@ class Work:
 
     def connected(self, worker: Worker) -> None:
         """It may be given tasks from now on."""
-        name = self._apart(_host(worker)) if worker.name is None else printable(worker.name)
+        own = _own(worker)
+        name = self._apart(_host(worker)) if own is None else own
         if name not in self._known and len(self._known) >= MOST_NAMES:
             name = OTHERS
         self._known.add(name)
         self._names[worker.id] = name
-        if worker.name is None and name != OTHERS:
+        if own is None and name != OTHERS:
             self._nameless.add(name)
 
     def lost(self, worker: str) -> None:
@@ -91,6 +92,14 @@ class Work:
                 self._asked_for.labels(*labels) if target.pipeline in SAYING else None,
             )
         return found
+
+
+def _own(worker: Worker) -> str | None:
+    """Whose its secret is, where that is known: what it calls itself is a claim. `None`: it has no
+    name."""
+    if worker.known_as is not None or worker.name is None:
+        return worker.known_as
+    return printable(worker.name)
 
 
 def _host(worker: Worker) -> str:

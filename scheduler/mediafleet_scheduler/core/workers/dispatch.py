@@ -85,6 +85,12 @@ class Dispatcher:
         standing = self._roster.get(worker)
         return 0 if standing is None else standing.load(target)
 
+    def worker_of(self, attempt: int) -> Worker | None:
+        """Who was given an attempt; `None`: unknown, or gone."""
+        known = self._attempts.get(attempt)
+        standing = None if known is None else self._roster.get(known.worker)
+        return None if standing is None else standing.worker
+
     def tasks_of(self, worker: str) -> list[str]:
         """The tasks that a worker has and that wait for its result."""
         standing = self._roster.get(worker)

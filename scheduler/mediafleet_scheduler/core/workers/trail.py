@@ -101,6 +101,7 @@ def _explained(tried: _Tried, came: float) -> AttemptExplained:
     return AttemptExplained(
         worker=tried.worker,
         name=None if tried.chosen is None else tried.chosen.worker.name,
+        known_as=None if tried.chosen is None else tried.chosen.worker.known_as,
         why="" if tried.chosen is None else why(tried.chosen),
         after_seconds=tried.began - came,
         seconds=None if tried.ended is None else tried.ended - tried.began,

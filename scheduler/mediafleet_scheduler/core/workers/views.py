@@ -48,6 +48,8 @@ class Worker:
     """What it calls itself; `None`: stock workers have no name."""
     instance: str | None = None
     """Which run of that name it is: of a pod its uid; `None`: not declared."""
+    known_as: str | None = None
+    """Whose its secret is, by the file of workers: no claim. `None`: the secret is shared."""
 
     @property
     def capacity(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.pages.workers import workers_page
@@ -78,6 +79,12 @@ def test_tasks_on_workers_that_drain_are_told_apart_from_room_that_is_in_use() -
     some.drain("a", 0.0)
     (sd,) = workers_page(some, [SD], 0.0).models
     assert (sd.capacity, sd.in_use, sd.leaving) == (2, 4, 2)
+
+
+def test_a_name_by_the_secret_is_told_apart_from_what_a_worker_calls_itself() -> None:
+    some = dispatcher(replace(worker("a", "media/made-up"), known_as="alice"))
+    (shown,) = workers_page(some, [SD], 0.0).workers
+    assert (shown.known_as, shown.name) == ("alice", "media/made-up")
 
 
 def test_a_worker_that_drains_or_is_left_out_says_so() -> None:

@@ -47,6 +47,7 @@ def _worker(worker: Worker, dispatcher: Dispatcher, now: float) -> WorkerShown:
     return WorkerShown(
         id=worker.id.rpartition("/")[2],
         name=worker.name,
+        known_as=worker.known_as,
         models={str(target): offer.capacity for target, offer in worker.offers.items()},
         in_use=dispatcher.load(worker.id),
         hardware=list(worker.hardware),

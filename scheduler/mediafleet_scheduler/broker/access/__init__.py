@@ -1,0 +1,1 @@
+"""Who may register as a worker and post results."""
