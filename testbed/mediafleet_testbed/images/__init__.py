@@ -4,7 +4,8 @@
     images.load(node.instance, "mediafleet")   one
 
 In manifests they are called `mediafleet:dev`, `mediafleet-testbed:dev`, `redis:dev`, `haproxy:dev`,
-`stock-http:dev` and `livekit-server:dev`, with `imagePullPolicy: Never`.
+`stock-http:dev` and `livekit-server:dev`, with `imagePullPolicy: Never`. Only by name are there
+`vmagent:dev`, `victoria-metrics:dev` and `prometheus:dev`, which few tests need.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import ImageError
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 PAUSE_IMAGE = "localhost/mediafleet-pause:dev"
 NAMES = ("mediafleet", "mediafleet-testbed", "redis", "haproxy", "stock-http", "livekit-server")
+BY_NAME = ("vmagent", "victoria-metrics", "prometheus")
+"""Debian's, to be asked for."""
 
 IMPORT_TIMEOUT_SECONDS = 300
 IMPORT_BYTES_PER_SECOND = 40e6
@@ -43,9 +47,9 @@ PYTHON_ENVIRONMENT = {
 
 def build(*names: str) -> list[Image]:
     """The named images (all when none is named), with every layer in the cache."""
-    unknown = set(names) - set(NAMES)
+    unknown = set(names) - {*NAMES, *BY_NAME}
     if unknown:
-        raise ImageError(f"no image {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        raise ImageError(f"no image {', '.join(unknown)}; there are {', '.join(NAMES + BY_NAME)}")
     recipes: dict[str, Callable[[], Image]] = {
         "mediafleet": _mediafleet,
         "mediafleet-testbed": _testbed,
@@ -53,6 +57,7 @@ def build(*names: str) -> list[Image]:
         "haproxy": _haproxy,
         "stock-http": _stock_http,
         "livekit-server": _livekit_server,
+        **{name: partial(_debian, name) for name in BY_NAME},
     }
     return [recipes[name]() for name in names or NAMES]
 
@@ -155,6 +160,11 @@ def _redis() -> Image:
 def _haproxy() -> Image:
     parts = (layers.base_layer(), layers.haproxy_layer())
     return Image(_local("haproxy"), parts, ("haproxy",), {"PATH": "/usr/bin"})
+
+
+def _debian(program: str) -> Image:
+    parts = (layers.base_layer(), layers.debian_layer(program))
+    return Image(_local(program), parts, (program,), {"PATH": "/usr/bin"})
 
 
 def _stock_http() -> Image:

@@ -180,15 +180,16 @@ def _fill_testbed(package: Path, layer: LayerWriter, scratch: Path) -> None:
 
 def redis_layer() -> Layer:
     """Debian's redis-server and the libraries it needs."""
-    return _debian_layer("redis-server", "redis-cli")
+    return debian_layer("redis-server", "redis-cli")
 
 
 def haproxy_layer() -> Layer:
     """Debian's haproxy and the libraries it needs."""
-    return _debian_layer("haproxy")
+    return debian_layer("haproxy")
 
 
-def _debian_layer(name: str, *more: str) -> Layer:
+def debian_layer(name: str, *more: str) -> Layer:
+    """Programs of Debian's and the libraries they need."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin"
     programs = [Path(p) for each in (name, *more) if (p := shutil.which(each, path=path))]
     if not programs:
