@@ -69,6 +69,10 @@ BROKERS = (
     *("--set", "broker.orchestrators[0].secret.name=o"),
     *("--set", "broker.orchestrators[0].secret.key=s"),
     *("--set", "broker.workersService.type=LoadBalancer"),
+    *("--set", "community.origins.redis=redis://origins:6379"),
+    *("--set", "community.origins.pool=media/nodes"),
+    *("--set", "community.origins.passwordSecret.name=c"),
+    *("--set", "community.origins.passwordSecret.key=p"),
 )
 VARIANTS: dict[str, tuple[str, ...]] = {
     "default": (),
