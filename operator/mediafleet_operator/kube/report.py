@@ -14,7 +14,7 @@ from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.kube import events
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import KubeError
-from mediafleet_operator.core.fleet.state import FleetState
+from mediafleet_operator.core.fleet.state import NEVER, FleetState
 from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.resource import Resource
 
@@ -66,13 +66,17 @@ class StatusWriter:
     load_only_seconds: float = 5.0
     """Between two writes in which only loads differ."""
     seconds: float = 0.0
-    """Between any two writes."""
+    """Between any two writes, and before the first one of a new resource: its pods may be Ready \
+by then, which saves a write."""
 
     def due(self, resource: Resource, state: FleetState, status: FleetStatus) -> float | None:
         """In how many seconds a status is to be written; `None`: it says nothing new."""
         old, new = rendered(resource.status), rendered(status)
         if old == new:
             return None
+        new_one = resource.status is not None and resource.status.observed_generation is None
+        if new_one and state.status_written_at == NEVER:
+            state.status_written_at = self.clock.monotonic()
         changed = significant(old) != significant(new)
         due_at = state.status_written_at + (self.seconds if changed else self.load_only_seconds)
         return max(due_at - self.clock.monotonic(), 0.0)

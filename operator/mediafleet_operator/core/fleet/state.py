@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from mediafleet_common.api.shared import DrainStatus
 from mediafleet_operator.core.autoscaling.model import Found, Past, Scaling
@@ -13,6 +13,7 @@ from mediafleet_operator.core.fleet.actions import Create
 from mediafleet_operator.core.fleet.model import Memory
 
 Manifest = Mapping[str, Any]
+NEVER: Final = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class FleetState:
     head_nodes: tuple[tuple[str, ...], float] | None = None
     """The nodes that the head ought to have, and since when, Unix time."""
 
-    status_written_at: float = float("-inf")
-    """Monotonic."""
+    status_written_at: float = NEVER
+    """Monotonic; of a new resource when there first was one to write."""
     events_spent: tuple[float, float] | None = None
     """How many Events of the burst are spent, and as of when, monotonic."""

@@ -98,13 +98,28 @@ def test_the_status_of_a_fleet_that_keeps_changing_is_written_once_a_second() ->
     writer = StatusWriter(
         cast("Api", KubeServer()), Clock(monotonic=lambda: now), load_only_seconds=5, seconds=1
     )
-    one, state = resource(EgressFleetStatus(replicas=1)), FleetState("uid")
+    known = EgressFleetStatus(observed_generation=1, replicas=1)
+    one, state = resource(known), FleetState("uid")
     assert writer.due(one, state, EgressFleetStatus(replicas=2)) == 0
     state.status_written_at = now
     now += 0.25
     assert writer.due(one, state, EgressFleetStatus(replicas=3)) == pytest.approx(0.75)
     now += 0.75
     assert writer.due(one, state, EgressFleetStatus(replicas=3)) == 0
+
+
+def test_the_first_status_of_a_new_fleet_waits_a_second_for_its_pods() -> None:
+    now, none = 100.0, EgressFleetStatus()
+    writer = StatusWriter(cast("Api", KubeServer()), Clock(monotonic=lambda: now), seconds=1)
+    state = FleetState("uid")
+    first = EgressFleetStatus(observed_generation=1, replicas=1, ready_replicas=0)
+    ready = EgressFleetStatus(observed_generation=1, replicas=1, ready_replicas=1)
+
+    assert writer.due(resource(none), state, first) == 1
+    now += 0.75
+    assert writer.due(resource(none), state, ready) == pytest.approx(0.25)
+    now += 0.25
+    assert writer.due(resource(none), state, ready) == 0
 
 
 async def test_too_many_events_of_one_fleet_are_dropped() -> None:
