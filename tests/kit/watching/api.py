@@ -40,7 +40,8 @@ class Api:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             self._server,
-            connector=aiohttp.TCPConnector(ssl=self._tls),
+            # Watches keep theirs: twelve operators beside each other need more than the usual 100.
+            connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
             read_bufsize=_MAX_LINE_BYTES,
         )
         return self
