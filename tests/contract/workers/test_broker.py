@@ -6,12 +6,14 @@ import asyncio
 import base64
 import re
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import grpc
 import h2.connection
+import h2.settings
 import pytest
 from tests.kit.egress.scene import eventually
 from tests.kit.workers.captures import capture
@@ -26,6 +28,7 @@ from tests.kit.workers.scene import (
 
 from mediafleet_common.probes.load import named
 from mediafleet_common.wire.ai_worker_pb2 import RegisterAIWorkerRequest
+from mediafleet_scheduler.broker import registrations, requests
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.runner_api import FULL
 from mediafleet_scheduler.broker.serve import Times
@@ -465,3 +468,67 @@ async def test_a_worker_with_a_secret_of_its_own_is_known_by_it_and_answers_alon
         # The name is taken over by somebody else: the stream is not theirs.
         named[0] = ("carol", "s-alice")
         await eventually(lambda: not dispatcher.workers)
+
+
+async def test_a_worker_that_takes_no_job_is_turned_away_and_the_job_given_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its window is closed: what is sent to it would lie with the broker."""
+    monkeypatch.setattr(registrations, "_TAKE_SECONDS", 0.05)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    async with broker(tmp_path, IMAGE) as some:
+        dispatcher = some.serving.jobs.dispatcher
+        _, writer = await asyncio.open_connection("127.0.0.1", some.serving.port, ssl=context)
+        client = h2.connection.H2Connection()
+        client.local_settings[h2.settings.SettingCodes.INITIAL_WINDOW_SIZE] = 0
+        client.initiate_connection()
+        message = registration(IMAGE).SerializeToString()
+        head = {":method": "POST", ":path": registrations.PATH, ":scheme": "https"}
+        client.send_headers(1, [*head.items(), (":authority", some.authority)])
+        client.send_data(1, struct.pack(">BI", 0, len(message)) + message)
+        writer.write(client.data_to_send())
+        await eventually(lambda: len(dispatcher.workers) == 1)
+        asking = asyncio.create_task(ask(some, PROMPT))
+        await eventually(lambda: not dispatcher.workers)
+        assert "does not take its jobs" in caplog.text
+        async with worker(some, registration(IMAGE)) as one:
+            attempt, _, _ = await one.job()
+            await some.post_result(attempt, result(), "multipart/mixed; boundary=b")
+            assert (await asking)[0] == 200
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "path", "fields", "why"),
+    [
+        ("_MOST_JSON", 20, "/text-to-image", None, "is longer than 20 bytes"),
+        ("_MOST_FIELD", 5, "/upscale", 1, "is longer than 5 bytes"),
+        ("_MOST_FIELDS", 2, "/upscale", 9, "more than 2 fields"),
+        ("_MOST_INPUT", 5, "/upscale", 0, "is longer than 5 bytes"),
+    ],
+)
+async def test_a_request_beyond_a_bound_is_refused_with_it_and_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    most: int,
+    path: str,
+    fields: int | None,
+    why: str,
+) -> None:
+    monkeypatch.setattr(requests, limit, most)
+    form = aiohttp.FormData()
+    for number in range(fields or 0):
+        form.add_field(f"field{number}", "a text")
+    form.add_field("image", PNG, filename="dog.png")
+    how = {"json": PROMPT} if fields is None else {"data": form}
+    async with (
+        broker(tmp_path, IMAGE, UPSCALE) as some,
+        some.session.post(some.runner + path, **how) as response,
+    ):
+        assert response.status == 422
+        assert why in await response.text()
+    left = [each.name for each in tmp_path.iterdir()]  # noqa: ASYNC240 - of a test
+    assert left == ["tls.pem"]

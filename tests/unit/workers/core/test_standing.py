@@ -209,6 +209,19 @@ def test_a_late_first_byte_binds_nobody() -> None:
     assert given(some.failed(again.attempt, "broken", 1)) == [("t", "c")]
 
 
+def test_who_was_given_an_attempt_is_known_until_its_result_comes_or_the_worker_goes() -> None:
+    some = with_workers(worker("a"))
+    first = only(some.submitted("t", SD, 9, 0)).attempt
+    assert (some.worker_of(first), some.worker_of(first + 1)) == (worker("a"), None)
+    some.cancelled("t")
+    assert some.worker_of(first) == worker("a")
+    some.succeeded(first, 1)
+    assert some.worker_of(first) is None
+    second = only(some.submitted("u", SD, 9, 1)).attempt
+    some.lost("a", 2)
+    assert some.worker_of(second) is None
+
+
 def test_a_late_failure_changes_no_task_and_frees_the_room() -> None:
     some = with_workers(worker("a"))
     sent = only(some.submitted("t", SD, 9, 0))
