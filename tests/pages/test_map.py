@@ -80,3 +80,19 @@ async def test_a_collector_that_does_not_answer_is_said(page: Page) -> None:
         await page.go(url, "document.body.dataset.state === 'broken'")
         said = await page.run("document.querySelector('#share').innerText")
         assert said == "The collector does not answer; what is shown may be old."
+
+
+async def test_work_by_kind_is_a_table_of_each_kind_by_itself(page: Page) -> None:
+    async with world_map.page(world_map.busy()) as url:
+        await page.go(url, READY)
+        rows = "[...document.querySelectorAll('#work tr')].map((each) => each.innerText)"
+        assert await page.run(rows) == [
+            "AI tasks, by model\tall\t12\t120",
+            "AI tasks, by model\tblack-forest-labs/FLUX.1-dev\t12\t180",
+            "Egress jobs, by resolution\t1080p\t12\t480",
+            "Egress jobs, by resolution\t720p\t12\t300",
+            "Transcoding, megapixels a second\tall\t12\t1440",
+        ]
+    async with world_map.page(world_map.nobody()) as url:
+        await page.go(url, READY)
+        assert await page.run(rows) == ["Nobody shares work by kind"]

@@ -35,6 +35,13 @@ _PLACES: Final = (
 _REGIONS: Final = ("eu-west", "us-east", "ap-south", "sa-east")
 
 
+_WORK: Final = {
+    "egressByResolution": {"720p": 25, "1080p": 40},
+    "aiByModel": {"black-forest-labs/FLUX.1-dev": 15, "all": 10},
+    "pixels": {"all": 120},
+}
+
+
 def _hour(back: int, groups: dict[str, Any]) -> dict[str, Any]:
     return {"start": rfc3339(NOW - 3600 * (back + 1)), "k": 3, "groups": groups}
 
@@ -69,7 +76,8 @@ def busy() -> list[Summary]:
                 name: {"average": 5 * int(wave * 3), "asking": "3-5" if wave < 2 else "6-10"}
                 for name in cells
             }
-            hours.append(_hour(back, {**groups, "world": {"average": 10, "asking": "3-5"}}))
+            hour = _hour(back, {**groups, "world": {"average": 10, "asking": "3-5"}})
+            hours.append({**hour, "work": _WORK})
         found.append(_summary(number, hours))
     return found
 
