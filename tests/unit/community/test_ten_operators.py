@@ -14,9 +14,11 @@ from tests.kit.community import MIDNIGHT
 from mediafleet_scheduler.core.community.cells import country
 from mediafleet_scheduler.core.community.checks.convergence import Comparison, Verdict
 from mediafleet_scheduler.core.community.checks.estimate import Sharer, estimate
+from mediafleet_scheduler.core.community.checks.payouts import payouts
 from mediafleet_scheduler.core.community.checks.tickets import Ticket, judge
 from mediafleet_scheduler.core.community.collecting import Summary, read_summary, together
 from mediafleet_scheduler.core.community.counting import Counting
+from mediafleet_scheduler.core.community.mapping import world_view
 from mediafleet_scheduler.core.community.publishing import HourRecord
 from mediafleet_scheduler.core.community.rendering import Shared, as_json
 from mediafleet_scheduler.core.community.windows import Use
@@ -130,6 +132,27 @@ def test_a_lie_is_always_marked_and_an_honest_claim_once_in_a_hundred_times() ->
     marked = [lies for lies, verdict in claims if verdict is Verdict.OUTSIDE]
     assert marked.count(2) == 8
     assert marked.count(1) <= 2
+
+
+@pytest.mark.parametrize("seed", [1, 3, 4])
+def test_a_collector_marks_the_liar_and_estimates_the_silent_beside_the_truth_of_the_honest(
+    seed: int,
+) -> None:
+    operators = ten(seed)
+    told = {each.name: each.summary() for each in operators[:4]}
+    tickets = [ticket for each in operators for ticket in each.tickets()]
+    names = {each.name: each.name for each in operators}
+    found = payouts(told, names, tickets, PIXELS * WEI_PER_PIXEL)
+    assert found.marked == {"operator-3"}
+    assert found.estimates.keys() == {each.name for each in operators[3:]}
+    honest = [told[each.name] for each in operators[:3]]
+    view = world_view(honest, 7, MIDNIGHT + HOURS * 3600.0, found.beside)
+    assert (view["shared"], view["unknown"], view["marked"]) == (3, 7, 1)
+    for row in view["regions"]:
+        wanted = truth(operators[:3], row["region"])
+        assert row["average"] == pytest.approx(wanted, abs=2.5 * row["operators"])
+    silent = sum(each.streams for each in operators[3:])
+    assert view["estimated"]["streams"] == pytest.approx(silent, rel=0.25)
 
 
 def test_who_is_silent_is_estimated_beside_the_table_and_not_in_it() -> None:
