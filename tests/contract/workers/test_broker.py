@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import grpc
 import h2.connection
+import h2.events
 import h2.settings
 import pytest
 from tests.kit.egress.scene import eventually
@@ -480,9 +481,10 @@ async def test_a_worker_that_takes_no_job_is_turned_away_and_the_job_given_to_an
     context.set_alpn_protocols(["h2"])
     async with broker(tmp_path, IMAGE) as some:
         dispatcher = some.serving.jobs.dispatcher
-        _, writer = await asyncio.open_connection("127.0.0.1", some.serving.port, ssl=context)
+        reader, writer = await asyncio.open_connection("127.0.0.1", some.serving.port, ssl=context)
         client = h2.connection.H2Connection()
-        client.local_settings[h2.settings.SettingCodes.INITIAL_WINDOW_SIZE] = 0
+        closed = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}
+        client.local_settings = h2.settings.Settings(client=True, initial_values=closed)
         client.initiate_connection()
         message = registration(IMAGE).SerializeToString()
         head = {":method": "POST", ":path": registrations.PATH, ":scheme": "https"}
@@ -491,6 +493,12 @@ async def test_a_worker_that_takes_no_job_is_turned_away_and_the_job_given_to_an
         writer.write(client.data_to_send())
         await eventually(lambda: len(dispatcher.workers) == 1)
         asking = asyncio.create_task(ask(some, PROMPT))
+        told: list[h2.events.TrailersReceived] = []
+        async with asyncio.timeout(60):
+            while not told:
+                events = client.receive_data(await reader.read(65536))
+                told = [each for each in events if isinstance(each, h2.events.TrailersReceived)]
+        assert dict(told[0].headers)[b"grpc-status"] == b"14"
         await eventually(lambda: not dispatcher.workers)
         async with worker(some, registration(IMAGE)) as one:
             attempt, _, _ = await one.job()
