@@ -118,6 +118,8 @@ class _World:
         self._line: dict[int, tuple[_Asked, Waiting]] = {}
         """Who waits at the desk, by number."""
         self._turns: dict[str, float] = {}
+        # Where each job uses what its type costs, metrics tell nothing that is not known.
+        self._metrics = placer.reads_metrics and any(job.real_cores is not None for job in jobs)
         self._read: set[str] = set()
         """Pods whose metrics are being read."""
         self._open = len(jobs)
@@ -222,7 +224,7 @@ class _World:
                 self._refuse(asked, Offer(None, 0.0), now)
             return
         pod.pending = pod.pending.consumed(now)
-        if pod.pod.uid not in self._read and self._placer.reads_metrics:
+        if self._metrics and pod.pod.uid not in self._read:
             self._read.add(pod.pod.uid)
             first = now + self._chance.uniform(0, self._setup.scrape_seconds)
             self._at(first, _First.MEASURED, functools.partial(self._read_metrics, pod))
