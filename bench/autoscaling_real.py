@@ -24,7 +24,6 @@ from typing import Any, Final
 
 import aiohttp
 from bench.autoscaling.__main__ import run as on_virtual_time
-from bench.autoscaling.engines import Builtin, ByHpa, ByKeda
 from bench.autoscaling.scenario import FOLDER, Scenario, load
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
@@ -40,6 +39,7 @@ from mediafleet_common.api.names import Kind, Port
 from mediafleet_common.api.scaling.autoscaling import OUR_METRIC
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.need import need
+from mediafleet_operator.simulate.engines import Builtin, ByHpa, ByKeda
 from mediafleet_testbed import images
 from mediafleet_testbed.cluster.keda import Keda
 from mediafleet_testbed.cluster.metrics_adapter import MetricsAdapter

@@ -1,6 +1,6 @@
 """`python -m bench.autoscaling [FILE…]`: the engines through each scenario, one table each.
 
-Time is virtual. The HPA and KEDA are played by their arithmetic (bench/autoscaling/hpa.py), the
+Time is virtual. The HPA and KEDA are played by their arithmetic (mediafleet_operator.simulate), the
 built-in engine and the need for pods are the product's own code.
 """
 
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.autoscaling.engines import Builtin, ByHpa, ByKeda, Engine
 from bench.autoscaling.scenario import Named, Scenario, all_of_them, load
-from bench.autoscaling.world import Tally, Terms, World
 from rich.console import Console
 from rich.table import Table
 
 from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_operator.core.autoscaling.model import policy
 from mediafleet_operator.core.autoscaling.need import need
+from mediafleet_operator.simulate.engines import Builtin, ByHpa, ByKeda, Engine
+from mediafleet_operator.simulate.world import Tally, Terms, World
 
 BEGINS_AT: Final = 1_800_000_000.0
 FLAP_SECONDS: Final = 300.0

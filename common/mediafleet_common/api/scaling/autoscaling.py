@@ -126,7 +126,7 @@ class ForecastUse(StrEnum):
 
 
 class Forecast(Model):
-    """What the same time of day and week needed in the fleet's own last four weeks."""
+    """What rushes at the same time of day and week needed in the fleet's own last four weeks."""
 
     use: ForecastUse = ForecastUse.OBSERVE
     """observe: it is only shown, in status and metrics. apply: it raises the count; it never \

@@ -24,14 +24,14 @@ class ForecastStatus(Model):
     """What the last weeks let expect, and the record of them."""
 
     wanted: int | None = None
-    """Pods that the forecast wants now; absent: too few weeks know this hour, or today is not like
-    them."""
+    """Pods that the forecast wants now, 0 where no rush is usual; absent: too few weeks know this
+    hour, or today is not like them."""
     known_hours: int = 0
     """Hours of the last four weeks in which demand was known, of 672."""
     end: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
     """Until when the record goes."""
     record: Annotated[str, Field(max_length=8192)] | None = None
-    """The most pods needed in each quarter hour of four weeks: for the operator alone."""
+    """What rushes needed in each quarter hour of four weeks: for the operator alone."""
 
 
 class AutoscalingStatus(Model):

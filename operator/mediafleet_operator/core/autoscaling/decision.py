@@ -75,7 +75,9 @@ def _follow(
 ) -> Verdict:
     policy, now = situation.policy, situation.now
     since = (past.idle_since if past.idle_since is not None else now) if idle(demand) else None
-    past = replace(past, idle_since=since, record=_record(situation, demand, needed))
+    # A buffer keeps no fleet awake, so an idle one needs nothing.
+    close = 0 if idle(demand) else needed.packed
+    past = replace(past, idle_since=since, record=_record(situation, close))
     wanted, asleep, why = _wanted(situation, past, limits, needed)
     ahead = _ahead(situation, past)
     if ahead.pods is not None and policy.ahead is not None and policy.ahead.apply:
@@ -98,12 +100,10 @@ def _follow(
     return Verdict(replicas, wanted, True, Reason.AUTOSCALING, f"{why}.", past, busy, ahead.pods)
 
 
-def _record(situation: Situation, demand: FleetDemand, needed: Need) -> record.Record:
-    """What was needed in the last weeks, this look included; nothing where nobody asks."""
+def _record(situation: Situation, pods: int) -> record.Record:
+    """What rushes needed in the last weeks, this look included; nothing where nobody asks."""
     if situation.policy.ahead is None:
         return record.EMPTY
-    # A buffer keeps no fleet awake, so an idle one needs nothing.
-    pods = 0 if idle(demand) else needed.packed
     return record.noted(situation.past.record, pods, situation.now)
 
 

@@ -45,9 +45,9 @@ def _forecast_status(scaling: Scaling) -> ForecastStatus:
         return ForecastStatus(wanted=scaling.forecast)
     return ForecastStatus(
         wanted=scaling.forecast,
-        known_hours=known(record.most) * QUARTER_SECONDS // 3600,
+        known_hours=known(record.peaks) * QUARTER_SECONDS // 3600,
         end=rfc3339(record.end * QUARTER_SECONDS),
-        record=packed(record.most),
+        record=packed(record.peaks),
     )
 
 
@@ -70,10 +70,10 @@ def past_of(status: AutoscalingStatus | None) -> Past:
 def _record_of(status: ForecastStatus | None) -> Record:
     """The weeks before, as far as the status tells of them."""
     end = None if status is None else unix(status.end)
-    most = None if status is None or status.record is None else unpacked(status.record)
-    if end is None or most is None:
+    peaks = None if status is None or status.record is None else unpacked(status.record)
+    if end is None or peaks is None:
         return EMPTY
-    return Record(int(end // QUARTER_SECONDS), most)
+    return Record(int(end // QUARTER_SECONDS), peaks)
 
 
 def engine_of(status: AutoscalingStatus | None) -> Engine:

@@ -17,8 +17,8 @@ class Need:
     pods: int
     why: str
     packed: int
-    """Pods that would do if work lay as close together as it can: what the record of the weeks
-    keeps, since a fleet that spreads its work over more pods would else remember them as needed."""
+    """Pods that would do if work lay as close together as it can: the forecast goes
+    by it, since a fleet that spreads its work over more pods would else count them as needed."""
 
 
 def idle(demand: FleetDemand) -> bool:

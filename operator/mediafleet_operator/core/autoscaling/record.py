@@ -1,4 +1,7 @@
-"""The pods that a fleet has needed in each quarter hour of its last four weeks. Pure.
+"""How many pods a fleet has needed in the rushes of its last four weeks, by quarter hour. Pure.
+
+A rush is a rise of the need by two pods or more within a quarter hour: for a rise by one there is
+the buffer. A need that is high and stays so is none, since demand itself says so.
 
 A quarter hour counts only if demand was known from its beginning to its end: what was not watched
 is unknown, not 0. The record is a ring of two bytes for each quarter hour, so it never grows.
@@ -19,6 +22,8 @@ WEEK: Final = 7 * 24 * 4
 WEEKS: Final = 4
 KEPT: Final = WEEKS * WEEK
 """Quarter hours that are kept."""
+RUSH: Final = 2
+"""Pods by which the need rises in a rush, at least."""
 GAP_SECONDS: Final = 120.0
 """For so long demand may be unknown within a quarter hour that counts."""
 _UNKNOWN: Final = 0xFFFF
@@ -30,8 +35,10 @@ class Watched:
     """The quarter hour that is not over yet."""
 
     quarter: int
-    most: int
-    """The most pods that were needed in it."""
+    least: int
+    """The fewest pods that were needed in it."""
+    peak: int
+    """The most that were needed after a rise by `RUSH`; 0: there was none."""
     last: float
     """When that was last known."""
     whole: bool
@@ -40,20 +47,20 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was needed. A quarter hour is Unix time divided by 900, rounded down."""
+    """What rushes needed. A quarter hour is Unix time divided by 900, rounded down."""
 
     end: int = 0
     """The first quarter hour after the last that is recorded."""
-    most: bytes = _NOTHING
-    """The most pods needed in each, at its number modulo `KEPT`."""
+    peaks: bytes = _NOTHING
+    """Pods of each quarter hour, at its number modulo `KEPT`; 0: no rush."""
     watched: Watched | None = None
 
     def at(self, quarter: int) -> int | None:
-        """The most pods needed in a quarter hour; `None`: unknown."""
+        """What a rush needed in a quarter hour, 0 without one; `None`: unknown."""
         if not self.end - KEPT <= quarter < self.end:
             return None
         place = 2 * (quarter % KEPT)
-        pods = int.from_bytes(self.most[place : place + 2], "big")
+        pods = int.from_bytes(self.peaks[place : place + 2], "big")
         return None if pods == _UNKNOWN else pods
 
 
@@ -65,13 +72,15 @@ def noted(record: Record, pods: int, now: float) -> Record:
     quarter, before = int(now // QUARTER_SECONDS), record.watched
     unbroken = before is not None and 0 <= now - before.last <= GAP_SECONDS
     if before is not None and before.quarter == quarter:
-        most = max(before.most, pods)
-        return replace(record, watched=Watched(quarter, most, now, before.whole and unbroken))
+        least = min(before.least, pods)
+        peak = max(before.peak, pods if pods - least >= RUSH else 0)
+        whole = before.whole and unbroken
+        return replace(record, watched=Watched(quarter, least, peak, now, whole))
     if before is not None and unbroken and before.whole:
-        record = recorded(record, before.quarter, before.most)
+        record = recorded(record, before.quarter, before.peak)
     # A quarter hour also counts for the process that begins with it.
     whole = unbroken or now % QUARTER_SECONDS <= GAP_SECONDS
-    return replace(record, watched=Watched(quarter, pods, now, whole))
+    return replace(record, watched=Watched(quarter, pods, 0, now, whole))
 
 
 def recorded(record: Record, quarter: int, pods: int) -> Record:
@@ -79,28 +88,28 @@ def recorded(record: Record, quarter: int, pods: int) -> Record:
     end, by a clock that was put back, is left out."""
     if quarter < record.end:
         return record
-    most = bytearray(record.most)
+    peaks = bytearray(record.peaks)
     for skipped in range(max(record.end, quarter - KEPT + 1), quarter):
-        _put(most, skipped, _UNKNOWN)
-    _put(most, quarter, min(pods, _UNKNOWN - 1))
-    return replace(record, end=quarter + 1, most=bytes(most))
+        _put(peaks, skipped, _UNKNOWN)
+    _put(peaks, quarter, min(pods, _UNKNOWN - 1))
+    return replace(record, end=quarter + 1, peaks=bytes(peaks))
 
 
-def _put(most: bytearray, quarter: int, pods: int) -> None:
+def _put(peaks: bytearray, quarter: int, pods: int) -> None:
     place = 2 * (quarter % KEPT)
-    most[place : place + 2] = pods.to_bytes(2, "big")
+    peaks[place : place + 2] = pods.to_bytes(2, "big")
 
 
 @lru_cache(maxsize=1024)
-def known(most: bytes) -> int:
+def known(peaks: bytes) -> int:
     """How many quarter hours of a ring are known."""
-    return KEPT - sum(pair == (0xFF, 0xFF) for pair in zip(most[::2], most[1::2], strict=True))
+    return KEPT - sum(pair == (0xFF, 0xFF) for pair in zip(peaks[::2], peaks[1::2], strict=True))
 
 
 @lru_cache(maxsize=1024)
-def packed(most: bytes) -> str:
+def packed(peaks: bytes) -> str:
     """The ring as text: high bytes, then low bytes, by zlib, in base64."""
-    return base64.b64encode(zlib.compress(most[::2] + most[1::2], 9)).decode()
+    return base64.b64encode(zlib.compress(peaks[::2] + peaks[1::2], 9)).decode()
 
 
 @lru_cache(maxsize=64)
@@ -113,6 +122,6 @@ def unpacked(text: str) -> bytes | None:
         return None
     if len(halves) != 2 * KEPT or not inflate.eof:
         return None
-    most = bytearray(2 * KEPT)
-    most[::2], most[1::2] = halves[:KEPT], halves[KEPT:]
-    return bytes(most)
+    peaks = bytearray(2 * KEPT)
+    peaks[::2], peaks[1::2] = halves[:KEPT], halves[KEPT:]
+    return bytes(peaks)

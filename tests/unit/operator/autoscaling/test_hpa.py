@@ -6,13 +6,13 @@ The cluster tier asks a real one. Here the table is complete.
 from __future__ import annotations
 
 import pytest
-from bench.autoscaling.hpa import DEFAULT_TOLERANCE, Behavior, Hpa, average_value
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.kit.operator.fleet_builders import draining, fleet, observe, pod
 
 from mediafleet_operator.core.plan import plan
 from mediafleet_operator.core.status.status import report
+from mediafleet_operator.simulate.hpa import DEFAULT_TOLERANCE, Behavior, Hpa, average_value
 
 
 def status_replicas(wanted: int, leaving: int) -> int:

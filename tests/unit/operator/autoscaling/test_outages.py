@@ -1,6 +1,6 @@
 """Outages of desk, Redis and API server under load: none takes a pod away, on virtual time.
 
-The poller and the policy are the product's. The fleet is played (bench/autoscaling/world.py), and
+The poller and the policy are the product's. The fleet is played (mediafleet_operator.simulate), and
 so are the outages. A scale-down is right when the fleet truly needed no more for the whole
 stabilisation window before it.
 """
@@ -15,7 +15,6 @@ from enum import StrEnum
 from typing import Final
 
 import pytest
-from bench.autoscaling.world import Terms, World
 from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.names import Kind
@@ -30,6 +29,7 @@ from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.rounds.demand import DemandPoller, Silence
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.settings import DemandTimes
+from mediafleet_operator.simulate.world import Terms, World
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 6)
 OUTAGES: Final = 50

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from bench.autoscaling.__main__ import Result, flaps, run
-from bench.autoscaling.engines import Builtin, ByHpa
 from bench.autoscaling.scenario import Named, all_of_them
+
+from mediafleet_operator.simulate.engines import Builtin, ByHpa
 
 SCENARIOS = {named.name: named for named in all_of_them()}
 

@@ -419,7 +419,7 @@ async def test_a_forecast_rests_on_what_an_operator_before_wrote_into_the_status
         for each in range(-1, 2):
             record = recorded(record, quarter - weeks * WEEK + each, 5)
     said = {
-        "forecast": {"end": rfc3339(record.end * QUARTER_SECONDS), "record": packed(record.most)}
+        "forecast": {"end": rfc3339(record.end * QUARTER_SECONDS), "record": packed(record.peaks)}
     }
     cluster.server.objects[FLEET]["status"] = {"autoscaling": said}
     await cluster.settle(3)

@@ -6,21 +6,20 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bench.autoscaling.hpa import SYNC_SECONDS, Behavior, Hpa
-from bench.autoscaling.world import World
-
 from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.autoscaling.decision import decide
-from mediafleet_operator.core.autoscaling.model import Past, Situation, policy
+from mediafleet_operator.core.autoscaling.model import Past, Situation, Verdict, policy
 from mediafleet_operator.core.autoscaling.need import idle, need
+from mediafleet_operator.simulate.hpa import SYNC_SECONDS, Behavior, Hpa
+from mediafleet_operator.simulate.world import World
 
 
 class Engine(Protocol):
-    """Looks at the world once a second, and writes its replicas."""
+    """Looks at the world once in each step, and writes its replicas."""
 
     def step(self, world: World) -> None:
-        """One second has gone by."""
+        """A step has gone by."""
 
 
 @dataclass(slots=True)
@@ -29,13 +28,14 @@ class Builtin:
 
     asked: Autoscaling
     past: Past = field(default_factory=Past)
+    verdict: Verdict | None = None
+    """The last one."""
 
     def step(self, world: World) -> None:
         """Decide."""
-        verdict = decide(
-            Situation(policy(self.asked), world.replicas, world.demand(), self.past, world.now)
-        )
-        self.past, world.replicas = verdict.past, verdict.replicas
+        asked = policy(self.asked)
+        verdict = decide(Situation(asked, world.replicas, world.demand(), self.past, world.now))
+        self.verdict, self.past, world.replicas = verdict, verdict.past, verdict.replicas
 
 
 @dataclass(slots=True)
@@ -46,12 +46,12 @@ class ByHpa:
     late_seconds: int = 15
     tolerance: float = 0.0
     _hpa: Hpa | None = None
-    _told: deque[float] = field(default_factory=deque)
+    _told: deque[tuple[float, float]] = field(default_factory=deque)
 
     def step(self, world: World) -> None:
         """Note the metric, and sync when it is time."""
-        self._told.append(float(self.wanted(world.demand())))
-        if len(self._told) > self.late_seconds + 1:
+        self._told.append((world.now, float(self.wanted(world.demand()))))
+        while len(self._told) > 1 and self._told[1][0] <= world.now - self.late_seconds:
             self._told.popleft()
         if world.now % SYNC_SECONDS == 0:
             self._sync(world)
@@ -69,7 +69,7 @@ class ByHpa:
             )
             self._hpa = Hpa(max(asked.min, 1), asked.max, behavior)
         status = len(world.counted)
-        world.replicas = self._hpa.sync(self._told[0], 1.0, world.replicas, status, world.now)
+        world.replicas = self._hpa.sync(self._told[0][1], 1.0, world.replicas, status, world.now)
 
 
 @dataclass(slots=True)

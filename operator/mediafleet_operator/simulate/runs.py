@@ -1,0 +1,75 @@
+"""A load through one engine, on virtual time: what came of it, and the count over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mediafleet_operator.simulate.engines import Builtin, Engine
+from mediafleet_operator.simulate.world import Arrival, Tally, Terms, World
+
+Told = Callable[[int], None]
+"""Told how many jobs have come since it was last told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What was so at a moment."""
+
+    at: float
+    wanted: int
+    """Pods that are asked for."""
+    had: int
+    """Pods that take work."""
+    work: int
+    """Jobs that run."""
+    forecast: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of it."""
+
+    tally: Tally
+    moments: tuple[Moment, ...]
+
+    @property
+    def waited(self) -> int:
+        """Requests that waited and were placed."""
+        return sum(each > 0 for each in self.tally.waited)
+
+
+def run(
+    load: Sequence[tuple[float, Arrival]],
+    engine: Engine,
+    world: World,
+    until: float,
+    step_seconds: float,
+    moment_seconds: float,
+    told: Told = lambda came: None,
+) -> Run:
+    """Let an engine go through a load whose times are those of the world, until a moment."""
+    at, moments, next_moment = 0, list[Moment](), world.now
+    while world.now < until:
+        first, upto = at, world.now + step_seconds
+        while at < len(load) and load[at][0] <= upto:
+            at += 1
+        world.step((arrival for _, arrival in load[first:at]), seconds=step_seconds)
+        engine.step(world)
+        if at > first:
+            told(at - first)
+        if world.now >= next_moment:
+            moments.append(_moment(world, engine))
+            next_moment += moment_seconds
+    return Run(world.tally, tuple(moments))
+
+
+def _moment(world: World, engine: Engine) -> Moment:
+    verdict = engine.verdict if isinstance(engine, Builtin) else None
+    ahead = verdict.forecast if verdict else None
+    return Moment(world.now, world.replicas, world.ready, world.work, ahead)
+
+
+def begun(terms: Terms, pods: int, now: float) -> World:
+    """A fleet that has run for a while: its pods are Ready."""
+    return World(terms, pods, now)
