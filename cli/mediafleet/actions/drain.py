@@ -120,7 +120,7 @@ async def follow(
 
 
 async def _load(api: Api, pod: Raw) -> int | None:
-    """Jobs or sessions of a pod, as its fleet's status tells them; `None`: unknown."""
+    """Jobs, sessions or tasks of a pod, as its fleet's status tells them; `None`: unknown."""
     from mediafleet_common.api.names import KIND_LABELS
     from mediafleet_common.kube.errors import GoneError
     from mediafleet_operator.core.fleet.model import FleetKey
@@ -143,7 +143,7 @@ async def _load(api: Api, pod: Raw) -> int | None:
 def state(pod: Raw, load: int | None) -> str:
     """One line: what a pod does now."""
     meta = pod["metadata"]
-    work = "unknown load" if load is None else f"{load} jobs or sessions"
+    work = "unknown load" if load is None else f"{load} jobs, sessions or tasks"
     if "deletionTimestamp" in meta:
         return f"{meta['name']} is being deleted"
     label = meta["labels"].get(Label.STATE, "?")

@@ -95,7 +95,7 @@ def screen(
     draining = sum(each.draining for each in fleets)
     work = sum(each.load or 0 for each in fleets)
     head = f"[bold]{len(fleets)}[/] fleets and pools  [bold]{pods}[/] pods"
-    head += f"  [bold]{work}[/] jobs and sessions  [bold]{draining}[/] draining"
+    head += f"  [bold]{work}[/] jobs, sessions and tasks  [bold]{draining}[/] draining"
     parts: list[Any] = [
         head,
         *([f"[red]{escape(trouble)}[/]"] if trouble else []),

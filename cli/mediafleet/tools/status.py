@@ -170,12 +170,15 @@ def _shown(fleet: FleetLine, *, wide: bool) -> list[RenderableType]:
     from rich.padding import Padding
     from rich.table import Table
 
+    from mediafleet.tools.status_view import WORK
+    from mediafleet_common.api.names import Kind
+
     wanted = "?" if fleet.wanted is None else fleet.wanted
     facts = [f"{fleet.ready} of {wanted} Ready"]
     facts += [f"{fleet.draining} draining"] if fleet.draining else []
     facts += [f"mode {fleet.mode}"] if fleet.mode else []
     facts += [f"{fleet.listed} listed"] if fleet.listed is not None else []
-    work = "jobs" if fleet.kind == "EgressFleet" else "sessions"
+    work, _ = WORK[Kind(fleet.kind)]
     facts.append(f"{'unknown' if fleet.load is None else fleet.load} {work}")
     head = f"[bold]{fleet.kind} {fleet.namespace}/{fleet.name}[/bold]  {', '.join(facts)}"
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -11,6 +11,12 @@ from mediafleet_common.formats.times import unix
 from mediafleet_common.reports.readiness import serves_unmarked
 
 Raw = Mapping[str, Any]
+WORK: Final = {
+    Kind.EGRESS_FLEET: ("jobs", "jobs"),
+    Kind.ORCHESTRATOR_POOL: ("sessions", "sessions"),
+    Kind.AI_WORKER_POOL: ("tasks", "inUse"),
+}
+"""What a kind's pods do, and the field of its status that counts it."""
 ALARMING: Final = {
     Condition.READY: "False",
     Condition.DEGRADED: "True",
@@ -41,7 +47,7 @@ class PodLine:
     state: str
     """pending, ready, draining, not ready (was Ready, is not now), going."""
     load: int | None
-    """Jobs or sessions; `None`: unknown."""
+    """Jobs, sessions or tasks; `None`: unknown."""
     since: str | None
     """Since when it drains."""
     why: str | None
@@ -61,7 +67,7 @@ class FleetLine:
     ready: int
     draining: int
     load: int | None
-    """Jobs or sessions on all pods; `None`: unknown."""
+    """Jobs, sessions or tasks on all pods; `None`: unknown."""
     mode: str | None
     listed: int | None
     up_to_date: bool
@@ -112,6 +118,7 @@ def duration(seconds: float | None) -> str:
 def _fleet(raw: Raw, by_fleet: Mapping[tuple[str, str, str], list[Raw]], now: float) -> FleetLine:
     meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     kind = KIND_LABELS[Kind(raw["kind"])].value
+    _, counted = WORK[Kind(raw["kind"])]
     pods = by_fleet.get((kind, meta["namespace"], meta["name"]), [])
     said = {each["name"]: each for each in status.get("pods") or ()}
     views = [_pod(pod, said.get(pod["metadata"]["name"], {}), now) for pod in pods]
@@ -122,7 +129,7 @@ def _fleet(raw: Raw, by_fleet: Mapping[tuple[str, str, str], list[Raw]], now: fl
         wanted=spec.get("replicas"),
         ready=status.get("readyReplicas") or 0,
         draining=status.get("draining") or 0,
-        load=status.get("jobs", status.get("sessions")),
+        load=status.get(counted),
         mode=status.get("mode"),
         listed=status.get("listed"),
         up_to_date=status.get("observedGeneration") == meta.get("generation"),

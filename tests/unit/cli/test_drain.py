@@ -76,9 +76,9 @@ async def test_each_change_is_one_line_until_the_pod_is_gone(comes_back: bool) -
         lines.append(line)
         next(steps, lambda: None)()
     assert lines == [
-        "rec-0 is ready, 2 jobs or sessions",
-        "rec-0 is draining, 2 jobs or sessions",
-        "rec-0 is draining, 0 jobs or sessions",
+        "rec-0 is ready, 2 jobs, sessions or tasks",
+        "rec-0 is draining, 2 jobs, sessions or tasks",
+        "rec-0 is draining, 0 jobs, sessions or tasks",
         "rec-0 is draining, unknown load",
         "rec-0 is being deleted",
         "rec-0 is gone",

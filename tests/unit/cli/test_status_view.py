@@ -71,6 +71,14 @@ def one(*pods: dict[str, Any], **more: Any) -> FleetLine:
     return lines([fleet(**more)], pods, NOW)[0]
 
 
+def test_a_pool_of_ai_workers_has_tasks() -> None:
+    resource = {**fleet(inUse=2), "kind": "AIWorkerPool"}
+    (line,) = lines([resource], (), NOW)
+    assert line.load == 2
+    head, *_ = command._shown(line, wide=False)
+    assert str(head).endswith("1 of 2 Ready, 1 draining, mode spread, 2 tasks")
+
+
 def test_the_reckoning_of_autoscaling_is_shown_and_why_it_holds() -> None:
     said = {"engine": "builtin", "wanted": 3, "why": "8 running, 0 waiting."}
     assert "Autoscaling (builtin): 8 running, 0 waiting." in one(autoscaling=said).notes
