@@ -158,7 +158,7 @@ rbac: $(STAMP) ## Rights that the last run on the node did not use or lacked, by
 	$(PY) -m tests.measures.rights $(ARGS)
 
 .PHONY: profile
-profile: $(STAMP) ## Flame graphs of a desk and an advertiser under load: build/profiles (SECONDS; PID: of a running process)
+profile: $(STAMP) ## Flame graphs of a desk, an advertiser and an operator under load: build/profiles (SECONDS; PID: of a running process)
 	$(PY) -m bench.profiles build/profiles $(or $(SECONDS),15) $(PID)
 
 .PHONY: bench

@@ -101,7 +101,7 @@ async def _ready(api: Api, pods: Target, count: int) -> None:
 
 async def _bare(api: Api, pods: Target, count: int) -> float:
     """Pods of the same spec, without an owner."""
-    raw = _fleet(0, count)
+    raw = made_fleet(0, count)
     raw["metadata"] |= {"namespace": "", "uid": "", "resourceVersion": "0"}
     resource = digest.resource(raw, Kind.EGRESS_FLEET)
 
@@ -121,7 +121,8 @@ async def _clear(api: Api, workspace: Workspace, pods: Target) -> None:
     await _until(api, pods, 0)
 
 
-def _fleet(number: int, pods: int) -> dict[str, Any]:
+def made_fleet(number: int, pods: int) -> dict[str, Any]:
+    """A fleet whose pods are kwok's."""
     made = egress_fleet(f"rec-{number:03}", "redis:6379", pods)
     made["spec"]["template"]["spec"] |= ON_IT
     return made
@@ -133,7 +134,9 @@ async def _of_fleets(
     """Seconds until all pods are Ready and get work, and until their labels say so."""
     target = paths.FLEETS[Kind.EGRESS_FLEET].inside(workspace.name)
     began = time.monotonic()
-    await asyncio.gather(*(api.create(target, _fleet(number, each)) for number in range(fleets)))
+    await asyncio.gather(
+        *(api.create(target, made_fleet(number, each)) for number in range(fleets))
+    )
     await _ready(api, pods, fleets * each)
     ready = time.monotonic() - began
     print(f"fleets: all Ready after {ready:.1f} s", flush=True)
@@ -152,7 +155,7 @@ async def _measure(
         await _clear(api, workspace, pods)
         ready, marked = await _of_fleets(api, workspace, pods, fleets, each)
         burst_mb, writes = (
-            _status(_pid(operator), "VmHWM"),
+            _status(pid_of(operator), "VmHWM"),
             await asyncio.to_thread(_writes, operator),
         )
         said = f"fleets: {ready:.1f} s, labelled {marked:.1f} s, {burst_mb:.0f} MB"
@@ -165,14 +168,14 @@ async def _measure(
         ready_at = time.time()
         changed_at = await changed
         await asyncio.sleep(IDLE_SECONDS)
-        used, before = cpu_seconds(_pid(operator)), await asyncio.to_thread(_writes, operator)
+        used, before = cpu_seconds(pid_of(operator)), await asyncio.to_thread(_writes, operator)
         await asyncio.sleep(IDLE_SECONDS)
-        idle = (cpu_seconds(_pid(operator)) - used) / IDLE_SECONDS
+        idle = (cpu_seconds(pid_of(operator)) - used) / IDLE_SECONDS
         at_rest = await asyncio.to_thread(_writes, operator)
         print(f"writes since the start {before}, and after as long at rest {at_rest}", flush=True)
         leases = f"/apis/coordination.k8s.io/v1/namespaces/{workspace.name}/leases"
         lease = await api.get(Target(f"{leases}/{LEASE_NAME}", "leases"))
-    mb = _status(_pid(operator), "VmHWM")
+    mb = _status(pid_of(operator), "VmHWM")
     spec = lease["spec"]
     acquired = unix(spec["acquireTime"])
     assert acquired is not None
@@ -219,7 +222,7 @@ def _writes(operator: Operator) -> dict[str, float]:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def answering() -> Iterator[None]:
     """Something answers for all pods, until left."""
     command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "bench.burst_pods"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
@@ -231,7 +234,8 @@ def _answering() -> Iterator[None]:
             process.terminate()
 
 
-def _pid(operator: Operator) -> int:
+def pid_of(operator: Operator) -> int:
+    """The id of its process, which runs."""
     assert operator.process is not None
     assert operator.process.poll() is None, operator.log.read_text()[-2000:]
     return operator.process.pid
@@ -284,7 +288,7 @@ def main() -> int:
             )
             stack.enter_context(crowded(node, folder))
             if not silent:
-                stack.enter_context(_answering())
+                stack.enter_context(answering())
             operator = stack.enter_context(operating(node, workspace, folder / "operator.log"))
             figures = uvloop.run(_measure(node, workspace, operator, fleets, each))
             Console(width=110).print(_table(figures, fleets, each))

@@ -1,9 +1,9 @@
-"""Flame graphs of a desk and an advertiser under load, by py-spy.
+"""Flame graphs of a desk, an advertiser and an operator under load, by py-spy.
 
-`python -m bench.profiles FOLDER [SECONDS]` writes desk.svg and advertiser.svg; `python -m
-bench.profiles FOLDER SECONDS PID` writes the one of a process that runs already, an operator in a
-bench of its own for example. Frames of C code are in them (uvloop, protobuf, system calls). Reading
-another process takes root, or `kernel.yama.ptrace_scope` 0.
+`python -m bench.profiles FOLDER [SECONDS]` writes desk.svg, advertiser.svg and, on a machine that
+can run the testbed's node, operator.svg; `python -m bench.profiles FOLDER SECONDS PID` writes the
+one of a process that runs already. Frames of C code are in them (uvloop, protobuf, system calls).
+Reading another process takes root, or `kernel.yama.ptrace_scope` 0.
 """
 
 from __future__ import annotations
@@ -99,6 +99,11 @@ async def run(folder: Path, seconds: float, pid: int | None) -> None:
         return
     await of_desk(folder, seconds)
     await of_advertiser(folder, seconds)
+    # In a process of its own, since it goes on inside the node's network.
+    command = (sys.executable, "-m", "bench.operator_profile", str(folder), str(seconds))
+    process = await asyncio.create_subprocess_exec(*command)
+    if await process.wait() != 0:
+        raise RuntimeError("the operator could not be profiled")
 
 
 def main() -> int:
