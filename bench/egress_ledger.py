@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,7 @@ from mediafleet_testbed.real_servers import redis_server
 JOBS: Final = 10_000
 PODS: Final = 1000
 AT_ONCE: Final = 50
+ANSWER_SECONDS: Final = 5.0
 CALLS: Final = 300
 ROUNDS: Final = 9
 GOAL_BYTES: Final = 1000
@@ -97,7 +98,7 @@ async def fill(store: Store, jobs: int) -> None:
         batch = [job(number) for number in range(first, min(jobs, first + AT_ONCE))]
         assert await store.claim([(each, "") for each in batch]) is not None
         started = [
-            Record(replace(each, started_at=time.time(), server_id="SRV_abcdefghijkl"), bytes(60))
+            Record(each._replace(started_at=time.time(), server_id="SRV_abcdefghijkl"), bytes(60))
             for each in batch
         ]
         await store.write([store.started(each) for each in started])
@@ -114,7 +115,7 @@ async def desk_starts(processes: Processes, folder: Path, url: str, name: str) -
 
 async def calls_by_turns(client: redis.Redis) -> tuple[float, float]:
     """CPU microseconds of a call over a connection of its own, and over the pool; medians."""
-    link, pool = ScriptLink(client), ScriptClient(client)
+    link, pool = ScriptLink(client, ANSWER_SECONDS), ScriptClient(client, ANSWER_SECONDS)
     sha = await link.load("return {ARGV[1], 1, '', ''}")
     spent: dict[Asked, list[float]] = {link: [], pool: []}
     for _ in range(ROUNDS):

@@ -13,7 +13,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -229,7 +229,7 @@ class _World:
             first = now + self._chance.uniform(0, self._setup.scrape_seconds)
             self._at(first, _First.MEASURED, functools.partial(self._read_metrics, pod))
         # The pod holds the cost from now on; the desk, from the answer.
-        pod.take(replace(job, started_at=now), real_cores(asked.job, costs))
+        pod.take(job._replace(started_at=now), real_cores(asked.job, costs))
         self._outcomes[asked.number] = Outcome(
             asked.job, self._numbers[pod.pod.uid], now, asked.attempts, asked.turned_down
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from tests.kit.egress.meddling import Fate
@@ -224,7 +224,7 @@ class Run:
         known = ledger.known()
         ours = known is not None and not known.settled and known.job.token == job.token
         if ours:
-            ledger.job = replace(job, token=self.state.token)
+            ledger.job = job._replace(token=self.state.token)
         return words.TakenOver(ours, pod_is_there=True)
 
     def _hand_over(self, job: Job, patient: bool) -> None:
@@ -305,7 +305,7 @@ class Run:
         match step:
             case words.Succeed():
                 if ledger.job is not None and ledger.job.token == step.job.token:
-                    ledger.job = replace(ledger.job, started_at=self.world.now)
+                    ledger.job = ledger.job._replace(started_at=self.world.now)
             case words.Fail():
                 ledger.job, ledger.failed = step.job, True
             case words.Refuse() if step.release:

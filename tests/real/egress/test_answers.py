@@ -155,7 +155,7 @@ async def test_a_retry_is_told_what_livekit_server_knows_when_nothing_was_heard(
     await store.open()
     job = Job("EG_x", "/rec", "pod-0", "pod-0", "pod-0", RequestType.TRACK, 0.5, "t", 1.0)
     await store.claim([(job, "")])
-    await store.write([store.started(Record(replace(job, started_at=2.0)))])
+    await store.write([store.started(Record(job._replace(started_at=2.0)))])
     await store.close()
 
     async def tell(request: Request) -> bytes:

@@ -458,7 +458,7 @@ async def test_a_missed_end_is_found_by_asking_the_pods(stage: Scene) -> None:
         await desk.sweeper.ask_pods()
         assert "EG_x" in desk.ledger.jobs, "it may have been missing from a listing under way"
         job = desk.ledger.jobs["EG_x"]
-        desk.ledger.put(replace(job, started_at=job.claimed_at - 60))
+        desk.ledger.put(job._replace(started_at=job.claimed_at - 60))
         await desk.sweeper.ask_pods()
         await desk.settled()
         assert "EG_x" not in desk.ledger.jobs
@@ -473,8 +473,7 @@ async def test_who_asks_for_a_claim_that_was_given_up_does_not_hear_that_it_was_
     at_once = replace(QUICK, patience=Patience(unconfirmed_seconds=0.0))
     async with stage.desk(at_once) as desk:
         await stage.start(web("EG_y"))
-        claimed = replace(
-            desk.ledger.jobs["EG_y"],
+        claimed = desk.ledger.jobs["EG_y"]._replace(
             egress_id="EG_x",
             token="of a desk that died",
             claimed_at=time.time() - 1,

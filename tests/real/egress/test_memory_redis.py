@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -57,7 +56,7 @@ class Pair:
             case 3:
                 return await store.wait(entry)
             case 4:
-                started = Record(replace(job, started_at=at, server_id="SRV"), b"info")
+                started = Record(job._replace(started_at=at, server_id="SRV"), b"info")
                 await store.write([store.started(started), store.kept(entry)])
             case 5:
                 await store.write([store.ended(egress_id, Record(job, b"told"))])

@@ -192,7 +192,7 @@ async def test_what_is_undone_leaves_what_was_known_before_and_what_redis_told_s
     before = Job("x", "/rec", "p9", "u9", "p9", RequestType.WEB, 4.0, "old", NOW - 9)
     desk.ledger.put(before)
     picked = desk.chooser.pick([want("x"), want("y")], {}, NOW)
-    told = replace(desk.ledger.jobs["y"], token="of another desk")
+    told = desk.ledger.jobs["y"]._replace(token="of another desk")
     desk.ledger.put(told)
     desk.chooser.undo(picked, picked.chosen)
     assert desk.ledger.jobs == {"x": before, "y": told}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,7 @@ REQUEST = Request("EG_1", RequestType.WEB, None, "RM_1", "room")
     "record",
     [
         Record(JOB),
-        Record(replace(JOB, started_at=2.0, server_id="SRV_1"), b"\x00answer"),
+        Record(JOB._replace(started_at=2.0, server_id="SRV_1"), b"\x00answer"),
     ],
 )
 def test_a_record_is_read_as_it_was_written(record: Record) -> None:

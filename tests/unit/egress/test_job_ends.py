@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from livekit.protocol import egress as livekit
@@ -75,7 +74,7 @@ async def test_a_failure_before_the_start_counts_is_left_to_the_attempt(
     heard: Listener, status: str
 ) -> None:
     await heard.create("first")
-    assert not heard.ends("first", status, replace(JOB, started_at=None))
+    assert not heard.ends("first", status, JOB._replace(started_at=None))
     assert not heard.ends("first", status, None)
 
 
@@ -91,15 +90,15 @@ async def test_who_speaks_for_a_job_is_known_from_the_ledger_where_nothing_was_h
     heard: Listener,
 ) -> None:
     assert not heard.ends("first", "EGRESS_FAILED")
-    assert heard.ends("first", "EGRESS_FAILED", replace(JOB, io_client="first"))
-    assert not heard.ends("first", "EGRESS_FAILED", replace(JOB, io_client="second"))
+    assert heard.ends("first", "EGRESS_FAILED", JOB._replace(io_client="first"))
+    assert not heard.ends("first", "EGRESS_FAILED", JOB._replace(io_client="second"))
 
 
 @pytest.mark.parametrize("status", ENDS)
 async def test_an_end_after_a_start_counts(heard: Listener, status: str) -> None:
     await heard.create("first")
     assert heard.ends("first", status)
-    assert heard.ends("first", status, replace(JOB, started_at=None))
+    assert heard.ends("first", status, JOB._replace(started_at=None))
     assert not heard.ends("second", status)
 
 

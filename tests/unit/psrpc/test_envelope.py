@@ -7,6 +7,7 @@ import gzip
 
 import pytest
 from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,49 @@ REQUEST = Request("REQ_1", "CLI_1", 1, 2, b"payload", metadata={"k": "v"})
 )
 def test_what_is_encoded_decodes_to_the_same(envelope: Envelope) -> None:
     assert decode(encode(envelope), type(envelope)) == envelope  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 128, 16_383, 16_384, 300_000])
+def test_what_is_written_is_protobuf_whatever_its_length(size: int) -> None:
+    written = encode(REQUEST._replace(payload=b"x" * size))
+    outer = pb.Msg.FromString(written)
+    assert outer.SerializeToString() == written
+    assert pb.Request.FromString(outer.value).raw_request == b"x" * size
+    assert decode(written, Request).payload == b"x" * size
+
+
+def test_fields_in_another_order_and_fields_that_follow_are_read_alike() -> None:
+    written = encode(REQUEST)
+    value = pb.Msg.FromString(written).value
+    channel = pb.Msg(channel="somewhere").SerializeToString()
+    turned = pb.Msg(value=value).SerializeToString()
+    turned += pb.Msg(type_url=PREFIX + "Request").SerializeToString()
+    for each in (written + channel, channel + written, turned):
+        assert decode(each, Request) == REQUEST
+
+
+@given(st.binary(max_size=40), st.integers(min_value=0, max_value=40))
+def test_whatever_follows_the_type_is_read_as_protobuf_says(tail: bytes, cut: int) -> None:
+    head = encode(Grant("REQ_1", "SRV_1"))
+    data = head[: len(head) - cut] + tail
+    try:
+        outer = pb.Msg.FromString(data)
+        said = pb.ClaimResponse.FromString(outer.value)
+    except DecodeError:
+        with pytest.raises(BadMessageError):
+            decode(data, Grant)
+        return
+    if outer.type_url == PREFIX + "ClaimResponse" and not outer.compression and said.request_id:
+        assert decode(data, Grant) == Grant(said.request_id, said.server_id)
+    else:
+        with pytest.raises(BadMessageError):
+            decode(data, Grant)
+
+
+def test_requests_and_answers_say_nothing_of_their_payload_in_logs() -> None:
+    shown = repr(REQUEST._replace(payload=b"secret", metadata={"k": "secret"}))
+    assert "REQ_1" in shown
+    assert "secret" not in shown + repr(Response("REQ_1", "SRV_1", 3, b"secret"))
 
 
 def test_an_error_answer_keeps_code_sentence_and_details() -> None:

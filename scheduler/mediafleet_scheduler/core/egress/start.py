@@ -57,7 +57,6 @@ Before each RECALLING likewise: the client hears that it is undecided, and its r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
@@ -115,8 +114,7 @@ def advance(attempt: Attempt, event: Event, now: float) -> Next:
 
 def joined(attempt: Attempt, sent_at: float, expires_at: float, now: float) -> Attempt:
     """The client asks again and waits for this attempt: it has so much longer."""
-    return replace(
-        attempt,
+    return attempt._replace(
         sent_at=max(attempt.sent_at, sent_at),
         expires_at=max(attempt.expires_at, expires_at),
         came_at=now,
@@ -133,13 +131,13 @@ def _place(attempt: Attempt, now: float) -> Next:
     until = attempt.sent_at + times.answer_within_seconds - times.start_allowance_seconds
     if attempt.tried and attempt.silent_only:
         until = 0.0  # There is room, but no pod bids: waiting for room does not help.
-    placing = replace(attempt, phase=Phase.PLACING, placed_for=attempt.came_at, job=None)
+    placing = attempt._replace(phase=Phase.PLACING, placed_for=attempt.came_at, job=None)
     return placing, TakePlace(until, attempt.tried)
 
 
 def _placed(attempt: Attempt, event: Placed, now: float) -> Next:
     del now
-    handing = replace(attempt, phase=Phase.HANDING, job=event.job)
+    handing = attempt._replace(phase=Phase.HANDING, job=event.job)
     return handing, HandOver(event.job, patient=attempt.patient_tries is not None)
 
 
@@ -156,7 +154,7 @@ def _no_capacity(attempt: Attempt, event: NoCapacity, now: float) -> Next:
         return _refuse(attempt, Why.NO_CAPACITY, event)
     if attempt.patient_tries is not None:
         return _refuse(attempt, Why.NO_BID)
-    return _place(replace(attempt, patient_tries=0, tried=frozenset()), now)
+    return _place(attempt._replace(patient_tries=0, tried=frozenset()), now)
 
 
 def _ledger_failed(attempt: Attempt, event: LedgerFailed, now: float) -> Next:
@@ -178,8 +176,7 @@ def _handed(attempt: Attempt, event: Handed, now: float) -> Next:
 
 def _pass_over(attempt: Attempt, job: Job, outcome: Outcome) -> Next:
     tries = attempt.patient_tries
-    passing = replace(
-        attempt,
+    passing = attempt._replace(
         phase=Phase.PASSING,
         tried=attempt.tried | {job.worker_uid},
         silent_only=attempt.silent_only and outcome is Outcome.NO_BID,
@@ -199,21 +196,21 @@ def _looked(attempt: Attempt, event: Looked, now: float) -> Next:
         return _done(attempt, Finished(job))
     if event.report is Report.STARTED or (event.runs_on and _started_if_listed(attempt)):
         return _done(attempt, Succeed(job, event.runs_on or event.pod_server_id))
-    looked = replace(attempt, looked=event)
+    looked = attempt._replace(looked=event)
     if event.runs_on is not None:
         return _recall(looked, now)
     if job.token == attempt.token:
         return _prove(looked, job, event.pod_is_there, now)
     if now < job.claimed_at + attempt.times.leave_alone_seconds:
         return _recall(looked, now)
-    return replace(looked, phase=Phase.TAKING), TakeOver(job)
+    return looked._replace(phase=Phase.TAKING), TakeOver(job)
 
 
 def _taken_over(attempt: Attempt, event: TakenOver, now: float) -> Next:
     if not event.ours:
         return _recall(attempt, now)
-    job = replace(_job(attempt), token=attempt.token)
-    return _prove(replace(attempt, job=job), job, event.pod_is_there, now)
+    job = _job(attempt)._replace(token=attempt.token)
+    return _prove(attempt._replace(job=job), job, event.pod_is_there, now)
 
 
 def _prove(attempt: Attempt, job: Job, pod_is_there: bool, now: float) -> Next:
@@ -225,7 +222,7 @@ def _prove(attempt: Attempt, job: Job, pod_is_there: bool, now: float) -> Next:
         return _place(attempt, now) if _no_grant_can_come(attempt) else _recall(attempt, now)
     if created:
         return _if_gone(attempt, looked.pod_server_id if looked else None, now)
-    return replace(attempt, phase=Phase.PROVING), HandOver(job, patient=True)
+    return attempt._replace(phase=Phase.PROVING), HandOver(job, patient=True)
 
 
 def _proved(attempt: Attempt, event: Handed, now: float) -> Next:
@@ -244,7 +241,7 @@ def _if_gone(attempt: Attempt, pod_server_id: str | None, now: float) -> Next:
     if pod_server_id in _servers(attempt):
         return _place(attempt, now)
     # A pod that has taken no job yet is known by its bid.
-    return replace(attempt, phase=Phase.BIDDING), AskBid(_job(attempt))
+    return attempt._replace(phase=Phase.BIDDING), AskBid(_job(attempt))
 
 
 def _bid(attempt: Attempt, event: Bid, now: float) -> Next:
@@ -259,14 +256,14 @@ def _free(attempt: Attempt, event: Free, now: float) -> Next:
 
 
 def _look(attempt: Attempt, job: Job, now: float) -> Next:
-    return replace(attempt, phase=Phase.LOOKING, job=job, asked_at=now), AskPods(job)
+    return attempt._replace(phase=Phase.LOOKING, job=job, asked_at=now), AskPods(job)
 
 
 def _recall(attempt: Attempt, now: float) -> Next:
     pause = attempt.times.ask_again_seconds
     if _left(attempt, now) < pause:
         return _refuse(attempt, Why.UNDECIDED, release=False)
-    return replace(attempt, phase=Phase.RECALLING), Recall(pause)
+    return attempt._replace(phase=Phase.RECALLING), Recall(pause)
 
 
 def _refuse(
@@ -280,7 +277,7 @@ def _refuse(
 
 
 def _done(attempt: Attempt, step: Step) -> Next:
-    return replace(attempt, phase=Phase.DONE), step
+    return attempt._replace(phase=Phase.DONE), step
 
 
 def _left(attempt: Attempt, now: float) -> float:

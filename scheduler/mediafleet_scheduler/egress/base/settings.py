@@ -120,6 +120,9 @@ class Settings:
     heard_look_seconds: float = 0.1
     """The ledger is looked at so long after a request was heard that another desk may have taken:
     what it makes of it counts here too, and is reported to KEDA."""
+    others_ends_seconds: float = 2.5
+    """The desk that placed a job writes its end to the ledger; another that hears of it does so if
+    the ledger does not tell it by then. Longer than `sync_every_seconds`."""
     stale_seconds: float = 15.0
     """A ledger that has not been seen for so long says nothing of demand any more."""
     list_every_seconds: float = 10.0

@@ -140,12 +140,11 @@ class Desk:
         until = expiry - min(settings.answer_margin_seconds, _MARGIN * (expiry - sent_at))
         if any(fleet.queue.max_wait_seconds for fleet in fleets):
             until = min(until, sent_at + settings.answer_within_seconds)
-        try:
-            async with asyncio.timeout(max(0.0, until - self._tools.clock.unix())):
-                return await asyncio.shield(task)
-        except TimeoutError as error:
+        await asyncio.wait((task,), timeout=max(0.0, until - self._tools.clock.unix()))
+        if not task.done():
             sentence = "it is still being started"
-            raise RefusedError(Code.UNAVAILABLE, answers.UNDECIDED, sentence) from error
+            raise RefusedError(Code.UNAVAILABLE, answers.UNDECIDED, sentence)
+        return task.result()
 
     def _keep(self, egress_id: str) -> None:
         """Keep an answer for a while; after a refusal the next request starts a new attempt."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from mediafleet_common.clock import Clock
@@ -108,7 +107,7 @@ class StartAttempt:
         self._since = tools.queue.since(request.egress_id, now)
         self._state = Attempt(
             tools.times,
-            token=secrets.token_hex(8),
+            token=tools.store.token(),
             sent_at=message.sent_at_ns / 1e9,
             expires_at=message.expiry_ns / 1e9,
             came_at=now,
@@ -213,7 +212,7 @@ class StartAttempt:
         learnt = self._learnt(job)
         if learnt is None or self._request.estimated_cores is not None:
             return self._message
-        return replace(self._message, payload=with_estimated_cpu(self._message.payload, learnt))
+        return self._message._replace(payload=with_estimated_cpu(self._message.payload, learnt))
 
     def _learnt(self, job: Job) -> float | None:
         known = self._tools.pods.by_uid.get(job.worker_uid)
@@ -247,7 +246,7 @@ class StartAttempt:
         """Make another attempt's claim ours, so that it moves the job nowhere while we ask."""
         token = self._state.token
         with contextlib.suppress(StoreError):
-            claimed = await self._tools.store.claim([(replace(job, token=token), job.token)])
+            claimed = await self._tools.store.claim([(job._replace(token=token), job.token)])
             return claimed is not None and claimed[0].existing is None
         return False
 
@@ -283,8 +282,8 @@ class StartAttempt:
     def _started(self, job: Job, server_id: str | None) -> bytes:
         kept = answers.without_request(self._info) or self._tools.infos.heard(job.egress_id)
         io_client = self._tools.infos.io_client(job)
-        started = replace(
-            job, started_at=self._clock.unix(), server_id=server_id, io_client=io_client
+        started = job._replace(
+            started_at=self._clock.unix(), server_id=server_id, io_client=io_client
         )
         record = Record(started, kept)
         self._tools.ledger_writer.note(self._tools.store.started(record))

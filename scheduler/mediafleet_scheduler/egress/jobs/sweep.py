@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import replace
 from typing import Final
 
 from mediafleet_common.api.names import PodState
@@ -148,7 +147,7 @@ class Sweeper:
         self.suspected.pop(egress_id, None)
         if verdict is Verdict.CONFIRM:
             io_client = tools.infos.io_client(job)
-            started = replace(job, started_at=asked_at, server_id=server_id, io_client=io_client)
+            started = job._replace(started_at=asked_at, server_id=server_id, io_client=io_client)
             running = Record(started, tools.infos.heard(egress_id))
             tools.ledger_writer.note(tools.store.started(running))
         elif verdict.ends:

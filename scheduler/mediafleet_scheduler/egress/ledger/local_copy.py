@@ -34,6 +34,8 @@ class LocalCopy:
         """How many places of a fleet were ever claimed, by fleet."""
         self.on_over: Callable[[Job], None] = lambda job: None
         """Receives each job that had started and is over, whoever found out."""
+        self.on_told_end: Callable[[str], None] = lambda egress_id: None
+        """Receives each egress id whose end the log tells."""
         self._servers: dict[str, tuple[float, str]] = {}
         self._own: dict[str, Record] = {}
         self._over: dict[str, None] = {}
@@ -60,6 +62,7 @@ class LocalCopy:
     def apply(self, operation: str, egress_id: str, fleet: str, record: str) -> None:
         """Take over one change of the log."""
         if operation == "end":
+            self.on_told_end(egress_id)
             self.records.pop(egress_id, None)
             self._drop(egress_id)
             if record:

@@ -5,9 +5,11 @@ ever part of one.
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass, fields
 from typing import Any, Final
+
+from pydantic_core import from_json as read_json
+from pydantic_core import to_json as write_json
 
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
@@ -15,8 +17,7 @@ from mediafleet_scheduler.core.egress.queue import Waiting
 from mediafleet_scheduler.core.egress.redaction import redacted
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
-_JOB_FIELDS: Final = frozenset(field.name for field in fields(Job))
+_JOB_FIELDS: Final = frozenset(Job._fields)
 _WAITING_FIELDS: Final = frozenset(field.name for field in fields(Waiting))
 
 
@@ -40,14 +41,14 @@ def to_json(record: Record) -> str:
     job = record.job
     # What is not known is left out: Lua takes a null for true.
     data: dict[str, Any] = {
-        name: value for name in _JOB_FIELDS if (value := getattr(job, name)) is not None
+        name: value for name, value in zip(Job._fields, job, strict=True) if value is not None
     }
     if record.answer:
         data["answer"] = base64.b64encode(record.answer).decode()
     if record.error:
         data["code"] = record.error.code
         data["error"] = redacted(record.error.message)
-    return _ENCODER.encode(data)
+    return write_json(data).decode()
 
 
 def from_json(text: bytes | str) -> Record:
@@ -57,11 +58,12 @@ def from_json(text: bytes | str) -> Record:
         UnreadableRecordError: there is none.
     """
     try:
-        data = json.loads(text)
+        data = read_json(text)
         job = {name: value for name, value in data.items() if name in _JOB_FIELDS}
         job["kind"] = RequestType(job["kind"])
         error = PsrpcError(Code.of(data["code"]), data["error"]) if "code" in data else None
-        return Record(Job(**job), base64.b64decode(data.get("answer", "")), error)
+        answer = data.get("answer")
+        return Record(Job(**job), base64.b64decode(answer) if answer else b"", error)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableRecordError(f"{type(error).__name__}: {error}") from error
 
@@ -70,7 +72,7 @@ def waiting_to_json(waiting: Waiting) -> str:
     """The text to store."""
     values = ((name, getattr(waiting, name)) for name in sorted(_WAITING_FIELDS))
     known = {name: value for name, value in values if value is not None}
-    return _ENCODER.encode(known)
+    return write_json(known).decode()
 
 
 def waiting_from_json(text: bytes | str) -> Waiting:
@@ -80,7 +82,7 @@ def waiting_from_json(text: bytes | str) -> Waiting:
         UnreadableRecordError: there is none.
     """
     try:
-        data = json.loads(text)
+        data = read_json(text)
         known = {name: value for name, value in data.items() if name in _WAITING_FIELDS}
         known["kind"] = RequestType(known["kind"])
         return Waiting(**known)

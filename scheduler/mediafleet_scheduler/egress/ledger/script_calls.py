@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, Protocol
 
 import redis.asyncio as redis
@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError, RedisError
 from mediafleet_scheduler.egress.connections.opening import Commands
 from mediafleet_scheduler.egress.ledger.script_link import ScriptLink
 
+_FAILURES: Final = (RedisError, OSError, TimeoutError)
 _AT_ONCE: Final = 64
 """More wait for their turn: redis-py refuses what its pool of 100 connections has no room for."""
 
@@ -21,7 +22,7 @@ class StoreError(Exception):
 
 
 class Asked(Protocol):
-    """A Redis that runs scripts; `ScriptLink` says what each raises."""
+    """A Redis that runs scripts, each within its time; `ScriptLink` says what each raises."""
 
     async def evalsha(self, sha: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """A script's result."""
@@ -42,23 +43,24 @@ class Asked(Protocol):
 class ScriptClient:
     """A client of redis-py: for a cluster, which has a server for each key."""
 
-    def __init__(self, client: Commands) -> None:
+    def __init__(self, client: Commands, answer_seconds: float) -> None:
         self._client = client
+        self._answer_seconds = answer_seconds
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def evalsha(self, sha: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """A script's result."""
-        async with self._turns:
+        async with asyncio.timeout(self._answer_seconds), self._turns:
             return await _or_cancelled(self._client.evalsha(sha, len(keys), *keys, *arguments))
 
     async def load(self, script: str) -> str:
         """Have Redis keep a script; its name there."""
-        async with self._turns:
+        async with asyncio.timeout(self._answer_seconds), self._turns:
             return str(await self._client.script_load(script))
 
     async def take(self, key: str, seconds: int) -> bool:
         """Set a key for a while; whether nobody else had."""
-        async with self._turns:
+        async with asyncio.timeout(self._answer_seconds), self._turns:
             return bool(await self._client.set(key, "taken", nx=True, ex=seconds))
 
     async def drop(self, why: str) -> None:
@@ -72,8 +74,7 @@ class ScriptCalls:
     """Calls over one client."""
 
     def __init__(self, client: Commands, answer_seconds: float) -> None:
-        self._asked: Asked = _asked(client)
-        self._answer_seconds = answer_seconds
+        self._asked: Asked = _asked(client, answer_seconds)
         self._shas: dict[str, str] = {}
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -82,7 +83,10 @@ class ScriptCalls:
         Raises:
             StoreError: Redis could not be asked; the script may have run all the same.
         """
-        return await self._bounded(lambda: self._evaluated(script, keys, arguments))
+        try:
+            return await self._evaluated(script, keys, arguments)
+        except _FAILURES as error:
+            raise await self._failed(error) from error
 
     async def take(self, key: str, seconds: int) -> bool:
         """Set a key for a while; whether nobody else had.
@@ -90,21 +94,20 @@ class ScriptCalls:
         Raises:
             StoreError: Redis could not be asked; it may be set all the same.
         """
-        return bool(await self._bounded(lambda: self._asked.take(key, seconds)))
+        try:
+            return bool(await self._asked.take(key, seconds))
+        except _FAILURES as error:
+            raise await self._failed(error) from error
 
     async def close(self) -> None:
         """Ask no more."""
         await self._asked.close()
 
-    async def _bounded(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                return await call()
-        except (RedisError, OSError, TimeoutError) as error:
-            if isinstance(error, TimeoutError):
-                # What is silent for so long may be so for good.
-                await self._asked.drop("no answer")
-            raise StoreError(f"the ledger in Redis cannot be asked: {error}") from error
+    async def _failed(self, error: Exception) -> StoreError:
+        if isinstance(error, TimeoutError):
+            # What is silent for so long may be so for good.
+            await self._asked.drop("no answer")
+        return StoreError(f"the ledger in Redis cannot be asked: {error}")
 
     async def _evaluated(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         sha = self._shas.get(script)
@@ -117,11 +120,11 @@ class ScriptCalls:
         return await self._asked.evalsha(sha, keys, arguments)
 
 
-def _asked(client: Commands) -> Asked:
+def _asked(client: Commands, answer_seconds: float) -> Asked:
     # Of exactly this class: a cluster has several servers, and what stands in for Redis has none.
     if isinstance(client, redis.Redis) and type(client) is redis.Redis:
-        return ScriptLink(client)
-    return ScriptClient(client)
+        return ScriptLink(client, answer_seconds)
+    return ScriptClient(client, answer_seconds)
 
 
 async def _or_cancelled(call: Awaitable[Any]) -> Any:

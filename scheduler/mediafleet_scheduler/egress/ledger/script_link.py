@@ -47,14 +47,23 @@ class _Open:
         if self._link is not None:
             await self._link.close(ConnectionError(why))
 
-    async def ask(self, data: bytes) -> Reply:
-        """The reply to a command."""
+    async def ask(self, data: bytes, deadline: float) -> Reply:
+        """The reply to a command.
+
+        Raises:
+            TimeoutError: it has not come by this time of the event loop.
+        """
         if self._link is None or self._link.lost.done():
             raise ConnectionError("there is no connection")
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._answers.append(answer)
         self._link.write(data)
-        return await answer
+        # asyncio.timeout would cost more than all the rest of a call.
+        timer = self._loop.call_at(deadline, _too_late, answer)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
 
     def _answered(self, reply: Reply) -> None:
         if self._answers and not (answer := self._answers.popleft()).done():
@@ -67,10 +76,17 @@ class _Open:
         self._answers.clear()
 
 
+def _too_late(answer: asyncio.Future[Reply]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
+
+
 class ScriptLink:
     """One connection of a client's kind, opened when it is needed, and again when it is lost."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, answer_seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._answer_seconds = answer_seconds
         self._client = client
         self._open = _Open()
         self._opening = asyncio.Lock()
@@ -81,7 +97,8 @@ class ScriptLink:
 
         Raises:
             NoScriptError: Redis does not have it.
-            RedisError, OSError: Redis could not be asked; the script may have run all the same.
+            RedisError, OSError, TimeoutError: Redis could not be asked; the script may have run all
+                the same.
         """
         return await self._asked("EVALSHA", sha, len(keys), *keys, *arguments)
 
@@ -105,11 +122,12 @@ class ScriptLink:
 
     async def _asked(self, *parts: str | bytes | int) -> Any:
         data = command(*parts)
+        deadline = self._loop.time() + self._answer_seconds
         try:
-            reply = await self._once(data)
+            reply = await self._once(data, deadline)
         except ConnectionError:
             await asyncio.sleep(_AGAIN_AFTER_SECONDS)
-            reply = await self._once(data)
+            reply = await self._once(data, deadline)
         if not isinstance(reply, Refusal):
             return reply
         if reply.text.startswith(_NO_SCRIPT):
@@ -118,13 +136,13 @@ class ScriptLink:
             await self.drop(reply.text)
         raise ResponseError(reply.text)
 
-    async def _once(self, data: bytes) -> Reply:
+    async def _once(self, data: bytes, deadline: float) -> Reply:
         if not self._open.stands:
-            async with self._opening:
+            async with asyncio.timeout_at(deadline), self._opening:
                 if not self._open.stands and not self._closed:
                     await self.drop("lost")
                     opened = self._open
                     await opened.open(self._client)
                     if self._open is not opened:
                         await opened.end("dropped while it was opened")
-        return await self._open.ask(data)
+        return await self._open.ask(data, deadline)

@@ -9,13 +9,15 @@ meanwhile. Scripts and keys: scripts.py.
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
 import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
+
+from pydantic_core import from_json as read_json
 
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
@@ -97,6 +99,16 @@ class Store:
         self.recent_ends = RecentEnds()
         """What the log in Redis said of ends when it was last read whole."""
         self._opening = asyncio.Lock()
+        self._name = secrets.token_hex(6)
+        self._tokens = itertools.count(1)
+
+    def token(self) -> str:
+        """For the claims of a start attempt: unique, and known to be this desk's."""
+        return f"{self._name}-{next(self._tokens):x}"
+
+    def is_own(self, token: str) -> bool:
+        """Whether a claim was made by this desk, since it was started."""
+        return token.startswith(self._name)
 
     async def close(self) -> None:
         """Ask Redis no more."""
@@ -263,7 +275,7 @@ class Store:
                 await self.open(lost)
 
     def _take_over(self, seq: int, missed: str) -> None:
-        for name, fields in json.loads(missed) if missed else ():
+        for name, fields in read_json(missed) if missed else ():
             number = int(name.partition("-")[2])
             if number <= self._seq:
                 continue

@@ -175,7 +175,10 @@ class EgressService:
         self._directory.subscribe(follow)
         stack.push_async_callback(self._stop)
         self._tasks.append(asyncio.create_task(self._ledger_writer.run(), name="ledger writer"))
-        ends = JobEnds(self.ledger, self._ledger_writer, infos, placer.wake)
+        ends = JobEnds(
+            self.ledger, self._ledger_writer, infos, placer.wake, settings.others_ends_seconds
+        )
+        stack.callback(ends.close)
         await infos.listen(self._bus, ends.take)
         server = Server(
             self._bus,

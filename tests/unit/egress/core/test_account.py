@@ -56,11 +56,11 @@ def test_a_pod_has_new_jobs_for_five_seconds_after_the_last_claim() -> None:
 def test_an_account_is_right_until_a_job_is_no_longer_new_or_held_or_the_load_is_old() -> None:
     new = job("a", claimed_at=NOW - 1)
     assert account(new).valid_until == NOW - 1 + NEW_SECONDS
-    held = replace(job("a"), started_at=NOW - 10)
+    held = job("a")._replace(started_at=NOW - 10)
     assert account(held).valid_until == NOW - 10 + HOLD_SECONDS
     assert account(job("a"), load=Load(jobs=1)).valid_until == NOW + STALE_SECONDS
     assert account(job("a")).valid_until == math.inf
-    both = replace(new, started_at=NOW - 12)
+    both = new._replace(started_at=NOW - 12)
     assert account(both).valid_until == NOW - 12 + HOLD_SECONDS, "the first of them"
 
 

@@ -31,7 +31,7 @@ FLEET = fleet("a", "b")
 
 def job(name: str, pod: str = "a", kind: RequestType = RequestType.TRACK, **values: object) -> Job:
     made = Job(name, FLEET.key, pod, pod, pod, kind, 0.5, "", NOW - 60, NOW - 60)
-    return replace(made, **values)  # type: ignore[arg-type]
+    return made._replace(**values)  # type: ignore[arg-type]
 
 
 def shown(

@@ -236,7 +236,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.start(name, self.now, "SRV_1")
         each = self.truth.get(name)
         if each and each.started_at is None:
-            self.truth[name] = replace(each, started_at=self.now, server_id="SRV_1")
+            self.truth[name] = each._replace(started_at=self.now, server_id="SRV_1")
 
     @rule(name=st.sampled_from("abcd"))
     def drop(self, name: str) -> None:

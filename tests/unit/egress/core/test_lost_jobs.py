@@ -18,8 +18,8 @@ from mediafleet_scheduler.core.egress.accounting.lost_jobs import (
 NOW = 1_000_000.0
 STARTS_WITHIN = 13.0
 PENDING = Job("EG_1", "/rec", "pod-0", "uid", "pod-0", RequestType.TRACK, 0.5, "t", NOW - 60)
-RUNS = replace(PENDING, started_at=NOW - 60, server_id="SRV_1")
-YOUNG = replace(RUNS, started_at=NOW - 5)
+RUNS = PENDING._replace(started_at=NOW - 60, server_id="SRV_1")
+YOUNG = RUNS._replace(started_at=NOW - 5)
 SILENCE = Evidence(NOW, None, (), False, True, True, None, None)
 
 CASES = {
@@ -30,18 +30,18 @@ CASES = {
         Verdict.CONFIRM,
     ),
     "it was claimed just now, and runs": (
-        replace(PENDING, claimed_at=NOW - 12.9),
+        PENDING._replace(claimed_at=NOW - 12.9),
         replace(SILENCE, runs_on="SRV_1"),
         Verdict.LEAVE,
     ),
     "it was claimed as long ago as a start takes, and runs": (
-        replace(PENDING, claimed_at=NOW - 13),
+        PENDING._replace(claimed_at=NOW - 13),
         replace(SILENCE, runs_on="SRV_1"),
         Verdict.CONFIRM,
     ),
     "it was only claimed, a while ago": (PENDING, SILENCE, Verdict.LEAVE),
     "it was only claimed, long ago": (
-        replace(PENDING, claimed_at=NOW - 121),
+        PENDING._replace(claimed_at=NOW - 121),
         SILENCE,
         Verdict.UNCONFIRMED,
     ),

@@ -92,7 +92,7 @@ def test_a_rule_that_takes_silence_for_proof_is_found_out(monkeypatch: pytest.Mo
     def place_anew(attempt: Attempt, event: Looked, now: float) -> start.Next:
         del event
         tried = {attempt.job.worker_uid} if attempt.job else set()
-        return start._place(replace(attempt, tried=attempt.tried | tried), now)
+        return start._place(attempt._replace(tried=attempt.tried | tried), now)
 
     monkeypatch.setitem(TABLE, (Phase.LOOKING, Looked), place_anew)
     assert any("'EG_1', 'EG_1'" in each for each in failures(not_once, range(2 * MESSAGES), 2))

@@ -64,8 +64,8 @@ def attempt(phase: Phase = Phase.PLACING, **known: object) -> Attempt:
     """An attempt that came just now, with as much time as its client has."""
     begun = Attempt(TIMES, "token", NOW, NOW + 60, NOW, phase, placed_for=NOW)
     if phase is not Phase.PLACING:
-        begun = replace(begun, job=JOB)
-    return replace(begun, **known)  # type: ignore[arg-type]
+        begun = begun._replace(job=JOB)
+    return begun._replace(**known)  # type: ignore[arg-type]
 
 
 def after(state: Attempt, event: Event, now: float = NOW) -> tuple[Phase, Step]:
@@ -113,10 +113,10 @@ def test_pods_asked_with_patience_are_two_at_most(tries: int | None, ends: bool)
 def test_another_pod_is_asked_only_while_its_answer_can_be_told() -> None:
     late = attempt(tried=TRIED, expires_at=NOW + 2)
     times = replace(TIMES, answer_margin_seconds=2)
-    assert isinstance(start.begin(replace(late, times=times), NOW)[1], TakePlace)
+    assert isinstance(start.begin(late._replace(times=times), NOW)[1], TakePlace)
     times = replace(TIMES, answer_margin_seconds=2.1)
-    assert start.begin(replace(late, times=times), NOW)[1] == Refuse(Why.NO_BID, release=True)
-    fresh = replace(late, times=times, tried=frozenset())
+    assert start.begin(late._replace(times=times), NOW)[1] == Refuse(Why.NO_BID, release=True)
+    fresh = late._replace(times=times, tried=frozenset())
     assert isinstance(start.begin(fresh, NOW)[1], TakePlace)
 
 
@@ -208,7 +208,7 @@ def test_a_listed_job_runs_on_the_server_that_lists_it() -> None:
     # Asked 10 s for the grant and 3 s for the record after the claim.
     late = attempt(Phase.LOOKING, asked_at=NOW + 13)
     assert after(late, looked(runs_on="OTHER")) == (Phase.DONE, Succeed(JOB, "OTHER"))
-    early = replace(late, asked_at=NOW + 12.9)
+    early = late._replace(asked_at=NOW + 12.9)
     assert after(early, looked(runs_on="OTHER")) == (Phase.RECALLING, Recall(1))
     assert after(early, looked(Report.STARTED)) == (Phase.DONE, Succeed(JOB, "SRV"))
     assert after(early, looked(Report.ENDED)) == (Phase.DONE, Finished(JOB))
@@ -217,14 +217,14 @@ def test_a_listed_job_runs_on_the_server_that_lists_it() -> None:
 def test_a_claim_of_ours_is_proved_at_once_and_anothers_when_it_is_old() -> None:
     state = attempt(Phase.LOOKING, asked_at=NOW)
     assert after(state, looked()) == (Phase.PROVING, HandOver(JOB, patient=True))
-    theirs = replace(JOB, token="theirs")
-    state = replace(state, job=theirs)
+    theirs = JOB._replace(token="theirs")
+    state = state._replace(job=theirs)
     assert after(state, looked(), NOW + 29.9) == (Phase.RECALLING, Recall(1))
     assert after(state, looked(), NOW + 30) == (Phase.TAKING, TakeOver(theirs))
 
 
 def test_a_claim_taken_over_is_ours_and_asked_for_again() -> None:
-    state = attempt(Phase.TAKING, job=replace(JOB, token="theirs"), looked=looked())
+    state = attempt(Phase.TAKING, job=JOB._replace(token="theirs"), looked=looked())
     following, step = start.advance(state, TakenOver(ours=True, pod_is_there=True), NOW)
     assert (following.phase, following.job) == (Phase.PROVING, JOB)
     assert step == HandOver(JOB, patient=True)
@@ -269,9 +269,9 @@ def test_silence_proves_nothing_unless_the_pod_listed_its_jobs_without_it(
     listed = attempt(Phase.PROVING, asked_at=NOW + 11.1, looked=looked())
     assert isinstance(after(listed, handed(outcome, "SRV"))[1], TakePlace)
     assert after(listed, handed(outcome, None)) == (Phase.BIDDING, AskBid(JOB))
-    young = replace(listed, asked_at=NOW + 11)
+    young = listed._replace(asked_at=NOW + 11)
     assert after(young, handed(outcome, "SRV")) == (Phase.RECALLING, Recall(1))
-    unasked = replace(listed, looked=None)
+    unasked = listed._replace(looked=None)
     assert after(unasked, handed(outcome, "SRV")) == (Phase.BIDDING, AskBid(JOB))
 
 
@@ -294,7 +294,7 @@ def test_an_id_that_is_free_again_is_placed() -> None:
 def test_a_client_whose_time_is_over_hears_that_nobody_knows() -> None:
     state = attempt(Phase.BIDDING, looked=looked(), expires_at=NOW + 1.5)
     assert after(state, Bid(None)) == (Phase.RECALLING, Recall(1))
-    state = replace(state, expires_at=NOW + 1.4)
+    state = state._replace(expires_at=NOW + 1.4)
     undecided = Refuse(Why.UNDECIDED, release=False, job=JOB)
     assert after(state, Bid(None)) == (Phase.DONE, undecided)
 

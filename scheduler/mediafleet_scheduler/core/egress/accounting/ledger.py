@@ -163,7 +163,7 @@ class Ledger:
         job = self._jobs.get(egress_id)
         if job is None or job.started_at is not None:
             return
-        self.put(replace(job, started_at=started_at, server_id=server_id))
+        self.put(job._replace(started_at=started_at, server_id=server_id))
 
     def drop(self, egress_id: str) -> Job | None:
         """A job is gone; what it was, if it was known."""
