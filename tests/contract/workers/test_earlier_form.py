@@ -14,9 +14,11 @@ import aiohttp
 import grpc
 import pytest
 from tests.kit.egress.scene import eventually
+from tests.kit.workers.orchestrator import Orchestrator
 from tests.kit.workers.scene import SECRET, Broker, broker
 
 from mediafleet_common.wire.ai_worker_pb2 import EarlierNotifyAIJob, EarlierRegisterRequest
+from mediafleet_scheduler.broker.models import ModelEntry, ModelsFile, rendered
 from mediafleet_scheduler.broker.registrations import EARLIER_PATH
 from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
 from mediafleet_scheduler.core.workers.views import Target
@@ -167,3 +169,61 @@ async def test_a_wrong_secret_neither_registers_nor_ends_a_task(tmp_path: Path) 
             assert await one.post("abcd", JobType=0, TaskID=job.task_id, Err="broken") == 401
             assert await one.done(job, IMAGES) == 200
             assert await asking == (200, IMAGES)
+
+
+@contextlib.asynccontextmanager
+async def orchestrated(
+    tmp_path: Path, wait_seconds: float = 60, capacity: int = 1
+) -> AsyncIterator[tuple[Broker, Orchestrator]]:
+    """A broker with a token, and an orchestrator that was started with its aiModels.json."""
+    entries = [
+        ModelEntry(pipeline=pipeline, model=model, wait_seconds=wait_seconds)
+        for pipeline, model in (LIGHTNING, UPSCALER)
+    ]
+    async with broker(tmp_path, *entries, token=lambda: "tok") as some:
+        printed = rendered(ModelsFile(models=entries), some.runner, capacity, "tok")
+        there = Orchestrator(some.session, json.loads(json.dumps(printed)))
+        await there.start()
+        yield some, there
+
+
+def upscale() -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("model_id", UPSCALER[1])
+    form.add_field("prompt", "sharper")
+    form.add_field("image", b"not much of a picture", filename="dog.png")
+    return form
+
+
+async def test_both_requests_of_the_design_go_through_an_orchestrator_with_true_results(
+    tmp_path: Path,
+) -> None:
+    async with orchestrated(tmp_path) as (some, there), earlier(some, LIGHTNING, UPSCALER) as one:
+        for target, how in ((LIGHTNING, {"json": DOG}), (UPSCALER, {"data": upscale()})):
+            asking = asyncio.create_task(there.run(target[0].value, target[1], **how))
+            await one.done(await one.job(), IMAGES)
+            assert await asking == (200, IMAGES)
+        assert there.in_use.total() == 0
+
+
+async def test_an_orchestrator_survives_every_answer_and_has_its_capacity_back(
+    tmp_path: Path,
+) -> None:
+    """No room, a request that is none, a wrong token, a worker's error."""
+    async with orchestrated(tmp_path, wait_seconds=0.5) as (some, there):
+        kind, model = LIGHTNING[0].value, LIGHTNING[1]
+        full = {"detail": {"msg": "insufficient capacity"}}
+        assert await there.run(kind, model, json=DOG) == (500, full)
+        assert (await there.run(kind, model, json={"model_id": model}))[0] == 422
+        assert (await there.run(kind, model, data=b"{"))[0] == 400
+        assert (await there.run(kind, model, json={**DOG, "model_id": "other"}))[0] == 400
+        stranger = Orchestrator(
+            some.session, [{**dict(there.entry(kind, model)), "token": "wrong"}]
+        )
+        assert (await stranger.run(kind, model, json=DOG))[0] == 401
+    async with orchestrated(tmp_path) as (some, other), earlier(some, LIGHTNING) as one:
+        asking = asyncio.create_task(other.run(kind, model, json=DOG))
+        job = await one.job()
+        await one.post(JobType=job.type, TaskID=job.task_id, Err="out of memory")
+        assert await asking == (500, {"detail": {"msg": "out of memory"}})
+    assert (there.in_use + other.in_use + stranger.in_use).total() == 0
