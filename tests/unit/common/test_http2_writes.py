@@ -11,6 +11,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+from tests.kit.egress.scene import eventually
 
 from mediafleet_common.serving.http2 import Http2Connection, Limits, Stream
 
@@ -230,3 +231,45 @@ async def test_a_peer_that_reads_may_ask_as_often_as_it_likes() -> None:
         wire.writes.clear()
     assert not wire.is_closing()
     server.connection_lost(None)
+
+
+async def nothing(stream: Stream) -> None:
+    await stream.respond(200)
+
+
+async def test_a_peer_that_answers_no_ping_is_ended_and_its_requests_broken_off() -> None:
+    broken = asyncio.Event()
+
+    async def waits(stream: Stream) -> None:
+        stream.on_closed(broken.set)
+        await stream.closed.wait()
+
+    limits = Limits(ping_every=0.01, ping_within=0.01, first_request_within=0.01)
+    server = Http2Connection(waits, limits)
+    client = Client(server)
+    client.post(None)
+    await eventually(lambda: client._wire.closed)
+    client.gone()
+    assert broken.is_set()
+
+
+async def test_a_peer_that_answers_each_ping_stays() -> None:
+    limits = Limits(ping_every=0.005, ping_within=60, first_request_within=0.01)
+    server = Http2Connection(nothing, limits)
+    client = Client(server)
+    client.body(client.post(0), b"")
+    pings = 0
+    async with asyncio.timeout(60):
+        while pings < 5:
+            _, events = await client.heard()
+            pings += sum(isinstance(each, h2.events.PingReceived) for each in events)
+            server.data_received(client._h2.data_to_send())
+            await asyncio.sleep(0.001)
+    assert not client._wire.closed
+    client.gone()
+
+
+async def test_a_peer_that_asks_for_nothing_is_ended() -> None:
+    client = Client(Http2Connection(nothing, Limits(first_request_within=0.01)))
+    await eventually(lambda: client._wire.closed)
+    client.gone()

@@ -127,6 +127,15 @@ def test_a_workers_death_is_made_good_once() -> None:
     assert some.lost("b", 2) == [Answer("t", Ending.LOST, "its worker is gone", "b")]
 
 
+def test_a_worker_that_comes_back_under_its_name_is_not_given_what_it_died_with() -> None:
+    some = dispatcher()
+    some.connected(worker("a"), 0)
+    some.submitted("t", SD, 99, 0)
+    some.lost("a", 1)
+    assert sent(some.connected(worker("a"), 2)) == []
+    assert sent(some.connected(worker("b"), 3)) == [("t", "b")]
+
+
 def test_after_the_first_byte_no_other_worker_is_asked() -> None:
     for harm in ("lost", "failed"):
         some = dispatcher()

@@ -46,6 +46,12 @@ def test_a_change_of_capacity_price_or_token_is_told_at_once(known: Registered) 
 def test_it_is_told_again_after_a_while_since_an_orchestrator_forgets_without_a_word() -> None:
     assert step(2, Registered(SD, 2, 0.0), now=29.9) is Next.NOTHING
     assert step(2, Registered(SD, 2, 0.0), now=30.0) is Next.REGISTER
+    assert step(2, Registered(SD, 2, 20.0), now=49.9) is Next.NOTHING
+    assert step(2, Registered(SD, 2, 20.0), now=50.0) is Next.REGISTER
+
+
+def test_one_job_at_a_time_is_a_capacity() -> None:
+    assert step(1, None) is Next.REGISTER
 
 
 def test_a_registration_has_the_fields_of_upstreams_external_capability() -> None:

@@ -102,8 +102,9 @@ def test_a_task_id_names_its_broker_and_is_a_positive_int64(tag: int, random: in
 
 
 def test_a_peer_is_read_as_it_was_written_and_none_of_what_is_no_peer() -> None:
-    peer = Peer(7, "10.0.0.1:8935", "ab" * 32)
-    assert peer_of(peer.to_json()) == peer
+    for tag in (0, 7, 2**TAG_BITS - 1):
+        peer = Peer(tag, "10.0.0.1:8935", "ab" * 32)
+        assert peer_of(peer.to_json()) == peer
     assert [peer_of(text) for text in ("", "1", "{}", '{"tag":1}')] == [None] * 4
 
 
