@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 from tests.kit.cluster.product import Product, deployed
 from tests.kit.cluster.scene import Scene, watched
 from tests.kit.fleets import manifests
@@ -15,7 +19,7 @@ from tests.kit.fleets.users import Begun, Recorders, end_for_certain
 from tests.kit.watching import api
 from tests.kit.watching.verdicts import judge
 
-from mediafleet_common.api.names import Kind
+from mediafleet_common.api.names import Kind, Port
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
@@ -35,7 +39,9 @@ pytestmark = pytest.mark.timeout(400)
 
 @pytest.fixture
 def product(node: Node, workspace: Workspace) -> Iterator[Product]:
-    with deployed(node, workspace) as product:
+    with deployed(
+        node, workspace, {"reports": {"accounts": [f"{workspace.name}/viewer"]}}
+    ) as product:
         yield product
 
 
@@ -113,10 +119,12 @@ async def test_a_fleet_sleeps_and_the_first_request_wakes_it_and_is_served(scene
     await until_count(scene, 0)
 
 
-async def test_a_recording_that_is_lost_with_its_pod_is_told_in_an_event(scene: Scene) -> None:
+async def test_a_recording_that_is_lost_with_its_pod_is_told_in_an_event_and_in_logs_why(
+    scene: Scene, tmp_path: Path
+) -> None:
     await scene.create(fleet(scene.product.redis))
     await scene.until_wanted("rec", 1, 0, SECONDS)
-    await begun(scene.recorders("track", random.Random(8)), 1)
+    [job] = await begun(scene.recorders("track", random.Random(8)), 1)
     at_once = ("--grace-period=0", "--force")
     scene.product.workspace.kubectl("delete", "pod", "rec-0", *at_once)
     await until(
@@ -125,6 +133,42 @@ async def test_a_recording_that_is_lost_with_its_pod_is_told_in_an_event(scene: 
         lambda found: "JobsLost" in {each["reason"] for each in found["items"]},
         seconds=SECONDS,
     )
+    said = await why(scene, viewer(scene, tmp_path), job.job_id)
+    assert "on rec-0" in said, said
+    assert "no Events" not in said, said
+    assert "JobsLost" in said, said
+
+
+def viewer(scene: Scene, folder: Path) -> Path:
+    """A kubeconfig of an account that has the documented rights of `logs --why` and no more."""
+    kubectl, name = scene.product.workspace.kubectl, f"{scene.namespace}:viewer"
+    kubectl("create", "serviceaccount", "viewer")
+    kubectl("create", "role", "viewer", "--verb=list", "--resource=events.events.k8s.io")
+    kubectl("create", "rolebinding", "viewer", "--role=viewer", f"--serviceaccount={name}")
+    config = yaml.safe_load(scene.product.node.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": kubectl("create", "token", "viewer").strip()}
+    path = folder / "viewer.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+async def why(scene: Scene, kubeconfig: Path, job: str) -> str:
+    """`mediafleet logs --why`, as that account runs it."""
+    desk = f"http://{await scene.service_address('mediafleet-egress')}:{Port.DESK_HTTP}"
+    token = scene.product.token("viewer")
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [
+            *(sys.executable, "-m", "mediafleet.main", "logs", "--why", job, "--desk", desk),
+            *("--token", token, "--kubeconfig", str(kubeconfig)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 async def test_while_the_desk_is_away_the_pods_stay(scene: Scene) -> None:

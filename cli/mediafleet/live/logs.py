@@ -35,8 +35,10 @@ def logs(
 ) -> None:
     """Show where a job was, and what became of it: from the desk's ledger, and Events.
 
-    In a cluster: kubectl port-forward deploy/mediafleet-egress 8080 first. Exit status 1: nothing
-    is known of it.
+    In a cluster: kubectl port-forward deploy/mediafleet-egress 8080 first, and --token of an
+    account that chart value reports.accounts names. Events are read as the kubeconfig's user, who
+    must be allowed to list events (events.k8s.io) in the job's namespace; in all, where the desk
+    does not know the job. Exit status 1: nothing is known of it.
     """
     import json
 
@@ -49,7 +51,9 @@ def logs(
         known = JobsExplained.model_validate_json(text)
     except ValidationError as error:
         raise not_a_desk(desk) from error
-    found = _events(cluster) if events else []
+    found = (
+        _events(cluster, [each.fleet.partition("/")[0] for each in known.jobs]) if events else []
+    )
     about = [] if isinstance(found, str) else told(found, why, [each.pod for each in known.jobs])
     if output is Output.JSON:
         typer.echo(json.dumps({**known.model_dump(mode="json"), "events": about}, indent=2))
@@ -103,8 +107,8 @@ def told(events: Sequence[Raw], egress_id: str, pods: Sequence[str | None]) -> l
     ]
 
 
-def _events(cluster: ClusterOptions) -> list[dict[str, Any]] | str:
-    """All of the cluster; a text: why they cannot be read."""
+def _events(cluster: ClusterOptions, namespaces: Sequence[str]) -> list[dict[str, Any]] | str:
+    """Those of the namespaces; of all, where none is named. A text: why they cannot be read."""
     from mediafleet_common.kube.errors import KubeError
     from mediafleet_common.serving.run import CannotStartError
 
@@ -113,8 +117,11 @@ def _events(cluster: ClusterOptions) -> list[dict[str, Any]] | str:
         from mediafleet_common.kube.login import configure
         from mediafleet_common.kube.paths import Collection
 
+        events = Collection("events.k8s.io", "v1", "events")
+        where: set[str | None] = {*namespaces} or {None}
         async with Api(await configure(cluster.kubeconfig, cluster.context)) as api:
-            return await api.list_all(Collection("events.k8s.io", "v1", "events").inside(None))
+            lists = [await api.list_all(events.inside(each)) for each in where]
+        return [event for each in lists for event in each]
 
     try:
         return asyncio.run(listed())

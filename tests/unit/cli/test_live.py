@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from kubernetes.aio.client import Configuration
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -16,6 +17,9 @@ from mediafleet.live.logs import lines, told
 from mediafleet.live.rollout import Progress, progress
 from mediafleet.live.top import bar, screen
 from mediafleet.tools.status_view import FleetLine, PodLine
+from mediafleet_common.kube import login
+from mediafleet_common.kube.client import Api
+from mediafleet_common.kube.paths import Collection, Target
 from mediafleet_common.reports.job import JobExplained, JobsExplained, JobState
 
 POD = PodLine("rec-0", "ready", 0, None, None, None, 5.0, None)
@@ -173,3 +177,27 @@ def test_the_status_of_logs_tells_whether_the_job_is_known(
     monkeypatch.setattr(logs, "fetch", lambda *_: answer)
     result = CliRunner().invoke(app, ["logs", "--why", "EG_a", "--no-events"])
     assert (result.exit_code, "EG_a" in result.output) == (status, True)
+
+
+@pytest.mark.parametrize(("known", "asked"), [([JOB, JOB], ["media"]), ([], [None])])
+def test_logs_reads_events_where_the_job_is_and_everywhere_only_for_one_that_nobody_knows(
+    monkeypatch: pytest.MonkeyPatch, known: list[JobExplained], asked: list[str | None]
+) -> None:
+    seen: list[str] = []
+
+    async def listed(_: Api, target: Target) -> list[Any]:
+        seen.append(target.path)
+        return []
+
+    answer = JobsExplained(jobs=known, kept_seconds=600).model_dump_json()
+    monkeypatch.setattr(logs, "fetch", lambda *_: answer)
+    monkeypatch.setattr(Api, "list_all", listed)
+    monkeypatch.setattr(login, "configure", configured)
+    CliRunner().invoke(app, ["logs", "--why", "EG_a"])
+    events = Collection("events.k8s.io", "v1", "events")
+    assert seen == [events.inside(each).path for each in asked]
+
+
+async def configured(*_: object) -> Configuration:
+    """Of a cluster that nobody asks."""
+    return Configuration(host="http://127.0.0.1:1")
