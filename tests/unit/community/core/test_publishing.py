@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mediafleet_scheduler.core.community.cells import WORLD, country
 from mediafleet_scheduler.core.community.groups import Groups
 from mediafleet_scheduler.core.community.publishing import (
+    DaySummary,
     Figures,
     HourRecord,
     OwnFigures,
@@ -180,6 +181,7 @@ def test_totals_and_the_day_come_from_what_is_told_alone() -> None:
     assert (day.average, day.maximum, day.hours) == (22.5, 30, 2)
     germany = summary(hours, DE)
     assert (germany.average, germany.maximum, germany.hours) == (10, 10, 1)
+    assert summary(hours[1:2]) == DaySummary(None, None, 0)
 
 
 def test_windows_begin_at_whole_hours_of_utc() -> None:
