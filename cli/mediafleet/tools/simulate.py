@@ -157,7 +157,7 @@ def _compared(
     jobs: Sequence[TraceJob], setup: Setup, placing: Placing, progress: Progress
 ) -> tuple[Sequence[Outcome], int | None]:
     """What becomes of the jobs, and the fewest pods that refuse none."""
-    from mediafleet_scheduler.simulate.figures import pods_needed
+    from mediafleet_scheduler.simulate.figures import pods_at_peak, pods_needed
     from mediafleet_scheduler.simulate.running import refuses, run
 
     bar = progress.add_task(placing.value, total=len(jobs))
@@ -170,7 +170,7 @@ def _compared(
         progress.update(bar, completed=0, description=f"{placing.value}, {count} pods")
         return refuses(jobs, replace(setup, pods=count), placing, told)
 
-    needed = pods_needed(refused_with, setup.pods, _MOST_PODS)
+    needed = pods_needed(refused_with, pods_at_peak(jobs, setup), _MOST_PODS)
     progress.remove_task(bar)
     return outcomes, needed
 

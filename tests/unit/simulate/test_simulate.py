@@ -13,7 +13,13 @@ from tests.kit.simulate import traces as invented
 from tests.kit.simulate.foresight import fewest_pods
 
 from mediafleet_common.api.egress.costs import CpuCost, Memory, RequestType
-from mediafleet_scheduler.simulate.figures import Figures, changes, figures, pods_needed
+from mediafleet_scheduler.simulate.figures import (
+    Figures,
+    changes,
+    figures,
+    pods_at_peak,
+    pods_needed,
+)
 from mediafleet_scheduler.simulate.running import refuses, run
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob, load
@@ -191,6 +197,17 @@ def test_pods_needed_is_the_fewest_that_refuse_nothing(enough: int, start: int) 
     wanted = enough if enough <= 200 else None
     assert pods_needed(refused_with, start, 200) == wanted
     assert len(asked) <= 20
+    if enough == start > 1:
+        assert sorted(asked) == [enough - 1, enough], "a right guess costs two runs"
+
+
+def test_the_guess_is_what_the_cpus_of_the_fullest_moment_take() -> None:
+    jobs = [outcome(0, at, 10).job for at in (0, 5, 9, 10, 30)]
+    cpu = Setup().costs.of(jobs[0].kind)
+    # The one that ends at 10 leaves its place to the one that begins.
+    assert pods_at_peak(jobs, Setup(cpu=cpu, max_cpu_utilization=1)) == 3
+    assert pods_at_peak(jobs, Setup(cpu=cpu * 2, max_cpu_utilization=1)) == 2
+    assert pods_at_peak([], Setup()) == 1
 
 
 BOUNDS = {
