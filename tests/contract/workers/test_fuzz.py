@@ -119,7 +119,7 @@ class Scene:
         url = f"{self.broker.runner}/text-to-image"
         async with self.broker.session.post(url, json=body, headers=headers) as response:
             try:
-                return response.status, await response.text()
+                return response.status, await response.text(errors="replace")
             except aiohttp.ClientError:
                 assert response.content_type == "text/event-stream"
                 return response.status, ""

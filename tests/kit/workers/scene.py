@@ -77,7 +77,7 @@ class Broker:
         }
         url = f"https://{self.authority}/aiResults"
         async with self.session.post(url, data=body, headers=headers, ssl=False) as response:
-            return response.status, await response.text()
+            return response.status, await response.text(errors="replace")
 
 
 @contextlib.asynccontextmanager
