@@ -131,6 +131,7 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		$(PY) -m pytest -s tests/cluster/test_upgrade.py tests/cluster/test_deleting.py $(ARGS)
 	MEDIAFLEET_ADMISSIONS=5000 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/cluster/test_admission.py $(ARGS)
+	$(PY) -m mediafleet_testbed exec --up -- $(PY) -m pytest -s tests/cluster/long_community_senders.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_OUTAGES=50 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/keda/test_outages.py $(ARGS)
 

@@ -1,7 +1,10 @@
-"""A CommunityMetrics on the node: nothing before it, a reporter with it, and nothing after it."""
+"""A CommunityMetrics on the node: nothing before it, a reporter with it, and nothing after it.
+
+Where streams come from is told by the door of a node."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import urllib.error
 import urllib.request
@@ -9,10 +12,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
-from tests.kit.cluster.product import Product, deployed
+from tests.kit.cluster import origins
+from tests.kit.cluster.product import REDIS_PORT, Product, deployed
 from tests.kit.fleets.manifests import orchestrator_pool
 
-from mediafleet_common.api.names import API_VERSION
+from mediafleet_common.api.names import API_VERSION, Port
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.waiting import wait_for
@@ -74,20 +78,45 @@ def is_relayed(workspace: Workspace) -> bool:
     )
 
 
+def pool(redis: dict[str, str]) -> dict[str, Any]:
+    """One node behind HAProxy, and an advertiser that shows what is shared."""
+    made = orchestrator_pool(
+        "orch",
+        1,
+        image="stock-http:dev",
+        args=[],
+        advertise={"replicas": 1},
+        drainProxy={"image": "haproxy:dev"},
+        load="requests",
+        origins={"redis": redis},
+        communityMetrics="share",
+    )
+    [worker] = made["spec"]["template"]["spec"]["containers"]
+    worker["command"] = ["stock-http", "-serve", f"127.0.0.1:{Port.BEHIND_PROXY}", "--"]
+    return made
+
+
 def test_a_reporter_is_there_while_the_resource_is_and_its_status_says_what_is_shared(
     product: Product,
 ) -> None:
     workspace = product.workspace
-    pool = orchestrator_pool("orch", 1, advertise={"replicas": 1}, communityMetrics="share")
-    workspace.apply(pool)
+    redis = {"address": f"redis.{product.namespace}.svc:{REDIS_PORT}"}
+    workspace.apply(pool(redis), origins.rewriting())
     assert workspace.pods(REPORTER) == []
     wait_for("no summary", lambda: shown(workspace) == (404, 404), timeout_seconds=SECONDS)
-    workspace.apply(sharing())
+    shares = {"gatewaysByOrigin": True, "streamsByOrigin": True}
+    workspace.apply(sharing(share=shares, originsRedis=redis))
     wait_for("what is shared", lambda: says(workspace, "True", "Shared"), timeout_seconds=SECONDS)
-    assert workspace.get(SHARED)["status"]["shares"] == ["ownStreams"]
+    assert workspace.get(SHARED)["status"]["shares"] == ["ownStreams", *shares]
     (pod,) = workspace.pods(REPORTER)
     assert pod["spec"]["securityContext"]["runAsNonRoot"]
     wait_for("the same on both", lambda: is_relayed(workspace), timeout_seconds=SECONDS)
+    workspace.wait("condition=Ready", "opool/orch", timeout_seconds=int(SECONDS))
+    (node,) = workspace.pods(f"{origins.LABEL}=orch")
+    asyncio.run(origins.published(product, node))
+    log = workspace.kubectl("logs", "deploy/share-reporter", "-c", "reporter")
+    status = str(workspace.get(SHARED))
+    assert not any(address in log + status for address in origins.GATEWAYS)
     columns = workspace.kubectl("get", "cmetrics").splitlines()[0].split()
     assert columns == ["NAME", "POOL", "REGION", "LASTHOUR", "HOURS", "LEFT", "OK", "AGE"]
 
