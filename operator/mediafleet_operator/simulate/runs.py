@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mediafleet_operator.simulate.engines import Builtin, Engine
-from mediafleet_operator.simulate.world import Arrival, Tally, Terms, World
+from mediafleet_operator.simulate.world import Arrival, Tally, World
 
 Told = Callable[[int], None]
 """Told how many jobs have come since it was last told."""
@@ -68,8 +68,3 @@ def _moment(world: World, engine: Engine) -> Moment:
     verdict = engine.verdict if isinstance(engine, Builtin) else None
     ahead = verdict.forecast if verdict else None
     return Moment(world.now, world.replicas, world.ready, world.work, ahead)
-
-
-def begun(terms: Terms, pods: int, now: float) -> World:
-    """A fleet that has run for a while: its pods are Ready."""
-    return World(terms, pods, now)
