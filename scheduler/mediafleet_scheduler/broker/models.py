@@ -59,7 +59,7 @@ class ModelEntry(Model):
     """How long a task may wait and run in all; by default what the file says of its pipeline."""
     min_runner_version: Annotated[str | None, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")] = None
     """The least version of the ai-runner, as 0.14.1: a worker that declares an earlier one, or
-    none, gets no task of the model."""
+    none, as `mediafleet worker`, gets no task of the model."""
     byoc: Byoc | None = None
     """Registers the model at the orchestrators of --orchestrators; none: it does not."""
 
