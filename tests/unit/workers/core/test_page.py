@@ -46,11 +46,11 @@ def test_a_model_that_no_worker_serves_is_shown_and_what_it_missed() -> None:
 
 
 def test_workers_come_by_name_and_then_those_without_one() -> None:
-    some = dispatcher(worker("z"), worker("y", "b"), worker("x", "a"), worker("w"))
+    some = dispatcher(worker("z"), worker("x", "b"), worker("y", "a"), worker("w"))
     shown = workers_page(some, [], 0.0).workers
     assert [(each.id, each.name) for each in shown] == [
-        ("x", "a"),
-        ("y", "b"),
+        ("y", "a"),
+        ("x", "b"),
         ("w", None),
         ("z", None),
     ]
@@ -73,12 +73,12 @@ def test_a_registration_is_shown_without_the_address_that_it_came_from() -> None
 
 
 def test_tasks_on_workers_that_drain_are_told_apart_from_room_that_is_in_use() -> None:
-    some = dispatcher(worker("a", sd=2), worker("b", sd=2))
+    some = dispatcher(worker("a", sd=1), worker("b", sd=3))
     for number in range(4):
         some.submitted(f"t{number}", SD, 99.0, 0.0)
     some.drain("a", 0.0)
     (sd,) = workers_page(some, [SD], 0.0).models
-    assert (sd.capacity, sd.in_use, sd.leaving) == (2, 4, 2)
+    assert (sd.capacity, sd.in_use, sd.leaving) == (3, 4, 1)
 
 
 def test_a_name_by_the_secret_is_told_apart_from_what_a_worker_calls_itself() -> None:
