@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from mediafleet_common.cancellation import or_cancelled
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.broker.shared import scripts
 from mediafleet_scheduler.core.workers.shared import Peer, peer_of
@@ -153,7 +154,7 @@ class Ledger:
 
         try:
             async with asyncio.timeout(self._answer_seconds):
-                return await call
+                return await or_cancelled(call)
         except (RedisError, OSError, TimeoutError, UnicodeDecodeError) as error:
             raise LedgerError(f"Redis cannot be asked: {error or 'no answer'}") from error
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import redis.asyncio as redis
 from redis.exceptions import RedisError, ResponseError
 
+from mediafleet_common.cancellation import or_cancelled
 from mediafleet_common.clock import SYSTEM, Clock
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.core.community.origins.told import Heard, as_told, heard, key_id
@@ -86,8 +87,8 @@ class Exchange:
         name = f"mediafleet:community:{{{self.pool}}}:key:{day}"
         try:
             await self._refuse_persistence()
-            await self.client.set(name, fresh, nx=True, ex=KEPT_SECONDS)
-            key = bytes.fromhex(str(await self.client.get(name)))
+            await or_cancelled(self.client.set(name, fresh, nx=True, ex=KEPT_SECONDS))
+            key = bytes.fromhex(str(await or_cancelled(self.client.get(name))))
         except (RedisError, OSError, ValueError) as error:
             raise ExchangeError(f"the Redis of origins: {_word(error)}") from error
         if len(key) != KEY_BYTES:
@@ -167,24 +168,24 @@ class Exchange:
             async with self.client.pipeline() as both:
                 both.hset(place, who, text)
                 both.expire(place, KEPT_SECONDS)
-                await both.execute()
+                await or_cancelled(both.execute())
 
     async def _read(self, place: str) -> list[tuple[str, str]]:
         with _our_errors():
-            texts: Any = await self.client.hgetall(place)
+            texts: Any = await or_cancelled(self.client.hgetall(place))
         return sorted(texts.items())
 
     async def _forget(self, place: str, stale: Iterable[str]) -> None:
         with _our_errors():
             if names := sorted(stale):
-                await self.client.hdel(place, *names)
+                await or_cancelled(self.client.hdel(place, *names))
 
     async def _refuse_persistence(self) -> None:
         if self._is_checked:
             return
         try:
-            snapshots: Any = await self.client.config_get("save")
-            log: Any = await self.client.config_get("appendonly")
+            snapshots: Any = await or_cancelled(self.client.config_get("save"))
+            log: Any = await or_cancelled(self.client.config_get("appendonly"))
         except ResponseError:
             # A managed one does not say.
             snapshots, log = {}, {}

@@ -9,6 +9,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from mediafleet_common.back_off import BackOff
+from mediafleet_common.cancellation import or_cancelled
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.egress.base.settings import RedisTimes
 from mediafleet_scheduler.egress.connections.opening import Connections, host_port
@@ -29,7 +30,7 @@ async def until_it_answers(connections: Connections, times: RedisTimes) -> None:
     while True:
         try:
             async with asyncio.timeout(times.answer_seconds):
-                await connections.pubsub.ping()
+                await or_cancelled(connections.pubsub.ping())
         except (RedisError, OSError, TimeoutError) as error:
             for_good = why_not(error, connections.db)
             if for_good is None and connections.tls and await _speaks_plainly(where, times):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import redis.asyncio as redis
 from redis.exceptions import NoScriptError, RedisError
 
+from mediafleet_common.cancellation import or_cancelled
 from mediafleet_scheduler.egress.connections.opening import Commands
 from mediafleet_scheduler.egress.ledger.script_link import ScriptLink
 
@@ -51,17 +52,17 @@ class ScriptClient:
     async def evalsha(self, sha: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """A script's result."""
         async with asyncio.timeout(self._answer_seconds), self._turns:
-            return await _or_cancelled(self._client.evalsha(sha, len(keys), *keys, *arguments))
+            return await or_cancelled(self._client.evalsha(sha, len(keys), *keys, *arguments))
 
     async def load(self, script: str) -> str:
         """Have Redis keep a script; its name there."""
         async with asyncio.timeout(self._answer_seconds), self._turns:
-            return str(await self._client.script_load(script))
+            return str(await or_cancelled(self._client.script_load(script)))
 
     async def take(self, key: str, seconds: int) -> bool:
         """Set a key for a while; whether nobody else had."""
         async with asyncio.timeout(self._answer_seconds), self._turns:
-            return bool(await self._client.set(key, "taken", nx=True, ex=seconds))
+            return bool(await or_cancelled(self._client.set(key, "taken", nx=True, ex=seconds)))
 
     async def drop(self, why: str) -> None:
         """Its pool sees to connections."""
@@ -125,17 +126,3 @@ def _asked(client: Commands, answer_seconds: float) -> Asked:
     if isinstance(client, redis.Redis) and type(client) is redis.Redis:
         return ScriptLink(client, answer_seconds)
     return ScriptClient(client, answer_seconds)
-
-
-async def _or_cancelled(call: Awaitable[Any]) -> Any:
-    """A call's result, unless its task was cancelled meanwhile.
-
-    redis-py waits with asyncio.wait_for, which in Python 3.11 loses a cancellation that comes
-    together with the result: https://github.com/python/cpython/issues/86296.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
-    result = await call
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return result
