@@ -312,6 +312,8 @@ def test_no_door_breaks_the_broker_tells_a_secret_or_writes_elsewhere(
         entering = scene_of(tmp_path)
         scene = runner.run(entering.__aenter__())
         runner.run(works(scene))
+        # Tables of all characters, 200 MB while they are made, once for each clone.
+        attacks.validate()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
         @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
