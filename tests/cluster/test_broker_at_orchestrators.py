@@ -63,9 +63,10 @@ class Address:
 
 @pytest.fixture
 def addresses(node: Node) -> Iterator[list[Address]]:
-    (told,) = node.kubectl(
-        "get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}"
-    ).split()
+    # By its name: other tests add nodes of kwok, whose address nobody has.
+    told = node.kubectl(
+        "get", "node", node.node_name, "-o", "jsonpath={.status.addresses[0].address}"
+    )
     made = []
     for _ in range(2):
         key, certificate = go_livepeer_certificate(told)
