@@ -79,7 +79,7 @@ class Autoscaler:
         Returns the resource as it then is, and what was done.
         """
         key = resource.key
-        if not self._concerns(resource):
+        if not self._concerns(resource, state):
             self._leave(key, state)
             return resource, []
         step = await self.look(resource, state, observe(resource))
@@ -150,19 +150,20 @@ class Autoscaler:
         state.past = state.scaling = state.scaler = state.short_since = None
 
     @staticmethod
-    def _concerns(resource: Resource) -> bool:
+    def _concerns(resource: Resource, state: FleetState) -> bool:
         """Whether a fleet is scaled, or was and what did so may still be there."""
         said = resource.status.autoscaling if resource.status else None
-        return resource.spec.autoscaling is not None or said is not None
+        return any(each is not None for each in (resource.spec.autoscaling, said, state.scaling))
 
     def _before(self, resource: Resource, state: FleetState, engine: Engine) -> list[Engine]:
-        """Engines that may have worked before this one, by the status.
+        """Engines that may have worked before this one, by the status and by what this process did,
+        which a status tells seconds later.
 
         A process that was killed may have made something that no status names, so each process
         looks once.
         """
         said = resource.status.autoscaling if resource.status else None
-        was = {history.engine_of(said)}
+        was = {history.engine_of(said), state.scaling.engine if state.scaling else Engine.NONE}
         if engine is Engine.BUILTIN and state.past is None:
             was |= KINDS.keys()
         return sorted(was - {engine})

@@ -254,6 +254,19 @@ async def test_an_hpa_that_a_killed_operator_did_not_tell_of_is_taken_away_too()
     assert HPA not in cluster.server.objects
 
 
+@pytest.mark.parametrize("after", [{**CALM, "engine": "builtin"}, {"engine": "none"}, None])
+async def test_an_hpa_whose_engine_no_status_tells_yet_is_taken_away_too(
+    after: Json | None,
+) -> None:
+    cluster = Cluster(2, autoscaling={"engine": "hpa", "max": 9})
+    await cluster.settle(2)
+    assert HPA in cluster.server.objects
+    told_later: Json = {"spec": {"autoscaling": after}, "status": {"autoscaling": None}}
+    cluster.server.put(FLEET, told_later)
+    await cluster.settle(3)
+    assert HPA not in cluster.server.objects
+
+
 async def test_an_hpa_on_another_metric_needs_no_desk() -> None:
     other = {"engine": "hpa", "max": 9, "hpa": {"name": "sessions_per_gpu"}}
     cluster = Cluster(2, autoscaling=other)
