@@ -10,6 +10,7 @@ import typer
 
 from mediafleet.actions.break_glass import break_glass
 from mediafleet.actions.drain import drain
+from mediafleet.community.command import community
 from mediafleet.doctor.command import doctor
 from mediafleet.help import Command, Group
 from mediafleet.in_pod import lightweight
@@ -24,7 +25,6 @@ from mediafleet.services.broker import ai_models, broker
 from mediafleet.services.egress import egress
 from mediafleet.services.operator import operator
 from mediafleet.services.worker import worker
-from mediafleet.tools.community import community
 from mediafleet.tools.converge import converge
 from mediafleet.tools.discover import discover
 from mediafleet.tools.explain import explain

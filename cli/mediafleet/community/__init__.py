@@ -1,0 +1,1 @@
+"""`mediafleet community`, a file for each thing that it does."""

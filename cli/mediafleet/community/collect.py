@@ -1,0 +1,84 @@
+"""`collect`: what several share together, once or as a page that goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import typer
+
+from mediafleet.community.options import ChainOptions, Output, PageOptions, PaidOptions
+from mediafleet.community.tables import print_view
+from mediafleet.options import networks
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from mediafleet_scheduler.community.collector import Collector
+    from mediafleet_scheduler.community.tickets.paid import Paid
+
+
+def collect(
+    targets: list[str], chain: ChainOptions, page: PageOptions, paid: PaidOptions, output: Output
+) -> None:
+    """Ask all once and print it, or go on and serve the page."""
+    import asyncio
+
+    from mediafleet_common.formats.reach import PUBLIC
+    from mediafleet_common.serving.run import run
+    from mediafleet_scheduler.community.collector import Collector
+    from mediafleet_scheduler.core.community.members.chain import NoListError
+
+    strangers = replace(PUBLIC, networks=networks(chain.allow_network))
+    urls = [each if "://" in each else f"http://{each}" for each in targets]
+    collector = Collector(
+        urls,
+        page.operator or "",
+        from_chain=chain.from_chain,
+        strangers=strangers,
+        paid=_paid(paid),
+    )
+    if page.listen is not None:
+        raise typer.Exit(run(partial(_serve, collector, page)))
+
+    try:
+        asyncio.run(collector.once())
+    except NoListError as error:
+        typer.echo(f"--from-chain {chain.from_chain}: {error}", err=True)
+        raise typer.Exit(1) from error
+    for each in collector.targets.values():
+        if each.refused is not None:
+            typer.echo(f"{each.url}: {each.refused}", err=True)
+    view = collector.together()
+    if output is Output.JSON:
+        told = {**asdict(view), "byTickets": collector.payouts.each}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        print_view(view, collector.payouts)
+    if not view.shared:
+        raise typer.Exit(1)
+
+
+def _paid(options: PaidOptions) -> Paid | None:
+    from mediafleet_scheduler.community.tickets.paid import Paid
+    from mediafleet_scheduler.community.tickets.winning import Winning
+
+    if options.tickets is None:
+        return None
+    return Paid(Winning(options.tickets, options.broker), options.wei_per_stream_hour)
+
+
+async def _serve(collector: Collector, page: PageOptions, stop: asyncio.Event) -> None:
+    from mediafleet_common.serving.access import LoopbackOnly, TokenFile
+    from mediafleet_scheduler.community.map_page import serve
+
+    token = page.http_token_file
+    access = LoopbackOnly() if token is None else TokenFile(token)
+
+    def on_ready(port: int) -> None:
+        host = (page.listen or "").rpartition(":")[0]
+        typer.echo(f"mediafleet community ready: http://{host}:{port}/")
+
+    await serve(collector, page.listen or "", access, stop, on_ready, page.invitations)
