@@ -162,6 +162,16 @@ DASHBOARDS: Final[dict[str, tuple[Panel, ...]]] = {
             {"{{group}}": 'sum by (group) (mediafleet_community_streams{figure="average"})'},
         ),
         (
+            "Streams by group, 24 hours",
+            "short",
+            {
+                "{{group}}, {{figure}}": (
+                    "sum by (group, figure) "
+                    '(mediafleet_community_streams{figure=~"day_average|day_maximum"})'
+                )
+            },
+        ),
+        (
             "Gateways by group, at least",
             "short",
             {
@@ -178,7 +188,7 @@ DASHBOARDS: Final[dict[str, tuple[Panel, ...]]] = {
         (
             "Streams of the groups that are published",
             "short",
-            {"streams": "sum(mediafleet_community_streams_published)"},
+            {"streams": 'sum(mediafleet_community_streams_published{figure="average"})'},
         ),
     ),
 }

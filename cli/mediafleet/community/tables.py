@@ -29,6 +29,12 @@ def print_view(view: View, payouts: Payouts) -> None:
             origins.add_row(each.origin, str(each.operators), _said(each.streams), _said(asking))
         console.print()
         console.print(origins)
+    if view.days:
+        days = _table("STREAMS FROM, 24 H", "OPERATORS", "AVERAGE", "MAXIMUM")
+        for day in view.days:
+            days.add_row(day.origin, str(day.operators), _said(day.average), str(day.maximum))
+        console.print()
+        console.print(days)
     if view.work:
         work = _table("WORK", "IN", "OPERATORS", "AMOUNT")
         for each_kind in view.work:

@@ -128,6 +128,19 @@ class OriginRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DayRow:
+    """Where gateways call from, over the hours of a day that each operator publishes."""
+
+    origin: str
+    operators: int
+    """Who publish streams of it in an hour at least."""
+    average: float
+    """The sum of each operator's mean over the hours in which streams are told."""
+    maximum: int
+    """The sum of each operator's maximum: together they had at most so many at one moment."""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What is known together, and of whom nothing is."""
 
@@ -139,6 +152,8 @@ class View:
     """Targets that share nothing or did not answer: their share of the demand is unknown."""
     work: list[WorkRow] = field(default_factory=list)
     """Kinds that this version knows."""
+    days: list[DayRow] = field(default_factory=list)
+    """By origin, like the hours that they are of."""
 
 
 def read_summary(body: bytes) -> Summary:
@@ -173,7 +188,32 @@ def together(summaries: Mapping[str, Summary], unknown: Iterable[str]) -> View:
         len(summaries),
         sorted(unknown),
         work_rows(each.work for each in hours),
+        day_rows(summaries.values()),
     )
+
+
+def day_rows(summaries: Iterable[Summary]) -> list[DayRow]:
+    """The day of each origin, from the hours alone: what claims to be their sum is not read."""
+    told: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
+    for each in summaries:
+        hours: defaultdict[str, list[Group]] = defaultdict(list)
+        for hour in each.hours:
+            for name, group in hour.groups.items():
+                if group.average is not None:
+                    hours[name].append(group)
+        for name, groups in hours.items():
+            streams = [group.average or 0 for group in groups]
+            most = max(group.maximum or group.average or 0 for group in groups)
+            told[name].append((sum(streams) / len(streams), most))
+    return [
+        DayRow(
+            name,
+            len(each),
+            round(sum(mean for mean, _ in each), 1),
+            sum(most for _, most in each),
+        )
+        for name, each in sorted(told.items())
+    ]
 
 
 def _region(name: str, summaries: list[Summary]) -> RegionRow:

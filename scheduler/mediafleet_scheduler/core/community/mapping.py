@@ -44,6 +44,7 @@ def world_view(
         "unknown": unknown,
         "regions": [asdict(each) for each in view.regions],
         "work": [{**asdict(each), "title": TITLES[each.kind]} for each in view.work],
+        "days": [_placed(each.origin, asdict(each)) for each in view.days if _is_cell(each.origin)],
         "hours": [_hour(start, summaries) for start in starts],
         **beside,
     }
@@ -64,10 +65,14 @@ def _hour(start: str, summaries: Collection[Summary]) -> dict[str, Any]:
 
 
 def _group(name: str, groups: Mapping[str, list[Group]]) -> dict[str, Any]:
-    row = origin_row(name, groups[name])
+    return _placed(name, asdict(origin_row(name, groups[name])))
+
+
+def _placed(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row, with the corner of its bin."""
     found = _BIN.fullmatch(name)
     size, south, west = (int(each) for each in found.groups()) if found else (None, None, None)
-    return {**asdict(row), "size": size, "south": south, "west": west}
+    return {**row, "size": size, "south": south, "west": west}
 
 
 def _is_cell(name: str) -> bool:

@@ -12,6 +12,7 @@ figure crosses the threshold of its rounding.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -69,13 +70,13 @@ class HourRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class DaySummary:
-    """Figures over hours that were published, and over nothing else."""
+class DayFigures:
+    """Figures over hours that were published, and over nothing else: they tell nothing new."""
 
-    average: float | None
+    average: float
     """Streams, the mean over those hours."""
-    maximum: int | None
-    """Streams of the hour with most."""
+    maximum: int
+    """Of a group: at one moment. Of all groups together: of the hour with most."""
     hours: int
     """Hours of which something is published."""
 
@@ -139,13 +140,29 @@ def totals(record: HourRecord) -> int | None:
     return sum(published) if published else None
 
 
-def summary(records: Sequence[HourRecord], group: Cell | None = None) -> DaySummary:
-    """Average and maximum over hours; `group`: of one group, else of all that is published."""
-    hourly = [totals(each) if group is None else _average(each, group) for each in records]
-    published = [each for each in hourly if each is not None]
-    if not published:
-        return DaySummary(None, None, 0)
-    return DaySummary(sum(published) / len(published), max(published), len(published))
+def days(records: Sequence[HourRecord]) -> dict[Cell, DayFigures]:
+    """Each group over the hours in which its streams are published.
+
+    On another UTC day a group of the same name may be of other gateways.
+    """
+    told: defaultdict[Cell, list[tuple[int, int]]] = defaultdict(list)
+    for record in records:
+        for group, each in record.groups.items():
+            if each.average is not None and each.maximum is not None:
+                told[group].append((each.average, each.maximum))
+    return {group: _day(hours) for group, hours in told.items()}
+
+
+def day_of_all(records: Sequence[HourRecord]) -> DayFigures | None:
+    """All groups together; `None`: nothing is published."""
+    hourly = [each for each in map(totals, records) if each is not None]
+    return _day([(each, each) for each in hourly]) if hourly else None
+
+
+def own_day(records: Sequence[HourRecord]) -> DayFigures | None:
+    """The own region over the hours of which it is published; `None`: of none."""
+    own = [each.own for each in records if each.own is not None]
+    return _day([(each.average, each.maximum) for each in own]) if own else None
 
 
 def gateway_range(count: int, k: int) -> Range | None:
@@ -192,6 +209,6 @@ def _together(uses: Mapping[Cell, GroupUse], groups: frozenset[Cell]) -> dict[st
     return together
 
 
-def _average(record: HourRecord, group: Cell) -> int | None:
-    found = record.groups.get(group)
-    return found.average if found else None
+def _day(hours: Sequence[tuple[int, int]]) -> DayFigures:
+    average = sum(each for each, _ in hours) / len(hours)
+    return DayFigures(round(average, 1), max(most for _, most in hours), len(hours))

@@ -7,27 +7,31 @@ key: zero and "too few" look the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_scheduler.core.community.cells import Cell
 from mediafleet_scheduler.core.community.publishing import (
+    DayFigures,
     Figures,
     HourRecord,
     OwnFigures,
     Range,
+    day_of_all,
+    days,
+    own_day,
     totals,
 )
 
 VERSION: Final = 1
 DAY_HOURS: Final = 24
 _HEADS: Final = {
-    "mediafleet_community_own_streams": "Streams in the operator's own region, rounded to 5.",
+    "mediafleet_community_own_streams": "Streams in the operator's own region.",
     "mediafleet_community_hour_start_seconds": "Start of the hour that is published, Unix time.",
-    "mediafleet_community_streams": "Streams in that hour by group, rounded to 5.",
+    "mediafleet_community_streams": "Streams by group, in that hour (rounded to 5) or in 24 h.",
     "mediafleet_community_gateways": "Gateways in that hour by group: bounds of a range.",
-    "mediafleet_community_streams_published": "Streams in that hour, average, over those groups.",
+    "mediafleet_community_streams_published": "Streams of those groups together.",
     "mediafleet_community_work": "Work in that hour by kind, each by itself, rounded to 5.",
 }
 
@@ -48,16 +52,19 @@ class Shared:
 
 def as_json(shared: Shared) -> dict[str, Any]:
     """The job summary, as `GET /summary` answers it."""
-    own = [each.own for each in shared.hours if each.own is not None]
+    own = own_day(shared.hours)
     return _without_unknown(
         version=VERSION,
         region=shared.region,
         detail=True if shared.detail else None,
         now=_own(shared.own_now),
         day=_without_unknown(
-            average=round(sum(each.average for each in own) / len(own), 1) if own else None,
-            maximum=max((each.maximum for each in own), default=None),
-            hours=len(own),
+            average=own.average if own else None,
+            maximum=own.maximum if own else None,
+            hours=own.hours if own else 0,
+            streams=_day(day_of_all(shared.hours)),
+            groups={_name(cell): _day(each) for cell, each in sorted(days(shared.hours).items())}
+            or None,
         ),
         hours=[hour_as_json(each) for each in shared.hours],
     )
@@ -78,31 +85,46 @@ def hour_as_json(record: HourRecord) -> dict[str, Any]:
 
 
 def as_prometheus(shared: Shared) -> str:
-    """The last hour and the own region, in Prometheus' text format."""
+    """The last hour, the day and the own region, in Prometheus' text format."""
     lines: dict[str, list[str]] = {metric: [] for metric in _HEADS}
     lines["mediafleet_community_own_streams"] = [
         f'{{region="{shared.region}",figure="{figure}"}} {value}'
-        for figure, value in _own_figures(shared).items()
-        if value is not None
+        for figure, value in _own_figures(shared)
     ]
     if shared.hours:
         _hour_lines(shared.hours[-1], lines)
+        _day_lines(shared.hours, lines)
     return "".join(_family(metric, samples) for metric, samples in lines.items() if samples)
 
 
-def _own_figures(shared: Shared) -> dict[str, int | None]:
+def _own_figures(shared: Shared) -> list[tuple[str, float]]:
     now, hour = shared.own_now, shared.hours[-1].own if shared.hours else None
-    return {
-        "now": now.average if now else None,
-        "average": hour.average if hour else None,
-        "maximum": hour.maximum if hour else None,
-    }
+    return [
+        *([("now", now.average)] if now else []),
+        *([("average", hour.average), ("maximum", hour.maximum)] if hour else []),
+        *_day_figures(own_day(shared.hours)),
+    ]
+
+
+def _day_lines(hours: Sequence[HourRecord], lines: dict[str, list[str]]) -> None:
+    lines["mediafleet_community_streams"] += [
+        f'{{group="{_name(cell)}",figure="{figure}"}} {value}'
+        for cell, each in sorted(days(hours).items())
+        for figure, value in _day_figures(each)
+    ]
+    lines["mediafleet_community_streams_published"] += [
+        f'{{figure="{figure}"}} {value}' for figure, value in _day_figures(day_of_all(hours))
+    ]
+
+
+def _day_figures(day: DayFigures | None) -> list[tuple[str, float]]:
+    return [("day_average", day.average), ("day_maximum", day.maximum)] if day else []
 
 
 def _hour_lines(record: HourRecord, lines: dict[str, list[str]]) -> None:
     lines["mediafleet_community_hour_start_seconds"].append(f" {record.start}")
     if (all_groups := totals(record)) is not None:
-        lines["mediafleet_community_streams_published"].append(f" {all_groups}")
+        lines["mediafleet_community_streams_published"].append(f'{{figure="average"}} {all_groups}')
     for cell, each in sorted(record.groups.items()):
         group = f'group="{_name(cell)}"'
         for figure, value in (("average", each.average), ("maximum", each.maximum)):
@@ -138,6 +160,10 @@ def _figures(figures: Figures) -> dict[str, Any]:
 
 def _own(own: OwnFigures | None) -> dict[str, int] | None:
     return None if own is None else {"average": own.average, "maximum": own.maximum}
+
+
+def _day(day: DayFigures | None) -> dict[str, Any] | None:
+    return None if day is None else asdict(day)
 
 
 def _name(cell: Cell) -> str:

@@ -124,6 +124,29 @@ def test_whoever_adds_up_what_is_published_finds_no_group_of_fewer_than_k(
         )
 
 
+@settings(max_examples=150, deadline=None)
+@given(GATEWAYS)
+def test_the_day_tells_nothing_that_its_hours_do_not(gateways: list[Gateway]) -> None:
+    records, _ = lived(gateways)
+    told = as_json(Shared("r", None, records))
+    groups: dict[str, list[tuple[int, int]]] = {}
+    for hour in told["hours"]:
+        for name, each in hour["groups"].items():
+            if "average" in each:
+                groups.setdefault(name, []).append((each["average"], each["maximum"]))
+    totals = [(each["streams"], each["streams"]) for each in told["hours"] if "streams" in each]
+    own = [(each["own"]["average"], each["own"]["maximum"]) for each in told["hours"]]
+    assert told["day"].pop("groups", {}) == {name: day(each) for name, each in groups.items()}
+    assert told["day"].pop("streams", None) == (day(totals) if totals else None)
+    assert told["day"] == (day(own) if own else {"hours": 0})
+
+
+def day(hours: list[tuple[int, int]]) -> dict[str, float]:
+    """What anybody makes of hours that are told."""
+    mean = round(sum(each for each, _ in hours) / len(hours), 1)
+    return {"average": mean, "maximum": max(most for _, most in hours), "hours": len(hours)}
+
+
 PARTS = st.lists(
     st.tuples(
         st.sampled_from(PLACES), st.lists(st.sampled_from([0, 0, 3, 400]), min_size=4, max_size=4)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mediafleet_scheduler.core.community.cells import country
 from mediafleet_scheduler.core.community.collecting import (
+    DayRow,
     NoSummaryError,
     OriginRow,
     RegionRow,
@@ -46,6 +47,25 @@ def test_streams_of_a_region_are_added_and_gateways_are_a_range() -> None:
     ]
     assert view.origins == [OriginRow("country DE", 2, streams=None, asking=(6, 15))]
     assert (view.shared, view.unknown) == (3, ["d"])
+
+
+def day_of(*averages: int | None) -> bytes:
+    """What an operator answers whose hours have these averages, and claims another day."""
+    hours = [
+        HourRecord(HOUR + 3600 * at, 3, {country("de"): Figures(each, each and each + 5)}, ())
+        for at, each in enumerate(averages)
+    ]
+    claim = as_json(Shared("eu-west", None, hours))
+    claim["day"]["groups"] = {"country DE": {"average": 1e6, "maximum": 10**6, "hours": 24}}
+    return json.dumps(claim).encode()
+
+
+def test_the_day_of_an_origin_is_made_of_the_hours_that_are_told_and_of_no_claim() -> None:
+    told = {"a": read_summary(day_of(10, None, 25)), "b": read_summary(day_of(0, 5))}
+    silent = read_summary(day_of(None))
+    view = together({**told, "c": silent}, [])
+    assert view.days == [DayRow("country DE", 2, average=20.0, maximum=40)]
+    assert together({"c": silent}, []).days == []
 
 
 def test_what_nobody_says_is_unknown_and_not_zero() -> None:

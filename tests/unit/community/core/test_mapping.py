@@ -33,6 +33,9 @@ def test_each_hour_sums_those_who_told_it_and_a_bin_has_its_corner() -> None:
     berlin = grid(52.5, 13.4)
     view = world_view([told(hour(HOUR, berlin, WORLD)), told(hour(HOUR, berlin))], 3, NOW)
     assert (view["shared"], view["unknown"]) == (2, 3)
+    (day, world) = view["days"]
+    assert (day["average"], day["maximum"], day["south"]) == (30.0, 40, 50)
+    assert (world["origin"], world["operators"], world["size"]) == ("world", 1, None)
     newest = groups(view, -1)
     bin_ = newest[berlin[-1]]
     assert (bin_["streams"], bin_["asking"], bin_["operators"]) == (30, (3, 10), 2)
@@ -49,6 +52,7 @@ def test_the_view_is_the_last_day_of_hours_that_are_over() -> None:
 
 def test_a_claim_that_names_no_cell_is_left_out() -> None:
     claim = json.loads(json.dumps(as_json(Shared("eu", None, [hour(HOUR, country("de"))]))))
-    claim["hours"][0]["groups"].update({"05+51+010": {}, "10 0 0 1": {}})
+    claim["hours"][0]["groups"].update({"05+51+010": {"average": 5}, "10 0 0 1": {}})
     view = world_view([read_summary(json.dumps(claim).encode())], 0, NOW)
     assert groups(view, -1).keys() == {"country DE"}
+    assert [each["origin"] for each in view["days"]] == ["country DE"]

@@ -13,15 +13,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from mediafleet_scheduler.core.community.cells import WORLD, country
 from mediafleet_scheduler.core.community.groups import Groups
 from mediafleet_scheduler.core.community.publishing import (
-    DaySummary,
+    DayFigures,
     Figures,
     HourRecord,
     OwnFigures,
+    day_of_all,
+    days,
     figures,
     gateway_range,
+    own_day,
     publish,
     rounded,
-    summary,
     totals,
 )
 from mediafleet_scheduler.core.community.rendering import Shared, as_json, as_prometheus
@@ -118,7 +120,9 @@ def test_both_outputs_tell_the_same(looks: list[list[Use]]) -> None:
             low = samples.get(("mediafleet_community_gateways", name, what, "low"))
             high = samples.get(("mediafleet_community_gateways", name, what, "high"))
             assert each.get(what) == (None if low is None else f"{low}-{high}")
-    assert samples.get(("mediafleet_community_streams_published",)) == written.get("streams")
+    assert samples.get(("mediafleet_community_streams_published", "average")) == written.get(
+        "streams"
+    )
 
 
 def test_one_source_with_more_than_three_quarters_hides_the_streams_of_all() -> None:
@@ -172,16 +176,17 @@ def test_a_k_that_would_tell_one_source_is_refused() -> None:
 
 def test_totals_and_the_day_come_from_what_is_told_alone() -> None:
     hours = [
-        HourRecord(HOUR, K, {DE: Figures(average=10, maximum=20), FR: Figures(average=5)}, ()),
+        HourRecord(
+            HOUR, K, {DE: Figures(average=10, maximum=20), FR: Figures(average=5, maximum=10)}, ()
+        ),
         HourRecord(HOUR + 3600, K, {DE: Figures(asking=(3, 5))}, ()),
-        HourRecord(HOUR + 7200, K, {FR: Figures(average=30)}, ()),
+        HourRecord(HOUR + 7200, K, {FR: Figures(average=30, maximum=45)}, ()),
     ]
     assert [totals(each) for each in hours] == [15, None, 30]
-    day = summary(hours)
-    assert (day.average, day.maximum, day.hours) == (22.5, 30, 2)
-    germany = summary(hours, DE)
-    assert (germany.average, germany.maximum, germany.hours) == (10, 10, 1)
-    assert summary(hours[1:2]) == DaySummary(None, None, 0)
+    assert day_of_all(hours) == DayFigures(22.5, 30, 2)
+    assert day_of_all(hours[1:2]) is None
+    assert days(hours) == {DE: DayFigures(10.0, 20, 1), FR: DayFigures(17.5, 45, 2)}
+    assert own_day(hours) is None
 
 
 def test_windows_begin_at_whole_hours_of_utc() -> None:

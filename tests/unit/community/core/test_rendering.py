@@ -28,7 +28,13 @@ def test_the_summary_tells_a_day_by_its_hours() -> None:
     told = as_json(Shared("eu-west", OwnFigures(20, 25), [EMPTY, HOUR, LATER]))
     assert (told["version"], told["region"]) == (1, "eu-west")
     assert told["now"] == {"average": 20, "maximum": 25}
-    assert told["day"] == {"average": 27.5, "maximum": 45, "hours": 2}
+    assert told["day"] == {
+        "average": 27.5,
+        "maximum": 45,
+        "hours": 2,
+        "streams": {"average": 15.0, "maximum": 15, "hours": 1},
+        "groups": {"country DE": {"average": 15.0, "maximum": 20, "hours": 1}},
+    }
     before, hour, _ = told["hours"]
     assert hour == {
         "start": "2026-11-29T10:00:00Z",
@@ -63,16 +69,22 @@ def test_the_page_for_prometheus_tells_the_newest_hour() -> None:
         'mediafleet_community_own_streams{region="eu-west",figure="now"} 20',
         'mediafleet_community_own_streams{region="eu-west",figure="average"} 30',
         'mediafleet_community_own_streams{region="eu-west",figure="maximum"} 45',
+        'mediafleet_community_own_streams{region="eu-west",figure="day_average"} 30.0',
+        'mediafleet_community_own_streams{region="eu-west",figure="day_maximum"} 45',
         f"mediafleet_community_hour_start_seconds {TEN}",
         'mediafleet_community_streams{group="country DE",figure="average"} 15',
         'mediafleet_community_streams{group="country DE",figure="maximum"} 20',
+        'mediafleet_community_streams{group="country DE",figure="day_average"} 15.0',
+        'mediafleet_community_streams{group="country DE",figure="day_maximum"} 20',
         'mediafleet_community_gateways{group="world",what="asking",bound="low"} 3',
         'mediafleet_community_gateways{group="world",what="asking",bound="high"} 5',
         'mediafleet_community_gateways{group="country DE",what="streaming",bound="low"} 3',
         'mediafleet_community_gateways{group="country DE",what="streaming",bound="high"} 5',
         'mediafleet_community_gateways{group="country DE",what="asking",bound="low"} 6',
         'mediafleet_community_gateways{group="country DE",what="asking",bound="high"} 10',
-        "mediafleet_community_streams_published 15",
+        'mediafleet_community_streams_published{figure="average"} 15',
+        'mediafleet_community_streams_published{figure="day_average"} 15.0',
+        'mediafleet_community_streams_published{figure="day_maximum"} 15',
     ]
     for metric in {sample.partition("{")[0].partition(" ")[0] for sample in samples}:
         assert f"# TYPE {metric} gauge\n{metric}" in page

@@ -52,10 +52,23 @@ def as_html(summary: Mapping[str, Any]) -> str:
                 for name, group in sorted((hours[0]["groups"] if hours else {}).items())
             ],
         ),
+        _table(
+            "By where gateways call from, 24 hours",
+            ("group", "streams, average", "most", "hours told"),
+            [
+                (name, *_of(group, "average", "maximum", "hours"))
+                for name, group in _days(day).items()
+            ],
+        ),
         *_work(hours[0].get("work") if hours else None),
         "</main></body></html>\n",
     ]
     return "".join(parts)
+
+
+def _days(day: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    together = {"all of them": day["streams"]} if "streams" in day else {}
+    return {**day.get("groups", {}), **together}
 
 
 def _work(work: Mapping[str, Mapping[str, int]] | None) -> list[str]:
