@@ -56,6 +56,8 @@ class Times:
     """Between two looks at whether a fleet's ScaledObject or HPA is still right."""
     status_seconds: float = 1.0
     """Between two writes of the status of a fleet that keeps changing."""
+    status_first_seconds: float = 5.0
+    """Before the first status of a new resource at most, while its pods start."""
     status_load_seconds: float = 5.0
     """Between two writes of a status in which only loads differ."""
     writes: WriteLimits = field(default_factory=WriteLimits)

@@ -15,6 +15,7 @@ from mediafleet_common.kube import events
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_operator.core.fleet.state import NEVER, FleetState
+from mediafleet_operator.core.status.events import only_starting
 from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.resource import Resource
 
@@ -66,8 +67,10 @@ class StatusWriter:
     load_only_seconds: float = 5.0
     """Between two writes in which only loads differ."""
     seconds: float = 0.0
-    """Between any two writes, and before the first one of a new resource: its pods may be Ready \
-by then, which saves a write."""
+    """Between any two writes, and before the first one of a new resource."""
+    first_seconds: float = 0.0
+    """Before that first one at most, while all it would say is that pods are still to start: they \
+may be Ready by then, which saves a write."""
 
     def due(self, resource: Resource, state: FleetState, status: FleetStatus) -> float | None:
         """In how many seconds a status is to be written; `None`: it says nothing new."""
@@ -78,8 +81,11 @@ by then, which saves a write."""
         if new_one and state.status_written_at == NEVER:
             state.status_written_at = self.clock.monotonic()
         changed = significant(old) != significant(new)
-        due_at = state.status_written_at + (self.seconds if changed else self.load_only_seconds)
-        return max(due_at - self.clock.monotonic(), 0.0)
+        seconds = self.seconds if changed else self.load_only_seconds
+        # An HPA and KEDA read the selector of a fleet that they scale.
+        if new_one and resource.spec.autoscaling is None and only_starting(status):
+            seconds = max(seconds, self.first_seconds)
+        return max(state.status_written_at + seconds - self.clock.monotonic(), 0.0)
 
     async def write(self, resource: Resource, state: FleetState, status: FleetStatus) -> Json:
         """Write a status; the resource as it then is.

@@ -208,7 +208,13 @@ async def _lead(
                 Heads(api, settings.product, partial(poll, session), clock),
                 metrics,
             ),
-            StatusWriter(api, clock, times.status_load_seconds, times.status_seconds),
+            StatusWriter(
+                api,
+                clock,
+                times.status_load_seconds,
+                times.status_seconds,
+                times.status_first_seconds,
+            ),
             EventWriter(api, identity(), clock),
             prober,
             Autoscaler(

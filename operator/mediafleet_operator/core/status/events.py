@@ -40,6 +40,14 @@ def events_to_post(
     return [*_steps(done, prefix), *_warnings(before, after)]
 
 
+def only_starting(status: FleetStatus) -> bool:
+    """Whether all that a status says is that pods are still to start."""
+    if any((each.type, each.status) in _WARNINGS for each in status.conditions):
+        return False
+    ready = {each.reason for each in status.conditions if each.type == Condition.READY}
+    return ready == {Reason.WAITING_FOR_PODS}
+
+
 def restarts_to_post(pods: Iterable[PodView], known: Mapping[str, int]) -> list[EventToPost]:
     """The Events of containers that were started anew since `known`, by uid of the pod.
 

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 from tests.kit.operator.kube_server import KubeServer
 
 from mediafleet_common.api.egress.fleet import EgressFleetStatus
-from mediafleet_common.api.names import Kind
+from mediafleet_common.api.names import Kind, Reason
 from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
-from mediafleet_common.api.shared import PodStatus
+from mediafleet_common.api.shared import ConditionStatus, PodStatus
 from mediafleet_common.clock import Clock
 from mediafleet_common.kube.client import Api
 from mediafleet_common.probes.http_client import Failure, NoLoad
@@ -122,9 +122,44 @@ def test_the_first_status_of_a_new_fleet_waits_a_second_for_its_pods() -> None:
     assert writer.due(resource(none), state, ready) == 0
 
 
+def said(ready: str, reason: Reason, **more: str) -> EgressFleetStatus:
+    """A status of generation 1 with its condition Ready, and others."""
+    both = {"Ready": (ready, reason.value), **{name: (is_so, name) for name, is_so in more.items()}}
+    conditions = [
+        ConditionStatus(type=name, status=is_so, reason=why, last_transition_time="", message="")
+        for name, (is_so, why) in both.items()
+    ]
+    return EgressFleetStatus(observed_generation=1, conditions=conditions)
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "seconds"),
+    [
+        (said("False", Reason.WAITING_FOR_PODS), {}, 5),
+        (said("False", Reason.WAITING_FOR_PODS, Degraded="False"), {}, 5),
+        (said("True", Reason.AS_WANTED), {}, 1),
+        (said("False", Reason.WAITING_FOR_PODS, Degraded="True"), {}, 1),
+        (said("False", Reason.IMAGE_PULL), {}, 1),
+        (said("False", Reason.WAITING_FOR_PODS), {"autoscaling": {"max": 2}}, 1),
+    ],
+    ids=["starts", "starts well", "ready", "starts in trouble", "fails", "starts and is scaled"],
+)
+def test_a_first_status_that_says_only_that_pods_start_waits_for_them(
+    status: EgressFleetStatus, spec: dict[str, Any], seconds: float
+) -> None:
+    clock = Clock(monotonic=lambda: 100.0)
+    writer = StatusWriter(cast("Api", KubeServer()), clock, seconds=1, first_seconds=5)
+    new, known = (
+        resource(EgressFleetStatus(), **spec),
+        resource(EgressFleetStatus(observed_generation=1), **spec),
+    )
+
+    assert writer.due(new, FleetState("uid"), status) == seconds
+    assert writer.due(known, FleetState("uid"), status) == 0
+
+
 async def test_too_many_events_of_one_fleet_are_dropped() -> None:
     from mediafleet_common.api.events import EventToPost
-    from mediafleet_common.api.names import Reason
 
     server, now = KubeServer(), 100.0
     writer = EventWriter(cast("Api", server), "me", Clock(monotonic=lambda: now))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
+from tests.kit.fleets.manifests import egress_fleet
 from tests.kit.operator.cluster import FLEET, KEY, PODS, Cluster, KilledError, running
 
-from mediafleet_common.api.names import Label, Reason
-from mediafleet_common.kube.client import Json
+from mediafleet_common.api.names import Kind, Label, Reason
+from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -23,7 +25,9 @@ from mediafleet_common.kube.errors import (
     of_answer,
 )
 from mediafleet_common.kube.paths import Target
+from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.kube import digest
+from mediafleet_operator.kube.report import StatusWriter
 
 
 async def story(cluster: Cluster) -> None:
@@ -344,3 +348,18 @@ async def test_a_container_that_kubelet_started_anew_is_one_event() -> None:
     told = [each["note"] for each in events if each["reason"] == "ContainerRestarted"]
     ended = "container node ended with exit code 137 (OOMKilled)"
     assert told == [f"orch-0: {ended}; kubelet started it anew, restart 1."]
+
+
+async def test_a_new_fleet_and_what_is_made_for_it_are_written_once_each_and_a_pod_twice() -> None:
+    key = FleetKey(Kind.EGRESS_FLEET, "media", "rec")
+    cluster = Cluster(key=key, **egress_fleet("rec", "redis:6379", 1)["spec"])
+    clock, api = cluster.worker.clock, cast("Api", cluster.server)
+    cluster.worker.statuses = StatusWriter(api, clock, 5, 1, 5)
+    await cluster.settle(30)
+
+    assert cluster.server.objects[cluster.path]["status"]["readyReplicas"] == 1
+    assert Counter(each.partition(" ")[0] for each in cluster.server.writes) == {
+        "create": 2,  # the pod, and the Event that says so
+        "apply": 1,  # its disruption budget
+        "patch": 2,  # the pod's label, and the status
+    }
