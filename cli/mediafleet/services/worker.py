@@ -169,7 +169,7 @@ def worker(
         async with AsyncExitStack() as stack:
             if (desk := stock.desk(runners, pod)) is not None:
                 await stack.enter_async_context(desk)
-                runners = tuple(replace(each, url=desk.url) for each in runners)
+                runners = tuple(replace(each, url=desk.url, itself=each.url) for each in runners)
             before = None if desk is None else desk.registered
             made = Settings(
                 brokers, secret, runners, ca, token, pod, wait_for_runners, times, before

@@ -35,6 +35,14 @@ class AttemptExplained(Model):
     """What it calls itself; null: stock workers have no name."""
     known_as: str | None = None
     """Whose its secret is, by the broker's file of workers; null: the secret is shared."""
+    pod: str | None = None
+    """Pod of an AIWorkerPool that it is, NAMESPACE/NAME, as the broker saw it; null: it is none."""
+    pool: str | None = None
+    """That pool's name."""
+    version: str | None = None
+    """Of its runner of the model, as it says; null: not told."""
+    hardware: list[str] = Field(default_factory=list)
+    """Names of its GPUs, as it says."""
     why: str
     """Why this worker was chosen."""
     after_seconds: float
@@ -66,3 +74,5 @@ class TaskExplained(Model):
     """Who was given it, in order."""
     not_given_to: dict[str, str] = Field(default_factory=dict)
     """Of a task that waits: why each worker of its model is not given it."""
+    pods: dict[str, str] = Field(default_factory=dict)
+    """Pods of AIWorkerPools that those workers are."""

@@ -18,7 +18,7 @@ from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.shared import tagged
 from mediafleet_scheduler.core.workers.steps import Answer, Ending, Rules, Send, Step, Verdict
 from mediafleet_scheduler.core.workers.trail import Trail
-from mediafleet_scheduler.core.workers.views import Target, Worker
+from mediafleet_scheduler.core.workers.views import InPool, Target, Worker
 
 _EVENTS_AT_ONCE: Final = 64
 """Chunks of a stream that wait for its caller; then the worker is held back."""
@@ -137,6 +137,8 @@ class Jobs:
         """When the timer is due."""
         self.holds: Callable[[Worker], bool] = lambda _: False
         """Whether a worker that registers is given nothing yet."""
+        self.pod_of: Callable[[Worker], InPool | None] = lambda _: None
+        """The pod of a pool that a worker is; `None`: it is none."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when a worker comes or goes."""
 
@@ -218,8 +220,9 @@ class Jobs:
 
     def explained(self, task: str) -> TaskExplained | None:
         """Where a task is, who was given it and why; `None`: unknown, or long over."""
-        now = self.now()
-        return self._trail.explained(task, self._dispatcher.why_not(task, now), now)
+        now, workers = self.now(), {each.id: each for each in self._dispatcher.workers}
+        why_not = self._dispatcher.why_not(task, now)
+        return self._trail.explained(task, why_not, now, lambda each: self.pod_of(workers[each]))
 
     def cancel(self, job: Job) -> None:
         """Its caller has gone; harmless when it is over."""
@@ -275,7 +278,8 @@ class Jobs:
         job = self._jobs[step.task]
         now = self.now()
         self._metrics.attempted(job.target)
-        self._trail.given(step, now)
+        pod = None if step.chosen is None else self.pod_of(step.chosen.worker)
+        self._trail.given(step, now, pod)
         self._work.given(step, now)
         self._outlets[step.worker].send(step.attempt, job.target, job.input)
 

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from mediafleet_scheduler.core.workers.pipelines import FORMS, Pipeline
 from mediafleet_scheduler.core.workers.registration import INSTANCE_HEADER, NAME_HEADER, Refusal
 from mediafleet_scheduler.core.workers.steps import FULL_WORDS
 from mediafleet_scheduler.worker.brokers import Brokers, Place
+from mediafleet_scheduler.worker.claims import RunnerClaims, registration
 from mediafleet_scheduler.worker.posts import Post, fetched
 from mediafleet_scheduler.worker.runners import Answer, Runner, RunnerError, Runners
 from mediafleet_scheduler.worker.times import Times
@@ -83,6 +84,8 @@ class Worker:
     _jobs: set[asyncio.Task[None]] = field(default_factory=set)
     _draining: bool = False
     _ending: bool = False
+    _anew: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set, and replaced, when all brokers are to hear of it anew."""
     _inputs: aiohttp.ClientSession | None = None
     """For inputs that do not lie at the broker itself."""
 
@@ -146,15 +149,19 @@ class Worker:
             await self.settings.before()
         if self.settings.waits_for_runners:
             await Runners(session, self.settings.token).answer(self.settings.runners)
-        brokers = self.settings.brokers
-        seconds = self.settings.times.look_up_seconds if brokers.change else None
+        given, brokers = self.settings, self.settings.brokers
+        claims = RunnerClaims(session, given.token, given.runners, given.times.claims_seconds)
+        # Nobody waits for it again: after a broker's restart all workers come back at once.
+        await claims.ask()
+        seconds = given.times.look_up_seconds if brokers.change else None
         listening: dict[Place, asyncio.Task[None]] = {}
+        asking = asyncio.create_task(self._ask_again(claims))
         try:
             while True:
                 found = await brokers.look()
                 self._places = self._places if found is None else found
                 for place in self._places - listening.keys():
-                    listening[place] = asyncio.create_task(self._listen(place, session))
+                    listening[place] = asyncio.create_task(self._listen(place, session, claims))
                 if not listening:
                     await asyncio.sleep(_FIRST_PAUSE_SECONDS)
                     continue
@@ -164,18 +171,32 @@ class Worker:
                 for place in [each for each, task in listening.items() if task.done()]:
                     listening.pop(place).result()
         finally:
-            for task in listening.values():
+            ending = (asking, *listening.values())
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*listening.values(), return_exceptions=True)
+            await asyncio.gather(*ending, return_exceptions=True)
 
-    async def _listen(self, place: Place, session: aiohttp.ClientSession) -> None:
+    async def _ask_again(self, claims: RunnerClaims) -> None:
+        """Register anew where a runner has become another one, between two tasks."""
+        while True:
+            await asyncio.sleep(self.settings.times.claims_again_seconds)
+            if await claims.ask():
+                _log.info("a runner has another version or other GPUs: registering anew")
+                while self._jobs:
+                    await asyncio.wait(self._jobs)
+                before, self._anew = self._anew, asyncio.Event()
+                before.set()
+
+    async def _listen(
+        self, place: Place, session: aiohttp.ClientSession, claims: RunnerClaims
+    ) -> None:
         """Be registered at a broker, for as long as there is one."""
         longest = self.settings.times.max_pause_seconds
         back_off = BackOff(_FIRST_PAUSE_SECONDS, longest)
         while place in self._places:
             began = asyncio.get_running_loop().time()
             try:
-                await self._stream(place, session)
+                await self._stream(place, session, claims)
             except grpc.aio.AioRpcError as error:
                 words = error.details() or error.code().name
                 if words in (Refusal.SECRET, Refusal.CAPACITY, Refusal.LIVE_VIDEO):
@@ -187,7 +208,9 @@ class Worker:
                 back_off.reset()
             await asyncio.sleep(back_off.pause())
 
-    async def _stream(self, place: Place, session: aiohttp.ClientSession) -> None:
+    async def _stream(
+        self, place: Place, session: aiohttp.ClientSession, claims: RunnerClaims
+    ) -> None:
         ca = self.settings.ca_file
         trusted = grpc.ssl_channel_credentials(None if ca is None else ca.read_bytes())
         name = place.other_name
@@ -198,25 +221,22 @@ class Worker:
                 request_serializer=RegisterAIWorkerRequest.SerializeToString,
                 response_deserializer=NotifyAIJob.FromString,
             )
-            call = register(self._registration(), metadata=self._metadata())
+            anew, message = self._anew, registration(self.settings.secret(), claims.known)
+            call = register(message, metadata=self._metadata())
             await call.wait_for_connection()
             _log.info("registered at %s", place.address)
             self._streams.add(place)
             if self._streams >= self._places:
                 self.on_registered()
-            async for job in call:
-                task = asyncio.create_task(self._work(place, session, job))
-                self._jobs.add(task)
-                task.add_done_callback(self._jobs.discard)
+            await _first_of(self._hear(call, place, session), anew.wait())
 
-    def _registration(self) -> RegisterAIWorkerRequest:
-        message = RegisterAIWorkerRequest(secret=self.settings.secret())
-        per_capability = message.capabilities.constraints.per_capability
-        for runner in self.settings.runners:
-            pipeline, model = runner.target
-            declared = per_capability[FORMS[pipeline].capability].models[model]
-            declared.capacity, declared.warm = declared.capacity + runner.capacity, runner.warm
-        return message
+    async def _hear(
+        self, jobs: AsyncIterable[NotifyAIJob], place: Place, session: aiohttp.ClientSession
+    ) -> None:
+        async for job in jobs:
+            task = asyncio.create_task(self._work(place, session, job))
+            self._jobs.add(task)
+            task.add_done_callback(self._jobs.discard)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         pod = self.settings.pod
@@ -271,3 +291,20 @@ class Worker:
             if runner.target == (pipeline, model) and free > 0:
                 return runner
         return None
+
+
+async def _first_of(*calls: Coroutine[Any, Any, object]) -> None:
+    """Wait for one of them, and end the others.
+
+    Raises:
+        Exception: what one of them raised.
+    """
+    tasks = [asyncio.create_task(each) for each in calls]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

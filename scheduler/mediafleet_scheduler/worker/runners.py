@@ -51,6 +51,13 @@ class Runner:
     capacity: int = 1
     warm: bool = True
     """Whether the model is loaded."""
+    itself: str | None = None
+    """URL of the runner itself, where tasks go there through something else."""
+
+    @property
+    def about(self) -> str:
+        """Where it says what it is."""
+        return self.itself or self.url
 
 
 @dataclass(frozen=True, slots=True)

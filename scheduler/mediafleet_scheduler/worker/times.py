@@ -20,3 +20,8 @@ class Times:
     ended itself: Kubernetes has started that container anew."""
     look_up_seconds: float = 5.0
     """With --addresses: the name is looked up again so often, for brokers that are new."""
+    claims_seconds: float = 5.0
+    """A runner that has not told its version and hardware after so long is registered without."""
+    claims_again_seconds: float = 60.0
+    """How often runners are asked for them again: the worker registers anew where one has another
+    version or other GPUs, once it has no task."""

@@ -17,6 +17,7 @@ from tests.kit.workers.scene import SECRET, Broker, broker
 
 from mediafleet_common.api.names import Kind, Label, PodState
 from mediafleet_common.reports.pages.workers import WorkersPage
+from mediafleet_common.reports.task import TaskExplained
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.pools import PoolPod, WorkerPool, WorkerPools
 from mediafleet_scheduler.core.workers.views import Target
@@ -125,6 +126,26 @@ async def test_a_pods_worker_registers_when_its_runner_answers_and_works_once_it
         assert dispatcher.waiting(Target(*IMAGE)) == 1
         pools.says(PodState.READY)
         assert await asking == 200
+
+
+async def test_a_task_is_explained_with_the_pod_that_had_it_and_its_pool(tmp_path: Path) -> None:
+    pools, runner = Told(), SlowRunner()
+    pools.says(PodState.READY)
+    runner.healthy = True
+    runner.go_on.set()
+    async with (
+        served(runner.app) as url,
+        broker(tmp_path, IMAGE, pools=pools) as some,
+        pod(some, tmp_path, url),
+    ):
+        task = {"pipeline": IMAGE[0].value, "request": BODY}
+        async with some.session.post(f"{some.runner}/v1/tasks", json=task) as response:
+            name = (await response.json())["id"]
+        async with some.session.get(f"{some.runner}/v1/tasks/{name}/result?wait=20") as response:
+            assert response.status == 200
+        async with some.session.get(f"{some.runner}/explain?task={name}") as response:
+            told = TaskExplained.model_validate_json(await response.text())
+    assert [(each.pod, each.pool) for each in told.attempts] == [("media/p-0", "p")]
 
 
 async def test_a_pod_that_drains_finishes_its_task_and_gets_no_other_until_it_is_taken_back(

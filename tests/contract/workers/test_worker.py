@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,13 @@ from aiohttp import web
 from tests.kit.egress.scene import eventually
 from tests.kit.workers.scene import SECRET, Broker, broker
 
+from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.views import Target
 from mediafleet_scheduler.worker.brokers import Brokers
 from mediafleet_scheduler.worker.client import Settings, TurnedAwayError, Worker
 from mediafleet_scheduler.worker.runners import BadRunnerError, Runner, runner_of
+from mediafleet_scheduler.worker.times import Times
 from mediafleet_testbed.paths import REPOSITORY
 from mediafleet_testbed.standins import speech_runner
 
@@ -39,13 +42,17 @@ async def served(app: web.Application) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def worker(
-    of: Broker, tmp_path: Path, *runners: Runner, secret: str = SECRET
+    of: Broker,
+    tmp_path: Path,
+    *runners: Runner,
+    secret: str = SECRET,
+    times: Times = Times(),  # noqa: B008 - frozen
 ) -> AsyncIterator[tuple[asyncio.Event, asyncio.Task[None]]]:
     """Our worker, registered; what ends it, and its course."""
     ca = tmp_path / "ca.pem"
     ca.write_bytes(of.certificate)
     registered, stop = asyncio.Event(), asyncio.Event()
-    settings = Settings(Brokers((of.authority,)), lambda: secret, runners, ca)
+    settings = Settings(Brokers((of.authority,)), lambda: secret, runners, ca, times=times)
     running = asyncio.create_task(Worker(settings, registered.set).run(stop))
     entered = asyncio.create_task(registered.wait())
     await asyncio.wait({running, entered}, return_when=asyncio.FIRST_COMPLETED)
@@ -127,6 +134,92 @@ async def test_a_worker_that_is_told_to_stop_finishes_its_job(tmp_path: Path) ->
         await running
         assert await asking == {"images": [{"url": "data:image/png;base64,QUJD"}]}
         await eventually(lambda: not some.serving.jobs.dispatcher.workers)
+
+
+@dataclass(slots=True)
+class Told:
+    """A runner of IMAGE that says what it is."""
+
+    version: str | None
+    """`None`: it never answers."""
+    gpus: dict[str, object] = field(default_factory=dict)
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/version", self._version),
+                web.get("/hardware/info", self._hardware),
+                web.post("/text-to-image", self._run),
+            ]
+        )
+        return app
+
+    async def _version(self, _: web.Request) -> web.Response:
+        if self.version is None:
+            await asyncio.Event().wait()
+        return web.json_response({**NAMES, "version": self.version})
+
+    async def _hardware(self, _: web.Request) -> web.Response:
+        return web.json_response({**NAMES, "gpu_info": self.gpus})
+
+    async def _run(self, _: web.Request) -> web.Response:
+        return web.json_response({"images": []})
+
+
+NAMES = {"pipeline": IMAGE[0], "model_id": IMAGE[1]}
+LEAST = ModelEntry(pipeline=IMAGE[0], model=IMAGE[1], min_runner_version="0.14.1", wait_seconds=20)
+
+
+async def picture(of: Broker) -> int:
+    body = {"model_id": IMAGE[1], "prompt": "x"}
+    async with of.session.post(f"{of.runner}/text-to-image", json=body) as response:
+        return response.status
+
+
+async def test_a_runners_version_and_gpus_are_declared_so_that_its_model_gets_tasks(
+    tmp_path: Path,
+) -> None:
+    gpu = {"id": "GPU-0", "name": "RTX 4090", "major": 8, "minor": 9, "memory_total": 2}
+    told = Told("0.14.1", {"0": gpu})
+    async with (
+        served(told.app()) as url,
+        broker(tmp_path, LEAST) as some,
+        worker(some, tmp_path, Runner(Target(*IMAGE), url)),
+    ):
+        assert await picture(some) == 200
+        (known,) = some.serving.jobs.dispatcher.workers
+        assert known.offers[Target(*IMAGE)].version == "0.14.1"
+        assert known.hardware == ("RTX 4090",)
+
+
+async def test_a_runner_that_says_nothing_is_registered_without_a_version_and_anew_with_one(
+    tmp_path: Path,
+) -> None:
+    told = Told(None)
+    times = Times(claims_seconds=0.2, claims_again_seconds=0.2)
+    async with (
+        served(told.app()) as url,
+        broker(tmp_path, LEAST) as some,
+        worker(some, tmp_path, Runner(Target(*IMAGE), url), times=times),
+    ):
+        (known,) = some.serving.jobs.dispatcher.workers
+        assert known.offers[Target(*IMAGE)].version is None
+        asking = asyncio.create_task(picture(some))
+        await eventually(lambda: some.serving.jobs.dispatcher.waiting(Target(*IMAGE)) == 1)
+        told.version = "0.15.0"
+        assert await asking == 200
+
+
+async def test_a_runner_in_its_url_behind_something_else_is_asked_itself(tmp_path: Path) -> None:
+    told = Told("0.14.1")
+    async with (
+        served(told.app()) as url,
+        broker(tmp_path, LEAST) as some,
+        worker(some, tmp_path, Runner(Target(*IMAGE), "http://127.0.0.1:1", itself=url)),
+    ):
+        (known,) = some.serving.jobs.dispatcher.workers
+        assert known.offers[Target(*IMAGE)].version == "0.14.1"
 
 
 @pytest.mark.parametrize(

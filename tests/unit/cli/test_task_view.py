@@ -41,6 +41,40 @@ def test_who_had_a_task_and_who_has_it_is_told_in_order() -> None:
     ]
 
 
+def test_a_pod_of_a_pool_is_named_before_what_its_worker_says_of_itself() -> None:
+    told = task(
+        state=TaskState.RUNNING,
+        attempts=[
+            AttemptExplained(
+                worker="10.0.0.3:5/ef",
+                name="media/gpu-0",
+                pod="media/gpu-0",
+                pool="gpu",
+                version="0.14.1",
+                hardware=["RTX 4090"],
+                why="W",
+                after_seconds=0,
+            )
+        ],
+    )
+    assert list(task_view.lines(told))[1:] == [
+        "  1. pod media/gpu-0 of pool gpu (10.0.0.3:5/ef), after 0.0 s: W",
+        "     says of itself: runner 0.14.1, RTX 4090",
+        "     has it now",
+    ]
+    waits = task(not_given_to={"10.0.0.3:5/ef": "drains"}, pods={"10.0.0.3:5/ef": "media/gpu-0"})
+    assert list(task_view.lines(waits))[1:] == ["  not given to media/gpu-0: drains"]
+
+
+def test_what_a_worker_writes_cannot_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = task(state=TaskState.FAILED, words="\x1b[2Jgone").model_dump_json()
+    monkeypatch.setattr(task_view, "fetch", lambda *_: told)
+    task_view.show("http://b", "t1", None, Output.TABLE)
+    assert "\\x1b[2Jgone" in capsys.readouterr().out
+
+
 def test_a_task_that_waits_says_why_nobody_is_given_it() -> None:
     assert list(task_view.lines(task(not_given_to={"b": "drains", "a": "no room"}))) == [
         "t1  llm/m  waiting, 2.0 s",

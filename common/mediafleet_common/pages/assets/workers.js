@@ -41,11 +41,11 @@ function show(data) {
   const shown = data.workers.filter((worker) => text(worker).toLowerCase().includes(wanted));
   const all = plural(data.workers.length, "worker");
   at("workers-title").textContent = wanted ? `${shown.length} of ${all}` : all;
-  at("workers").replaceChildren(table(["Worker", "Serves", "Tasks", "GPU", "Remarks"], shown.map((worker) => [
+  at("workers").replaceChildren(table(["Worker", "Serves", "Tasks", "GPU and runner, as it says", "Remarks"], shown.map((worker) => [
     worker.known_as ? `${worker.known_as}: ${worker.name ?? worker.id}` : worker.name ?? `${worker.id} (no name)`,
     h("span", {}, ...Object.entries(worker.models).flatMap(([model, many]) => [`${spaced(model)} (${many})`, h("br")]).slice(0, -1)),
     use(worker.in_use, Object.values(worker.models).reduce((all, each) => all + each, 0)),
-    worker.hardware.join(", ") || "not told", worker.why ? `Given no tasks: ${worker.why}.` : ""]),
+    [...worker.hardware, ...new Set(Object.values(worker.versions ?? {}).map((version) => `runner ${version}`))].join(", ") || "not told", worker.why ? `Given no tasks: ${worker.why}.` : ""]),
     data.workers.length ? "None of that text." : "No worker is connected. Start one: mediafleet worker, or go-livepeer with -aiWorker -orchAddr."));
 }
 

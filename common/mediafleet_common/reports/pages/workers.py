@@ -43,6 +43,8 @@ class WorkerShown(Model):
     """Tasks that it has."""
     hardware: list[str] = Field(default_factory=list)
     """Names of its GPUs, as it says."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of its runners, as it says, by model; none of those that it says nothing of."""
     why: str | None = None
     """Why it is given no tasks; null: it takes some."""
 

@@ -12,7 +12,7 @@ from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.jobs import Jobs
 from mediafleet_scheduler.core.workers.pools import WorkerPools, demand, held, unknown
 from mediafleet_scheduler.core.workers.several.combined import Part, combined, part_of
-from mediafleet_scheduler.core.workers.views import Worker
+from mediafleet_scheduler.core.workers.views import InPool, Worker
 from mediafleet_scheduler.directory.directory import Directory
 
 _SILENT: Final = "Redis does not tell what other brokers have"
@@ -35,7 +35,7 @@ class Pools:
         self._others = others
         self._directory = directory
         self._clock = clock
-        jobs.holds = self._holds
+        jobs.holds, jobs.pod_of = self._holds, self._pod_of
         directory.subscribe(self._follow)
 
     def read(self) -> list[FleetDemand] | None:
@@ -57,6 +57,10 @@ class Pools:
             name = printable(worker.name or "")
             _log.info("%s says that it is pod %s, which is not seen yet", worker.id, name)
         return is_held
+
+    def _pod_of(self, worker: Worker) -> InPool | None:
+        view = self._directory.view
+        return None if view is None else view.place_of(worker)
 
     def _follow(self, view: WorkerPools) -> None:
         for worker in self._jobs.dispatcher.workers:

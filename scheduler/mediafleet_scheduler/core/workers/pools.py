@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mediafleet_common.api.names import Kind, PodState
 from mediafleet_common.reports.demand import FleetDemand, ModelDemand
-from mediafleet_scheduler.core.workers.views import Target, Worker
+from mediafleet_scheduler.core.workers.views import InPool, Target, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,21 @@ class WorkerPools:
 
     def pod_of(self, worker: Worker) -> PoolPod | None:
         """The pod that a worker is in; `None`: it names none, or none that we see."""
+        found = self._found(worker)
+        return None if found is None else found[1]
+
+    def place_of(self, worker: Worker) -> InPool | None:
+        """The same, for people."""
+        found = self._found(worker)
+        return None if found is None else InPool(worker.name or "", found[0].name)
+
+    def _found(self, worker: Worker) -> tuple[WorkerPool, PoolPod] | None:
         if worker.name is None or worker.instance is None:
             return None
         for pool in self.pools:
             for pod in pool.pods:
                 if pod.uid == worker.instance and f"{pool.namespace}/{pod.name}" == worker.name:
-                    return pod
+                    return pool, pod
         return None
 
 

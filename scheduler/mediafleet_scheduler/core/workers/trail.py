@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_common.reports.task import AttemptExplained, TaskExplained, TaskState
 from mediafleet_scheduler.core.workers.choice.candidates import Chosen
 from mediafleet_scheduler.core.workers.steps import Answer, Send
-from mediafleet_scheduler.core.workers.views import Target
+from mediafleet_scheduler.core.workers.views import InPool, Target, Worker
 
 _MOST_ENDED: Final = 1000
 """Tasks that are over and still explained."""
@@ -25,6 +26,7 @@ class _Tried:
     began: float
     ended: float | None = None
     outcome: str | None = None
+    pod: InPool | None = None
 
 
 @dataclass(slots=True)
@@ -50,11 +52,11 @@ class Trail:
         """A task has come."""
         self._open[task] = _Course(target, session, now)
 
-    def given(self, step: Send, now: float) -> None:
-        """A task goes to a worker."""
+    def given(self, step: Send, now: float, pod: InPool | None = None) -> None:
+        """A task goes to a worker, which is a pod of a pool, if it is named."""
         if (course := self._open.get(step.task)) is not None:
             course.state = TaskState.RUNNING
-            course.tried.append(_Tried(step.chosen, step.worker, now))
+            course.tried.append(_Tried(step.chosen, step.worker, now, pod=pod))
             del course.tried[:-_MOST_ATTEMPTS]
 
     def came_back(self, task: str, outcome: str, now: float) -> None:
@@ -78,12 +80,19 @@ class Trail:
             self._ended.popitem(last=False)
 
     def explained(
-        self, task: str, not_given_to: dict[str, str], now: float
+        self,
+        task: str,
+        not_given_to: Mapping[str, str],
+        now: float,
+        pod_of: Callable[[str], InPool | None] = lambda _: None,
     ) -> TaskExplained | None:
-        """What became of a task; `None`: unknown, or long over."""
+        """What became of a task; `None`: unknown, or long over. `pod_of`: of workers by their
+        ids."""
         course = self._open.get(task) or self._ended.get(task)
         if course is None:
             return None
+        others = not_given_to if course.state is TaskState.WAITING else {}
+        pods = {worker: pod_of(worker) for worker in others}
         return TaskExplained(
             id=task,
             pipeline=course.target.pipeline.value,
@@ -92,18 +101,26 @@ class Trail:
             state=course.state,
             words=course.words,
             seconds=(now if course.ended is None else course.ended) - course.came,
-            attempts=[_explained(each, course.came) for each in course.tried],
-            not_given_to=not_given_to if course.state is TaskState.WAITING else {},
+            attempts=[_explained(each, course) for each in course.tried],
+            not_given_to=dict(others),
+            pods={worker: pod.pod for worker, pod in pods.items() if pod is not None},
         )
 
 
-def _explained(tried: _Tried, came: float) -> AttemptExplained:
+def _explained(tried: _Tried, course: _Course) -> AttemptExplained:
+    pod, chosen = tried.pod, tried.chosen
+    worker = Worker(tried.worker, "") if chosen is None else chosen.worker
+    offer = worker.offers.get(course.target)
     return AttemptExplained(
         worker=tried.worker,
-        name=None if tried.chosen is None else tried.chosen.worker.name,
-        known_as=None if tried.chosen is None else tried.chosen.worker.known_as,
-        why="" if tried.chosen is None else why(tried.chosen),
-        after_seconds=tried.began - came,
+        name=worker.name,
+        known_as=worker.known_as,
+        pod=None if pod is None else pod.pod,
+        pool=None if pod is None else pod.pool,
+        version=None if offer is None else offer.version,
+        hardware=list(worker.hardware),
+        why="" if chosen is None else why(chosen),
+        after_seconds=tried.began - course.came,
         seconds=None if tried.ended is None else tried.ended - tried.began,
         outcome=tried.outcome,
     )

@@ -55,3 +55,13 @@ class Worker:
     def capacity(self) -> int:
         """Tasks that it takes at a time, over all models."""
         return sum(offer.capacity for offer in self.offers.values())
+
+
+@dataclass(frozen=True, slots=True)
+class InPool:
+    """The pod of an AIWorkerPool that a worker is: no claim, the broker saw both."""
+
+    pod: str
+    """NAMESPACE/NAME."""
+    pool: str
+    """Name of the pool, in the same namespace."""

@@ -66,6 +66,12 @@ def test_a_worker_has_its_models_its_tasks_and_its_gpu_but_no_address() -> None:
     assert "203.0.113" not in page.model_dump_json()
 
 
+def test_versions_of_runners_are_shown_where_the_worker_says_them() -> None:
+    offers = {SD: Offer(1, version="0.14.1"), WHISPER: Offer(1)}
+    (shown,) = workers_page(dispatcher(Worker("a", "", offers)), [SD], 0.0).workers
+    assert shown.versions == {"text-to-image/sd": "0.14.1"}
+
+
 def test_a_registration_is_shown_without_the_address_that_it_came_from() -> None:
     page = workers_page(dispatcher(worker("203.0.113.1:40000/3f1c9a2b")), [SD], 0.0)
     assert [each.id for each in page.workers] == ["3f1c9a2b"]

@@ -20,7 +20,7 @@ from mediafleet_scheduler.core.workers.pools import (
     held,
 )
 from mediafleet_scheduler.core.workers.steps import Send, Step
-from mediafleet_scheduler.core.workers.views import Offer, Target, Worker
+from mediafleet_scheduler.core.workers.views import InPool, Offer, Target, Worker
 
 SD = Target(Pipeline.TEXT_TO_IMAGE, "sd")
 ASR = Target(Pipeline.AUDIO_TO_TEXT, "asr")
@@ -61,6 +61,14 @@ def test_a_worker_in_a_pod_is_given_tasks_while_the_pod_is_ready(
     state: PodState, is_held: bool
 ) -> None:
     assert held(worker("a"), WorkerPools((pool(a=state),))) is is_held
+
+
+def test_a_pod_is_named_with_its_pool_where_it_is_believed() -> None:
+    view = WorkerPools((pool(a=PodState.DRAINING),))
+    assert view.place_of(worker("a")) == InPool("media/a", "p")
+    assert view.place_of(worker("b")) is None
+    assert view.place_of(worker("a", namespace="other")) is None
+    assert view.place_of(worker("a", pod=False)) is None
 
 
 def test_a_pod_is_believed_by_name_and_uid_and_unseen_ones_wait() -> None:

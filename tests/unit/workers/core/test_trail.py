@@ -13,7 +13,7 @@ from mediafleet_scheduler.core.workers.pipelines import Pipeline, session_of
 from mediafleet_scheduler.core.workers.standing import Sessions, Task
 from mediafleet_scheduler.core.workers.steps import FULL_WORDS, Answer, Ending, Send, Step
 from mediafleet_scheduler.core.workers.trail import Trail, why
-from mediafleet_scheduler.core.workers.views import Offer, Target, Worker
+from mediafleet_scheduler.core.workers.views import InPool, Offer, Target, Worker
 
 SD = Target(Pipeline.TEXT_TO_IMAGE, "sd")
 
@@ -177,6 +177,32 @@ def test_a_task_tells_who_had_it_and_what_came_of_that() -> None:
     assert (first.outcome, second.outcome) == ("broken", "done")
     assert (second.name, second.why, second.seconds) == (None, "", 2)
     assert (done.pipeline, done.model) == ("text-to-image", "sd")
+
+
+def test_a_pod_and_a_workers_claims_are_told_as_they_were_when_it_was_given_the_task() -> None:
+    trail = Trail()
+    trail.came("t", SD, None, 0)
+    one = Worker("w", "", {SD: Offer(1, version="0.14.1")}, hardware=("RTX 4090",))
+    step = Send(1, "t", "w", Chosen(one, 1, warm=False, in_flight=0, capacity=1, kept=False))
+    trail.given(step, 0, InPool("media/p-0", "p"))
+    trail.came_back("t", "broken", 1)
+    trail.given(Send(2, "t", "v"), 1)
+    first, second = told(trail, "t").attempts
+    assert (first.pod, first.pool) == ("media/p-0", "p")
+    assert (first.version, first.hardware) == ("0.14.1", ["RTX 4090"])
+    assert (second.pod, second.pool, second.version, second.hardware) == (None, None, None, [])
+
+
+def test_pods_are_named_of_the_workers_that_a_waiting_task_is_not_given_to() -> None:
+    trail, why_not = Trail(), {"w": "drains", "v": "drains"}
+    trail.came("t", SD, None, 0)
+    pods = {"w": InPool("media/p-0", "p")}
+    found = trail.explained("t", why_not, 0, pods.get)
+    assert found is not None
+    assert (found.not_given_to, found.pods) == (why_not, {"w": "media/p-0"})
+    trail.given(Send(1, "t", "w"), 0)
+    assert (running := trail.explained("t", why_not, 0, pods.get)) is not None
+    assert running.pods == {}
 
 
 def test_an_attempt_keeps_its_first_outcome() -> None:

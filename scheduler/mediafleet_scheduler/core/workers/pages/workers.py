@@ -51,5 +51,8 @@ def _worker(worker: Worker, dispatcher: Dispatcher, now: float) -> WorkerShown:
         models={str(target): offer.capacity for target, offer in worker.offers.items()},
         in_use=dispatcher.load(worker.id),
         hardware=list(worker.hardware),
+        versions={
+            str(target): offer.version for target, offer in worker.offers.items() if offer.version
+        },
         why=why,
     )
