@@ -47,6 +47,7 @@ from mediafleet_scheduler.scaler.service import SERVICE
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
+PUSHED: Final = {"rpc": "StreamIsActive"}
 ANSWERED: Final = {"rpc": "GetMetrics", "code": "OK"}
 
 pytestmark = pytest.mark.timeout(420)
@@ -291,24 +292,32 @@ async def test_an_upgrade_keeps_certificates_until_they_are_old_and_keda_takes_u
     await asyncio.to_thread(upgrade, product)
     assert held() == after, "they are new now"
 
-    # Desks that start now have the new ones only: whoever goes on with the old ones is refused.
-    renewed = time.time()
+    # Desks that start now have the new ones only: whoever goes on with the old ones is refused. The
+    # operator, which hears of it from the first of them, has KEDA read its own anew.
     old = {pod.uid for pod in stage.scene.pods.component("egress")}
     desk = f"deployment/{RELEASE}-egress"
     kubectl("rollout", "restart", desk)
     rollout = ("rollout", "status", desk, f"--timeout={SECONDS:.0f}s")
     await asyncio.to_thread(kubectl, *rollout, timeout_seconds=SECONDS + 10)
-    await until(
-        "KEDA is answered by the new desks",
-        partial(told_by_desks, stage.scene, "mediafleet_scaler_requests_total", ANSWERED, old),
-        lambda count: count > 0,
-        seconds=SECONDS,
-    )
-    trusted = time.time()
+    renewed, trusted = time.time(), list[float]()
+    for metric, labels in (
+        ("mediafleet_scaler_streams", PUSHED),
+        ("mediafleet_scaler_requests_total", ANSWERED),
+    ):
+        await until(
+            "the new desks push to KEDA, and it is answered by them",
+            partial(told_by_desks, stage.scene, metric, labels, old),
+            lambda count: count > 0,
+            seconds=SECONDS,
+        )
+        trusted.append(time.time())
+    asked = time.time()
     jobs = await stage.begin(1)
-    woken = stage.replicas.of(FLEET, trusted)[0].at
+    woken = stage.replicas.of(FLEET, asked)[0].at
     await stage.end(*jobs)
+    pushed, answered = (at - renewed for at in trusted)
     show(
-        f"new certificates: KEDA uses them {trusted - renewed:.1f} s after the desks' "
-        f"restart began; 0 -> 1 asked after {woken - trusted:.1f} s"
+        f"new certificates: {pushed:.1f} s after the last desk was Ready with them KEDA's push "
+        f"stream is back, after {answered:.1f} s it is answered; 0 -> 1 asked after "
+        f"{woken - asked:.1f} s"
     )

@@ -94,3 +94,6 @@ class Demand(Model):
 
     fleets: list[FleetDemand]
     """In the order of kind, namespace and name."""
+    certificate: str | None = None
+    """Of the desk's KEDA scaler: when the certificate that it shows became valid, and the beginning
+    of its SHA-256, so that a newer one is greater. Null: it has none."""

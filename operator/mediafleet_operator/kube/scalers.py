@@ -48,8 +48,16 @@ class Scalers:
     _tolerance: bool = True
     """Whether the cluster has taken `tolerance` so far."""
 
-    async def keep(self, resource: Resource, state: FleetState, asked: Autoscaling) -> Found:
+    async def keep(
+        self,
+        resource: Resource,
+        state: FleetState,
+        asked: Autoscaling,
+        certificate: str | None = None,
+    ) -> Found:
         """Bring a fleet's scaler to what it ought to be; what it says.
+
+        `certificate`: which one the desk's scaler shows KEDA, as far as that is known.
 
         Raises:
             KubeError: it could not be read or written.
@@ -69,7 +77,9 @@ class Scalers:
                 )
                 return Found(False, Reason.KEDA_MISSING, why)
             manifest = scaling.scaled_object(
-                resource, asked, limits, self.keda, tolerance=self._tolerance
+                *(resource, asked, limits, self.keda),
+                tolerance=self._tolerance,
+                certificate=certificate,
             )
         else:
             manifest = scaling.hpa(resource, asked, limits, tolerance=self._tolerance)
@@ -115,6 +125,8 @@ class Scalers:
             found = _not_ours(resource, engine)
             state.scaler = Scaler(made, found)
             return found
+        if engine is Engine.KEDA:
+            manifest = scaling.keep_trigger_name(manifest, live)
         if not contains(live, manifest) or _taken_back(live, manifest):
             live = await self._apply(target, manifest, live)
         found = said(engine, live)

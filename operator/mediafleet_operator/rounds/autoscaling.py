@@ -35,7 +35,8 @@ from mediafleet_operator.kube.scalers import Scalers
 from mediafleet_operator.manifests.children.scaling import KINDS
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.counters import ScaleCounts
-from mediafleet_operator.rounds.demand import DemandPoller, Silence
+from mediafleet_operator.rounds.desks.certificates import Certificates
+from mediafleet_operator.rounds.desks.demand import DemandPoller, Silence
 from mediafleet_operator.rounds.queue import KeyedQueue
 from mediafleet_operator.settings import DemandTimes
 
@@ -67,6 +68,8 @@ class Autoscaler:
     """How often desks are asked."""
     broker: str | None = None
     """URL of the broker's HTTP port; `None`: the demand of AI workers is unknown."""
+    certificates: Certificates | None = None
+    """Which certificates KEDA meets; `None`: nobody asks."""
 
     async def round(
         self,
@@ -111,6 +114,8 @@ class Autoscaler:
         if resource.deleting or replicas is None:
             return None
         engine = Engine.NONE if asked is None else asked.engine
+        if engine is not Engine.KEDA and self.certificates is not None:
+            self.certificates.forget(resource.key)
         for was in self._before(resource, state, engine):
             # The engine that wrote replicas has to be gone before another one does.
             try:
@@ -140,14 +145,19 @@ class Autoscaler:
     def forget(self, key: FleetKey) -> None:
         """The fleet is gone, or is not scaled automatically any more."""
         self.counts.forget(key)
-        self.poller.forget(key)
+        self._ask_no_more(key)
 
     def _leave(self, key: FleetKey, state: FleetState) -> None:
         """The fleet is not scaled automatically any more."""
         if state.past is not None:
             self.counts.forget(key)
-        self.poller.forget(key)
+        self._ask_no_more(key)
         state.past = state.scaling = state.scaler = state.short_since = None
+
+    def _ask_no_more(self, key: FleetKey) -> None:
+        self.poller.forget(key)
+        if self.certificates is not None:
+            self.certificates.forget(key)
 
     @staticmethod
     def _concerns(resource: Resource, state: FleetState) -> bool:
@@ -194,7 +204,8 @@ class Autoscaler:
     ) -> Step:
         """KEDA or an HPA writes the number; `verdict` is what our metric gives an HPA."""
         try:
-            found = await self.scalers.keep(resource, state, asked)
+            certificate = await self._certificate(resource, asked.engine)
+            found = await self.scalers.keep(resource, state, asked, certificate)
         except KubeError as error:
             found = Found(False, Reason.SCALER_NOT_READY, f"It could not be applied: {error}")
         now = self.clock.unix()
@@ -216,6 +227,14 @@ class Autoscaler:
             policy(asked).ahead if verdict else None,
         )
         return Step(scaling, None, self._again(busy=verdict is not None and verdict.busy))
+
+    async def _certificate(self, resource: Resource, engine: Engine) -> str | None:
+        """Which one KEDA meets at the fleet's desk; `None`: not known, or no matter."""
+        url = self._url(resource) if engine is Engine.KEDA else None
+        if self.certificates is None or self.scalers.keda.authentication is None or url is None:
+            return None
+        every_seconds = self._every(resource, busy=False)
+        return await self.certificates.of(resource.key, url, every_seconds)
 
     def _stuck(
         self,

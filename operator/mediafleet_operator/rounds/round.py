@@ -35,7 +35,7 @@ from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.counters import FleetCounts, note_idle
-from mediafleet_operator.rounds.job_ends import JobEnds
+from mediafleet_operator.rounds.desks.job_ends import JobEnds
 from mediafleet_operator.rounds.mark_writer import MarkWriter
 from mediafleet_operator.rounds.probes import Prober, subject
 from mediafleet_operator.rounds.queue import KeyedQueue

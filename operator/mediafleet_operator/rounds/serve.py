@@ -45,8 +45,9 @@ from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.community.reports import ask as ask_reporter
 from mediafleet_operator.rounds.community.round import CommunityRounds
 from mediafleet_operator.rounds.counters import FleetCounts, ScaleCounts
-from mediafleet_operator.rounds.demand import DemandPoller, Tokens, ask
-from mediafleet_operator.rounds.job_ends import JobEnds
+from mediafleet_operator.rounds.desks.certificates import Certificates
+from mediafleet_operator.rounds.desks.demand import DemandPoller, Tokens, ask
+from mediafleet_operator.rounds.desks.job_ends import JobEnds
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import Prober
 from mediafleet_operator.rounds.queue import KeyedQueue
@@ -197,6 +198,7 @@ async def _lead(
 
         prober = Prober(poll_pod, queue.add, metrics, clock, times.probe)
         poller = DemandPoller(ask_either, queue.add, metrics, clock, times.demand)
+        certificates = Certificates(ask_either, queue.add, times.demand)
         ends_poller = DemandPoller(ask_desk, queue.add, metrics, clock, times.demand)
         applier = Applier(api, snapshots, settings.product, clock)
         worker = Worker(
@@ -227,6 +229,7 @@ async def _lead(
                 clock,
                 times.demand,
                 settings.broker,
+                certificates,
             ),
             FleetCounts(metrics),
             clock,
@@ -271,6 +274,7 @@ async def _lead(
             await prober.close()
             await poller.close()
             await ends_poller.close()
+            await certificates.close()
 
 
 async def _watch_age(listener: Listener, metrics: OperatorMetrics) -> None:

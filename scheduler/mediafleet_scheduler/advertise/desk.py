@@ -140,7 +140,7 @@ async def serve(
             ],
             registry=registry,
             reports=[
-                demand_route(outlook),
+                demand_route(outlook, settings.scaler),
                 conditions.route(),
                 nodes_route(served_list),
                 history_route(outlook),

@@ -210,7 +210,7 @@ async def serve(
             cancels=True,
             reports=[
                 web.get("/explain", _explain(jobs, shared)),
-                demand_route(outlook),
+                demand_route(outlook, settings.scaler),
                 history_route(outlook),
                 *site.reports(),
             ],

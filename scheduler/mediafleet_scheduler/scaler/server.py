@@ -18,6 +18,7 @@ from mediafleet_common.reports.demand import Demand
 from mediafleet_common.serving.access import narrowed, scope_of
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_common.serving.tls import FilePair
+from mediafleet_scheduler.scaler.certificate import ShownCertificate
 from mediafleet_scheduler.scaler.metrics import ScalerMetrics
 from mediafleet_scheduler.scaler.outlook import Outlook
 
@@ -166,8 +167,10 @@ def history_route(outlook: Outlook) -> web.RouteDef:
     return web.get("/ui/history", history)
 
 
-def demand_route(outlook: Outlook) -> web.RouteDef:
-    """`GET /demand`: the demand of the desk's fleets, as JSON of common.reports.demand.Demand."""
+def demand_route(outlook: Outlook, scaler: ScalerOptions | None = None) -> web.RouteDef:
+    """`GET /demand`: the demand of the desk's fleets, and which certificate its scaler shows, as
+    JSON of common.reports.demand.Demand."""
+    shown = ShownCertificate(scaler.certificate if scaler else None)
 
     @narrowed
     async def demand(request: web.Request) -> web.Response:
@@ -175,7 +178,7 @@ def demand_route(outlook: Outlook) -> web.RouteDef:
             return web.Response(status=503, text="the fleets are not known yet")
         sees = scope_of(request).sees
         seen = [each for each in outlook.demand().fleets if sees(each.namespace)]
-        body = Demand(fleets=seen).model_dump_json()
+        body = Demand(fleets=seen, certificate=shown.word()).model_dump_json()
         return web.Response(text=body, content_type="application/json")
 
     return web.get("/demand", demand)

@@ -29,8 +29,8 @@ from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.rounds.autoscaling import Autoscaler
 from mediafleet_operator.rounds.children import ChildResources
 from mediafleet_operator.rounds.counters import FleetCounts, ScaleCounts
-from mediafleet_operator.rounds.demand import DemandPoller, Silence
-from mediafleet_operator.rounds.job_ends import JobEnds
+from mediafleet_operator.rounds.desks.demand import DemandPoller, Silence
+from mediafleet_operator.rounds.desks.job_ends import JobEnds
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import Prober, Subject
 from mediafleet_operator.rounds.queue import KeyedQueue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +18,14 @@ from prometheus_client import CollectorRegistry
 from tests.kit.clock import loop_clock
 
 from mediafleet_common.api.names import Kind
+from mediafleet_common.clock import Clock
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_common.scaling.unknown import unknown
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_common.serving.run import CannotStartError
+from mediafleet_common.serving.tls import self_signed
 from mediafleet_common.wire import scaler_pb2 as wire
+from mediafleet_scheduler.scaler.certificate import word_of
 from mediafleet_scheduler.scaler.metrics import ScalerMetrics
 from mediafleet_scheduler.scaler.outlook import Outlook
 from mediafleet_scheduler.scaler.patience import Patience
@@ -472,6 +476,37 @@ async def test_replaced_certificates_count_for_the_next_connection(
         async with _channel(old.address, certificates.of(certificates.client)) as channel:
             with pytest.raises(grpc.aio.AioRpcError):
                 await Keda(channel).call("IsActive", ref())
+
+
+async def test_demand_says_which_certificate_is_shown_and_notices_a_new_one(
+    certificates: Certificates,
+) -> None:
+    desk = Desk(BUSY)
+    route = demand_route(desk.outlook, certificates.options)
+    async with HttpServer("127.0.0.1:0", lambda: None, reports=[route]) as server:
+        url = f"http://127.0.0.1:{server.port}/demand"
+        async with aiohttp.ClientSession() as session:
+
+            async def told() -> str | None:
+                async with session.get(url) as answer:
+                    return Demand.model_validate_json(await answer.text()).certificate
+
+            first = await told()
+            assert first is not None
+            assert await told() == first
+            certificates.renew()
+            renewed = await told()
+            assert renewed not in (None, first)
+            (certificates.folder / "tls.crt").write_text("no certificate")
+            assert await told() == renewed, "the server goes on with it, too"
+
+
+def test_a_newer_certificate_has_a_greater_word() -> None:
+    words = [
+        word_of(self_signed(["desk"], clock=Clock(unix=partial(float, at)))[1])
+        for at in (1_800_000_000.0, 1_800_000_001.0, 1_900_000_000.0)
+    ]
+    assert words == sorted(set(words))
 
 
 @pytest.mark.parametrize(

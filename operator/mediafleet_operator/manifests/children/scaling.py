@@ -32,6 +32,8 @@ FAILURES: Final = 3
 """So many errors of a scaler in a row, and KEDA falls back."""
 MAX_WINDOW_SECONDS: Final = 3600
 """The longest stabilisation that an HPA takes."""
+TRIGGER: Final = "mediafleet"
+"""Name of the trigger in a ScaledObject, or its beginning."""
 TYPED: Final = (Metric.SLOTS, Metric.QUEUE)
 """Metrics that look at one type of work."""
 
@@ -87,11 +89,12 @@ def scaled_object(
     keda: Keda,
     *,
     tolerance: bool = True,
+    certificate: str | None = None,
 ) -> Manifest:
-    """The ScaledObject to apply."""
+    """The ScaledObject to apply. `certificate`: which one the desk's scaler shows, as it says."""
     trigger: Manifest = {
         "type": "external-push",
-        "name": "mediafleet",
+        "name": _trigger_name(certificate),
         "metricType": "AverageValue",
         "metadata": _metadata(resource, asked, keda),
     }
@@ -122,6 +125,24 @@ def scaled_object(
     if resource.keda_pause:
         made["metadata"]["annotations"] = dict(resource.keda_pause)
     return made
+
+
+def keep_trigger_name(made: Manifest, live: Manifest) -> Manifest:
+    """What was made while the certificate was not known, with the name that the trigger has: an
+    operator that starts anew has KEDA read nothing again."""
+    (trigger,) = made["spec"]["triggers"]
+    names = [each.get("name") or "" for each in (live.get("spec") or {}).get("triggers") or ()]
+    if trigger["name"] != TRIGGER or len(names) != 1 or not names[0].startswith(f"{TRIGGER}-"):
+        return made
+    return {**made, "spec": {**made["spec"], "triggers": [{**trigger, "name": names[0]}]}}
+
+
+def _trigger_name(certificate: str | None) -> str:
+    """Another one for each certificate: KEDA reads Secrets once for each generation of a
+    ScaledObject, and its push stream goes on with what it then read (kedacore/keda
+    pkg/scaling/scale_handler.go). A key of the metadata would do the same, but scalers of earlier
+    releases refuse what they do not know."""
+    return TRIGGER if certificate is None else f"{TRIGGER}-{certificate.rpartition('-')[2]}"
 
 
 def quantity(number: float) -> str:

@@ -12,7 +12,7 @@ from mediafleet_common.probes.http_client import Failure, FetchError, fetch
 from mediafleet_common.reports.community import CommunityReport
 from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.manifests.sharing import reporter_url
-from mediafleet_operator.rounds.demand import Tokens
+from mediafleet_operator.rounds.desks.demand import Tokens
 
 Ask = Callable[[FleetKey], Awaitable[CommunityReport]]
 """What a reporter says.

@@ -216,7 +216,7 @@ async def serve(
             lambda: page_text(branches) if directory.view else None,
         )
         reports = [
-            demand_route(outlook),
+            demand_route(outlook, options.scaler),
             explain_route(branches),
             costs_route(branches),
             history_route(outlook),

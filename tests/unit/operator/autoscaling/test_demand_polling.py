@@ -14,7 +14,7 @@ from mediafleet_common.clock import Clock
 from mediafleet_common.probes.http_client import Failure, FetchError
 from mediafleet_common.reports.demand import Demand, FleetDemand
 from mediafleet_operator.core.fleet.model import FleetKey
-from mediafleet_operator.rounds.demand import (
+from mediafleet_operator.rounds.desks.demand import (
     DemandPoller,
     Silence,
 )

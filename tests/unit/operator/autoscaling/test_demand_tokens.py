@@ -21,7 +21,7 @@ from mediafleet_common.kube.paths import Target
 from mediafleet_common.probes.http_client import FetchError, client
 from mediafleet_common.reports.demand import Demand
 from mediafleet_operator.kube.pool_tokens import PoolTokens
-from mediafleet_operator.rounds.demand import Tokens, ask
+from mediafleet_operator.rounds.desks.demand import Tokens, ask
 
 NOW = 1_000_000.0
 CLOCK = Clock(unix=lambda: NOW)

@@ -26,7 +26,7 @@ from mediafleet_operator.core.autoscaling.decision import decide
 from mediafleet_operator.core.autoscaling.model import Past, Situation, policy
 from mediafleet_operator.core.autoscaling.need import need
 from mediafleet_operator.core.fleet.model import FleetKey
-from mediafleet_operator.rounds.demand import DemandPoller, Silence
+from mediafleet_operator.rounds.desks.demand import DemandPoller, Silence
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.settings import DemandTimes
 from mediafleet_operator.simulate.world import Terms, World

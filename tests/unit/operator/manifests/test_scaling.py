@@ -12,7 +12,13 @@ from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_operator.core.autoscaling.schedule import Bounds
 from mediafleet_operator.core.fleet.model import FleetKey
-from mediafleet_operator.manifests.children.scaling import Keda, hpa, quantity, scaled_object
+from mediafleet_operator.manifests.children.scaling import (
+    Keda,
+    hpa,
+    keep_trigger_name,
+    quantity,
+    scaled_object,
+)
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_scheduler.core.scaling.trigger import parse
 
@@ -112,6 +118,30 @@ def test_the_trigger_says_what_the_desks_scaler_reads() -> None:
         },
         "authenticationRef": {"kind": "ClusterTriggerAuthentication", "name": "mediafleet"},
     }
+
+
+def named(certificate: str | None) -> dict[str, Any]:
+    made = (resource(EGRESS), asked("keda"), TWO_TO_30, SECURE)
+    return scaled_object(*made, certificate=certificate)
+
+
+def test_another_certificate_is_another_spec_that_old_desks_and_operators_understand() -> None:
+    first, second = named("20261129T210000Z-0a1b2c3d"), named("20271129T210000Z-ffffffff")
+    assert first["spec"] != second["spec"]
+    (old,), (new,) = first["spec"]["triggers"], second["spec"]["triggers"]
+    assert (old["name"], new["name"]) == ("mediafleet-0a1b2c3d", "mediafleet-ffffffff")
+    assert old["metadata"] == new["metadata"], "the desk's scaler reads the same"
+
+
+@pytest.mark.parametrize("names", [["mediafleet-0a1b2c3d"], ["mediafleet"], ["theirs"], []])
+def test_while_the_certificate_is_not_known_the_trigger_keeps_its_name(names: list[str]) -> None:
+    made, known = named(None), named("20261129T210000Z-ffffffff")
+    live = {"spec": {"triggers": [{"name": name} for name in names]}}
+    ours = names == ["mediafleet-0a1b2c3d"]
+    (kept,) = keep_trigger_name(made, live)["spec"]["triggers"]
+    assert kept["name"] == (names[0] if ours else "mediafleet")
+    assert {**kept, "name": "mediafleet"} == made["spec"]["triggers"][0]
+    assert keep_trigger_name(known, live) == known
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
 from mediafleet_operator.manifests.pods.pod import Product, make_pod
 from mediafleet_operator.manifests.resource import Resource, template_hash
-from mediafleet_operator.rounds.demand import Silence
+from mediafleet_operator.rounds.desks.demand import Silence
 
 POOL: Final = FleetKey(Kind.AI_WORKER_POOL, "media", "speech")
 RUNNER: Final = {"name": "runner", "image": "runner:1"}

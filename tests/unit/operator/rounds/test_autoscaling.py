@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, cast
 
 import pytest
 from tests.kit.operator.cluster import FLEET, SILENT, Cluster, KilledError
@@ -20,6 +21,8 @@ from mediafleet_operator.core.autoscaling.record import (
     packed,
     recorded,
 )
+from mediafleet_operator.core.fleet.model import FleetKey
+from mediafleet_operator.rounds.desks.certificates import Certificates
 
 CALM: Final = {
     "max": 10,
@@ -356,6 +359,63 @@ async def test_keda_gets_a_scaled_object_and_its_pause_is_honoured() -> None:
     assert there["spec"]["maxReplicaCount"] == 12
     assert there["metadata"]["annotations"] == pause
     assert active(cluster)[:2] == ("False", "Paused")
+
+
+class ShownCertificates:
+    """Says of the certificate that KEDA meets what the test says."""
+
+    def __init__(self) -> None:
+        self.newest: str | None = "20261129T210000Z-0a1b2c3d"
+        self.url: str | None = None
+
+    async def of(self, key: FleetKey, url: str, every_seconds: float) -> str | None:
+        del key, every_seconds
+        self.url = url
+        return self.newest
+
+    def forget(self, key: FleetKey) -> None:
+        del key
+        self.url = None
+
+
+async def test_keda_is_made_to_read_its_certificate_anew_when_the_desk_has_another() -> None:
+    def name() -> str:
+        spec: Json = cluster.server.objects[SCALED]["spec"]
+        return str(spec["triggers"][0]["name"])
+
+    def writes() -> int:
+        return sum(each.endswith(" orch-orchestrator") for each in cluster.server.writes)
+
+    cluster = Cluster(2, autoscaling={"engine": "keda", "min": 1, "max": 9})
+    cluster.server.objects[KEDA] = {"resources": [{"name": "scaledobjects"}], "metadata": {}}
+    shown = start(cluster)
+    await cluster.settle(20)
+    assert shown.url == "http://orch.media.svc:8080/demand"
+    assert (name(), writes()) == ("mediafleet-0a1b2c3d", 1)
+    shown.newest = "20271129T210000Z-ffffffff"
+    await cluster.settle(20)
+    assert (name(), writes()) == ("mediafleet-ffffffff", 2)
+
+    # An operator that starts anew does not know it at first: KEDA is left in peace.
+    cluster.start()
+    shown = start(cluster)
+    shown.newest = None
+    await cluster.settle(20)
+    shown.newest = "20271129T210000Z-ffffffff"
+    await cluster.settle(20)
+    assert (name(), writes()) == ("mediafleet-ffffffff", 2)
+    cluster.server.put(FLEET, {"spec": {"autoscaling": {**CALM, "engine": "builtin"}}})
+    await cluster.settle(3)
+    assert shown.url is None, "nobody asks for it any more"
+
+
+def start(cluster: Cluster) -> ShownCertificates:
+    """An operator whose KEDA uses mutual TLS."""
+    shown, autoscaler = ShownCertificates(), cluster.worker.autoscaler
+    autoscaler.certificates = cast("Certificates", shown)
+    authentication = ("TriggerAuthentication", "mediafleet")
+    autoscaler.scalers.keda = replace(autoscaler.scalers.keda, authentication=authentication)
+    return shown
 
 
 async def test_a_pause_of_keda_on_the_resource_is_passed_on_and_taken_back() -> None:

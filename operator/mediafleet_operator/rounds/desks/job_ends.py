@@ -10,7 +10,7 @@ from mediafleet_common.api.names import Kind
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.fleet.model import Unconfirmed
 from mediafleet_operator.manifests.resource import Resource
-from mediafleet_operator.rounds.demand import DemandPoller
+from mediafleet_operator.rounds.desks.demand import DemandPoller
 
 EVERY_SECONDS: Final = 1.0
 BROKER_SECONDS: Final = 5.0

@@ -1,0 +1,1 @@
+"""What desks are asked."""
