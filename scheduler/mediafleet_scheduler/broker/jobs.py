@@ -141,6 +141,8 @@ class Jobs:
         """The pod of a pool that a worker is; `None`: it is none."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when a worker comes or goes."""
+        self.on_lost: Callable[[int], None] = lambda _: None
+        """Called when a worker goes, with the number of tasks that it has then."""
 
     def _new_id(self) -> int:
         random = secrets.randbits(63) or 1
@@ -177,6 +179,7 @@ class Jobs:
             return
         self._metrics.workers.set(len(self._outlets))
         now = self.now()
+        self.on_lost(self._dispatcher.load(worker))
         for task in self._dispatcher.tasks_of(worker):
             self._trail.came_back(task, "the worker is gone", now)
         self._work.lost(worker)

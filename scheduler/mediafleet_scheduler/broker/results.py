@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -21,6 +22,7 @@ from mediafleet_scheduler.broker.access.secrets import Holder, Secrets
 from mediafleet_scheduler.broker.jobs import Job, Jobs, Whole
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.broker.parts import MOST_JSON, Parts, UnreadableError, as_object
+from mediafleet_scheduler.core.workers.orchestrators.llm_events import LastWord
 from mediafleet_scheduler.core.workers.steps import FULL_WORDS, Verdict
 
 PATH: Final = "/aiResults"
@@ -75,6 +77,7 @@ class Results:
         metrics: BrokerMetrics,
         most_bytes: int = 4 << 30,
         others: Handover | None = None,
+        end_seconds: float = 5.0,
     ) -> None:
         self._others = others
         self._jobs = jobs
@@ -82,6 +85,8 @@ class Results:
         self._metrics = metrics
         self._most_bytes = most_bytes
         """Of one result."""
+        self._end_seconds = end_seconds
+        """That an LLM's stream may stay open after its last word: some workers do not end it."""
         self._reading: set[int] = set()
 
     async def take(self, post: Post) -> tuple[int, str]:
@@ -170,15 +175,17 @@ class Results:
             )
 
     async def _events(self, post: Post, attempt: int) -> None:
-        events = None
+        events, last = None, LastWord()
         size = 0
-        async for chunk in post.body():
+        body = post.body()
+        while chunk := await _next(body, self._end_seconds if last.said else None):
             size += len(chunk)
             if size > self._most_bytes:
                 raise UnreadableError("the result is too long")
             events = events or self._jobs.streams(attempt)
             if events is None:
                 break
+            last.feed(chunk)
             await events.put(chunk)
         if events is None:
             raise UnreadableError("an event stream without an event")
@@ -224,6 +231,16 @@ class Results:
             self._unreadable(attempt, "Data must be base64 of a JSON object")
             return 400, str(error)
         return 200, "ok"
+
+
+async def _next(body: AsyncIterator[bytes], within: float | None) -> bytes:
+    """More of a body; empty: that was all, or nothing came in time."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            async for chunk in body:
+                if chunk:
+                    return chunk
+    return b""
 
 
 async def _all(post: Post, most: int) -> bytes:

@@ -25,6 +25,7 @@ from mediafleet_scheduler.broker.jobs import Events, Input, Job, Jobs, TaskFaile
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.requests import UNREADABLE, read
 from mediafleet_scheduler.core.workers.choice.versions import oldest
+from mediafleet_scheduler.core.workers.orchestrators.llm_events import StockEvents
 from mediafleet_scheduler.core.workers.pipelines import (
     FORMS,
     BadRequestError,
@@ -53,6 +54,9 @@ class Door:
     """Of the answer when no worker had room in time."""
     last_event: bytes = b""
     """Ends an event stream that does not end with it by itself."""
+    as_it_comes: bool = False
+    """Whether callers take whatever a worker's event stream holds; otherwise they get what a stock
+    orchestrator survives."""
 
 
 RUNNER: Final = Door()
@@ -186,7 +190,8 @@ class RunnerApi:
             full = error.ending is Ending.TIMED_OUT and "room" in error.words
             return _error(door.full_status, FULL) if full else _error(500, str(error))
         if isinstance(result, Events):
-            return await stream(request, result, door.last_event)
+            kept = None if door.as_it_comes else StockEvents().feed
+            return await stream(request, result, door.last_event, kept)
         return await whole(request, result)
 
 
@@ -218,17 +223,20 @@ async def _read(
 
 
 async def stream(
-    request: web.Request, events: Events, last_event: bytes = b""
+    request: web.Request,
+    events: Events,
+    last_event: bytes = b"",
+    kept: Callable[[bytes], bytes] | None = None,
 ) -> web.StreamResponse:
     """An event stream as it comes, and `last_event` if it does not end so; cut off where the rest
-    will never come."""
+    will never come. `kept`: what of it is passed on."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     end = b""
     try:
         while (chunk := await events.get()) is not None:
             end = (end + chunk)[-len(last_event) :] if last_event else b""
-            await response.write(chunk)
+            await response.write(chunk if kept is None else kept(chunk))
         if end != last_event:
             await response.write(last_event)
     except TaskFailedError:

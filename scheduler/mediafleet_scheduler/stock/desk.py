@@ -86,7 +86,9 @@ class StockDesk:
             await running
             raise CannotStartError(f"the broker at {options.listen} has ended")
         self._running, self._serving = running, ready.result()
-        self._seen = LastSeen(self._serving.jobs.now(), options.away_seconds)
+        jobs = self._serving.jobs
+        self._seen = seen = LastSeen(jobs.now(), options.away_seconds)
+        jobs.on_lost = lambda tasks: seen.left(tasks, jobs.now())
         return self
 
     async def __aexit__(
@@ -115,10 +117,9 @@ class StockDesk:
     def presence(self) -> Presence:
         """Where the stock worker is."""
         jobs = self.serving.jobs
-        loads = [jobs.dispatcher.load(each.id) for each in jobs.dispatcher.workers]
         if self._seen is None:
             raise RuntimeError("the broker is not started")
-        return self._seen.look(sum(loads) if loads else None, jobs.now())
+        return self._seen.look(jobs.now(), here=bool(jobs.dispatcher.workers))
 
     def why_not_ready(self) -> str | None:
         """Why the pod takes no tasks; `None`: the stock worker is there."""

@@ -137,6 +137,31 @@ async def test_an_llms_words_are_passed_on_as_they_come(tmp_path: Path) -> None:
         assert b"".join(await asking) == b"".join(words)
 
 
+async def test_an_llms_words_end_after_the_last_one_though_its_worker_does_not_end_them(
+    tmp_path: Path,
+) -> None:
+    request = {"model": "m/llm", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    word = b'data: {"choices":[{"delta":{"content":"w"},"finish_reason":"stop"}]}\n\n'
+    async with broker(tmp_path, LLM) as some, worker(some, registration(LLM)) as one:
+
+        async def tell() -> AsyncIterator[bytes]:
+            # What a stock orchestrator does not survive: chunks without a choice.
+            yield b'data: {"choices":[]}\n\n' + word + b'data: {"error":"late"}\n\n'
+            await asyncio.Event().wait()
+
+        async def listen() -> bytes:
+            async with some.session.post(f"{some.runner}/llm", json=request) as response:
+                return await response.read()
+
+        asking = asyncio.create_task(listen())
+        attempt, _, _ = await one.job()
+        posting = asyncio.create_task(some.post_result(attempt, tell(), "text/event-stream"))
+        assert await asking == word
+        assert some.serving.jobs.dispatcher.in_use(Target(*LLM)) == 0
+        posting.cancel()
+        await asyncio.gather(posting, return_exceptions=True)
+
+
 async def turned_away(some: Broker, message: RegisterAIWorkerRequest) -> str | None:
     """What a worker hears that may not register."""
     try:

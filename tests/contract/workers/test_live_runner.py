@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 from tests.kit.egress.scene import eventually
@@ -72,6 +73,10 @@ async def test_a_model_is_a_runner_while_it_has_workers_and_gone_when_the_broker
             assert entry["address"] == some.runner
             (told,) = entry["runners"]
             assert (told["app"], told["capacity"], told["capacity_available"]) == (APP, 2, 2)
+            for caps, count in (((APP,), 1), (("text-to-image",), 1), ((APP, "llm/m"), 0)):
+                asked = f"{some.runner}/discovery?" + urlencode([("caps", each) for each in caps])
+                async with some.session.get(asked) as response:
+                    assert len(await response.json()) == count
         await eventually(lambda: orch.ready() == [])
         # It is not ready, and there: its sessions would end with it.
         assert [*orch.runners] == [name]

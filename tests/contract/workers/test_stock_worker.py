@@ -55,14 +55,16 @@ class Pod:
 
 
 @contextlib.asynccontextmanager
-async def pod(of: Broker, tmp_path: Path, away_seconds: float = 120.0) -> AsyncIterator[Pod]:
+async def pod(
+    of: Broker, tmp_path: Path, away_seconds: float = 120.0, runner_seconds: float = 0.0
+) -> AsyncIterator[Pod]:
     """As `mediafleet worker --stock-worker` sets it up."""
     ca = tmp_path / "ca.pem"
     ca.write_bytes(of.certificate)
     target = Target(*SPEECH)
     options = Options("127.0.0.1:0", "127.0.0.1:0", UID, (target,), away_seconds)
     async with (
-        served(ai_runner.app(0.0)) as url,
+        served(ai_runner.app(runner_seconds)) as url,
         StockDesk(options) as desk,
     ):
         runner = replace(Runner(target, url), url=desk.url)
@@ -121,6 +123,43 @@ async def test_one_whose_stream_has_ended_for_good_is_known_to_have_stopped(tmp_
         async with at_work(one.stock_worker()):
             assert await say(some, "again") == 200
             assert one.desk.presence() is Presence.HERE
+
+
+async def test_one_that_stops_right_after_its_task_is_not_waited_for_as_one_that_has_some(
+    tmp_path: Path,
+) -> None:
+    async with (
+        broker(tmp_path, SPEECH) as some,
+        pod(some, tmp_path, away_seconds=0.2, runner_seconds=0.3) as one,
+    ):
+        stock, dispatcher = one.stock_worker(), one.desk.serving.jobs.dispatcher
+        async with at_work(stock):
+            asking = asyncio.create_task(say(some, "hello"))
+            await eventually(lambda: dispatcher.in_use(Target(*SPEECH)) == 1)
+            # The last look before it stops finds it with a task.
+            assert one.desk.presence() is Presence.HERE
+            assert await asking == 200
+            stock.stopped.set()
+            await eventually(lambda: not dispatcher.workers)
+            await eventually(lambda: one.desk.presence() is Presence.STOPPED)
+
+
+async def test_one_that_stops_in_mid_task_is_waited_for_and_the_task_done_by_the_next(
+    tmp_path: Path,
+) -> None:
+    async with (
+        broker(tmp_path, SPEECH) as some,
+        pod(some, tmp_path, away_seconds=0.0, runner_seconds=0.5) as one,
+    ):
+        stock, dispatcher = one.stock_worker(), one.desk.serving.jobs.dispatcher
+        async with at_work(stock):
+            asking = asyncio.create_task(say(some, "hello"))
+            await eventually(lambda: dispatcher.in_use(Target(*SPEECH)) == 1)
+            stock.stopped.set()
+            await eventually(lambda: not dispatcher.workers)
+            assert one.desk.presence() is Presence.AWAY
+        async with at_work(one.stock_worker()):
+            assert await asking == 200
 
 
 async def asked(of: Broker, url: str) -> tuple[int, str]:

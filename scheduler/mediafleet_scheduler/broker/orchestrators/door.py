@@ -29,8 +29,8 @@ from mediafleet_scheduler.core.workers.views import Target
 
 BYOC: Final = "/byoc"
 LIVE: Final = "/live"
-_LIVE_DOOR: Final = Door(full_status=503)
-_BYOC_DOOR: Final = Door(full_status=503, last_event=b"data: [DONE]\n\n")
+_LIVE_DOOR: Final = Door(full_status=503, as_it_comes=True)
+_BYOC_DOOR: Final = Door(full_status=503, last_event=b"data: [DONE]\n\n", as_it_comes=True)
 
 
 class UnderWay:

@@ -103,9 +103,10 @@ class Orchestrators:
         """Where the jobs come in, and `GET /discovery` of what there is."""
         return [*self._door.routes(), web.get("/discovery", self._discovery)]
 
-    async def _discovery(self, _: web.Request) -> web.Response:
+    async def _discovery(self, request: web.Request) -> web.Response:
         url, dispatcher = self._url(), self._jobs.dispatcher
-        return web.json_response(discovery(url, self._models(), dispatcher))
+        caps = request.query.getall("caps", ())
+        return web.json_response(discovery(url, self._models(), dispatcher, caps))
 
     def _url(self) -> str:
         return (self._options.url or self.own_url).rstrip("/")

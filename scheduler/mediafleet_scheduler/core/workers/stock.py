@@ -31,18 +31,21 @@ class Presence(StrEnum):
 
 @dataclass(slots=True)
 class LastSeen:
-    """When it was last looked at and found."""
+    """When its stream last stood, and with what it left."""
 
     at: float
     """In seconds of the clock that `look` is given; at first when the looking began."""
     away_seconds: float = AWAY_SECONDS
     tasks: int = 0
-    """What it had then."""
+    """What it had at the moment of leaving: what an earlier look has found may be done since."""
 
-    def look(self, tasks: int | None, now: float) -> Presence:
-        """Where it is now. `tasks` are those that it has; `None`: its stream does not stand."""
-        if tasks is not None:
-            self.at, self.tasks = now, tasks
+    def left(self, tasks: int, now: float) -> None:
+        """Its stream has ended, while it had so many tasks."""
+        self.at, self.tasks = now, tasks
+
+    def look(self, now: float, *, here: bool) -> Presence:
+        """Where it is now. `here`: whether its stream stands."""
+        if here:
             return Presence.HERE
         most = self.away_seconds + (TASK_SECONDS if self.tasks else 0.0)
         return Presence.STOPPED if now - self.at > most else Presence.AWAY

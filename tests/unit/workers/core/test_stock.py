@@ -27,24 +27,26 @@ def test_one_that_left_with_tasks_may_finish_them_before_it_counts_as_stopped(
     tasks: int, away: float, found: Presence
 ) -> None:
     seen = LastSeen(0.0)
-    assert seen.look(tasks, 10.0) is Presence.HERE
-    assert seen.look(None, 10.0 + away) is found
+    assert seen.look(10.0, here=True) is Presence.HERE
+    seen.left(tasks, 10.0)
+    assert seen.look(10.0 + away, here=False) is found
 
 
 def test_one_that_never_came_has_the_time_of_one_without_tasks() -> None:
     seen = LastSeen(5.0, away_seconds=3.0)
-    assert seen.look(None, 8.0) is Presence.AWAY
-    assert seen.look(None, 8.1) is Presence.STOPPED
+    assert seen.look(8.0, here=False) is Presence.AWAY
+    assert seen.look(8.1, here=False) is Presence.STOPPED
 
 
 def test_one_that_comes_back_is_there_and_the_time_begins_anew() -> None:
     seen = LastSeen(0.0, away_seconds=3.0)
-    seen.look(2, 1.0)
-    assert seen.look(None, 10.0) is Presence.AWAY
-    assert seen.look(0, 1000.0) is Presence.HERE
+    seen.left(2, 1.0)
+    assert seen.look(10.0, here=False) is Presence.AWAY
+    assert seen.look(1000.0, here=True) is Presence.HERE
     # What it had before is over.
-    assert seen.look(None, 1003.0) is Presence.AWAY
-    assert seen.look(None, 1003.1) is Presence.STOPPED
+    seen.left(0, 1000.0)
+    assert seen.look(1003.0, here=False) is Presence.AWAY
+    assert seen.look(1003.1, here=False) is Presence.STOPPED
 
 
 def test_the_longest_pause_of_a_stock_worker_is_within_the_time() -> None:
