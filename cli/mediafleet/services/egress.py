@@ -107,7 +107,7 @@ class FleetOptions:
             from mediafleet_scheduler.directory.files import FileDirectory
 
             return FileDirectory(self.workers, WorkersFile, egress_view)
-        from mediafleet_scheduler.directory.kube import KubeEgressDirectory
+        from mediafleet_scheduler.directory.fleets.kube import KubeEgressDirectory
         from mediafleet_scheduler.directory.last_view import LastView
         from mediafleet_scheduler.directory.objects import Bounds
 

@@ -1,7 +1,5 @@
-"""A directory from Kubernetes: fleets, pools and their pods, as they change.
-
-While the API server is away the last view stays. An egress desk that starts meanwhile uses the view
-that its predecessor kept, if it was given a file for it.
+"""A directory from Kubernetes: pools and their pods, as they change. While the API server is away
+the last view stays.
 """
 
 from __future__ import annotations
@@ -24,18 +22,13 @@ from mediafleet_common.kube.paths import Collection
 from mediafleet_common.kube.watch import Away, Changed, Hidden, Listed, News, follow
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.core.advertise.views import PoolView
-from mediafleet_scheduler.core.egress.views import EgressView
 from mediafleet_scheduler.core.workers.pools import WorkerPools
-from mediafleet_scheduler.directory.last_view import LastView
 from mediafleet_scheduler.directory.objects import (
-    NO_BOUNDS,
-    Bounds,
+    UNEXPECTED,
     FleetFacts,
     PodFacts,
     PoolFacts,
     WorkerPoolFacts,
-    egress_view,
-    fleet_facts,
     pod_facts,
     pool_facts,
     pool_view,
@@ -45,60 +38,72 @@ from mediafleet_scheduler.directory.objects import (
 from mediafleet_scheduler.directory.publisher import Publisher, ViewT
 
 _log: Final = logging.getLogger(__name__)
-_UNEXPECTED: Final = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 _GATHER_SECONDS: Final = 0.005
 """A rollout changes many pods within moments: one view has them all."""
-_KEEP_SECONDS: Final = 0.1
-"""From the first change to writing the view, with all changes meanwhile."""
 
 FactsT = TypeVar("FactsT")
 
 
-class _Kind(Generic[FactsT]):
+class FollowedKind(Generic[FactsT]):
     """One kind of object that is followed, from JSON to the object store."""
 
     def __init__(self, collection: Collection, read: Callable[[Json], FactsT]) -> None:
         self.collection = collection
         self.object_store: ObjectStore[FactsT] = ObjectStore()
         self.listed = False
+        self.new_complaints = 0
+        """How often an object could not be read for another reason than before."""
         self._read = read
         self._complaints: dict[str, str] = {}
 
-    def take(self, news: Changed | Listed) -> int:
-        """Put news into the store; how many objects could not be read for the first time."""
-        before = dict(self._complaints)
+    def take(self, news: Changed | Listed) -> set[str]:
+        """Put news into the store; the uids of what it changes."""
         if isinstance(news, Listed):
-            read = [(_uid(raw), _version(raw), self._facts(raw)) for raw in news.raws]
-            self.object_store.take_list(
+            read = [(uid_of(raw), _version(raw), self._facts(raw)) for raw in news.raws]
+            self.listed = True
+            return self.object_store.take_list(
                 news.version,
                 [(uid, version, facts) for uid, version, facts in read if facts is not None],
                 [uid for uid, _, facts in read if facts is None],
             )
-            self.listed = True
-        elif news.deleted:
-            self.object_store.remove(_uid(news.raw), _version(news.raw))
-        elif (facts := self._facts(news.raw)) is not None:
-            self.object_store.put(_uid(news.raw), _version(news.raw), facts)
-        return sum(before.get(uid) != text for uid, text in self._complaints.items())
+        uid = uid_of(news.raw)
+        if news.deleted:
+            self._complaints.pop(uid, None)
+            changed = self.object_store.remove(uid, _version(news.raw))
+        else:
+            facts = self._facts(news.raw)
+            changed = facts is not None and self.object_store.put(uid, _version(news.raw), facts)
+        return {uid} if changed else set()
+
+    def knows(self, news: Changed) -> bool:
+        """Whether it is no news: a watch begins with all there is, and lists have it again."""
+        if news.deleted:
+            return False
+        return self.object_store.at(uid_of(news.raw), _version(news.raw)) is not None
 
     def _facts(self, raw: Json) -> FactsT | None:
+        known = self.object_store.at(uid_of(raw), _version(raw))
+        if known is not None:
+            return known
         try:
             facts = self._read(raw)
-        except (UnreadableObjectError, *_UNEXPECTED) as error:
+        except (UnreadableObjectError, *UNEXPECTED) as error:
             # One object that cannot be read must not keep the others from being read.
             name = f"{raw['metadata'].get('namespace')}/{raw['metadata'].get('name')}"
-            self._complain(_uid(raw), f"{self.collection.plural} {name}: {error}")
+            self._complain(uid_of(raw), f"{self.collection.plural} {name}: {error}")
             return None
-        self._complaints.pop(_uid(raw), None)
+        self._complaints.pop(uid_of(raw), None)
         return facts
 
     def _complain(self, uid: str, text: str) -> None:
         if self._complaints.get(uid) != text:
             self._complaints[uid] = text
+            self.new_complaints += 1
             _log.error("%s; what was read before stays in force", printable(text, 500))
 
 
-def _uid(raw: Json) -> str:
+def uid_of(raw: Json) -> str:
+    """Of an object as the API server has it."""
     return str(raw["metadata"]["uid"])
 
 
@@ -106,8 +111,16 @@ def _version(raw: Json) -> int:
     return int(raw["metadata"]["resourceVersion"])
 
 
+Kinds = (
+    FollowedKind[FleetFacts]
+    | FollowedKind[PoolFacts]
+    | FollowedKind[WorkerPoolFacts]
+    | FollowedKind[PodFacts]
+)
+
+
 class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
-    """Common to both: gathers news for a few milliseconds, then makes one view of all.
+    """Common to all: hears news of its kinds, and reads them.
 
     The first view comes after a complete list of every kind.
     """
@@ -120,9 +133,7 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
     ) -> None:
         super().__init__()
         self._clock = clock
-        self._kinds: list[
-            _Kind[FleetFacts] | _Kind[PoolFacts] | _Kind[WorkerPoolFacts] | _Kind[PodFacts]
-        ] = []
+        self._kinds: list[Kinds] = []
         self._namespaces = tuple(namespaces)
         self._due: asyncio.TimerHandle | None = None
         self._heard_at: float | None = None
@@ -182,8 +193,34 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
             self._away = None
         for kind in self._kinds:
             if kind.collection == news.collection:
-                self._unreadable.inc(kind.take(news))
-        if self._due is None and all(kind.listed for kind in self._kinds):
+                self._note(kind, news)
+
+    @abstractmethod
+    def _note(self, kind: Kinds, news: Changed | Listed) -> None:
+        """There is news of a kind."""
+
+    def _read(self, kind: Kinds, news: Changed | Listed) -> set[str]:
+        """Read it; the uids of what it changes."""
+        before = kind.new_complaints
+        changed = kind.take(news)
+        self._unreadable.inc(kind.new_complaints - before)
+        return changed
+
+    @property
+    def _complete(self) -> bool:
+        """Whether everything was listed once."""
+        return all(kind.listed for kind in self._kinds)
+
+    def _go_without(self) -> None:
+        """The API server is away: publish what can stand in for a first view."""
+
+
+class KubeWholeView(KubeDirectory[ViewT]):
+    """Gathers news for a few milliseconds, then makes one view of all."""
+
+    def _note(self, kind: Kinds, news: Changed | Listed) -> None:
+        self._read(kind, news)
+        if self._due is None and self._complete:
             loop = asyncio.get_running_loop()
             self._due = loop.call_later(_GATHER_SECONDS, self._make)
 
@@ -191,66 +228,18 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
         self._due = None
         try:
             view = self._make_view()
-        except _UNEXPECTED as error:
+        except UNEXPECTED as error:
             self._no_view = f"no view can be made of what is in the cluster: {error!r}"
             _log.exception("no view can be made; the last one stays in force")
             return
         self._no_view = None
         self.publish(view)
 
-    def _go_without(self) -> None:
-        """The API server is away: publish what can stand in for a first view."""
-
     @abstractmethod
     def _make_view(self) -> ViewT: ...
 
 
-class KubeEgressDirectory(KubeDirectory[EgressView]):
-    """All EgressFleets of `namespaces` (none: of the cluster) and their pods.
-
-    `bounds`: what the administrator lets fleets say.
-    """
-
-    def __init__(
-        self,
-        namespaces: Sequence[str],
-        registry: CollectorRegistry = REGISTRY,
-        last_view: LastView | None = None,
-        clock: Clock = SYSTEM,
-        bounds: Bounds = NO_BOUNDS,
-    ) -> None:
-        super().__init__(namespaces, registry, clock)
-        self._last_view = last_view
-        self._bounds = bounds
-        self._keep_due: asyncio.TimerHandle | None = None
-        self._fleets = _Kind(_resources(Kind.EGRESS_FLEET), fleet_facts)
-        self._pods = _Kind(_pods(f"{Label.KIND}={KindLabel.EGRESS}"), pod_facts)
-        self._kinds = [self._fleets, self._pods]
-
-    def _make_view(self) -> EgressView:
-        fleets, pods = self._fleets.object_store.items, self._pods.object_store.items
-        return egress_view(fleets, pods, self._bounds)
-
-    def _make(self) -> None:
-        super()._make()
-        if self._last_view is not None and self._keep_due is None:
-            self._keep_due = asyncio.get_running_loop().call_later(_KEEP_SECONDS, self._keep)
-
-    def _keep(self) -> None:
-        self._keep_due = None
-        if self._last_view is not None and self.view is not None:
-            self._last_view.keep(self.view)
-
-    def _go_without(self) -> None:
-        if self.view is not None or self._last_view is None:
-            return
-        kept = self._last_view.read()
-        if kept is not None:
-            _log.warning("serving the fleets and pods that were known before this start")
-            self.publish(kept)
-
-
-class KubePoolDirectory(KubeDirectory[PoolView]):
+class KubePoolDirectory(KubeWholeView[PoolView]):
     """One OrchestratorPool and its pods."""
 
     def __init__(
@@ -264,9 +253,9 @@ class KubePoolDirectory(KubeDirectory[PoolView]):
         super().__init__((namespace,), registry, clock)
         self._networks = networks
         self._namespace, self._name = namespace, name
-        self._pools = _Kind(_resources(Kind.ORCHESTRATOR_POOL), pool_facts)
+        self._pools = FollowedKind(resources(Kind.ORCHESTRATOR_POOL), pool_facts)
         selector = f"{Label.KIND}={KindLabel.ORCHESTRATOR},{Label.FLEET}={name}"
-        self._pods = _Kind(_pods(selector), pod_facts)
+        self._pods = FollowedKind(pods(selector), pod_facts)
         self._kinds = [self._pools, self._pods]
 
     def _make_view(self) -> PoolView:
@@ -284,7 +273,7 @@ class KubePoolDirectory(KubeDirectory[PoolView]):
         )
 
 
-class KubeWorkerPools(KubeDirectory[WorkerPools]):
+class KubeWorkerPools(KubeWholeView[WorkerPools]):
     """All AIWorkerPools of `namespaces` (none: of the cluster) and their pods."""
 
     def __init__(
@@ -294,17 +283,19 @@ class KubeWorkerPools(KubeDirectory[WorkerPools]):
         clock: Clock = SYSTEM,
     ) -> None:
         super().__init__(namespaces, registry, clock)
-        self._pools = _Kind(_resources(Kind.AI_WORKER_POOL), worker_pool_facts)
-        self._pods = _Kind(_pods(f"{Label.KIND}={KindLabel.AI_WORKER}"), pod_facts)
+        self._pools = FollowedKind(resources(Kind.AI_WORKER_POOL), worker_pool_facts)
+        self._pods = FollowedKind(pods(f"{Label.KIND}={KindLabel.AI_WORKER}"), pod_facts)
         self._kinds = [self._pools, self._pods]
 
     def _make_view(self) -> WorkerPools:
         return worker_pools(self._pools.object_store.items, self._pods.object_store.items)
 
 
-def _resources(kind: Kind) -> Collection:
+def resources(kind: Kind) -> Collection:
+    """Ours of a kind."""
     return Collection(GROUP, VERSION, PLURALS[kind])
 
 
-def _pods(selector: str) -> Collection:
+def pods(selector: str) -> Collection:
+    """Pods with certain labels."""
     return Collection("", "v1", "pods", selector)

@@ -13,9 +13,10 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from mediafleet_scheduler.core.egress.views import EgressView
+from mediafleet_scheduler.core.egress.views import EgressView, Fleet
 
 _VIEWS: Final = TypeAdapter(EgressView)
+_FLEETS: Final = TypeAdapter(Fleet)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -25,15 +26,32 @@ class LastView:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._texts: dict[str, tuple[Fleet, bytes]] = {}
+        """Fleets as they stand in the file, by uid: only what has changed is put into words."""
 
     def keep(self, view: EgressView) -> None:
         """Write it, whole or not at all; that it cannot be written is only told."""
         fresh = self._file.with_suffix(".new")
         try:
-            fresh.write_bytes(_VIEWS.dump_json(view, by_alias=True))
+            fresh.write_bytes(self._text(view))
             fresh.replace(self._file)
         except OSError as error:
             _log.warning("the fleets are not remembered in %s: %s", self._file, error)
+
+    def _text(self, view: EgressView) -> bytes:
+        before, self._texts = self._texts, {}
+        parts = (
+            b",".join(self._of(fleet, before) for fleet in each)
+            for each in (view.fleets, view.native)
+        )
+        return b'{"fleets":[%b],"native":[%b]}' % tuple(parts)
+
+    def _of(self, fleet: Fleet, before: dict[str, tuple[Fleet, bytes]]) -> bytes:
+        known = before.get(fleet.uid)
+        if known is None or known[0] is not fleet:
+            known = (fleet, _FLEETS.dump_json(fleet, by_alias=True))
+        self._texts[fleet.uid] = known
+        return known[1]
 
     def read(self) -> EgressView | None:
         """What was kept last; `None`: nothing, or nothing that this version can read."""

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.fleet import DEFAULT_MAX_PRIORITY, EgressFleetSpec
-from mediafleet_common.api.egress.placement import Placement, PlacementEngine
+from mediafleet_common.api.egress.placement import Placement
 from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.api.names import (
     GROUP,
@@ -46,13 +46,15 @@ from mediafleet_scheduler.core.advertise.sources import source
 from mediafleet_scheduler.core.advertise.views import Node, PoolView, Reaches, Source
 from mediafleet_scheduler.core.egress.queue import queue_rule
 from mediafleet_scheduler.core.egress.rooms import room_names
-from mediafleet_scheduler.core.egress.views import EgressView, Fleet, Worker
+from mediafleet_scheduler.core.egress.views import Fleet, Worker
 from mediafleet_scheduler.core.workers.pools import PoolPod, WorkerPool, WorkerPools
 from mediafleet_scheduler.core.workers.views import Target
 
 Raw = Mapping[str, Any]
 PartT = TypeVar("PartT")
 _ENDED: Final = ("Succeeded", "Failed")
+UNEXPECTED: Final = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+"""What may come of an object that nobody has foreseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,34 +260,11 @@ class Bounds:
 NO_BOUNDS: Final = Bounds()
 
 
-def egress_view(
-    fleets: Iterable[FleetFacts], pods: Iterable[PodFacts], bounds: Bounds = NO_BOUNDS
-) -> EgressView:
-    """All fleets that desks serve, and their pods.
-
-    One that may not use its Redis is left out, and the operator says why; one that is being deleted
-    takes no work any more, and one with engine native none of ours.
-    """
-    by_fleet: dict[tuple[str, str | None], list[PodFacts]] = {}
-    for pod in pods:
-        by_fleet.setdefault((pod.namespace, pod.owner_uid), []).append(pod)
-    views = [
-        _fleet(fleet, used, by_fleet.get((fleet.namespace, fleet.uid), ()), bounds.max_priority)
-        for fleet in sorted(fleets, key=lambda fleet: (fleet.namespace, fleet.name))
-        if not fleet.deleting
-        and isinstance(used := bounds.redises.of(fleet.spec.redis, fleet.namespace), RedisSpec)
-    ]
-    return EgressView(
-        tuple(each for each in views if each.placement.engine is PlacementEngine.SCHEDULER),
-        tuple(each for each in views if each.placement.engine is PlacementEngine.NATIVE),
-    )
-
-
-def _fleet(
-    fleet: FleetFacts, redis: RedisSpec, pods: Iterable[PodFacts], max_priority: int
+def fleet_of(
+    fleet: FleetFacts, redis: RedisSpec, workers: tuple[Worker, ...], max_priority: int
 ) -> Fleet:
+    """A fleet that may use a Redis, with its pods as `worker_of` has them, by name."""
     placement = fleet.spec.placement
-    costs = placement.egress_costs()
     limits = _limits(fleet.spec.template.spec, Container.EGRESS)
     return Fleet(
         namespace=fleet.namespace,
@@ -294,21 +273,7 @@ def _fleet(
         accepts=frozenset(fleet.spec.accepts or RequestType),
         redis=redis,
         uid=fleet.uid,
-        workers=tuple(
-            Worker(
-                name=pod.name,
-                uid=pod.uid,
-                cluster_id=cluster_id(pod.namespace, pod.name, pod.uid),
-                metrics_url=_metrics(pod, Port.EGRESS_METRICS),
-                cpu_cores=placement.cpu or pod.cpu_cores,
-                memory_bytes=pod.memory_bytes,
-                state=pod.state,
-                was_ready=pod.was_ready,
-                counts=_counts(placement, costs, pod),
-                drain_reason=pod.drain_reason,
-            )
-            for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid))
-        ),
+        workers=workers,
         forecast=fleet.forecast,
         pod_cores=placement.cpu or quantity(limits.get("cpu", "")),
         rooms=room_names(fleet.spec.rooms),
@@ -318,9 +283,26 @@ def _fleet(
     )
 
 
-def _counts(placement: Placement, costs: Mapping[str, float], pod: PodFacts) -> Placement | None:
+def worker_of(fleet: FleetFacts, pod: PodFacts) -> Worker:
+    """A pod of a fleet."""
+    placement = fleet.spec.placement
+    return Worker(
+        name=pod.name,
+        uid=pod.uid,
+        cluster_id=cluster_id(pod.namespace, pod.name, pod.uid),
+        metrics_url=_metrics(pod, Port.EGRESS_METRICS),
+        cpu_cores=placement.cpu or pod.cpu_cores,
+        memory_bytes=pod.memory_bytes,
+        state=pod.state,
+        was_ready=pod.was_ready,
+        counts=_counts(placement, pod),
+        drain_reason=pod.drain_reason,
+    )
+
+
+def _counts(placement: Placement, pod: PodFacts) -> Placement | None:
     """What a pod counts jobs by, where that is not what its fleet says today."""
-    if pod.costs is None or pod.costs == costs:
+    if pod.costs is None or pod.costs == (costs := placement.egress_costs()):
         return None
     try:
         own = placement.counting_by(pod.costs)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from prometheus_client import CollectorRegistry
+from tests.kit.fleets.views import egress_view
 from tests.kit.operator.cluster import PRODUCT, Cluster
 from tests.kit.operator.kube_server import KubeServer
 
@@ -27,7 +28,6 @@ from mediafleet_operator.rounds.watch import Listener
 from mediafleet_scheduler.directory.files import parse
 from mediafleet_scheduler.directory.last_view import LastView
 from mediafleet_scheduler.directory.objects import (
-    egress_view,
     fleet_facts,
     pod_facts,
     pool_facts,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.kit.fleets.views import egress_view
 
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.egress.redis import RedisSpec
 from mediafleet_common.redises.endpoints import RedisEndpoint, Redises
 from mediafleet_common.serving.run import CannotStartError
-from mediafleet_scheduler.directory.objects import Bounds, FleetFacts, egress_view
+from mediafleet_scheduler.directory.objects import Bounds, FleetFacts
 from mediafleet_scheduler.egress.connections.opening import access_to_declared
 from mediafleet_scheduler.egress.process.branch_state import server_key
 from mediafleet_scheduler.egress.process.serve import Options

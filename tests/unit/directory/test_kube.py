@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from mediafleet_common.kube.watch import Away, Changed, Listed, News
 from mediafleet_scheduler.core.advertise.views import PoolView
 from mediafleet_scheduler.core.egress.views import EgressView
-from mediafleet_scheduler.directory.kube import KubeEgressDirectory, KubePoolDirectory
+from mediafleet_scheduler.directory.fleets.kube import KubeEgressDirectory
+from mediafleet_scheduler.directory.kube import KubePoolDirectory
 from mediafleet_scheduler.directory.last_view import LastView
 
 
@@ -189,7 +190,7 @@ async def told(directory: KubeEgressDirectory, *pods: dict[str, Any]) -> EgressV
 async def test_a_desk_started_without_the_api_server_knows_what_its_predecessor_knew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mediafleet_scheduler.directory.kube._KEEP_SECONDS", 0.0)
+    monkeypatch.setattr("mediafleet_scheduler.directory.fleets.kube._KEEP_SECONDS", 0.0)
     file = tmp_path / "fleets.json"
     known = await told(desk(file), egress_pod("a", 5), egress_pod("b", 6, "draining"))
     await asyncio.sleep(0.02)
@@ -221,7 +222,7 @@ async def test_a_memory_that_makes_no_sense_is_told_and_passed_over(
 async def test_that_nothing_can_be_kept_harms_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("mediafleet_scheduler.directory.kube._KEEP_SECONDS", 0.0)
+    monkeypatch.setattr("mediafleet_scheduler.directory.fleets.kube._KEEP_SECONDS", 0.0)
     directory = desk(tmp_path / "missing" / "fleets.json")
     await told(directory, pod("a", 5))
     await asyncio.sleep(0.02)

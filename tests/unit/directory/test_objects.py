@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from tests.kit.fleets.views import egress_view
 
 from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.api.egress.placement import Mode, Placement
@@ -21,7 +22,6 @@ from mediafleet_scheduler.directory.objects import (
     Bounds,
     PodFacts,
     PoolFacts,
-    egress_view,
     fleet_facts,
     pod_facts,
     pod_state,

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 import pytest
 import yaml
+from tests.kit.fleets.views import egress_view
 from tests.kit.operator.fleet_builders import fleet, observe, pending, pod, words
 from tests.kit.operator.kube_server import KubeServer
 from typer.testing import CliRunner
@@ -32,7 +33,7 @@ from mediafleet_operator.manifests.pods.egress import settings
 from mediafleet_operator.manifests.resource import Resource, engine_conflict, template_hash
 from mediafleet_scheduler.directory.conditions import report_mode, report_redis
 from mediafleet_scheduler.directory.entries_file import WorkersFile
-from mediafleet_scheduler.directory.objects import egress_view, fleet_facts
+from mediafleet_scheduler.directory.objects import fleet_facts
 
 REDIS = {"address": "redis:6379"}
 ENVIRONMENT = {"POD_NAMESPACE": "live", "POD_NAME": "rec-0", "POD_UID": "0123456789abcdef"}

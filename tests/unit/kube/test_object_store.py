@@ -84,3 +84,18 @@ def test_events_and_lists_in_any_interleaving_end_in_what_is_there(
             snapshot = states[listed]
             object_store.take_list(listed, [(uid, at, at) for uid, at in snapshot.items()])
     assert sorted(object_store.items) == sorted(states[-1].values())
+
+
+def test_what_is_seen_again_is_no_news() -> None:
+    object_store: ObjectStore[str] = ObjectStore()
+    first = "as of 3"
+    assert object_store.put("u", 3, first)
+    assert object_store.at("u", 3) == object_store.at("u", 2) == object_store.get("u") == first
+    assert object_store.at("u", 4) is None
+    assert not object_store.put("u", 3, first)
+    assert not object_store.put("u", 2, "older")
+    assert object_store.take_list(5, [("u", 3, first), ("new", 4, "new")]) == {"new"}
+    assert object_store.take_list(6, [("u", 3, first)]) == {"new"}
+    assert object_store.remove("u", 7)
+    assert not object_store.remove("u", 7)
+    assert object_store.get("u") is None

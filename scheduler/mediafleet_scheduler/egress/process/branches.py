@@ -79,6 +79,8 @@ class Branches:
         self._turns = Turns(settings.turns, self._count_rest, clock)
         self._branches: dict[str, Branch] = {}
         self._groups: dict[str, list[Fleet]] = {}
+        self._keys: dict[str, tuple[Fleet, str]] = {}
+        """The group of each fleet, by its key."""
         self._leaving: set[asyncio.Task[None]] = set()
         self._any_open = asyncio.Event()
 
@@ -111,8 +113,13 @@ class Branches:
     def follow(self, view: EgressView) -> None:
         """These are the fleets from now on."""
         groups: dict[str, list[Fleet]] = {}
+        before, self._keys = self._keys, {}
         for fleet in view.fleets:
-            groups.setdefault(server_key(fleet.redis), []).append(fleet)
+            known = before.get(fleet.key)
+            # Of many fleets few have changed since.
+            key = known[1] if known and known[0] is fleet else server_key(fleet.redis)
+            self._keys[fleet.key] = (fleet, key)
+            groups.setdefault(key, []).append(fleet)
         self._groups = groups
         self._kept_out.keep_only({fleet.key for fleet in view.fleets})
         for key in self._branches.keys() - groups.keys():
@@ -134,11 +141,12 @@ class Branches:
 
     def _publish(self) -> None:
         """Tell each branch of its fleets, and of those of the branches that it is host to."""
+        guests_of: dict[Branch | None, list[Fleet]] = {}
+        for branch in self._branches.values():
+            guests_of.setdefault(branch.host, []).extend(self._groups.get(branch.key, ()))
         for branch in self.all:
             fleets = list(self._groups.get(branch.key, ()))
-            guests = [
-                fleet for guest in self._guests(branch) for fleet in self._groups.get(guest.key, ())
-            ]
+            guests = guests_of.get(branch, [])
             let_in = [fleet for fleet in guests if self._may_use(fleet, branch.spec)]
             fleets = sorted([*fleets, *let_in], key=lambda fleet: fleet.key)
             branch.fleets.publish(EgressView(tuple(fleets)))

@@ -1,0 +1,1 @@
+"""Egress fleets from Kubernetes, each namespace at a pace of its own."""
