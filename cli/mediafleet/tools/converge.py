@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
 _BYTES: Final = "Bytes and minutes"
 _TICKETS: Final = "Tickets"
 _LOOKS: Final = 12
-_RPC_SECONDS: Final = 60.0
-_MAX_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,37 +186,14 @@ def _claim(chain: TicketOptions) -> Comparison:
 
 
 def _tickets(chain: TicketOptions) -> list[Ticket]:
-    from mediafleet_scheduler.core.community.checks.tickets import NotTicketsError, tickets_of
+    import asyncio
 
+    from mediafleet_scheduler.community.tickets.rpc import NoTicketsError
+    from mediafleet_scheduler.community.tickets.winning import Winning
+
+    where = Winning(chain.tickets or "", chain.broker, SYSTEM, chain.recipient, chain.from_block)
     try:
-        text = _asked(chain) if chain.is_rpc else Path(chain.tickets or "").read_text()
-        said: Any = json.loads(text)
-        return tickets_of(said["result"] if isinstance(said, dict) else said)
-    except (OSError, ValueError, KeyError, NotTicketsError) as error:
+        return asyncio.run(where.tickets())
+    except NoTicketsError as error:
         typer.echo(f"--tickets: {error}", err=True)
         raise typer.Exit(1) from error
-
-
-def _asked(chain: TicketOptions) -> str:
-    """What the RPC answers."""
-    from mediafleet_scheduler.core.community.checks.tickets import TOPIC
-
-    recipient = f"0x{(chain.recipient or '')[2:].lower():0>64}"
-    query = {
-        "address": chain.broker,
-        "topics": [TOPIC, None, recipient],
-        "fromBlock": hex(chain.from_block or 0),
-        "toBlock": "latest",
-    }
-    body = {"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [query]}
-    request = urllib.request.Request(
-        chain.tickets or "",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_RPC_SECONDS) as answer:
-            return str(answer.read(_MAX_BYTES).decode())
-    except urllib.error.URLError as error:
-        # What an RPC's URL holds may be a key to it.
-        raise OSError(f"the RPC does not answer: {error.reason}") from error

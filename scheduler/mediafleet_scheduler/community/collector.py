@@ -113,7 +113,8 @@ class Collector:
                 _log.warning(
                     "--from-chain %s: %s; the list in force stays", self._from_chain, error
                 )
-            await self._read_tickets()
+            if self._paid is not None:
+                await self._paid.try_to_read()
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -124,7 +125,8 @@ class Collector:
             NoListError: the list cannot be read.
         """
         await self.read_list()
-        await self._read_tickets()
+        if self._paid is not None:
+            await self._paid.try_to_read(seconds=None)
         await self.look()
 
     def together(self) -> View:
@@ -132,10 +134,6 @@ class Collector:
         marked = self.payouts.marked
         counted = {url: each for url, each in self.summaries.items() if url not in marked}
         return together(counted, self.targets.keys() - counted.keys())
-
-    async def _read_tickets(self) -> None:
-        if self._paid is not None:
-            await self._paid.try_to_read()
 
     async def read_list(self) -> None:
         """Read the list of orchestrators, where there is one, every ten minutes.

@@ -70,8 +70,11 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
             self.say(told.answer(self.path))
 
         def do_POST(self) -> None:
-            told.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.say(json.dumps({"jsonrpc": "2.0", "id": 1, "result": told.logs}))
+            call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            told.asked.append(call)
+            block = {"number": "0x64", "timestamp": hex(int(told.now))}
+            result = told.logs if call["method"] == "eth_getLogs" else block
+            self.say(json.dumps({"jsonrpc": "2.0", "id": 1, "result": result}))
 
         def say(self, text: str) -> None:
             self.send_response(200)
@@ -154,15 +157,15 @@ def test_a_claim_is_held_to_the_tickets_of_its_recipient(
 
 
 def test_an_rpc_is_asked_for_the_tickets_of_the_recipient_alone(elsewhere: Elsewhere) -> None:
-    elsewhere.logs = [log(10)] * 40
+    elsewhere.logs = [log(10, blockNumber="0x20")] * 40
     given = ("--tickets", elsewhere.url, "--broker", GATEWAY, "--from-block", "17", *claim(200))
     code, [line] = run(*given)
     assert (code, "within" in line) == (0, True)
-    (asked,) = elsewhere.asked
+    _, asked = elsewhere.asked
     assert asked["method"] == "eth_getLogs"
     topics = [TOPIC, None, "0x" + "0" * 24 + ORCHESTRATOR[2:].lower()]
     assert asked["params"] == [
-        {"address": GATEWAY, "topics": topics, "fromBlock": "0x11", "toBlock": "latest"}
+        {"address": GATEWAY, "topics": topics, "fromBlock": "0x11", "toBlock": "0x64"}
     ]
 
 

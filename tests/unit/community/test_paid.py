@@ -6,15 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from tests.kit.community import Time
+from tests.kit.rpc import BROKER, ChainRpc, serving
 from tests.unit.community.checks.test_tickets import log
 
 from mediafleet_common.formats.reach import OWN_WORD
@@ -23,52 +20,27 @@ from mediafleet_common.serving.unary.pages import Page
 from mediafleet_common.serving.unary.port import UnaryPort
 from mediafleet_scheduler.community.collector import Collector
 from mediafleet_scheduler.community.tickets.paid import Paid
-from mediafleet_scheduler.community.tickets.winning import NoTicketsError, Winning
+from mediafleet_scheduler.community.tickets.rpc import NoTicketsError
+from mediafleet_scheduler.community.tickets.winning import Winning
 
-FACE, PRICE, BLOCK_SECONDS, TICKETS = 10_000, 1000.0, 12, 96
+FACE, PRICE = 10_000, 1000.0
 
 
 def address(number: int) -> str:
     return f"0x{number:040x}"
 
 
-@dataclass
-class Rpc:
-    """A stand-in of a node of the chain: a block each 12 s, and some tickets in them."""
-
-    time: Time
-    logs: list[dict[str, Any]] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    refuses: bool = False
-
-    async def answer(self, request: web.Request) -> web.Response:
-        call = await request.json()
-        self.asked.append(call["method"])
-        if self.refuses:
-            return web.json_response({"error": {"message": "key 1234 is over"}})
-        if call["method"] == "eth_getBlockByNumber":
-            which = call["params"][0]
-            number = int(self.time.now) // BLOCK_SECONDS if which == "latest" else int(which, 16)
-            block = {"number": hex(number), "timestamp": hex(number * BLOCK_SECONDS)}
-            return web.json_response({"result": block})
-        (query,) = call["params"]
-        assert (query["address"], query["toBlock"]) == ("0xbroker", "latest")
-        first = int(query["fromBlock"], 16)
-        found = [each for each in self.logs if int(each["blockNumber"], 16) >= first]
-        return web.json_response({"result": found})
-
-    def pay(self, number: int, tickets: int, days_ago: float = 0.5) -> None:
-        block = hex(int(self.time.now - days_ago * 86_400) // BLOCK_SECONDS)
-        self.logs += [log(FACE, address(number), blockNumber=block)] * tickets
+def pay(rpc: ChainRpc, number: int, tickets: int, days_ago: float = 0.5) -> None:
+    """Winning tickets of that time."""
+    block = hex(int(rpc.clock.unix() - days_ago * 86_400) // rpc.block_seconds)
+    rpc.logs += [log(FACE, address(number), blockNumber=block)] * tickets
 
 
 @asynccontextmanager
-async def chain(rpc: Rpc) -> AsyncIterator[Winning]:
+async def chain(rpc: ChainRpc) -> AsyncIterator[Winning]:
     """The RPC, whose URL holds a key."""
-    app = web.Application()
-    app.router.add_post("/key-1234", rpc.answer)
-    async with TestServer(app) as server:
-        yield Winning(str(server.make_url("/key-1234")), "0xbroker", rpc.time.clock)
+    async with serving(rpc) as url:
+        yield Winning(url, BROKER, rpc.clock)
 
 
 @asynccontextmanager
@@ -85,7 +57,8 @@ async def sharing(average: float) -> AsyncIterator[str]:
 async def test_the_liar_is_marked_and_left_out_and_the_silent_are_estimated_beside_the_sums(
     tmp_path: Path,
 ) -> None:
-    rpc = Rpc(Time())
+    time = Time()
+    rpc = ChainRpc(time.clock)
     async with AsyncExitStack() as stack:
         urls = [
             await stack.enter_async_context(sharing(average))
@@ -93,13 +66,13 @@ async def test_the_liar_is_marked_and_left_out_and_the_silent_are_estimated_besi
         ]
         urls.append("https://127.0.0.1:9")
         for number, tickets in enumerate((96, 48, 144, 96, 24)):
-            rpc.pay(number, tickets)
-            rpc.pay(number, 500, days_ago=1.5)
+            pay(rpc, number, tickets)
+            pay(rpc, number, 500, days_ago=1.5)
         entries = [{"serviceURI": url, "id": address(n)} for n, url in enumerate(urls)]
         listed = tmp_path / "list.json"
         listed.write_text(json.dumps(entries))
-        paid = Paid(await stack.enter_async_context(chain(rpc)), PRICE, rpc.time.clock)
-        collector = Collector([], "Us", rpc.time.clock, str(listed), OWN_WORD, paid)
+        paid = Paid(await stack.enter_async_context(chain(rpc)), PRICE, time.clock)
+        collector = Collector([], "Us", time.clock, str(listed), OWN_WORD, paid)
         await collector.once()
 
         *honest, liar, silent = urls
@@ -126,18 +99,19 @@ async def test_the_liar_is_marked_and_left_out_and_the_silent_are_estimated_besi
 
 
 async def test_tickets_are_of_the_last_day_and_asked_for_every_ten_minutes() -> None:
-    rpc = Rpc(Time())
-    rpc.pay(1, 3)
-    rpc.pay(1, 2, days_ago=1.01)
+    time = Time()
+    rpc = ChainRpc(time.clock)
+    pay(rpc, 1, 3)
+    pay(rpc, 1, 2, days_ago=1.01)
     async with chain(rpc) as winning:
         assert len(await winning.tickets()) == 3
         assert len(rpc.asked) < 40
-        paid = Paid(winning, PRICE, rpc.time.clock)
+        paid = Paid(winning, PRICE, time.clock)
         await paid.read()
         asked = len(rpc.asked)
         await paid.read()
         assert len(rpc.asked) == asked
-        rpc.time.now += 600
+        time.now += 600
         await paid.read()
         assert len(rpc.asked) > asked
 
@@ -145,19 +119,20 @@ async def test_tickets_are_of_the_last_day_and_asked_for_every_ten_minutes() -> 
 async def test_tickets_that_cannot_be_read_leave_those_of_before_for_a_day(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    rpc = Rpc(Time())
-    rpc.pay(1, 40)
+    time = Time()
+    rpc = ChainRpc(time.clock)
+    pay(rpc, 1, 40)
     async with chain(rpc) as winning:
-        paid = Paid(winning, PRICE, rpc.time.clock)
+        paid = Paid(winning, PRICE, time.clock)
         await paid.try_to_read()
         rpc.refuses = True
-        rpc.time.now += 600
+        time.now += 600
         await paid.try_to_read()
         assert "refused" in caplog.text
         # A URL or an answer may hold a key.
         assert "1234" not in caplog.text
         assert paid.knows
-        rpc.time.now += 86_400
+        time.now += 86_400
         await paid.try_to_read()
         assert not paid.knows
 

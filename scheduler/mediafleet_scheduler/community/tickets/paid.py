@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mediafleet_common.clock import SYSTEM, Clock
-from mediafleet_scheduler.community.tickets.winning import NoTicketsError, Winning
+from mediafleet_scheduler.community.tickets.rpc import NoTicketsError
+from mediafleet_scheduler.community.tickets.winning import UnfinishedError, Winning
 from mediafleet_scheduler.core.community.checks.payouts import Payouts, payouts
 from mediafleet_scheduler.core.community.checks.tickets import Ticket
 from mediafleet_scheduler.core.community.collecting import Summary
 
 READ_SECONDS: Final = 600.0
+PAUSE_SECONDS: Final = 30.0
+"""A reading that takes longer goes on at the next look, so that operators are asked meanwhile."""
 OLD_SECONDS: Final = 86_400.0
 """Older tickets are of another day than what is shared."""
 
@@ -32,10 +35,11 @@ class Paid:
     _asked_at: float | None = None
     _read_at: float | None = None
 
-    async def read(self) -> None:
-        """Read them, every ten minutes.
+    async def read(self, seconds: float | None = PAUSE_SECONDS) -> None:
+        """Read them, every ten minutes; `seconds`: for so long at once, `None`: to the end.
 
         Raises:
+            UnfinishedError: there is more to read, at the next call.
             NoTicketsError: they cannot be read; those of before stay, for a day.
         """
         now = self.clock.unix()
@@ -43,17 +47,21 @@ class Paid:
             return
         self._asked_at = now
         try:
-            self._tickets = await self.winning.tickets()
-        except NoTicketsError:
+            self._tickets = await self.winning.tickets(seconds)
+        except NoTicketsError as error:
+            if isinstance(error, UnfinishedError):
+                self._asked_at = None
             if self._read_at is None or now - self._read_at >= OLD_SECONDS:
                 self._tickets = []
             raise
         self._read_at = now
 
-    async def try_to_read(self) -> None:
+    async def try_to_read(self, seconds: float | None = PAUSE_SECONDS) -> None:
         """The same, with a word in the log where they cannot be read."""
         try:
-            await self.read()
+            await self.read(seconds)
+        except UnfinishedError as error:
+            _log.info("--tickets: %s", error)
         except NoTicketsError as error:
             _log.warning("--tickets: %s; those of before stay for a day", error)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -60,6 +60,21 @@ def tickets_of(logs: object) -> list[Ticket]:
     return [_ticket(number, each) for number, each in enumerate(logs)]
 
 
+def tickets_by_block(logs: object, first: int, last: int) -> list[tuple[int, Ticket]]:
+    """The same with the block of each, of a range of blocks with both its ends.
+
+    Raises:
+        NotTicketsError: it is no such list, or one is of another block.
+    """
+    tickets = tickets_of(logs)
+    assert isinstance(logs, list), "tickets_of has looked"
+    blocks = [_block(number, each) for number, each in enumerate(logs)]
+    for number, block in enumerate(blocks):
+        if not first <= block <= last:
+            raise NotTicketsError(f"log {number} is of block {block}, which nobody asked for")
+    return list(zip(blocks, tickets, strict=True))
+
+
 def judge(
     pixels: float | None, wei_per_pixel: float | None, tickets: Sequence[Ticket]
 ) -> Comparison:
@@ -106,6 +121,13 @@ def _ticket(number: int, log: object) -> Ticket:
     if recipient is None or words is None or int(recipient[:-_ADDRESS], 16):
         raise NotTicketsError(f"log {number} has another form")
     return Ticket(f"0x{recipient[-_ADDRESS:]}", int(words[:_WORD], 16))
+
+
+def _block(number: int, log: Mapping[str, object]) -> int:
+    digits = _hex(log.get("blockNumber"), 1)
+    if digits is None:
+        raise NotTicketsError(f"log {number} is of no block")
+    return int(digits, 16)
 
 
 def _hex(text: object, least: int) -> str | None:
