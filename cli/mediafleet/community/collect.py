@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
 
-from mediafleet.community.options import ChainOptions, Output, PageOptions, PaidOptions
+from mediafleet.community.options import (
+    ChainOptions,
+    Output,
+    PageOptions,
+    PaidOptions,
+    StoreOptions,
+)
 from mediafleet.community.tables import print_view
 from mediafleet.options import networks
 
@@ -18,11 +24,20 @@ if TYPE_CHECKING:
 
     from mediafleet_scheduler.community.collector import Collector
     from mediafleet_scheduler.community.tickets.paid import Paid
+    from mediafleet_scheduler.community.weeks.archive import Archive
 
 
-def collect(
-    targets: list[str], chain: ChainOptions, page: PageOptions, paid: PaidOptions, output: Output
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the command line says of a collector."""
+
+    chain: ChainOptions
+    page: PageOptions
+    paid: PaidOptions
+    store: StoreOptions
+
+
+def collect(targets: list[str], chosen: Choices, output: Output) -> None:
     """Ask all once and print it, or go on and serve the page."""
     import asyncio
 
@@ -31,6 +46,7 @@ def collect(
     from mediafleet_scheduler.community.collector import Collector
     from mediafleet_scheduler.core.community.members.chain import NoListError
 
+    chain, page = chosen.chain, chosen.page
     strangers = replace(PUBLIC, networks=networks(chain.allow_network))
     urls = [each if "://" in each else f"http://{each}" for each in targets]
     collector = Collector(
@@ -38,7 +54,8 @@ def collect(
         page.operator or "",
         from_chain=chain.from_chain,
         strangers=strangers,
-        paid=_paid(paid),
+        paid=_paid(chosen.paid),
+        archive=_archive(chosen.store),
     )
     if page.listen is not None:
         raise typer.Exit(run(partial(_serve, collector, page)))
@@ -51,6 +68,8 @@ def collect(
     for each in collector.targets.values():
         if each.refused is not None:
             typer.echo(f"{each.url}: {each.refused}", err=True)
+    if collector.archive is not None and collector.archive.complaint is not None:
+        typer.echo(f"--store {chosen.store.store}: {collector.archive.complaint}", err=True)
     view = collector.together()
     if output is Output.JSON:
         told = {**asdict(view), "byTickets": collector.payouts.each}
@@ -68,6 +87,15 @@ def _paid(options: PaidOptions) -> Paid | None:
     if options.tickets is None:
         return None
     return Paid(Winning(options.tickets, options.broker), options.wei_per_stream_hour)
+
+
+def _archive(options: StoreOptions) -> Archive | None:
+    from mediafleet_scheduler.community.weeks.archive import Archive
+    from mediafleet_scheduler.community.weeks.store import Store
+
+    if options.store is None:
+        return None
+    return Archive(Store(options.store, options.store_token_file), options.store_days)
 
 
 async def _serve(collector: Collector, page: PageOptions, stop: asyncio.Event) -> None:

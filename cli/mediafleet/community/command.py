@@ -8,9 +8,15 @@ from typing import Annotated
 
 import typer
 
-from mediafleet.community.collect import collect
+from mediafleet.community.collect import Choices, collect
 from mediafleet.community.detail import print_detail
-from mediafleet.community.options import ChainOptions, Output, PageOptions, PaidOptions
+from mediafleet.community.options import (
+    ChainOptions,
+    Output,
+    PageOptions,
+    PaidOptions,
+    StoreOptions,
+)
 from mediafleet.community.sharing import (
     ask_to_forget,
     leave,
@@ -69,6 +75,7 @@ def community(
     token: TokenOption = None,
     page: PageOptions,
     paid: PaidOptions,
+    store: StoreOptions,
     output: Annotated[
         Output, typer.Option("--output", "-o", help="For collect: table or json.")
     ] = Output.TABLE,
@@ -79,6 +86,7 @@ def community(
     """
     page.check()
     paid.check(chain.from_chain)
+    store.check()
     if action is Action.LEAVE:
         leave(state or [])
         ask_to_forget(target or [], collector or [])
@@ -87,7 +95,7 @@ def community(
     elif action is Action.COLLECT:
         if not target and chain.from_chain is None:
             raise typer.BadParameter("collect needs --target URL or --from-chain FILE|URL")
-        collect(target or [], chain, page, paid, output)
+        collect(target or [], Choices(chain, page, paid, store), output)
     elif action is Action.PREVIEW and state:
         print_bounds(state)
     else:

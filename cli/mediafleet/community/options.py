@@ -13,6 +13,7 @@ from mediafleet.options import NetworkOption
 
 _PAGE: Final = "Page"
 _PAID: Final = "Tickets"
+_STORE: Final = "Store"
 
 
 class Output(StrEnum):
@@ -126,3 +127,40 @@ class PaidOptions:
             raise typer.BadParameter("--tickets needs --from-chain: it has who is paid")
         if self.tickets.startswith(("http://", "https://")) and self.broker is None:
             raise typer.BadParameter("an RPC needs --broker")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """Where weeks are kept."""
+
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="For collect: keep weeks in this VictoriaMetrics or Prometheus, by remote write, "
+            "and read them from there. Of VictoriaMetrics' cluster: with the tenant, as "
+            "http://HOST/select/7/prometheus.",
+            rich_help_panel=_STORE,
+        ),
+    ] = None
+    store_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Its content is the store's bearer token.", rich_help_panel=_STORE
+        ),
+    ] = None
+    store_days: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=80,
+            metavar="DAYS",
+            help="So many days are shown; the store itself keeps them.",
+            rich_help_panel=_STORE,
+        ),
+    ] = 56
+
+    def check(self) -> None:
+        """Raise typer.BadParameter where it is no URL."""
+        if self.store is not None and not self.store.startswith(("http://", "https://")):
+            raise typer.BadParameter("--store needs http://HOST:PORT or https://HOST")

@@ -1,4 +1,5 @@
-"""Reads what several operators share, again and again, and holds the newest of each in memory."""
+"""Reads what several operators share, again and again: the newest of each is in memory, and weeks
+are in a store where there is one."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.probes.http_client import FetchError, client, fetch
 from mediafleet_common.serving.small_files import read_small
 from mediafleet_scheduler.community.tickets.paid import Paid
+from mediafleet_scheduler.community.weeks.archive import Archive
+from mediafleet_scheduler.community.weeks.store import StoreError
 from mediafleet_scheduler.core.community.checks.payouts import Payouts
 from mediafleet_scheduler.core.community.collecting import (
     NoSummaryError,
@@ -31,6 +34,7 @@ from mediafleet_scheduler.core.community.members.chain import (
     read_orchestrators,
 )
 from mediafleet_scheduler.core.community.members.detail import Member
+from mediafleet_scheduler.core.community.weeks.series import HOUR_SECONDS, starts
 
 LOOK_SECONDS: Final = 60.0
 _TIMEOUT_SECONDS: Final = 10.0
@@ -76,6 +80,10 @@ class Target:
     """Why the last one was not; `None`: it was."""
     listed: Orchestrator | None = None
     """Its entry in the list of orchestrators; `None`: the user named it."""
+    left: bool = False
+    """It has said that its operator has left."""
+    deleted: bool = False
+    """The store has nothing of it any more."""
 
 
 class Collector:
@@ -89,9 +97,11 @@ class Collector:
         from_chain: str | None = None,
         strangers: Reach = PUBLIC,
         paid: Paid | None = None,
+        archive: Archive | None = None,
     ) -> None:
         """`from_chain`: file or URL of a list of orchestrators, who are dialled within
-        `strangers`; `paid`: what they are held to, and others estimated by."""
+        `strangers`; `paid`: what they are held to, and others estimated by; `archive`: where weeks
+        are kept."""
         self.targets = {url: Target(url) for url in dict.fromkeys(urls)}
         self._operator = operator
         self._clock = clock
@@ -99,6 +109,8 @@ class Collector:
         self._strangers = strangers
         self._list_read_at: float | None = None
         self._paid = paid
+        self.archive = archive
+        self._restored = archive is None
         self._changed = asyncio.Event()
         self.view = b""
         """JSON of what anybody may see."""
@@ -115,6 +127,7 @@ class Collector:
                 )
             if self._paid is not None:
                 await self._paid.try_to_read()
+            await self.restore()
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -163,6 +176,7 @@ class Collector:
         async with asyncio.TaskGroup() as tasks:
             for each in self.targets.values():
                 tasks.create_task(ask(each))
+        await self._keep()
         self.show()
 
     async def look_again(self, url: str) -> Target | None:
@@ -170,8 +184,37 @@ class Collector:
         target = self.targets.get(url)
         if target is not None:
             await self._ask(target)
+            await self._delete(target)
             self.show()
         return target
+
+    async def restore(self) -> None:
+        """What the last day is known to have been, until each operator answers."""
+        if self.archive is None or self._restored:
+            return
+        try:
+            found = await self.archive.restore()
+        except StoreError as error:
+            _log.warning("--store: nothing is read of the last day: %s", error)
+            return
+        self._restored = True
+        for url, summary in found.items():
+            target = self.targets.get(url)
+            if target is not None and target.summary is None and not target.left:
+                target.summary = summary
+                target.accepted_at = max(starts(summary)) + HOUR_SECONDS
+        self.show()
+
+    async def _keep(self) -> None:
+        """Hours go to the store, and what is of operators who have left goes from it."""
+        if self.archive is not None:
+            await self.archive.keep(self.summaries, len(self.targets))
+            for each in self.targets.values():
+                await self._delete(each)
+
+    async def _delete(self, target: Target) -> None:
+        if self.archive is not None and target.left and not target.deleted:
+            target.deleted = await self.archive.forget(target.url)
 
     async def changed(self) -> None:
         """Wait until the view is another."""
@@ -227,6 +270,7 @@ class Collector:
             target.refused = error.no_load.detail
             if target.refused == _LEFT:
                 target.summary = target.accepted_at = None
+                target.left = True
             elif target.listed is not None:
                 target.refused = f"no summary: {target.refused}"
         except NoSummaryError as error:
@@ -234,6 +278,7 @@ class Collector:
         else:
             target.summary, target.accepted_at = summary, self._clock.unix()
             target.refused = None
+            target.left = target.deleted = False
 
     async def _read(self, target: Target) -> bytes:
         """Who stands on-chain is a stranger there, whose certificate is their own, as gateways
@@ -243,13 +288,18 @@ class Collector:
         async with client(reach=self._strangers if listed else OWN_WORD) as session:
             return await fetch(session, url, _TIMEOUT_SECONDS, tls=not listed)
 
+    def shown_beside(self) -> dict[str, Any]:
+        """What is said with each view: who runs this, and how the store is."""
+        store = None if self.archive is None else self.archive.state()
+        return {"operator": self._operator, "store": store}
+
     def show(self) -> None:
         """Make the view of what is known now."""
         now = self._clock.unix()
         paid = self.payouts
         known = [each for url, each in self.summaries.items() if url not in paid.marked]
         shown = world_view(known, len(self.targets) - len(known), now, paid.beside)
-        view = json.dumps({"operator": self._operator, **shown}, sort_keys=True).encode()
+        view = json.dumps({**self.shown_beside(), **shown}, sort_keys=True).encode()
         if view != self.view:
             self.view = view
             changed, self._changed = self._changed, asyncio.Event()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -17,6 +17,7 @@ from mediafleet_common.serving.access import Access
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.community.collector import Collector
 from mediafleet_scheduler.community.visitors import Visitors
+from mediafleet_scheduler.community.weeks.archive import Archive, AwayError
 
 _ASSETS: Final = Path(__file__).parent / "assets"
 _FILES: Final = {
@@ -28,6 +29,7 @@ _FILES: Final = {
 MOST_LISTENERS: Final = 200
 _ALIVE_SECONDS: Final = 15.0
 _MOST_FORGET_BYTES: Final = 4096
+_Read = Callable[[Archive, Collection[str]], Awaitable[dict[str, Any] | None]]
 
 
 class MapPage:
@@ -38,13 +40,16 @@ class MapPage:
         self._free = most_listeners
 
     def routes(self) -> list[web.RouteDef]:
-        """For anybody: the page, `/view` (JSON), `/events`, and `POST /forget`."""
+        """For anybody: the page, `/view` (JSON), `/events`, `POST /forget`, and of a store
+        `/day/2026-11-29` and `/weeks`."""
         files = [file_route(path, _ASSETS / name) for path, name in _FILES.items()]
         return [
             *files,
             web.get("/view", self._view),
             web.get("/events", self._events),
             web.post("/forget", self._forget),
+            web.get("/day/{day}", self._day),
+            web.get("/weeks", self._weeks),
         ]
 
     def detail_route(self) -> web.RouteDef:
@@ -59,6 +64,26 @@ class MapPage:
         return web.Response(
             body=self._collector.view, content_type="application/json", headers=HEADERS
         )
+
+    async def _day(self, request: web.Request) -> web.Response:
+        day = request.match_info["day"]
+        return await self._kept(lambda archive, marked: archive.day(day, marked))
+
+    async def _weeks(self, _: web.Request) -> web.Response:
+        return await self._kept(lambda archive, marked: archive.weeks(marked))
+
+    async def _kept(self, read: _Read) -> web.Response:
+        """What the store has; who is marked is in no sum of it."""
+        archive = self._collector.archive
+        if archive is None:
+            return _answer(404, "this collector keeps no weeks")
+        try:
+            found = await read(archive, self._collector.payouts.marked)
+        except AwayError as error:
+            return _answer(503, str(error))
+        if found is None:
+            return _answer(404, "no day that is kept")
+        return web.json_response({**self._collector.shown_beside(), **found}, headers=HEADERS)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         async with self._listener() as admitted:
@@ -102,6 +127,8 @@ class MapPage:
             return _answer(404, "not among those that are asked")
         if target.summary is not None:
             return _answer(409, "it still shares: leave there first")
+        if self._collector.archive is not None and target.left and not target.deleted:
+            return _answer(503, "not yet deleted: the store does not answer; it is asked again")
         return _answer(200, "deleted: nothing of it is kept")
 
 

@@ -6,6 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const at = (id) => document.getElementById(id);
 const sine = (degrees) => Math.sin((degrees * Math.PI) / 180);
 let view = null;
+let live = null;
 let following = true;
 
 const x = (east) => (east + 180) * PARALLEL;
@@ -123,21 +124,78 @@ function estimate() {
   at("estimated").textContent = parts.join(" ");
 }
 
+function share(hour) {
+  const old = view.old ? ` The store does not answer: this was read at ${clock(view.readAt)}.` : "";
+  const here = `${hour.operators} told this hour.${old}`;
+  if (view.unknown === null) {
+    return `${view.shared} operators told something on this day; how many did not is not known. ${here}`;
+  }
+  const asked = view.shared + view.unknown;
+  return `${view.shared} of ${asked} operators share; the share of the other ${view.unknown} is unknown. ${here}`;
+}
+
+const clock = (time) => `${time.slice(0, 10)} ${time.slice(11, 16)} UTC`;
+
+// Days that a collector with a store keeps, and how the store is.
+function kept() {
+  const store = live.store;
+  at("kept").hidden = at("weeks").hidden = !store;
+  if (!store) return;
+  const away = store.awaySince;
+  at("weeks-state").textContent =
+    (away ? `The store does not answer since ${clock(away)}; what is shown here may be old. ` : "") +
+    (store.refused ? `It has refused ${store.refused} figures. ` : "") + `${store.days} days are kept.`;
+}
+
+async function read(path) {
+  const answer = await fetch(path).catch(() => null);
+  const body = await answer?.json().catch(() => null);
+  return answer?.ok ? body : null;
+}
+
+async function weeks() {
+  if (!live?.store) return;
+  const found = await read("weeks");
+  if (!found) {
+    if (!at("days").children.length) rows("days", [], "The store does not answer");
+    return;
+  }
+  rows("days", found.rows.map((each) =>
+    [each.day, each.region, each.operators, said(each.average), said(each.maximum)]), "Nothing is kept yet");
+  const chosen = at("day").value;
+  const days = [...new Set(found.rows.map((each) => each.day))];
+  at("day").replaceChildren(...["", ...days].map((day) => new Option(day || "the last 24 hours", day)));
+  at("day").value = days.includes(chosen) ? chosen : "";
+}
+
+async function choose() {
+  const day = at("day").value;
+  following = true;
+  const found = day ? await read(`day/${day}`) : live;
+  if (at("day").value !== day) return;
+  if (found) {
+    view = found;
+    show();
+  } else {
+    at("day").value = "";
+    view = live;
+    show();
+    at("share").textContent = `The store does not answer for ${day}; shown are the last 24 hours.`;
+  }
+}
+
 function show() {
   const last = view.hours.length - 1;
   at("hour").max = last;
   if (following) at("hour").value = last;
   const hour = view.hours[Number(at("hour").value)];
-  const when = `${hour.start.slice(0, 10)} ${hour.start.slice(11, 16)} UTC`;
+  const when = clock(hour.start);
   at("when").textContent = when;
   at("hour").setAttribute("aria-valuetext", when);
   const bins = view.hours.flatMap((each) => each.groups).filter((group) => group.size !== null);
   const day = bins.map(figure).filter((value) => value !== null);
   draw(hour, Math.max(0, ...day));
-  const asked = view.shared + view.unknown;
-  at("share").textContent =
-    `${view.shared} of ${asked} operators share; the share of the other ${view.unknown} is unknown. ` +
-    `${hour.operators} told this hour.`;
+  at("share").textContent = share(hour);
   at("operator").textContent = view.operator;
   const silence = hour.operators === 0 ? "No operator reports this hour" : "Nothing told";
   const told = hour.groups.map((each) => [place(each), each.operators, said(each.streams), span(each.asking)]);
@@ -160,10 +218,17 @@ at("hour").addEventListener("input", () => {
   show();
 });
 for (const id of ["measure", "rate"]) at(id).addEventListener("change", show);
+at("day").addEventListener("change", choose);
+setInterval(weeks, 60000);
 
 const events = new EventSource("events");
 events.onmessage = (message) => {
-  view = JSON.parse(message.data);
+  const first = !live;
+  live = JSON.parse(message.data);
+  kept();
+  if (first) weeks();
+  if (at("day").value) return;
+  view = live;
   show();
 };
 events.onerror = () => {

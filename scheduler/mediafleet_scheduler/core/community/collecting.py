@@ -79,8 +79,11 @@ class Group(_Streams):
     asking: _Span | None = None
 
 
-class _Hour(_Part):
+class Hour(_Part):
+    """What one operator publishes of one hour."""
+
     start: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:00:00Z$")]
+    own: _Own | None = None
     groups: Annotated[dict[_Name, Group], Field(max_length=5000)] = Field(default_factory=dict)
     work: Annotated[
         dict[_Name, Annotated[dict[_Cell, _Count], Field(max_length=500)]], Field(max_length=50)
@@ -96,7 +99,7 @@ class Summary(_Part):
     """Whether others who share may see these values by themselves, and not only in sums."""
     now: _Own | None = None
     day: _Day = _Day()
-    hours: Annotated[list[_Hour], Field(max_length=24)] = Field(default_factory=list)
+    hours: Annotated[list[Hour], Field(max_length=24)] = Field(default_factory=list)
 
 
 class NoSummaryError(ValueError):
@@ -174,7 +177,7 @@ def together(summaries: Mapping[str, Summary], unknown: Iterable[str]) -> View:
     """The view of all targets; `summaries` and `unknown` by target."""
     regions: defaultdict[str, list[Summary]] = defaultdict(list)
     origins: defaultdict[str, list[Group]] = defaultdict(list)
-    hours: list[_Hour] = []
+    hours: list[Hour] = []
     for each in summaries.values():
         regions[each.region].append(each)
         newest = max(each.hours, key=lambda hour: hour.start, default=None)
