@@ -24,6 +24,17 @@ async def test_two_hours_are_drawn_and_what_comes_later_is_added(page: Page) -> 
         await page.until(f"{first}[4] === '33'")
 
 
+async def test_without_fleets_there_is_a_word_and_no_empty_chart(page: Page) -> None:
+    async with egress_desk() as desk:
+        await page.go(
+            desk.url("scaling"), "document.querySelector('#told').innerText !== 'Loading'"
+        )
+        assert "no fleets that scale" in await page.run("document.querySelector('main').innerText")
+        assert await page.run("document.querySelector('main section:not([hidden])')") is None
+        wave(desk, hours=0.1)
+        await page.until("document.querySelectorAll('main section:not([hidden])').length === 3")
+
+
 async def test_another_page_is_a_click_away_and_the_charts_are_given_up(page: Page) -> None:
     async with egress_desk() as desk:
         wave(desk, hours=0.1)

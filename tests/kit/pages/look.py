@@ -100,6 +100,7 @@ SCENES: Final[dict[str, Scene]] = {
     "workers-busy": _workers(500),
     "workers-some": _workers(6),
     "workers-empty": _workers(0),
+    "workers-broken": lambda: other_desks.page(View.WORKERS, lambda: None),
     "scaling-busy": _scaling_busy,
     "scaling-empty": _scaling_empty,
     "scaling-broken": _scaling_broken,
@@ -119,8 +120,14 @@ async def violations(page: Page) -> list[str]:
 
 
 async def overflows(page: Page) -> bool:
-    """Whether the page is wider than the screen."""
-    return bool(await page.run("document.documentElement.scrollWidth > innerWidth"))
+    """Whether the page is wider than the screen, or a table of it on a phone."""
+    return bool(
+        await page.run(
+            "document.documentElement.scrollWidth > innerWidth || innerWidth < 600 && "
+            "[...document.querySelectorAll('.wide')].some((each) => each.scrollWidth > "
+            "each.clientWidth)"
+        )
+    )
 
 
 async def main(folder: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
+from tests.kit.figures import Show
 
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.broker.work import counted
@@ -128,6 +130,29 @@ def test_a_number_at_a_host_is_free_again_once_its_worker_is_gone() -> None:
     some.work.connected(Worker("n3", "198.51.100.7:3"))
     some.does("n3", SD)
     assert some.value("tasks", "198.51.100.7") == 1
+
+
+@pytest.mark.parametrize(("models", "most_bytes"), [(1, 300_000), (4, None)])
+def test_a_scrape_of_500_pods_has_at_most_12_series_of_each_and_300_kb(
+    models: int, most_bytes: int | None, show: Show
+) -> None:
+    """Each pod of an AIWorkerPool has one runner, and so one model; four are 12 series."""
+    # As `mediafleet_common.serving.http` has it.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    some = Counted()
+    for number in range(500):
+        worker = Worker(f"w{number}", "10.0.0.1:5000", name=f"media/ai-workers-{number}")
+        some.work.connected(worker)
+        for model in range(models):
+            target = Target(Pipeline.TEXT_TO_IMAGE, f"SG161222/RealVisXL_V4.0_Lightning{model}")
+            some.does(f"w{number}", target)
+    before = time.process_time()
+    told = generate_latest(some.registry)
+    used = time.process_time() - before
+    of_one = [line for line in told.splitlines() if b'worker="media/ai-workers-7"' in line]
+    show(f"a scrape of 500 AI workers with {models} models: {len(told):,} bytes, {used:.3f} s")
+    assert len(of_one) == 3 * models <= 12
+    assert most_bytes is None or len(told) <= most_bytes
 
 
 def test_names_beyond_a_bound_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:

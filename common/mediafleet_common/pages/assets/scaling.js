@@ -17,6 +17,8 @@ let kept = null;
 let readAt = 0;
 let plots = {};
 
+const MINUTES = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const clock = (time, parts) => new Date(time * 1000).toLocaleTimeString([], parts);
 const color = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -33,8 +35,8 @@ function made() {
         h("option", { value: "hours" }, "two hours"), h("option", { value: "day" }, "a day")))),
     h("p", { id: "told", role: "status" }, "Loading"),
     ...Object.entries(CHARTS).map(([name, { title }]) =>
-      h("section", { "aria-labelledby": `${name}-title` }, h("h2", { id: `${name}-title` }, title), h("div", { id: `chart-${name}`, class: "chart", "aria-hidden": "true" }))),
-    h("section", { "aria-labelledby": "numbers-title" }, h("h2", { id: "numbers-title" }, "The same as numbers"), h("div", { id: "numbers" })),
+      h("section", { class: "of-fleet", "aria-labelledby": `${name}-title` }, h("h2", { id: `${name}-title` }, title), h("div", { id: `chart-${name}`, class: "chart", "aria-hidden": "true" }))),
+    h("section", { class: "of-fleet", "aria-labelledby": "numbers-title" }, h("h2", { id: "numbers-title" }, "The same as numbers"), h("div", { id: "numbers" })),
     h("p", { class: "soft" }, "Asked for is what running and waiting work needs, whatever minReplicas, maxReplicas and schedules say; ",
       "status.autoscaling.why of the resource has the rest. A forecast is shown where one is made (spec.autoscaling.forecast). A gap is time in which nothing was known, or in which this process did not run. Two hours are kept, and of a day the most of each ten minutes.")];
 }
@@ -79,6 +81,7 @@ function options(fleets) {
 
 function say(now) {
   const waits = now ? Object.values(now.queued).reduce((all, each) => all + each, 0) : 0;
+  for (const each of document.querySelectorAll(".of-fleet")) each.hidden = !now;
   at("told").className = now?.known === false ? "trouble" : "";
   at("told").textContent = !now ? "There are no fleets that scale. Make one, or wait until the process has seen them."
     : !now.known ? `The demand is unknown, so the pods stay as they are: ${now.reason}`
@@ -133,13 +136,13 @@ function drawn() {
     plots[name] = new uPlot({
       width: place.clientWidth, height: 220, cursor: { show: false }, legend: { live: false },
       scales: { y: { range: (_, __, most) => [0, Math.max(1, Math.ceil((most ?? 0) * 1.1))] } },
-      axes: [{ ...axis, space: 60 }, { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] }],
+      axes: [{ ...axis, space: 60, values: (_, times) => times.map((each) => clock(each, MINUTES)) }, { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] }],
       series: [{}, ...series.map(([, said, shade], which) => ({
         label: said, stroke: color(shade), width: 2, dash: DASHES[which], paths: uPlot.paths.stepped({ align: 1 }), points: { show: kept.at.length < 3 } }))],
     }, gaps(series.map(([key]) => key)), place);
   }
   const shown = Object.keys(NUMBERS).filter(has);
-  const last = kept.at.map((time, place) => [new Date(time * 1000).toLocaleTimeString(),
+  const last = kept.at.map((time, place) => [clock(time, { ...MINUTES, second: "2-digit" }),
     ...shown.slice(1).map((name) => kept[name][place] ?? "unknown")]).slice(-10).reverse();
   at("numbers").replaceChildren(table(shown.map((name) => NUMBERS[name]), last, "Nothing is kept yet."));
 }
