@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mediafleet_scheduler.community.tickets.paid import Paid
     from mediafleet_scheduler.community.weeks.archive import Archive
 
+_ADDRESSED: Final = re.compile(r"(.+)=0x([0-9a-fA-F]{40})")
+
 
 @dataclass(frozen=True, slots=True)
 class Choices:
@@ -35,6 +38,15 @@ class Choices:
     page: PageOptions
     paid: PaidOptions
     store: StoreOptions
+
+
+def target(text: str) -> tuple[str, bytes | None]:
+    """A --target: its URL, and the ETH address of its orchestrator where one is given."""
+    found = _ADDRESSED.fullmatch(text)
+    url, address = (found[1], bytes.fromhex(found[2])) if found else (text, None)
+    if "=" in url:
+        raise typer.BadParameter(f"--target {text}: give URL, or URL=0x and 40 hexadecimal digits")
+    return url if "://" in url else f"http://{url}", address
 
 
 def collect(targets: list[str], chosen: Choices, output: Output) -> None:
@@ -48,9 +60,8 @@ def collect(targets: list[str], chosen: Choices, output: Output) -> None:
 
     chain, page = chosen.chain, chosen.page
     strangers = replace(PUBLIC, networks=networks(chain.allow_network))
-    urls = [each if "://" in each else f"http://{each}" for each in targets]
     collector = Collector(
-        urls,
+        dict(map(target, targets)),
         page.operator or "",
         from_chain=chain.from_chain,
         strangers=strangers,
@@ -68,8 +79,10 @@ def collect(targets: list[str], chosen: Choices, output: Output) -> None:
     for each in collector.targets.values():
         if each.refused is not None:
             typer.echo(f"{each.url}: {each.refused}", err=True)
-    if collector.archive is not None and collector.archive.complaint is not None:
-        typer.echo(f"--store {chosen.store.store}: {collector.archive.complaint}", err=True)
+    kept = collector.archive
+    for said in (kept.complaint, kept.refusal) if kept is not None else ():
+        if said is not None:
+            typer.echo(f"--store {chosen.store.store}: {said}", err=True)
     view = collector.together()
     if output is Output.JSON:
         told = {**asdict(view), "byTickets": collector.payouts.each}

@@ -50,9 +50,10 @@ def community(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="URL",
-            help="HTTP port (--http) of an advertiser; repeatable. For leave: yours, as collectors "
-            "name it.",
+            metavar="URL[=0xADDRESS]",
+            help="HTTP port (--http) of an advertiser; repeatable. For collect: with the address "
+            "of its orchestrator on-chain, by which it signs in and is paid. For leave: yours, as "
+            "collectors name it.",
         ),
     ] = None,
     state: Annotated[
@@ -85,7 +86,7 @@ def community(
     An advertiser shares what the file of its --community says, and nothing without one.
     """
     page.check()
-    paid.check(chain.from_chain)
+    paid.check(chain.from_chain, target or [])
     store.check()
     if action is Action.LEAVE:
         leave(state or [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -97,8 +98,9 @@ class PaidOptions:
         str | None,
         typer.Option(
             metavar="FILE|URL",
-            help="For collect with --from-chain: winning tickets of the last day, a file with what "
-            "eth_getLogs answered or an RPC. Who does not share is estimated by them.",
+            help="For collect, with --from-chain or addresses of targets: winning tickets of the "
+            "last day, a file with what eth_getLogs answered or an RPC. Who does not share is "
+            "estimated by them.",
             rich_help_panel=_PAID,
         ),
     ] = None
@@ -119,12 +121,14 @@ class PaidOptions:
         ),
     ] = None
 
-    def check(self, from_chain: str | None) -> None:
+    def check(self, from_chain: str | None, targets: Sequence[str]) -> None:
         """Raise typer.BadParameter where they do not go together."""
         if self.tickets is None:
             return
-        if from_chain is None:
-            raise typer.BadParameter("--tickets needs --from-chain: it has who is paid")
+        if from_chain is None and not any("=0x" in each for each in targets):
+            raise typer.BadParameter(
+                "--tickets needs --from-chain or --target URL=0xADDRESS: who is paid"
+            )
         if self.tickets.startswith(("http://", "https://")) and self.broker is None:
             raise typer.BadParameter("an RPC needs --broker")
 

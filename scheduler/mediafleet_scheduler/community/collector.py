@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -80,6 +80,8 @@ class Target:
     """Why the last one was not; `None`: it was."""
     listed: Orchestrator | None = None
     """Its entry in the list of orchestrators; `None`: the user named it."""
+    address: bytes | None = None
+    """Its ETH address, as the user says it."""
     left: bool = False
     """It has said that its operator has left."""
     deleted: bool = False
@@ -91,7 +93,7 @@ class Collector:
 
     def __init__(
         self,
-        urls: Sequence[str],
+        urls: Sequence[str] | Mapping[str, bytes | None],
         operator: str,
         clock: Clock = SYSTEM,
         from_chain: str | None = None,
@@ -99,10 +101,11 @@ class Collector:
         paid: Paid | None = None,
         archive: Archive | None = None,
     ) -> None:
-        """`from_chain`: file or URL of a list of orchestrators, who are dialled within
-        `strangers`; `paid`: what they are held to, and others estimated by; `archive`: where weeks
-        are kept."""
-        self.targets = {url: Target(url) for url in dict.fromkeys(urls)}
+        """`urls`: whom the user names, with their ETH address where it is known; `from_chain`: file
+        or URL of a list of orchestrators, who are dialled within `strangers`; `paid`: what they are
+        held to, and others estimated by; `archive`: where weeks are kept."""
+        named = urls if isinstance(urls, Mapping) else dict.fromkeys(urls)
+        self.targets = {url: Target(url, address=address) for url, address in named.items()}
         self._operator = operator
         self._clock = clock
         self._from_chain = from_chain
@@ -256,7 +259,11 @@ class Collector:
     def members(self) -> list[Member]:
         """All that are asked, by who they are and when a report was taken."""
         return [
-            Member(each.url, each.accepted_at, each.listed.address if each.listed else None)
+            Member(
+                each.url,
+                each.accepted_at,
+                each.address or (each.listed.address if each.listed else None),
+            )
             for each in self.targets.values()
         ]
 

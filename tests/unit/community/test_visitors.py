@@ -20,7 +20,9 @@ from mediafleet_common.formats.reach import OWN_WORD, PUBLIC, Reach
 from mediafleet_common.serving.tls import self_signed_context
 from mediafleet_common.serving.unary.port import UnaryPort
 from mediafleet_scheduler.community.collector import Collector
+from mediafleet_scheduler.community.pages import Pages
 from mediafleet_scheduler.community.public import PublicPages
+from mediafleet_scheduler.community.state import State
 from mediafleet_scheduler.community.visitors import MOST_SESSIONS, SESSION_SECONDS, Visitors
 from mediafleet_scheduler.core.community.members.chain import NoListError
 
@@ -191,3 +193,21 @@ async def test_noise_signs_nobody_in_and_sessions_are_bounded(tmp_path: Path) ->
             for _ in range(MOST_SESSIONS):
                 assert (await signed_in(client, KEY))[0] == 200
             assert (await read(client, first))[0] == 401
+
+
+async def test_an_address_that_the_user_names_signs_in_for_its_target(tmp_path: Path) -> None:
+    time = Time()
+    mine = reporter(time, Share(detail=True), state=State(tmp_path))
+    an_hour(time, mine, PEERS)
+    app = web.Application()
+    app.add_routes(Pages(mine).routes())
+    async with TestServer(app) as server:
+        url = str(server.make_url("/"))
+        named = {url: eth.address_of(KEY.public_key), AWAY: None}
+        collector = Collector(named, "Example", time.clock)
+        await collector.look()
+        async with visited(collector, time) as client:
+            status, told = await signed_in(client, KEY)
+            assert status == 200
+            assert (await read(client, told["token"]))[0] == 200
+            assert (await signed_in(client, OTHER))[0] == 403

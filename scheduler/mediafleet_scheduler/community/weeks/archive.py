@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -68,9 +69,11 @@ class Archive:
         self._away_since: float | None = None
         self._failed_at = float("-inf")
         self.complaint: str | None = None
-        """Why it does not answer, or what it refused last; `None`: all is well."""
+        """Why it does not answer; `None`: it does."""
         self.refused = 0
         """Figures that the store has refused for good."""
+        self.refusal: str | None = None
+        """Which it refused last, and why."""
 
     def state(self) -> dict[str, Any]:
         """What visitors are told of it."""
@@ -91,31 +94,34 @@ class Archive:
 
     async def keep(self, summaries: Mapping[str, Summary], operators: int) -> None:
         """Write the hours that are not written; `operators`: how many were asked."""
-        found: list[Sample] = []
-        fresh: dict[str, set[int]] = {}
-        for operator, each in summaries.items():
-            fresh[operator] = starts(each).keys() - self._kept[operator]
-            found += samples(operator, each, fresh[operator])
         newest = int(self._clock.unix() // HOUR_SECONDS - 1) * HOUR_SECONDS
-        if newest not in self._asked_kept:
-            found.append(asked(operators, newest))
+        try:
+            for operator, each in summaries.items():
+                fresh = starts(each).keys() - self._kept[operator]
+                # Each by itself: where a Prometheus refuses one, it refuses the whole request.
+                await self._write(operator, samples(operator, each, fresh))
+                kept = self._kept[operator] | fresh
+                self._kept[operator] = {at for at in kept if at >= newest - 2 * DAY_SECONDS}
+            if newest not in self._asked_kept:
+                # One who was started again meanwhile may ask others, and the first count stands.
+                with suppress(RefusedError):
+                    await self._store.write([asked(operators, newest)])
+                self._asked_kept = {newest}
+        except StoreError as error:
+            self._away(error)
+
+    async def _write(self, operator: str, found: list[Sample]) -> None:
         if not found:
             return
         try:
             await self._store.write(found)
         except RefusedError as error:
-            self._back()
             self.refused += len(found)
-            self._complain(f"refused, of {len(found)} figures: {error}")
-        except StoreError as error:
-            self._away(error)
-            return
+            self._back()
+            self.refusal = f"refused, of {len(found)} figures of {operator}: {error}"
+            _log.warning("--store: %s", self.refusal)
         else:
             self._back()
-        self._asked_kept = {newest}
-        oldest = newest - 2 * DAY_SECONDS
-        for operator, hours in fresh.items():
-            self._kept[operator] = {at for at in self._kept[operator] | hours if at >= oldest}
 
     async def forget(self, operator: str) -> bool:
         """Delete all of one operator; whether the store has."""
@@ -213,14 +219,11 @@ class Archive:
     def _away(self, error: Exception) -> None:
         if self._away_since is None:
             self._away_since = self._clock.unix()
-        self._complain(str(error))
+        if str(error) != self.complaint:
+            _log.warning("--store: %s", error)
+        self.complaint = str(error)
 
     def _back(self) -> None:
         if self._away_since is not None:
             _log.info("--store: it answers again")
         self._away_since = self.complaint = None
-
-    def _complain(self, text: str) -> None:
-        if text != self.complaint:
-            _log.warning("--store: %s", text)
-        self.complaint = text
