@@ -125,8 +125,8 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		MEDIAFLEET_KILLS_WITHOUT_API=30 MEDIAFLEET_LISTED_CHANGES=100 MEDIAFLEET_TENANTS_SECONDS=60 \
 		$(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/proofs tests/cluster/test_kills_without_api.py $(ARGS)
-	MEDIAFLEET_PLANS=0 MEDIAFLEET_MISTAKES=12 $(PY) -m mediafleet_testbed exec --up -- \
-		$(PY) -m pytest -s tests/cluster/test_api_faults.py $(ARGS)
+	$(MAKE) plans
+	$(MAKE) kubernetes
 	MEDIAFLEET_UPGRADES=0 MEDIAFLEET_DELETIONS=0 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest -s tests/cluster/test_upgrade.py tests/cluster/test_deleting.py $(ARGS)
 	MEDIAFLEET_ADMISSIONS=5000 $(PY) -m mediafleet_testbed exec --up -- \
@@ -134,6 +134,18 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 	$(PY) -m mediafleet_testbed exec --up -- $(PY) -m pytest -s tests/cluster/long_community_senders.py $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_OUTAGES=50 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/keda/test_outages.py $(ARGS)
+
+.PHONY: plans
+plans: $(STAMP) ## One fault at one write or event of a fleet's workloads: 600 plans (N=0: all, hours) and twelve mistakes in the engine; RESUME=1 goes on where the last run was stopped
+	$(if $(RESUME),,rm -f build/plans.jsonl)
+	MEDIAFLEET_PLANS=$(or $(N),600) MEDIAFLEET_MISTAKES=12 MEDIAFLEET_SEED=$(SEED) \
+		MEDIAFLEET_PLANS_KEPT=build/plans.jsonl $(PY) -m mediafleet_testbed exec --up -- \
+		$(PY) -m pytest -s tests/cluster/test_api_faults.py $(ARGS)
+
+.PHONY: kubernetes
+kubernetes: $(STAMP) ## What we rely on of an API server, on other minor versions (MINORS="1.35"; each is built once, 5 min)
+	for minor in $(or $(MINORS),1.35); do \
+		MEDIAFLEET_KUBERNETES=$$minor $(PY) -m pytest -s tests/cluster/test_api_behaviour.py $(ARGS); done
 
 SOAKS := tests/real/test_hostile_soak.py tests/real/test_operator_soak.py tests/real/workers/test_broker_soak.py
 

@@ -6,7 +6,7 @@ What lies beside this file is how a node is brought up, and nobody else's busine
 from .host import require_possible, why_not
 from .layout import NODE_IP
 from .node import UP_TIMEOUT_SECONDS, Node, take_down
-from .pki import Authority
+from .pki import Authority, kubeconfig
 from .supervisor import cgroup_roots
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Authority",
     "Node",
     "cgroup_roots",
+    "kubeconfig",
     "require_possible",
     "take_down",
     "why_not",

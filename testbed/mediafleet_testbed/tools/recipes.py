@@ -6,6 +6,7 @@ The version of a Go program is what its module's `go.mod` requires: there and no
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,10 @@ AI_WORKER = "ai-worker"
 STOCK_HTTP = "stock-http"
 """A program of ours: server and client on Go's own net/http and grpc-go, as go-livepeer is."""
 KEDA_MODULE = "github.com/kedacore/keda/v2"
+KUBERNETES_MINOR = os.environ.get("MEDIAFLEET_KUBERNETES")
+"""Another minor version of Kubernetes for everything but kubectl, e.g. `1.35`; its folder is
+`kubernetes-1.35`."""
+KUBERNETES_FOLDER = f"kubernetes-{KUBERNETES_MINOR}" if KUBERNETES_MINOR else "kubernetes"
 _KUBE_VERSION_PACKAGES = ("k8s.io/client-go/pkg/version", "k8s.io/component-base/version")
 
 
@@ -53,7 +58,7 @@ class GoTool:
         Else Kubernetes calls itself v0.0.0, and helm renders for a Kubernetes of 2020.
         """
         flags = ["-s", "-w"]
-        if self.folder == "kubernetes":
+        if self.folder == KUBERNETES_FOLDER:
             major, minor = self.version.removeprefix("v").split(".")[:2]
             told = {"gitVersion": self.version, "gitMajor": major, "gitMinor": minor}
             flags += [f"-X {p}.{k}={v}" for p in _KUBE_VERSION_PACKAGES for k, v in told.items()]
@@ -70,7 +75,7 @@ class GoTool:
 
 def _kube(name: str, usual_seconds: int) -> GoTool:
     package = f"k8s.io/kubernetes/cmd/{name}"
-    return GoTool(name, "kubernetes", package, "k8s.io/kubernetes", usual_seconds)
+    return GoTool(name, KUBERNETES_FOLDER, package, "k8s.io/kubernetes", usual_seconds)
 
 
 def _keda(name: str, usual_seconds: int) -> GoTool:
@@ -151,7 +156,11 @@ DEBIAN_PROGRAMS: dict[str, str] = {
 
 @cache
 def required_version(folder: str, module: str) -> str:
-    text = (TOOLCHAIN / folder / "go.mod").read_text()
+    file = TOOLCHAIN / folder / "go.mod"
+    if not file.exists():
+        there = ", ".join(sorted(each.parent.name for each in TOOLCHAIN.glob("*/go.mod")))
+        raise ToolError(f"testbed/toolchain has no {folder}; there are {there}")
+    text = file.read_text()
     found = re.search(rf"^(?:require)?\s*{re.escape(module)} (v\S+)", text, re.MULTILINE)
     if found is None:
         raise ToolError(f"testbed/toolchain/{folder}/go.mod does not require {module}")

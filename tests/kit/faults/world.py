@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -35,7 +36,8 @@ from mediafleet_operator.rounds import serve
 from mediafleet_operator.settings import ProbeTimes, Times
 from mediafleet_testbed.cluster.kwok import ON_IT
 
-CONVERGE_SECONDS: Final = 90.0
+CONVERGE_SECONDS: Final = float(os.environ.get("MEDIAFLEET_CONVERGE_SECONDS") or 90.0)
+"""More only where a machine has much else to do."""
 QUIET_SECONDS: Final = 6.0
 """Longer than between two writes of a status that loads change."""
 QUIET_WITHIN: Final = 8
