@@ -25,10 +25,10 @@ from mediafleet.services.broker import ai_models, broker
 from mediafleet.services.egress import egress
 from mediafleet.services.operator import operator
 from mediafleet.services.worker import worker
+from mediafleet.simulate.command import simulate
 from mediafleet.tools.converge import converge
 from mediafleet.tools.discover import discover
 from mediafleet.tools.explain import explain
-from mediafleet.tools.simulate import simulate
 from mediafleet.tools.status import status
 
 app = typer.Typer(
@@ -101,6 +101,7 @@ ENTRIES: Final = (
         (
             "mediafleet simulate burst",
             "mediafleet simulate day --mode pack --mode upstream --pods 20 --plot day.svg",
+            "mediafleet simulate --from-livekit wss://livekit.example.com --days 7",
         ),
     ),
     Entry(

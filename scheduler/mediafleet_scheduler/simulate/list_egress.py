@@ -10,19 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from mediafleet_common.api.egress.costs import RequestType
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from livekit.protocol import egress as livekit
 
-_KINDS: Final = {
-    "roomComposite": RequestType.ROOM_COMPOSITE,
-    "web": RequestType.WEB,
-    "participant": RequestType.PARTICIPANT,
-    "trackComposite": RequestType.TRACK_COMPOSITE,
-    "track": RequestType.TRACK,
+from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.wire import egress_pb2 as wire
+from mediafleet_scheduler.core.egress import requests
+
+_REQUESTS: Final[Mapping[str, type[Message]]] = {
+    "room_composite": livekit.RoomCompositeEgressRequest,
+    "web": livekit.WebEgressRequest,
+    "participant": livekit.ParticipantEgressRequest,
+    "track_composite": livekit.TrackCompositeEgressRequest,
+    "track": livekit.TrackEgressRequest,
+    "egress": livekit.StartEgressRequest,
+    "replay": livekit.ExportReplayRequest,
 }
-_AUDIO: Final = {
-    RequestType.ROOM_COMPOSITE: RequestType.AUDIO_ROOM_COMPOSITE,
-    RequestType.WEB: RequestType.AUDIO_WEB,
-}
+_CAMEL: Final = {"room_composite": "roomComposite", "track_composite": "trackComposite"}
 _NANOSECONDS: Final = 1_000_000_000
 _MAX_DIGITS: Final = 20
 
@@ -32,17 +37,19 @@ def is_one(whole: object) -> bool:
     return isinstance(whole, dict) and isinstance(whole.get("items"), list)
 
 
-def rows(items: Sequence[Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Number of the item, and the fields of a trace, for each job that began.
+def rows(
+    items: Sequence[Any], since: float = 0.0, now: float | None = None
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Number of the item, and the fields of a trace, for each job that began, at `since` or later.
 
-    One that still runs counts until the last time that is told of any.
+    One that still runs counts until now; unknown, until the last time that is told of any.
     """
     numbered = [(at, item) for at, item in enumerate(items, 1) if isinstance(item, dict)]
-    last = max((_latest(item) for _, item in numbered), default=0.0)
+    last = max((_latest(item) for _, item in numbered), default=0.0) if now is None else now
     for number, item in numbered:
         began = _seconds(item, "startedAt", "started_at")
         kind = _kind(item)
-        if began is None or kind is None:
+        if began is None or began < since or kind is None:
             continue
         ended = _seconds(item, "endedAt", "ended_at") or last
         if ended > began:
@@ -68,10 +75,15 @@ def _seconds(item: Mapping[str, Any], *names: str) -> float | None:
 
 
 def _kind(item: Mapping[str, Any]) -> RequestType | None:
-    for name, kind in _KINDS.items():
-        snake = kind.value
-        request = item.get(name, item.get(snake))
+    """By the desk's own rule."""
+    for name, message in _REQUESTS.items():
+        request = item.get(_CAMEL.get(name, name), item.get(name))
         if isinstance(request, dict):
-            audio = request.get("audioOnly", request.get("audio_only"))
-            return _AUDIO.get(kind, kind) if audio is True else kind
+            try:
+                asked = json_format.ParseDict(request, message(), ignore_unknown_fields=True)
+                whole = wire.StartEgressRequest(egress_id="-")
+                setattr(whole, name, asked.SerializeToString())
+                return requests.classify(whole.SerializeToString()).kind
+            except (json_format.ParseError, requests.UnreadableRequestError, RecursionError):
+                return None
     return None

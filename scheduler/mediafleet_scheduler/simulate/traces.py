@@ -16,7 +16,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -82,6 +82,15 @@ def parse(text: str, name: str) -> tuple[TraceJob, ...]:
         BadTraceError: it cannot be read, or has no jobs.
     """
     rows = _json_rows(text, name) if text.lstrip()[:1] in ("[", "{") else _csv_rows(text, name)
+    return of_rows(rows, name)
+
+
+def of_rows(rows: Iterable[tuple[int, Mapping[str, Any]]], name: str) -> tuple[TraceJob, ...]:
+    """The jobs of lines or entries, each with its number.
+
+    Raises:
+        BadTraceError: one of them is wrong, or there are none.
+    """
     read = [_Row(name, line, fields) for line, fields in rows]
     if not read:
         raise BadTraceError(f"{name}: it has no jobs")

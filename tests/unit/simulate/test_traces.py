@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.kit.simulate import traces as invented
@@ -51,10 +53,38 @@ LISTED = """{"items":[
 
 def test_what_list_egress_answers_is_a_trace() -> None:
     assert sorted(parse(LISTED, "t"), key=lambda job: (job.at, job.seconds)) == [
-        TraceJob(0.0, RequestType.AUDIO_ROOM_COMPOSITE, 60.0, ""),
+        TraceJob(0.0, RequestType.SDK_AUDIO_ROOM_COMPOSITE, 60.0, ""),
         TraceJob(0.0, RequestType.ROOM_COMPOSITE, 600.0, "r"),
         TraceJob(10.0, RequestType.TRACK, 590.0, "r"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("request_of_it", "kind"),
+    [
+        ({"roomComposite": {"audioOnly": True, "layout": "grid"}}, "audio_room_composite"),
+        ({"room_composite": {"custom_base_url": "https://x"}}, "room_composite"),
+        ({"web": {"audio_only": True}}, "audio_web"),
+        ({"participant": {"identity": "a"}}, "participant"),
+        ({"trackComposite": {"videoTrackId": "TR"}}, "track_composite"),
+        ({"egress": {"template": {"layout": "grid"}, "preset": "H264_720P_30"}}, "room_composite"),
+        ({"egress": {"media": {}, "preset": "PASSTHROUGH"}}, "track"),
+        ({"replay": {"web": {"url": "https://x"}, "later": 1}}, "web"),
+    ],
+)
+def test_each_request_of_a_listed_egress_is_of_the_type_that_the_desk_sees(
+    request_of_it: dict[str, Any], kind: str
+) -> None:
+    listed = {"items": [{"startedAt": "1000000000", "endedAt": "2000000000", **request_of_it}]}
+    (job,) = parse(json.dumps(listed), "t")
+    assert job.kind == kind
+
+
+def test_a_listed_egress_that_says_too_little_is_left_out() -> None:
+    times = {"startedAt": "1000000000", "endedAt": "2000000000"}
+    unknown = [{**times}, {**times, "egress": {}}, {**times, "web": {"audio_only": "maybe"}}]
+    (job,) = parse(json.dumps({"items": [*unknown, {**times, "track": {}}]}), "t")
+    assert job.kind is RequestType.TRACK
 
 
 def test_a_byte_order_mark_dashes_and_clock_times_are_read(tmp_path: Path) -> None:
