@@ -101,6 +101,7 @@ ENTRIES: Final = (
         (
             "mediafleet simulate burst",
             "mediafleet simulate day --mode pack --mode upstream --pods 20 --plot day.svg",
+            "mediafleet simulate day --autoscaling --pods 20 --plot engines.svg",
             "mediafleet simulate --from-livekit wss://livekit.example.com --days 7",
         ),
     ),

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mediafleet.options import Output, OutputOption
+from mediafleet.simulate import engines as autoscaling
 from mediafleet.simulate import modes
+from mediafleet.simulate.engines import EngineOptions
 from mediafleet.simulate.fleet import FleetOptions
 from mediafleet.simulate.livekit import LivekitOptions
 from mediafleet.simulate.modes import Way
@@ -53,19 +55,27 @@ def simulate(
         int, typer.Option(metavar="NUMBER", help="Seed of what is left to chance.")
     ] = 0,
     output: OutputOption = Output.TABLE,
+    engines: EngineOptions,
     livekit: LivekitOptions,
 ) -> None:
     """Run a trace of jobs against a fleet on a virtual clock, and compare the ways of placing.
 
-    It uses the desk's own rules, and upstream's for what upstream would do.
+    It uses the desk's own rules, and upstream's for what upstream would do. With --autoscaling it
+    compares who scales the fleet, by the operator's own rules.
     """
+    if engines.autoscaling and mode:
+        raise typer.BadParameter("--mode is not for --autoscaling: pods are packed there")
     server = livekit.server()
     if plot is not None:
         check_plot(plot)
     setup = fleet.setup(seed)
     name, jobs = _trace(trace, server, livekit.days)
     with progress() as bars:
-        compared = modes.compare(name, jobs, setup, mode or [], bars)
+        compared = (
+            autoscaling.compare(name, jobs, setup, engines, bars)
+            if engines.autoscaling
+            else modes.compare(name, jobs, setup, mode or [], bars)
+        )
     if output is Output.JSON:
         typer.echo(json.dumps(compared.as_data(), indent=2))
     else:

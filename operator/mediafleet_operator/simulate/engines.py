@@ -9,7 +9,7 @@ from typing import Protocol
 from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_operator.core.autoscaling.decision import decide
-from mediafleet_operator.core.autoscaling.model import Past, Situation, Verdict, policy
+from mediafleet_operator.core.autoscaling.model import Past, Policy, Situation, Verdict, policy
 from mediafleet_operator.core.autoscaling.need import idle, need
 from mediafleet_operator.simulate.hpa import SYNC_SECONDS, Behavior, Hpa
 from mediafleet_operator.simulate.world import World
@@ -30,10 +30,11 @@ class Builtin:
     past: Past = field(default_factory=Past)
     verdict: Verdict | None = None
     """The last one."""
+    _policy: Policy | None = None
 
     def step(self, world: World) -> None:
         """Decide."""
-        asked = policy(self.asked)
+        self._policy = asked = self._policy or policy(self.asked)
         verdict = decide(Situation(asked, world.replicas, world.demand(), self.past, world.now))
         self.verdict, self.past, world.replicas = verdict, verdict.past, verdict.replicas
 

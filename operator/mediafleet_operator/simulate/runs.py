@@ -47,14 +47,21 @@ def run(
     step_seconds: float,
     moment_seconds: float,
     told: Told = lambda came: None,
+    idle_seconds: float = 0.0,
 ) -> Run:
-    """Let an engine go through a load whose times are those of the world, until a moment."""
+    """Let an engine go through a load whose times are those of the world, until a moment.
+
+    `idle_seconds`: a step while nothing runs, waits or comes, if it is longer than the others.
+    """
     at, moments, next_moment = 0, list[Moment](), world.now
     while world.now < until:
-        first, upto = at, world.now + step_seconds
+        following = load[at][0] if at < len(load) else until
+        idle = not (world.work or world.waiting) and following - world.now > idle_seconds
+        seconds = max(idle_seconds, step_seconds) if idle else step_seconds
+        first, upto = at, world.now + seconds
         while at < len(load) and load[at][0] <= upto:
             at += 1
-        world.step((arrival for _, arrival in load[first:at]), seconds=step_seconds)
+        world.step((arrival for _, arrival in load[first:at]), seconds=seconds)
         engine.step(world)
         if at > first:
             told(at - first)

@@ -68,6 +68,7 @@ class Tally:
     waited: list[float] = field(default_factory=list)
     """Seconds that each placed job waited."""
     pod_seconds: float = 0.0
+    most_pods: int = 0
     cut_off: int = 0
     """Jobs whose pod was deleted under them."""
 
@@ -111,6 +112,7 @@ class World:
         if self.waiting:
             self._place()
         self.tally.pod_seconds += len(self.pods) * seconds
+        self.tally.most_pods = max(self.tally.most_pods, len(self.pods))
 
     @property
     def counted(self) -> list[Pod]:

@@ -7,8 +7,10 @@ a picture is drawn, without pyplot: nothing here needs a screen or is kept.
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
@@ -27,9 +29,9 @@ _TOP: Final = 0.65
 _GAP: Final = 0.5
 _BOTTOM: Final = 1.25
 _DOTS_PER_INCH: Final = 200
-_INK: Final = "#24292f"
+INK: Final = "#24292f"
 _EMPTY: Final = "#eef1f4"
-_REFUSED: Final = "#d1242f"
+REFUSED: Final = "#d1242f"
 _FULLNESS: Final = ("#cfe3f5", "#6caadc", "#2366a8", "#0d3a69")
 """Nothing to all of the CPUs."""
 _LEAST_SHARE: Final = 0.005
@@ -38,9 +40,9 @@ _STYLE: Final = {
     "font.size": 11,
     "axes.titlesize": 11,
     "figure.titlesize": 12,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
     "axes.edgecolor": "#d0d7de",
     # Text remains text, and two runs write the same bytes.
     "svg.fonttype": "none",
@@ -55,11 +57,24 @@ class NoMatplotlibError(RuntimeError):
     """A picture was asked for and matplotlib is not installed."""
 
 
-def picture(runs: Runs, setup: Setup, title: str, kind: Literal["png", "svg"]) -> bytes:
-    """All runs below each other, on one scale of time; raises NoMatplotlibError.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A picture of panels that lie below each other."""
 
-    The same arguments give the same bytes, whatever the user's matplotlibrc says.
-    """
+    title: str
+    panels: int
+    inches: float
+    """Height of a panel."""
+    kind: Literal["png", "svg"]
+
+
+Drawn = tuple["Figure", Sequence["Axes"], Callable[[], bytes]]
+
+
+@contextlib.contextmanager
+def drawn(page: Page) -> Iterator[Drawn]:
+    """A figure, its panels, and what makes bytes of it: the same for the same drawing, whatever the
+    user's matplotlibrc says; raises NoMatplotlibError."""
     try:
         import matplotlib.style
         from matplotlib.figure import Figure
@@ -67,28 +82,38 @@ def picture(runs: Runs, setup: Setup, title: str, kind: Literal["png", "svg"]) -
         raise NoMatplotlibError(
             "--plot needs matplotlib: pip install 'mediafleet[plot]'"
         ) from error
-    span = max((_over(each) for run in runs.values() for each in run), default=1.0) or 1.0
-    panel = _inches(setup.pods)
-    height = _TOP + len(runs) * (panel + _GAP) - _GAP + _BOTTOM
+    height = _TOP + page.panels * (page.inches + _GAP) - _GAP + _BOTTOM
     grid = {
         "left": _LEFT / _WIDTH,
         "right": 1 - _RIGHT / _WIDTH,
         "top": 1 - _TOP / height,
         "bottom": _BOTTOM / height,
-        "hspace": _GAP / panel,
+        "hspace": _GAP / page.inches,
     }
     with matplotlib.style.context(["default", _STYLE]):
         figure = Figure(figsize=(_WIDTH, height))
-        figure.suptitle(title, x=grid["left"], y=1 - 0.1 / height, ha="left", parse_math=False)
-        panels = figure.subplots(len(runs), 1, sharex=True, squeeze=False, gridspec_kw=grid)[:, 0]
+        figure.suptitle(page.title, x=grid["left"], y=1 - 0.1 / height, ha="left", parse_math=False)
+        panels = figure.subplots(page.panels, 1, sharex=True, squeeze=False, gridspec_kw=grid)[:, 0]
+        yield figure, list(panels), lambda: _bytes(figure, page)
+
+
+def _bytes(figure: Figure, page: Page) -> bytes:
+    file = io.BytesIO()
+    unsaid = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[page.kind]
+    metadata = {"Title": page.title, **unsaid}
+    figure.savefig(file, format=page.kind, dpi=_DOTS_PER_INCH, metadata=metadata)
+    return file.getvalue()
+
+
+def picture(runs: Runs, setup: Setup, title: str, kind: Literal["png", "svg"]) -> bytes:
+    """All runs below each other, on one scale of time; raises NoMatplotlibError."""
+    span = max((_over(each) for run in runs.values() for each in run), default=1.0) or 1.0
+    with drawn(Page(title, len(runs), _inches(setup.pods), kind)) as (figure, panels, save):
         for axes, (placing, run) in zip(panels, runs.items(), strict=True):
             _draw_run(axes, placing, run, setup, span)
-        _draw_time(panels[-1], span)
+        draw_time(panels[-1], span)
         _draw_legend(figure)
-        file = io.BytesIO()
-        unsaid = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
-        figure.savefig(file, format=kind, dpi=_DOTS_PER_INCH, metadata={"Title": title, **unsaid})
-    return file.getvalue()
+        return save()
 
 
 def fullness(run: Sequence[Outcome], setup: Setup, span: float) -> list[list[float]]:
@@ -129,7 +154,7 @@ def _draw_run(
 
     refused = [each.gave_up or 0.0 for each in run if each.pod is None]
     counted = f"{len(refused)} of {len(run)} refused" if refused else "nothing refused"
-    axes.set_title(f"{placing.value}: {counted}", loc="left", color=_REFUSED if refused else _INK)
+    axes.set_title(f"{placing.value}: {counted}", loc="left", color=REFUSED if refused else INK)
     seconds = unit(span)[1]
     axes.imshow(
         fullness(run, setup, span),
@@ -145,7 +170,7 @@ def _draw_run(
     axes.plot(
         [each / seconds for each in refused],
         [0.0] * len(refused),
-        color=_REFUSED,
+        color=REFUSED,
         label="refused",
         linestyle="none",
         marker=TICKDOWN,
@@ -159,7 +184,8 @@ def _draw_run(
     axes.tick_params(axis="x", length=0, pad=8)
 
 
-def _draw_time(axes: Axes, span: float) -> None:
+def draw_time(axes: Axes, span: float) -> None:
+    """Whole hours, minutes or seconds below an axis."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, steps=[1, 2, 3, 5, 6, 10]))
