@@ -76,7 +76,7 @@ class FleetDemand(Model):
     queued_cost: float = 0.0
     """What those would take of pods, counted like `used`."""
     forecast: int | None = None
-    """Pods that the operator's forecast wants, as the status of an EgressFleet says; for people."""
+    """Pods that the operator's forecast wants, as the status of the resource says; for people."""
     own_room: bool = False
     """Whether each type has room of its own, so that pods are for the type that lacks most."""
     workers: int | None = None

@@ -109,6 +109,8 @@ class PoolFacts:
     uid: str
     deleting: bool
     spec: OrchestratorPoolSpec
+    forecast: int | None = None
+    """Pods that the operator's forecast wants, by its status; `None`: unknown, or there is none."""
 
 
 def pod_facts(raw: Raw) -> PodFacts:
@@ -178,7 +180,6 @@ def fleet_facts(raw: Raw) -> FleetFacts:
     spec = read_spec(EgressFleetSpec, raw.get("spec") or {})
     status: Raw = raw.get("status") or {}
     conditions: Iterable[Raw] = status.get("conditions") or ()
-    forecast: Raw = (status.get("autoscaling") or {}).get("forecast") or {}
     kept_out = any(
         each.get("reason") == Reason.REDIS_OF_OTHERS and each.get("status") == "True"
         for each in conditions
@@ -190,8 +191,16 @@ def fleet_facts(raw: Raw) -> FleetFacts:
         "deletionTimestamp" in meta,
         spec,
         kept_out,
-        forecast.get("wanted"),
+        _forecast(raw),
     )
+
+
+def _forecast(raw: Raw) -> int | None:
+    """What the status of a resource that scales says of it."""
+    status: Raw = raw.get("status") or {}
+    told: Raw = (status.get("autoscaling") or {}).get("forecast") or {}
+    wanted: int | None = told.get("wanted")
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +211,8 @@ class WorkerPoolFacts:
     name: str
     uid: str
     spec: AIWorkerPoolSpec
+    forecast: int | None = None
+    """Pods that the operator's forecast wants, by its status; `None`: unknown, or there is none."""
 
 
 def worker_pool_facts(raw: Raw) -> WorkerPoolFacts:
@@ -212,7 +223,7 @@ def worker_pool_facts(raw: Raw) -> WorkerPoolFacts:
     """
     meta = raw["metadata"]
     spec = read_spec(AIWorkerPoolSpec, raw.get("spec") or {})
-    return WorkerPoolFacts(meta["namespace"], meta["name"], meta["uid"], spec)
+    return WorkerPoolFacts(meta["namespace"], meta["name"], meta["uid"], spec, _forecast(raw))
 
 
 def worker_pools(pools: Iterable[WorkerPoolFacts], pods: Iterable[PodFacts]) -> WorkerPools:
@@ -228,6 +239,7 @@ def worker_pools(pools: Iterable[WorkerPoolFacts], pods: Iterable[PodFacts]) -> 
                 pool.name,
                 {Target(each.pipeline, each.model): each.capacity for each in pool.spec.models},
                 tuple(by_owner.get((pool.namespace, pool.uid), ())),
+                pool.forecast,
             )
             for pool in sorted(pools, key=lambda pool: (pool.namespace, pool.name))
         )
@@ -243,7 +255,12 @@ def pool_facts(raw: Raw) -> PoolFacts:
     meta = raw["metadata"]
     spec = read_spec(OrchestratorPoolSpec, raw.get("spec") or {})
     return PoolFacts(
-        meta["namespace"], meta["name"], meta["uid"], "deletionTimestamp" in meta, spec
+        meta["namespace"],
+        meta["name"],
+        meta["uid"],
+        "deletionTimestamp" in meta,
+        spec,
+        _forecast(raw),
     )
 
 
@@ -364,6 +381,7 @@ def pool_view(
         spec.sessions.max,
         tuple(sources),
         reaches,
+        pool.forecast,
     )
 
 

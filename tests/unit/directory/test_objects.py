@@ -15,9 +15,11 @@ from mediafleet_common.api.reading import UnreadableObjectError
 from mediafleet_common.formats.quantities import quantity
 from mediafleet_common.formats.reach import Reach, networks
 from mediafleet_common.reports.merged_config import MergedConfig, to_text
+from mediafleet_scheduler.core.advertise.demand import demand_of
 from mediafleet_scheduler.core.advertise.views import PoolView, Reaches, Source
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.demand import egress_demand
+from mediafleet_scheduler.core.workers.pools import Use, demand
 from mediafleet_scheduler.directory.objects import (
     Bounds,
     PodFacts,
@@ -302,6 +304,19 @@ def test_the_forecast_of_a_fleet_is_what_its_status_says(
     (found,) = egress_view([fleet_facts({**fleet(), "status": status})], []).fleets
     assert found.forecast == pods
     assert egress_demand(found, Ledger(), complete=True, now=0.0).forecast == pods
+
+
+@pytest.mark.parametrize("pods", [7, None])
+def test_the_forecast_of_a_pool_is_on_the_page_of_its_desk(pods: int | None) -> None:
+    status = {"autoscaling": {"forecast": {"wanted": pods, "knownHours": 3}}}
+    facts = pool_facts({**pool(), "status": status})
+    view = pool_view("ns", "orch", facts, [], None, 0.0)
+    assert demand_of(view, {}, 0.0).forecast == pods
+    spec = {"secret": {"name": "b", "key": "k"}, "models": [{"pipeline": "llm", "model": "a"}]}
+    raw = {**pool(), "spec": spec, "status": status}
+    (ai,) = worker_pools([worker_pool_facts(raw)], []).pools
+    nothing = Use(lambda *_: 0, lambda _: 0, lambda _: 0)
+    assert demand(ai, [], nothing, 0.0).forecast == pods
 
 
 def test_the_cpus_that_the_fleet_declares_come_first_and_unknown_stays_unknown() -> None:

@@ -21,7 +21,8 @@ def demand_of(pool: PoolView, rooms: Mapping[NodeKey, Room], now: float) -> Flee
         if node.source is None and (standing := _standing(node)) is not None
         for room in [rooms.get(node_key(node), UNKNOWN)]
     ]
-    return pool_demand(pool.namespace, pool.name, nodes, pool.sessions_max, now)
+    found = pool_demand(pool.namespace, pool.name, nodes, pool.sessions_max, now)
+    return found.model_copy(update={"forecast": pool.forecast}) if found.known else found
 
 
 def streams(pool: PoolView, rooms: Mapping[NodeKey, Room]) -> int | None:

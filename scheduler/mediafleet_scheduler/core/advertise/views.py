@@ -84,3 +84,5 @@ class PoolView:
     """By name."""
     reaches: Reaches = Reaches()
     """What may be dialled for it."""
+    forecast: int | None = None
+    """Pods that the operator's forecast wants; `None`: unknown, or there is none."""

@@ -33,6 +33,8 @@ class WorkerPool:
     models: Mapping[Target, int]
     """Tasks that one pod takes at a time, by model."""
     pods: tuple[PoolPod, ...]
+    forecast: int | None = None
+    """Pods that the operator's forecast wants; `None`: unknown, or there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ def demand(pool: WorkerPool, workers: Iterable[Worker], use: Use, now: float) ->
         each={str(target): capacity for target, capacity in pool.models.items()},
         queued={str(target): count for target, count in waiting.items() if count},
         queued_cost=float(sum(waiting.values())),
+        forecast=pool.forecast,
         own_room=True,
         workers=len(ours),
         models={
