@@ -140,3 +140,58 @@ def test_who_is_not_on_the_list_is_neither_judged_nor_estimated() -> None:
     found = payouts({"a": shares(40.0)}, {}, [Ticket(address("a"), FACE)] * 96, PRICE)
     assert (found.claims, found.silent, found.as_json("a")) == ({}, None, {})
     assert NOTHING_PAID.lines() == []
+
+
+def test_what_is_said_of_one_operator_has_both_figures_and_what_was_expected() -> None:
+    found = said({**HONEST, "liar": shares(80.0)}, {**PAID, "liar": 96, "x": 24})
+    claim = found.claims["liar"]
+    assert found.as_json("liar")["tickets"] == {
+        "verdict": "outside",
+        "marked": True,
+        # 80 streams less what rounding may hide, for a day.
+        "claimed": 77.5 * PRICE * 24,
+        "paid": 96.0 * FACE,
+        "ratio": pytest.approx(77.5 / 40),
+        "expected": [claim.band.low, claim.band.high],
+    }
+    assert found.each == {name: found.as_json(name) for name in ("a", "b", "c", "liar", "x")}
+    marked, guess, silent, together = (found.lines()[at] for at in (3, 4, 5, 6))
+    assert marked == f"MARKED liar: {claim.text}"
+    assert not any(each.startswith("MARKED") for each in found.lines()[:3])
+    assert guess == "liar: estimated 40 streams (40 to 40, 10-90 % of 3 who share)"
+    assert silent == "x: estimated 10 streams (10 to 10, 10-90 % of 3 who share)"
+    assert together.startswith("all who do not share: estimated 50 streams (50 to 50, ")
+
+
+def test_what_a_liar_is_paid_is_estimated_with_the_silent_and_its_claim_gives_no_measure() -> None:
+    found = said({**HONEST, "liar": shares(4000.0)}, {**PAID, "liar": 96, "x": 24})
+    assert found.silent is not None
+    assert (found.silent.streams, found.silent.sharers) == (pytest.approx(50), 3)
+    assert found.beside == {
+        "marked": 1,
+        "estimated": {"streams": 50.0, "low": 50.0, "high": 50.0, "sharers": 3},
+    }
+    assert said(HONEST, PAID).beside == {"marked": 0, "estimated": None}
+
+
+def test_two_targets_of_one_operator_are_held_to_the_shorter_day_and_rounded_twice() -> None:
+    addresses = {"one": address("a"), "two": address("a")}
+    tickets = [Ticket(address("a"), FACE)] * 96
+
+    def claim(one: Summary, two: Summary) -> Any:
+        return payouts({"one": one, "two": two}, addresses, tickets, PRICE).claims["one"]
+
+    rounded = claim(shares(25.0), shares(20.0))
+    assert rounded.reported == pytest.approx(40 * PRICE * 24)
+    assert claim(shares(25.0), shares(20.5)).reported == pytest.approx(40.5 * PRICE * 24)
+    assert claim(shares(20.0), shares(14.0)).reported == pytest.approx(39 * PRICE * 24)
+    shorter = claim(shares(30.0), shares(10.0, hours=6))
+    assert shorter.reported == pytest.approx(45 * PRICE * 6)
+    assert shorter.verdict is Verdict.NOT_MEASURABLE
+
+
+def test_no_claim_is_below_nothing_and_a_whole_day_is_no_excuse() -> None:
+    assert said({"a": shares(1.0)}, {"a": 1}).claims["a"].reported == pytest.approx(FACE)
+    nothing = said({"a": shares(0.0)}, {"a": 96}).claims["a"]
+    assert (nothing.verdict, nothing.reported) == (Verdict.OUTSIDE, 2.5 * PRICE * 24)
+    assert said({"a": shares(40.0, hours=0)}, {"a": 96}).claims["a"].reported == 0.0
