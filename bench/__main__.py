@@ -16,6 +16,8 @@ BENCHES: Final = {
     "egress_queue": "what full fleets cost: refusals, waiting for a pod, rooms that share",
     "egress_throughput": "StartEgress a second through two desks, and how much a desk adds",
     "egress_cpu": "CPU of a StartEgress over two desks, and of the one that is not granted it",
+    "egress_bursts": "51 StartEgress at once on 10 pods, 1,000 on 50: how soon, how even",
+    "egress_running": "whether a StartEgress costs more CPU the more jobs run already",
     "egress_rules": "what the pure rules of a StartEgress cost, by the size of the fleet",
     "egress_ledger": "a ledger of 10,000 jobs: Redis memory a job, how soon a desk has read it",
     "advertise": "GetOrchestrator calls a second, and how soon a file's change is listed",

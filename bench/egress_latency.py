@@ -1,8 +1,9 @@
 """How long a StartEgress takes through the desk, beside upstream's auction in the same run.
 
-`python -m bench.egress_latency [CALLS]`. Serial calls through psrpc of jobs that end at once, all
-pods idle, with livekit-server's own options. Redis, the desk, and all pods together are a process
-each; the pods are stand-ins that answer without GStreamer, so what is measured is the placing.
+`python -m bench.egress_latency [CALLS [PODS…]]`. Serial calls through psrpc of jobs that end at
+once, all pods idle, with livekit-server's own options. Redis, the desk, and all pods together are a
+process each; the pods are stand-ins that answer without GStreamer, so what is measured is the
+placing.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def run(calls: int) -> list[Figure]:
+async def run(calls: int, fleets: Sequence[int] = FLEETS) -> list[Figure]:
     """All rows."""
     figures: list[Figure] = []
     with (
@@ -155,7 +156,7 @@ async def run(calls: int) -> list[Figure]:
             RedisBus(connection) as bus,
             Client(bus, "EgressInternal") as client,
         ):
-            for count in FLEETS:
+            for count in fleets:
                 async with fleet(processes, server.url, count, upstream=True):
                     seconds, failed = await measure(client, UPSTREAM_CALLS)
                     figures.append(Figure("upstream's auction", count, seconds, failed))
@@ -198,7 +199,7 @@ def growth(figures: Sequence[Figure]) -> str:
     medians = {
         one.pods: quantile(one.seconds, 0.5) for one in figures if one.placed_by == "mediafleet"
     }
-    few, many = min(FLEETS), max(FLEETS)
+    few, many = min(medians), max(medians)
     slow, quick = medians.get(many), medians.get(few)
     ratio = f"{slow / quick:.2f}" if slow and quick else "unknown"
     return f"p50({many})/p50({few}): {ratio}, goal {GOAL_RATIO:g}."
@@ -212,7 +213,8 @@ def load() -> str:
 def main() -> None:
     """Measure and print."""
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else CALLS
-    Console(width=110).print(table(uvloop.run(run(calls))))
+    fleets = [int(each) for each in sys.argv[2:]] or FLEETS
+    Console(width=110).print(table(uvloop.run(run(calls, fleets))))
 
 
 if __name__ == "__main__":
