@@ -169,5 +169,11 @@ async def test_the_page_fetches_nothing_from_elsewhere_and_may_not(
     assert not re.search(r"\son[a-z]+=|style=|innerHTML", text)
 
 
+def test_no_two_parts_of_the_page_have_one_name() -> None:
+    names = re.findall(r' id="([^"]+)"', (ASSETS / "map.html").read_text())
+    assert len(names) > 10
+    assert sorted(names) == sorted({*names})
+
+
 def test_the_land_comes_with_its_licence() -> None:
     assert "Permission to use, copy, modify" in (ASSETS / "land.LICENSE").read_text()

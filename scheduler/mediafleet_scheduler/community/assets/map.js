@@ -201,7 +201,7 @@ function show() {
   const told = hour.groups.map((each) => [place(each), each.operators, said(each.streams), span(each.asking)]);
   const untold = hidden(hour).map((each) => [place(each), "nothing, or too few"]);
   rows("origins", [...told, ...untold], silence);
-  rows("days", view.days.map((each) => [place(each), each.operators, said(each.average), said(each.maximum)]),
+  rows("origins-day", view.days.map((each) => [place(each), each.operators, said(each.average), said(each.maximum)]),
     "Nothing told");
   rows("regions", view.regions.map((each) =>
     [each.region, each.operators, said(each.now), said(each.average), said(each.maximum)]),
