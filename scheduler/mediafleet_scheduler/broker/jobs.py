@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,8 +14,8 @@ from mediafleet_common.reports.task import TaskExplained
 from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.metrics import BrokerMetrics
 from mediafleet_scheduler.broker.work.counted import Work
+from mediafleet_scheduler.core.workers.choice.attempts import MOST, Given
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
-from mediafleet_scheduler.core.workers.shared import tagged
 from mediafleet_scheduler.core.workers.steps import Answer, Ending, Rules, Send, Step, Verdict
 from mediafleet_scheduler.core.workers.trail import Trail
 from mediafleet_scheduler.core.workers.views import InPool, Target, Worker
@@ -109,6 +109,8 @@ class Job:
     result: asyncio.Future[Result]
     caller: str | None = field(default=None, repr=False)
     """Address that it came from; `None`: not known. It goes with the job."""
+    given: list[Given] = field(default_factory=list)
+    """Its latest attempts."""
 
 
 class Jobs:
@@ -119,15 +121,12 @@ class Jobs:
         metrics: BrokerMetrics,
         rules: Rules | None = None,
         clock: Clock = SYSTEM,
-        tag: int | None = None,
     ) -> None:
         self._metrics = metrics
         self._trail = Trail()
         self._work = Work(metrics.worker_tasks, metrics.worker_seconds, metrics.worker_units)
         self._clock = clock
-        self._tag = tag
-        """Names the broker among several; `None`: it is alone."""
-        self._dispatcher = Dispatcher(self._new_id, rules)
+        self._dispatcher = Dispatcher(lambda: secrets.randbits(63) or 1, rules)
         self._outlets: dict[str, Outlet] = {}
         self._jobs: dict[str, Job] = {}
         metrics.in_flight.set_function(lambda: len(self._jobs))
@@ -143,10 +142,8 @@ class Jobs:
         """Called when a worker comes or goes."""
         self.on_lost: Callable[[int], None] = lambda _: None
         """Called when a worker goes, with the number of tasks that it has then."""
-
-    def _new_id(self) -> int:
-        random = secrets.randbits(63) or 1
-        return random if self._tag is None else tagged(self._tag, random)
+        self.on_given: Callable[[Job], None] = lambda _: None
+        """Called when a worker is given a task."""
 
     @property
     def open(self) -> Iterable[Job]:
@@ -209,16 +206,18 @@ class Jobs:
         session: str | None = None,
         name: str | None = None,
         caller: str | None = None,
+        earlier: Sequence[Given] = (),
     ) -> Job:
         """A task has come; `job.result` is its one answer, within `seconds`. `name`: what it is
-        called already. `caller`: address that it came from."""
+        called already. `caller`: address that it came from. `earlier`: attempts of the broker that
+        had it before."""
         loop = asyncio.get_running_loop()
-        name = name or secrets.token_hex(16)
-        job = Job(name, target, task, folder, self.now(), loop.create_future(), caller)
+        name, given = name or secrets.token_hex(16), list(earlier)
+        job = Job(name, target, task, folder, self.now(), loop.create_future(), caller, given)
         self._jobs[job.id] = job
         self._trail.came(job.id, target, session, job.came)
         due = job.came + seconds
-        self._follow(self._dispatcher.submitted(job.id, target, due, job.came, session))
+        self._follow(self._dispatcher.submitted(job.id, target, due, job.came, session, earlier))
         return job
 
     def explained(self, task: str) -> TaskExplained | None:
@@ -246,6 +245,7 @@ class Jobs:
         job = self._jobs.get(task) if task else None
         if job is not None and result is not None and not job.result.done():
             job.result.set_result(result)
+        self._overtaken(attempt)
         self._follow(self._dispatcher.succeeded(attempt, self.now()))
 
     def streams(self, attempt: int) -> Events | None:
@@ -254,6 +254,7 @@ class Jobs:
         job = self._jobs.get(task) if task else None
         if job is None or job.result.done():
             return None
+        self._overtaken(attempt)
         self._dispatcher.first_byte(attempt)
         self._events[job.id] = events = Events()
         job.result.set_result(events)
@@ -267,6 +268,12 @@ class Jobs:
         self._follow(self._dispatcher.failed(attempt, words, now))
 
     # How
+
+    def _overtaken(self, attempt: int) -> None:
+        """A result is there of a worker that is gone: who has the task now does it in vain."""
+        task = self._dispatcher.task_of(attempt)
+        if task is not None and self._dispatcher.is_earlier(attempt):
+            self._trail.came_back(task, "an earlier worker's result came first", self.now())
 
     def _follow(self, steps: list[Step]) -> None:
         # A worker that cannot be sent a job is lost, which brings further steps.
@@ -284,6 +291,10 @@ class Jobs:
         pod = None if step.chosen is None else self.pod_of(step.chosen.worker)
         self._trail.given(step, now, pod)
         self._work.given(step, now)
+        job.given = [*job.given, Given(step.attempt, self._dispatcher.known_as(step.attempt))][
+            -MOST:
+        ]
+        self.on_given(job)
         self._outlets[step.worker].send(step.attempt, job.target, job.input)
 
     def _answer(self, step: Answer) -> None:

@@ -144,10 +144,11 @@ class Results:
 
     async def _not_here(self, post: Post, attempt: int, holder: Holder) -> tuple[int, str] | None:
         """The answer to a result of another broker's job, or of another worker's."""
-        if self._jobs.dispatcher.verdict(attempt) is Verdict.UNKNOWN:
-            return None if self._others is None else await self._others.result(post, attempt)
-        worker = self._jobs.dispatcher.worker_of(attempt)
-        if worker is None or not holder.is_other_than(worker.known_as):
+        if self._jobs.dispatcher.verdict(attempt) is Verdict.UNKNOWN and self._others is not None:
+            said = await self._others.result(post, attempt)
+            if said is not None:
+                return said
+        if not holder.is_other_than(self._jobs.dispatcher.known_as(attempt)):
             return None
         self._metrics.results.labels("foreign").inc()
         return 401, "this job was given to another worker"

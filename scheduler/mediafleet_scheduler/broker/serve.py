@@ -40,6 +40,7 @@ from mediafleet_scheduler.broker.registrations import Registrations
 from mediafleet_scheduler.broker.results import Results
 from mediafleet_scheduler.broker.runner_api import RunnerApi
 from mediafleet_scheduler.broker.shared.elsewhere import SharedElsewhere
+from mediafleet_scheduler.broker.shared.handing import Handing
 from mediafleet_scheduler.broker.shared.ledger import Ledger, LedgerError
 from mediafleet_scheduler.broker.shared.parts import SharedParts
 from mediafleet_scheduler.broker.shared.peers import Peers
@@ -50,7 +51,7 @@ from mediafleet_scheduler.broker.worker_port import WorkerPort
 from mediafleet_scheduler.core.workers.pools import WorkerPools
 from mediafleet_scheduler.core.workers.several.combined import Part, part_of
 from mediafleet_scheduler.core.workers.shared import TAG_BITS
-from mediafleet_scheduler.core.workers.steps import Rules
+from mediafleet_scheduler.core.workers.steps import Rules, Verdict
 from mediafleet_scheduler.core.workers.views import Target
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.scaler.outlook import Outlook, Read
@@ -173,7 +174,7 @@ async def serve(
         return "the models are not known yet" if directory.view is None else None
 
     tag = None if settings.redis is None else secrets.randbits(TAG_BITS)
-    jobs, inputs = Jobs(metrics, settings.times.rules, tag=tag), Inputs(tag)
+    jobs, inputs = Jobs(metrics, settings.times.rules), Inputs(tag)
     known = Secrets(settings.secrets, settings.named)
     async with AsyncExitStack() as stack:
         stack.callback(jobs.close)
@@ -217,15 +218,15 @@ async def serve(
             access=settings.reports,
         )
         await stack.enter_async_context(http)
-        peers = await _peers(settings, shared, tag, stack)
+        others = await _others(settings, shared, tag, jobs, known, stack)
         registrations = Registrations(jobs, known, inputs, metrics, settings.times.register_seconds)
         workers = WorkerPort(
             settings.listen,
             settings.context,
             registrations,
-            Results(jobs, known, metrics, others=peers),
+            Results(jobs, known, metrics, others=others),
             inputs,
-            others=peers,
+            others=others,
             handshake_seconds=settings.times.handshake_seconds,
         )
         await stack.enter_async_context(workers)
@@ -307,15 +308,25 @@ def _demand(settings: Settings, jobs: Jobs, parts: SharedParts | None) -> Read:
     return Pools(jobs, settings.pools, parts.others).read
 
 
-async def _peers(
-    settings: Settings, shared: SharedTasks | None, tag: int | None, stack: AsyncExitStack
-) -> Peers | None:
-    address = settings.peer
-    if shared is None or address is None or tag is None:
+async def _others(
+    settings: Settings,
+    shared: SharedTasks | None,
+    tag: int | None,
+    jobs: Jobs,
+    known: Secrets,
+    stack: AsyncExitStack,
+) -> Handing | None:
+    """Other brokers, as far as workers are concerned; `None`: there are none."""
+    if shared is None or tag is None:
         return None
-    peers = Peers(tag, address, settings.fingerprint)
-    shared.peers = await stack.enter_async_context(peers)
-    return peers
+    if settings.peer is not None:
+        peers = Peers(tag, settings.peer, settings.fingerprint)
+        shared.peers = await stack.enter_async_context(peers)
+
+    def is_here(attempt: int) -> bool:
+        return jobs.dispatcher.verdict(attempt) is not Verdict.UNKNOWN
+
+    return Handing(shared, shared.peers, known, is_here)
 
 
 def _explain(

@@ -83,9 +83,11 @@ class _Http1Post:
 
 
 class Others(Protocol):
-    """Other brokers, for inputs that lie there."""
+    """Other brokers, for inputs that lie there, and what they ask."""
 
     async def input(self, request: web.BaseRequest) -> web.StreamResponse | None: ...
+
+    def asked(self, request: web.BaseRequest) -> web.Response: ...
 
 
 class WorkerPort:
@@ -198,6 +200,8 @@ class WorkerPort:
             except StreamClosedError:
                 status, words = 400, "the result was broken off"
             return web.Response(status=status, text=words)
+        if request.method == "HEAD" and request.path == results.PATH and self._others is not None:
+            return self._others.asked(request)
         file = self._inputs.find(request.path) if request.method == "GET" else None
         if file is not None:
             return web.FileResponse(file)

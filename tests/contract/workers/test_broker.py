@@ -255,12 +255,33 @@ async def test_a_worker_that_dies_in_mid_task_is_made_good_by_another(tmp_path: 
             first.leave()
             attempt, _, _ = await second.job()
             media = "multipart/mixed; boundary=b"
-            late = await some.post_result(lost, result(content=b"late"), media)
-            assert late[0] == 200
             await some.post_result(attempt, result(), media)
+            late = await some.post_result(lost, result(content=b"late"), media)
+            assert late == (200, "nobody waits for this result any more")
             status, body = await asking
     assert status == 200
     assert base64.b64encode(b"late").decode() not in str(body)
+
+
+async def test_a_worker_that_is_gone_may_post_what_it_had_while_the_task_has_no_answer(
+    tmp_path: Path,
+) -> None:
+    media = "multipart/mixed; boundary=b"
+    async with broker(tmp_path, IMAGE) as some:
+        async with worker(some, registration(IMAGE)) as one:
+            asking = asyncio.create_task(ask(some, PROMPT))
+            attempt, _, _ = await one.job()
+        await eventually(lambda: not some.serving.jobs.dispatcher.workers)
+        async with worker(some, registration(IMAGE)) as again:
+            other, _, _ = await again.job()
+            assert await some.post_result(attempt, result(), media) == (200, "ok")
+            assert (await asking)[0] == 200
+            # Who was given it meanwhile has done it in vain, and has its room again.
+            late = (200, "nobody waits for this result any more")
+            assert await some.post_result(attempt, result(), media) == late
+            assert some.serving.jobs.dispatcher.in_use(Target(*IMAGE)) == 1
+            assert await some.post_result(other, result(), media) == late
+            assert some.serving.jobs.dispatcher.in_use(Target(*IMAGE)) == 0
 
 
 async def test_no_room_in_time_is_insufficient_capacity_in_a_shape_that_orchestrators_survive(

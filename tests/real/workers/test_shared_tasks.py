@@ -154,6 +154,25 @@ async def test_a_result_and_an_input_go_through_the_broker_that_a_worker_happens
             assert response.status == 404
 
 
+async def test_a_result_of_a_broker_that_ended_is_taken_from_its_own_worker_alone(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    named = [("alice", "a-secret"), ("bob", "b-secret")]
+    media = "multipart/mixed; boundary=b"
+    part = b'--b\r\nContent-Type: application/json\r\n\r\n{"did":"it"}\r\n--b--\r\n'
+    async with two(tmp_path, redis, named=lambda: named) as (a, b):
+        async with worker(a, registration(UPSCALE, secret="a-secret")) as one:
+            task = await submit(a, b"short")
+            attempt, _, _ = await one.job()
+        # The worker is gone, and then its broker.
+        a.stop.set()
+        foreign = await b.post_result(attempt, part, media, Credentials="b-secret")
+        assert foreign == (401, "this job was given to another worker")
+        own = await b.post_result(attempt, part, media, Credentials="a-secret")
+        assert own == (200, "ok")
+        assert await result(b, task) == (200, {"did": "it"})
+
+
 async def test_an_emptied_redis_costs_no_task_and_hears_of_all_again(
     tmp_path: Path, redis: RedisServer
 ) -> None:

@@ -67,7 +67,7 @@ class Counted:
 
     def does(self, worker: str, target: Target, ending: Ending = Ending.DONE) -> None:
         self.work.given(Send(1, "t", worker), 10.0)
-        self.work.answered(Answer("t", ending), target, {"width": 2, "height": 3}, 12.5)
+        self.work.answered(Answer("t", ending, attempt=1), target, {"width": 2, "height": 3}, 12.5)
 
     def value(self, what: str, worker: str, target: Target = SD) -> float | None:
         labels = {"worker": worker, "pipeline": target.pipeline.value, "model": target.model}
@@ -102,9 +102,21 @@ def test_who_fails_first_is_not_counted_for_what_the_next_one_does() -> None:
     some.work.given(Send(1, "t", "w1"), 1.0)
     some.work.given(Send(2, "t", "w2"), 4.0)
     some.work.lost("w1")
-    some.work.answered(Answer("t", Ending.DONE), SD, {}, 5.0)
+    some.work.answered(Answer("t", Ending.DONE, attempt=2), SD, {}, 5.0)
     assert some.value("tasks", "media/speech-0") is None
     assert some.value("seconds", "203.0.113.9") == 1.0
+
+
+def test_a_worker_that_is_gone_is_counted_for_the_result_that_it_posts_after_all() -> None:
+    some = Counted()
+    some.work.connected(POD)
+    some.work.connected(STOCK)
+    some.work.given(Send(1, "t", "w1"), 1.0)
+    some.work.lost("w1")
+    some.work.given(Send(2, "t", "w2"), 4.0)
+    some.work.answered(Answer("t", Ending.DONE, attempt=1), SD, {}, 5.0)
+    assert some.value("seconds", "media/speech-0") == 4.0
+    assert some.value("tasks", "203.0.113.9") is None
 
 
 def test_workers_behind_one_nat_are_counted_apart_and_keep_their_numbers() -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mediafleet_common.cancellation import or_cancelled
 from mediafleet_common.serving.run import CannotStartError
 from mediafleet_scheduler.broker.shared import scripts
+from mediafleet_scheduler.core.workers.choice.attempts import Given, given_of, given_text
 from mediafleet_scheduler.core.workers.shared import Peer, peer_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Taken:
     id: str
     version: int
     record: str
+    given: tuple[Given, ...] = ()
+    """Its attempts there: their workers may post results yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,9 @@ class Beat:
     taken: list[Taken]
     peers: list[Peer]
     """Brokers that are alive and can be reached, this one among them."""
+    busy: frozenset[Peer | None]
+    """Others that are not gone yet and have tasks without an answer; `None`: such as nobody can
+    reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ class Ledger:
         self._answer_seconds = answer_seconds
         self._beat = client.register_script(scripts.BEAT)
         self._put = client.register_script(scripts.PUT)
+        self._given = client.register_script(scripts.GIVEN)
         self._answer = client.register_script(scripts.ANSWER)
         self._drop = client.register_script(scripts.DROP)
 
@@ -103,15 +110,25 @@ class Ledger:
         lease = _ms(lease_seconds)
         reached = "" if me is None else me.to_json()
         arguments = (self.broker, lease, _MOST_AT_ONCE, secrets.token_hex(8), reached)
-        epoch, own, taken, alive = await self._bounded(self._beat([_PREFIX], arguments))
+        epoch, own, taken, alive, busy = await self._bounded(self._beat([_PREFIX], arguments))
         peers = [peer for text in alive if (peer := peer_of(text)) is not None]
-        found = [Taken(id_, int(version), record or "") for id_, version, record in taken]
-        return Beat(epoch, frozenset(own), found, peers)
+        found = [
+            Taken(id_, int(version), record or "", given_of(given or ""))
+            for id_, version, record, given in taken
+        ]
+        return Beat(epoch, frozenset(own), found, peers, frozenset(map(peer_of, busy)))
 
-    async def put(self, task: str, record: str, keep_seconds: float) -> None:
-        """A task has come here."""
-        arguments = (self.broker, task, record, _ms(keep_seconds))
+    async def put(
+        self, task: str, record: str, keep_seconds: float, given: Iterable[Given] = ()
+    ) -> None:
+        """A task has come here, and was given to workers."""
+        arguments = (self.broker, task, record, _ms(keep_seconds), given_text(given))
         await self._bounded(self._put([_PREFIX], arguments))
+
+    async def given(self, task: str, version: int, given: Iterable[Given]) -> None:
+        """A task was given to one more worker; nothing where it is another broker's by now."""
+        arguments = (self.broker, task, version, given_text(given))
+        await self._bounded(self._given([_PREFIX], arguments))
 
     async def answer(self, task: str, version: int, answer: str, keep_seconds: float) -> bool:
         """Give the task its one answer; whether it is: else it is another broker's by now."""

@@ -1,11 +1,12 @@
-"""What workers bring to the wrong broker is handed to the one that its task id or name tells."""
+"""How a broker reaches the others: whose is a task, and what is theirs is handed on."""
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,10 +17,14 @@ from mediafleet_common.dial import Connector
 from mediafleet_common.formats.reach import OWN_WORD
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.results import PATH, Post
-from mediafleet_scheduler.core.workers.shared import Peer, tag_of
+from mediafleet_scheduler.core.workers.shared import Peer
 
-_HANDED: Final = "X-Mediafleet-Handed-On"
+HANDED: Final = "X-Mediafleet-Handed-On"
 """Is on what a broker hands to another, which hands it no further."""
+TAG: Final = "X-Mediafleet-Broker"
+"""Says which broker answers."""
+_ASK_SECONDS: Final = 2.0
+"""For a broker to say whether a task is its own."""
 _PASSED_ON: Final = ("authorization", "credentials", "taskid", "pipeline", "content-type")
 _SECONDS: Final = 900.0
 """For a result or an input."""
@@ -64,17 +69,40 @@ class Peers:
         """Those that are alive now."""
         self._peers = {peer.tag: peer for peer in peers if peer.tag != self._tag}
 
-    async def result(self, post: Post, task_id: int) -> tuple[int, str] | None:
-        """Hand on a result whose sender may send it; `None`: no other broker is named."""
-        peer = self._peers.get(tag_of(task_id))
-        if peer is None or _HANDED.lower() in post.headers:
+    async def owner(
+        self, headers: Mapping[str, str], task_id: int
+    ) -> tuple[Peer | None, frozenset[Peer]]:
+        """Who knows a task id, as `headers` of its result say who asks; and who has answered."""
+        peers = list(self._peers.values())
+        answers = await asyncio.gather(*(self._ask(each, headers, task_id) for each in peers))
+        told = list(zip(peers, answers, strict=True))
+        owner = next((peer for peer, knows in told if knows), None)
+        return owner, frozenset(peer for peer, knows in told if knows is not None)
+
+    async def _ask(self, peer: Peer, headers: Mapping[str, str], task_id: int) -> bool | None:
+        """`None`: it does not answer. Another one at its address does, which was started anew."""
+        passed = {name: headers[name] for name in ("authorization", "credentials")}
+        try:
+            async with self._session.head(
+                f"https://{peer.address}{PATH}",
+                headers={**passed, "TaskId": str(task_id), HANDED: "1"},
+                timeout=aiohttp.ClientTimeout(total=_ASK_SECONDS),
+                ssl=_pinned(peer),
+            ) as response:
+                if response.headers.get(TAG) != str(peer.tag):
+                    return None
+                return response.status == 200
+        except (aiohttp.ClientError, OSError, ValueError):
             return None
+
+    async def result(self, post: Post, peer: Peer) -> tuple[int, str]:
+        """Hand on a result whose sender may send it."""
         post.let_in()
         headers = {name: post.headers[name] for name in _PASSED_ON if name in post.headers}
         url = f"https://{peer.address}{PATH}"
         try:
             async with self._session.post(
-                url, data=post.body(), headers={**headers, _HANDED: "1"}, ssl=_pinned(peer)
+                url, data=post.body(), headers={**headers, HANDED: "1"}, ssl=_pinned(peer)
             ) as response:
                 words = await response.content.read(_MOST_WORDS)
                 return response.status, words.decode(errors="replace")
@@ -86,13 +114,11 @@ class Peers:
         """An input that lies at another broker; `None`: no other broker is named."""
         named = _INPUT.fullmatch(request.path)
         peer = None if named is None else self._peers.get(int(named[1]))
-        if peer is None or _HANDED in request.headers:
+        if peer is None or HANDED in request.headers:
             return None
         url = f"https://{peer.address}{request.path}"
         try:
-            async with self._session.get(
-                url, headers={_HANDED: "1"}, ssl=_pinned(peer)
-            ) as response:
+            async with self._session.get(url, headers={HANDED: "1"}, ssl=_pinned(peer)) as response:
                 answer = web.StreamResponse(status=response.status)
                 answer.content_length = response.content_length
                 await answer.prepare(request)

@@ -7,7 +7,8 @@ Keys, all with one hash tag, so that a Redis cluster keeps them in one place:
     part:BROKER    for the demand of pools: its workers and what waits there, while it beats
     open:BROKER    set of ids of its tasks that have no answer
     epoch          another text once this Redis was emptied
-    task:ID        hash: owner, version (counts its owners), record, and answer once there is one
+    task:ID        hash: owner, version (counts its owners), record, given (attempts: their ids are
+                   secrets), and answer once there is one
 
 A broker acts on a task on the condition that it is the owner, by the version that it saw: a broker
 that was away for so long that others took its tasks answers none of them.
@@ -22,11 +23,14 @@ local prefix, me, lease, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 redis.call('SET', prefix .. 'alive:' .. me, ARGV[5], 'PX', lease)
 redis.call('SADD', prefix .. 'brokers', me)
 redis.call('SET', prefix .. 'epoch', ARGV[4], 'NX')
-local taken, peers = {}, {}
+local taken, peers, busy = {}, {}, {}
 for _, other in ipairs(redis.call('SMEMBERS', prefix .. 'brokers')) do
   local alive = redis.call('GET', prefix .. 'alive:' .. other)
   if alive then
     table.insert(peers, alive)
+    if other ~= me and redis.call('SCARD', prefix .. 'open:' .. other) > 0 then
+      table.insert(busy, alive)
+    end
   else
     for _, id in ipairs(redis.call('SRANDMEMBER', prefix .. 'open:' .. other, most - #taken)) do
       local task = prefix .. 'task:' .. id
@@ -36,7 +40,8 @@ for _, other in ipairs(redis.call('SMEMBERS', prefix .. 'brokers')) do
         redis.call('HSET', task, 'owner', me)
         local version = redis.call('HINCRBY', task, 'version', 1)
         redis.call('SADD', prefix .. 'open:' .. me, id)
-        table.insert(taken, {id, version, redis.call('HGET', task, 'record')})
+        local fields = redis.call('HMGET', task, 'record', 'given')
+        table.insert(taken, {id, version, fields[1], fields[2]})
       end
     end
     if redis.call('SCARD', prefix .. 'open:' .. other) == 0 then
@@ -45,23 +50,33 @@ for _, other in ipairs(redis.call('SMEMBERS', prefix .. 'brokers')) do
   end
 end
 local own = redis.call('SMEMBERS', prefix .. 'open:' .. me)
-return {redis.call('GET', prefix .. 'epoch'), own, taken, peers}
+return {redis.call('GET', prefix .. 'epoch'), own, taken, peers, busy}
 """
 """ARGV broker, lease in milliseconds, how many tasks to take at the most, an epoch for a Redis that
 has none, and how others reach it: the broker is alive, and takes tasks of brokers that are not.
-Returns the epoch, the ids that it owns, those it took with version and record, and how brokers
-that are alive are reached."""
+Returns the epoch, the ids that it owns, those it took with version, record and attempts, how
+brokers that are alive are reached, and which of the others have tasks without an answer."""
 
 PUT: Final = """
-local prefix, me, id, record, keep = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local prefix, me, id, record, keep, given = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local task = prefix .. 'task:' .. id
-redis.call('HSET', task, 'owner', me, 'version', 1, 'record', record)
+redis.call('HSET', task, 'owner', me, 'version', 1, 'record', record, 'given', given)
 redis.call('PEXPIRE', task, keep)
 redis.call('SADD', prefix .. 'open:' .. me, id)
 redis.call('SADD', prefix .. 'brokers', me)
 return 1
 """
-"""ARGV broker, id, record, how many milliseconds it is kept: a task has come."""
+"""ARGV broker, id, record, how many milliseconds it is kept, attempts: a task has come."""
+
+GIVEN: Final = """
+local prefix, me, id, version, given = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local task = prefix .. 'task:' .. id
+if redis.call('HGET', task, 'owner') == me and redis.call('HGET', task, 'version') == version then
+  redis.call('HSET', task, 'given', given)
+end
+return 1
+"""
+"""ARGV broker, id, version, attempts: the task was given to one more worker."""
 
 ANSWER: Final = """
 local prefix, me, id, version, answer, keep = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]

@@ -8,7 +8,7 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,12 +18,14 @@ from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.inputs import Folder
 from mediafleet_scheduler.broker.jobs import Events, Input, TaskFailedError
 from mediafleet_scheduler.broker.runner_api import rendered
+from mediafleet_scheduler.broker.shared.attempts import Attempts
 from mediafleet_scheduler.broker.shared.ledger import Beat, Ledger, LedgerError, Taken
 from mediafleet_scheduler.broker.shared.peers import Peers
 from mediafleet_scheduler.broker.tasks.kept import Kept, KeptTasks
 from mediafleet_scheduler.core.workers.shared import (
     LOST_WORDS,
     MOST_INLINE,
+    Peer,
     Record,
     SharedAnswer,
     is_task,
@@ -73,7 +75,10 @@ class SharedTasks:
         self._away = False
         self._epoch: str | None = None
         self._answering: set[asyncio.Task[None]] = set()
-        kept.on_answer = self._answered
+        self._attempts = Attempts(ledger)
+        self._busy: frozenset[Peer | None] | None = None
+        self._beaten = asyncio.Event()
+        kept.on_answer, kept.on_given = self._answered, self._attempts.tell
 
     async def put(self, kept: Kept, seconds: float, session: str | None) -> None:
         """A task has come here; without Redis it is done, and does not survive this broker."""
@@ -86,17 +91,44 @@ class SharedTasks:
     async def _put(self, kept: Kept) -> None:
         try:
             record = await asyncio.to_thread(self._record, kept)
-            keep = kept.seconds + self._keep_seconds
-            await self.ledger.put(kept.job.id, record.to_json(), keep)
+            keep, given = kept.seconds + self._keep_seconds, kept.job.given
+            await self.ledger.put(kept.job.id, record.to_json(), keep, given)
             kept.version = 1
+            if kept.job.given is not given:
+                self._attempts.tell(kept)
         except (LedgerError, OSError) as error:
             self._complain(error)
 
+    @property
+    def take_over_seconds(self) -> float:
+        """After so long a broker's tasks are another's, counted from when it is gone."""
+        times = self._times
+        return times.lease_seconds + 2 * times.beat_seconds + times.answer_seconds
+
+    def may_take(self, answered: Container[Peer]) -> bool:
+        """Whether tasks of others, but for those that have `answered`, may be ours soon."""
+        busy = self._busy
+        return busy is None or any(each is None or each not in answered for each in busy)
+
+    async def next_beat(self) -> None:
+        """Wait until this broker has asked Redis once more, and taken what there was."""
+        await self._beaten.wait()
+
     async def run(self) -> None:
         """Beat until cancelled."""
+        telling = asyncio.create_task(self._attempts.run())
+        try:
+            await self._keep_beating()
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _keep_beating(self) -> None:
         swept = 0.0
         while True:
             await self._beat()
+            beaten, self._beaten = self._beaten, asyncio.Event()
+            beaten.set()
             now = self._clock.unix()
             if self.bodies is not None and now - swept >= _SWEEP_SECONDS:
                 swept = now
@@ -123,6 +155,8 @@ class SharedTasks:
         if self._away:
             _log.info("Redis answers again: tasks are shared")
         self._away = False
+        self._attempts.again()
+        self._busy = beat.busy
         if self.peers is not None:
             self.peers.known(beat.peers)
         emptied, self._epoch = self._epoch not in (None, beat.epoch), beat.epoch
@@ -150,6 +184,7 @@ class SharedTasks:
         here alone: nobody else may wait for it, or do it again."""
         if not kept.job.result.done():
             kept.version = 1
+            self._attempts.tell(kept)
             return
         with contextlib.suppress(LedgerError):
             await self.ledger.drop(kept.job.id)
@@ -168,9 +203,12 @@ class SharedTasks:
                 await self.ledger.answer(taken.id, taken.version, answer, self._keep_seconds)
             return
         seconds = min(max(0.0, record.deadline - self._clock.unix()), _LONGEST_SECONDS)
-        kept = self._kept.submit(record.target, task, folder, seconds, record.session, taken.id)
+        kept = self._kept.submit(
+            record.target, task, folder, seconds, record.session, taken.id, taken.given
+        )
         kept.version, kept.deadline, kept.session = taken.version, record.deadline, record.session
         kept.written.set()
+        self._attempts.tell(kept)
 
     def _answered(self, kept: Kept) -> None:
         task = asyncio.get_running_loop().create_task(self._answer(kept))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from mediafleet_scheduler.broker.inputs import Folder, Inputs
 from mediafleet_scheduler.broker.jobs import Events, Input, Job, Jobs, TaskFailedError
 from mediafleet_scheduler.broker.tasks.messages import Task
 from mediafleet_scheduler.broker.tasks.problems import ProblemError
+from mediafleet_scheduler.core.workers.choice.attempts import Given
 from mediafleet_scheduler.core.workers.views import Target
 
 
@@ -55,6 +56,9 @@ class KeptTasks:
         self._kept: dict[str, Kept] = {}
         self.on_answer: Callable[[Kept], None] = self.settle
         """Called with each task that has an answer; it settles the task, or gives it up."""
+        self.on_given: Callable[[Kept], None] = lambda _: None
+        """Called when a worker is given a task that is here."""
+        jobs.on_given = self._given
 
     def folder(self) -> Folder:
         """A folder for one more task.
@@ -79,9 +83,11 @@ class KeptTasks:
         seconds: float,
         session: str | None,
         name: str | None = None,
+        earlier: Sequence[Given] = (),
     ) -> Kept:
-        """A task has come; `name`: what it is called already."""
-        job = self._jobs.submit(target, task, folder, seconds, session, name)
+        """A task has come; `name`: what it is called already; `earlier`: attempts of the broker
+        that had it before."""
+        job = self._jobs.submit(target, task, folder, seconds, session, name, earlier=earlier)
         settled = asyncio.get_running_loop().create_future()
         kept = self._kept[job.id] = Kept(job, seconds, settled)
         job.result.add_done_callback(lambda _: self._answered(kept))
@@ -159,6 +165,10 @@ class KeptTasks:
         """Another broker answers for it."""
         kept.moved = True
         self.drop(kept)
+
+    def _given(self, job: Job) -> None:
+        if (kept := self._kept.get(job.id)) is not None:
+            self.on_given(kept)
 
     def _answered(self, kept: Kept) -> None:
         if kept.job.id in self._kept and not kept.job.result.cancelled():

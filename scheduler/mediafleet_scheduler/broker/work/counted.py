@@ -39,7 +39,8 @@ class Work:
         self._names: dict[str, str] = {}
         self._nameless: set[str] = set()
         """Of workers without a name that are connected."""
-        self._given: dict[str, _Given] = {}
+        self._given: dict[str, dict[int, _Given]] = {}
+        """By task and attempt."""
         self._known: set[str] = set()
         self._of: dict[tuple[str, Target], _Counters] = {}
 
@@ -60,13 +61,14 @@ class Work:
 
     def given(self, step: Send, now: float) -> None:
         """It has a task."""
-        self._given[step.task] = _Given(self._names.get(step.worker, OTHERS), now)
+        given = _Given(self._names.get(step.worker, OTHERS), now)
+        self._given.setdefault(step.task, {})[step.attempt] = given
 
     def answered(
         self, step: Answer, target: Target, request: Mapping[str, Any], now: float
     ) -> None:
-        """A task is over: it counts for the worker that did it, if one did."""
-        given = self._given.pop(step.task, None)
+        """A task is over: it counts for the worker that did it, if one of ours did."""
+        given = self._given.pop(step.task, {}).get(step.attempt or 0)
         if given is None or step.ending is not Ending.DONE:
             return
         tasks, seconds, asked_for = self._counters(given.worker, target)

@@ -11,7 +11,9 @@ in use until the result comes or the worker is gone. Capacity is never counted u
 what the attempts that are there say.
 
 Each attempt has an id of its own, which is the task id on the wire: a late result of an earlier
-attempt can then not be taken for that of a later one.
+attempt can then not be taken for that of a later one. A worker whose stream has ended may still
+post what it had, and so may a worker of a broker whose tasks this one took over: the first result
+that comes while the task has no answer is the answer.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from mediafleet_scheduler.core.workers.choice.attempts import Given
 from mediafleet_scheduler.core.workers.choice.candidates import Chosen
 from mediafleet_scheduler.core.workers.choice.moments import Moments
 from mediafleet_scheduler.core.workers.roster import Roster
@@ -85,11 +88,17 @@ class Dispatcher:
         standing = self._roster.get(worker)
         return 0 if standing is None else standing.load(target)
 
-    def worker_of(self, attempt: int) -> Worker | None:
-        """Who was given an attempt; `None`: unknown, or gone."""
+    def known_as(self, attempt: int) -> str | None:
+        """Who alone may post an attempt's result; `None`: who knows the shared secret."""
         known = self._attempts.get(attempt)
-        standing = None if known is None else self._roster.get(known.worker)
-        return None if standing is None else standing.worker
+        return None if known is None else known.known_as
+
+    def is_earlier(self, attempt: int) -> bool:
+        """Whether an attempt's worker is gone, or was another broker's."""
+        known = self._attempts.get(attempt)
+        return (
+            known is not None and self._running(known) is None and self._wanted(known) is not None
+        )
 
     def tasks_of(self, worker: str) -> list[str]:
         """The tasks that a worker has and that wait for its result."""
@@ -161,11 +170,12 @@ class Dispatcher:
         steps: list[Step] = []
         freed: list[Target] = []
         for id_ in standing.ids():
-            attempt = self._attempts.pop(id_)
-            task = self._running(attempt)
+            task = self._running(self._attempts[id_])
             if task is None:
+                del self._attempts[id_]
                 continue
             task.attempt = None
+            task.earlier.add(id_)
             task.excluded.add(worker)
             task.deaths += 1
             if task.begun or task.deaths > 1:
@@ -176,12 +186,24 @@ class Dispatcher:
         return steps + self._give(freed, now)
 
     def submitted(
-        self, task: str, target: Target, deadline: float, now: float, session: str | None = None
+        self,
+        task: str,
+        target: Target,
+        deadline: float,
+        now: float,
+        session: str | None = None,
+        earlier: Iterable[Given] = (),
     ) -> list[Step]:
-        """A task has come; its id is new."""
+        """A task has come; its id is new. `earlier`: attempts of the broker that had it before."""
         if task in self._tasks:
             raise ValueError(f"task {task} is there already")
         known = self._tasks[task] = Task(task, target, deadline, session)
+        for each in earlier:
+            if each.attempt not in self._attempts:
+                known.earlier.add(each.attempt)
+                self._attempts[each.attempt] = Attempt(
+                    each.attempt, task, target, "", now, each.known_as
+                )
         self._deadlines.add(deadline, known)
         self._wait(known)
         return self._give([target], now)
@@ -191,34 +213,40 @@ class Dispatcher:
         known = self._attempts.get(attempt)
         if known is None:
             return Verdict.UNKNOWN
-        return Verdict.LATE if self._running(known) is None else Verdict.WANTED
+        return Verdict.LATE if self._wanted(known) is None else Verdict.WANTED
 
     def task_of(self, attempt: int) -> str | None:
         """The task that an attempt is for; `None`: unknown, or not for it any more."""
         known = self._attempts.get(attempt)
-        task = None if known is None else self._running(known)
+        task = None if known is None else self._wanted(known)
         return None if task is None else task.id
 
     def first_byte(self, attempt: int) -> None:
         """The task's caller has had the first byte of this attempt's result."""
         known = self._attempts.get(attempt)
-        if known is not None and (task := self._running(known)) is not None:
+        if known is not None and (task := self._wanted(known)) is not None:
             task.begun = True
+            if task.attempt != attempt:
+                task.earlier.discard(attempt)
+                self._waiting.get(task.target, OrderedDict()).pop(task.id, None)
+                task.attempt = attempt
 
     def succeeded(self, attempt: int, now: float) -> list[Step]:
         """An attempt's whole result has come."""
         known = self._finish(attempt)
         if known is None:
             return []
-        if (standing := self._roster.get(known.worker)) is not None:
+        standing, task = self._roster.get(known.worker), self._wanted(known)
+        if standing is not None:
             self._roster.trust(standing)
         steps: list[Step] = []
-        if (task := self._running(known)) is not None:
-            self._roster.took(known, now)
+        if task is not None:
+            if standing is not None:
+                self._roster.took(known, now)
             if len(task.faulty) == 1:
                 # Another could do it: the fault was the worker's, not the request's.
                 self._roster.blame(task.faulty[0], now)
-            steps.append(self._end(task, Ending.DONE, "", known.worker))
+            steps.append(self._end(task, Ending.DONE, "", known.worker or None, attempt))
         return steps + self._give([known.target], now)
 
     def failed(self, attempt: int, words: str, now: float) -> list[Step]:
@@ -278,17 +306,33 @@ class Dispatcher:
         task = self._tasks.get(attempt.task)
         return task if task is not None and task.attempt == attempt.id else None
 
+    def _wanted(self, attempt: Attempt) -> Task | None:
+        """The task that an attempt's result would answer now."""
+        task = self._tasks.get(attempt.task)
+        if task is None or task.attempt == attempt.id:
+            return task
+        return task if attempt.id in task.earlier and not task.begun else None
+
     def _finish(self, attempt: int) -> Attempt | None:
         known = self._attempts.pop(attempt, None)
         if known is not None and (standing := self._roster.get(known.worker)) is not None:
-            standing.attempts[known.target].discard(attempt)
+            standing.attempts.get(known.target, set()).discard(attempt)
             self._roster.touch(standing)
         return known
 
-    def _end(self, task: Task, ending: Ending, words: str, worker: str | None) -> Answer:
+    def _end(
+        self,
+        task: Task,
+        ending: Ending,
+        words: str,
+        worker: str | None,
+        attempt: int | None = None,
+    ) -> Answer:
         del self._tasks[task.id]
+        for each in task.earlier:
+            self._attempts.pop(each, None)
         self._waiting.get(task.target, OrderedDict()).pop(task.id, None)
-        return Answer(task.id, ending, words, worker)
+        return Answer(task.id, ending, words, worker, attempt)
 
     def _wait(self, task: Task, *, first: bool = False) -> None:
         queue = self._waiting.setdefault(task.target, OrderedDict())
@@ -320,7 +364,8 @@ class Dispatcher:
     def _send(self, task: Task, chosen: Chosen, now: float) -> Send:
         worker = chosen.worker.id
         self._sessions.given(task, worker)
-        attempt = Attempt(self._new_id(), task.id, task.target, worker, now)
+        known_as = chosen.worker.known_as
+        attempt = Attempt(self._new_id(), task.id, task.target, worker, now, known_as)
         self._attempts[attempt.id] = attempt
         if (standing := self._roster.get(worker)) is not None:
             standing.attempts.setdefault(task.target, set()).add(attempt.id)

@@ -115,7 +115,6 @@ def _is_number(value: object) -> bool:
 
 
 TAG_BITS: Final = 15
-_RANDOM_BITS: Final = 63 - TAG_BITS
 _ADDRESS: Final = re.compile(r"([A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5}")
 _TASK: Final = re.compile("[0-9a-f]{32}")
 _SHA256: Final = re.compile("[0-9a-fA-F]{64}")
@@ -126,21 +125,12 @@ def is_task(name: str) -> bool:
     return _TASK.fullmatch(name) is not None
 
 
-def tagged(tag: int, random: int) -> int:
-    """A task id on the wire that names its broker; 48 bits of it nobody can guess."""
-    return tag << _RANDOM_BITS | random % (1 << _RANDOM_BITS) or 1
-
-
-def tag_of(task_id: int) -> int:
-    """The broker that a task id names."""
-    return task_id >> _RANDOM_BITS
-
-
 @dataclass(frozen=True, slots=True)
 class Peer:
     """Another broker, as it is reached by its workers."""
 
     tag: int
+    """Its own, by chance; it stands in the names of its inputs."""
     address: str
     """HOST:PORT of its workers' port."""
     fingerprint: str

@@ -32,6 +32,8 @@ class Task:
     begun: bool = False
     """Whether its caller has had the first byte."""
     words: str = ""
+    earlier: set[int] = field(default_factory=set)
+    """Attempts whose workers are gone, or were another broker's: the first result is taken."""
 
 
 @dataclass(slots=True)
@@ -43,7 +45,10 @@ class Attempt:
     """Stays when the task is over: the attempt goes on."""
     target: Target
     worker: str
+    """Empty: another broker's, which is gone."""
     began: float
+    known_as: str | None = None
+    """Whose the worker's secret is: nobody else may post the result."""
 
 
 @dataclass(slots=True)

@@ -60,6 +60,8 @@ class Answer:
     words: str = ""
     """Why it failed, from the last worker."""
     worker: str | None = None
+    attempt: int | None = field(default=None, compare=False)
+    """Whose result it is."""
 
 
 Step = Send | Answer

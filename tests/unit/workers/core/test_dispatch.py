@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from mediafleet_scheduler.core.workers.choice.attempts import Given
 from mediafleet_scheduler.core.workers.dispatch import Dispatcher
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.steps import (
@@ -171,7 +172,7 @@ def test_a_time_out_asks_nobody_else_and_leaves_the_capacity_in_use() -> None:
     assert some.in_use(SD) == 0
 
 
-def test_a_late_result_of_an_earlier_attempt_is_not_the_later_ones() -> None:
+def test_a_result_of_a_worker_that_is_gone_is_taken_while_its_task_has_no_answer() -> None:
     some = dispatcher()
     some.connected(worker("a"), 0)
     (first,) = some.submitted("t", SD, 99, 0)
@@ -180,9 +181,104 @@ def test_a_late_result_of_an_earlier_attempt_is_not_the_later_ones() -> None:
     assert isinstance(first, Send)
     assert isinstance(second, Send)
     assert first.attempt != second.attempt
+    assert [some.is_earlier(each.attempt) for each in (first, second)] == [True, False]
+    assert some.verdict(first.attempt) is some.verdict(second.attempt) is Verdict.WANTED
+    assert some.succeeded(first.attempt, 2) == [Answer("t", Ending.DONE, "", "a")]
+    # Whoever has it now does it in vain, and is in use until its result comes.
     assert some.verdict(first.attempt) is Verdict.UNKNOWN
+    assert some.verdict(second.attempt) is Verdict.LATE
+    assert some.in_use(SD) == 1
+    assert some.succeeded(second.attempt, 3) == []
+    assert some.in_use(SD) == 0
+
+
+def test_a_task_that_waits_is_answered_by_the_worker_that_it_was_lost_with() -> None:
+    some = dispatcher()
+    some.connected(worker("a"), 0)
+    (first,) = some.submitted("t", SD, 99, 0)
+    assert some.lost("a", 1) == []
+    assert isinstance(first, Send)
+    assert some.succeeded(first.attempt, 2) == [Answer("t", Ending.DONE, "", "a")]
+    assert some.waiting(SD) == 0
+    assert some.connected(worker("b"), 3) == []
+
+
+def test_an_error_of_a_worker_that_is_gone_changes_nothing() -> None:
+    some = dispatcher(Rules(max_attempts=1))
+    some.connected(worker("a"), 0)
+    (first,) = some.submitted("t", SD, 99, 0)
+    some.lost("a", 1)
+    assert isinstance(first, Send)
+    assert some.failed(first.attempt, "broken", 2) == []
+    assert some.verdict(first.attempt) is Verdict.UNKNOWN
+    assert sent(some.connected(worker("b"), 3)) == [("t", "b")]
+
+
+def test_a_stream_of_a_worker_that_is_gone_is_the_answer_from_its_first_byte() -> None:
+    some = dispatcher()
+    some.connected(worker("a"), 0)
+    (first,) = some.submitted("t", SD, 99, 0)
+    some.connected(worker("b"), 0)
+    (second,) = some.lost("a", 1)
+    assert isinstance(first, Send)
+    assert isinstance(second, Send)
+    some.first_byte(first.attempt)
+    assert some.verdict(second.attempt) is Verdict.LATE
+    assert some.failed(second.attempt, "broken", 2) == []
+    assert some.succeeded(first.attempt, 3) == [Answer("t", Ending.DONE, "", "a")]
+
+
+def test_after_the_first_byte_no_earlier_result_is_taken() -> None:
+    some = dispatcher()
+    some.connected(worker("a"), 0)
+    (first,) = some.submitted("t", SD, 99, 0)
+    some.connected(worker("b"), 0)
+    (second,) = some.lost("a", 1)
+    assert isinstance(first, Send)
+    assert isinstance(second, Send)
+    some.first_byte(second.attempt)
+    assert some.verdict(first.attempt) is Verdict.LATE
     assert some.succeeded(first.attempt, 2) == []
-    assert some.verdict(second.attempt) is Verdict.WANTED
+    assert some.succeeded(second.attempt, 3) == [Answer("t", Ending.DONE, "", "b")]
+
+
+def test_attempts_of_the_broker_that_had_a_task_are_its_own_and_forgotten_with_it() -> None:
+    some = dispatcher()
+    earlier = [Given(7_001, "alice"), Given(7_002)]
+    assert some.submitted("t", SD, 99, 0, earlier=earlier) == []
+    assert (some.known_as(7_001), some.known_as(7_002), some.known_as(7_003)) == (
+        "alice",
+        None,
+        None,
+    )
+    assert [some.verdict(each) for each in (7_001, 7_003)] == [Verdict.WANTED, Verdict.UNKNOWN]
+    assert some.succeeded(7_001, 1) == [Answer("t", Ending.DONE)]
+    assert some.verdict(7_002) is Verdict.UNKNOWN
+    some.submitted("u", SD, 5, 1, earlier=[Given(7_003)])
+    some.passed(6)
+    assert some.verdict(7_003) is Verdict.UNKNOWN
+
+
+def test_an_attempt_of_our_own_is_not_taken_for_another_brokers() -> None:
+    some = dispatcher()
+    some.connected(worker("w"), 0)
+    (step,) = some.submitted("t", SD, 99, 0)
+    assert isinstance(step, Send)
+    some.submitted("u", SD, 99, 0, earlier=[Given(step.attempt)])
+    assert some.task_of(step.attempt) == "t"
+
+
+def test_a_worker_that_comes_back_under_its_name_has_its_room_when_its_earlier_self_is_done() -> (
+    None
+):
+    some = dispatcher()
+    some.connected(worker("a"), 0)
+    (first,) = some.submitted("t", SD, 99, 0)
+    some.lost("a", 1)
+    some.connected(worker("a", target=WHISPER), 2)
+    assert isinstance(first, Send)
+    assert some.succeeded(first.attempt, 3) == [Answer("t", Ending.DONE, "", "a")]
+    assert sent(some.submitted("u", WHISPER, 99, 3)) == [("u", "a")]
 
 
 def fail_alone(some: Dispatcher, task: str, bad: str, now: float) -> None:
@@ -297,6 +393,24 @@ class AnyOrder(RuleBasedStateMachine):
         return multiple(
             *self.follow(self.some.submitted(name, wanted, self.now + seconds, self.now, session))
         )
+
+    @rule(target=attempts, attempt=st.integers(10_000, 10_009))
+    def take_over(self, attempt: int) -> object:
+        """A task of another broker, whose worker may post yet."""
+        name = f"t{next(self.names)}"
+        self.targets[name] = SD
+        steps = self.some.submitted(name, SD, self.now + 9, self.now, earlier=[Given(attempt)])
+        return multiple(*self.follow(steps))
+
+    @rule(target=attempts, attempt=st.integers(10_000, 10_009), how=st.sampled_from("sfb"))
+    def post_of_earlier(self, attempt: int, how: str) -> object:
+        if how == "b":
+            self.some.first_byte(attempt)
+            return multiple()
+        happens = self.some.succeeded(attempt, self.now)
+        if how == "f":
+            happens += self.some.failed(attempt, "broken", self.now)
+        return multiple(*self.follow(happens))
 
     def done(self, attempt: int) -> None:
         known = self.open.pop(attempt, None)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
 from mediafleet_scheduler.core.workers.shared import (
@@ -18,8 +16,6 @@ from mediafleet_scheduler.core.workers.shared import (
     is_task,
     peer_of,
     record_of,
-    tag_of,
-    tagged,
 )
 from mediafleet_scheduler.core.workers.steps import Ending
 from mediafleet_scheduler.core.workers.views import Target
@@ -91,14 +87,6 @@ def test_what_is_no_task_is_an_error_of_one_kind(text: str) -> None:
 def test_what_is_no_answer_is_an_error_of_one_kind(text: str) -> None:
     with pytest.raises(ValueError):
         answer_of(text)
-
-
-@given(tag=st.integers(0, 2**TAG_BITS - 1), random=st.integers(0, 2**63 - 1))
-def test_a_task_id_names_its_broker_and_is_a_positive_int64(tag: int, random: int) -> None:
-    made = tagged(tag, random)
-    assert tag_of(made) == tag
-    assert 0 < made < 2**63
-    assert made % 2**48 in (random % 2**48, 1)
 
 
 def test_a_peer_is_read_as_it_was_written_and_none_of_what_is_no_peer() -> None:

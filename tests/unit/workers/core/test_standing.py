@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -209,17 +210,19 @@ def test_a_late_first_byte_binds_nobody() -> None:
     assert given(some.failed(again.attempt, "broken", 1)) == [("t", "c")]
 
 
-def test_who_was_given_an_attempt_is_known_until_its_result_comes_or_the_worker_goes() -> None:
-    some = with_workers(worker("a"))
+def test_whose_an_attempt_is_is_known_until_its_result_comes_also_when_its_worker_goes() -> None:
+    some = with_workers(replace(worker("a"), known_as="alice"))
     first = only(some.submitted("t", SD, 9, 0)).attempt
-    assert (some.worker_of(first), some.worker_of(first + 1)) == (worker("a"), None)
+    assert (some.known_as(first), some.known_as(first + 1)) == ("alice", None)
     some.cancelled("t")
-    assert some.worker_of(first) == worker("a")
+    assert some.known_as(first) == "alice"
     some.succeeded(first, 1)
-    assert some.worker_of(first) is None
+    assert some.known_as(first) is None
     second = only(some.submitted("u", SD, 9, 1)).attempt
     some.lost("a", 2)
-    assert some.worker_of(second) is None
+    assert some.known_as(second) == "alice"
+    some.cancelled("u")
+    assert some.known_as(second) is None
 
 
 def test_a_late_failure_changes_no_task_and_frees_the_room() -> None:
