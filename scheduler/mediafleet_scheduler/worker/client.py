@@ -250,6 +250,7 @@ class Worker:
             place,
             job.task_id,
             job.ai_job_data.pipeline,
+            lambda: sorted(self._streams - {place}, key=lambda each: each.address),
         )
         try:
             data = json.loads(job.ai_job_data.request_data)

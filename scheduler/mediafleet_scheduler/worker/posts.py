@@ -6,10 +6,11 @@ Wire: go-livepeer server/ai_worker.go.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,8 +24,9 @@ from mediafleet_scheduler.worker.times import Times
 
 _SCHEME: Final = "Livepeer-AI-Worker-1.0"
 _MOST_INPUT: Final = 300 * 1024 * 1024
-_ATTEMPTS: Final = 4
-"""To post a whole result."""
+_AWAY: Final = (502, 503)
+"""By these a broker says that it is not there, or that the task's own broker is not."""
+_CONNECT_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 
@@ -59,10 +61,10 @@ async def fetched(
 class Post:
     """Where the result of one job goes.
 
-    A whole result whose connection ends is posted again: it may never have arrived, and then the
-    broker holds the job's place for it as long as this worker is there. If it had, nobody waits for
-    the second one, and the broker throws it away by the job's number. A stream is posted once: what
-    it held is gone.
+    A whole result whose connection ends is posted again, in turn to the job's broker and to the
+    others at which this worker stands: it may never have arrived, and then a broker waits for it,
+    which may be another one by now. If it had, nobody waits for the second one, and it is thrown
+    away by the job's number. A stream is posted once: what it held is gone.
     """
 
     session: aiohttp.ClientSession
@@ -71,37 +73,51 @@ class Post:
     place: Place
     task: int
     pipeline: str
+    others: Callable[[], Sequence[Place]] = tuple
 
     async def error(self, words: str) -> None:
         """It failed."""
         _log.info("a job of %s: %s", self.pipeline, printable(words))
-        await self._send(lambda: words.encode(), "livepeer/ai-worker-error", _ATTEMPTS)
+        await self._send(lambda: words.encode(), "livepeer/ai-worker-error")
 
     async def events(self, events: AsyncIterator[bytes]) -> None:
         """An LLM's words, as they come."""
-        await self._send(lambda: events, "text/event-stream", 1)
+        await self._send(lambda: events, "text/event-stream", once=True)
 
     async def answer(self, answer: Answer) -> None:
         """The runner's answer, and its files."""
         boundary = secrets.token_hex(16)
         media = _parts(answer, boundary).content_type
-        await self._send(lambda: _parts(answer, boundary), media, _ATTEMPTS)
+        await self._send(lambda: _parts(answer, boundary), media)
 
-    async def _send(self, body: Callable[[], Any], media: str, attempts: int) -> None:
-        """Post it, so many times at the most; each time `body` makes it anew."""
+    async def _send(self, body: Callable[[], Any], media: str, *, once: bool = False) -> None:
+        """Post it, and again while nobody has it; each time `body` makes it anew."""
         back_off = BackOff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-        for left in reversed(range(attempts)):
+        clock = asyncio.get_running_loop().time
+        until = clock() + self.times.post_again_seconds
+        for number in itertools.count():
             try:
-                await self._post(body(), media)
+                arrived = await self._post(self._turn(number), body(), media)
+            except aiohttp.ConnectionTimeoutError as error:
+                _log.warning("a result is not posted yet: %s", error)
             except (aiohttp.ClientError, TimeoutError) as error:
                 _log.warning("a result was lost: %s", error or type(error).__name__)
-                if isinstance(error, TimeoutError) or not left:
+                if isinstance(error, TimeoutError):
                     return
             else:
+                if arrived:
+                    return
+            if once or clock() >= until:
                 return
             await asyncio.sleep(back_off.pause())
 
-    async def _post(self, body: Any, media: str) -> None:
+    def _turn(self, number: int) -> Place:
+        """Where it is posted the next time: each second time at the job's broker."""
+        others = self.others()
+        return others[number // 2 % len(others)] if number % 2 and others else self.place
+
+    async def _post(self, place: Place, body: Any, media: str) -> bool:
+        """Whether a broker has it, or will never."""
         headers = {
             "Authorization": _SCHEME,
             "Credentials": self.secret(),
@@ -109,14 +125,15 @@ class Post:
             "Pipeline": self.pipeline,
             "Content-Type": media,
         }
-        limit = aiohttp.ClientTimeout(total=self.times.post_seconds)
-        url, name = f"https://{self.place.address}/aiResults", self.place.other_name
+        limit = aiohttp.ClientTimeout(total=self.times.post_seconds, sock_connect=_CONNECT_SECONDS)
+        url, name = f"https://{place.address}/aiResults", place.other_name
         async with self.session.post(
             url, data=body, headers=headers, timeout=limit, server_hostname=name
         ) as response:
             if response.status != 200:
                 said = printable((await response.text())[:200])
                 _log.warning("a result was refused: HTTP %d: %s", response.status, said)
+            return response.status not in _AWAY
 
 
 def _parts(answer: Answer, boundary: str) -> aiohttp.MultipartWriter:

@@ -13,6 +13,9 @@ class Times:
     """An input, of 300 MB at most, that is not there after so long has failed its task."""
     post_seconds: float = 900.0
     """Posting a result has failed after so long. A stream is posted while the runner makes it."""
+    post_again_seconds: float = 60.0
+    """A result that no broker has taken is posted again for so long, to each that the worker stands
+    at: its broker may start anew, or another one take its tasks over."""
     max_pause_seconds: float = 30.0
     """A broker that is away is called again after pauses that grow from 0.5 s up to this."""
     resume_seconds: float = 60.0

@@ -142,7 +142,9 @@ class StockWorker:
     async def _work(self, session: aiohttp.ClientSession, job: NotifyAIJob) -> None:
         place = Place(self.address, split_host_port(self.address)[0])
         pipeline, task = job.ai_job_data.pipeline, job.task_id
-        post = Post(session, lambda: self.secret, Times(), place, task, pipeline)
+        # It posts a result once, whatever comes of it.
+        times = Times(post_again_seconds=0.0)
+        post = Post(session, lambda: self.secret, times, place, task, pipeline)
         data = json.loads(job.ai_job_data.request_data)
         request, file = data["request"], None
         if data["input_url"]:

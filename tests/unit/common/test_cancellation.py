@@ -28,6 +28,26 @@ async def test_a_call_that_loses_a_cancellation_ends_its_task_all_the_same() -> 
         await task
 
 
+async def test_a_call_that_loses_a_cancellation_and_then_fails_ends_its_task_all_the_same() -> None:
+    async def call() -> str:
+        await _loses_a_cancellation()
+        raise ConnectionError("Redis is gone")
+
+    task = asyncio.create_task(or_cancelled(call()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_call_that_fails_by_itself_says_so() -> None:
+    async def call() -> str:
+        raise ConnectionError("Redis is gone")
+
+    with pytest.raises(ConnectionError, match="Redis is gone"):
+        await or_cancelled(call())
+
+
 async def test_a_call_that_is_not_cancelled_gives_its_result() -> None:
     async def call() -> int:
         return 3

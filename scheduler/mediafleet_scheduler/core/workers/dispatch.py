@@ -71,6 +71,10 @@ class Dispatcher:
             if not each.draining
         )
 
+    def as_counted(self, worker: Worker) -> Worker:
+        """A worker without the models whose runner is too old to be given tasks."""
+        return self._roster.as_counted(worker)
+
     def in_use(self, target: Target) -> int:
         """Attempts that take up that capacity."""
         return sum(each.load(target) for each in self._roster.serving(target))

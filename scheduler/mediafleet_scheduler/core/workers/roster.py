@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from mediafleet_scheduler.core.workers.choice.candidates import Candidate, Chosen
 from mediafleet_scheduler.core.workers.choice.moments import Moments
 from mediafleet_scheduler.core.workers.choice.order import Order
 from mediafleet_scheduler.core.workers.choice.paces import FORGET_SECONDS, Paces
+from mediafleet_scheduler.core.workers.choice.versions import too_old
 from mediafleet_scheduler.core.workers.standing import Attempt, Standing
 from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.core.workers.views import Target, Worker
@@ -82,6 +84,15 @@ class Roster:
         """The workers of a model whose runner is of the version that is asked for."""
         least = self._least.get(target)
         return [each for each in self.serving(target) if not each.is_too_old(target, least)]
+
+    def as_counted(self, worker: Worker) -> Worker:
+        """A worker without the models whose runner is not of the version that is asked for."""
+        offers = {
+            target: offer
+            for target, offer in worker.offers.items()
+            if not too_old(offer.version, self._least.get(target))
+        }
+        return worker if len(offers) == len(worker.offers) else replace(worker, offers=offers)
 
     def candidates(self, target: Target, now: float) -> list[Candidate]:
         """The workers of a model as a choice looks at them, each counted anew."""

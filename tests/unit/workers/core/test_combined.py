@@ -54,6 +54,18 @@ def told(parts: Mapping[str, Part]) -> ModelDemand:
     return models[str(SD)]
 
 
+def test_a_worker_whose_runner_is_too_old_is_no_room_of_its_pool() -> None:
+    some = Dispatcher(itertools.count(1).__next__)
+    some.connected(pod("w1"), 0)
+    some.submitted("t", SD, 9, 0)
+    assert told({"": part_of(some, [SD])}).capacity == 2
+    some.asks_for({SD: "0.14.1"}, 1)
+    part = part_of(some, [SD])
+    assert (told({"": part}).capacity, told({"": part}).in_use) == (0, 1)
+    workers, use = combined({"": part})
+    assert demand(POOL, workers, use, 0).free == {str(SD): 0, str(ASR): 0}
+
+
 def test_a_worker_at_two_brokers_is_one_with_the_tasks_of_both() -> None:
     parts = {"a": broker(pod("w1"), tasks=1), "b": broker(pod("w1"), tasks=1)}
     workers, use = combined(parts)

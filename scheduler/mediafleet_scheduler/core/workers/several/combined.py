@@ -50,7 +50,10 @@ def part_of(dispatcher: Dispatcher, targets: Iterable[Target]) -> Part:
     known = set(targets)
     return Part(
         tuple(
-            (each, {target: dispatcher.load(each.id, target) for target in each.offers})
+            (
+                dispatcher.as_counted(each),
+                {target: dispatcher.load(each.id, target) for target in each.offers},
+            )
             for each in dispatcher.workers
         ),
         {target: dispatcher.waiting(target) for target in known},
