@@ -75,6 +75,9 @@ class FleetDemand(Model):
     """Requests that wait for room, and refused ones whose place is still kept, by type."""
     queued_cost: float = 0.0
     """What those would take of pods, counted like `used`."""
+    refused: dict[str, int] = Field(default_factory=dict)
+    """Requests that were refused for good for want of room in the last quarter hour, by type. They
+    ask for no pod any more; the record of an EgressFleet's forecast counts them."""
     forecast: int | None = None
     """Pods that the operator's forecast wants, as the status of the resource says; for people."""
     own_room: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +17,8 @@ from mediafleet_common.api.names import Kind
 from mediafleet_common.reports.demand import FleetDemand
 
 JOB: Final = "web"
+REFUSED_SECONDS: Final = 900.0
+"""For so long a desk tells of what it refused (scheduler, core/egress/queue.py)."""
 _ROUNDING: Final = 1e-9
 
 
@@ -86,6 +88,7 @@ class World:
         self.tally = Tally()
         self._ends: list[tuple[float, int, Pod, float]] = []
         self._turn = itertools.count()
+        self._refused: deque[tuple[float, str]] = deque()
         self._each = {
             kind: int(terms.each / cost + _ROUNDING) for kind, cost in terms.costs.items()
         }
@@ -153,9 +156,15 @@ class World:
             free=free,
             each=self._each,
             queued=dict(queued),
+            refused=self._refused_lately(),
             queued_cost=sum(costs[kind] * count for kind, count in queued.items()),
             leaving=sum(pod.jobs for pod in self.pods if pod.draining_since is not None),
         )
+
+    def _refused_lately(self) -> dict[str, int]:
+        while self._refused and self.now - self._refused[0][0] >= REFUSED_SECONDS:
+            self._refused.popleft()
+        return dict(Counter(kind for _, kind in self._refused))
 
     def _place(self) -> None:
         still = []
@@ -180,6 +189,7 @@ class World:
             full.add(cost)
             if self.now - came >= self.terms.wait_seconds:
                 self.tally.refused += 1
+                self._refused.append((self.now, arrival.kind))
             else:
                 still.append((came, arrival))
         self.waiting = still

@@ -153,6 +153,26 @@ async def test_both_desks_tell_the_same_demand_of_those_who_wait_and_those_refus
         assert sum(each.cores for each in of_fleet(kept, made.key, now)) == 16.0
 
 
+async def test_both_desks_tell_who_was_refused_for_good_and_of_nobody_who_got_a_pod(
+    stage: Scene,
+) -> None:
+    made = await full(stage, SHORT, "pod-0", "pod-1")
+    soon = replace(QUICK, keep_place_seconds=0.5)
+    async with stage.desk(soon) as one, stage.desk(soon) as two:
+        await stage.start(web("EG_first"))
+        await stage.burst(*(in_room("r", f"EG_{n}") for n in range(3)))
+        ready(stage, made, "pod-0", "pod-1")
+        await eventually(lambda: not one.ledger.waiting)
+        for desk in (one, two):
+            await desk.settled()
+        for desk in (one, two):
+            await desk.sweeper.sync()
+        placed = len(set(stage.started) - {"EG_first"})
+        for desk in (one, two):
+            told = desk.ledger.refused_for_good(made.key, time.time())
+            assert told == {RequestType.WEB: 3 - placed}
+
+
 async def test_a_place_that_comes_after_a_refusal_is_kept_for_the_retry(stage: Scene) -> None:
     made = await full(stage, SHORT, "pod-0", "pod-1")
     async with stage.desk() as desk:
@@ -216,6 +236,7 @@ async def test_what_a_dead_desk_left_in_the_line_counts_no_more_in_time_and_is_p
         await desk.sweeper.sync()
         await desk.settled()
         assert not desk.ledger.waiting
+        assert desk.ledger.refused_for_good(made.key, time.time()) == {RequestType.WEB: 1}
     assert not await stage.commands.exists("mediafleet:{egress/0}:waiting")
 
 

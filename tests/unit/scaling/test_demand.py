@@ -24,7 +24,7 @@ from mediafleet_scheduler.core.advertise.views import Node, PoolView
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
 from mediafleet_scheduler.core.egress.demand import egress_demand
-from mediafleet_scheduler.core.egress.queue import Waiting
+from mediafleet_scheduler.core.egress.queue import REFUSED_SECONDS, Waiting
 from mediafleet_scheduler.core.egress.views import Fleet, Worker
 from mediafleet_scheduler.core.scaling.trigger import Metric, Trigger, TriggerError
 from mediafleet_scheduler.core.scaling.wanted import UnknownDemandError, active, wanted
@@ -163,6 +163,22 @@ def test_who_waits_for_this_fleet_is_its_demand() -> None:
     told = demand_of(fleet(), jobs)
     assert told.queued == {"track": 1, "web": 1}
     assert told.queued_cost == pytest.approx(3.2 + 3.2 / 6)
+
+
+def test_who_was_refused_for_good_is_told_for_a_quarter_hour_and_asks_for_no_pod() -> None:
+    jobs = Ledger()
+    kept = [replace(waiting(each), keep_until=NOW - 10) for each in ("a", "b")]
+    other = replace(waiting("c", fleet="media/other"), keep_until=NOW - 10)
+    for each in (*kept, other, waiting("d", TRACK)):
+        jobs.wait(each)
+    jobs.give_up("a")
+    jobs.give_up("a")
+    jobs.give_up("c")
+    jobs.leave("b")
+    told = demand_of(fleet(), jobs)
+    assert (told.refused, told.queued) == ({"web": 1}, {"track": 1})
+    later = egress_demand(fleet(), jobs, True, NOW - 10 + REFUSED_SECONDS)
+    assert later.refused == {}
 
 
 def test_a_pod_of_unknown_size_makes_size_unknown_and_not_zero() -> None:

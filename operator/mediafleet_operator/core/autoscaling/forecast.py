@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from mediafleet_operator.core.autoscaling.record import QUARTER_SECONDS, WEEK, WEEKS, Record
@@ -47,6 +48,13 @@ def forecast(record: Record, now: float, lead_seconds: float) -> Forecast:
 
 def usual(record: Record, quarter: int) -> int | None:
     """The second highest of the weeks before; `None`: fewer than two know the quarter hour."""
+    return _usual(record.peaks, record.end, quarter)
+
+
+# It is asked for at each look, and changes four times an hour.
+@lru_cache(maxsize=1024)
+def _usual(peaks: bytes, end: int, quarter: int) -> int | None:
+    record = Record(end, peaks)
     weeks = (record.at(quarter - back * WEEK) for back in range(1, WEEKS + 1))
     known = sorted((peak for peak in weeks if peak is not None), reverse=True)
     return known[LEAST_WEEKS - 1] if len(known) >= LEAST_WEEKS else None

@@ -61,6 +61,7 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
         each={} if size is None else _counts(fits.each),
         queued=_counts(Counter(each.kind for each in waiting)),
         queued_cost=float(sum(costs.of(each.kind) for each in waiting)),
+        refused=_counts(ledger.refused_for_good(fleet.key, now)),
         forecast=fleet.forecast,
     )
 

@@ -24,6 +24,8 @@ from mediafleet_common.api.egress.placement import Queue
 KEEP_SECONDS: Final = 6.0
 """How long the place of a refused request is kept. livekit-server's client asks again after 1-2 s,
 then after 2-4 s: livekit/protocol rpc/egress_client.go."""
+REFUSED_SECONDS: Final = 900.0
+"""For so long one that was refused for good is told of: as long as a forecast's record counts."""
 _LONGEST_SECONDS: Final = 15.0
 """No entry counts longer than this without news: a desk may have died with it."""
 
@@ -80,7 +82,12 @@ class Waiting:
 
     def counts(self, now: float) -> bool:
         """Whether it still waits or is kept."""
-        return now < (self.keep_until or self.until or self.since + _LONGEST_SECONDS)
+        return now < self.over_at
+
+    @property
+    def over_at(self) -> float:
+        """From when it counts no more, unless there is news of it."""
+        return self.keep_until or self.until or self.since + _LONGEST_SECONDS
 
 
 def line(waiting: Iterable[Waiting], turns: Mapping[str, float], now: float) -> tuple[Waiting, ...]:

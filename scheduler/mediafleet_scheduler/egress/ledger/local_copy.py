@@ -71,7 +71,7 @@ class LocalCopy:
                     del self._over[next(iter(self._over))]
             return
         if operation == "leave":
-            self.ledger.leave(egress_id)
+            self.ledger.give_up(egress_id)
             return
         if operation == "wait":
             entry = _waiting(record)

@@ -188,7 +188,7 @@ class Store:
     def left(self, entry: Waiting) -> Note:
         """To be written: nobody came for a place that was kept. Counts here at once."""
         if self.copy.ledger.waiting.get(entry.egress_id) == entry:
-            self.copy.ledger.leave(entry.egress_id)
+            self.copy.ledger.give_up(entry.egress_id)
         return Note("leave", entry.egress_id, "", waiting_to_json(entry), 0)
 
     def started(self, record: Record) -> Note:

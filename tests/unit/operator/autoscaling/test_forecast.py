@@ -157,6 +157,16 @@ def test_what_is_needed_close_together_counts_and_nothing_while_idle() -> None:
     assert look(asked(), 4, demand([1]), BUSY).past.record == EMPTY
 
 
+def test_what_was_refused_counts_in_the_record_and_asks_for_no_pod() -> None:
+    full = demand([EACH, EACH])
+    refused = full.model_copy(update={"refused": {"web": 3 * EACH, "movie": 9}})
+    plain, short = (look(ahead("observe"), 2, said, EMPTY) for said in (full, refused))
+    assert (plain.wanted, short.wanted) == (3, 3)
+    assert "12 refused lately" in short.why
+    least = [each.past.record.watched.least for each in (plain, short) if each.past.record.watched]
+    assert least == [3, 6]
+
+
 def test_the_wake_of_a_fleet_nobody_can_measure_is_one_pod() -> None:
     said = demand([], queued=3, each=0)
     watched = look(ahead("apply", min=0), 0, said, EMPTY).past.record.watched
@@ -172,7 +182,12 @@ RECORDS = st.builds(
 DEMANDS = st.one_of(
     st.none(),
     st.just(UNKNOWN),
-    st.builds(demand, st.lists(st.integers(0, EACH), max_size=20), st.integers(0, 60)),
+    st.builds(
+        demand,
+        st.lists(st.integers(0, EACH), max_size=20),
+        st.integers(0, 60),
+        refused=st.dictionaries(st.just("web"), st.integers(1, 60)),
+    ),
 )
 
 

@@ -33,6 +33,16 @@ def test_a_rush_finds_its_pods_with_a_forecast_and_is_refused_without() -> None:
     assert (ahead.tally.refused, ahead.waited) == (0, 0)
 
 
+def test_a_fleet_that_refuses_most_of_a_rush_records_what_the_whole_rush_needed() -> None:
+    block = {"min": 1, "max": 30, "forecast": {"use": "observe"}}
+    engine = Builtin(Autoscaling.model_validate(block))
+    world = World(Terms(each=4, start_seconds=45, wait_seconds=20), 1, RUSH - 900.0)
+    rush = [(RUSH + 20.0, Arrival(1200.0)) for _ in range(JOBS)]
+    told = run(rush, engine, world, RUSH + 1000.0, 5.0, 60.0)
+    assert told.tally.refused == JOBS - 4
+    assert engine.past.record.at(2_000_000) == JOBS // 4 + 1
+
+
 def test_the_pods_are_asked_for_the_lead_before_it_and_not_sooner() -> None:
     ahead = through("apply").moments
     assert {each.wanted for each in ahead if each.at < RUSH - 185} == {1}

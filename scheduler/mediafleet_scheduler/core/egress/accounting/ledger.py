@@ -14,11 +14,12 @@ Who waits for a place is part of it (core/egress/queue.py).
 from __future__ import annotations
 
 import math
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mediafleet_common.api.egress.costs import CpuCost
+from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import (
     Closed,
@@ -29,7 +30,7 @@ from mediafleet_scheduler.core.egress.accounting.accounts import (
     used_cores,
 )
 from mediafleet_scheduler.core.egress.accounting.resources import Need, Rest, Rules, rest
-from mediafleet_scheduler.core.egress.queue import Waiting
+from mediafleet_scheduler.core.egress.queue import REFUSED_SECONDS, Waiting
 
 STALE_SECONDS: Final = 20.0
 """A measurement older than this says nothing any more."""
@@ -38,6 +39,7 @@ NEW_SECONDS: Final = 5.0
 """A job counts as new so long after its claim: others of the same moment may still come."""
 
 _MAX_TURNS: Final = 10_000
+_MAX_GIVEN_UP: Final = 10_000
 
 _ROUNDING: Final = 1e-9
 
@@ -125,6 +127,7 @@ class Ledger:
         """By uid of pods: CPUs that it had not, and when it said so."""
         self._accounts: dict[str, Account] = {}
         self._waiting: dict[str, Waiting] = {}
+        self._given_up: dict[str, deque[tuple[float, RequestType]]] = {}
         self._watchers: list[Touched] = []
         self._turns: dict[str, float] = {}
 
@@ -189,6 +192,19 @@ class Ledger:
             self._touch(waiting.fleet)
         if not self._waiting:
             self._turns.clear()
+
+    def give_up(self, egress_id: str) -> None:
+        """Nobody came for the place of a refused request: it was refused for good."""
+        entry = self._waiting.get(egress_id)
+        if entry is not None:
+            of_fleet = self._given_up.setdefault(entry.fleet, deque(maxlen=_MAX_GIVEN_UP))
+            of_fleet.append((entry.over_at, entry.kind))
+            self.leave(egress_id)
+
+    def refused_for_good(self, fleet: str, now: float) -> Counter[RequestType]:
+        """How many of a fleet's requests were, of each type, in the last quarter hour."""
+        lately = self._given_up.get(fleet, ())
+        return Counter(kind for at, kind in lately if now - at < REFUSED_SECONDS)
 
     def took_turn(self, flow: str, at: float) -> None:
         """A flow was given a place; it matters only while somebody waits."""
