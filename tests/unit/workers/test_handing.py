@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Container, Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
+import pytest
+
 from mediafleet_scheduler.broker.access.secrets import Secrets
 from mediafleet_scheduler.broker.results import Post
+from mediafleet_scheduler.broker.shared import handing
 from mediafleet_scheduler.broker.shared.handing import Handing
 from mediafleet_scheduler.broker.shared.peers import HANDED, Peers
 from mediafleet_scheduler.broker.shared.tasks import SharedTasks
@@ -101,6 +104,17 @@ async def test_a_result_is_held_no_longer_than_a_take_over_takes() -> None:
     some = Scene(answers=[(None, [])], busy={A}, take_over_seconds=0.02)
     assert await some.comes() is None
     assert some.beats > 0
+
+
+async def test_where_too_many_results_are_held_others_are_handed_on_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handing, "MOST_HELD", 0)
+    some = Scene(answers=[(B, [A, B])], busy={A})
+    assert await some.comes() == (200, "ok")
+    some = Scene(answers=[(None, [])], busy={A})
+    assert await some.comes() is None
+    assert some.beats == 0
 
 
 async def test_what_a_broker_handed_on_is_handed_no_further() -> None:

@@ -20,7 +20,8 @@ from mediafleet_scheduler.broker.shared.peers import HANDED, TAG, Peers
 from mediafleet_scheduler.broker.shared.tasks import SharedTasks
 from mediafleet_scheduler.core.workers.shared import Peer
 
-_MOST_HELD: Final = 256
+MOST_HELD: Final = 1024
+"""Results that wait at a time until their broker's tasks are another's; further ones do not."""
 _TASK_ID: Final = re.compile(r"\d{1,19}")
 
 
@@ -44,16 +45,12 @@ class Handing:
     async def result(self, post: Post, task_id: int) -> tuple[int, str] | None:
         """Hand on a result that nobody here waits for, whose sender may send it; `None`: no other
         broker does either, or this one does by now."""
-        if HANDED.lower() in post.headers or self._held >= _MOST_HELD:
+        if HANDED.lower() in post.headers:
             return None
         owner = None
-        self._held += 1
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._shared.take_over_seconds):
-                    owner = await self._owner(post.headers, task_id)
-        finally:
-            self._held -= 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._shared.take_over_seconds):
+                owner = await self._owner(post.headers, task_id)
         if owner is None or self._peers is None:
             return None
         return await self._peers.result(post, owner)
@@ -68,9 +65,21 @@ class Handing:
                     return owner
             if self._is_here(task_id) or (is_fresh and not self._shared.may_take(answered)):
                 break
-            await self._shared.next_beat()
+            if not await self._held_for_a_beat():
+                break
             is_fresh = True
         return None
+
+    async def _held_for_a_beat(self) -> bool:
+        """Wait for this broker's next look at Redis; whether there was room to."""
+        if self._held >= MOST_HELD:
+            return False
+        self._held += 1
+        try:
+            await self._shared.next_beat()
+        finally:
+            self._held -= 1
+        return True
 
     async def input(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """An input that lies at another broker; `None`: no other broker is named."""
