@@ -25,7 +25,7 @@ setup: $(STAMP) ## A virtual environment with the locked dependencies and this p
 
 ##
 .PHONY: quick
-quick: $(STAMP) ## First look, no root, no cluster: both desks and stand-in workers as processes (PAGES=1: in the browser)
+quick: $(STAMP) ## First look, no root, no cluster: both desks and stand-in workers as processes (PAGES=1: all pages in the browser)
 	$(PY) -m mediafleet_testbed.demo.$(if $(PAGES),quick_pages --open,quick) $(ARGS)
 
 .PHONY: quick-picture

@@ -96,3 +96,13 @@ async def test_work_by_kind_is_a_table_of_each_kind_by_itself(page: Page) -> Non
     async with world_map.page(world_map.nobody()) as url:
         await page.go(url, READY)
         assert await page.run(rows) == ["Nobody shares work by kind"]
+
+
+async def test_the_day_of_each_origin_is_a_table_by_itself(page: Page) -> None:
+    async with world_map.page(world_map.three()) as url:
+        await page.go(url, READY)
+        rows = "[...document.querySelectorAll('#origins-day tr')].map((each) => each.innerText)"
+        assert await page.run(rows) == [
+            "40 to 45°N, 75 to 70°W\t1\t10\t10",
+            "50 to 55°N, 10 to 15°E\t1\t10\t10",
+        ]

@@ -183,6 +183,7 @@ def _run(target: Target, console: Console, *, keep: bool) -> bool:
         console.print(f"Take it down:\n  {target.take_down()}")
     else:
         target.remove()
+        console.print("The pages in the browser: make demo KEEP=1, or make quick PAGES=1")
     return held
 
 

@@ -1,7 +1,7 @@
-"""`make quick PAGES=1`: the pages of both desks without a cluster, until Ctrl-C.
+"""`make quick PAGES=1`: all pages without a cluster, until Ctrl-C.
 
-Redis and the desks are the real ones, run from files; workers and nodes are stand-ins, and jobs
-come and go. Prints the links.
+Redis, the desks, the AI broker with its worker and the collector are the real ones, run from files;
+egress workers and nodes are stand-ins, and jobs come and go. Prints the links.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed import real_servers
 from mediafleet_testbed.demo.quick import Quick
 from mediafleet_testbed.demo.quick_nodes import Pool
+from mediafleet_testbed.demo.quick_workers import HEARING, Broker, listening
 from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.load import psrpc_bursts
 from mediafleet_testbed.processes import Processes
@@ -33,12 +34,13 @@ JOB_SECONDS: Final = 25.0
 _EVERY_SECONDS: Final = 0.4
 _NODES: Final = 4
 _WEB_SHARE: Final = 0.15
+_TASK_SECONDS: Final = 5.0
 
 
 async def start(
     stack: AsyncExitStack, processes: Processes, directory: Path, console: Console
 ) -> tuple[dict[str, str], Bus]:
-    """Start all; the link of each desk, and the bus that jobs come by."""
+    """Start desks and workers; the link of each desk, and the bus that jobs come by."""
     server = stack.enter_context(real_servers.redis_server())
     client = Redis.from_url(server.url)
     stack.push_async_callback(client.aclose)
@@ -50,17 +52,38 @@ async def start(
     pool = Pool(processes, directory, console)
     await asyncio.gather(*(pool.start_node(f"node-{number}") for number in range(_NODES)))
     pool.write(**{"node-0": "draining"})
+    shared = directory / "community.yaml"
+    shared.write_text("region: this-machine\n", encoding="utf-8")
     ports = {"fleets": real_servers.free_port(), "nodes": real_servers.free_port()}
     http = {view: f"127.0.0.1:{port}" for view, port in ports.items()}
     workers = ("--workers", str(directory / "workers.yaml"))
     nodes = ("--nodes", str(directory / "nodes.yaml"), "--listen", "127.0.0.1:0")
     for name, arguments in (
         ("egress", ("--redis", server.url, *workers, "--http", http["fleets"])),
-        ("advertise", (*nodes, "--http", http["nodes"])),
+        ("advertise", (*nodes, "--http", http["nodes"], "--community", str(shared))),
     ):
         desk = await processes.python(name, "mediafleet.main", name, *arguments)
         await processes.says(desk, "ready")
     return {view: f"http://{address}/ui/" for view, address in http.items()}, bus
+
+
+async def start_others(
+    processes: Processes, directory: Path, nodes: str, console: Console
+) -> tuple[dict[str, str], Broker]:
+    """Start the AI broker with a worker, and a collector that asks the advertiser; their links."""
+    console.print("starting an AI broker with a worker, and a collector …")
+    broker = Broker(processes, directory, [HEARING])
+    await broker.start()
+    await broker.add_worker("ai-worker")
+    listen = f"127.0.0.1:{real_servers.free_port()}"
+    collector = await processes.python(
+        "collector",
+        "mediafleet.main",
+        *("community", "collect", "--target", nodes.removesuffix("/ui/"), "--listen", listen),
+        *("--operator", "this machine, to look at"),
+    )
+    await processes.says(collector, "ready")
+    return {"AI workers": f"http://{broker.http}/ui/", "map": f"http://{listen}/"}, broker
 
 
 async def jobs(bus: Bus) -> None:
@@ -80,12 +103,15 @@ async def run(console: Console, *, opened: bool) -> None:
         async with AsyncExitStack() as stack:
             processes = await stack.enter_async_context(Processes(directory))
             links, bus = await start(stack, processes, directory, console)
-            for view, link in links.items():
+            others, broker = await start_others(processes, directory, links["nodes"], console)
+            for view, link in {**links, **others}.items():
                 console.print(f"{view}: {link}")
             console.print("Ctrl-C ends it.")
             if opened:
                 webbrowser.open(links["fleets"])
-            await jobs(bus)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(listening(broker, _TASK_SECONDS))
+                tasks.create_task(jobs(bus))
 
 
 def main() -> None:

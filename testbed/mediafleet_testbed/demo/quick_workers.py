@@ -33,7 +33,7 @@ SENTENCES: Final = (
 """They come back word by word; other sentences often do not: the models are small."""
 RECORDED: Final = REPOSITORY / "tests/kit/workers/go_forward_ten_meters.wav"
 WORKERS: Final = 2
-_HEARING: Final = ("audio-to-text", speech_runner.HEARING)
+HEARING: Final = ("audio-to-text", speech_runner.HEARING)
 _SPEECH: Final = ("text-to-speech", speech_runner.SPEECH)
 
 
@@ -47,6 +47,11 @@ class Broker:
         self._certificate, self._key = directory / "broker.pem", directory / "broker.key"
         self._workers = f"127.0.0.1:{real_servers.free_port()}"
         self._http = f"127.0.0.1:{real_servers.free_port()}"
+
+    @property
+    def http(self) -> str:
+        """Its HTTP port."""
+        return self._http
 
     async def start(self) -> str:
         """What it says when it is ready."""
@@ -102,7 +107,7 @@ async def text_and_sound(
     """Each sentence, said and heard by one of two workers."""
     console.print("\nstarting the broker and two workers with statistical models …")
     speaks = speech_runner.speaks()
-    broker = Broker(processes, directory, [_SPEECH, _HEARING] if speaks else [_HEARING])
+    broker = Broker(processes, directory, [_SPEECH, HEARING] if speaks else [HEARING])
     console.print(f"  {await broker.start()}", highlight=False)
     members = await asyncio.gather(*(broker.add_worker(f"worker-{n}") for n in range(WORKERS)))
     if not speaks:
@@ -130,6 +135,14 @@ async def text_and_sound(
         claims.holds("AI: a worker is killed, the other one has the next task", bool(text))
 
 
+async def listening(broker: Broker, every_seconds: float) -> None:
+    """Have the recorded sentence heard now and then, until cancelled."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            await _heard(broker, session, "", say=False)
+            await asyncio.sleep(every_seconds)
+
+
 async def _heard(
     broker: Broker, session: aiohttp.ClientSession, sentence: str, *, say: bool
 ) -> tuple[str, float, list[str]]:
@@ -142,7 +155,7 @@ async def _heard(
         who.append(said["worker"])
     form = aiohttp.FormData()
     form.add_field(
-        "task", json.dumps({"pipeline": _HEARING[0], "request": {"model_id": _HEARING[1]}})
+        "task", json.dumps({"pipeline": HEARING[0], "request": {"model_id": HEARING[1]}})
     )
     form.add_field("file", sound, filename="sound.wav")
     told = await broker.done(session, form)
