@@ -32,7 +32,7 @@ def test_a_day_has_the_most_operators_its_hours_the_mean_and_the_most() -> None:
 
 
 def test_a_day_ends_at_midnight_and_regions_stand_in_order_below_the_newest_day() -> None:
-    last = [(MIDNIGHT + 86_400 - HOUR, "1"), (MIDNIGHT + 86_400, "1")]
+    last: list[tuple[float, str]] = [(MIDNIGHT + 86_400 - HOUR, "1"), (MIDNIGHT + 86_400, "1")]
     told = [row(last, region="us"), row(last, region="eu")]
     assert [(each.day, each.region, each.hours) for each in table(told, [])] == [
         ("2026-11-30", "eu", 1),
