@@ -56,6 +56,11 @@ EVERYTHING = (
 COLLECTOR = (
     *("--set", "community.collector.enabled=true", "--set", "networkPolicy.enabled=true"),
     *("--set", "community.collector.from[0].ipBlock.cidr=10.0.0.0/8"),
+    *("--set", "community.collector.page.enabled=true"),
+    *("--set", "community.collector.page.operator=Example"),
+    *("--set", "community.collector.page.targets={http://a.example.com:8080}"),
+    *("--set", "community.collector.page.tokenSecret.name=s"),
+    *("--set", "community.collector.page.tokenSecret.key=token"),
 )
 BROKERS = (
     *("--set", "broker.enabled=true", "--set", "broker.replicas=2"),

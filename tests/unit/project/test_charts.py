@@ -54,6 +54,7 @@ def test_the_schema_knows_the_default_values_and_no_others() -> None:
     secrets = ("secret", "workersFile", "runnerToken", "apiToken", "redis.passwordSecret")
     unset += [f".broker.{each}.{part}" for each in secrets for part in ("key", "name")]
     unset += [f".community.origins.passwordSecret.{part}" for part in ("key", "name")]
+    unset += [f".community.collector.page.tokenSecret.{part}" for part in ("key", "name")]
     assert sorted(differences(VALUES, SCHEMA, "")) == sorted(unset)
 
 
