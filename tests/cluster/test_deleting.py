@@ -23,8 +23,12 @@ from mediafleet_testbed.node import Node
 from mediafleet_testbed.waiting import WaitedInVainError, wait_for
 
 GONE_SECONDS: Final = 60
+DEFINITIONS_GONE_SECONDS: Final = 200
+"""The API server looks every 5 s whether the resources of a definition are gone, and begins anew
+after a minute (apiextensions-apiserver pkg/controller/finalizer/crd_finalizer.go)."""
 COLLECTED_SECONDS: Final = 200
-"""The collector of what has no owner any more looks for new and gone kinds every 30 s."""
+"""The collector of what has no owner any more learns of new kinds every 30 s, and what it could not
+place it tries again after pauses that double (kubernetes pkg/controller/garbagecollector)."""
 KINDS: Final = (
     "pods,services,deployments,poddisruptionbudgets,serviceaccounts,roles,rolebindings,configmaps,"
     "secrets,persistentvolumeclaims,leases,horizontalpodautoscalers"
@@ -39,7 +43,7 @@ STAYS: Final = {"lease.coordination.k8s.io/mediafleet-operator"}
 """As the runbook says under "Remove it all"."""
 PARTS: Final = ("chart", "resources", "crds")
 # Definitions are the whole cluster's.
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(700)]
 
 
 def orders() -> list[tuple[str, ...]]:
@@ -62,7 +66,8 @@ def delete(product: Product, part: str) -> None:
     elif part == "crds":
         names = [f"crd/{plural}.{GROUP}" for plural in PLURALS.values()]
         product.node.kubectl(
-            "delete", *names, f"--timeout={GONE_SECONDS}s", timeout_seconds=GONE_SECONDS + 10
+            *("delete", *names, f"--timeout={DEFINITIONS_GONE_SECONDS}s"),
+            timeout_seconds=DEFINITIONS_GONE_SECONDS + 10,
         )
     else:
         product.workspace.kubectl(

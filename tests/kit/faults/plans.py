@@ -27,6 +27,7 @@ class Fault(Enum):
     DROPPED = "an event of a pod is left out"
     DOUBLED = "an event of a pod comes twice"
     SWAPPED = "two events of pods come in the wrong order"
+    MERGED = "an event of a pod waits for the next, and where that is of the same pod only it comes"
     CLOSED = "the watch of pods ends"
     EXPIRED = "the watch of pods ends, and its version is too old"
     LATE = "the events of pods stand still for seconds"
@@ -38,6 +39,7 @@ ON_EVENTS = frozenset(
         Fault.DROPPED,
         Fault.DOUBLED,
         Fault.SWAPPED,
+        Fault.MERGED,
         Fault.CLOSED,
         Fault.EXPIRED,
         Fault.LATE,

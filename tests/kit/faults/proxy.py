@@ -157,7 +157,7 @@ class Proxy:
 
     async def _meddled(self, lines: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         """The events of pods with what the plan does to one of them."""
-        held: bytes | None = None
+        held: tuple[Fault, bytes] | None = None
         async for line in lines:
             if b'"BOOKMARK"' in line[:40]:
                 yield line
@@ -168,16 +168,30 @@ class Proxy:
                 self._expired = fault is Fault.EXPIRED
                 self._stale_left = STALE_LISTS if fault is Fault.STALE else 0
                 return
-            if fault is Fault.SWAPPED:
-                held = line
+            if fault in {Fault.SWAPPED, Fault.MERGED}:
+                held = fault, line
                 continue
             if fault is Fault.LATE:
                 await asyncio.sleep(SLOW_SECONDS)
+            if held is not None:
+                for each in _with_held(*held, line):
+                    yield each
+                held = None
+                continue
             for _ in range(0 if fault is Fault.DROPPED else 2 if fault is Fault.DOUBLED else 1):
                 yield line
-            if held is not None:
-                yield held
-                held = None
+
+
+def _with_held(fault: Fault, held: bytes, line: bytes) -> list[bytes]:
+    """What comes of an event that was held back until the next one."""
+    if fault is Fault.SWAPPED:
+        return [line, held]
+    return [line] if _of_pod(line) == _of_pod(held) else [held, line]
+
+
+def _of_pod(line: bytes) -> str:
+    """The uid of the pod that an event is of."""
+    return str(json.loads(line)["object"]["metadata"]["uid"])
 
 
 def unconditional(method: str, path: str, body: bytes) -> str | None:
