@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -19,6 +20,10 @@ _log: Final = logging.getLogger(__name__)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _COLLECT_AFTER: Final = (10_000, 50, 50)
 """Objects are made by the thousand for a moment only, and are freed without the collector."""
+
+_SWITCH_SECONDS: Final = 0.0005
+"""Python's own is 5 ms: so long does the loop wait for the interpreter, after each wait for a
+message, while the thread that watches Kubernetes has much to read."""
 
 
 class CannotStartError(Exception):
@@ -68,6 +73,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     second signal ends the process at once with 128 + its number.
     """
     calm_collector()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         uvloop.run(_until_stopped(main))
     except CannotStartError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from tests.kit.clock import loop_clock
 
+from mediafleet_scheduler.core.psrpc import turns as rules
 from mediafleet_scheduler.core.psrpc.turns import TurnTimes
 from mediafleet_scheduler.egress.connections.turns import Inbox, Tenant, Turns, measured_task
 from mediafleet_scheduler.psrpc.resp import Reply
@@ -138,6 +139,43 @@ async def test_a_connection_is_not_read_while_its_messages_wait() -> None:
         await asyncio.sleep(10)
         assert both.count("a") == 1000
         assert both.held == [("a", True), ("a", False)]
+
+
+async def test_a_connection_is_not_read_while_few_large_messages_wait() -> None:
+    with desk("a", "b") as both:
+        large = [b"message", b"channel", b"x" * (1 << 20)]
+        both.tenants["a"].spend((-1.0, 0.0))
+        for _ in range(3):
+            both.inboxes["a"].put(list(large))
+        assert both.held == []
+        both.inboxes["a"].put(list(large))
+        assert both.held == [("a", True)]
+        await asyncio.sleep(10)
+        assert both.count("a") == 4
+        assert both.held == [("a", True), ("a", False)]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25])
+async def test_a_flood_gets_its_part_of_what_a_slow_loop_can_do(share: float) -> None:
+    with desk("a", "b") as both:
+        # The machine gives the loop a share of the time that passes while it works.
+        both.turns.note_speed(share, 1.0)
+        for number in range(5000):
+            both.inboxes["a"].put(number)
+        await asyncio.sleep(1)
+        assert both.count("a") * COST == pytest.approx(0.5 * share + 0.02, rel=0.05)
+
+
+def test_the_speed_of_the_loop_follows_what_it_is_given() -> None:
+    speed = 1.0
+    for _ in range(200):
+        speed = rules.speed(speed, 0.001, 0.004)
+    assert speed == pytest.approx(0.25, abs=0.05)
+    assert rules.speed(0.25, 1.0, 1.0) == 1
+    assert rules.speed(0.25, 0.0, 0.0) == 0.25
+    assert rules.speed(1.0, 0.003, 0.002) == 1
+    assert rules.rate(TIMES, 2, 0.25) == 0.5 * 0.25 / 2
+    assert rules.rate(TIMES, 1, 0.0) > 0
 
 
 @pytest.fixture

@@ -8,6 +8,12 @@ those who need little never notice. Tenants in debt share a part of the loop's t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+_SPEED_SECONDS: Final = 0.2
+"""So much work tells the speed of the loop."""
+_LEAST_SPEED: Final = 0.05
+"""Whoever is in debt gets out of it some day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +44,21 @@ def full(times: TurnTimes, now: float) -> Allowance:
     return Allowance(times.allowance_seconds, now)
 
 
-def rate(times: TurnTimes, in_debt: int) -> float:
+def speed(before: float, worked: float, passed: float) -> float:
+    """How fast the loop is: seconds that it works in each that passes while it has work.
+
+    Below 1 on a machine that is full, and where another thread has the interpreter. A part of what
+    such a loop could do on another day would be all that it can do today.
+    """
+    if passed <= 0:
+        return before
+    weight = min(1.0, passed / _SPEED_SECONDS)
+    return before + (min(1.0, worked / passed) - before) * weight
+
+
+def rate(times: TurnTimes, in_debt: int, loop_speed: float = 1.0) -> float:
     """Seconds that an allowance is filled with each second, while so many tenants are in debt."""
-    return times.part / max(1, in_debt)
+    return times.part * max(loop_speed, _LEAST_SPEED) / max(1, in_debt)
 
 
 def filled(allowance: Allowance, fills: float, times: TurnTimes, now: float) -> Allowance:

@@ -30,6 +30,8 @@ OnRest = Callable[[str, float], None]
 
 _UNREAD: Final = 256
 """Messages that are read and not yet handled; at most a read's worth more."""
+_UNREAD_BYTES: Final = 4 << 20
+"""The same by their size: few can be as large as many."""
 _working_for: Final[ContextVar[Tenant | None]] = ContextVar("working_for", default=None)
 
 
@@ -53,6 +55,7 @@ class Turns:
         self.clock: Final = clock
         self.cpu: Final = cpu
         self._tenants: dict[str, Tenant] = {}
+        self._speed = 1.0
 
     @contextmanager
     def tenant(self, name: str) -> Iterator[Tenant]:
@@ -76,7 +79,12 @@ class Turns:
 
     def rate(self) -> float:
         """How fast allowances are filled now."""
-        return rules.rate(self.times, sum(each.in_debt for each in self._tenants.values()))
+        in_debt = sum(each.in_debt for each in self._tenants.values())
+        return rules.rate(self.times, in_debt, self._speed)
+
+    def note_speed(self, worked: float, passed: float) -> None:
+        """So much was worked, and so long did that take."""
+        self._speed = rules.speed(self._speed, worked, passed)
 
 
 class Tenant:
@@ -105,17 +113,24 @@ class Tenant:
     @contextmanager
     def work(self) -> Iterator[None]:
         """What is done inside is done for it."""
-        before, began = _working_for.set(self), self.cpu()
+        before, began = _working_for.set(self), self.begin()
         named = on_behalf_of.set(self.name)
         try:
             yield
         finally:
-            self.spend(self.cpu() - began)
+            self.spend(began)
             on_behalf_of.reset(named)
             _working_for.reset(before)
 
-    def spend(self, seconds: float) -> None:
-        """So much was done for it."""
+    def begin(self) -> tuple[float, float]:
+        """Something is done for it from now on, until `spend` gets what this returns."""
+        return self.cpu(), self._turns.clock.monotonic()
+
+    def spend(self, began: tuple[float, float]) -> None:
+        """What was begun is done."""
+        cpu, at = began
+        seconds = self.cpu() - cpu
+        self._turns.note_speed(seconds, self._turns.clock.monotonic() - at)
         self._allowance = replace(self._allowance, left=self._allowance.left - seconds)
         self._used += seconds
         if self._next is None:
@@ -149,7 +164,8 @@ class Inbox:
         self._tenant = tenant
         self._handle = handle
         self._hold = hold
-        self._replies: collections.deque[Reply] = collections.deque()
+        self._replies: collections.deque[tuple[Reply, int]] = collections.deque()
+        self._bytes = 0
         self._due: asyncio.Handle | None = None
         self._held = False
 
@@ -158,10 +174,12 @@ class Inbox:
         if not self._replies and not self._tenant.takes_turns:
             self._handle(reply)
             return
-        self._replies.append(reply)
+        size = _size(reply)
+        self._replies.append((reply, size))
+        self._bytes += size
         if self._due is None:
             self._take_turn()
-        if not self._held and len(self._replies) >= _UNREAD:
+        if not self._held and (len(self._replies) >= _UNREAD or self._bytes >= _UNREAD_BYTES):
             self._held = True
             self._hold(True)
 
@@ -170,8 +188,10 @@ class Inbox:
         tenant = self._tenant
         rest = tenant.rest_seconds()
         while self._replies and not rest and not tenant.turn_is_over:
+            reply, size = self._replies.popleft()
+            self._bytes -= size
             with tenant.work():
-                self._handle(self._replies.popleft())
+                self._handle(reply)
             rest = tenant.rest_seconds()
         loop = asyncio.get_running_loop()
         if not self._replies:
@@ -185,6 +205,13 @@ class Inbox:
             self._due = loop.call_soon(self._take_turn)
 
 
+def _size(reply: Reply) -> int:
+    """About how many bytes it is."""
+    if isinstance(reply, list):
+        return sum(map(_size, reply))
+    return len(reply) if isinstance(reply, bytes | str) else 0
+
+
 @dataclass(slots=True)
 class _Measured(Coroutine[Any, Any, Any]):
     """A coroutine whose steps are work for a tenant."""
@@ -193,11 +220,11 @@ class _Measured(Coroutine[Any, Any, Any]):
     tenant: Tenant
 
     def send(self, value: Any) -> Any:
-        began = self.tenant.cpu()
+        began = self.tenant.begin()
         try:
             return self.inner.send(value)
         finally:
-            self.tenant.spend(self.tenant.cpu() - began)
+            self.tenant.spend(began)
 
     def throw(self, *error: Any) -> Any:
         return self.inner.throw(*error)
