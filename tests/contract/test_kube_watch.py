@@ -16,6 +16,7 @@ from mediafleet_common.kube.paths import Collection
 from mediafleet_common.kube.watch import Away, Changed, Hidden, Listed, News, follow
 
 PODS: Final = Collection("", "v1", "pods", "mediafleet.dev/kind")
+FLEETS: Final = Collection("mediafleet.dev", "v1alpha1", "egressfleets")
 NODES: Final = Collection("", "v1", "nodes", namespaced=False, optional=True)
 WAIT_SECONDS: Final = 20.0
 
@@ -45,14 +46,18 @@ class Delivered:
 
 
 @asynccontextmanager
-async def following(server: ApiServer, *collections: Collection) -> AsyncIterator[Delivered]:
+async def following(
+    server: ApiServer, *collections: Collection, by_kopf: bool = True
+) -> AsyncIterator[Delivered]:
     async with server.serving() as url:
 
         async def login() -> Configuration:
             return Configuration(host=url)
 
         news = Delivered()
-        task = asyncio.create_task(follow(collections, ("media",), news.take, login=login))
+        task = asyncio.create_task(
+            follow(collections, ("media",), news.take, login=login, by_kopf=by_kopf)
+        )
         try:
             yield news
         finally:
@@ -99,6 +104,19 @@ async def test_a_watch_of_pods_that_ends_is_taken_up_where_it_ended_without_a_li
     assert server.since[:2] == ["10", "15"]
     assert server.lists == 1
     assert not any(isinstance(each, Away) for each in news.all)
+
+
+async def test_a_desk_follows_what_there_are_few_of_as_it_does_pods() -> None:
+    server = ApiServer(fleets=[pod("f", 5), pod("g", 6)], changing="egressfleets")
+    async with following(server, FLEETS, PODS, by_kopf=False) as news:
+        await news.until(Listed(FLEETS, 10, [pod("f", 5), pod("g", 6)]), Listed(PODS, 10, []))
+        server.events.put_nowait({"type": "MODIFIED", "object": pod("f", 11)})
+        await news.until(Changed(FLEETS, pod("f", 11)))
+        server.fleets, server.version = [pod("f", 11)], 20
+        gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+        server.events.put_nowait({"type": "ERROR", "object": gone})
+        server.events.put_nowait(None)
+        await news.until(Listed(FLEETS, 20, [pod("f", 11)]))
 
 
 @pytest.mark.parametrize("nonsense", [{"type": "MODIFIED"}, {"type": "MODIFIED", "object": {}}, []])

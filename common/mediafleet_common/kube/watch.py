@@ -1,7 +1,8 @@
 """Watches objects and lists them at intervals, in a thread and a loop of its own.
 
 Pods, of which there are thousands, are followed by our own reflector from the version of a list
-that came in pages; what there are few of, by kopf.
+that came in pages; by desks all else, too, since each change costs kopf five times as much CPU in a
+process that places jobs. What there are few of, the operator follows by kopf.
 
 kopf reports each change within milliseconds, but not the objects that were deleted while its watch
 was broken: the lists show those. On the loop of the process kopf would take over the process's
@@ -87,8 +88,11 @@ class Watcher:
         *,
         login: Login = configure,
         list_seconds: float = LIST_SECONDS,
+        by_kopf: bool = True,
     ) -> None:
+        """`by_kopf`: what there are few of."""
         self._collections = tuple(collections)
+        self._of_kopf = [each for each in collections if by_kopf and each.plural != _MANY]
         self._namespaces = tuple(namespaces)
         self._deliver = deliver
         self._login = login
@@ -104,7 +108,7 @@ class Watcher:
                 ),
             )
             for collection in self._collections
-            if collection.plural == _MANY
+            if collection not in self._of_kopf
             for place in self._namespaces or (None,)
         ]
         self._fresh = asyncio.Event()
@@ -244,17 +248,13 @@ class Watcher:
         self._deliver(Changed(collection, raw, deleted=deleted))
 
     async def _watch(self) -> None:
-        if len(self._reflectors) and all(each.plural == _MANY for each in self._collections):
+        if not self._of_kopf:
             await self._stop.wait()
             return
         await self._listed.wait()
         self._relist.set()
         await kopf_watch.watch(
-            [
-                each
-                for each in self._collections
-                if each not in self._hidden and each.plural != _MANY
-            ],
+            [each for each in self._of_kopf if each not in self._hidden],
             self._namespaces,
             self._login,
             self._stop,
@@ -270,8 +270,9 @@ async def follow(
     *,
     login: Login = configure,
     list_seconds: float = LIST_SECONDS,
+    by_kopf: bool = True,
 ) -> None:
-    """Watch until cancelled; `take` is called on the loop of the caller.
+    """Watch until cancelled; `take` is called on the loop of the caller. `by_kopf`: see Watcher.
 
     Raises:
         RuntimeError: the watching thread ended by itself.
@@ -282,7 +283,9 @@ async def follow(
         with suppress(RuntimeError):  # the loop has ended before the thread
             loop.call_soon_threadsafe(take, news)
 
-    watcher = Watcher(collections, namespaces, deliver, login=login, list_seconds=list_seconds)
+    watcher = Watcher(
+        collections, namespaces, deliver, login=login, list_seconds=list_seconds, by_kopf=by_kopf
+    )
     watcher.start()
     try:
         await watcher.ended()

@@ -172,7 +172,8 @@ class KubeDirectory(Publisher[ViewT], Generic[ViewT]):
             RuntimeError: the watching thread ended by itself.
         """
         try:
-            await follow([kind.collection for kind in self._kinds], self._namespaces, self._take)
+            collections = [kind.collection for kind in self._kinds]
+            await follow(collections, self._namespaces, self._take, by_kopf=False)
         finally:
             if self._due is not None:
                 self._due.cancel()

@@ -36,6 +36,8 @@ class ApiServer:
 
     pods: list[dict[str, Any]] = field(default_factory=list)
     fleets: list[dict[str, Any]] = field(default_factory=list)
+    changing: str = "pods"
+    """What `events` are of."""
     version: int = 10
     status: int = 200
     refused: frozenset[str] = frozenset()
@@ -85,7 +87,7 @@ class ApiServer:
         self.watching.set()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        while plural == "pods" and (event := await self.events.get()) is not None:
+        while plural == self.changing and (event := await self.events.get()) is not None:
             try:
                 await response.write(json.dumps(event).encode() + b"\n")
             finally:
