@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Self
 
@@ -138,9 +138,9 @@ class DayRow:
     operators: int
     """Who publish streams of it in an hour at least."""
     average: float
-    """The sum of each operator's mean over the hours in which streams are told."""
+    """Streams of all who tell them, the mean over the hours in which anybody does."""
     maximum: int
-    """The sum of each operator's maximum: together they had at most so many at one moment."""
+    """The hour with most: the sum of each operator's maximum, at most so many at one moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,26 +197,22 @@ def together(summaries: Mapping[str, Summary], unknown: Iterable[str]) -> View:
 
 def day_rows(summaries: Iterable[Summary]) -> list[DayRow]:
     """The day of each origin, from the hours alone: what claims to be their sum is not read."""
-    told: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
-    for each in summaries:
-        hours: defaultdict[str, list[Group]] = defaultdict(list)
+    told: defaultdict[str, defaultdict[str, list[Group]]] = defaultdict(lambda: defaultdict(list))
+    operators: defaultdict[str, set[int]] = defaultdict(set)
+    for number, each in enumerate(summaries):
         for hour in each.hours:
             for name, group in hour.groups.items():
                 if group.average is not None:
-                    hours[name].append(group)
-        for name, groups in hours.items():
-            streams = [group.average or 0 for group in groups]
-            most = max(group.maximum or group.average or 0 for group in groups)
-            told[name].append((sum(streams) / len(streams), most))
-    return [
-        DayRow(
-            name,
-            len(each),
-            round(sum(mean for mean, _ in each), 1),
-            sum(most for _, most in each),
-        )
-        for name, each in sorted(told.items())
-    ]
+                    told[name][hour.start].append(group)
+                    operators[name].add(number)
+    return [_day_row(name, len(operators[name]), told[name].values()) for name in sorted(told)]
+
+
+def _day_row(name: str, operators: int, hours: Collection[Sequence[Group]]) -> DayRow:
+    """Operators tell an origin in different hours: each hour is added up before the mean."""
+    streams = [sum(each.average or 0 for each in hour) for hour in hours]
+    most = [sum(each.maximum or each.average or 0 for each in hour) for hour in hours]
+    return DayRow(name, operators, round(sum(streams) / len(streams), 1), max(most))
 
 
 def _region(name: str, summaries: list[Summary]) -> RegionRow:

@@ -64,7 +64,10 @@ def test_the_day_of_an_origin_is_made_of_the_hours_that_are_told_and_of_no_claim
     told = {"a": read_summary(day_of(10, None, 25)), "b": read_summary(day_of(0, 5))}
     silent = read_summary(day_of(None))
     view = together({**told, "c": silent}, [])
-    assert view.days == [DayRow("country DE", 2, average=20.0, maximum=40)]
+    # By hour 10, 5 and 25 streams, of which 15, 10 and 30 at most.
+    assert view.days == [DayRow("country DE", 2, average=13.3, maximum=30)]
+    both = together({"a": read_summary(day_of(10, 20)), "b": read_summary(day_of(30, 10))}, [])
+    assert both.days == [DayRow("country DE", 2, average=35.0, maximum=50)]
     assert together({"c": silent}, []).days == []
 
 
