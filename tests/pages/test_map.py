@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from tests.kit.community import MIDNIGHT, Time
 from tests.kit.pages import world_map
 from tests.kit.pages.browser import Page
 from tests.kit.pages.look import READY, SHAPES, overflows
+
+from mediafleet_scheduler.community.weeks.archive import Archive
+from mediafleet_scheduler.core.community.weeks.series import OWN, TOLD, Sample
 
 SLIDER = "document.querySelector('#hour')"
 
@@ -106,3 +110,41 @@ async def test_the_day_of_each_origin_is_a_table_by_itself(page: Page) -> None:
             "40 to 45°N, 75 to 70°W\t1\t10\t10",
             "50 to 55°N, 10 to 15°E\t1\t10\t10",
         ]
+
+
+async def test_a_day_of_the_store_is_chosen_and_one_that_is_away_is_said(page: Page) -> None:
+    store, time = world_map.Kept(), Time(world_map.NOW)
+    yesterday = int(MIDNIGHT) - 7200
+    store.samples = [
+        Sample((("__name__", TOLD), ("operator", "a"), ("region", "eu-west")), yesterday, 1),
+        *(
+            Sample(
+                (("__name__", OWN), ("figure", figure), ("operator", "a"), ("region", "eu-west")),
+                yesterday,
+                value,
+            )
+            for figure, value in (("average", 40), ("maximum", 45))
+        ),
+    ]
+    archive = Archive(store, clock=time.clock)
+    async with world_map.page(world_map.three(), archive=archive) as url:
+        await page.go(url, READY)
+        await page.until("document.querySelectorAll('#day option').length === 2")
+        days = "[...document.querySelectorAll('#days tr')].map((each) => each.innerText)"
+        assert await page.run(days) == ["2026-11-28\teu-west\t1\t40\t45"]
+        choose = (
+            "document.querySelector('#day').value = '{}';"
+            "document.querySelector('#day').dispatchEvent(new Event('change'))"
+        )
+        await page.run(choose.format("2026-11-28"))
+        said = "document.querySelector('#share').innerText"
+        await page.until(f"{said}.includes('how many did not is not known')")
+        assert "eu-west\t1\tnot told\t40\t45" in await page.run(
+            "document.querySelector('#regions').innerText"
+        )
+        await page.run(choose.format(""))
+        await page.until(f"{said}.includes('operators share;')")
+        store.away = True
+        time.now += 61
+        await page.run(choose.format("2026-11-28"))
+        await page.until(f"{said}.includes('The store does not answer: this was read at')")

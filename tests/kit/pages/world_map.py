@@ -17,9 +17,12 @@ from mediafleet_common.formats.times import rfc3339
 from mediafleet_common.serving.http import HttpServer
 from mediafleet_scheduler.community.collector import Collector
 from mediafleet_scheduler.community.map_page import MapPage
+from mediafleet_scheduler.community.weeks.archive import Archive
+from mediafleet_scheduler.community.weeks.store import Store, StoreError
 from mediafleet_scheduler.core.community.cells import grid
 from mediafleet_scheduler.core.community.collecting import Summary, read_summary
 from mediafleet_scheduler.core.community.mapping import HOURS
+from mediafleet_scheduler.core.community.weeks.series import OWN, TOLD, Sample
 
 NOW: Final = MIDNIGHT + 12 * 3600
 _PLACES: Final = (
@@ -102,13 +105,37 @@ DAYS: Final[dict[str, Callable[[], list[Summary]]]] = {
 }
 
 
+class Kept(Store):
+    """A store in memory, for the page alone; it may be away."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9")
+        self.samples: list[Sample] = []
+        self.away = False
+
+    async def query(self, promql: str, start: int, end: int, step: int) -> bytes:
+        """All samples of the time; by region those that tell operators and streams."""
+        if self.away:
+            raise StoreError("no route")
+        name = {"sum": OWN, "count": TOLD}.get(promql.split()[0])
+        result = [
+            {"metric": dict(each.labels), "values": [[each.at, str(each.value)]]}
+            for each in self.samples
+            if start <= each.at <= end and name in (None, dict(each.labels)["__name__"])
+        ]
+        told = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+        return json.dumps(told).encode()
+
+
 @asynccontextmanager
-async def page(summaries: list[Summary], *, broken: bool = False) -> AsyncIterator[str]:
+async def page(
+    summaries: list[Summary], *, broken: bool = False, archive: Archive | None = None
+) -> AsyncIterator[str]:
     """The page of a collector to which these were told, and ten who tell nothing; its address."""
     time = Time(NOW)
     numbers = itertools.count()
     urls = [f"http://operator-{next(numbers)}.example.com" for _ in range(len(summaries) + 10)]
-    collector = Collector(urls, "Example operators, for orchestrators", time.clock)
+    collector = Collector(urls, "Example operators, for orchestrators", time.clock, archive=archive)
     for url, summary in zip(urls, summaries, strict=False):
         collector.targets[url].summary = summary
         collector.targets[url].accepted_at = NOW

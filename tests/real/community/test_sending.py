@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
+from tests.kit import stores
 
 from mediafleet_common.api.community_metrics import CommunityMetricsSpec
 from mediafleet_operator.manifests.children import senders
@@ -234,3 +235,17 @@ async def test_what_arrives_through_an_outage_and_restarts_is_the_preview_and_no
         begin = max(max(times) for times in before.values()) + 1.0
         kept = sum(begin < at < ended for at in found[PREVIEW[0]])
         assert kept >= sum(begin < at < ended for at in world.scraped) - 3
+
+
+@pytest.mark.parametrize("world", ["vmagent", "prometheus"], indirect=True)
+async def test_a_prometheus_gets_the_preview_and_nothing_else(world: World) -> None:
+    async with stores.prometheus(world.folder, world.receiver_port) as url, world.sending():
+        deadline = time.monotonic() + SECONDS
+        found: list[str] = []
+        while len(found) < len(PREVIEW):
+            assert time.monotonic() < deadline, (found, world.log())
+            await asyncio.sleep(0.2)
+            told = await get(f"{url}/api/v1/series?match[]=%7B__name__!=%22%22%7D")
+            series = json.loads(told)["data"]
+            found = sorted(json.dumps(each, sort_keys=True) for each in series)
+        assert found == PREVIEW
