@@ -25,7 +25,7 @@ from mediafleet_scheduler.broker.jobs import Events, Input, Job, Jobs, TaskFaile
 from mediafleet_scheduler.broker.models import ModelEntry
 from mediafleet_scheduler.broker.requests import UNREADABLE, read
 from mediafleet_scheduler.core.workers.choice.versions import oldest
-from mediafleet_scheduler.core.workers.orchestrators.llm_events import StockEvents
+from mediafleet_scheduler.core.workers.orchestrators.llm_events import StockEvents, choices
 from mediafleet_scheduler.core.workers.pipelines import (
     FORMS,
     BadRequestError,
@@ -192,6 +192,8 @@ class RunnerApi:
         if isinstance(result, Events):
             kept = None if door.as_it_comes else StockEvents().feed
             return await stream(request, result, door.last_event, kept)
+        if not door.as_it_comes and job.input.request.get("stream") and not choices(result.body):
+            return _error(500, "the worker's answer has no choices")
         return await whole(request, result)
 
 

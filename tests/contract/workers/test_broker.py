@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import re
 import ssl
 import struct
@@ -160,6 +161,20 @@ async def test_an_llms_words_end_after_the_last_one_though_its_worker_does_not_e
         assert some.serving.jobs.dispatcher.in_use(Target(*LLM)) == 0
         posting.cancel()
         await asyncio.gather(posting, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("body", "status"), [({"choices": [{}]}, 200), ({}, 500)])
+async def test_a_whole_answer_to_who_asked_for_a_stream_has_a_choice(
+    tmp_path: Path, body: dict[str, object], status: int
+) -> None:
+    request = {"model": "m/llm", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    async with broker(tmp_path, LLM) as some, worker(some, registration(LLM)) as one:
+        asking = asyncio.create_task(some.session.post(f"{some.runner}/llm", json=request))
+        attempt, _, _ = await one.job()
+        part = b"--b\r\nContent-Type: application/json\r\n\r\n" + json.dumps(body).encode()
+        await some.post_result(attempt, part + b"\r\n--b--\r\n", "multipart/mixed; boundary=b")
+        async with await asking as response:
+            assert response.status == status
 
 
 async def turned_away(some: Broker, message: RegisterAIWorkerRequest) -> str | None:

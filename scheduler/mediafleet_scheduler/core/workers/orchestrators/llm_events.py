@@ -9,6 +9,7 @@ handleStreamingResponse). Runners send such chunks, with the tokens used at the 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 _DATA: Final = b"data:"
@@ -92,6 +93,12 @@ def _choices(payload: bytes) -> list[Any]:
         chunk = json.loads(payload)
     except (ValueError, RecursionError):
         return []
+    return choices(chunk)
+
+
+def choices(chunk: Mapping[str, Any]) -> list[Any]:
+    """Those of a chunk, or of an answer as a whole: a stock orchestrator that asked for a stream
+    reads that as one chunk."""
     # Go reads a name in any case, and of two that are alike the last one.
     alike = [name for name in chunk if name.casefold() == "choices"]
     found = chunk["choices"] if alike == ["choices"] else None
