@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediafleet_common/wire/egress.proto\x12\x16mediafleet.wire.egress\"\xcf\x02\n\x12StartEgressRequest\x12\x11\n\tegress_id\x18\x01 \x01(\t\x12\x0f\n\x07room_id\x18\x03 \x01(\t\x12\x18\n\x0eroom_composite\x18\x05 \x01(\x0cH\x00\x12\x19\n\x0ftrack_composite\x18\x06 \x01(\x0cH\x00\x12\x0f\n\x05track\x18\x07 \x01(\x0cH\x00\x12\r\n\x03web\x18\x0b \x01(\x0cH\x00\x12\x15\n\x0bparticipant\x18\r \x01(\x0cH\x00\x12\x10\n\x06\x65gress\x18\x10 \x01(\x0cH\x00\x12\x10\n\x06replay\x18\x11 \x01(\x0cH\x00\x12\r\n\x05token\x18\x08 \x01(\t\x12\x0e\n\x06ws_url\x18\t \x01(\t\x12\x1c\n\x14\x63loud_backup_enabled\x18\n \x01(\x08\x12\x15\n\restimated_cpu\x18\x0e \x01(\x01\x12\x13\n\x0bretry_count\x18\x0f \x01(\x05\x12\x11\n\troom_name\x18\x12 \x01(\tB\t\n\x07request\"\x19\n\x17ListActiveEgressRequest\".\n\x18ListActiveEgressResponse\x12\x12\n\negress_ids\x18\x01 \x03(\t\"%\n\x10GetEgressRequest\x12\x11\n\tegress_id\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mediafleet_common/wire/egress.proto\x12\x16mediafleet.wire.egress\"\xcf\x02\n\x12StartEgressRequest\x12\x11\n\tegress_id\x18\x01 \x01(\t\x12\x0f\n\x07room_id\x18\x03 \x01(\t\x12\x18\n\x0eroom_composite\x18\x05 \x01(\x0cH\x00\x12\x19\n\x0ftrack_composite\x18\x06 \x01(\x0cH\x00\x12\x0f\n\x05track\x18\x07 \x01(\x0cH\x00\x12\r\n\x03web\x18\x0b \x01(\x0cH\x00\x12\x15\n\x0bparticipant\x18\r \x01(\x0cH\x00\x12\x10\n\x06\x65gress\x18\x10 \x01(\x0cH\x00\x12\x10\n\x06replay\x18\x11 \x01(\x0cH\x00\x12\r\n\x05token\x18\x08 \x01(\t\x12\x0e\n\x06ws_url\x18\t \x01(\t\x12\x1c\n\x14\x63loud_backup_enabled\x18\n \x01(\x08\x12\x15\n\restimated_cpu\x18\x0e \x01(\x01\x12\x13\n\x0bretry_count\x18\x0f \x01(\x05\x12\x11\n\troom_name\x18\x12 \x01(\tB\t\n\x07request\"\x19\n\x17ListActiveEgressRequest\".\n\x18ListActiveEgressResponse\x12\x12\n\negress_ids\x18\x01 \x03(\t\"\x8d\x01\n\x07JobInfo\x12\x11\n\tegress_id\x18\x01 \x01(\t\x12\x0f\n\x07room_id\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\x05\x12\x12\n\nstarted_at\x18\n \x01(\x03\x12\x11\n\troom_name\x18\r \x01(\t\x12\x12\n\nupdated_at\x18\x12 \x01(\x03\x12\x13\n\x0bsource_type\x18\x1a \x01(\x05\"%\n\x10GetEgressRequest\x12\x11\n\tegress_id\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTACTIVEEGRESSREQUEST']._serialized_end=426
   _globals['_LISTACTIVEEGRESSRESPONSE']._serialized_start=428
   _globals['_LISTACTIVEEGRESSRESPONSE']._serialized_end=474
-  _globals['_GETEGRESSREQUEST']._serialized_start=476
-  _globals['_GETEGRESSREQUEST']._serialized_end=513
+  _globals['_JOBINFO']._serialized_start=477
+  _globals['_JOBINFO']._serialized_end=618
+  _globals['_GETEGRESSREQUEST']._serialized_start=620
+  _globals['_GETEGRESSREQUEST']._serialized_end=657
 # @@protoc_insertion_point(module_scope)

@@ -123,6 +123,49 @@ class ListActiveEgressResponse(_message.Message):
 Global___ListActiveEgressResponse: _TypeAlias = ListActiveEgressResponse  # noqa: Y015
 
 @_typing.final
+class JobInfo(_message.Message):
+    """What is read and kept of a livekit.EgressInfo (protobufs/livekit_egress.proto): the request in it
+    and its results may hold secrets, and to parse them costs most of it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EGRESS_ID_FIELD_NUMBER: _builtins.int
+    ROOM_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ROOM_NAME_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    SOURCE_TYPE_FIELD_NUMBER: _builtins.int
+    egress_id: _builtins.str
+    room_id: _builtins.str
+    status: _builtins.int
+    """livekit.EgressStatus"""
+    started_at: _builtins.int
+    room_name: _builtins.str
+    updated_at: _builtins.int
+    source_type: _builtins.int
+    """livekit.EgressSourceType"""
+    def __init__(
+        self,
+        *,
+        egress_id: _builtins.str = ...,
+        room_id: _builtins.str = ...,
+        status: _builtins.int = ...,
+        started_at: _builtins.int = ...,
+        room_name: _builtins.str = ...,
+        updated_at: _builtins.int = ...,
+        source_type: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["egress_id", b"egress_id", "room_id", b"room_id", "room_name", b"room_name", "source_type", b"source_type", "started_at", b"started_at", "status", b"status", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobInfo: _TypeAlias = JobInfo  # noqa: Y015
+
+@_typing.final
 class GetEgressRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

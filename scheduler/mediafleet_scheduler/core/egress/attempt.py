@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from mediafleet_common.value import value
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.placement.modes import Refusal
 
@@ -53,7 +54,10 @@ class Report(StrEnum):
 
     def or_later(self, other: Report) -> Report:
         """The one that comes later in the life of a job."""
-        return max(self, other, key=list(Report).index)
+        return other if _RANK[other] > _RANK[self] else self
+
+
+_RANK: Final = {report: rank for rank, report in enumerate(Report)}
 
 
 class Phase(StrEnum):
@@ -115,14 +119,14 @@ class Attempt(NamedTuple):
 # Events: what came of a step.
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Placed:
     """A place is claimed."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AlreadyKnown:
     """The ledger has the egress id: its job runs, may run, or is over."""
 
@@ -131,7 +135,7 @@ class AlreadyKnown:
     """Whether the ledger has its answer: it runs, failed or is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NoCapacity:
     """No pod has room."""
 
@@ -139,14 +143,14 @@ class NoCapacity:
     cores: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LedgerFailed:
     """Redis did not answer; what was asked of it may be done all the same."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Handed:
     """A pod was given the request."""
 
@@ -157,12 +161,12 @@ class Handed:
     """The one that the pod of the job answered with last, to any request."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PassedOver:
     """It is noted that a pod did not take the job."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Looked:
     """The pods and livekit-server were asked."""
 
@@ -177,7 +181,7 @@ class Looked:
     pod_is_there: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TakenOver:
     """Another attempt's claim was to be made ours."""
 
@@ -185,14 +189,14 @@ class TakenOver:
     pod_is_there: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Bid:
     """The pod of the job was asked for a bid; `server_id` is `None` when it made none."""
 
     server_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Free:
     """The ledger does not have the egress id any more."""
 
@@ -214,7 +218,7 @@ Event = (
 # Steps: what is to be done next. The last five end the attempt.
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TakePlace:
     """Claim a place, now or, where there is a queue, until a time; 0: now."""
 
@@ -222,7 +226,7 @@ class TakePlace:
     excluded: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HandOver:
     """Give the request to the pod that the claim names."""
 
@@ -230,7 +234,7 @@ class HandOver:
     patient: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PassOver:
     """Note that a pod did not take the job."""
 
@@ -238,35 +242,35 @@ class PassOver:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AskPods:
     """Ask all pods which jobs they run, and livekit-server what it knows of this one."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TakeOver:
     """Make another attempt's claim ours, so that it moves the job nowhere meanwhile."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AskBid:
     """Learn the psrpc server id of the job's pod from a bid; nothing is granted."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Recall:
     """Wait, then look the egress id up in the ledger."""
 
     after_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Succeed:
     """The job runs: note it, and answer."""
 
@@ -274,21 +278,21 @@ class Succeed:
     server_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finished:
     """The job ran and is over: note it, and answer with its record."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fail:
     """The pod's error stands: note it, and answer with it."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Repeat:
     """Answer with what the ledger has."""
 
@@ -304,7 +308,7 @@ class Why(StrEnum):
     """Nobody knows yet whether the job runs."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refuse:
     """Answer that it was not started, or that nobody knows."""
 

@@ -11,13 +11,13 @@ pkg/config/encoding.go (applyPreset) and the defaults of pipeline.go.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 from livekit.protocol import egress as livekit
 
 from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.value import value
 from mediafleet_common.wire import egress_pb2 as wire
 
 MAX_ID_LENGTH: Final = 256
@@ -43,7 +43,7 @@ class UnknownRequestTypeError(UnreadableRequestError):
     """It is a StartEgressRequest, of a type that is not known here."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """A StartEgress, as far as placement cares."""
 
@@ -71,7 +71,7 @@ class Request:
         return self.estimated_cores or costs.of(self.kind)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Asked:
     kind: RequestType
     room_name: str = ""

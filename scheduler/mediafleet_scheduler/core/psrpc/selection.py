@@ -6,8 +6,8 @@ after the request was sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,8 @@ UPSTREAM_START_EGRESS: Final = Selection(maximum_affinity=1.0, short_circuit_sec
 """As livekit-server starts egress (livekit/protocol rpc/egress_client.go)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Auction:
-    """The bids for one request so far."""
+class Auction(NamedTuple):
+    """The bids for one request so far. A tuple, since a new one is made for each bid."""
 
     selection: Selection
     closes: float
@@ -55,10 +54,10 @@ class Auction:
         wait = self.selection.short_circuit_seconds
         closes = min(self.closes, at + wait) if wait > 0 and not self.heard else self.closes
         if self.selection.ends(affinity):
-            return replace(self, closes=at, best=bidder, affinity=affinity, heard=True, over=True)
+            return self._replace(closes=at, best=bidder, affinity=affinity, heard=True, over=True)
         if affinity > self.affinity:
-            return replace(self, closes=closes, best=bidder, affinity=affinity, heard=True)
-        return replace(self, closes=closes, heard=True)
+            return self._replace(closes=closes, best=bidder, affinity=affinity, heard=True)
+        return self._replace(closes=closes, heard=True)
 
 
 def auction(selection: Selection) -> Auction:

@@ -13,13 +13,13 @@ import itertools
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json as read_json
 
 from mediafleet_common.clock import SYSTEM, Clock
+from mediafleet_common.value import value
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.queue import Waiting
@@ -56,7 +56,7 @@ class Claim(StrEnum):
     """The id was used by a job that is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claimed:
     """A claim's result."""
 
@@ -65,7 +65,7 @@ class Claimed:
     """What stands in the way, for `LIVE` and `ENDED`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Note:
     """What became of a job, to be written."""
 

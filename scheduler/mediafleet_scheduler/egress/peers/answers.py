@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import field
 from typing import Final
 
 from google.protobuf.message import DecodeError
 from livekit.protocol import egress as livekit
 
+from mediafleet_common.value import value
+from mediafleet_common.wire import egress_pb2 as wire
 from mediafleet_scheduler.core.egress.attempt import LedgerFailed, NoCapacity, Refuse, Report, Why
 from mediafleet_scheduler.core.egress.placement.modes import Refusal
 from mediafleet_scheduler.core.egress.requests import Request
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
 
-ENDED: Final = frozenset(
+ENDED: Final[frozenset[int]] = frozenset(
     {
         livekit.EgressStatus.EGRESS_COMPLETE,
         livekit.EgressStatus.EGRESS_FAILED,
@@ -22,7 +25,7 @@ ENDED: Final = frozenset(
     }
 )
 
-_REPORTS: Final = {
+_REPORTS: Final[Mapping[int, Report]] = {
     livekit.EgressStatus.EGRESS_ACTIVE: Report.STARTED,
     livekit.EgressStatus.EGRESS_ENDING: Report.STARTED,
     livekit.EgressStatus.EGRESS_COMPLETE: Report.ENDED,
@@ -87,7 +90,7 @@ def refusal(step: Refuse, request: Request) -> RefusedError:
     return RefusedError(Code.UNAVAILABLE, UNDECIDED, sentence)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JobWord:
     """What an `EgressInfo` says of a job."""
 
@@ -105,30 +108,23 @@ def word_of(info: bytes) -> JobWord:
     Raises:
         DecodeError: it is no `EgressInfo`.
     """
-    read = livekit.EgressInfo.FromString(info)
-    report = _REPORTS.get(read.status, Report.CREATED)
-    return JobWord(read.egress_id, report, read.status in ENDED, _kept(read))
+    read = wire.JobInfo.FromString(info)
+    status = read.status
+    report = _REPORTS.get(status, Report.CREATED)
+    return JobWord(read.egress_id, report, status in ENDED, _kept(read))
 
 
 def without_request(answer: bytes) -> bytes:
     """An `EgressInfo` without what may hold secrets: fit to be kept in Redis."""
     try:
-        return _kept(livekit.EgressInfo.FromString(answer))
+        return _kept(wire.JobInfo.FromString(answer))
     except DecodeError:
         return b""
 
 
-def _kept(info: livekit.EgressInfo) -> bytes:
-    kept = livekit.EgressInfo(
-        egress_id=info.egress_id,
-        room_id=info.room_id,
-        room_name=info.room_name,
-        source_type=info.source_type,
-        status=info.status,
-        started_at=info.started_at,
-        updated_at=info.updated_at,
-    )
-    return bytes(kept.SerializeToString())
+def _kept(info: wire.JobInfo) -> bytes:
+    info.DiscardUnknownFields()
+    return info.SerializeToString()
 
 
 def starting(request: Request) -> bytes:

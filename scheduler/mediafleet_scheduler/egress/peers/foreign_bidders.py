@@ -28,11 +28,12 @@ class ForeignBidders:
         self._metrics = metrics
         self._remembered_seconds = remembered_seconds
         self._seen_at = -math.inf
+        self._loop = asyncio.get_running_loop()
 
     @property
     def are_there(self) -> bool:
         """Whether one was given a request lately."""
-        return asyncio.get_running_loop().time() < self._seen_at + self._remembered_seconds
+        return self._loop.time() < self._seen_at + self._remembered_seconds
 
     def take(self, grant: Grant) -> None:
         """A client has chosen among the bidders of a request on the topic of the desks."""
@@ -40,5 +41,5 @@ class ForeignBidders:
             return
         if not self.are_there:
             _log.warning("egress workers outside of fleets take requests: full fleets keep silent")
-        self._seen_at = asyncio.get_running_loop().time()
+        self._seen_at = self._loop.time()
         self._metrics.foreign_bidders.inc()

@@ -10,10 +10,11 @@ Sources: livekit/egress pkg/server/server_rpc.go, pkg/errors/errors.go.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from mediafleet_common.clock import Clock
+from mediafleet_common.value import value
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.attempt import Outcome
 from mediafleet_scheduler.core.egress.bid_times import BidTimes
@@ -29,7 +30,7 @@ SERVICE: Final = "EgressInternal"
 START_EGRESS: Final = "StartEgress"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Forwarded:
     """The outcome and what the pod said."""
 

@@ -41,6 +41,8 @@ class JobEnds:
         self._left: collections.OrderedDict[str, tuple[float, Note]] = collections.OrderedDict()
         """Ends that are left to other desks, and until when (loop time), by egress id."""
         self._timer: asyncio.TimerHandle | None = None
+        # Kept: to ask for it is a system call in Python 3.11.
+        self._loop = asyncio.get_running_loop()
         self._store.copy.on_told_end = self._told
 
     def take(self, request: Request, word: JobWord) -> None:
@@ -65,23 +67,21 @@ class JobEnds:
             self._timer.cancel()
 
     def _leave(self, egress_id: str, note: Note) -> None:
-        loop = asyncio.get_running_loop()
         self._left.pop(egress_id, None)
-        self._left[egress_id] = (loop.time() + self._others_seconds, note)
+        self._left[egress_id] = (self._loop.time() + self._others_seconds, note)
         if self._timer is None:
-            self._timer = loop.call_later(self._others_seconds, self._write_due)
+            self._timer = self._loop.call_later(self._others_seconds, self._write_due)
 
     def _told(self, egress_id: str) -> None:
         if self._left.pop(egress_id, None) is not None:
             self._store.copy.forgotten((egress_id,))
 
     def _write_due(self) -> None:
-        loop = asyncio.get_running_loop()
         self._timer = None
         while self._left:
             egress_id, (due, note) = next(iter(self._left.items()))
-            if due > loop.time():
-                self._timer = loop.call_at(due, self._write_due)
+            if due > self._loop.time():
+                self._timer = self._loop.call_at(due, self._write_due)
                 return
             del self._left[egress_id]
             self._ledger_writer.note(note)

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from mediafleet_common.value import value
 from mediafleet_scheduler.core.egress.placement.choice import NoCapacity, Placed
 from mediafleet_scheduler.core.egress.requests import Request
 from mediafleet_scheduler.egress.ledger.records import Record
 from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AlreadyKnown:
     """The egress id was used before: by a job that runs, may run or is over."""
 

@@ -21,6 +21,7 @@ from typing import Final
 
 from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.probes.load import Load
+from mediafleet_common.value import value
 from mediafleet_scheduler.core.egress.accounting.accounts import (
     Closed,
     Job,
@@ -79,7 +80,7 @@ class Touched:
         return names
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Account:
     """What is left of a pod, for as long as nothing happens to it."""
 
@@ -280,33 +281,40 @@ class Ledger:
             watcher.add(name)
 
     def _counted(self, pod: Pod, max_utilization: float, now: float) -> Account:
+        # In one pass: it is made anew for each job that comes and goes.
         jobs = self.on(pod.uid).values()
-        changes = [until for job in jobs if (until := job.held_until()) and until > now]
-        new_until = max((job.claimed_at for job in jobs), default=-math.inf) + NEW_SECONDS
-        if new_until > now:
-            changes.append(new_until)
+        changes, newest, pages = math.inf, -math.inf, False
+        for job in jobs:
+            held_until = job.held_until()
+            if held_until is not None and now < held_until < changes:
+                changes = held_until
+            newest = max(newest, job.claimed_at)
+            pages = pages or job.kind.needs_chrome
+        new = newest + NEW_SECONDS > now
+        if new:
+            changes = min(changes, newest + NEW_SECONDS)
         measured = self._measured.get(pod.uid)
         if measured is not None:
             if now - measured.at > STALE_SECONDS:
                 measured = None
             else:
-                changes.append(measured.at + STALE_SECONDS)
+                changes = min(changes, measured.at + STALE_SECONDS)
         count = len(jobs) + (measured.foreign_jobs if measured else 0)
         free = None
         if pod.cores is not None:
             free = free_cores(pod.cores, max_utilization, count, used_cores(jobs, measured, now))
             cap, until = self._refusal(pod.uid, now)
             free = min(free, cap)
-            changes.append(until)
+            changes = min(changes, until)
         return Account(
             of=(pod, max_utilization),
             jobs=count,
             free_cores=free,
             measured=measured is not None,
-            valid_until=min(changes, default=math.inf),
+            valid_until=changes,
             rest=rest(pod.rules, jobs, measured, now),
-            pages=any(job.kind.needs_chrome for job in jobs),
-            new=new_until > now,
+            pages=pages,
+            new=new,
             closed=measured.closed if measured else None,
         )
 

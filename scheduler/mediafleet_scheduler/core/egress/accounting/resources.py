@@ -17,6 +17,7 @@ from typing import Final
 
 from mediafleet_common.api.egress.costs import Limits, Memory, RequestType
 from mediafleet_common.api.egress.placement import Placement
+from mediafleet_common.value import value
 from mediafleet_scheduler.core.egress.accounting.accounts import HOLD_SECONDS, Job, Measured
 
 HEADROOM_GB: Final = 1.0
@@ -25,7 +26,7 @@ PULSE_CLIENTS: Final = 4
 """PulseAudio clients that a job with Chrome is counted with while it is new."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Need:
     """What a job takes of a pod."""
 
@@ -72,7 +73,7 @@ class Lack(Enum):
     """It has as many jobs of the type as spec.placement.limits allows."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rest:
     """What is left of a pod beside its CPUs."""
 
@@ -115,6 +116,8 @@ def rest(rules: Rules, jobs: Collection[Job], measured: Measured | None, now: fl
         counted = jobs if measured_gb is None else _beside(jobs, at, now)
         used = (measured_gb or 0.0) + sum(rules.memory.of(job.kind) for job in counted)
         memory_gb = rules.memory.max_gb - HEADROOM_GB - used
+    if not jobs and measured is None:
+        return Rest(memory_gb, rules.max_pulse_clients, _of_type(rules, jobs))
     open_clients = measured.pulse_clients if measured else None
     counted = jobs if open_clients is None else _beside(jobs, at, now)
     clients = (open_clients or 0.0) + PULSE_CLIENTS * sum(job.kind.needs_chrome for job in counted)
@@ -129,6 +132,8 @@ def _beside(jobs: Collection[Job], measured_at: float, now: float) -> list[Job]:
 
 def _of_type(rules: Rules, jobs: Collection[Job]) -> dict[RequestType, int]:
     # Only those that were given: mostly none, and this is made for each placement.
+    if not rules.limits.model_fields_set:
+        return {}
     kinds = (RequestType(name) for name in rules.limits.model_fields_set)
     limited = {kind: limit for kind in kinds if (limit := rules.limits.of(kind)) is not None}
     for job in jobs:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
 from mediafleet_common.api.egress.costs import RequestType
+from mediafleet_common.value import value
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of
@@ -32,7 +33,7 @@ MOST_AT_ONCE: Final = 64
 """Requests that wait are given so many places by one call of Redis."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Placed:
     """A place is taken."""
 
@@ -40,7 +41,7 @@ class Placed:
     fleet: Fleet
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NoCapacity:
     """No pod has room."""
 

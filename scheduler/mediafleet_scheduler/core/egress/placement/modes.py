@@ -16,6 +16,7 @@ from typing import Final
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.placement import Mode, Placement
 from mediafleet_common.api.names import PodState
+from mediafleet_common.value import value
 from mediafleet_scheduler.core.egress.accounting.accounts import Closed
 from mediafleet_scheduler.core.egress.accounting.ledger import Account
 from mediafleet_scheduler.core.egress.accounting.resources import Lack, Need, Rest, need_of
@@ -56,7 +57,7 @@ def page_room(account: Account, page: Need | None, wanted: bool) -> PageRoom | N
     return PageRoom(pages, max(0.0, left - pages * page.cores), wanted)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerView:
     """A pod that may be given work, as placement sees it."""
 
