@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.probes.load import Load
@@ -30,6 +30,8 @@ class SimulatedPod:
     real: dict[str, float] = field(default_factory=dict)
     """CPUs that each job really uses."""
     pending: PendingBids = field(default_factory=PendingBids)
+    _bidders: dict[RequestType, Bidder] = field(default_factory=dict)
+    """By type, without bids that are pending, for as long as `_left` holds."""
     _left: tuple[float, float, Rest] | None = None
     """Until when it counts so, the CPUs that the next job may take, and the rest."""
 
@@ -53,6 +55,7 @@ class SimulatedPod:
             held = (until for job in jobs if (until := job.held_until()) and until > now)
             until = min(held, default=math.inf)
             self._left = (until, free, rest(self.pod.rules, jobs, None, now))
+            self._bidders.clear()
         return self._left[1:]
 
     def admits(self, need: Need, now: float) -> bool:
@@ -79,13 +82,17 @@ class SimulatedPod:
     def bidder(self, need: Need, now: float) -> Bidder:
         """It, as upstream's auction sees it."""
         available, left = self.left(now)
-        return Bidder(
-            cores=self.cores,
-            available_cores=available,
-            idle=not self.running,
-            pending=self.pending.count(now),
-            disabled=not left.fits(need),
-        )
+        bidder = self._bidders.get(need.kind)
+        if bidder is None:
+            bidder = self._bidders[need.kind] = Bidder(
+                cores=self.cores,
+                available_cores=available,
+                idle=not self.running,
+                pending=0,
+                disabled=not left.fits(need),
+            )
+        pending = self.pending.count(now)
+        return replace(bidder, pending=pending) if pending else bidder
 
 
 def fleet(setup: Setup) -> list[SimulatedPod]:

@@ -234,7 +234,8 @@ class _World:
             asked.job, self._numbers[pod.pod.uid], now, asked.attempts, asked.turned_down
         )
         answered = now + self._setup.start_seconds
-        if self._setup.start_seconds < asked.job.seconds:
+        # A job counts with its cost until its pod tells its load, so nobody asks when it started.
+        if self._metrics and self._setup.start_seconds < asked.job.seconds:
             self._at(answered, _First.STARTED, lambda now: self._placer.started(job.egress_id, now))
         self._at(
             now + asked.job.seconds, _First.END, lambda now: self._end(pod, job.egress_id, now)
