@@ -110,7 +110,7 @@ function rows(body, lines, empty) {
 // In no figure above: what winning tickets of who does not share make probable.
 function estimate() {
   const [guess, marked] = [view.estimated, view.marked];
-  at("silent").hidden = !guess && !marked;
+  at("guesses").hidden = !guess && !marked;
   const parts = [];
   if (guess) {
     parts.push(`Estimated, and in no figure above: ${Math.round(guess.streams)} streams, ` +
