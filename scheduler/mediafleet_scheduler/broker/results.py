@@ -66,6 +66,8 @@ class Handover(Protocol):
 
     async def result(self, post: Post, task_id: int) -> tuple[int, str] | None: ...
 
+    async def late(self, post: Post, task_id: int) -> tuple[int, str] | None: ...
+
 
 class Results:
     """Takes results and gives them to the jobs that wait for them."""
@@ -109,9 +111,7 @@ class Results:
             return said
         job = self._jobs.job_of(attempt)
         if job is None:
-            # Its capacity is free again all the same; the body is not wanted.
-            self._jobs.succeeded(attempt)
-            return 200, "nobody waits for this result any more"
+            return await self._not_wanted(post, attempt)
         if attempt in self._reading:
             return 200, "this result is being read already"
         post.let_in()
@@ -152,6 +152,13 @@ class Results:
             return None
         self._metrics.results.labels("foreign").inc()
         return 401, "this job was given to another worker"
+
+    async def _not_wanted(self, post: Post, attempt: int) -> tuple[int, str]:
+        """Its capacity is free again; the body is not wanted, unless by another broker."""
+        is_late = self._jobs.dispatcher.verdict(attempt) is Verdict.LATE
+        self._jobs.succeeded(attempt)
+        said = await self._others.late(post, attempt) if is_late and self._others else None
+        return said or (200, "nobody waits for this result any more")
 
     def _told(self, words: str) -> str:
         return words if words.strip() == FULL_WORDS else self._secrets.hidden(words)
@@ -220,8 +227,7 @@ class Results:
             return said
         job = self._jobs.job_of(attempt)
         if job is None:
-            self._jobs.succeeded(attempt)
-            return 200, "nobody waits for this result any more"
+            return await self._not_wanted(read, attempt)
         if words := fields.get("Err"):
             self._jobs.failed(attempt, self._told(str(words)[:_MOST_ERROR]))
             return 200, "ok"

@@ -51,7 +51,7 @@ from mediafleet_scheduler.broker.worker_port import WorkerPort
 from mediafleet_scheduler.core.workers.pools import WorkerPools
 from mediafleet_scheduler.core.workers.several.combined import Part, part_of
 from mediafleet_scheduler.core.workers.shared import TAG_BITS
-from mediafleet_scheduler.core.workers.steps import Rules, Verdict
+from mediafleet_scheduler.core.workers.steps import Rules
 from mediafleet_scheduler.core.workers.views import Target
 from mediafleet_scheduler.directory.directory import Directory
 from mediafleet_scheduler.scaler.outlook import Outlook, Read
@@ -323,10 +323,7 @@ async def _others(
         peers = Peers(tag, settings.peer, settings.fingerprint)
         shared.peers = await stack.enter_async_context(peers)
 
-    def is_here(attempt: int) -> bool:
-        return jobs.dispatcher.verdict(attempt) is not Verdict.UNKNOWN
-
-    return Handing(shared, shared.peers, known, is_here)
+    return Handing(shared, shared.peers, known, jobs.dispatcher.verdict)
 
 
 def _explain(

@@ -13,12 +13,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.kit.egress.scene import eventually
 from tests.kit.workers.scene import Broker, Worker, broker, registration, worker
 
 from mediafleet_scheduler.broker.serve import Times
 from mediafleet_scheduler.broker.shared.ledger import Ledger, LedgerError, client_of
 from mediafleet_scheduler.broker.shared.tasks import SharedTimes, sweep
 from mediafleet_scheduler.core.workers.pipelines import Pipeline
+from mediafleet_scheduler.core.workers.steps import Verdict
+from mediafleet_scheduler.core.workers.views import Target
 from mediafleet_testbed.real_servers import RedisServer, free_port, redis_server
 
 UPSCALE = (Pipeline.UPSCALE, "m/up")
@@ -171,6 +174,26 @@ async def test_a_result_of_a_broker_that_ended_is_taken_from_its_own_worker_alon
         own = await b.post_result(attempt, part, media, Credentials="a-secret")
         assert own == (200, "ok")
         assert await result(b, task) == (200, {"did": "it"})
+
+
+async def test_a_result_goes_to_the_broker_that_took_its_task_from_one_that_is_alive(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    async with two(tmp_path, redis) as (a, b), worker(a, registration(UPSCALE)) as one:
+        task = await submit(a, b"short")
+        attempt, _, _ = await one.job()
+        client = client_of(redis.url, None, 2.0)
+        owner = str(await client.hget(f"mediafleet:{{broker}}:task:{task}", "owner"))
+        theirs, own = b.serving.jobs.dispatcher, a.serving.jobs.dispatcher
+        async with asyncio.timeout(20):
+            # As if it had not reached Redis for longer than its lease.
+            while theirs.verdict(attempt) is not Verdict.WANTED:
+                await client.delete(f"mediafleet:{{broker}}:alive:{owner}")
+        await client.aclose()
+        await eventually(lambda: own.verdict(attempt) is Verdict.LATE)
+        await post(a, attempt, "it")
+        assert await result(b, task) == (200, {"did": "it"})
+        assert own.in_use(Target(*UPSCALE)) == 0
 
 
 async def test_an_emptied_redis_costs_no_task_and_hears_of_all_again(

@@ -16,6 +16,7 @@ from mediafleet_scheduler.broker.shared.handing import Handing
 from mediafleet_scheduler.broker.shared.peers import HANDED, Peers
 from mediafleet_scheduler.broker.shared.tasks import SharedTasks
 from mediafleet_scheduler.core.workers.shared import Peer
+from mediafleet_scheduler.core.workers.steps import Verdict
 
 A, B = Peer(1, "10.0.0.1:8935", "aa" * 32), Peer(2, "10.0.0.2:8935", "bb" * 32)
 
@@ -59,15 +60,16 @@ class Scene:
         self.handed_to.append(peer)
         return 200, "ok"
 
-    def is_here(self, task_id: int) -> bool:
-        return self.here_after is not None and self.beats >= self.here_after
+    def verdict(self, task_id: int) -> Verdict:
+        is_here = self.here_after is not None and self.beats >= self.here_after
+        return Verdict.WANTED if is_here else Verdict.UNKNOWN
 
     async def comes(self, **headers: str) -> tuple[int, str] | None:
         made = Handing(
             cast("SharedTasks", self),
             cast("Peers", self) if self.answers else None,
             Secrets(list),
-            self.is_here,
+            self.verdict,
         )
         return await made.result(cast("Post", Result(headers)), 7)
 

@@ -16,9 +16,10 @@ from aiohttp import web
 
 from mediafleet_scheduler.broker.access.secrets import Secrets
 from mediafleet_scheduler.broker.results import Post
-from mediafleet_scheduler.broker.shared.peers import HANDED, TAG, Peers
+from mediafleet_scheduler.broker.shared.peers import HANDED, STATUS, TAG, Peers
 from mediafleet_scheduler.broker.shared.tasks import SharedTasks
 from mediafleet_scheduler.core.workers.shared import Peer
+from mediafleet_scheduler.core.workers.steps import Verdict
 
 MOST_HELD: Final = 1024
 """Results that wait at a time until their broker's tasks are another's; further ones do not."""
@@ -26,20 +27,20 @@ _TASK_ID: Final = re.compile(r"\d{1,19}")
 
 
 class Handing:
-    """Between the brokers of one Redis. `is_here`: whether a task id is one of this broker's."""
+    """Between the brokers of one Redis. `verdict`: what a task id is here."""
 
     def __init__(
         self,
         shared: SharedTasks,
         peers: Peers | None,
         secrets: Secrets,
-        is_here: Callable[[int], bool],
+        verdict: Callable[[int], Verdict],
     ) -> None:
         """`peers`: `None` where the brokers do not reach each other."""
         self._shared = shared
         self._peers = peers
         self._secrets = secrets
-        self._is_here = is_here
+        self._verdict = verdict
         self._held = 0
 
     async def result(self, post: Post, task_id: int) -> tuple[int, str] | None:
@@ -54,6 +55,17 @@ class Handing:
         if owner is None or self._peers is None:
             return None
         return await self._peers.result(post, owner)
+
+    async def late(self, post: Post, task_id: int) -> tuple[int, str] | None:
+        """Hand on a result whose task was here and may be another's by now, as Redis was away for
+        long; `None`: no other broker waits for it."""
+        if self._peers is None or HANDED.lower() in post.headers:
+            return None
+        owner, _ = await self._peers.owner(post.headers, task_id)
+        return None if owner is None else await self._peers.result(post, owner)
+
+    def _is_here(self, task_id: int) -> bool:
+        return self._verdict(task_id) is not Verdict.UNKNOWN
 
     async def _owner(self, headers: Mapping[str, str], task_id: int) -> Peer | None:
         is_fresh = False  # Who is busy was looked at since the result came.
@@ -91,5 +103,6 @@ class Handing:
         if not self._secrets.accept(request.headers.get("Credentials", "")):
             return web.Response(status=401, headers=tag)
         number = request.headers.get("TaskId", "")
-        here = bool(_TASK_ID.fullmatch(number)) and self._is_here(int(number))
-        return web.Response(status=200 if here else 404, headers=tag)
+        is_number = _TASK_ID.fullmatch(number) is not None
+        verdict = self._verdict(int(number)) if is_number else Verdict.UNKNOWN
+        return web.Response(status=STATUS[verdict], headers=tag)

@@ -18,11 +18,14 @@ from mediafleet_common.formats.reach import OWN_WORD
 from mediafleet_common.serving.logs import printable
 from mediafleet_scheduler.broker.results import PATH, Post
 from mediafleet_scheduler.core.workers.shared import Peer
+from mediafleet_scheduler.core.workers.steps import Verdict
 
 HANDED: Final = "X-Mediafleet-Handed-On"
 """Is on what a broker hands to another, which hands it no further."""
 TAG: Final = "X-Mediafleet-Broker"
 """Says which broker answers."""
+STATUS: Final = {Verdict.WANTED: 200, Verdict.LATE: 202, Verdict.UNKNOWN: 404}
+"""How a broker answers whether a task id is its own."""
 _ASK_SECONDS: Final = 2.0
 """For a broker to say whether a task is its own."""
 _PASSED_ON: Final = ("authorization", "credentials", "taskid", "pipeline", "content-type")
@@ -72,15 +75,25 @@ class Peers:
     async def owner(
         self, headers: Mapping[str, str], task_id: int
     ) -> tuple[Peer | None, frozenset[Peer]]:
-        """Who knows a task id, as `headers` of its result say who asks; and who has answered."""
+        """Who waits for the result of a task id, or knows it at least, as `headers` of the result
+        say who asks; and who has answered."""
         peers = list(self._peers.values())
         answers = await asyncio.gather(*(self._ask(each, headers, task_id) for each in peers))
         told = list(zip(peers, answers, strict=True))
-        owner = next((peer for peer, knows in told if knows), None)
-        return owner, frozenset(peer for peer, knows in told if knows is not None)
+        owner = next(
+            (
+                peer
+                for wanted in (Verdict.WANTED, Verdict.LATE)
+                for peer, said in told
+                if said == STATUS[wanted]
+            ),
+            None,
+        )
+        return owner, frozenset(peer for peer, said in told if said is not None)
 
-    async def _ask(self, peer: Peer, headers: Mapping[str, str], task_id: int) -> bool | None:
-        """`None`: it does not answer. Another one at its address does, which was started anew."""
+    async def _ask(self, peer: Peer, headers: Mapping[str, str], task_id: int) -> int | None:
+        """A status; `None`: it does not answer, or another one does that was started in its
+        place."""
         passed = {name: headers[name] for name in ("authorization", "credentials")}
         try:
             async with self._session.head(
@@ -91,7 +104,7 @@ class Peers:
             ) as response:
                 if response.headers.get(TAG) != str(peer.tag):
                     return None
-                return response.status == 200
+                return response.status
         except (aiohttp.ClientError, OSError, ValueError):
             return None
 
