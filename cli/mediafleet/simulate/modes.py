@@ -146,7 +146,7 @@ def _print(compared: Compared) -> None:
             kinds = ", ".join(
                 f"{count} {kind.value}" for kind, count in each.refused_by_type.items()
             )
-            console.print(f"[dim]{placing.value} refused {kinds}[/dim]")
+            console.print(f"[dim]{placing.value} refused {kinds}[/dim]", soft_wrap=False)
     console.print(f"[dim]{_LEGEND}[/dim]")
 
 
