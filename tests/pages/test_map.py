@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.kit.community import MIDNIGHT, Time
 from tests.kit.pages import world_map
 from tests.kit.pages.browser import Page
 from tests.kit.pages.look import READY, SHAPES, overflows
 
+from mediafleet_scheduler.community.collector import Collector
 from mediafleet_scheduler.community.weeks.archive import Archive
+from mediafleet_scheduler.core.community.checks.estimate import Estimate
+from mediafleet_scheduler.core.community.checks.payouts import Payouts
 from mediafleet_scheduler.core.community.weeks.series import OWN, TOLD, Sample
 
 SLIDER = "document.querySelector('#hour')"
@@ -148,3 +152,19 @@ async def test_a_day_of_the_store_is_chosen_and_one_that_is_away_is_said(page: P
         time.now += 61
         await page.run(choose.format("2026-11-28"))
         await page.until(f"{said}.includes('The store does not answer: this was read at')")
+
+
+async def test_who_does_not_share_is_estimated_beside_the_tables(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = "document.querySelector('#guesses').hidden"
+    async with world_map.page(world_map.busy()) as url:
+        await page.go(url, READY)
+        assert await page.run(hidden) is True
+    said = Payouts(silent=Estimate(50.0, 40.0, 60.0, 3))
+    monkeypatch.setattr(Collector, "payouts", property(lambda _: said))
+    async with world_map.page(world_map.busy()) as url:
+        await page.go(url, READY)
+        assert await page.run(hidden) is False
+        told = await page.run("document.querySelector('#estimated').innerText")
+        assert told.startswith("Estimated, and in no figure above: 50 streams, 40 to 60 by")
