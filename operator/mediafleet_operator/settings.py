@@ -18,6 +18,8 @@ class ProbeTimes:
     silent_seconds: float = 60.0
     """The same at most for pods whose load stays unknown: the pause doubles each time. A choice \
 among them asks at once."""
+    silent_per_second: float = 20.0
+    """Of all these at most so many are asked a second, however long that makes the pause."""
 
 
 @dataclass(frozen=True, slots=True)

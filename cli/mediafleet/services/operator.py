@@ -136,6 +136,13 @@ class PodOptions:
             help="What makes Prometheus an agent; before 3.0 it is --enable-feature=agent.",
         ),
     ] = "--agent"
+    advertiser_cpu: Annotated[
+        str,
+        typer.Option(
+            metavar="QUANTITY",
+            help="CPU that each advertiser requests: its share of a node that is full.",
+        ),
+    ] = "100m"
     io_update_timeout: Annotated[
         float | None,
         typer.Option(
@@ -254,6 +261,7 @@ def operator(
             pods.prometheus_image,
             pods.prometheus_agent_flag,
             _broker(pods.broker_address, pods.broker_addresses),
+            _cpu(pods.advertiser_cpu),
         ),
         http=http,
         io_update_timeout_seconds=pods.io_update_timeout,
@@ -312,6 +320,14 @@ def _broker(address: str | None, addresses: str | None) -> Broker | None:
         return Broker(address=address, addresses=addresses)
     except ValidationError as error:
         raise typer.BadParameter(f"--broker-address, --broker-addresses: {error}") from error
+
+
+def _cpu(text: str) -> str:
+    from mediafleet_common.formats.quantities import quantity
+
+    if not quantity(text):
+        raise typer.BadParameter(f"{text}: write 100m or 0.1", param_hint="--advertiser-cpu")
+    return text
 
 
 def _allowed(words: Iterable[str]) -> frozenset[Reach]:

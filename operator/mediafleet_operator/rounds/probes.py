@@ -69,6 +69,8 @@ class Prober:
         self._tasks = KeyedTasks[str]()
         self._wake: dict[str, asyncio.Event] = {}
         self._rare = asyncio.Semaphore(RARE_AT_A_TIME)
+        self._silent: set[str] = set()
+        """Pods that did not tell their load when they were asked last."""
 
     def follow(self, key: FleetKey, subjects: dict[str, Subject]) -> None:
         """From now on ask these pods of a fleet, by uid, and no others of it."""
@@ -78,6 +80,7 @@ class Prober:
         for uid in self._tasks.drop(before - subjects.keys()):
             del self._subjects[uid]
             self._wake.pop(uid)
+            self._silent.discard(uid)
             self.histories.pop(uid, None)
         for uid, subject in subjects.items():
             known = self._subjects.get(uid)
@@ -114,6 +117,7 @@ class Prober:
                 continue
             asked_again = False
             silences = silences + 1 if jobs is None else 0
+            (self._silent.add if silences else self._silent.discard)(uid)
             reading = _reading(began, load, before[-1] if before else None)
             self.histories[uid] = (*before, reading)[-KEPT_READINGS:]
             news = not before or replace(before[-1], began_at=began) != reading
@@ -129,7 +133,8 @@ class Prober:
         rarely = times.rarely_seconds
         if silences:
             doubled = rarely * 2.0 ** min(silences - 1, _MOST_DOUBLINGS)
-            rarely = max(rarely, min(doubled, times.silent_seconds))
+            doubled = min(doubled, times.silent_seconds)
+            rarely = max(rarely, doubled, len(self._silent) / times.silent_per_second)
         rarely *= random.uniform(*_SPREAD)
         try:
             async with asyncio.timeout(

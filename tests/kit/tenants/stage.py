@@ -25,12 +25,15 @@ from mediafleet_common.api.names import GROUP, Kind
 from mediafleet_common.kube.account_tokens import pools_audience
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node
+from mediafleet_testbed.paths import REPOSITORY
 from mediafleet_testbed.story.waiting import until
 
 CORES: Final = 0.5
 """Of the attacker's own processes."""
 QUOTA: Final = "750m"
-"""Of all its pods, as whoever shares a cluster sets it: its Redis, workers and advertisers."""
+"""Of all its pods: its Redis, workers and advertisers."""
+SHARED: Final = REPOSITORY / "docs/shared-clusters.yaml"
+"""What an administrator gives each tenant."""
 REDIS_CORES: Final = "250m"
 POD_CORES: Final = "100m"
 READY_SECONDS: Final = 120.0
@@ -46,7 +49,8 @@ def release(
     node: Node, workspace: Workspace, evil: Workspace, settings: Mapping[str, Any] | None = None
 ) -> Iterator[Product]:
     """One release that serves both, each with a Redis of its own; `settings` are the desk's."""
-    evil.apply(*_bounds())
+    bounds = _bounds(workspace, evil)
+    evil.apply(*bounds)
     redis_in(evil, {"requests": {"cpu": "200m"}, "limits": {"cpu": REDIS_CORES}})
     redises = [
         {"name": name, "addresses": [f"redis.{each}.svc:6379"], "namespaces": [each]}
@@ -61,8 +65,14 @@ def release(
             **_settings(workspace, settings or {}),
         },
     }
-    with deployed(node, workspace, values) as product:
-        yield product
+    try:
+        with deployed(node, workspace, values) as product:
+            yield product
+    finally:
+        for each in bounds:
+            # Those of the cluster do not go with a namespace.
+            if "namespace" not in each["metadata"]:
+                node.kubectl("delete", each["kind"], each["metadata"]["name"])
 
 
 def _settings(workspace: Workspace, egress: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,15 +89,19 @@ def _settings(workspace: Workspace, egress: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _bounds() -> list[dict[str, Any]]:
-    """What the administrator lets the attacker's pods use."""
-    meta = {"name": "bounds"}
-    quota = {"hard": {"limits.cpu": QUOTA}}
-    default = {"type": "Container", "default": {"cpu": POD_CORES}, "defaultRequest": {"cpu": "10m"}}
-    return [
-        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": quota},
-        {"apiVersion": "v1", "kind": "LimitRange", "metadata": meta, "spec": {"limits": [default]}},
-    ]
+def _bounds(workspace: Workspace, evil: Workspace) -> list[dict[str, Any]]:
+    """What the administrator of a shared cluster sets, with less CPU."""
+    text = SHARED.read_text(encoding="utf-8")
+    text = text.replace("TENANT", evil.name).replace("RELEASE", workspace.name)
+    bounds: list[dict[str, Any]] = list(yaml.safe_load_all(text))
+    by_kind = {each["kind"]: each for each in bounds}
+    hard = by_kind["ResourceQuota"]["spec"]["hard"]
+    hard["limits.cpu"] = QUOTA
+    # What a chart has just brought is not counted for minutes, and refused until it is.
+    for each in [each for each in hard if each.endswith(GROUP)]:
+        del hard[each]
+    by_kind["LimitRange"]["spec"]["limits"][0]["default"]["cpu"] = POD_CORES
+    return bounds
 
 
 def _account(evil: Workspace, folder: Path) -> Path:

@@ -177,7 +177,10 @@ def _deployment(resource: Resource, product: Product) -> dict[str, Any]:
         readinessProbe=probe("/readyz", 2),
         # Gateways are sent here until every node has taken its address off the Service.
         lifecycle={"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
-        resources={"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}},
+        resources={
+            "requests": {"cpu": product.advertiser_cpu, "memory": "96Mi"},
+            "limits": {"memory": "256Mi"},
+        },
         volumeMounts=[mount("tmp", "/tmp"), *more.mounts],
     )
     return {

@@ -49,6 +49,8 @@ class Product:
     """What makes Prometheus an agent; before 3.0 it is --enable-feature=agent."""
     broker: Broker | None = None
     """Where AI workers register that name no broker; `None`: nowhere."""
+    advertiser_cpu: str = "100m"
+    """What each advertiser requests."""
 
 
 def pod_name(fleet: str, slot: int) -> str:

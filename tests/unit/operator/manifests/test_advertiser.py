@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from mediafleet_common.api.names import Kind
 from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
@@ -12,11 +12,13 @@ from mediafleet_operator.manifests.children.advertiser import manifests
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
 
+OURS: Final = Product("ours:1", "Never")
 
-def pod_of(**advertise: Any) -> dict[str, Any]:
+
+def pod_of(product: Product = OURS, **advertise: Any) -> dict[str, Any]:
     spec = OrchestratorPoolSpec.model_validate({"advertise": advertise})
     key = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
-    made = manifests(Resource(key, "uid-1", "7", 1, False, spec, None), Product("ours:1", "Never"))
+    made = manifests(Resource(key, "uid-1", "7", 1, False, spec, None), product)
     deployment = next(each for each in made if each["kind"] == "Deployment")
     found: dict[str, Any] = deployment["spec"]["template"]["spec"]
     return found
@@ -114,9 +116,17 @@ def test_a_pool_that_keda_does_not_scale_has_no_scaler() -> None:
 def test_a_pool_that_names_a_reporter_shows_what_that_shares_and_no_other_does() -> None:
     spec = OrchestratorPoolSpec.model_validate({"communityMetrics": "share"})
     key = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
-    made = manifests(Resource(key, "uid-1", "7", 1, False, spec, None), Product("ours:1", "Never"))
+    made = manifests(Resource(key, "uid-1", "7", 1, False, spec, None), OURS)
     [deployment] = [each for each in made if each["kind"] == "Deployment"]
     args = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
     url = args[args.index("--community-from") + 1]
     assert url == "http://share-reporter.media.svc:8080"
     assert "--community-from" not in pod_of()["containers"][0]["args"]
+
+
+def test_an_advertiser_requests_the_cpu_that_the_administrator_says() -> None:
+    requests = pod_of()["containers"][0]["resources"]["requests"]
+    assert requests["cpu"] == "100m"
+    product = Product("ours:1", "Never", advertiser_cpu="250m")
+    requests = pod_of(product)["containers"][0]["resources"]["requests"]
+    assert requests["cpu"] == "250m"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -28,6 +29,7 @@ from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.metrics import OperatorMetrics
 from mediafleet_operator.rounds.probes import RARE_AT_A_TIME, Prober, Subject
 from mediafleet_operator.rounds.queue import KeyedQueue
+from mediafleet_operator.settings import ProbeTimes
 
 KEY = FleetKey(Kind.ORCHESTRATOR_POOL, "media", "orch")
 
@@ -313,6 +315,34 @@ async def test_thousands_of_silent_pods_hold_up_no_pod_that_matters_and_are_not_
     assert most == RARE_AT_A_TIME
     assert asked["drains"] == 6
     assert len(asked) == 1 + count
+    await prober.close()
+
+
+@pytest.mark.looptime
+async def test_of_many_silent_pods_few_are_asked_a_second_and_a_needed_one_at_once() -> None:
+    asked = Counter[str]()
+
+    async def silent(url: str, source: Source) -> NoLoad:
+        del source
+        asked[url] += 1
+        return NoLoad(Failure.UNREACHABLE, "refused")
+
+    metrics, times = OperatorMetrics(CollectorRegistry()), ProbeTimes(silent_per_second=2)
+    prober = Prober(silent, lambda key: None, metrics, times=times)
+    pods = {f"u{n}": Subject(KEY, f"pod {n}", Source.TRANSCODE, often=False) for n in range(200)}
+    prober.follow(KEY, pods)
+    await asyncio.sleep(10)
+    assert asked.total() == 200, "each once"
+    await asyncio.sleep(190)
+    assert 1.5 < (asked.total() - 200) / 200 <= 2 * 1.05
+    before = asked["pod 7"]
+    prober.follow(KEY, {**pods, "u7": replace(pods["u7"], often=True)})
+    await asyncio.sleep(0.1)
+    assert asked["pod 7"] == before + 1
+    prober.follow(KEY, {"u1": pods["u1"]})
+    before = asked["pod 1"]
+    await asyncio.sleep(2000)
+    assert asked["pod 1"] - before > 20, "few that are silent are asked each minute"
     await prober.close()
 
 
