@@ -16,6 +16,7 @@ from tests.kit.cluster.ai_workers import (
     BROKER,
     HEADERS,
     TASKS,
+    keep_saying,
     make_secret,
     pool,
     result,
@@ -90,13 +91,3 @@ async def test_a_pool_goes_from_zero_to_what_waits_changes_its_template_and_goes
         seconds=SECONDS,
     )
     assert (status["waiting"], status["missed"], status["inUse"]) == (0, 0, 0)
-
-
-async def keep_saying(url: str, caller: int, until_set: asyncio.Event) -> int:
-    """One task after the other, each done; how many."""
-    count = 0
-    while not until_set.is_set():
-        text = f"caller {caller}, {count}"
-        assert await say(url, text) == text
-        count += 1
-    return count

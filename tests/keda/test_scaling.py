@@ -36,6 +36,7 @@ from tests.kit.cluster.product import RELEASE, upgrade
 from tests.kit.cluster.scene import Scene, watched
 from tests.kit.figures import Show
 from tests.kit.fleets import manifests
+from tests.kit.fleets.changes import NewTemplate
 from tests.kit.fleets.users import Begun, end_for_certain
 from tests.kit.watching import api
 from tests.kit.watching.replicas import ReplicaWatch
@@ -242,26 +243,37 @@ async def hands_over(scene: Scene) -> None:
     )
 
 
-async def test_a_pool_of_ai_workers_is_woken_by_tasks_that_wait_and_goes_back_to_zero(
+async def test_a_pool_of_ai_workers_goes_from_zero_to_three_and_back_and_loses_no_task(
     setting: Setting,
 ) -> None:
     kind, made = Kind.AI_WORKER_POOL, ai_workers.pool()
     made["spec"]["autoscaling"] |= {"engine": "keda", "coolDown": f"{COOL_DOWN_SECONDS}s"}
     async with watched(setting.product) as scene:
-        async with ReplicaWatch(scene.api, kind, scene.namespace) as replicas:
-            await scene.create(made)
-            await until(
-                "KEDA follows the pool",
-                lambda: scene.status(kind, ai_workers.POOL),
-                lambda status: scaling_active(status) == "True",
-                seconds=SECONDS,
-            )
-            url = f"http://{await scene.service_address(f'{RELEASE}-broker')}:8080"
-            texts = [f"task {number}" for number in range(ai_workers.TASKS)]
-            assert await asyncio.gather(*(ai_workers.say(url, text) for text in texts)) == texts
-            assert (replicas.now(ai_workers.POOL) or 0) > 0
-            await replicas.until(ai_workers.POOL, lambda count: count == 0, SECONDS)
-            await scene.until_drained(ai_workers.POOL, 0, SECONDS)
+        await scene.create(made)
+        await until(
+            "KEDA follows the pool",
+            lambda: scene.status(kind, ai_workers.POOL),
+            lambda status: scaling_active(status) == "True",
+            seconds=SECONDS,
+        )
+        url = f"http://{await scene.service_address(f'{RELEASE}-broker')}:8080"
+        enough = asyncio.Event()
+        calling = [
+            asyncio.create_task(ai_workers.keep_saying(url, number, enough))
+            for number in range(ai_workers.TASKS + 2)
+        ]
+        await until(
+            "three pods are wanted",
+            lambda: scene.status(kind, ai_workers.POOL),
+            lambda status: status.get("replicas") == 3,
+            seconds=SECONDS,
+        )
+        # A new template while callers wait.
+        await scene.change(kind, ai_workers.POOL, NewTemplate(1))
+        await scene.until_wanted(ai_workers.POOL, 3, 1, SECONDS)
+        enough.set()
+        assert all(await asyncio.gather(*calling))
+        await scene.until_drained(ai_workers.POOL, 0, SECONDS)
         await scene.api.delete(api.fleet(kind, scene.namespace, ai_workers.POOL))
 
 

@@ -5,6 +5,7 @@ The runners are stand-ins: each task takes a worker for 3 s, and its speech is t
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any, Final
 
@@ -81,6 +82,16 @@ async def say(url: str, text: str) -> str:
         session.post(f"{url}/text-to-speech", json=body) as response,
     ):
         return _said(response.status, await response.json())
+
+
+async def keep_saying(url: str, caller: int, until_set: asyncio.Event) -> int:
+    """One task after the other, each done; how many."""
+    count = 0
+    while not until_set.is_set():
+        text = f"caller {caller}, {count}"
+        assert await say(url, text) == text
+        count += 1
+    return count
 
 
 async def submit(session: aiohttp.ClientSession, url: str, text: str) -> str:
