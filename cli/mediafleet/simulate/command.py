@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from mediafleet.simulate.fleet import FleetOptions
 from mediafleet.simulate.livekit import LivekitOptions
 from mediafleet.simulate.modes import Way
 from mediafleet.simulate.output import check_plot, kind_of, progress, write_plot
+from mediafleet_common.clock import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,7 @@ def _served(server: Server, days: float) -> Sequence[TraceJob]:
     except ListError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
-    now = time.time()
+    now = SYSTEM.unix()
     rows = list(list_egress.rows(told, now - days * DAY, now))
     if not rows:
         ago = f"in the last {days:g} days"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import time
 import urllib.error
 import urllib.request
 import warnings
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from mediafleet_common.clock import SYSTEM
 from mediafleet_common.serving.logs import printable
 from mediafleet_common.serving.small_files import MAX_SECRET_BYTES, read_small_text
 
@@ -112,7 +112,7 @@ def items(server: Server) -> list[Any]:
     Raises:
         ListError: it does not answer, or would not, or with something else.
     """
-    deadline = time.monotonic() + _IN_ALL_SECONDS
+    deadline = SYSTEM.monotonic() + _IN_ALL_SECONDS
     found: list[Any] = []
     read, page = 0, ""
     for _ in range(MAX_PAGES):
@@ -175,7 +175,7 @@ def _secret(file: Path | None) -> str:
 def _token(server: Server) -> str:
     import jwt
 
-    now = int(time.time())
+    now = int(SYSTEM.unix())
     claims = {
         "iss": server.key,
         "nbf": now - 5,
@@ -228,7 +228,7 @@ def _read(
                 f"{server.url} tells more than {MAX_BYTES // 1024**2} MB of egresses: write those "
                 "of one room to a file by lk egress list --room ROOM --json"
             )
-        if time.monotonic() > deadline:
+        if SYSTEM.monotonic() > deadline:
             raise ListError(f"{server.url} needs more than {_IN_ALL_SECONDS:.0f} s to tell all")
     return b"".join(parts)
 
