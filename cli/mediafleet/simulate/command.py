@@ -106,7 +106,6 @@ def _file(trace: str) -> Sequence[TraceJob]:
 def _served(server: Server, days: float) -> Sequence[TraceJob]:
     """The jobs of a server's last days; says on stderr how far back they reach."""
     from mediafleet.simulate.livekit import DAY, ListError, items, reach
-    from mediafleet_common.clock import SYSTEM
     from mediafleet_scheduler.simulate import list_egress
     from mediafleet_scheduler.simulate.traces import of_rows
 

@@ -183,8 +183,15 @@ class Collector:
         self.show()
 
     async def look_again(self, url: str) -> Target | None:
-        """Ask one at once; `None`: it is not among those that are asked."""
+        """Ask one at once; `None`: it is not among those that are asked, and nothing of it is kept.
+
+        Raises:
+            AwayError: whether the store has anything of it cannot be told.
+        """
         target = self.targets.get(url)
+        if target is None and self.archive is not None and await self.archive.knows(url):
+            # Asked once, and no more: a stranger's word by now, and dialled as one.
+            target = Target(url, listed=Orchestrator(url))
         if target is not None:
             await self._ask(target)
             await self._delete(target)

@@ -123,11 +123,15 @@ class MapPage:
             target = await self._collector.look_again(str(body["target"]))
         except (ValueError, KeyError, TypeError):
             return _answer(400, 'give {"target": URL}')
+        except AwayError as error:
+            return _answer(503, str(error))
         if target is None:
-            return _answer(404, "not among those that are asked")
+            return _answer(404, "not among those that are asked, and nothing of it is kept")
         if target.summary is not None:
             return _answer(409, "it still shares: leave there first")
-        if self._collector.archive is not None and target.left and not target.deleted:
+        if self._collector.archive is not None and not target.left:
+            return _answer(409, f"it does not say that it has left: {target.refused}")
+        if self._collector.archive is not None and not target.deleted:
             return _answer(503, "not yet deleted: the store does not answer; it is asked again")
         return _answer(200, "deleted: nothing of it is kept")
 

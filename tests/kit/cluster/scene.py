@@ -162,7 +162,7 @@ async def watched(product: Product) -> AsyncIterator[Scene]:
 async def _last_words(scene: Scene) -> str:
     """The ends of our own processes' logs, for whoever reads a failure."""
     texts = []
-    for pod in scene.pods.pods.values():
+    for pod in list(scene.pods.pods.values()):
         if not pod.fleet and pod.there and Label.COMPONENT in pod.labels:
             if pod.restarts:
                 ended = await _end(scene, pod.name)

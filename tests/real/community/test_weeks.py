@@ -132,8 +132,10 @@ async def test_what_is_of_an_operator_is_deleted_and_of_the_others_stays(store: 
         kept = archive(url)
         await kept.keep(SUMMARIES, 2)
         await answered(kept.restore, lambda found: len(found) == 2)
+        assert await archive(url).knows(A)
         await answered(lambda: kept.forget(A), bool)
         await answered(archive(url).restore, lambda found: list(found) == [B])
+        assert not await archive(url).knows(A)
 
 
 async def test_a_store_that_is_away_is_said_and_what_was_shown_stays(store: Started) -> None:

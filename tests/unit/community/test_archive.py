@@ -16,6 +16,7 @@ from tests.kit.community import MIDNIGHT, PEERS, Time, an_hour, reporter
 from tests.unit.community.test_collector import page
 
 from mediafleet_common.api.community import Share
+from mediafleet_common.formats.reach import OWN_WORD
 from mediafleet_common.formats.times import rfc3339
 from mediafleet_scheduler.community.collector import Collector
 from mediafleet_scheduler.community.map_page import MapPage
@@ -36,6 +37,8 @@ class Memory(Store):
     asked: int = 0
     away: bool = False
     refuses: str = "nobody"
+    known: bool = False
+    """Whether it has something of whoever is asked for."""
 
     async def write(self, samples: Any) -> None:
         self._is_there()
@@ -46,7 +49,9 @@ class Memory(Store):
     async def query(self, promql: str, start: int, end: int, step: int) -> bytes:
         self.asked += 1
         self._is_there()
-        return b'{"status": "success", "data": {"resultType": "matrix", "result": []}}'
+        told: list[Any] = [{"metric": {}, "values": [[start, "8"]]}] if self.known else []
+        data = {"resultType": "matrix", "result": told}
+        return json.dumps({"status": "success", "data": data}).encode()
 
     async def delete(self, selector: str) -> None:
         self._is_there()
@@ -164,6 +169,38 @@ async def test_a_confirmation_waits_for_the_store(tmp_path: Path) -> None:
             assert (await visitor.post("/forget", json=asked)).status == 503
             store.away = False
             assert (await visitor.post("/forget", json=asked)).status == 200
+
+
+async def test_who_is_asked_no_more_may_have_the_weeks_deleted_by_a_word_of_his_own(
+    tmp_path: Path,
+) -> None:
+    time, store = Time(), Memory()
+    mine = reporter(time, state=State(tmp_path))
+    archive = Archive(store, 56, time.clock)
+    collector = Collector([], "Example", time.clock, strangers=OWN_WORD, archive=archive)
+    async with page(Pages(mine).routes()) as url, visited(collector) as visitor:
+        asked = {"target": url}
+        assert (await visitor.post("/forget", json=asked)).status == 404
+        assert (await visitor.post("/forget", json=asked)).status == 503
+        store.known = True
+        time.now += 1
+        assert (await visitor.post("/forget", json=asked)).status == 409
+        State(tmp_path).leave()
+        time.now += 1
+        assert (await visitor.post("/forget", json=asked)).status == 200
+    assert json.dumps(url) in store.deleted[0]
+
+
+async def test_the_weeks_of_a_silent_operator_are_not_said_to_be_deleted() -> None:
+    time, store = Time(), Memory(known=True)
+    collector = Collector(
+        ["http://127.0.0.1:1"], "Example", time.clock, archive=Archive(store, 56, time.clock)
+    )
+    async with visited(collector) as visitor:
+        answer = await visitor.post("/forget", json={"target": "http://127.0.0.1:1"})
+        assert answer.status == 409
+        assert "it does not say that it has left" in (await answer.json())["message"]
+    assert store.deleted == []
 
 
 async def test_without_a_store_there_are_no_days_and_one_that_is_away_is_said() -> None:

@@ -68,6 +68,7 @@ class Archive:
         self._reading = asyncio.Lock()
         self._away_since: float | None = None
         self._failed_at = float("-inf")
+        self._known_at = float("-inf")
         self.complaint: str | None = None
         """Why it does not answer; `None`: it does."""
         self.refused = 0
@@ -122,6 +123,26 @@ class Archive:
             _log.warning("--store: %s", self.refusal)
         else:
             self._back()
+
+    async def knows(self, operator: str) -> bool:
+        """Whether the weeks have anything of an operator. Strangers ask, so once a second at most.
+
+        Raises:
+            AwayError: the store does not answer, or was asked just now.
+        """
+        async with self._reading:
+            now = self._clock.unix()
+            if 0 <= now - self._known_at < 1.0:
+                raise AwayError("the store was asked just now: again in a second")
+            self._known_at = now
+            newest = int(now // HOUR_SECONDS) * HOUR_SECONDS
+            try:
+                promql = queries.known(operator, self.days)
+                body = await self._store.query(promql, newest, newest, HOUR_SECONDS)
+                return bool(rows(body))
+            except (StoreError, NoHistoryError) as error:
+                self._away(error)
+                raise AwayError("the store of weeks does not answer") from error
 
     async def forget(self, operator: str) -> bool:
         """Delete all of one operator; whether the store has."""

@@ -37,6 +37,11 @@ def of_operator(operator: str) -> str:
     return f'{{__name__=~"mediafleet_community_hour_.+",operator={_quoted(operator)}}}'
 
 
+def known(operator: str, days: int) -> str:
+    """How many series of one operator have anything in the last `days`."""
+    return f"count(last_over_time({of_operator(operator)}[{days}d]))"
+
+
 def _but(operators: Collection[str]) -> str:
     if not operators:
         return ""
