@@ -9,6 +9,7 @@ Ready, that is after its replacement is (in place: while no more than max_surge 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from mediafleet_common.api.names import DrainReason, PodState, Reason
 from mediafleet_operator.core.fleet import ailments
@@ -16,6 +17,10 @@ from mediafleet_operator.core.fleet.actions import Create, Delete, Drain, Undrai
 from mediafleet_operator.core.fleet.model import FleetSpec, Observation, PodView, Refusal
 from mediafleet_operator.core.fleet.roster import Roster, why_outdated
 from mediafleet_operator.core.fleet.victims import leaving_order, returning_order
+
+NEVER_READY_GRACE_SECONDS: Final = 30
+"""A process that SIGTERM meets before it listens for it goes on, as PID 1 of its container; the \
+pod's own grace, made for jobs that run, would keep it for an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,20 @@ def _outdated_victims(
 def _leave(pod: PodView, observation: Observation) -> Delete | Drain:
     outdated = why_outdated(pod, observation)
     if pod.state is PodState.PENDING:
-        return Delete(pod, Reason.ROLLING_OUT if outdated else Reason.SCALED_DOWN)
+        reason = Reason.ROLLING_OUT if outdated else Reason.SCALED_DOWN
+        return Delete(pod, reason, _grace(observation.fleet))
     return Drain(pod, outdated or DrainReason.SCALE_DOWN)
+
+
+def _grace(fleet: FleetSpec) -> int | None:
+    """For a pod that never was Ready; `None`: its own. Upstream's auction gives egress jobs before
+    a pod is Ready."""
+    if fleet.native:
+        return None
+    given = fleet.grace_seconds
+    return (
+        NEVER_READY_GRACE_SECONDS if given is None else min(NEVER_READY_GRACE_SECONDS, int(given))
+    )
 
 
 def _returning(observation: Observation, roster: Roster, wanted: int) -> list[Undrain]:

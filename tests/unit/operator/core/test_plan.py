@@ -99,6 +99,20 @@ SCALE_DOWN = [
         "a pod that never was Ready goes first, at once",
         fleet(1),
         [pod(0), pending(1)],
+        ["delete 1 ScaledDown grace 30"],
+        jobs={0: 0},
+    ),
+    Case(
+        "its own grace counts where that is shorter",
+        fleet(1, grace_seconds=5),
+        [pod(0), pending(1)],
+        ["delete 1 ScaledDown grace 5"],
+        jobs={0: 0},
+    ),
+    Case(
+        "and without a desk, where it may have a job all the same",
+        fleet(1, native=True),
+        [pod(0), pending(1)],
         ["delete 1 ScaledDown"],
         jobs={0: 0},
     ),
@@ -308,7 +322,7 @@ RETURNING = [
         "the template is the old one again: its pods come back",
         fleet(2),
         [pending(0, template="bad"), draining(1, since=1), draining(2, since=1)],
-        ["delete 0 RollingOut", "undrain 1", "undrain 2"],
+        ["delete 0 RollingOut grace 30", "undrain 1", "undrain 2"],
     ),
 ]
 
@@ -355,7 +369,7 @@ ROLLOUT = [
         "old pods that never were Ready are replaced at once",
         fleet(2),
         [pending(0, template="old"), pending(1, template="old")],
-        ["create 2", "create 3", "delete 0 RollingOut", "delete 1 RollingOut"],
+        ["create 2", "create 3", "delete 0 RollingOut grace 30", "delete 1 RollingOut grace 30"],
     ),
     Case(
         "it stops when too many new pods fail",
