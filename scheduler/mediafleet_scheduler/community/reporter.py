@@ -126,8 +126,10 @@ class Reporter:
         """Take in who asks and streams, where it is shared; a complaint."""
         if not self.community.share.origins:
             return None
+        # Of the moment before: what is under way at midnight may be of either day.
+        day = day_of(self.clock.unix())
         said = await exchange.hear()
-        self._heard = _Heard(day_of(self.clock.unix()), said.uses)
+        self._heard = _Heard(day, said.uses)
         return said.why or (None if said.tellers else "nobody tells who asks or streams")
 
     @property

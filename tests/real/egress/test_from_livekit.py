@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis.asyncio as redis
-from livekit.protocol import egress as livekit
+from livekit.protocol import egress as wire
 from typer.testing import CliRunner
 
 from mediafleet.commands import app
-from mediafleet_testbed.real_servers import LIVEKIT_KEY, LIVEKIT_SECRET, LivekitServer
+from mediafleet_testbed.real_servers import (
+    LIVEKIT_KEY,
+    LIVEKIT_SECRET,
+    LivekitServer,
+    RedisServer,
+    livekit_server,
+    redis_server,
+)
 
 NANOSECONDS = 1_000_000_000
 HOUR = 3600
@@ -21,9 +29,23 @@ STORE = "egress"
 """The hash in which livekit-server keeps its egresses (pkg/service/redisstore.go, EgressKey)."""
 
 
-def told(number: int, began: float, seconds: float) -> livekit.EgressInfo:
+@pytest.fixture(scope="module")
+def redis_process() -> Iterator[RedisServer]:
+    """A Redis for these tests alone: on the one of all others this livekit-server would note what
+    those tests have noted by a server of their own."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def livekit(redis_process: RedisServer) -> Iterator[LivekitServer]:
+    with livekit_server(f"127.0.0.1:{redis_process.port}") as server:
+        yield server
+
+
+def told(number: int, began: float, seconds: float) -> wire.EgressInfo:
     """A job as livekit-server notes it."""
-    info = livekit.EgressInfo(egress_id=f"EG_{number}", room_name="standup")
+    info = wire.EgressInfo(egress_id=f"EG_{number}", room_name="standup")
     info.started_at = int(began * NANOSECONDS)
     info.ended_at = int((began + seconds) * NANOSECONDS) if seconds else 0
     if number % 2:
@@ -33,7 +55,7 @@ def told(number: int, began: float, seconds: float) -> livekit.EgressInfo:
     return info
 
 
-async def note(commands: redis.Redis, infos: list[livekit.EgressInfo]) -> None:
+async def note(commands: redis.Redis, infos: list[wire.EgressInfo]) -> None:
     await commands.delete(STORE)
     for info in infos:
         await commands.hset(STORE, info.egress_id, info.SerializeToString())

@@ -22,6 +22,7 @@ from mediafleet_scheduler.community.origins import Origins
 from mediafleet_scheduler.community.pages import Pages
 from mediafleet_scheduler.community.reporter import Reporter
 from mediafleet_scheduler.core.community.cells import WORLD, Cell
+from mediafleet_scheduler.core.community.origins.told import Heard
 from mediafleet_scheduler.core.community.publishing import OwnFigures
 from mediafleet_scheduler.core.community.rendering import as_json, as_prometheus
 
@@ -111,6 +112,42 @@ async def test_only_what_is_chosen_is_counted(share: Share, has: set[str]) -> No
     world.reporter.look()
     (hour,) = as_json(world.reporter.shared)["hours"]
     assert set(hour["groups"].get("world", {})) == has
+
+
+async def test_what_is_named_as_midnight_comes_is_not_told_under_the_key_after_it() -> None:
+    world = World()
+    world.time.now += 24 * 3600 - 1
+
+    async def streams() -> Mapping[str, int]:
+        world.time.now += 2
+        return {PEERS[0]: 1}
+
+    teller = Teller(
+        world.exchange(), "node-0", Origins(None), streams=streams, clock=world.time.clock
+    )
+    await teller.look()
+    assert not list((await world.exchange().hear()).uses)
+    await teller.look()
+    assert len(list((await world.exchange().hear()).uses)) == 1
+
+
+async def test_what_is_heard_as_midnight_comes_is_of_neither_day() -> None:
+    world = World()
+    await world.look(PEERS)
+
+    class Slow(Exchange):
+        async def hear(self) -> Heard:
+            found = await super().hear()
+            world.time.now += 24 * 3600
+            return found
+
+    slow = Slow(world.exchange().client, "media/transcoders", world.time.clock)
+    await world.look(PEERS)
+    late = Reporter(
+        Community(region="eu-west", share=ALL), lambda: 7, clock=world.time.clock, exchange=slow
+    )
+    await late.hear()
+    assert late._uses(world.time.now) is None
 
 
 async def test_at_midnight_names_are_new_and_no_source_is_two() -> None:

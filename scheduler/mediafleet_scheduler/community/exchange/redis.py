@@ -102,31 +102,35 @@ class Exchange:
             )
         return key
 
-    async def tell(self, who: str, uses: Iterable[Use], why: str | None = None) -> None:
+    async def tell(self, who: str, key: bytes, uses: Iterable[Use], why: str | None = None) -> None:
         """Say what this process sees now.
 
         Args:
             who: sees it; unique in the pool.
-            uses: by names under today's key.
+            key: under which the sources are named; after midnight, yesterday's tells nobody.
+            uses: by these names.
             why: something to complain about.
 
         Raises:
             ExchangeError: it cannot be said.
         """
-        await self._write(self._now, who, as_told(self.clock.unix(), await self.key(), uses, why))
+        await self._write(self._now, who, as_told(self.clock.unix(), key, uses, why))
 
-    async def tell_work(self, who: str, work: Iterable[Work], kinds: Iterable[Kind]) -> None:
+    async def tell_work(
+        self, who: str, key: bytes, work: Iterable[Work], kinds: Iterable[Kind]
+    ) -> None:
         """Say what this process knows of work now.
 
         Args:
             who: knows it; unique in the pool.
-            work: by names under today's key.
+            key: under which the sources are named; after midnight, yesterday's tells nobody.
+            work: by these names.
             kinds: of which it knows.
 
         Raises:
             ExchangeError: it cannot be said.
         """
-        text = told.as_told(self.clock.unix(), await self.key(), work, kinds)
+        text = told.as_told(self.clock.unix(), key, work, kinds)
         await self._write(self._work, who, text)
 
     async def hear(self) -> Heard:

@@ -97,4 +97,4 @@ class Teller:
                 name = pseudonym(key, source)
                 known = uses.get(name) or Use(name, self.origins.of(peer))
                 uses[name] = Use(name, known.cell, known.streams + streams, known.asks)
-        await self.exchange.tell(self.who, uses.values(), self.origins.complaint)
+        await self.exchange.tell(self.who, key, uses.values(), self.origins.complaint)

@@ -55,7 +55,7 @@ class WorkTeller:
             key = await self.exchange.key()
             work = await self.work(partial(pseudonym, key))
             if work is not None:
-                await self.exchange.tell_work(self.who, work, self.kinds)
+                await self.exchange.tell_work(self.who, key, work, self.kinds)
             self._said = ""
         except ExchangeError as error:
             said, self._said = self._said, str(error)
@@ -121,13 +121,14 @@ class WorkHearing:
         """
         if self._exchange is None or not self.kinds:
             return
-        self._heard = None
+        # Of the moment before: what is under way at midnight may be of either day.
+        self._heard, day = None, day_of(self._clock.unix())
         try:
             heard = await self._exchange.hear_work()
         except ExchangeError:
             self._told = frozenset()
             raise
-        self._heard, self._told = (day_of(self._clock.unix()), heard), heard.kinds
+        self._heard, self._told = (day, heard), heard.kinds
 
     def take(self, now: float) -> HeardWork | None:
         """What was heard since this was last asked; `None`: nothing, or under yesterday's names."""
