@@ -28,7 +28,7 @@ PRODUCT: Final = ("common", "operator", "scheduler", "cli")
 ANYWHERE: Final = ("search", "split", "sub", "subn", "findall", "finditer")
 AT_ITS_START: Final = ("match", "fullmatch")
 LONG: Final = 10_000
-SECONDS: Final = 0.05
+SECONDS: Final = 0.25
 """Beyond what ten thousand characters take, and far below what they take by their square."""
 
 
