@@ -50,6 +50,9 @@ def crowded(node: Node, folder: Path) -> Iterator[str]:
         f"--cidr={PODS}",
         f"--node-lease-duration-seconds={_LEASE_SECONDS}",
     ]
+    # That of a kwok before, which was killed: until it ends, this one would leave the node alone.
+    lease = ("lease", NAME, "--namespace", "kube-node-lease")
+    node.kubectl("delete", *lease, "--ignore-not-found")
     with log.open("ab") as output:
         process = subprocess.Popen(
             node.inside_command(*command), stdout=output, stderr=output, env=node.environment()
