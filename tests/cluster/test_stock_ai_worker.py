@@ -91,8 +91,12 @@ async def test_a_stock_worker_does_tasks_is_started_again_once_it_has_stopped_an
     assert await asyncio.gather(*saying) == told
     await scene.until_wanted(POOL, 1, 1, SECONDS)
     assert await asyncio.gather(*(say(url, each) for each in told)) == told
-    status = await scene.status(Kind.AI_WORKER_POOL, POOL)
-    assert status["workers"] == 1
+    await until(
+        "the status tells of the new pod's worker alone",
+        lambda: scene.status(Kind.AI_WORKER_POOL, POOL),
+        lambda found: found.get("workers") == 1,
+        seconds=SECONDS,
+    )
 
 
 async def restarts(scene: Scene) -> dict[str, int]:
