@@ -8,7 +8,7 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,11 +30,6 @@ from mediafleet_testbed.real_servers import free_port
 from mediafleet_testbed.tools import debian
 
 pytestmark = pytest.mark.timeout(300)
-PROGRAMS: Final = {
-    "vmagent": "victoria-metrics",
-    "victoria-metrics": "victoria-metrics",
-    "prometheus": "prometheus",
-}
 PRODUCT: Final = Product(
     "-",
     vmagent_image="-",
@@ -42,7 +37,6 @@ PRODUCT: Final = Product(
     # Debian's is older than 3.0.
     prometheus_agent_flag="--enable-feature=agent",
 )
-SECONDS: Final = 90.0
 MOST_MIB: Final = 64
 HOUR: Final = HourRecord(
     1_795_900_000,
@@ -101,7 +95,9 @@ class World:
 
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        async with started(self.folder / "sender.log", self.sender_port, *self.command()) as it:
+        async with stores.started(
+            self.folder / "sender.log", self.sender_port, *self.command()
+        ) as it:
             yield it
 
     @asynccontextmanager
@@ -111,7 +107,7 @@ class World:
             *(f"-storageDataPath={self.folder}/received", "-memory.allowedBytes=64MB"),
             "-search.latencyOffset=0",
         )
-        async with started(self.folder / "receiver.log", self.receiver_port, *command):
+        async with stores.started(self.folder / "receiver.log", self.receiver_port, *command):
             yield
 
     async def scrapes(self, more: int) -> None:
@@ -132,7 +128,7 @@ class World:
 
     async def arrives(self, after: float) -> dict[str, list[float]]:
         """What came, once each series has a sample from after a time."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + stores.SECONDS
         while True:
             found = await self.received()
             newest = [max(times) for times in found.values()]
@@ -151,32 +147,10 @@ async def get(url: str) -> str:
 
 
 async def until(holds: Any, what: str) -> None:
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + stores.SECONDS
     while not holds():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def started(log: Path, port: int, *command: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process that listens on a port, until left."""
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
-    try:
-        deadline = time.monotonic() + SECONDS
-        while True:
-            with suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                break
-            assert process.returncode is None, f"{command[0]}: see {log}"
-            assert time.monotonic() < deadline, command[0]
-            await asyncio.sleep(0.05)
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 def resident_mib(process: asyncio.subprocess.Process) -> int:
@@ -186,7 +160,7 @@ def resident_mib(process: asyncio.subprocess.Process) -> int:
 
 @pytest.fixture
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    debian.ensure(PROGRAMS)
+    debian.ensure(stores.PROGRAMS)
     made = World(tmp_path, request.param)
 
     async def page(_: web.Request) -> web.Response:
@@ -240,7 +214,7 @@ async def test_what_arrives_through_an_outage_and_restarts_is_the_preview_and_no
 @pytest.mark.parametrize("world", ["vmagent", "prometheus"], indirect=True)
 async def test_a_prometheus_gets_the_preview_and_nothing_else(world: World) -> None:
     async with stores.prometheus(world.folder, world.receiver_port) as url, world.sending():
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + stores.SECONDS
         found: list[str] = []
         while len(found) < len(PREVIEW):
             assert time.monotonic() < deadline, (found, world.log())
