@@ -122,6 +122,11 @@ BAD: Final[list[tuple[str, dict[str, Any], tuple[str, ...]]]] = [
         {**SERVING, "autoscaling": {"max": 2, "buffer": {"type": "room_composite"}}},
         ("autoscaling.buffer.type is not for an AIWorkerPool",),
     ),
+    (
+        "AIWorkerPool",
+        {**SERVING, "models": [{**MODEL, "port": 7941}], "stockWorker": {}},
+        ("models[].port", "listen on another"),
+    ),
     *(
         ("EgressFleet", {**REDIS, "autoscaling": spec}, ("spec.autoscaling", *words))
         for spec, words in BAD_AUTOSCALING

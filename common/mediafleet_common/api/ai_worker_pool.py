@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mediafleet_common.api.base import Form, Keyed, Model, Rule
 from mediafleet_common.api.durations import seconds
+from mediafleet_common.api.names import Port
 from mediafleet_common.api.scaling.autoscaling import Autoscaling
 from mediafleet_common.api.shared import (
     Drain,
@@ -101,6 +102,17 @@ class AIWorkerPoolSpec(Model):
             "autoscaling.buffer.type is not for an AIWorkerPool: room is kept for each model",
             lambda self: self.autoscaling is None or self.autoscaling.buffer.type is None,
         ),
+        Rule(
+            (
+                f"self.models.all(m, m.port != {Port.AGENT} && (!has(self.stockWorker) "
+                f"|| (m.port != {Port.STOCK_WORKER} && m.port != {Port.DOCKER})))"
+            ),
+            (
+                f"models[].port: {Port.AGENT} is taken in each pod, and with stockWorker "
+                f"{Port.STOCK_WORKER} and {Port.DOCKER}; have the runner listen on another"
+            ),
+            lambda self: not self._taken & {each.port for each in self.models},
+        ),
     )
 
     replicas: Replicas | None = None
@@ -132,6 +144,12 @@ Absent: ours takes them."""
     """How pods are replaced when the template changes."""
     autoscaling: Autoscaling | None = None
     """Who writes replicas, and by what. Absent: nobody but you."""
+
+    @property
+    def _taken(self) -> set[int]:
+        """Ports that containers of ours listen on, which all of a pod share."""
+        stock = {Port.STOCK_WORKER, Port.DOCKER} if self.stock_worker else set()
+        return {Port.AGENT, *stock}
 
     @property
     def settle_seconds(self) -> float:

@@ -34,6 +34,10 @@ RECIPIENT: dict[str, Any] = {"name": "a", "url": "https://a.example/w", "operato
 HEAD: dict[str, Any] = {"address": "head.livepeer.svc:8935"}
 
 
+def listening(port: int) -> dict[str, Any]:
+    return {**SERVED, "models": [{**SERVED["models"][0], "port": port}]}
+
+
 def source(**more: Any) -> dict[str, Any]:
     return {"sources": [{"name": "eu", **more}]}
 
@@ -95,6 +99,8 @@ GOOD: list[tuple[type[Model], dict[str, Any]]] = [
         {"replicas": 9, "address": {"type": "host_port", "portRange": {"first": 1, "last": 2}}},
     ),
     (AIWorkerPoolSpec, {**SERVED, "autoscaling": {"max": 5}}),
+    (AIWorkerPoolSpec, listening(7940)),
+    (AIWorkerPoolSpec, {**listening(7942), "stockWorker": {}}),
     (Community, {"region": "eu-west", "k": 3}),
 ]
 BAD: list[tuple[type[Model], dict[str, Any], str]] = [
@@ -171,6 +177,9 @@ BAD: list[tuple[type[Model], dict[str, Any], str]] = [
         "is not for an AIWorkerPool",
     ),
     (AIWorkerPoolSpec, {**SERVED, "models": SERVED["models"] * 2}, "pipeline llm, model m"),
+    (AIWorkerPoolSpec, listening(7936), "have the runner listen on another"),
+    (AIWorkerPoolSpec, {**listening(7940), "stockWorker": {}}, "7940 and 7941"),
+    (AIWorkerPoolSpec, {**listening(7941), "stockWorker": {}}, "7940 and 7941"),
     (
         CommunityMetricsSpec,
         {"pool": "nodes", "region": "eu", "recipients": [RECIPIENT, RECIPIENT]},
