@@ -7,7 +7,7 @@ with crowded(node, folder) as name:
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -24,10 +24,11 @@ _ADDRESS: Final = "10.79.0.1"
 PODS: Final = "10.80.0.0/16"
 """Network of the pods. Nothing answers there."""
 _LEASE_SECONDS: Final = 40
-_MARK: Final = "mediafleet.dev/played-by-kwok"
+MARK: Final = "mediafleet.dev/played-by-kwok"
+"""Annotation of nodes that kwok plays, while they have it, and their taint."""
 ON_IT: Final[dict[str, Any]] = {
     "nodeSelector": {"kubernetes.io/hostname": NAME},
-    "tolerations": [{"key": _MARK, "operator": "Exists", "effect": "NoSchedule"}],
+    "tolerations": [{"key": MARK, "operator": "Exists", "effect": "NoSchedule"}],
 }
 """What a pod's spec needs to go there."""
 
@@ -45,7 +46,7 @@ def crowded(node: Node, folder: Path) -> Iterator[str]:
         *("setpriv", "--pdeathsig", "KILL", str(ensure("kwok")["kwok"])),
         f"--kubeconfig={node.kubeconfig}",
         f"--config={stages}",
-        f"--manage-nodes-with-annotation-selector={_MARK}=true",
+        f"--manage-nodes-with-annotation-selector={MARK}=true",
         f"--node-ip={_ADDRESS}",
         f"--cidr={PODS}",
         f"--node-lease-duration-seconds={_LEASE_SECONDS}",
@@ -58,7 +59,7 @@ def crowded(node: Node, folder: Path) -> Iterator[str]:
             node.inside_command(*command), stdout=output, stderr=output, env=node.environment()
         )
     try:
-        node.apply(_node())
+        node.apply(played(NAME))
         try:
             wait_for("the crowded node is Ready", lambda: _ready(node), timeout_seconds=30.0)
         except WaitedInVainError as error:
@@ -75,16 +76,21 @@ def _ready(node: Node) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _node() -> dict[str, Any]:
+def played(name: str, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A node that kwok plays, once it is made."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
-            "name": NAME,
-            "annotations": {_MARK: "true"},
-            "labels": {"kubernetes.io/hostname": NAME, "kubernetes.io/os": "linux"},
+            "name": name,
+            "annotations": {MARK: "true"},
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                **(labels or {}),
+            },
         },
-        "spec": {"taints": [{"key": _MARK, "value": "true", "effect": "NoSchedule"}]},
+        "spec": {"taints": [{"key": MARK, "value": "true", "effect": "NoSchedule"}]},
     }
 
 

@@ -9,10 +9,24 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.kit.faults.lives import End, Verdict
 from tests.kit.faults.plans import Course, Plan
+
+COURSES: Final = Path(__file__).parent / "courses.json"
+"""What clean runs took, as of the last long run: CI's plans go by it."""
+
+
+def known() -> dict[str, Course]:
+    """What stands in that file."""
+    return {name: Course(**each) for name, each in json.loads(COURSES.read_text()).items()}
+
+
+def note(courses: Mapping[str, Course]) -> None:
+    """Write what clean runs took into that file."""
+    said = {name: asdict(each) for name, each in sorted({**known(), **courses}.items())}
+    COURSES.write_text(json.dumps(said, indent=2) + "\n")
 
 
 @dataclass

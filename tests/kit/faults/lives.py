@@ -12,9 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from tests.kit.faults.answers import Answers
 from tests.kit.faults.plans import Course, Plan
 from tests.kit.faults.workloads import WORKLOADS
-from tests.kit.faults.world import CONVERGE_SECONDS, Loads, World
+from tests.kit.faults.world import CONVERGE_SECONDS, World
 from tests.kit.watching.api import Api
 
 PLAN_SECONDS: Final = 1200.0
@@ -31,6 +32,8 @@ class Verdict(StrEnum):
     """What was wanted was not there in time."""
     RESTLESS = "restless"
     """There were writes though all was done."""
+    ORPHANED = "orphaned"
+    """Something that a resource had made was there after it."""
     BROKEN = "broken"
     """An operator ended by itself, or the story met something else."""
 
@@ -53,23 +56,25 @@ class Stage:
     """Where workloads are played."""
 
     api: Api
-    loads: Loads
+    answers: Answers
     folder: Path
     converge_seconds: float = CONVERGE_SECONDS
 
     async def lived(self, name: str, plan: Plan | None = None) -> End:
         """Play one workload."""
         began = time.monotonic()
-        kind = WORKLOADS[name].kind
-        world = World(self.api, f"faults-{secrets.token_hex(3)}", kind, plan, self.folder)
+        workload = WORKLOADS[name]
+        namespace = f"faults-{secrets.token_hex(3)}"
+        world = World(self.api, namespace, workload.kind, plan, self.folder, workload.desk)
         world.converge_seconds = self.converge_seconds
         verdict, said = Verdict.CONVERGED, ""
         try:
             async with asyncio.timeout(PLAN_SECONDS), self._heard(world), world.running():
-                await WORKLOADS[name].story(world)
-                unrest = await world.unrest()
-                if unrest:
+                await workload.story(world)
+                if unrest := await world.unrest():
                     verdict, said = Verdict.RESTLESS, f"writes though all is done: {unrest}"
+                elif orphans := await world.orphans():
+                    verdict, said = Verdict.ORPHANED, f"its resource is gone: {orphans}"
                 elif errors := world.crashed():
                     verdict, said = Verdict.BROKEN, repr(errors)
         except TimeoutError as error:
@@ -83,8 +88,8 @@ class Stage:
 
     @asynccontextmanager
     async def _heard(self, world: World) -> AsyncIterator[None]:
-        self.loads.worlds.append(world)
+        self.answers.worlds.append(world)
         try:
             yield
         finally:
-            self.loads.worlds.remove(world)
+            self.answers.worlds.remove(world)

@@ -1,4 +1,4 @@
-"""Twelve mistakes in the engine, each of which some workload has to find.
+"""Mistakes in the engine, each of which some workload has to find.
 
 A mistake is made by putting another function in the place of one of the engine's.
 """
@@ -12,17 +12,25 @@ from typing import Any, Final
 import pytest
 from tests.kit.faults.plans import Fault, Plan
 
-from mediafleet_common.api.names import DrainReason
+from mediafleet_common.api.names import DrainReason, Label, Reason
 from mediafleet_common.kube.client import Api
 from mediafleet_common.kube.paths import Target
 from mediafleet_common.probes.load import Load
+from mediafleet_operator.core.autoscaling.decision import decide
+from mediafleet_operator.core.autoscaling.model import Situation, Verdict
 from mediafleet_operator.core.drain import leaving
 from mediafleet_operator.core.fleet import balance, roster, victims
-from mediafleet_operator.core.fleet.actions import Action
+from mediafleet_operator.core.fleet.actions import Action, Delete
 from mediafleet_operator.core.fleet.model import Observation, PodView, Reading
+from mediafleet_operator.core.fleet.roster import Roster
 from mediafleet_operator.kube.report import StatusWriter
 from mediafleet_operator.kube.snapshots import Snapshots
-from mediafleet_operator.rounds import probes
+from mediafleet_operator.manifests.children import disruption
+from mediafleet_operator.manifests.overlay import Manifest
+from mediafleet_operator.manifests.pods import pod
+from mediafleet_operator.manifests.resource import Resource
+from mediafleet_operator.rounds import autoscaling, probes
+from mediafleet_operator.rounds.community.round import CommunityRounds
 from mediafleet_operator.rounds.round import Worker
 
 
@@ -125,6 +133,52 @@ def _all_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(balance, "_outdated_victims", outdated)
 
 
+def _one_slot_for_all(patch: pytest.MonkeyPatch) -> None:
+    labels = pod.labels
+    first = {Label.SLOT.value: "0"}
+    patch.setattr(pod, "labels", lambda resource, slot: {**labels(resource, slot), **first})
+
+
+def _budget_of_nobody(patch: pytest.MonkeyPatch) -> None:
+    budget = disruption.budget
+
+    def free(resource: Resource) -> Manifest:
+        made = budget(resource)
+        del made["metadata"]["ownerReferences"]
+        return made
+
+    patch.setattr(disruption, "budget", free)
+
+
+def _lost_is_gone(patch: pytest.MonkeyPatch) -> None:
+    over = balance._over
+
+    def also(seen: Observation, roster: Roster, wanted: int) -> list[Delete]:
+        lost = [Delete(each, Reason.POD_LOST) for each in roster.lost]
+        return over(seen, roster, wanted) + lost
+
+    patch.setattr(balance, "_over", also)
+
+
+def _unknown_is_none(patch: pytest.MonkeyPatch) -> None:
+    def sure(situation: Situation) -> Verdict:
+        demand = situation.demand
+        known = demand and demand.model_copy(update={"known": True})
+        return decide(replace(situation, demand=known))
+
+    patch.setattr(autoscaling, "decide", sure)
+
+
+def _shared_as_it_was(patch: pytest.MonkeyPatch) -> None:
+    changed = CommunityRounds._changed
+
+    def once(self: CommunityRounds, raw: dict[str, Any], *, deleted: bool) -> None:
+        if deleted or raw["metadata"]["generation"] == 1:
+            changed(self, raw, deleted=deleted)
+
+    patch.setattr(CommunityRounds, "_changed", once)
+
+
 _EGRESS: Final = "EgressFleet"
 MUTANTS: Final = (
     Mutant("a draining pod is deleted without proof", f"{_EGRESS} drain_under_load", _no_proof),
@@ -138,6 +192,11 @@ MUTANTS: Final = (
     Mutant("the status is written each round", f"{_EGRESS} up_and_down", _status_again),
     Mutant("a drain begins anew each time", f"{_EGRESS} up_and_down", _drains_begin_anew),
     Mutant("a cordon does not count", f"{_EGRESS} one_cordoned", _cordons_do_not_count),
+    Mutant("pods share a slot", f"{_EGRESS} up_and_down", _one_slot_for_all),
+    Mutant("a budget belongs to nobody", f"{_EGRESS} up_and_down", _budget_of_nobody),
+    Mutant("a silent node's pods are deleted", f"{_EGRESS} node_lost", _lost_is_gone),
+    Mutant("unknown demand is none", f"{_EGRESS} desk_is_mute", _unknown_is_none),
+    Mutant("a changed CommunityMetrics is not read", "CommunityMetrics shared", _shared_as_it_was),
     Mutant(
         "the first error of the API server ends the work",
         f"{_EGRESS} up_and_down",

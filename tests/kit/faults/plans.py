@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -85,8 +87,18 @@ def every(courses: Mapping[str, Course]) -> Iterator[Plan]:
 
 
 def some(courses: Mapping[str, Course], count: int, seed: int) -> Sequence[Plan]:
-    """So many of them, each fault as often as the others."""
-    return dealt(every(courses), lambda plan: plan.fault, count, seed)
+    """So many of them, each fault as often as the others, and so each workload."""
+    plans = list(every(courses))
+    left = dealt(plans, lambda plan: plan.fault, len(plans), seed)
+    used: Counter[str] = Counter()
+    chosen: list[Plan] = []
+    for fault in itertools.islice(itertools.cycle(Fault), min(count, len(plans))):
+        of_it = [plan for plan in left if plan.fault is fault] or left
+        plan = min(of_it, key=lambda each: used[each.workload])
+        left.remove(plan)
+        used[plan.workload] += 1
+        chosen.append(plan)
+    return chosen
 
 
 def dealt(

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from tests.kit.faults.manifests import REPORTER, manifest, scaled, sharing, template
 from tests.kit.faults.plans import ON_EVENTS, Fault
 from tests.kit.faults.world import NAME, World
-from tests.kit.fleets.manifests import (
-    SETTLE_SECONDS,
-    ai_worker_pool,
-    egress_fleet,
-    orchestrator_pool,
-)
 
 from mediafleet_common.api.names import Annotation, Kind, Label
-from mediafleet_testbed.cluster.kwok import ON_IT
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +20,11 @@ class Workload:
     kind: Kind
     story: Callable[[World], Awaitable[None]]
 
-
-def manifest(kind: Kind, replicas: int, revision: int = 0, **spec: Any) -> dict[str, Any]:
-    """A fleet of pods that kwok plays."""
-    spec = {"drain": {"settle": f"{SETTLE_SECONDS / 2:g}s", "timeout": "10m"}, **spec}
-    if kind is Kind.EGRESS_FLEET:
-        made = egress_fleet(NAME, "redis:6379", replicas, **spec)
-    elif kind is Kind.AI_WORKER_POOL:
-        made = ai_worker_pool(NAME, replicas, **spec)
-    else:
-        made = orchestrator_pool(NAME, replicas, advertise={"replicas": 0}, **spec)
-    made["spec"]["template"] |= template(made, revision)
-    return made
-
-
-def template(made: dict[str, Any], revision: int, **more: Any) -> dict[str, Any]:
-    """The template of a revision."""
-    spec = {**made["spec"]["template"]["spec"], **ON_IT, **more}
-    return {"metadata": {"labels": {"revision": str(revision)}}, "spec": spec}
+    @property
+    def desk(self) -> str | None:
+        """Who is asked for demand, by its URL; a pool without an advertiser needs nobody."""
+        asks = self.story in {autoscale, desk_is_mute} and self.kind is not Kind.ORCHESTRATOR_POOL
+        return "http://desk.test.svc" if asks else None
 
 
 async def up_and_down(world: World) -> None:
@@ -149,6 +130,83 @@ async def beside_a_stranger(world: World) -> None:
     assert set(world.seen) == {f"{NAME}-1"}
 
 
+async def autoscale(world: World) -> None:
+    await world.create(scaled(world.kind))
+    await world.settled(1)
+    world.busy = {f"{NAME}-0"}
+    await world.settled(2)
+    world.busy = {f"{NAME}-0", f"{NAME}-1"}
+    await world.settled(3)
+    world.busy = {f"{NAME}-1"}
+    await world.settled(2)
+    assert f"{NAME}-1" in world.seen
+    world.busy = set()
+    await world.settled(1)
+
+
+async def desk_is_mute(world: World) -> None:
+    await world.create(scaled(world.kind))
+    world.busy = {f"{NAME}-0"}
+    await world.settled(2)
+    world.busy, world.mute = set(), True
+    await world.says("ScalingActive", "False")
+    await world.settled(2)
+    world.mute = False
+    await world.settled(1)
+
+
+async def node_lost(world: World) -> None:
+    lost = await node_is_silent(world)
+    await world.nodes.lose(lost)
+    await world.settled(2)
+
+
+async def node_comes_back(world: World) -> None:
+    silent = await node_is_silent(world)
+    await world.nodes.revive(silent)
+    await world.settled(2)
+    # It has worked on, whatever was known of it.
+    assert f"{NAME}-0" in world.seen
+    world.busy = set()
+
+
+async def node_is_silent(world: World) -> str:
+    """A fleet of two whose node goes silent with a busy pod: two others come, and both stay."""
+    silent = await world.nodes.make()
+    made = manifest(world.kind, 2)
+    made["spec"]["template"] = template(made, 0, **world.nodes.on_them)
+    await world.create(made)
+    await world.settled(2)
+    old = set(world.seen)
+    world.busy = {f"{NAME}-0"}
+    await world.nodes.make()
+    await world.nodes.silence(silent)
+    await world.until("two others come", lambda: len(world.able() - old) == 2)
+    assert old < set(world.seen)
+    return silent
+
+
+async def shared(world: World) -> None:
+    await world.create(sharing("eu-west"))
+    await world.says("Ready", "True")
+    await world.owns(REPORTER)
+    await world.change(region="eu-north", volume={"size": "1Gi"})
+    await world.says("Ready", "True")
+    await world.owns(REPORTER | {f"persistentvolumeclaims/{NAME}-reporter"})
+    path = f"/api/v1/namespaces/{world.namespace}/configmaps/{NAME}-reporter"
+    assert "eu-north" in str(await world.api.get(path))
+
+
+async def shared_again(world: World) -> None:
+    await world.create(sharing("eu-west"))
+    await world.says("Ready", "True")
+    await world.delete()
+    # What the first has made may still be there, and has the names of what is to be.
+    await world.create(sharing("eu-west"))
+    await world.says("Ready", "True")
+    await world.owns(REPORTER)
+
+
 def revised(world: World) -> int:
     return sum(each == ("ready", "1") for each in world.states())
 
@@ -166,9 +224,27 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
             fewest_jobs_first,
             one_is_silent,
             beside_a_stranger,
+            autoscale,
+            desk_is_mute,
+            node_lost,
+            node_comes_back,
         ),
-        Kind.ORCHESTRATOR_POOL: (up_and_down, another_template, drain_under_load),
-        Kind.AI_WORKER_POOL: (up_and_down, another_template, drain_under_load, made_again),
+        Kind.ORCHESTRATOR_POOL: (
+            up_and_down,
+            another_template,
+            drain_under_load,
+            autoscale,
+            node_lost,
+        ),
+        Kind.AI_WORKER_POOL: (
+            up_and_down,
+            another_template,
+            drain_under_load,
+            made_again,
+            autoscale,
+            node_lost,
+        ),
+        Kind.COMMUNITY_METRICS: (shared, shared_again),
     }.items()
     for story in stories
 }

@@ -11,16 +11,18 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiohttp
 import yaml
 from prometheus_client import CollectorRegistry
+from tests.kit.faults.nodes import Nodes
+from tests.kit.faults.owned import owned
 from tests.kit.faults.plans import Course, Plan
 from tests.kit.faults.proxy import Proxy, Traffic
 from tests.kit.fleets.manifests import IMAGE, REVISION
@@ -29,11 +31,9 @@ from tests.kit.watching.api import Api, ApiRefusedError, fleet, pods
 from mediafleet_common.api.ai_worker_pool import Broker
 from mediafleet_common.api.names import KIND_LABELS, Kind, Label, PodState
 from mediafleet_common.kube.pace import WriteLimits
-from mediafleet_common.probes.http_client import Failure, NoLoad
-from mediafleet_common.probes.load import Load, Source
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.rounds import serve
-from mediafleet_operator.settings import ProbeTimes, Times
+from mediafleet_operator.settings import DemandTimes, ProbeTimes, Times
 from mediafleet_testbed.cluster.kwok import ON_IT
 
 CONVERGE_SECONDS: Final = float(os.environ.get("MEDIAFLEET_CONVERGE_SECONDS") or 90.0)
@@ -48,6 +48,7 @@ _TIMES: Final = Times(
     probe=ProbeTimes(often_seconds=0.5, rarely_seconds=1.0),
     # Shorter than a quiet spell: a write that comes with each is found.
     resync_seconds=5.0,
+    demand=DemandTimes(often_seconds=0.5, shared_seconds=0.5),
     writes=WriteLimits(),
 )
 
@@ -70,12 +71,21 @@ class World:
     """One namespace and one plan."""
 
     def __init__(
-        self, api: Api, namespace: str, kind: Kind, plan: Plan | None, folder: Path
+        self,
+        api: Api,
+        namespace: str,
+        kind: Kind,
+        plan: Plan | None,
+        folder: Path,
+        desk: str | None = None,
     ) -> None:
+        """`desk`: URL of who is asked for demand."""
         self.api, self.namespace, self.kind, self.plan = api, namespace, kind, plan
         self.busy: set[str] = set()
         self.silent: set[str] = set()
         """Pods that do not say what they do."""
+        self.mute = False
+        """Whether nobody knows what the demand is."""
         self.stranger: dict[str, Any] | None = None
         """A pod of somebody else's, as it was made."""
         self.floor = 0
@@ -84,7 +94,8 @@ class World:
         self.wrongs: list[str] = []
         self.seen: dict[str, dict[str, Any]] = {}
         """The pods, as a watch of the test's own saw them."""
-        self._folder = folder
+        self._folder, self._desk = folder, desk
+        self.nodes = Nodes(api, namespace)
         self._lives: list[_Life] = []
         self.traffic = Traffic(plan, self._deletes, self._dies, self.start, self.wrongs.append)
 
@@ -116,7 +127,7 @@ class World:
         self.stranger = await self.api.post(pods(self.namespace), body)
 
     async def delete(self) -> None:
-        """Our resource; its pods go after it."""
+        """Our resource; what it has made goes after it."""
         await self.api.delete(fleet(self.kind, self.namespace, NAME))
 
     async def until(self, what: str, met: Callable[[], bool]) -> None:
@@ -140,10 +151,35 @@ class World:
                 raise TimeoutError(f"the status does not say {replicas} ready: {raw['status']}")
             await asyncio.sleep(_LOOK_SECONDS)
 
+    async def says(self, condition: str, status: str) -> None:
+        """Wait until a condition of the present spec is so."""
+        deadline = time.monotonic() + self.converge_seconds
+        while not _has(raw := await self.resource(), condition, status):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{condition} is not {status}: {raw.get('status')}")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def owns(self, wanted: set[str]) -> None:
+        """Wait until so much, and no more, is there of what resources of ours have made."""
+        deadline = time.monotonic() + self.converge_seconds
+        while (found := await self.owned()) != wanted:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"there is not {sorted(wanted)}: {sorted(found)}")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def owned(self) -> set[str]:
+        """What resources of ours have made, or bears our name, but for what is a stranger's."""
+        theirs = {f"pods/{self.stranger['metadata']['name']}"} if self.stranger else set()
+        return await owned(self.api, self.namespace) - theirs
+
     async def resource(self) -> dict[str, Any]:
         """Our resource as it is."""
         raw: dict[str, Any] = await self.api.get(fleet(self.kind, self.namespace, NAME))
         return raw
+
+    def able(self) -> set[str]:
+        """Pods that may get work."""
+        return {name for name, raw in self.seen.items() if _able(raw)}
 
     def states(self) -> list[tuple[str, str]]:
         """State and revision of each pod of the fleet."""
@@ -163,6 +199,8 @@ class World:
                 "mediafleet:dev", "Never", broker=Broker(address="broker.test.svc:8935")
             ),
             http="127.0.0.1:0",
+            egress_desk=self._desk,
+            broker=self._desk,
             namespaces=[self.namespace],
             kubeconfig=str(config),
             times=_TIMES,
@@ -189,6 +227,10 @@ class World:
         body = {"metadata": {"name": self.namespace}}
         await self.api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", **body})
         await self._account()
+        if self.kind is Kind.COMMUNITY_METRICS:
+            # A reporter's pod goes to a real node, and is not what is looked at.
+            quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+            await self.api.post(f"/api/v1/namespaces/{self.namespace}/resourcequotas", quota)
         watch = asyncio.create_task(self._watch())
         await self.start()
         try:
@@ -200,6 +242,7 @@ class World:
             await asyncio.wait([watch, *(life.task for life in self._lives)], timeout=20)
             for life in self._lives:
                 await life.proxy.stop()
+            await self.nodes.remove()
             await self.api.delete(f"/api/v1/namespaces/{self.namespace}")
 
     async def _account(self) -> None:
@@ -227,8 +270,9 @@ class World:
             self.busy.discard(name)
         else:
             self.seen[name] = raw
-        if (able := sum(map(_able, self.seen.values()))) < self.floor:
+        if (able := len(self.able())) < self.floor:
             self.wrongs.append(f"{able} pods may get work, of {self.floor}")
+        self.wrongs += twice(self.seen.values())
 
     def _compare(self, what: str, raw: dict[str, Any], made: dict[str, Any]) -> None:
         """What others have written on a pod is theirs alone."""
@@ -255,27 +299,20 @@ class World:
                 return []
         return self.traffic.writes[first:]
 
+    async def orphans(self) -> list[str]:
+        """What is left for good once our resource is deleted."""
+        with contextlib.suppress(ApiRefusedError):  # the story has deleted it
+            await self.delete()
+        try:
+            await self.owns(set())
+        except TimeoutError:
+            return sorted(await self.owned())
+        return []
+
     @property
     def course(self) -> Course:
         """How much went through."""
         return Course(len(self.traffic.writes), self.traffic.events)
-
-
-class Loads:
-    """What pods say of their jobs, by their addresses; stands in for `serve.poll_pod`."""
-
-    def __init__(self) -> None:
-        self.worlds: list[World] = []
-
-    async def poll(self, url: str, source: Source) -> Load | NoLoad:
-        """One job where the test says so."""
-        del source
-        address = urlsplit(url).hostname
-        for world in self.worlds:
-            for name, raw in world.seen.items():
-                if raw["status"].get("podIP") == address and name not in world.silent:
-                    return Load(jobs=int(name in world.busy))
-        return NoLoad(Failure.UNREACHABLE, f"nobody has {address}")
 
 
 def _nothing(*_: object) -> None:
@@ -293,6 +330,27 @@ def _able(raw: dict[str, Any]) -> bool:
     conditions = raw.get("status", {}).get("conditions") or ()
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
     return ready and _state(raw)[0] not in {"going", PodState.DRAINING.value}
+
+
+def _has(raw: dict[str, Any], condition: str, status: str) -> bool:
+    said = (raw.get("status") or {}).get("conditions") or ()
+    found = [each for each in said if each["type"] == condition]
+    generation = raw["metadata"]["generation"]
+    return [(each["status"], each["observedGeneration"]) for each in found] == [
+        (status, generation)
+    ]
+
+
+def twice(seen: Iterable[dict[str, Any]]) -> list[str]:
+    """Slots of one owner that more than one pod has."""
+    slots = Counter(
+        (owner["uid"], raw["metadata"]["labels"].get(Label.SLOT.value))
+        for raw in seen
+        for owner in raw["metadata"].get("ownerReferences") or ()
+    )
+    return [
+        f"slot {slot} is there {count} times" for (_, slot), count in slots.items() if count > 1
+    ]
 
 
 def _agrees(raw: dict[str, Any], replicas: int) -> bool:
