@@ -73,12 +73,15 @@ async def running(api: Api, name: str, *, ready: bool) -> Json:
     return made
 
 
-async def budget(api: Api, name: str, healthy: int, **more: Any) -> None:
-    """A budget that spares no pod, as the disruption controller has written it."""
+async def budget(api: Api, name: str, healthy: int | None, **more: Any) -> None:
+    """A budget that spares no pod, as the disruption controller has written it; healthy is `None`:
+    as that has not seen it yet."""
     spec = {"maxUnavailable": 0, "selector": {"matchLabels": {"app": name}}, **more}
     body = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}}
     await api.post(BUDGETS, {**body, "spec": spec})
     counts = {"currentHealthy": healthy, "desiredHealthy": 1, "expectedPods": 1}
+    if healthy is None:
+        return
     status = {"observedGeneration": 1, "disruptionsAllowed": 0, **counts}
     await api.patch(f"{BUDGETS}/{name}/status", {"status": status})
 
@@ -133,11 +136,14 @@ async def test_a_watch_tells_what_came_after_its_version(api: Api) -> None:
     assert came == ["ADDED"]
 
 
-async def test_a_busy_pod_is_not_evicted_while_its_budget_forbids_it(api: Api) -> None:
-    await running(api, "busy", ready=True)
-    await budget(api, "busy", 1)
+@pytest.mark.parametrize(("name", "healthy"), [("busy", 1), ("just-busy", None)])
+async def test_a_busy_pod_is_not_evicted_while_its_budget_forbids_it_however_new_that_is(
+    api: Api, name: str, healthy: int | None
+) -> None:
+    await running(api, name, ready=True)
+    await budget(api, name, healthy)
 
-    assert await evict(api, "busy") == 429
+    assert await evict(api, name) == 429
 
 
 async def test_a_pod_that_is_not_ready_may_go_where_the_budget_says_so(api: Api) -> None:

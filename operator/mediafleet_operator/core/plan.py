@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mediafleet_common.api.names import PodState
 from mediafleet_operator.core.drain import leaving
 from mediafleet_operator.core.fleet import ailments
 from mediafleet_operator.core.fleet.actions import Action, Create, SetReplicas
@@ -32,6 +33,17 @@ class Plan:
     """Uids of the pods whose load decides what happens next."""
     look_again_seconds: float | None
     """`None`: not before something changes."""
+
+    @property
+    def secret_lacking(self) -> bool:
+        """Whether a pod may wait for a Secret. One that was Ready once has what it mounts, and
+        there is nobody to wait while there are no pods."""
+        return any(pod.state is PodState.PENDING for pod in self.roster.counted)
+
+    @property
+    def some_busy(self) -> bool:
+        """Whether a pod is marked busy, so that its eviction is to be refused."""
+        return any(pod.busy_label for pod in self.roster.marked)
 
     @property
     def slots_in_use(self) -> frozenset[int]:

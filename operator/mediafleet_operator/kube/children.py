@@ -30,6 +30,19 @@ from mediafleet_operator.manifests.resource import Owner, Resource
 
 _SECRET_BYTES: Final = 32
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What the pods of a fleet need beside them."""
+
+    slots: frozenset[int] = frozenset()
+    """Slots in use."""
+    secret: bool = True
+    """Whether a pod may lack the Secret that we make."""
+    budget: bool = True
+    """Whether there is a busy pod, or is to be one."""
+
+
 ChildMap = MutableMapping[tuple[str, str], Made]
 """Children by kind and name, as they were last made."""
 
@@ -52,29 +65,28 @@ class Children:
         self,
         resource: Resource,
         state: FleetState,
-        slots_in_use: Iterable[int] = (),
+        needs: Needs = Needs(),
         services: Iterable[SlotService] = (),
         head: list[Json] | None = None,
-        *,
-        all_serve: bool = False,
     ) -> None:
         """Bring all children of a fleet to what they ought to be.
 
         `services`: those of slots as they now are; of slots no longer in use they are deleted.
         `head`: the objects of a managed head, which is there in the advertiser's place.
-        `all_serve`: no pod is missing, so that none can lack a Secret.
 
         Raises:
             ChildNotOursError: somebody else has an object of the name of one of them.
             KubeError: one of them could not be read or written.
         """
         # One after the other: a RoleBinding is refused while its Role is not there.
-        in_use = set(slots_in_use)
-        of_slots = slots.services(resource, in_use)
+        of_slots = slots.services(resource, needs.slots)
         refused: RefusedError | ChildNotOursError | None
-        refused = await self._make_secret(resource, state, all_serve=all_serve)
-        claims = slots.claims(resource, in_use)
-        for manifest in [*of_slots, *claims, *wanted(resource, self.product, head)]:
+        refused = await self._make_secret(resource, state, needs)
+        budget = disruption.budget(resource)
+        protected = needs.budget or _key(budget) in state.children
+        claims = slots.claims(resource, needs.slots)
+        others = wanted(resource, self.product, head)
+        for manifest in [*of_slots, *claims, *([budget] if protected else []), *others]:
             try:
                 await self.keep_one(resource, state.children, manifest)
             except RefusedError as error:
@@ -93,11 +105,11 @@ class Children:
             raise refused
 
     async def _make_secret(
-        self, resource: Resource, state: FleetState, *, all_serve: bool
+        self, resource: Resource, state: FleetState, needs: Needs
     ) -> RefusedError | None:
         """Make the pool's -orchSecret if there is none; why not.
 
-        We may not look whether it is there, so that each look is a write: where pods are missing.
+        We may not look whether it is there, so that each look is a write: where a pod may lack it.
         """
         spec = resource.spec
         if not isinstance(spec, OrchestratorPoolSpec) or spec.orch_secret is not None:
@@ -105,7 +117,7 @@ class Children:
         name = orch_secret.secret_name(resource)
         made = Made({}, self.clock.monotonic())
         known = state.children.get(("Secret", name))
-        if (known and all_serve) or self._fresh(known, made):
+        if not needs.secret or self._fresh(known, made):
             return None
         manifest = orch_secret.manifest(resource, secrets.token_hex(_SECRET_BYTES))
         target = paths.collection("v1", "secrets", resource.key.namespace)
@@ -147,12 +159,11 @@ class Children:
             ChildNotOursError: somebody else has an object of its name.
             KubeError: it could not be read or written.
         """
-        name = str(manifest["metadata"]["name"])
-        key = (str(manifest["kind"]), name)
+        key = _key(manifest)
         made = Made(manifest, self.clock.monotonic())
         if self._fresh(made_of.get(key), made):
             return
-        target = paths.of_manifest(manifest, resource.key.namespace, name)
+        target = paths.of_manifest(manifest, resource.key.namespace, key[1])
         try:
             live = await self.api.get(target)
         except GoneError:
@@ -160,7 +171,7 @@ class Children:
         if live and not _ours(live["metadata"], manifest, resource):
             word = "resource" if resource.key.kind is Kind.COMMUNITY_METRICS else "fleet"
             raise ChildNotOursError(
-                f"{manifest['kind']} {name} was made by somebody else, so it is left as it is. "
+                f"{key[0]} {key[1]} was made by somebody else, so it is left as it is. "
                 f"Delete it, and ours takes its place, or give the {word} another name."
             )
         if not contains(live, manifest):
@@ -187,6 +198,10 @@ async def apply_ours(api: Api, target: Target, manifest: Json, live: Json) -> Js
     return await api.apply(target, {**manifest, "metadata": metadata}, FIELD_MANAGER)
 
 
+def _key(manifest: Json) -> tuple[str, str]:
+    return str(manifest["kind"]), str(manifest["metadata"]["name"])
+
+
 def _ours(meta: Json, manifest: Json, resource: Owner) -> bool:
     """Whether the fleet controls a live object. A claim has no owner: it goes by its labels."""
     if "ownerReferences" in manifest["metadata"]:
@@ -195,13 +210,12 @@ def _ours(meta: Json, manifest: Json, resource: Owner) -> bool:
 
 
 def wanted(resource: Resource, product: Product, head: list[Json] | None = None) -> list[Json]:
-    """The children of a fleet."""
-    children = [disruption.budget(resource)]
+    """The children of a fleet but for those of its pods."""
     if head is not None:
-        children += head
-    elif resource.key.kind is Kind.ORCHESTRATOR_POOL:
-        children += advertiser.manifests(resource, product)
-    return children
+        return head
+    if resource.key.kind is Kind.ORCHESTRATOR_POOL:
+        return advertiser.manifests(resource, product)
+    return []
 
 
 def unwanted(resource: Resource, *, has_head: bool) -> list[str]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from mediafleet_common.api.names import KIND_LABELS, Reason
-from mediafleet_common.kube.errors import RefusedError
+from mediafleet_common.kube.errors import KubeError, RefusedError
 from mediafleet_operator.core.fleet.model import Unmade
 from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.core.plan import Plan
 from mediafleet_operator.core.status.status import listed
-from mediafleet_operator.kube.children import ChildNotOursError, Children
+from mediafleet_operator.kube.children import ChildNotOursError, Children, Needs
 from mediafleet_operator.kube.digest import SlotService
 from mediafleet_operator.kube.flag_head import Heads
+from mediafleet_operator.manifests.children import disruption
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.metrics import OperatorMetrics
@@ -40,6 +42,14 @@ class ChildResources:
     heads: Heads
     metrics: OperatorMetrics
 
+    async def protect(self, resource: Resource, state: FleetState) -> None:
+        """Have the disruption budget before a pod is marked busy, or once there was one.
+
+        What keeps it from being made is told by `keep`, and keeps no mark from being written.
+        """
+        with contextlib.suppress(ChildNotOursError, KubeError):
+            await self.children.keep_one(resource, state.children, disruption.budget(resource))
+
     async def keep(
         self,
         resource: Resource,
@@ -55,15 +65,12 @@ class ChildResources:
         try:
             wanted = await self.heads.wanted(resource, state, listed(planned))
             head = wanted.manifests if wanted else None
-            serving = sum(pod.serving for pod in planned.roster.counted)
-            await self.children.keep(
-                resource,
-                state,
-                planned.slots_in_use,
-                services,
-                head,
-                all_serve=serving >= planned.wanted,
+            needs = Needs(
+                slots=planned.slots_in_use,
+                secret=planned.secret_lacking,
+                budget=planned.some_busy,
             )
+            await self.children.keep(resource, state, needs, services, head)
         except ChildNotOursError as error:
             self.metrics.failed(KIND_LABELS[resource.key.kind], "not_ours")
             return Kept(Unmade(Reason.CHILD_NOT_OURS, str(error)), REFUSED_SECONDS)

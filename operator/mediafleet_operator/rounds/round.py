@@ -147,7 +147,7 @@ class Worker:
             self._follow(resource, planned, wanted)
             if wanted or not planned.actions:
                 break
-            outcomes = await self._apply(resource, planned)
+            outcomes = await self._apply(resource, state, planned)
             if not outcomes:
                 break
             done += [each.action for each in outcomes if each.error is None]
@@ -156,9 +156,12 @@ class Worker:
                 break
         return resource, done
 
-    async def _apply(self, resource: Resource, planned: Plan) -> list[Outcome]:
+    async def _apply(self, resource: Resource, state: FleetState, planned: Plan) -> list[Outcome]:
         """Carry out a plan's actions, or the first of many; what became of those that ended."""
-        self.marks.want(resource, [each for each in planned.actions if isinstance(each, Mark)])
+        marks = [each for each in planned.actions if isinstance(each, Mark)]
+        if any(mark.busy for mark in marks):
+            await self.child_resources.protect(resource, state)
+        self.marks.want(resource, marks)
         others = [each for each in planned.actions if not isinstance(each, Mark)]
         outcomes = await self.applier.apply(resource, others[:ACTIONS_A_PASS])
         return outcomes + await self.marks.outcomes(resource.key)

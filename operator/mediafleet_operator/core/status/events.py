@@ -36,7 +36,13 @@ _WARNINGS = (
 def events_to_post(
     done: Sequence[Action], prefix: str, before: FleetStatus | None, after: FleetStatus
 ) -> list[EventToPost]:
-    """The Events of one round. `prefix`: what the names of the fleet's pods begin with."""
+    """The Events of one round. `prefix`: what the names of the fleet's pods begin with.
+
+    The first pods of a new fleet have none: whoever made it asked for them, and its status says
+    how they do.
+    """
+    if before is not None and before.observed_generation is None:
+        done = [each for each in done if not isinstance(each, Create)]
     return [*_steps(done, prefix), *_warnings(before, after)]
 
 

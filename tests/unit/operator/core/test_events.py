@@ -31,6 +31,19 @@ def test_a_changed_count_is_told_with_its_direction_and_why() -> None:
     ]
 
 
+def test_the_first_pods_of_a_new_fleet_are_told_by_its_status_alone_and_what_was_set_is_told() -> (
+    None
+):
+    done: list[Action] = [SetReplicas(2), *(Create(slot, Reason.SCALED_UP) for slot in (0, 1))]
+    new, known = FleetStatus(), FleetStatus(observed_generation=1)
+
+    def told(before: FleetStatus) -> list[str]:
+        return [each.note for each in events_to_post(done, "rec-", before, FleetStatus())]
+
+    assert told(new) == ["spec.replicas was absent; set to 2."]
+    assert told(known) == [*told(new), "Created rec-0, rec-1."]
+
+
 def test_pods_of_one_reason_share_an_event_and_those_of_another_have_their_own() -> None:
     made = [Create(1, Reason.SCALED_UP), Create(2, Reason.ROLLING_OUT), Create(3, Reason.SCALED_UP)]
     assert notes(*made) == [

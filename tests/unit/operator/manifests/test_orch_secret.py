@@ -13,7 +13,7 @@ from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.clock import Clock
 from mediafleet_common.kube.client import Api
 from mediafleet_operator.core.fleet.state import FleetState
-from mediafleet_operator.kube.children import Children
+from mediafleet_operator.kube.children import Children, Needs
 from mediafleet_operator.manifests.overlay import InvalidTemplateError
 from mediafleet_operator.manifests.pods.pod import make_pod
 
@@ -87,9 +87,9 @@ async def test_the_operator_makes_one_random_secret_that_goes_with_the_pool() ->
     assert made_secrets(other)[name]["stringData"] != first["stringData"]
 
 
-@pytest.mark.parametrize("all_serve", [True, False])
-async def test_a_pool_at_rest_writes_nothing_and_one_that_lacks_a_pod_has_its_secret_made_again(
-    all_serve: bool,
+@pytest.mark.parametrize("lacking", [True, False])
+async def test_a_secret_is_made_again_where_a_pod_may_lack_it_and_else_nothing_is_written(
+    lacking: bool,
 ) -> None:
     server, now, state = KubeServer(), [0.0], FleetState("uid-1")
     children = Children(cast("Api", server), PRODUCT, Clock(monotonic=lambda: now[0]))
@@ -98,9 +98,9 @@ async def test_a_pool_at_rest_writes_nothing_and_one_that_lacks_a_pod_has_its_se
     server.remove(path)
     now[0] = 2 * children.look_seconds
     written = len(server.writes)
-    await children.keep(pool(), state, all_serve=all_serve)
-    assert len(made_secrets(server)) == (0 if all_serve else 1)
-    assert len(server.writes) - written == (0 if all_serve else 1)
+    await children.keep(pool(), state, Needs(secret=lacking))
+    assert len(made_secrets(server)) == (1 if lacking else 0)
+    assert len(server.writes) - written == (1 if lacking else 0)
 
 
 async def test_no_secret_is_made_where_the_user_has_one() -> None:

@@ -24,6 +24,7 @@ from mediafleet_operator.core.fleet.model import FleetKey
 from mediafleet_operator.core.fleet.state import FleetState
 from mediafleet_operator.kube.children import contains, wanted
 from mediafleet_operator.kube.report import EVENT_BURST, EventWriter, StatusWriter
+from mediafleet_operator.manifests.children import disruption
 from mediafleet_operator.manifests.pods.pod import Product
 from mediafleet_operator.manifests.resource import Resource
 from mediafleet_operator.rounds.metrics import OperatorMetrics
@@ -214,7 +215,7 @@ def test_a_certificate_of_the_users_is_mounted() -> None:
 
 
 def test_a_fleets_budget_holds_on_to_busy_pods_alone() -> None:
-    budget = wanted(resource(), Product("ours:1"))[0]
+    budget = disruption.budget(resource())
 
     assert budget["spec"]["maxUnavailable"] == 0
     assert budget["spec"]["selector"]["matchLabels"]["mediafleet.dev/busy"] == "true"

@@ -350,7 +350,7 @@ async def test_a_container_that_kubelet_started_anew_is_one_event() -> None:
     assert told == [f"orch-0: {ended}; kubelet started it anew, restart 1."]
 
 
-async def test_a_new_fleet_and_what_is_made_for_it_are_written_once_each_and_a_pod_twice() -> None:
+async def test_a_new_fleet_of_one_pod_is_three_writes_and_its_first_job_three_more() -> None:
     key = FleetKey(Kind.EGRESS_FLEET, "media", "rec")
     cluster = Cluster(key=key, **egress_fleet("rec", "redis:6379", 1)["spec"])
     clock, api = cluster.worker.clock, cast("Api", cluster.server)
@@ -359,7 +359,12 @@ async def test_a_new_fleet_and_what_is_made_for_it_are_written_once_each_and_a_p
 
     assert cluster.server.objects[cluster.path]["status"]["readyReplicas"] == 1
     assert Counter(each.partition(" ")[0] for each in cluster.server.writes) == {
-        "create": 2,  # the pod, and the Event that says so
-        "apply": 1,  # its disruption budget
-        "patch": 2,  # the pod's label, and the status
+        "create": 1,  # the pod
+        "patch": 2,  # its label, and the status
     }
+    cluster.server.writes.clear()
+    cluster.jobs = {"rec-0": 1}
+    await cluster.settle(30)
+    # No pod is marked busy before its eviction is refused.
+    written = [each.split()[1] for each in cluster.server.writes]
+    assert written == ["rec-busy", "rec-0", "status"]
