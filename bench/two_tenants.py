@@ -1,14 +1,17 @@
 """What one tenant can cost another that one release serves too, attack by attack.
 
 `python -m mediafleet_testbed exec --up -- python -m bench.two_tenants [SECONDS] [ROUNDS] [NAME…]`.
-Each attack alternates with a run in which the attacker's cgroup only burns its CPU: the difference
-is what mediafleet adds to two cores that are shared.
+Each attack alternates with two runs that are none of mediafleet's doing: the attacker's cgroup only
+burns its CPU, or only changes ConfigMaps as fast as it can. The difference is what mediafleet adds
+to a node that is shared. With `--apart` the control plane takes of the two cores what the others
+leave, in all runs: it is mostly on a machine of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +21,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 from tests.kit.cluster.scene import Scene, watched
-from tests.kit.tenants.attacks import EVERY, GROUPS
+from tests.kit.tenants.attacks import BURN, EVERY, GROUPS, PLAIN
+from tests.kit.tenants.cgroup import control_plane_apart
 from tests.kit.tenants.plan import Plan
 from tests.kit.tenants.shares import used
 from tests.kit.tenants.stage import attacked, plan_of, release, serving
@@ -73,6 +77,8 @@ class Bench:
             async with attacked(self._scene, self._plan, attacks, self._seconds, cores) as attack:
                 figures, spent = await self._used()
             print(name, attack.told["tried"], attack.told["seen"][:3], flush=True)
+        for refusal in figures.refusals:
+            print(f"refused: {refusal}", flush=True)
         shares = [f"{spent[part] / self._seconds:.2f}" for part in PARTS]
         refused = len(figures.refusals) + figures.unanswered
         self.table.add_row(
@@ -92,7 +98,9 @@ class Bench:
         return figures, {part: after.get(part, 0.0) - before.get(part, 0.0) for part in PARTS}
 
 
-async def main(seconds: float, rounds: int, names: Sequence[str], part: float) -> None:
+async def main(
+    seconds: float, rounds: int, names: Sequence[str], part: float, *, apart: bool
+) -> None:
     """Print the table as it grows."""
     node = Node.running()
     images.load(node.instance)
@@ -101,6 +109,7 @@ async def main(seconds: float, rounds: int, names: Sequence[str], part: float) -
         Workspace.create(node) as workspace,
         Workspace.create(node) as evil,
         release(node, workspace, evil, {"turns": {"part": part}}) as product,
+        control_plane_apart(node.instance) if apart else contextlib.nullcontext(),
     ):
         async with watched(product) as scene:
             await serving(scene, evil)
@@ -111,7 +120,8 @@ async def main(seconds: float, rounds: int, names: Sequence[str], part: float) -
                     await bench.run("none", [])
                     attacks = EVERY if name == "all" else GROUPS.get(name, [name])
                     others = await bench.run(name, attacks)
-                    await bench.run(f"burn {others:.2f}", ["burn"], others)
+                    await bench.run(f"burn {others:.2f}", [BURN], others)
+                    await bench.run(PLAIN, [PLAIN])
 
 
 if __name__ == "__main__":
@@ -119,5 +129,6 @@ if __name__ == "__main__":
     parser.add_argument("seconds", nargs="?", type=float, default=SECONDS)
     parser.add_argument("rounds", nargs="?", type=int, default=ROUNDS)
     parser.add_argument("--part", type=float, default=TurnTimes().part, help="1: no turns")
+    parser.add_argument("--apart", action="store_true", help="the control plane is elsewhere")
     parser.add_argument("names", nargs="*", default=["all"])
     asyncio.run(main(**vars(parser.parse_args())))

@@ -3,7 +3,7 @@
 What lies beside this file is how a node is brought up, and nobody else's business.
 """
 
-from .host import require_possible, why_not
+from .host import program_pid, require_possible, why_not
 from .layout import NODE_IP
 from .node import UP_TIMEOUT_SECONDS, Node, take_down
 from .pki import Authority, kubeconfig
@@ -16,6 +16,7 @@ __all__ = [
     "Node",
     "cgroup_roots",
     "kubeconfig",
+    "program_pid",
     "require_possible",
     "take_down",
     "why_not",

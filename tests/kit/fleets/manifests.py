@@ -14,6 +14,8 @@ SETTLE_SECONDS: Final = 2.0
 DRAIN_TIMEOUT_SECONDS: Final = 600.0
 REVISION: Final = "revision"
 """Label of pods that says which change of the template they are made from."""
+LITTLE_CPU: Final = "20m"
+"""Without a request a pod gets next to nothing of a CPU that others want."""
 _DRAIN: Final = {"settle": f"{SETTLE_SECONDS:g}s", "timeout": f"{DRAIN_TIMEOUT_SECONDS:g}s"}
 _STANDIN: Final = ("python", "-m")
 
@@ -28,10 +30,11 @@ def egress_fleet(
     replicas: int,
     *,
     env: Mapping[str, Any] | None = None,
+    cpu: str = LITTLE_CPU,
     **spec: Any,
 ) -> dict[str, Any]:
     """An EgressFleet of stand-in workers at the address of a Redis, or with that `spec.redis`;
-    `spec` wins over what is set here.
+    `spec` wins over what is set here. `cpu` is what each requests.
 
     A value of `env` may also be where the value comes from.
     """
@@ -40,7 +43,7 @@ def egress_fleet(
         {"name": name, "value" if isinstance(value, str) else "valueFrom": value}
         for name, value in settings.items()
     ]
-    worker = _worker("egress", 1, env=variables)
+    worker = _worker("egress", 1, cpu, env=variables)
     return _resource(
         Kind.EGRESS_FLEET,
         name,
@@ -59,7 +62,7 @@ def egress_fleet(
 def orchestrator_pool(name: str, replicas: int, **spec: Any) -> dict[str, Any]:
     """An OrchestratorPool of stand-in nodes; `spec` wins over what is set here."""
     flags = ("-network=offchain", "-orchestrator", "-transcoder")
-    worker = _worker("node", 1)
+    worker = _worker("node", 1, LITTLE_CPU)
     return _resource(
         Kind.ORCHESTRATOR_POOL,
         name,
@@ -110,15 +113,14 @@ def _resource(kind: Kind, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _worker(kind: str, probe_seconds: int, **more: Any) -> dict[str, Any]:
+def _worker(kind: str, probe_seconds: int, cpu: str, **more: Any) -> dict[str, Any]:
     return {
         "name": kind,
         "imagePullPolicy": "Never",
         "command": [*_STANDIN, f"mediafleet_testbed.standins.{kind}"],
         # Nothing is known of a pod that is not Ready: look often, since that is what is timed.
         "readinessProbe": {"periodSeconds": probe_seconds},
-        # Without a request a pod gets next to nothing of a CPU that others want.
-        "resources": {"requests": {"cpu": "20m"}},
+        "resources": {"requests": {"cpu": cpu}},
         **more,
     }
 

@@ -30,6 +30,8 @@ FLOODS: Final = {"rapid_resets": 2, "hpack_bombs": 2, "idle_tls": 200, "silent_t
 """Of the victim's public port, by connections."""
 BURN: Final = "burn"
 """No attack: as much CPU as the cgroup gives, for comparison."""
+PLAIN: Final = "plain"
+"""No attack either: calls to the API server that have nothing to do with us."""
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "objects": ("resources", "churn", "pods", "flips", "events"),
     "messages": ("starts", "requests", "granted", "large", "garbage"),
@@ -61,7 +63,7 @@ class Attacker:
             for each in (
                 *(objects.resources, objects.churn, objects.pods, objects.flips, objects.events),
                 *(messages.starts, messages.requests, messages.granted, messages.large),
-                *(messages.garbage, self.reports, self.pages),
+                *(messages.garbage, self.reports, self.pages, objects.plain),
             )
         }
 

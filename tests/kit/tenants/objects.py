@@ -22,6 +22,8 @@ NAMES: Final = 40
 """Hostile resources of each kind at a time."""
 FLIPPED: Final = 20
 """Pods that change again and again."""
+PLAIN_AT_A_TIME: Final = 5
+"""As many calls as the attacks by objects have under way."""
 _SECURE: Final = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -116,3 +118,16 @@ class Objects:
             meta = {"name": f"noise-{number}"}
             body = {"apiVersion": "v1", "kind": "Event", "metadata": meta, "involvedObject": about}
             yield self.api.create(self._core("events"), {**body, "message": "x" * 900})
+
+    async def plain(self) -> Calls:
+        """No attack on us: ConfigMaps of its own changed without a pause, for comparison."""
+        target = self._core("configmaps")
+        names = [f"plain-{number}" for number in range(PLAIN_AT_A_TIME)]
+        for name in names:
+            meta = {"name": name}
+            yield self.api.create(
+                target, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+            )
+        for number in itertools.count():
+            body = {"data": {"x": "x" * 900, "turn": str(number)}}
+            yield asyncio.gather(*(self.api.patch(target.item(name), body) for name in names))

@@ -32,10 +32,17 @@ CORES: Final = 0.5
 """Of the attacker's own processes."""
 QUOTA: Final = "750m"
 """Of all its pods: its Redis, workers and advertisers."""
+REQUESTS: Final = "350m"
+"""The same, when the node is full. With the attacker's own half a core, the release's and the
+victim's it makes about what two cores have."""
 SHARED: Final = REPOSITORY / "docs/shared-clusters.yaml"
 """What an administrator gives each tenant."""
 REDIS_CORES: Final = "250m"
-POD_CORES: Final = "100m"
+POD_CORES: Final = "200m"
+ADVERTISER_CPU: Final = "200m"
+WORKER_CPU: Final = "200m"
+"""Of each of the victim's egress pods: what they need for their part of each start. A user of a
+shared node requests that, as the CPU goes by requests when all want it."""
 READY_SECONDS: Final = 120.0
 RESOURCES: Final = ("egressfleets", "orchestratorpools", "aiworkerpools")
 ACCOUNT: Final = "attacker"
@@ -51,7 +58,7 @@ def release(
     """One release that serves both, each with a Redis of its own; `settings` are the desk's."""
     bounds = _bounds(workspace, evil)
     evil.apply(*bounds)
-    redis_in(evil, {"requests": {"cpu": "200m"}, "limits": {"cpu": REDIS_CORES}})
+    redis_in(evil, {"requests": {"cpu": "50m"}, "limits": {"cpu": REDIS_CORES}})
     redises = [
         {"name": name, "addresses": [f"redis.{each}.svc:6379"], "namespaces": [each]}
         for name, each in (("main", workspace.name), ("theirs", evil.name))
@@ -59,6 +66,7 @@ def release(
     values = {
         "rbac": {"nodes": False},
         "watchNamespaces": [workspace.name, evil.name],
+        "advertiser": {"cpu": ADVERTISER_CPU},
         "egress": {
             "redis": redises,
             "allowUndeclaredRedis": False,
@@ -96,7 +104,7 @@ def _bounds(workspace: Workspace, evil: Workspace) -> list[dict[str, Any]]:
     bounds: list[dict[str, Any]] = list(yaml.safe_load_all(text))
     by_kind = {each["kind"]: each for each in bounds}
     hard = by_kind["ResourceQuota"]["spec"]["hard"]
-    hard["limits.cpu"] = QUOTA
+    hard |= {"limits.cpu": QUOTA, "requests.cpu": REQUESTS}
     # What a chart has just brought is not counted for minutes, and refused until it is.
     for each in [each for each in hard if each.endswith(GROUP)]:
         del hard[each]
@@ -209,7 +217,7 @@ async def attacked(
 
 async def serving(scene: Scene, evil: Workspace) -> None:
     """Both have a fleet that places; the victim has a pool too."""
-    await scene.create(manifests.egress_fleet(FLEET, {"ref": "main"}, 2))
+    await scene.create(manifests.egress_fleet(FLEET, {"ref": "main"}, 2, cpu=WORKER_CPU))
     await scene.create(manifests.orchestrator_pool(POOL, 2))
     theirs = manifests.egress_fleet("own", {"ref": "theirs"}, 1)
     evil.apply(theirs, manifests.orchestrator_pool("own", 0))
