@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,36 @@ async def test_a_bus_that_is_held_reads_nothing_and_is_not_taken_for_lost(
         assert (inbox.messages[51:], troubles) == ([], [])
         hold(False)
         assert (await inbox.until(52))[51:] == [b"waits"]
+    await client.aclose()
+
+
+async def test_a_bus_that_hears_late_looks_seldom(server: RedisServer) -> None:
+    looks: list[float] = []
+    turn: list[Reply] = []
+    loop = asyncio.get_running_loop()
+
+    def pace(handle: OnReply, hold: Callable[[bool], None]) -> OnReply:
+        del hold
+
+        def take(reply: Reply) -> None:
+            if not turn:
+                looks.append(loop.time())
+                loop.call_soon(turn.clear)
+            turn.append(reply)
+            handle(reply)
+
+        return take
+
+    client = redis.Redis.from_url(server.url, protocol=2)
+    async with RedisBus(client, pace=pace, hears_late=True) as bus:
+        inbox = Inbox()
+        await bus.subscribe("c", inbox)
+        sent = [str(number).encode() for number in range(10)]
+        for message in sent:
+            await client.publish("c", message)
+        assert await inbox.until(len(sent)) == sent
+    assert len(looks) > 1
+    assert all(after - before > 0.019 for before, after in pairwise(looks))
     await client.aclose()
 
 

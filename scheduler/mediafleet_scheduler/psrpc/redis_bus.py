@@ -66,7 +66,11 @@ class RedisBus:
         clock: Clock = SYSTEM,
         times: BusTimes | None = None,
         pace: Pace = at_once,
+        *,
+        hears_late: bool = False,
     ) -> None:
+        """`hears_late`: nobody waits for what it hears, which it reads some moments later, several
+        messages at a time. It publishes nothing, and has no connection for it."""
         self._client = client
         self._on_trouble = on_trouble
         self._clock = clock
@@ -74,6 +78,7 @@ class RedisBus:
         self._receivers = Receivers(on_trouble)
         self._outbox = Outbox(on_trouble, clock, self._times)
         self._listening: Link | None = None
+        self._hears_late = hears_late
         self._take = pace(self._heard, self._hold)
         self._held = False
         self._heard_at = 0.0
@@ -83,13 +88,15 @@ class RedisBus:
     async def __aenter__(self) -> Self:
         first = await self._open(lambda _: None, rest_unawaited)
         await first.close()
+        rest = rest_unawaited if self._hears_late else rest_when_busy
         work = {
-            "publishing": self._forever(
-                "publishing", self._outbox.confirmed, self._publish_on, rest_unawaited
-            ),
-            "listening": self._forever("listening", self._take, self._listen_on, rest_when_busy),
+            "listening": self._forever("listening", self._take, self._listen_on, rest),
             "watching": self._watch(),
         }
+        if not self._hears_late:
+            work["publishing"] = self._forever(
+                "publishing", self._outbox.confirmed, self._publish_on, rest_unawaited
+            )
         self._tasks = [asyncio.create_task(w, name=f"redis {n}") for n, w in work.items()]
         return self
 

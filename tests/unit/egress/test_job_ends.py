@@ -55,7 +55,7 @@ class Listener:
 @pytest.fixture
 async def heard() -> Listener:
     listener = Listener()
-    await listener.infos.listen(listener.bus, lambda request, word: None)
+    await listener.infos.listen(listener.bus, listener.bus, lambda request, word: None)
     return listener
 
 

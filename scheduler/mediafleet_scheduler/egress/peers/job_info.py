@@ -71,11 +71,12 @@ class JobInfos:
         self._heard: collections.OrderedDict[str, _Heard] = collections.OrderedDict()
         self._on_update: OnUpdate = lambda request, word: None
 
-    async def listen(self, bus: Bus, on_update: OnUpdate) -> None:
-        """Listen from now on; `on_update` is told once an update counts here."""
+    async def listen(self, bus: Bus, news: Bus, on_update: OnUpdate) -> None:
+        """Listen from now on; `on_update` is told once an update counts here. Updates are heard on
+        the bus `news`: nobody waits for them."""
         self._on_update = on_update
         await bus.subscribe(CREATES, self._take_create)
-        await bus.subscribe(UPDATES, self._take_update)
+        await news.subscribe(UPDATES, self._take_update)
 
     def heard(self, egress_id: str) -> bytes:
         """What was last heard of a job, without the request in it; empty when nothing was."""

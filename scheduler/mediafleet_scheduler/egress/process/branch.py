@@ -62,8 +62,11 @@ class EgressService:
         db: int = 0,
         post: PostEvent = post_nothing,
         clock: Clock = SYSTEM,
+        news: Bus | None = None,
     ) -> None:
+        """`news`: where to hear what nobody waits for; the same bus when there is no other."""
         self._bus = bus
+        self._news = news or bus
         self._directory = directory
         self._post = post
         self.clock: Final = clock
@@ -179,7 +182,7 @@ class EgressService:
             self.ledger, self._ledger_writer, infos, placer.wake, settings.others_ends_seconds
         )
         stack.callback(ends.close)
-        await infos.listen(self._bus, ends.take)
+        await infos.listen(self._bus, self._news, ends.take)
         server = Server(
             self._bus,
             SERVICE,

@@ -198,14 +198,20 @@ class Branches:
             stack.push_async_callback(connections.close)
             await until_it_answers(connections, self._settings.redis)
             tenant = stack.enter_context(self._turns.tenant(self._users(branch)))
-            bus = RedisBus(
-                connections.pubsub,
-                self._count,
-                self.clock,
-                self._settings.bus,
-                lambda handle, hold: Inbox(tenant, handle, hold).put,
+            # A wake-up for each update of a job cost more than what is in it.
+            bus, news = (
+                RedisBus(
+                    connections.pubsub,
+                    self._count,
+                    self.clock,
+                    self._settings.bus,
+                    lambda handle, hold: Inbox(tenant, handle, hold).put,
+                    hears_late=late,
+                )
+                for late in (False, True)
             )
-            await stack.enter_async_context(bus)
+            for each in (bus, news):
+                await stack.enter_async_context(each)
             await stack.enter_async_context(self._echo.listening(branch, bus))
             await self._find_host(branch)
             if branch.moved.is_set():
@@ -222,6 +228,7 @@ class Branches:
                 connections.db,
                 self._post,
                 self.clock,
+                news,
             )
             await stack.enter_async_context(service)
             branch.bus, branch.service, branch.trouble = bus, service, None
