@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
-from mediafleet.simulate.fleet import MOST_PODS
 from mediafleet.simulate.output import table
+from mediafleet.simulate.runs import News, run_all
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from mediafleet_scheduler.simulate.figures import Figures
     from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
@@ -87,34 +86,20 @@ def compare(
     """Run the jobs by each way."""
     from mediafleet_scheduler.simulate.figures import figures
 
-    runs: dict[Placing, Sequence[Outcome]] = {}
-    rows: dict[Placing, tuple[Figures, int | None]] = {}
-    for placing in _placings(ways or [Way.ALL]):
-        outcomes, needed = _one(jobs, setup, placing, progress)
-        runs[placing], rows[placing] = outcomes, (figures(outcomes, setup), needed)
+    bars: dict[Placing, TaskID] = {}
+
+    def say(placing: Placing, news: News) -> None:
+        if placing not in bars:
+            bars[placing] = progress.add_task(placing.value, total=len(jobs))
+        if isinstance(news, str):
+            progress.update(bars[placing], completed=0, description=news)
+        else:
+            progress.advance(bars[placing], news)
+
+    found = run_all(jobs, setup, _placings(ways or [Way.ALL]), say)
+    runs = {placing: outcomes for placing, (outcomes, _) in found.items()}
+    rows = {each: (figures(runs[each], setup), needed) for each, (_, needed) in found.items()}
     return Compared(trace, setup, runs, rows)
-
-
-def _one(
-    jobs: Sequence[TraceJob], setup: Setup, placing: Placing, progress: Progress
-) -> tuple[Sequence[Outcome], int | None]:
-    """What becomes of the jobs, and the fewest pods that refuse none."""
-    from mediafleet_scheduler.simulate.figures import pods_at_peak, pods_needed
-    from mediafleet_scheduler.simulate.running import refuses, run
-
-    bar = progress.add_task(placing.value, total=len(jobs))
-    told = functools.partial(progress.advance, bar)
-    outcomes = run(jobs, setup, placing, told)
-
-    def refused_with(count: int) -> bool:
-        if count == setup.pods:
-            return any(each.pod is None for each in outcomes)
-        progress.update(bar, completed=0, description=f"{placing.value}, {count} pods")
-        return refuses(jobs, replace(setup, pods=count), placing, told)
-
-    needed = pods_needed(refused_with, pods_at_peak(jobs, setup), MOST_PODS)
-    progress.remove_task(bar)
-    return outcomes, needed
 
 
 def _placings(ways: Sequence[Way]) -> list[Placing]:

@@ -97,8 +97,8 @@ def pods_needed(refused_with: Callable[[int], bool], start: int, most: int) -> i
     """The fewest pods with which no job is refused; `None`: not even `most` are enough.
 
     `refused_with` tells whether any is refused with so many pods; more pods never refuse more.
-    It looks near `start` first, since a run that refuses ends at once and one that does not goes
-    through the whole trace.
+    It looks near `start` first, and below the middle later: a run that refuses ends there, and one
+    that does not goes through the whole trace.
     """
     low, high, step = 0, min(max(1, start), most), 1
     while refused_with(high):
@@ -114,7 +114,7 @@ def pods_needed(refused_with: Callable[[int], bool], start: int, most: int) -> i
             else:
                 high, step = lower, 2 * step
     while high - low > 1:
-        middle = (low + high) // 2
+        middle = low + max(1, (high - low) // 3)
         low, high = (middle, high) if refused_with(middle) else (low, middle)
     return high
 

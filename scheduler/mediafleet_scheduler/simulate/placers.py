@@ -6,6 +6,7 @@ one refuses; the auction's client has to ask again.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _REPLY_SPREAD_SECONDS: Final = 0.0001
 """Redis tells subscribers one after the other, always in the same order, so the bids of idle pods
 come in nearly that order too: one of 25 overtakes. So drawn, a burst on idle pods ends as it was
 measured upstream: 49 of 51 jobs are sent to one pod."""
+_PER_SPREAD: Final = 1 / _REPLY_SPREAD_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,35 +158,49 @@ class AuctionPlacer:
         self._mode = placing.mode
         self._patched = placing is not Placing.UPSTREAM
         self._chance = chance
-        self._order = list(range(len(pods)))
-        chance.shuffle(self._order)
+        # In `pack` a bid is the same until the pod changes.
+        self._jittered = self._mode is not Mode.PACK
+        order = list(range(len(pods)))
+        chance.shuffle(order)
+        self._ranked = list(zip(order, pods, strict=True))
 
     def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
         """The pod whose bid the client takes."""
         del refused_by  # The client asks all of them again.
         need = self._pods[0].need(job.kind)
-        bids = [
-            self._bid(each, rank, need, now)
-            for rank, each in zip(self._order, self._pods, strict=True)
-        ]
+        random, jittered = self._chance.random, self._jittered
+        bids = []
+        # Each pod bids for each job, so that all of it stands here: nothing is called for a pod of
+        # which nothing has changed but what is left to chance.
+        for rank, each in self._ranked:
+            jitter = random()
+            if each.counts_until <= now:
+                each.left(now)
+            score = each.scores.get(need.kind)
+            if score is None:
+                score = each.scores[need.kind] = self._score(each, need, now)
+            if jittered and score >= 0:
+                score = self._score(each, need, now, jitter)
+                if self._patched:
+                    each.pending = each.pending.made(now)
+            # As `expovariate` does.
+            late = rank * _REPLY_STEP_SECONDS - math.log(1.0 - random()) / _PER_SPREAD
+            if score >= 0:
+                bids.append(affinity.Bid(each.pod.uid, score, 2 * HOP_SECONDS + late))
         chosen = affinity.select(bids)
         if chosen is None:
             return Offer(None, affinity.LONGEST_WAIT_SECONDS)
         return Offer(chosen.pod, chosen.after_seconds + HOP_SECONDS)
 
-    def _bid(self, each: SimulatedPod, rank: int, need: Need, now: float) -> affinity.Bid:
-        score = affinity.bid(
+    def _score(self, each: SimulatedPod, need: Need, now: float, jitter: float = 0.0) -> float:
+        return affinity.bid(
             each.bidder(need, now),
             need.cores,
             need.kind.needs_chrome,
             self._mode,
             track_cores=self._setup.costs.track,
-            jitter=self._chance.random(),
+            jitter=jitter,
         )
-        if self._patched and score >= 0:
-            each.pending = each.pending.made(now)
-        late = rank * _REPLY_STEP_SECONDS + self._chance.expovariate(1 / _REPLY_SPREAD_SECONDS)
-        return affinity.Bid(each.pod.uid, score, 2 * HOP_SECONDS + late)
 
     def claimed(self, job: Job) -> None:
         """Nobody keeps a book."""

@@ -16,6 +16,7 @@ from mediafleet_scheduler.core.egress.accounting.accounts import (
 from mediafleet_scheduler.core.egress.accounting.ledger import Pod
 from mediafleet_scheduler.core.egress.accounting.resources import Need, Rest, Rules, rest
 from mediafleet_scheduler.core.egress.placement.affinity import Bidder, PendingBids
+from mediafleet_scheduler.core.egress.placement.modes import NOTHING_TAKEN
 from mediafleet_scheduler.simulate.setup import Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
 
@@ -30,10 +31,16 @@ class SimulatedPod:
     real: dict[str, float] = field(default_factory=dict)
     """CPUs that each job really uses."""
     pending: PendingBids = field(default_factory=PendingBids)
+    counts_until: float = -math.inf
+    """Until when it counts as it last did."""
+    scores: dict[RequestType, float] = field(default_factory=dict)
+    """What it bids by type, nothing left to chance, until it counts otherwise."""
     _bidders: dict[RequestType, Bidder] = field(default_factory=dict)
-    """By type, without bids that are pending, for as long as `_left` holds."""
-    _left: tuple[float, float, Rest] | None = None
-    """Until when it counts so, the CPUs that the next job may take, and the rest."""
+    """By type, without bids that are pending, until it counts otherwise."""
+    _left: tuple[float, Rest] = (0.0, NOTHING_TAKEN)
+    """CPUs that the next job may take, and the rest."""
+    _others: int = 0
+    """Jobs that really use something else than they cost."""
 
     @property
     def cores(self) -> float:
@@ -47,16 +54,19 @@ class SimulatedPod:
 
     def left(self, now: float) -> tuple[float, Rest]:
         """CPUs that the next job may take, and what is left beside them."""
-        if self._left is None or self._left[0] <= now:
+        if self.counts_until <= now:
             jobs = self.running.values()
-            used = used_cores(jobs, Measured(at=now, cores_of=self.real), now)
-            share = self.setup.max_cpu_utilization
-            free = free_cores(self.cores, share, len(self.running), used)
-            held = (until for job in jobs if (until := job.held_until()) and until > now)
-            until = min(held, default=math.inf)
-            self._left = (until, free, rest(self.pod.rules, jobs, None, now))
+            measured, self.counts_until = None, math.inf
+            if self._others:
+                measured = Measured(at=now, cores_of=self.real)
+                held = (until for job in jobs if (until := job.held_until()) and until > now)
+                self.counts_until = min(held, default=math.inf)
+            used = used_cores(jobs, measured, now)
+            free = free_cores(self.cores, self.setup.max_cpu_utilization, len(self.running), used)
+            self._left = (free, rest(self.pod.rules, jobs, None, now))
+            self.scores.clear()
             self._bidders.clear()
-        return self._left[1:]
+        return self._left
 
     def admits(self, need: Need, now: float) -> bool:
         """Whether it takes a job that needs so much."""
@@ -65,15 +75,15 @@ class SimulatedPod:
 
     def take(self, job: Job, real_cores: float) -> None:
         """Run a job."""
-        self._left = None
+        self.counts_until = -math.inf
         self.running[job.egress_id] = job
         self.real[job.egress_id] = real_cores
+        self._others += real_cores != job.cores
 
     def end(self, egress_id: str) -> None:
         """A job is over."""
-        self._left = None
-        del self.running[egress_id]
-        del self.real[egress_id]
+        self.counts_until = -math.inf
+        self._others -= self.real.pop(egress_id) != self.running.pop(egress_id).cores
 
     def load(self) -> Load:
         """What its metrics say."""

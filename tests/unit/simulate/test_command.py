@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mediafleet.commands import app
+from mediafleet.simulate import runs
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.simulate import plot
 from mediafleet_scheduler.simulate.running import run
@@ -63,6 +65,22 @@ def test_json_has_the_figures_of_each_mode() -> None:
     pack = told["modes"]["pack"]
     assert (pack["placed"], pack["refused"], pack["pods_needed"]) == (50, 1, 3)
     assert pack["refused_by_type"] == {"track": 1}
+
+
+def test_ways_in_processes_side_by_side_come_to_the_same_and_say_how_far_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs, setup, ways = load("mixed"), Setup(pods=9), [Placing.PACK, Placing.SPREAD]
+    heard: dict[Placing, list[runs.News]] = {each: [] for each in ways}
+    apart = runs.run_all(jobs, setup, ways, lambda each, news: heard[each].append(news))
+    told = {each: list(news) for each, news in heard.items()}
+    monkeypatch.setattr(runs, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for news in heard.values():
+        news.clear()
+    assert runs.run_all(jobs, setup, ways, lambda each, news: heard[each].append(news)) == apart
+    assert heard == told
+    assert list(apart) == ways
 
 
 def test_costs_are_those_that_are_given() -> None:

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from mediafleet_common.api.base import Model
 
+_CHROME: Final = frozenset({"room_composite", "audio_room_composite", "web", "audio_web"})
+
 
 class RequestType(StrEnum):
     """What a StartEgress asks for, as LiveKit's costs distinguish requests.
@@ -27,20 +29,12 @@ class RequestType(StrEnum):
     TRACK_COMPOSITE = "track_composite"
     TRACK = "track"
 
-    @property
-    def needs_chrome(self) -> bool:
-        """Whether a browser renders it, which takes PulseAudio clients too."""
-        return self in _CHROME
+    needs_chrome: bool
+    """Whether a browser renders it, which takes PulseAudio clients too."""
 
-
-_CHROME: Final = frozenset(
-    {
-        RequestType.ROOM_COMPOSITE,
-        RequestType.AUDIO_ROOM_COMPOSITE,
-        RequestType.WEB,
-        RequestType.AUDIO_WEB,
-    }
-)
+    def __init__(self, value: str) -> None:
+        # Once: it is asked for each job of a pod whenever the pod is counted.
+        self.needs_chrome = value in _CHROME
 
 
 Cost = Annotated[float, Field(gt=0, le=1024)]

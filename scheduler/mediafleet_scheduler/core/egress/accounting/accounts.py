@@ -142,8 +142,9 @@ def _foreign(load: Load, count: int, costs: CpuCost) -> list[float]:
 
 def used_cores(jobs: Iterable[Job], measured: Measured | None, now: float) -> float:
     """CPUs that a busy pod counts as taken."""
-    used = measured.foreign_cores if measured else 0.0
-    return used + sum(job_cores(job, measured, now) for job in jobs)
+    if measured is None:
+        return sum([job.cores for job in jobs])
+    return measured.foreign_cores + sum(job_cores(job, measured, now) for job in jobs)
 
 
 def job_cores(job: Job, measured: Measured | None, now: float) -> float:

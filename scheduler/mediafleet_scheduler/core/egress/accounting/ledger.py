@@ -23,6 +23,7 @@ from mediafleet_common.api.egress.costs import CpuCost, RequestType
 from mediafleet_common.probes.load import Load
 from mediafleet_common.value import value
 from mediafleet_scheduler.core.egress.accounting.accounts import (
+    HOLD_SECONDS,
     Closed,
     Job,
     Measured,
@@ -285,10 +286,10 @@ class Ledger:
         jobs = self.on(pod.uid).values()
         changes, newest, pages = math.inf, -math.inf, False
         for job in jobs:
-            held_until = job.held_until()
-            if held_until is not None and now < held_until < changes:
-                changes = held_until
-            newest = max(newest, job.claimed_at)
+            if job.started_at is not None and now < job.started_at + HOLD_SECONDS < changes:
+                changes = job.started_at + HOLD_SECONDS
+            if job.claimed_at > newest:
+                newest = job.claimed_at
             pages = pages or job.kind.needs_chrome
         new = newest + NEW_SECONDS > now
         if new:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mediafleet_common.api.egress.placement import Mode
 from mediafleet_scheduler.core.psrpc.selection import UPSTREAM_START_EGRESS, auction
@@ -122,9 +122,8 @@ class PendingBids:
         return sum(now < at + PENDING_SECONDS for at in self.made_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Bid:
-    """A bid on its way to the client."""
+class Bid(NamedTuple):
+    """A bid on its way to the client. A tuple, since each pod makes one for each job."""
 
     pod: str
     affinity: float
