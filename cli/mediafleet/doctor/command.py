@@ -139,6 +139,8 @@ def _print(findings: Sequence[Finding], output: Output) -> None:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
     for each in findings:
         fix = f"\n[dim]→[/] {escape(each.fix)}" if each.fix else ""
         fix += f"\n[dim]  {each.link}[/]" if each.link else ""

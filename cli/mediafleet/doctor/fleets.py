@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mediafleet.doctor.files import too_dear
 from mediafleet.doctor.findings import Finding, Level, Page
 from mediafleet.doctor.tested import EGRESS, GO_LIVEPEER
-from mediafleet.tools.status_view import ALARMING
+from mediafleet.tools.status_view import alarming
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
@@ -74,9 +74,9 @@ def _status(raw: Raw, who: str) -> Iterator[Finding]:
         what = "the operator has not looked at it as it now is"
         fix = "does the operator run, and serve this namespace?"
         yield Finding(Level.PROBLEM, who, what, fix, Page.NOT_LOOKED_AT)
-    for each in status.get("conditions") or ():
+    for each in alarming(status):
         kind = each["type"]
-        if ALARMING.get(kind) == each["status"] and kind not in _USUAL:
+        if kind not in _USUAL:
             what = f"{kind}: {each.get('message', '')}"
             fix = f"docs/runbook.md, reason {each.get('reason', kind)}"
             page = Page.ADDRESS if kind in _OF_ADDRESSES else Page.CONDITION

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Raw = Mapping[str, Any]
 _BAR: int = 10
+_NARROW: int = 80
+"""Below, a namespace that is everybody's is left out."""
 _NUMBERS: int = 37
 """Columns that all but the two names take."""
 
@@ -115,8 +117,10 @@ def _table(fleets: Sequence[FleetLine], width: int) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("NAMESPACE", "NAME"):
-        most = max((width - _NUMBERS) // 2, 6)
+    one = len({each.namespace for each in fleets}) == 1
+    names = ["NAME"] if one and width < _NARROW else ["NAMESPACE", "NAME"]
+    for column in names:
+        most = max((width - _NUMBERS) // len(names), 6)
         table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=most)
     table.add_column("READY", no_wrap=True)
     for column in ("WORK", "DRAIN"):
@@ -125,8 +129,7 @@ def _table(fleets: Sequence[FleetLine], width: int) -> Table:
     for each in fleets:
         wanted = "?" if each.wanted is None else str(each.wanted)
         table.add_row(
-            each.namespace,
-            each.name,
+            *(each.namespace, each.name)[-len(names) :],
             f"{each.ready}/{wanted}",
             "?" if each.load is None else str(each.load),
             str(each.draining) if each.draining else "",

@@ -138,13 +138,20 @@ def _fleet(raw: Raw, by_fleet: Mapping[tuple[str, str, str], list[Raw]], now: fl
     )
 
 
+def alarming(status: Raw) -> list[Raw]:
+    """Conditions that are worth a line: of those that say the same the first."""
+    kept: list[Raw] = []
+    for each in status.get("conditions") or ():
+        message = each.get("message", "")
+        told = any(message and message in before.get("message", "") for before in kept)
+        if ALARMING.get(each["type"]) == each["status"] and not told:
+            kept.append(each)
+    return kept
+
+
 def _notes(raw: Raw) -> list[str]:
     status = raw.get("status") or {}
-    notes = [
-        f"{each['type']}: {each.get('message', '')}"
-        for each in status.get("conditions") or ()
-        if ALARMING.get(each["type"]) == each["status"]
-    ]
+    notes = [f"{each['type']}: {each.get('message', '')}" for each in alarming(status)]
     scaling = status.get("autoscaling") or {}
     if scaling.get("wanted") is not None:
         notes.append(f"Autoscaling ({scaling.get('engine')}): {scaling.get('why', '')}")

@@ -54,6 +54,13 @@ def test_top_fits_into_60_columns_with_long_names() -> None:
     assert "40/40" in text
 
 
+def test_a_namespace_that_all_have_leaves_its_room_to_the_names() -> None:
+    long = fleet(name="recorders-in-the-north")
+    assert "media" not in drawn(long)
+    assert "recorders-in-the-north " in drawn(long)
+    assert "media" in drawn(long, width=100)
+
+
 def test_a_bar_has_a_mark_for_each_pod_and_ten_for_many() -> None:
     states = [
         replace(POD, load=3),

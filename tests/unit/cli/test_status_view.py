@@ -71,6 +71,17 @@ def one(*pods: dict[str, Any], **more: Any) -> FleetLine:
     return lines([fleet(**more)], pods, NOW)[0]
 
 
+def test_what_several_conditions_say_is_said_once() -> None:
+    why = "ImagePull: rec-0 (not found)."
+    said = [("Ready", "False", f"0 of 1 pods Ready. {why}"), ("Degraded", "True", why)]
+    said += [("CpuUnknown", "True", "Nobody can tell.")]
+    conditions = [{"type": a, "status": b, "message": c} for a, b, c in said]
+    raw = fleet()
+    raw["status"]["conditions"] = conditions
+    (line,) = lines([raw], [], 0.0)
+    assert [each.partition(":")[0] for each in line.notes] == ["Ready", "CpuUnknown"]
+
+
 def test_a_pool_of_ai_workers_has_tasks() -> None:
     resource = {**fleet(inUse=2), "kind": "AIWorkerPool"}
     (line,) = lines([resource], (), NOW)

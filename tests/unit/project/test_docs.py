@@ -39,6 +39,10 @@ def test_the_runbook_explains_every_reason_and_condition() -> None:
     words = set(re.findall(r"[A-Za-z]+", text))
     assert {reason.value for reason in Reason} - words == set()
     assert {condition.value for condition in conditions._FINDERS} - words == set()
+    # And no other: somebody would wait for it in vain.
+    rows = re.findall(r"^\| ([\w, ]+?)(?: \(Event\))? \|", text.split("## Reasons")[1], re.M)
+    told = {each for row in rows for each in row.split(", ")} - {"reason"}
+    assert told - {reason.value for reason in Reason} == set()
 
 
 def test_every_decision_is_in_the_table_of_decisions() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mediafleet_common.api.names import Container
+from mediafleet_common.api.names import Container, Label
 from mediafleet_common.api.pool.orchestrator_pool import OrchestratorPoolSpec
 from mediafleet_common.api.shared import SecretKey
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest
@@ -47,6 +47,7 @@ def manifest(resource: Resource, value: str) -> Manifest:
         "metadata": {
             "name": secret_name(resource),
             "namespace": resource.key.namespace,
+            "labels": {Label.MANAGED_BY.value: "mediafleet"},
             "ownerReferences": [resource.owner],
         },
         "type": "Opaque",
