@@ -7,6 +7,7 @@ from mediafleet_common.reports.merged_config import UPDATE_SECONDS
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.confirmations import (
     FIRST_PAUSE_SECONDS,
+    MAX_AT_ONCE,
     MAX_PAUSE_SECONDS,
     Confirmations,
 )
@@ -100,3 +101,18 @@ def test_an_answer_about_a_job_that_nobody_asks_about_is_none() -> None:
     ends = Confirmations(NOW)
     ends.answered("e1", False, NOW)
     assert ends.on("u0", (), NOW + UPDATE_SECONDS) == 0
+
+
+def test_of_the_pods_that_drain_the_jobs_that_ended_first_are_asked_about_first() -> None:
+    ends = Confirmations(NOW)
+    for number in range(MAX_AT_ONCE + 2):
+        each = job(f"e{number}")._replace(worker_uid=f"u{number % 3}")
+        ends.over(each, NOW + number / 100)
+    later = NOW + 1
+    assert ends.due({"u0", "u2"}, later)[:3] == ["e0", "e2", "e3"]
+    assert len(ends.due({"u0", "u1", "u2"}, later)) == MAX_AT_ONCE
+    ends.answered("e0", False, later)
+    until = later + UPDATE_SECONDS
+    assert ends.due({"u0", "u1", "u2"}, until) == ["e0"], "it was asked about, the others are old"
+    ends.keep_only({"u1"})
+    assert ends.due({"u0", "u1", "u2"}, until) == []

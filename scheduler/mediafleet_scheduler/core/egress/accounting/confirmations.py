@@ -3,7 +3,8 @@
 A pod says that it is idle before its last update was delivered, and what it publishes on the bus is
 not yet taken by the server: a pod that ends then leaves its record active for ever (seen on
 livekit/egress 1.14.1). So whoever deletes a pod waits until IOInfo.GetEgress says that its jobs
-are over. Only pods that drain are asked about.
+are over. Only pods that drain are asked about, and looked at: the others may have ended tens of
+thousands of jobs lately.
 """
 
 from __future__ import annotations
@@ -44,10 +45,16 @@ class Confirmations:
         self._known_from = since + UPDATE_SECONDS
         self._older = frozenset(pods)
         self._open: dict[str, _Open] = {}
+        """By egress id, the oldest first."""
+        self._on: dict[str, dict[str, _Open]] = {}
+        """The same by uid of their pod."""
 
     def over(self, job: Job, now: float) -> None:
         """A job that had started is over, as far as its pod goes."""
-        each = self._open.setdefault(job.egress_id, _Open(job.worker_uid, now + UPDATE_SECONDS))
+        each = self._open.get(job.egress_id)
+        if each is None:
+            each = self._open[job.egress_id] = _Open(job.worker_uid, now + UPDATE_SECONDS)
+            self._on.setdefault(job.worker_uid, {})[job.egress_id] = each
         each.due, each.pause = now, FIRST_PAUSE_SECONDS
 
     def watch(self, jobs: Collection[Job], now: float) -> None:
@@ -58,14 +65,14 @@ class Confirmations:
 
     def due(self, draining: Collection[str], now: float) -> list[str]:
         """Ids to ask livekit-server about; `draining` are uids of pods."""
-        for egress_id, each in tuple(self._open.items()):
-            if not each.asked and each.until <= now:
-                del self._open[egress_id]
-        return [
-            egress_id
-            for egress_id, each in self._open.items()
-            if each.worker_uid in draining and each.due <= now
-        ][:MAX_AT_ONCE]
+        self._forget_old(now)
+        due = [
+            (each.until, egress_id)
+            for uid in draining
+            for egress_id, each in self._on.get(uid, {}).items()
+            if each.due <= now
+        ]
+        return [egress_id for _, egress_id in sorted(due)[:MAX_AT_ONCE]]
 
     def answered(self, egress_id: str, ended: bool | None, now: float) -> None:
         """livekit-server says whether a job is over; `None`: it did not answer."""
@@ -73,7 +80,7 @@ class Confirmations:
         if each is None:
             return
         if ended:
-            del self._open[egress_id]
+            self._forget(egress_id)
             return
         each.asked, each.ended = True, ended
         each.due = now + each.pause
@@ -81,7 +88,25 @@ class Confirmations:
 
     def keep_only(self, uids: Collection[str]) -> None:
         """Only these pods are there."""
-        self._open = {i: each for i, each in self._open.items() if each.worker_uid in uids}
+        for uid in [each for each in self._on if each not in uids]:
+            for egress_id in tuple(self._on[uid]):
+                self._forget(egress_id)
+
+    def _forget_old(self, now: float) -> None:
+        old = []
+        for egress_id, each in self._open.items():
+            if each.until > now:
+                break
+            if not each.asked:
+                old.append(egress_id)
+        for egress_id in old:
+            self._forget(egress_id)
+
+    def _forget(self, egress_id: str) -> None:
+        uid = self._open.pop(egress_id).worker_uid
+        del self._on[uid][egress_id]
+        if not self._on[uid]:
+            del self._on[uid]
 
     def _known(self, worker_uid: str, now: float) -> bool:
         """Whether no end of a pod may be on its way that this desk has not heard of."""
@@ -92,7 +117,7 @@ class Confirmations:
         `None`: livekit-server does not say, or this desk is too young to know."""
         if not self._known(worker_uid, now):
             return None
-        mine = {i: each for i, each in self._open.items() if each.worker_uid == worker_uid}
+        mine = self._on.get(worker_uid, {})
         if any(each.ended is None for each in mine.values()):
             return None
         return len(mine.keys() | set(running))
