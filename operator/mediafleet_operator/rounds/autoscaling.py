@@ -311,6 +311,5 @@ class Autoscaler:
 
 
 def _past(resource: Resource, state: FleetState) -> Past:
-    if state.past is not None:
-        return state.past
-    return history.past_of(resource.status.autoscaling if resource.status else None)
+    said = resource.status.autoscaling if resource.status else None
+    return history.past_of(said) if state.past is None else history.agreed(state.past, said)

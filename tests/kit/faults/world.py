@@ -44,6 +44,8 @@ QUIET_WITHIN: Final = 8
 """Such spells; one at least is without a write."""
 NAME: Final = "rec"
 _LOOK_SECONDS: Final = 0.2
+_ASK_SECONDS: Final = 1.0
+"""Between two looks at everything that is owned: each is eleven requests."""
 _TIMES: Final = Times(
     probe=ProbeTimes(often_seconds=0.5, rarely_seconds=1.0),
     # Shorter than a quiet spell: a write that comes with each is found.
@@ -165,7 +167,7 @@ class World:
         while (found := await self.owned()) != wanted:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"there is not {sorted(wanted)}: {sorted(found)}")
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_ASK_SECONDS)
 
     async def owned(self) -> set[str]:
         """What resources of ours have made, or bears our name, but for what is a stranger's."""
@@ -304,6 +306,7 @@ class World:
         with contextlib.suppress(ApiRefusedError):  # the story has deleted it
             await self.delete()
         try:
+            await self.until("its pods go", lambda: not self.states())
             await self.owns(set())
         except TimeoutError:
             return sorted(await self.owned())

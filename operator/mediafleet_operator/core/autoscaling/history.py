@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mediafleet_common.api.scaling.autoscaling import Engine
 from mediafleet_common.api.scaling.status import (
     AutoscalingStatus,
@@ -56,14 +58,33 @@ def past_of(status: AutoscalingStatus | None) -> Past:
     the future is dropped by whoever looks at it."""
     if status is None:
         return Past()
-    changes = [
+    return Past(
+        status.replicas,
+        _changes_of(status),
+        last_change=unix(status.last_scale_time),
+        record=_record_of(status.forecast),
+    )
+
+
+def agreed(own: Past, status: AutoscalingStatus | None) -> Past:
+    """What this process knows, beside what stands in the status.
+
+    A second operator without a Lease sees a change of the count at a moment of its own: each would
+    write its time over the other's for ever. The later time stands.
+    """
+    if status is None or status.replicas != own.replicas:
+        return own
+    at = unix(status.last_scale_time)
+    if at is None or (own.last_change is not None and at <= own.last_change):
+        return own
+    return replace(own, changes=_changes_of(status), last_change=at)
+
+
+def _changes_of(status: AutoscalingStatus) -> tuple[Change, ...]:
+    return tuple(
         Change(at, each.added, each.removed)
         for each in status.changes
         if (at := unix(each.time)) is not None
-    ]
-    last = status.last_scale_time
-    return Past(
-        status.replicas, tuple(changes), last_change=unix(last), record=_record_of(status.forecast)
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mediafleet_common.api.names import Reason
 from mediafleet_common.api.scaling.autoscaling import Engine
 from mediafleet_common.api.scaling.status import AutoscalingStatus, ScaleChange
-from mediafleet_operator.core.autoscaling.history import engine_of, past_of, status_of
+from mediafleet_operator.core.autoscaling.history import agreed, engine_of, past_of, status_of
 from mediafleet_operator.core.autoscaling.model import Change, Past, Scaling
 
 AT = 1_767_323_045.678
@@ -36,6 +38,17 @@ def test_the_next_process_knows_what_the_last_one_wrote() -> None:
     assert past_of(status_of(scaling(PAST))) == PAST
     assert past_of(status_of(scaling(Past()))) == Past()
     assert past_of(None) == Past()
+
+
+def test_two_operators_that_saw_one_change_at_two_moments_come_to_write_the_same() -> None:
+    # Of a count that changed, one process knows a later time than the other.
+    later = Past(5, (Change(AT + 0.3, 2, 1),), last_change=AT + 0.3, idle_since=AT)
+    for own, other in ((PAST, later), (later, PAST)):
+        one, two = agreed(own, status_of(scaling(other))), agreed(other, status_of(scaling(own)))
+        assert status_of(scaling(one)) == status_of(scaling(two)) == status_of(scaling(later))
+    assert agreed(later, None) == agreed(later, AutoscalingStatus(replicas=5)) == later
+    of_another_count = replace(PAST, replicas=4, last_change=AT + 9)
+    assert agreed(later, status_of(scaling(of_another_count))) == later
 
 
 def test_a_change_at_no_time_is_left_out() -> None:
