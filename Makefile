@@ -168,7 +168,7 @@ mutants: $(STAMP) ## Small changes to each core that its unit tests notice (CORE
 	$(PY) -m tests.measures.mutants $(CORE) --number $(or $(N),150) --seed $(or $(SEED),1) $(ARGS)
 
 .PHONY: rbac
-rbac: $(STAMP) ## Rights that the last run on the node did not use or lacked, by its audit log (after make test-all)
+rbac: $(STAMP) ## Rights that the last run on the nodes did not use or lacked, by their audit logs (after make test-all)
 	$(PY) -m tests.measures.rights $(ARGS)
 
 .PHONY: profile

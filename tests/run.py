@@ -1,30 +1,33 @@
 """Runs tiers of tests and says plainly which one this machine cannot run, and why.
 
 `python tests/run.py [--strict] TIER… [-- PYTEST ARGUMENTS]`. Unit, contract and real are one run on
-a few processes, since many of their tests wait. So is cluster, on two, but for tests marked
-`alone`: these take the Kubernetes node away from others, and follow one by one. Proofs fill the
-machine by themselves. With `--strict` a tier that cannot run is a failure, and so is a test that
-skips itself. What runs on the node runs inside its network namespace, since Service and pod
-addresses must never leave the machine.
+a few processes, since many of their tests wait. So is cluster, on two. Beside it, on a second
+Kubernetes node, runs what needs a node to itself and mostly waits: the tests marked `alone`, which
+take the node away from others, and then KEDA's. Proofs fill the machine by themselves. With
+`--strict` a tier that cannot run is a failure, and so is a test that skips itself. What runs on a
+node runs inside its network namespace, since Service and pod addresses must never leave the
+machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from mediafleet_testbed.errors import TestbedError
+from mediafleet_testbed.paths import Instance
 from mediafleet_testbed.tools.recipes import KEDA_TOOLS, NODE_TOOLS
 from mediafleet_testbed.tools.toolchain import ensure
 
@@ -33,8 +36,7 @@ HERE: Final = ("real", "contract", "unit")
 """In the order they start: what waits first, so that what computes runs beside it."""
 PAGES: Final = ("pages",)
 """By themselves: a browser fills the machine, and pages have times to keep."""
-ON_NODE: Final = ("cluster", "proofs", "keda")
-"""KEDA comes last: its resources stay on the node, and beside them a chart installs more."""
+ON_NODE: Final = ("cluster", "keda", "proofs")
 TIERS: Final = (*HERE, *PAGES, *ON_NODE)
 PROGRAMS: Final = {
     "real": ("livekit-server", "ai-worker"),
@@ -65,7 +67,12 @@ class Run:
         pytest = [sys.executable, "-m", "pytest"]
         inside = [sys.executable, "-m", "mediafleet_testbed", "exec", "--up", "--", *pytest]
         folders = [f"tests/{tier}" for tier in self.tiers]
-        return [*(inside if self.on_node else pytest), *folders, *self.arguments, *extra]
+        slowest = "--durations=15"
+        return [*(inside if self.on_node else pytest), *folders, slowest, *self.arguments, *extra]
+
+
+Lane = tuple[Run, ...]
+"""One after the other, on the same node."""
 
 
 def processes() -> int:
@@ -73,32 +80,41 @@ def processes() -> int:
     return (os.cpu_count() or 1) + 2
 
 
-def runs(tiers: Sequence[str]) -> list[Run]:
-    """What runs one after the other for these tiers."""
-    found = []
+def stages(tiers: Sequence[str]) -> list[list[Lane]]:
+    """What runs for these tiers: stages one after the other, the lanes of a stage side by side."""
+    found: list[list[Lane]] = []
     if here := tuple(tier for tier in HERE if tier in tiers):
         # One at a time: in larger portions one process would get most of what takes long.
         beside = (f"-n{processes()}", "--dist=load", "--maxschedchunk=1")
-        found.append(Run(here, beside, 1500))
+        found.append([(Run(here, beside, 1500),)])
     if "pages" in tiers:
-        found.append(Run(PAGES, (), 600))
+        found.append([(Run(PAGES, (), 600),)])
+    lanes: list[Lane] = []
+    apart: list[Run] = []
     if "cluster" in tiers:
         groups = ("-n2", "--dist=loadgroup", "--no-loadscope-reorder")
-        found.append(Run(("cluster",), (*groups, "-m", "not alone"), 2400))
-        found.append(Run(("cluster",), ("-m", "alone"), 1200))
-    if "proofs" in tiers:
-        found.append(Run(("proofs",), (), 3600))
+        lanes.append((Run(("cluster",), (*groups, "-m", "not alone"), 2400),))
+        apart.append(Run(("cluster",), ("-m", "alone"), 1800))
     if "keda" in tiers:
-        found.append(Run(("keda",), (), 1800))
+        # Last there: its resources stay on the node, and beside them a chart installs more.
+        apart.append(Run(("keda",), (), 2400))
+    if apart:
+        lanes.append(tuple(apart))
+    if lanes:
+        found.append(lanes)
+    if "proofs" in tiers:
+        found.append([(Run(("proofs",), (), 3600),)])
     return found
 
 
-@functools.cache
-def node() -> contextlib.AbstractContextManager[object]:
-    """The node that all tiers share which need one; one that ran before stays up."""
-    from mediafleet_testbed.node import Node
+def runs(tiers: Sequence[str]) -> list[Run]:
+    """All of them, in order."""
+    return [run for lanes in stages(tiers) for lane in lanes for run in lane]
 
-    return Node.up()
+
+def second_node() -> str:
+    """Its name, which is at most 20 characters."""
+    return f"{Instance.named().name[:18]}-2"
 
 
 def why_not(tier: str) -> str | None:
@@ -141,36 +157,85 @@ def building(tiers: Sequence[str]) -> Iterator[None]:
         process.wait()
 
 
-def pytest(run: Run, extra: Sequence[str], *, strict: bool) -> int:
+@dataclass(slots=True)
+class Place:
+    """Where runs follow one another: a node, up from the first that needs one, and their output."""
+
+    node: str
+    out: IO[str]
+    stack: contextlib.ExitStack
+    _is_up: bool = False
+
+    def bring_up(self) -> None:
+        """Have the node run until the stack unwinds; one that ran before stays up."""
+        from mediafleet_testbed.node import Node
+
+        if not self._is_up:
+            self.stack.enter_context(Node.up(self.node))
+            self._is_up = True
+
+    def say(self, text: str) -> None:
+        """Print, before what a run writes itself."""
+        print(text, file=self.out, flush=True)
+
+
+def pytest(run: Run, extra: Sequence[str], place: Place, *, strict: bool) -> int:
     """Exit status of one run."""
-    print(f"\n=== {' '.join((*run.tiers, *run.arguments))} ===", flush=True)
+    place.say(f"\n=== {' '.join((*run.tiers, *run.arguments))} ===")
     began = time.monotonic()
     try:
         status = subprocess.run(
             run.command(extra),
             cwd=ROOT,
-            env={**os.environ, "STRICT": "1" if strict else ""},
+            env={**os.environ, "STRICT": "1" if strict else "", "MEDIAFLEET_TESTBED": place.node},
             timeout=run.seconds,
             check=False,
+            stdout=place.out,
+            stderr=place.out,
         ).returncode
     except subprocess.TimeoutExpired:
-        print(f"no end after {run.seconds} s", flush=True)
+        place.say(f"no end after {run.seconds} s")
         return 1
-    print(f"=== exit {status} after {time.monotonic() - began:.0f} s ===", flush=True)
+    place.say(f"=== exit {status} after {time.monotonic() - began:.0f} s ===")
     return status
 
 
-def code(run: Run, extra: Sequence[str], stack: contextlib.ExitStack, *, strict: bool) -> int:
-    """Build what one run needs, then run it; its exit status. A node goes on the stack."""
+def code(run: Run, extra: Sequence[str], place: Place, *, strict: bool) -> int:
+    """Build what one run needs, then run it; its exit status."""
     try:
         # Before its time runs: a build takes longer than a test may.
         ensure(*dict.fromkeys(name for tier in run.tiers for name in PROGRAMS.get(tier, ())))
         if run.on_node:
-            stack.enter_context(node())
+            place.bring_up()
     except TestbedError as error:
-        print(f"{' '.join(run.tiers)}: cannot begin: {error}", flush=True)
+        place.say(f"{' '.join(run.tiers)}: cannot begin: {error}")
         return 1
-    return pytest(run, extra, strict=strict)
+    return pytest(run, extra, place, strict=strict)
+
+
+def apart(lane: Lane, extra: Sequence[str], *, strict: bool) -> list[int]:
+    """Exit statuses of a lane beside another, on the second node; its output follows at its end."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
+        try:
+            with contextlib.ExitStack() as stack:
+                place = Place(second_node(), out, stack)
+                return [code(run, extra, place, strict=strict) for run in lane]
+        finally:
+            out.seek(0)
+            print(out.read(), flush=True)
+
+
+def staged(
+    lanes: Sequence[Lane], extra: Sequence[str], place: Place, *, strict: bool
+) -> Iterator[tuple[Run, int]]:
+    """The runs of one stage with their exit statuses; its first lane has the first node."""
+    first, *others = lanes
+    with ThreadPoolExecutor(max(1, len(others))) as beside:
+        begun = [beside.submit(apart, lane, extra, strict=strict) for lane in others]
+        codes = [[code(run, extra, place, strict=strict) for run in first]]
+        codes += [each.result() for each in begun]
+    for lane, ended in zip(lanes, codes, strict=True):
+        yield from zip(lane, ended, strict=True)
 
 
 def verdict(codes: Collection[int]) -> str:
@@ -203,11 +268,14 @@ def main() -> int:
     parser.add_argument("tiers", nargs="+", choices=sorted(TIERS))
     options = parser.parse_args(arguments[:cut])
     codes: dict[str, list[int]] = {tier: [] for tier in options.tiers}
+    # Tests would only wait for it.
+    os.environ.setdefault("MEDIAFLEET_HPA_SECONDS", "5")
     with building(options.tiers), contextlib.ExitStack() as stack:
-        for run in runs(able(options.tiers)):
-            ended = code(run, extra, stack, strict=options.strict)
-            for tier in run.tiers:
-                codes[tier].append(ended)
+        place = Place(Instance.named().name, sys.stdout, stack)
+        for lanes in stages(able(options.tiers)):
+            for run, ended in staged(lanes, extra, place, strict=options.strict):
+                for tier in run.tiers:
+                    codes[tier].append(ended)
     verdicts = {tier: verdict(each) for tier, each in codes.items()}
     if not extra and all(verdicts.get(tier) == "passed" for tier in ON_NODE):
         # Of a run that is whole: what failed may have used the rights that are left. It is told

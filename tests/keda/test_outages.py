@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,10 +21,7 @@ from tests.kit.cluster.keda import (
     PER_POD,
     POLL_SECONDS,
     SECONDS,
-    Setting,
     Stage,
-    set_up,
-    staged,
 )
 from tests.kit.cluster.kills import find, of_pod
 from tests.kit.cluster.product import RELEASE
@@ -34,7 +31,6 @@ from tests.kit.watching.api import ApiRefusedError
 from tests.kit.watching.causes import Outage, ScaleDown, scale_downs
 
 from mediafleet_testbed.cluster.keda import ADAPTER, OPERATOR
-from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 20260824)
@@ -45,18 +41,6 @@ CALM_SECONDS: Final = POLL_SECONDS + 3.0
 PODS: Final = 3
 
 pytestmark = pytest.mark.timeout(300 + 150 * OUTAGES)
-
-
-@pytest.fixture(scope="module")
-def setting(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
-    with set_up(node, tmp_path_factory.mktemp("keda")) as setting:
-        yield setting
-
-
-@pytest.fixture
-async def stage(setting: Setting) -> AsyncIterator[Stage]:
-    async with staged(setting) as stage:
-        yield stage
 
 
 async def desks_away(stage: Stage) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -28,8 +28,6 @@ from tests.kit.cluster.keda import (
     SECONDS,
     Setting,
     Stage,
-    set_up,
-    staged,
     told_by_desks,
 )
 from tests.kit.cluster.product import RELEASE, upgrade
@@ -45,25 +43,12 @@ from mediafleet_common.api.names import Kind, Port
 from mediafleet_common.reports.demand import FleetDemand
 from mediafleet_common.wire import scaler_pb2 as wire
 from mediafleet_scheduler.scaler.service import SERVICE
-from mediafleet_testbed.node import Node
 from mediafleet_testbed.story.waiting import until
 
 PUSHED: Final = {"rpc": "StreamIsActive"}
 ANSWERED: Final = {"rpc": "GetMetrics", "code": "OK"}
 
 pytestmark = pytest.mark.timeout(420)
-
-
-@pytest.fixture(scope="module")
-def setting(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
-    with set_up(node, tmp_path_factory.mktemp("keda")) as setting:
-        yield setting
-
-
-@pytest.fixture
-async def stage(setting: Setting) -> AsyncIterator[Stage]:
-    async with staged(setting) as stage:
-        yield stage
 
 
 async def test_from_zero_to_what_is_needed_and_back_with_every_job_finished(

@@ -39,6 +39,12 @@ class Use:
     refused: list[tuple[str, Right, str]] = field(default_factory=list)
     """Part, right and namespace of requests that no Role allows, while the Roles were there."""
 
+    def add(self, other: Use) -> None:
+        """What another log tells."""
+        for part, rights in other.used.items():
+            self.used[part] |= rights
+        self.refused += other.refused
+
 
 def read(lines: Iterable[str]) -> Use:
     """Read an audit log of level Metadata (apiserver/pkg/apis/audit/v1, Event)."""

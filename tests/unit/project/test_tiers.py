@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 
 import pytest
 from tests import run
@@ -30,10 +32,41 @@ def test_tiers_on_the_node_run_inside_its_network() -> None:
         assert ("exec" in each.command([])) == each.on_node
 
 
-def test_what_takes_the_node_away_from_others_runs_after_them() -> None:
-    beside, alone = run.runs(["cluster"])
+def test_what_takes_the_node_away_from_others_has_another_node_and_kedas_resources_come_last() -> (
+    None
+):
+    (lanes,) = run.stages(["cluster", "keda"])
+    ((beside,), (alone, keda)) = lanes
     assert beside.arguments[-2:] == ("-m", "not alone")
     assert alone.arguments == ("-m", "alone")
+    assert keda.tiers == ("keda",)
+
+
+def test_what_fills_the_machine_runs_by_itself() -> None:
+    stages = {lane[0].tiers: lanes for lanes in run.stages(run.TIERS) for lane in lanes}
+    assert [len(stages[tiers]) for tiers in (run.HERE, run.PAGES, ("proofs",))] == [1, 1, 1]
+
+
+def test_lanes_of_a_stage_have_nodes_of_their_own_and_each_run_its_exit_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[tuple[str, str]] = []
+
+    def ran(each: run.Run, extra: object, place: run.Place, *, strict: bool) -> int:
+        found.append((each.arguments[0], place.node))
+        return len(each.arguments)
+
+    monkeypatch.setattr(run, "code", ran)
+    first, second, third = (
+        run.Run(("cluster",), ("a",), 1),
+        run.Run(("cluster",), ("b", "-x"), 1),
+        run.Run(("keda",), ("c",), 1),
+    )
+    with contextlib.ExitStack() as stack:
+        place = run.Place("mine", sys.stdout, stack)
+        ended = list(run.staged([(first,), (second, third)], (), place, strict=True))
+    assert ended == [(first, 1), (second, 2), (third, 1)]
+    assert sorted(found) == [("a", "mine"), ("b", run.second_node()), ("c", run.second_node())]
 
 
 @pytest.mark.parametrize(

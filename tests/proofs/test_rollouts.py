@@ -30,8 +30,7 @@ REPLACED_SECONDS: Final = 180.0
 ENOUGH: Final = 20
 """Answers of each port, before and after."""
 
-# Callers without a pause and another test beside them are two loads on two cores.
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
