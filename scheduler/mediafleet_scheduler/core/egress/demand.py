@@ -14,7 +14,7 @@ from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger
 from mediafleet_scheduler.core.egress.capacity import Counts, account_of, capacity, pod_cores
 from mediafleet_scheduler.core.egress.queue import of_fleet
-from mediafleet_scheduler.core.egress.views import Fleet
+from mediafleet_scheduler.core.egress.views import Fleet, Worker
 from mediafleet_scheduler.core.scaling.away import is_away
 
 
@@ -28,8 +28,11 @@ def egress_demand(fleet: Fleet, ledger: Ledger, complete: bool, now: float) -> F
     """
     staying = [each for each in fleet.workers if each.state is not PodState.DRAINING]
     accounts = {each.uid: account_of(fleet, each, ledger, now) for each in staying}
-    ready = [w for w in staying if w.state is PodState.READY and accounts[w.uid].closed is None]
-    unready = [worker for worker in staying if worker not in ready]
+    ready: list[Worker] = []
+    unready: list[Worker] = []
+    for each in staying:
+        takes = each.state is PodState.READY and accounts[each.uid].closed is None
+        (ready if takes else unready).append(each)
     silent = [
         each.name
         for each in (*ready, *filter(is_away, unready))
@@ -90,9 +93,9 @@ class _Costs:
     def on(self, jobs: Mapping[str, Job], count: int) -> float:
         """A pod's jobs: those of the ledger, and up to `count` that it does not have, which cost
         the most. A pod that is full is one pod."""
-        unseen = max(0, count - len(jobs))
-        dearest = max(self.of(kind) for kind in self.fleet.accepts or RequestType)
-        used = sum(self.of(job.kind) for job in jobs.values()) + unseen * dearest
+        used = sum(self.of(job.kind) for job in jobs.values())
+        if (unseen := count - len(jobs)) > 0:
+            used += unseen * max(self.of(kind) for kind in self.fleet.accepts or RequestType)
         return used if self.size is None else min(used, self.size)
 
 
