@@ -35,6 +35,7 @@ BENCHES: Final = {
     "fuzz": "a million arbitrary requests for the advertiser: what breaks, and its memory",
     "floods": "what strangers do to the advertiser's public port: memory, health, gateways",
     "two_tenants": "what one tenant can cost another, attack by attack, on the real node",
+    "watching": "following 5,000 pods: CPU and memory of our reflector, beside kopf",
     "operator_burst": "5,000 pods of 50 fleets made at once: Lease, time, memory, restart",
     "api_away": "5 min without the API server: recordings, lists, and what is written after",
     "freshness": "from kubectl scale to the list, on a node of its own",

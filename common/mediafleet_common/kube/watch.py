@@ -1,8 +1,8 @@
 """Watches objects and lists them at intervals, in a thread and a loop of its own.
 
 Pods, of which there are thousands, are followed by our own reflector from the version of a list
-that came in pages; by desks all else, too, since each change costs kopf five times as much CPU in a
-process that places jobs. What there are few of, the operator follows by kopf.
+that came in pages; by desks all else, too, since each change costs kopf two to four times as much
+CPU in a process that places jobs (ADR 0038). What there are few of, the operator follows by kopf.
 
 kopf reports each change within milliseconds, but not the objects that were deleted while its watch
 was broken: the lists show those. On the loop of the process kopf would take over the process's
