@@ -132,6 +132,7 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 	MEDIAFLEET_ADMISSIONS=5000 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/cluster/test_admission.py $(ARGS)
 	$(PY) -m mediafleet_testbed exec --up -- $(PY) -m pytest -s tests/cluster/long_community_senders.py $(ARGS)
+	$(MAKE) runbook
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_OUTAGES=50 $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest tests/keda/test_outages.py $(ARGS)
 
@@ -142,6 +143,10 @@ plans: $(STAMP) ## One fault at one write or event of a fleet's workloads: 600 p
 		MEDIAFLEET_WORKLOADS=$(if $(ONLY),'$(ONLY)') \
 		MEDIAFLEET_PLANS_KEPT=build/plans.jsonl $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest -s tests/cluster/test_api_faults.py $(ARGS)
+
+.PHONY: runbook
+runbook: $(STAMP) ## The runbook tried on the node: each trouble made, told, and ended by what its page says
+	$(PY) -m mediafleet_testbed exec --up -- $(PY) -m pytest -s tests/cluster/long_runbook.py $(ARGS)
 
 .PHONY: kubernetes
 kubernetes: $(STAMP) ## What we rely on of an API server, on other minor versions (MINORS="1.35"; each is built once, 5 min)

@@ -153,8 +153,9 @@ def _notes(raw: Raw) -> list[str]:
     status = raw.get("status") or {}
     notes = [f"{each['type']}: {each.get('message', '')}" for each in alarming(status)]
     scaling = status.get("autoscaling") or {}
-    if scaling.get("wanted") is not None:
-        notes.append(f"Autoscaling ({scaling.get('engine')}): {scaling.get('why', '')}")
+    why = scaling.get("why", "")
+    if scaling.get("wanted") is not None and not any(why and why in note for note in notes):
+        notes.append(f"Autoscaling ({scaling.get('engine')}): {why}")
     if not status:
         notes.append(
             "no operator has looked at it yet: is one running, and does it serve this namespace?"

@@ -74,12 +74,13 @@ def one(*pods: dict[str, Any], **more: Any) -> FleetLine:
 def test_what_several_conditions_say_is_said_once() -> None:
     why = "ImagePull: rec-0 (not found)."
     said = [("Ready", "False", f"0 of 1 pods Ready. {why}"), ("Degraded", "True", why)]
-    said += [("CpuUnknown", "True", "Nobody can tell.")]
+    said += [("ScalingActive", "False", "There is no KEDA.")]
     conditions = [{"type": a, "status": b, "message": c} for a, b, c in said]
     raw = fleet()
-    raw["status"]["conditions"] = conditions
+    scaling = {"wanted": 1, "engine": "keda", "why": "There is no KEDA."}
+    raw["status"] |= {"conditions": conditions, "autoscaling": scaling}
     (line,) = lines([raw], [], 0.0)
-    assert [each.partition(":")[0] for each in line.notes] == ["Ready", "CpuUnknown"]
+    assert [each.partition(":")[0] for each in line.notes] == ["Ready", "ScalingActive"]
 
 
 def test_a_pool_of_ai_workers_has_tasks() -> None:

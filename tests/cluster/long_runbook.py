@@ -1,0 +1,400 @@
+"""The runbook tried on the node: each trouble that can be had there is brought about, told by its
+condition or finding, and ends by what the page says. For `make faults`: minutes.
+
+What is not here, and where it is held:
+
+| trouble | why not here | held by |
+|---|---|---|
+| pods and nodes that end, are evicted, lost or cordoned; drains that wait | it stops what others \
+use, and the engine's answer is timed | test_operator_fleet.py, test_kills_without_api.py, proofs |
+| ModeIgnored, CostsDiffer, EngineConflict with a desk | other images | test_mode_unsupported.py, \
+test_break_glass.py |
+| addresses, sources, heads and nodes left out | they need gateways | test_addresses.py, \
+test_advertiser.py, tests/real/advertise |
+| ScalerNotReady, DemandUnknown, finding keda of an APIService | they need KEDA | tests/keda |
+| CommunityMetrics | they need recipients | test_community.py, long_community_senders.py |
+| RedisNotDeclared, RedisOfOthers | they need an administrator's Redis | test_chart.py, \
+tests/unit/operator |
+| CliExposed, WorkUncounted, NodeEnded | a real go-livepeer's | tests/unit/operator |
+| alerts | each rule waits for minutes | tests/real/monitoring/test_alerts.py, by promtool |
+| most findings of doctor | facts of clusters, Redis, files | tests/unit/cli/test_doctor.py |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+from tests.kit.cluster.product import Product, deployed, upgrade
+from tests.kit.fleets.manifests import IMAGE, egress_fleet, orchestrator_pool
+
+from mediafleet_testbed.cluster.workspace import Workspace
+from mediafleet_testbed.node import Node
+from mediafleet_testbed.paths import REPOSITORY
+from mediafleet_testbed.waiting import wait_for
+
+Json = dict[str, Any]
+SECONDS: Final = 300.0
+"""kubelet pulls again and starts again with pauses; Unschedulable is told after a minute."""
+PAGE: Final = (REPOSITORY / "docs/runbook.md").read_text(encoding="utf-8")
+pytestmark = pytest.mark.timeout(900)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A reason of the page, how it comes about, and what the page says against it."""
+
+    reason: str
+    condition: str
+    page: str
+    """Words of the page's advice."""
+    spec: Json = field(default_factory=dict)
+    """Of the resource, to bring it about."""
+    later: Json = field(default_factory=dict)
+    """A merge patch of the spec that brings it about once the resource is Ready."""
+    mend: Json = field(default_factory=dict)
+    """A merge patch of the spec that is what the page says."""
+    before: str = ""
+    """Of kubectl, before the resource is made."""
+    after: str = ""
+    """Of kubectl: what the page says, where it is no change of the resource."""
+    kind: str = "efleet"
+    status: str = "True"
+    alone: bool = False
+    """It concerns the other resources of the namespace as well."""
+
+    def __str__(self) -> str:
+        return self.reason
+
+    @property
+    def name(self) -> str:
+        """Of the resource."""
+        return self.reason.lower()
+
+
+def _container(**more: Any) -> Json:
+    made = egress_fleet("x", "x", 1)["spec"]["template"]
+    made["spec"]["containers"][0] |= more
+    return {"template": made}
+
+
+GOOD: Final = _container()
+PLENTY: Final = {"requests": {"cpu": "500"}, "limits": {"cpu": "500"}}
+FROM_SECRET: Final = [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "late", "key": "x"}}}]
+NO_IMAGE: Final = {"image": "127.0.0.1:1/none:1", **_container(imagePullPolicy="IfNotPresent")}
+GOOD_IMAGE: Final = {"image": IMAGE, **GOOD}
+AUTOSCALING: Final = {"min": 1, "max": 2}
+DESK: Final = "scale deployment/mediafleet-egress --replicas"
+TROUBLES: Final = (
+    Trouble("ImagePull", "Degraded", "correct `spec.image`", NO_IMAGE, mend=GOOD_IMAGE),
+    Trouble(
+        "ContainerConfig",
+        "Degraded",
+        "create it; kubelet tries again",
+        _container(env=FROM_SECRET),
+        after="create secret generic late --from-literal=x=1",
+    ),
+    Trouble(
+        "CrashLoop",
+        "Degraded",
+        "`kubectl logs --previous`",
+        _container(command=["sh", "-c", "echo ends; exit 3"]),
+        mend=GOOD,
+    ),
+    Trouble("Unschedulable", "Degraded", "ask for less", _container(resources=PLENTY), mend=GOOD),
+    Trouble(
+        "AdmissionRefused",
+        "Degraded",
+        "change the template",
+        {"template": {"spec": {**GOOD["template"]["spec"], "priorityClassName": "none"}}},
+        mend={"template": {"spec": {"priorityClassName": None}}},
+    ),
+    Trouble(
+        "RolloutStopped",
+        "Progressing",
+        "correct `spec.image`",
+        {"update": {"maxFailures": 1}},
+        later=NO_IMAGE,
+        mend=GOOD_IMAGE,
+        status="False",
+    ),
+    Trouble(
+        "TemplateInvalid",
+        "TemplateValid",
+        "the message names the field",
+        {"template": {"spec": {"containers": [{"name": "egress", "ports": "none"}]}}},
+        mend=GOOD,
+        status="False",
+    ),
+    Trouble(
+        "EngineConflict",
+        "TemplateValid",
+        "give all fleets of that Redis the same engine",
+        {"placement": {"engine": "native"}},
+        mend={"placement": {"engine": "scheduler"}},
+        status="False",
+    ),
+    Trouble(
+        "ChildNotOurs",
+        "Degraded",
+        "delete it",
+        before="create service clusterip NAME --tcp=80",
+        after="delete service NAME",
+        kind="opool",
+    ),
+    Trouble(
+        "CpuNotDeclared",
+        "CpuUnknown",
+        "set `spec.placement.cpu`",
+        {"placement": {"mode": "spread"}},
+        mend={"placement": {"cpu": 16}},
+    ),
+    Trouble(
+        "GraceBelowDrainTimeout",
+        "GraceShort",
+        "shorten `drain.timeout`",
+        {"drain": {"settle": "2s", "timeout": "10m"}},
+        mend={"drain": {"timeout": "15s"}},
+    ),
+    Trouble("Paused", "Paused", "`spec.paused`", {"paused": True}, mend={"paused": False}),
+    Trouble(
+        "AddressUnknown",
+        "AddressReady",
+        "the message says which",
+        {"address": {"type": "load_balancer", "allowPrivate": True}},
+        mend={"address": {"type": "pod_ip"}},
+        kind="opool",
+        status="False",
+    ),
+    Trouble(
+        "HeadAway",
+        "HeadReady",
+        "correct `advertise.head`",
+        {"advertise": {"head": {"address": "127.0.0.1:1"}}},
+        mend={"advertise": {"head": None}},
+        kind="opool",
+        status="False",
+    ),
+    Trouble(
+        "KedaMissing",
+        "ScalingActive",
+        "use engine `builtin`",
+        {"autoscaling": {**AUTOSCALING, "engine": "keda"}},
+        mend={"autoscaling": {"engine": "builtin"}},
+        status="False",
+    ),
+    Trouble(
+        "ScalerNotOurs",
+        "ScalingActive",
+        "set engine `none`",
+        {"autoscaling": {**AUTOSCALING, "engine": "hpa"}},
+        before="autoscale deployment mediafleet-egress --name=NAME-egress --max=1",
+        mend={"autoscaling": {"engine": "none"}},
+        status="False",
+    ),
+    Trouble(
+        "QuotaExceeded",
+        "Degraded",
+        "raise the quota",
+        before="create quota pods --hard=pods=0",
+        after='patch quota pods --type=merge -p {"spec":{"hard":{"pods":"99"}}}',
+        alone=True,
+    ),
+    Trouble(
+        "PartRefused",
+        "Degraded",
+        "often a quota",
+        before="create quota services --hard=services=0",
+        after="delete quota services",
+        kind="opool",
+        alone=True,
+    ),
+    Trouble(
+        "DeskUnreachable",
+        "ScalingActive",
+        "see whether its pods run",
+        {"autoscaling": AUTOSCALING},
+        before=f"{DESK}=0",
+        after=f"{DESK}=1",
+        status="False",
+        alone=True,
+    ),
+    Trouble(
+        "HostPortRefused",
+        "AddressReady",
+        "kubectl label ns NAME pod-security.kubernetes.io/enforce=privileged --overwrite",
+        {
+            "address": {
+                "type": "host_port",
+                "nodeAddress": "internal",
+                "portRange": {"first": 31000, "last": 31009},
+            }
+        },
+        after="label ns NAMESPACE pod-security.kubernetes.io/enforce=privileged --overwrite",
+        kind="opool",
+        status="False",
+        alone=True,
+    ),
+)
+
+TOGETHER: Final = [each for each in TROUBLES if not each.alone]
+
+
+@pytest.fixture(scope="module")
+def product(node: Node) -> Iterator[Product]:
+    with Workspace.create(node, level="restricted") as workspace, deployed(node, workspace) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def begun(product: Product) -> set[str]:
+    """All that do not concern each other are brought about at once, since most only wait."""
+    for each in TOGETHER:
+        begin(product, each)
+    return {each.reason for each in TOGETHER}
+
+
+def kubectl(product: Product, command: str, name: str = "") -> None:
+    """What a page writes after `kubectl`."""
+    if command:
+        filled = command.replace("NAMESPACE", product.namespace).replace("NAME", name)
+        # JSON has quotes of its own, and no spaces.
+        words = filled.split() if '"' in filled else shlex.split(filled)
+        product.workspace.kubectl(*words)
+
+
+def begin(product: Product, trouble: Trouble) -> None:
+    kubectl(product, trouble.before, trouble.name)
+    if trouble.kind == "opool":
+        made = orchestrator_pool(trouble.name, 1, **trouble.spec)
+    else:
+        made = egress_fleet(trouble.name, product.redis, 1, **trouble.spec)
+    product.workspace.apply(made)
+
+
+def patch(product: Product, resource: str, spec: Json) -> None:
+    if spec:
+        body = json.dumps({"spec": spec})
+        product.workspace.kubectl("patch", resource, "--type=merge", "-p", body)
+
+
+def said(product: Product, trouble: Trouble) -> bool:
+    """Whether the condition says it."""
+    resource = f"{trouble.kind}/{trouble.name}"
+    status = product.workspace.get(resource).get("status") or {}
+    return any(
+        (each["type"], each["status"], each["reason"])
+        == (trouble.condition, trouble.status, trouble.reason)
+        for each in status.get("conditions") or ()
+    )
+
+
+@pytest.mark.parametrize(
+    "trouble", [*TOGETHER, *(each for each in TROUBLES if each.alone)], ids=str
+)
+def test_a_trouble_is_told_by_its_reason_and_ends_by_what_the_page_says(
+    product: Product, begun: set[str], trouble: Trouble
+) -> None:
+    lines = re.findall(rf"^\| (?:\w+, )*{trouble.reason}(?:, \w+)* \|.*\|$", PAGE, re.M)
+    assert trouble.page in (lines[0] if lines else PAGE), f"the page says otherwise: {lines}"
+    resource = f"{trouble.kind}/{trouble.name}"
+    if trouble.reason not in begun:
+        begin(product, trouble)
+    if trouble.later:
+        product.workspace.wait("condition=Ready", resource, timeout_seconds=round(SECONDS))
+        patch(product, resource, trouble.later)
+    wait_for(f"{trouble} is told", lambda: said(product, trouble), timeout_seconds=SECONDS)
+    patch(product, resource, trouble.mend)
+    kubectl(product, trouble.after, trouble.name)
+    wait_for(f"{trouble} is over", lambda: not said(product, trouble), timeout_seconds=SECONDS)
+    product.workspace.wait("condition=Ready", resource, timeout_seconds=round(SECONDS))
+    print(f"{trouble}: told, and over", flush=True)
+    product.workspace.kubectl("delete", resource, "--wait=false")
+
+
+def findings(product: Product, *options: str) -> list[Json]:
+    """What doctor finds, by a process of its own."""
+    command = [sys.executable, "-m", "mediafleet.main", "doctor", "-o", "json"]
+    told = subprocess.run(
+        product.node.inside_command(*command, *(options or ("-n", product.namespace))),
+        env=product.node.environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert told.returncode in (0, 1), told.stderr
+    found: list[Json] = json.loads(told.stdout)
+    return found
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A finding of doctor: how it comes about, and what its section says against it."""
+
+    page: str
+    make: Sequence[str]
+    mend: Sequence[str]
+    redis: bool = False
+    """Whether doctor is to look at the Redis."""
+
+    def __str__(self) -> str:
+        return self.page
+
+
+HELM: Final = "helm upgrade"
+FLEET: Final = "patch efleet found --type=merge -p "
+FAULTS: Final = (
+    Fault(
+        "no-operator",
+        ["scale deployment/mediafleet-operator --replicas=0"],
+        ["scale deployment/mediafleet-operator --replicas=1"],
+    ),
+    Fault(
+        "not-looked-at",
+        [
+            "scale deployment/mediafleet-operator --replicas=0",
+            FLEET + '{"spec":{"replicas":2}}',
+        ],
+        ["scale deployment/mediafleet-operator --replicas=1"],
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def found(product: Product) -> None:
+    """A fleet for doctor."""
+    product.workspace.apply(egress_fleet("found", product.redis, 1))
+    product.workspace.wait("condition=Ready", "efleet/found", timeout_seconds=120)
+
+
+@pytest.mark.usefixtures("found")
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_doctor_finds_it_and_finds_it_no_more_after_what_its_section_says(
+    product: Product, fault: Fault
+) -> None:
+    def pages() -> set[str]:
+        options = ("--redis", f"redis://{product.redis}") if fault.redis else ()
+        return {each["page"] for each in findings(product, *options) if each["level"] != "ok"}
+
+    def run(commands: Sequence[str]) -> None:
+        for command in commands:
+            if command == HELM:
+                upgrade(product)
+            else:
+                kubectl(product, command)
+
+    run(fault.make)
+    try:
+        wait_for(f"{fault} is found", lambda: fault.page in pages(), timeout_seconds=SECONDS)
+    finally:
+        run(fault.mend)
+    wait_for(f"{fault} is over", lambda: fault.page not in pages(), timeout_seconds=SECONDS)
+    print(f"{fault}: found, and over", flush=True)
