@@ -1,5 +1,5 @@
 """The runbook tried on the node: each trouble that can be had there is brought about, told by its
-condition or finding, and ends by what the page says. For `make faults`: minutes.
+condition, alert or finding, and ends by what the page says. For `make faults`: minutes.
 
 What is not here, and where it is held:
 
@@ -16,7 +16,7 @@ test_advertiser.py, tests/real/advertise |
 | RedisNotDeclared, RedisOfOthers | they need an administrator's Redis | test_chart.py, \
 tests/unit/operator |
 | CliExposed, WorkUncounted, NodeEnded | a real go-livepeer's | tests/unit/operator |
-| alerts | each rule waits for minutes | tests/real/monitoring/test_alerts.py, by promtool |
+| alerts of jobs, Redis, tasks | they need callers | tests/real/monitoring/test_alerts.py |
 | most findings of doctor | facts of clusters, Redis, files | tests/unit/cli/test_doctor.py |
 """
 
@@ -25,19 +25,26 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 from tests.kit.cluster.product import Product, deployed, upgrade
 from tests.kit.fleets.manifests import IMAGE, egress_fleet, orchestrator_pool
 
+from mediafleet_common.api.names import Port
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node
 from mediafleet_testbed.paths import REPOSITORY
+from mediafleet_testbed.real_servers import free_port
+from mediafleet_testbed.tools import debian
 from mediafleet_testbed.waiting import wait_for
 
 Json = dict[str, Any]
@@ -335,6 +342,117 @@ def findings(product: Product, *options: str) -> list[Json]:
     return found
 
 
+AWAY: Final = "patch efleet watched --type=merge -p "
+RULES: Final = REPOSITORY / "charts/mediafleet/monitoring/alerts.yaml"
+ALERTS: Final = {
+    "MediafleetNoLeader": (
+        ["scale deployment/mediafleet-operator --replicas=0"],
+        ["scale deployment/mediafleet-operator --replicas=1"],
+    ),
+    "MediafleetNoNodeListed": (
+        ["scale opool/served --replicas=0"],
+        ["scale opool/served --replicas=1"],
+    ),
+    "MediafleetDoesNotScale": (
+        [AWAY + '{"spec":{"autoscaling":{"min":1,"max":2,"engine":"keda"}}}'],
+        [AWAY + '{"spec":{"autoscaling":{"engine":"builtin"}}}'],
+    ),
+}
+"""What brings each about, and what its section says against it."""
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """What Prometheus says of our pods as they now are."""
+
+    product: Product
+    url: str
+    config: Path
+    process: subprocess.Popen[bytes]
+    hosts: list[str] = field(default_factory=list)
+    """That it scrapes."""
+
+    def firing(self) -> set[str]:
+        """Names of alerts."""
+        pods = self.product.workspace.get("pods")["items"]
+        ours = [each["status"].get("podIP") for each in pods if _has_metrics(each)]
+        hosts = [f"{ip}:{int(Port.DESK_HTTP)}" for ip in ours if ip]
+        if hosts != self.hosts:
+            self.hosts[:] = hosts
+            job = {"job_name": "ours", "static_configs": [{"targets": hosts}]}
+            settings = yaml.safe_load(self.config.read_text())
+            self.config.write_text(yaml.safe_dump({**settings, "scrape_configs": [job]}))
+            self.process.send_signal(signal.SIGHUP)
+        told = _told(self.url) or ()
+        return {each["labels"]["alertname"] for each in told if each["state"] == "firing"}
+
+
+def _told(url: str) -> list[Json] | None:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            told: list[Json] = json.loads(answer.read())["data"]["alerts"]
+            return told
+    except OSError:
+        return None
+
+
+def _has_metrics(raw: Json) -> bool:
+    ports = [each for one in raw["spec"]["containers"] for each in one.get("ports") or ()]
+    return any(each["containerPort"] == Port.DESK_HTTP for each in ports)
+
+
+@pytest.fixture(scope="module")
+def alerts(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alerts]:
+    """A Prometheus that scrapes all of the namespace, with the chart's rules in seconds for
+    minutes."""
+    debian.ensure({"prometheus": "prometheus"})
+    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    rules = re.sub(r"(for: |\[)\d+m", r"\g<1>10s", RULES.read_text())
+    (folder / "rules.yaml").write_text(rules)
+    settings = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [f"{folder}/rules.yaml"],
+    }
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(settings))
+    product.workspace.apply(
+        egress_fleet("watched", product.redis, 1), orchestrator_pool("served", 1)
+    )
+    for each in ("efleet/watched", "opool/served"):
+        product.workspace.wait("condition=Ready", each, timeout_seconds=120)
+    command = [
+        "prometheus",
+        f"--config.file={folder}/prometheus.yaml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            product.node.inside_command(*command), stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        url = f"http://127.0.0.1:{port}/api/v1/alerts"
+        wait_for("Prometheus answers", lambda: _told(url) is not None)
+        yield Alerts(product, url, folder / "prometheus.yaml", process)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_fires_and_ends_after_what_its_section_says(
+    product: Product, alerts: Alerts, alert: str
+) -> None:
+    make, mend = ALERTS[alert]
+    wait_for("all is well", lambda: alerts.firing() == set(), timeout_seconds=SECONDS)
+    for command in make:
+        kubectl(product, command)
+    wait_for(f"{alert} fires", lambda: alert in alerts.firing(), timeout_seconds=SECONDS)
+    for command in mend:
+        kubectl(product, command)
+    wait_for(f"{alert} is over", lambda: alerts.firing() == set(), timeout_seconds=SECONDS)
+    print(f"{alert}: fired, and over", flush=True)
+
+
 @dataclass(frozen=True)
 class Fault:
     """A finding of doctor: how it comes about, and what its section says against it."""
@@ -365,6 +483,8 @@ FAULTS: Final = (
         ],
         ["scale deployment/mediafleet-operator --replicas=1"],
     ),
+    Fault("service-without-pods", [f"{DESK}=0"], [f"{DESK}=1"]),
+    Fault("missing-rights", ["delete rolebinding mediafleet-egress"], [HELM]),
 )
 
 
