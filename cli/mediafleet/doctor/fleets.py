@@ -139,7 +139,7 @@ def _egress(spec: EgressFleetSpec, raw: Raw, who: str) -> Iterator[Finding]:
 
 def _pool(spec: OrchestratorPoolSpec, raw: Raw, who: str) -> Iterator[Finding]:
     yield from _memory(_limits(raw, Container.NODE), Container.NODE, "one stream", who)
-    most = spec.advertise.max_nodes
+    most = spec.advertise.max_nodes or "N, at least as many as the pool has nodes"
     yield Finding(
         Level.NOTE,
         who,

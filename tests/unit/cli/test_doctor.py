@@ -201,6 +201,15 @@ def test_keda_is_missed_where_a_fleet_is_scaled_by_it_alone() -> None:
     assert [e.subject for e in examine(unread, NOW) if e.level is Level.UNKNOWN] == ["KEDA"]
 
 
+@pytest.mark.parametrize("most", [{"maxNodes": 20}, {}])
+def test_of_a_pool_it_is_said_how_many_nodes_a_gateway_must_ask_for(most: dict[str, int]) -> None:
+    pool = resource("orchestrator-pool.yaml")
+    pool["spec"]["advertise"] = most
+    (fix,) = [each.fix for each in fleets.examine(pool) if each.page is Page.EXTRA_NODES]
+    number = most.get("maxNodes", "N, at least as many as the pool has nodes")
+    assert fix == f"start each gateway with -extraNodes {number}"
+
+
 def test_a_type_that_costs_more_than_a_pod_has_is_a_problem_unless_it_is_not_accepted() -> None:
     fleet = resource("egress-fleet.yaml")
     fleet["spec"]["placement"]["cpu"] = 2
