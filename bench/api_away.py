@@ -30,6 +30,7 @@ from mediafleet_common.api.names import Port
 from mediafleet_testbed import images
 from mediafleet_testbed.cluster.workspace import Workspace
 from mediafleet_testbed.node import Node
+from mediafleet_testbed.story.waiting import until
 
 RECORD_SECONDS: Final = 0.25
 LIST_SECONDS: Final = 0.1
@@ -56,17 +57,23 @@ async def record(users: Recorders, seen: Seen) -> None:
         await asyncio.sleep(RECORD_SECONDS)
 
 
+async def complaint(http: aiohttp.ClientSession, host: str) -> str | None:
+    """What is wrong with the list of nodes, once asked for."""
+    try:
+        async with http.get(f"http://{host}:{Port.DESK_HTTP}/orchestrators") as answer:
+            nodes = await answer.json() if answer.status == 200 else []
+            return None if len(nodes) == 2 else f"{answer.status}: {len(nodes)} nodes"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return str(error)
+
+
 async def fetch(http: aiohttp.ClientSession, host: str, seen: Seen) -> None:
     """One list after the other."""
+    began = time.monotonic()
     while True:
         seen.lists += 1
-        try:
-            async with http.get(f"http://{host}:{Port.DESK_HTTP}/orchestrators") as answer:
-                nodes = await answer.json() if answer.status == 200 else []
-                if len(nodes) != 2:
-                    seen.bad_lists.append(f"{answer.status}: {len(nodes)} nodes")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            seen.bad_lists.append(repr(error))
+        if bad := await complaint(http, host):
+            seen.bad_lists.append(f"after {time.monotonic() - began:.1f} s: {bad}")
         await asyncio.sleep(LIST_SECONDS)
 
 
@@ -91,6 +98,8 @@ async def away(scene: Scene, seconds: float) -> tuple[Seen, Counter[str]]:
     """Load, an outage of so many seconds, and a minute after it."""
     seen, users = Seen(), scene.recorders("track", random.Random(1))
     host = await scene.service_address("pool")
+    # The nodes are listed before kube-proxy knows of the Service.
+    await until("the list is served", lambda: complaint(scene.http, host), lambda bad: bad is None)
     tasks = [
         asyncio.create_task(record(users, seen)),
         asyncio.create_task(fetch(scene.http, host, seen)),
