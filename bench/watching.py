@@ -24,6 +24,7 @@ from aiohttp import web
 from kubernetes.aio.client import Configuration
 from rich.console import Console
 from rich.table import Table
+from tests.kit.web import serving
 
 from mediafleet_common.kube import kopf_watch
 from mediafleet_common.kube.client import Json
@@ -97,16 +98,12 @@ class Server:
         app.router.add_get("/apis", _answer({"kind": "APIGroupList", "groups": []}))
         app.router.add_get("/api/v1", _answer({"resources": [_KNOWN, {**_KNOWN, **_NAMESPACES}]}))
         app.router.add_get("/api/v1/pods", self._pods)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            for queue in self._queues:
-                queue.put_nowait(b"")
-            await runner.cleanup()
+        async with serving(app) as url:
+            try:
+                yield url
+            finally:
+                for queue in self._queues:
+                    queue.put_nowait(b"")
 
     def change(self, number: int) -> None:
         """One pod is another one."""

@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 from tests.kit import stores
 from tests.kit.community import Time
+from tests.kit.web import serving
 from tests.real.community.test_weeks import NOW, A, answered, told
 
 from mediafleet_scheduler.community.weeks.archive import Archive
@@ -71,14 +72,8 @@ class Part:
 async def served(part: Part) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", part.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving(app) as url:
+        yield url
 
 
 @asynccontextmanager
