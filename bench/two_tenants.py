@@ -4,7 +4,8 @@
 Each attack alternates with two runs that are none of mediafleet's doing: the attacker's cgroup only
 burns its CPU, or only changes ConfigMaps as fast as it can. The difference is what mediafleet adds
 to a node that is shared. With `--apart` the control plane takes of the two cores what the others
-leave, in all runs: it is mostly on a machine of its own.
+leave, in all runs: it is mostly on a machine of its own. With `--each` every attack runs by itself
+beside a run without, and the other comparisons are left out. Cores are told as used+waited for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tests.kit.cluster.scene import Scene, watched
 from tests.kit.tenants.attacks import BURN, EVERY, GROUPS, PLAIN
 from tests.kit.tenants.cgroup import control_plane_apart
 from tests.kit.tenants.plan import Plan
-from tests.kit.tenants.shares import used
+from tests.kit.tenants.shares import ATTACKER, ITS_PODS, Share, used
 from tests.kit.tenants.stage import attacked, plan_of, release, serving
 from tests.kit.tenants.victim import Figures, use
 
@@ -43,9 +44,11 @@ PARTS: Final = (
     "Redis",
     "API server",
     "the node",
-    "attacker",
+    "workers",
+    ITS_PODS,
+    ATTACKER,
 )
-NOT_OURS: Final = ("Redis", "API server", "the node", "attacker")
+NOT_OURS: Final = ("Redis", "API server", "the node", ITS_PODS, ATTACKER)
 
 
 def _ms(values: Sequence[float], share: float) -> str:
@@ -79,7 +82,7 @@ class Bench:
             print(name, attack.told["tried"], attack.told["seen"][:3], flush=True)
         for refusal in figures.refusals:
             print(f"refused: {refusal}", flush=True)
-        shares = [f"{spent[part] / self._seconds:.2f}" for part in PARTS]
+        shares = [str(spent[part].each_second(self._seconds)) for part in PARTS]
         refused = len(figures.refusals) + figures.unanswered
         self.table.add_row(
             name,
@@ -87,19 +90,19 @@ class Bench:
             *(str(len(figures.listing)), _ms(figures.listing, 0.5), _ms(figures.listing, 0.99)),
             *(str(refused), *shares, f"{os.getloadavg()[0]:.1f}"),
         )
-        Console(width=200).print(self.table)
-        return sum(spent[part] for part in NOT_OURS) / self._seconds
+        Console(width=240).print(self.table)
+        return sum(spent[part].ran for part in NOT_OURS) / self._seconds
 
-    async def _used(self) -> tuple[Figures, dict[str, float]]:
+    async def _used(self) -> tuple[Figures, dict[str, Share]]:
         theirs = {pod["metadata"]["uid"] for pod in self._evil.pods()}
         before = used(self._instance, theirs)
         figures = await use(self._scene, self._seconds, self._number)
         after = used(self._instance, theirs)
-        return figures, {part: after.get(part, 0.0) - before.get(part, 0.0) for part in PARTS}
+        return figures, {part: after[part] - before[part] for part in PARTS}
 
 
 async def main(
-    seconds: float, rounds: int, names: Sequence[str], part: float, *, apart: bool
+    seconds: float, rounds: int, names: Sequence[str], part: float, *, apart: bool, each: bool
 ) -> None:
     """Print the table as it grows."""
     node = Node.running()
@@ -116,12 +119,13 @@ async def main(
             plan = await plan_of(scene, evil, Path(folder))
             bench = Bench(scene, evil, plan, seconds)
             for _ in range(rounds):
-                for name in names:
+                for name in EVERY if each else names:
                     await bench.run("none", [])
                     attacks = EVERY if name == "all" else GROUPS.get(name, [name])
                     others = await bench.run(name, attacks)
-                    await bench.run(f"burn {others:.2f}", [BURN], others)
-                    await bench.run(PLAIN, [PLAIN])
+                    if not each:
+                        await bench.run(f"burn {others:.2f}", [BURN], others)
+                        await bench.run(PLAIN, [PLAIN])
 
 
 if __name__ == "__main__":
@@ -130,5 +134,6 @@ if __name__ == "__main__":
     parser.add_argument("rounds", nargs="?", type=int, default=ROUNDS)
     parser.add_argument("--part", type=float, default=TurnTimes().part, help="1: no turns")
     parser.add_argument("--apart", action="store_true", help="the control plane is elsewhere")
+    parser.add_argument("--each", action="store_true", help="every attack by itself")
     parser.add_argument("names", nargs="*", default=["all"])
     asyncio.run(main(**vars(parser.parse_args())))

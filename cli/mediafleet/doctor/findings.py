@@ -41,6 +41,7 @@ class Page(StrEnum):
     INVALID = "invalid-resource"
     VERSION = "version-not-tested"
     MEMORY = "no-memory-limit"
+    CPU = "next-to-no-cpu"
     COST = "cost-above-cpus"
     EXTRA_NODES = "extra-nodes"
     ADDRESS = "address-not-reachable"

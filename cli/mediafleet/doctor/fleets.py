@@ -13,6 +13,7 @@ from mediafleet.doctor.findings import Finding, Level, Page
 from mediafleet.doctor.tested import EGRESS, GO_LIVEPEER
 from mediafleet.tools.status_view import alarming
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
+from mediafleet_common.api.container_resources import NEXT_TO_NO_CPU, declared, requested_cpu
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import Condition, Container, Kind
@@ -55,9 +56,9 @@ def _all(raw: Raw) -> Iterator[Finding]:
     spec = raw.get("spec") or {}
     try:
         if raw["kind"] == Kind.EGRESS_FLEET:
-            yield from _egress(EgressFleetSpec.model_validate(spec), raw, who)
+            yield from _egress(EgressFleetSpec.model_validate(spec), who)
         elif raw["kind"] == Kind.ORCHESTRATOR_POOL:
-            yield from _pool(OrchestratorPoolSpec.model_validate(spec), raw, who)
+            yield from _pool(OrchestratorPoolSpec.model_validate(spec), who)
         else:
             AIWorkerPoolSpec.model_validate(spec)
     except ValidationError as error:
@@ -128,17 +129,17 @@ def together(raws: Sequence[Raw]) -> Iterator[Finding]:
             )
 
 
-def _egress(spec: EgressFleetSpec, raw: Raw, who: str) -> Iterator[Finding]:
-    limits = _limits(raw, Container.EGRESS)
-    yield from _memory(limits, Container.EGRESS, "one recording", who)
+def _egress(spec: EgressFleetSpec, who: str) -> Iterator[Finding]:
+    limits = declared(spec.template.spec, Container.EGRESS, "limits")
+    yield from _resources(spec.template.spec, Container.EGRESS, "recording", who)
     placement = spec.placement
     cpu = placement.cpu if placement.cpu is not None else quantity(limits.get("cpu"))
     if cpu is not None:
         yield from too_dear(who, placement, spec.accepts or tuple(RequestType), cpu)
 
 
-def _pool(spec: OrchestratorPoolSpec, raw: Raw, who: str) -> Iterator[Finding]:
-    yield from _memory(_limits(raw, Container.NODE), Container.NODE, "one stream", who)
+def _pool(spec: OrchestratorPoolSpec, who: str) -> Iterator[Finding]:
+    yield from _resources(spec.template.spec, Container.NODE, "stream", who)
     most = spec.advertise.max_nodes or "N, at least as many as the pool has nodes"
     yield Finding(
         Level.NOTE,
@@ -149,20 +150,23 @@ def _pool(spec: OrchestratorPoolSpec, raw: Raw, who: str) -> Iterator[Finding]:
     )
 
 
-def _memory(limits: Raw, container: Container, work: str, who: str) -> Iterator[Finding]:
-    if "memory" not in limits:
+def _resources(pod_spec: Raw, container: Container, work: str, who: str) -> Iterator[Finding]:
+    where = f"container {container} in spec.template"
+    if "memory" not in declared(pod_spec, container, "limits"):
         yield Finding(
             Level.NOTE,
             who,
-            f"its pods have no memory limit: {work} may take all memory of its node",
-            f"resources.limits.memory of container {container} in spec.template",
+            f"its pods have no memory limit: one {work} may take all memory of its node",
+            f"resources.limits.memory of {where}",
             Page.MEMORY,
         )
-
-
-def _limits(raw: Raw, container: Container) -> Mapping[str, Any]:
-    template = (raw.get("spec") or {}).get("template") or {}
-    for each in (template.get("spec") or {}).get("containers") or ():
-        if each.get("name") == container:
-            return (each.get("resources") or {}).get("limits") or {}
-    return {}
+    cpu = requested_cpu(pod_spec, container)
+    if cpu < NEXT_TO_NO_CPU:
+        yield Finding(
+            Level.NOTE,
+            who,
+            f"its pods request {cpu:g} CPUs: on a full node a {work} waits for all that request "
+            "more",
+            f"resources.requests.cpu of {where}: what a pod needs while it works",
+            Page.CPU,
+        )

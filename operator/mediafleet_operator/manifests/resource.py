@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
+from mediafleet_common.api.container_resources import declared, requested_cpu
 from mediafleet_common.api.durations import seconds
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.egress.placement import PlacementEngine
@@ -147,6 +148,7 @@ def fleet_spec(
         first_replicas=first_replicas(spec.autoscaling),
         last_to_leave=_last_to_leave(spec),
         cpu_declared=_cpu_declared(spec),
+        cpu_requested=_cpu_requested(spec),
         grace_seconds=_given_grace(spec),
         costs=_costs(spec),
     )
@@ -226,14 +228,13 @@ def _last_to_leave(spec: Spec) -> int | None:
 def _cpu_declared(spec: Spec) -> bool | None:
     if not isinstance(spec, EgressFleetSpec):
         return None
-    return spec.placement.cpu is not None or _cpu_limit(spec.template.spec) is not None
+    limits = declared(spec.template.spec, Container.EGRESS, "limits")
+    return spec.placement.cpu is not None or limits.get("cpu") is not None
 
 
-def _cpu_limit(pod_spec: dict[str, Any]) -> Any:
-    containers = pod_spec.get("containers")
-    for each in containers if isinstance(containers, list) else ():
-        if isinstance(each, dict) and each.get("name") == Container.EGRESS:
-            resources = each.get("resources")
-            limits = resources.get("limits") if isinstance(resources, dict) else None
-            return limits.get("cpu") if isinstance(limits, dict) else None
+def _cpu_requested(spec: Spec) -> float | None:
+    if isinstance(spec, EgressFleetSpec):
+        return requested_cpu(spec.template.spec, Container.EGRESS)
+    if isinstance(spec, OrchestratorPoolSpec):
+        return requested_cpu(spec.template.spec, Container.NODE)
     return None

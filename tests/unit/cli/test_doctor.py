@@ -233,6 +233,21 @@ def test_the_cpus_of_a_pod_may_stand_in_its_limits() -> None:
     assert not [each for each in found if "memory" in each.what]
 
 
+@pytest.mark.parametrize(
+    ("file", "container"), [("egress-fleet.yaml", "egress"), ("orchestrator-pool.yaml", "node")]
+)
+def test_pods_that_request_next_to_no_cpu_are_a_note(file: str, container: str) -> None:
+    def notes(**resources: Any) -> list[str]:
+        raw = resource(file)
+        containers = [{"name": container, "resources": resources}]
+        raw["spec"]["template"] = {"spec": {"containers": containers}}
+        return [each.what for each in fleets.examine(raw) if each.page is Page.CPU]
+
+    assert "request 0.05 CPUs" in notes(requests={"cpu": "50m"}, limits={"cpu": "4"})[0]
+    assert "request 0 CPUs" in notes()[0]
+    assert notes(requests={"cpu": "100m"}) == notes(limits={"cpu": "4"}) == []
+
+
 def test_a_resource_that_the_models_refuse_names_its_field() -> None:
     fleet = resource("egress-fleet.yaml")
     fleet["spec"]["replicas"] = "many"

@@ -65,6 +65,8 @@ class FleetSpec:
     """The slot whose pod does what one pod of the fleet must do; `None`: all are alike."""
     cpu_declared: bool | None = None
     """Whether it is known how many CPUs a pod has; `None` where it does not matter."""
+    cpu_requested: float | None = None
+    """Cores that the template requests for the work; `None` where work is not done by the CPU."""
     grace_seconds: float | None = None
     """How long Kubernetes lets a deleted pod go on, where the template says so."""
     costs: Mapping[str, float] | None = field(default=None, hash=False)

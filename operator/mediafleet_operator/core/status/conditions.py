@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from mediafleet_common.api.container_resources import NEXT_TO_NO_CPU
 from mediafleet_common.api.names import Condition, Kind, Reason
 from mediafleet_common.api.shared import ConditionStatus, FleetStatus
 from mediafleet_common.reports.finding import MAX_MESSAGE_CHARACTERS, Finding, transition_time
@@ -167,7 +168,14 @@ def _template_valid(observation: Observation, plan: Plan) -> Finding:
         return Finding("False", Reason.ENGINE_CONFLICT, observation.fleet.engine_conflict)
     if plan.refusal is not None and plan.refusal.reason is Reason.TEMPLATE_INVALID:
         return Finding("False", Reason.TEMPLATE_INVALID, plan.refusal.message)
-    return Finding("True", Reason.TEMPLATE_OK, "Pods can be made from the template.")
+    cpu = observation.fleet.cpu_requested
+    hint = "" if cpu is None or cpu >= NEXT_TO_NO_CPU else f" {_NEXT_TO_NO_CPU.format(cpu)}"
+    return Finding("True", Reason.TEMPLATE_OK, f"Pods can be made from the template.{hint}")
+
+
+_NEXT_TO_NO_CPU: Final = (
+    "They request {:g} CPUs for their work, so on a full node they wait for all that request more."
+)
 
 
 def _redis_not_allowed(observation: Observation, plan: Plan) -> Finding | None:

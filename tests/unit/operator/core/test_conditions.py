@@ -93,6 +93,9 @@ def test_a_template_is_not_valid_by_itself_beside_other_fleets_or_by_the_api_ser
     assert valid(memory=refused) == ("False", "TemplateInvalid", "spec: wrong")
     full = Memory(Refusal(Reason.QUOTA_EXCEEDED, "quota", 1, NOW))
     assert valid(memory=full)[:2] == ("True", "TemplateOk")
+    assert valid(cpu_requested=0.1) == valid()
+    status, _, message = valid(cpu_requested=0.02)
+    assert (status, "request 0.02 CPUs" in message) == ("True", True)
 
 
 def test_that_a_redis_is_not_declared_is_a_condition_only_while_it_is_so() -> None:

@@ -429,6 +429,20 @@ def test_whether_the_cpus_of_a_pod_are_known() -> None:
     assert fleet_spec(egress(**requests), None).cpu_declared is False
 
 
+def test_what_pods_request_for_their_work_is_read_as_kubernetes_takes_it() -> None:
+    def asked(resource: Resource) -> float | None:
+        return fleet_spec(resource, None).cpu_requested
+
+    def of(name: str, **resources: Any) -> dict[str, Any]:
+        return over({"name": name, "resources": resources})
+
+    assert asked(egress()) == 0
+    assert asked(egress(**of("egress", requests={"cpu": "50m"}, limits={"cpu": "4"}))) == 0.05
+    assert asked(egress(**of("egress", limits={"cpu": 4}))) == 4
+    assert asked(egress(**of("egress", requests=["cpu"]))) == 0
+    assert asked(pool(**of("node", requests={"cpu": "1"}))) == 1
+
+
 def test_laying_over_changes_neither() -> None:
     base, top = {"containers": [{"name": "a", "env": []}]}, {"containers": [{"name": "a", "x": 1}]}
     lay_over(base, top)
