@@ -38,10 +38,16 @@ SEED: Final = int(os.environ.get("MEDIAFLEET_SEED") or 20260822)
 CHANGES: Final = int(os.environ.get("MEDIAFLEET_CHANGES") or 20)
 """Of each fleet."""
 MUTANT_CHANGES: Final = 5
-REPLICAS: Final = changes.Range(3, 7)
+REPLICAS: Final = changes.Range(3, 6)
 START: Final = 5
 REACHED_SECONDS: Final = 420.0
-"""Bound for the wanted replicas to serve: ten times what a template change of seven pods takes."""
+"""Bound for the wanted replicas to serve: ten times what a template change of six pods takes."""
+LITTLE_CPU: Final[Values] = {
+    "egress": {"resources": {"requests": {"cpu": "100m"}}},
+    "advertiser": {"cpu": "20m"},
+}
+"""With all fleets at their most, what they request and some of a surge fit in two cores: where they
+do not, each fleet waits for a place that none of the others gives up."""
 PAUSE_SECONDS: Final = (0.0, 6.0)
 """Between two changes: now before a drain is over, so that pods are taken back, now after."""
 HALF_BUSY_SECONDS: Final = 4.0
@@ -227,7 +233,7 @@ def report(outcome: Outcome) -> list[Table | str]:
 
 @pytest.fixture
 def product(node: Node, workspace: Workspace) -> Iterator[Product]:
-    with deployed(node, workspace) as product:
+    with deployed(node, workspace, LITTLE_CPU) as product:
         yield product
 
 

@@ -88,7 +88,7 @@ class Scene:
         return "\n".join(
             f"{pod.name} {pod.state} revision {pod.labels.get(manifests.REVISION)}"
             f"{' Ready' if pod.ready else ''}{' deleted' if pod.deleted_at else ''}"
-            f", {len(self.logs.running(pod.uid))} jobs"
+            f", {len(self.logs.running(pod.uid))} jobs{pod.unplaced and f', {pod.unplaced}'}"
             for pod in self.pods.of(fleet)
         )
 

@@ -42,6 +42,8 @@ class Pod:
     deleted_at: float | None = None
     gone_at: float | None = None
     restarts: int = 0
+    unplaced: str = ""
+    """Why no node has room for it."""
 
     @property
     def there(self) -> bool:
@@ -136,10 +138,10 @@ class PodWatch:
         pod.state = PodState.READY.value if serves_unmarked(seen) else label
         status = seen.get("status") or {}
         pod.ip = status.get("podIP") or pod.ip
-        pod.ready = any(
-            each["type"] == "Ready" and each["status"] == "True"
-            for each in status.get("conditions") or ()
-        )
+        said = {each["type"]: each for each in status.get("conditions") or ()}
+        pod.ready = said.get("Ready", {}).get("status") == "True"
+        placed = said.get("PodScheduled", {})
+        pod.unplaced = placed.get("message", "") if placed.get("status") == "False" else ""
         pod.restarts = sum(each["restartCount"] for each in status.get("containerStatuses") or ())
         if pod.ready:
             pod.ready_at = pod.ready_at or now

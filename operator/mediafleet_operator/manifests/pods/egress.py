@@ -46,7 +46,8 @@ def pod_spec(spec: EgressFleetSpec, image: str, pull_policy: str | None) -> Mani
         pull_policy,
         args=["egress-config", "--in", f"{USER_CONFIG}/config.yaml", "--out", f"{RUN}/config.yaml"],
         env=[*identity(), *_config_env(spec)],
-        resources={"requests": {"cpu": "50m", "memory": "32Mi"}},
+        # A pod requests at least what each of its init containers does: no more than small workers.
+        resources={"requests": {"cpu": "10m", "memory": "32Mi"}},
         volumeMounts=config_mounts,
     )
     egress_mounts = [
