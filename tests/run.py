@@ -28,6 +28,7 @@ from typing import IO, Final
 
 from mediafleet_testbed.errors import TestbedError
 from mediafleet_testbed.paths import Instance
+from mediafleet_testbed.process_groups import ProcessGroups
 from mediafleet_testbed.tools.recipes import KEDA_TOOLS, NODE_TOOLS
 from mediafleet_testbed.tools.toolchain import ensure
 
@@ -47,11 +48,14 @@ PROGRAMS: Final = {
 """Built from source on a new machine."""
 NO_TESTS: Final = 5
 """Exit status of pytest where no test is chosen."""
+GROUPS: Final = ProcessGroups()
+"""One for each run of pytest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of pytest over some tiers; it is ended and fails after `seconds`."""
+    """One run of pytest over some tiers; it is ended, with all that it started, and fails after
+    `seconds`."""
 
     tiers: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -183,17 +187,14 @@ def pytest(run: Run, extra: Sequence[str], place: Place, *, strict: bool) -> int
     """Exit status of one run."""
     place.say(f"\n=== {' '.join((*run.tiers, *run.arguments))} ===")
     began = time.monotonic()
-    try:
-        status = subprocess.run(
-            run.command(extra),
-            cwd=ROOT,
-            env={**os.environ, "STRICT": "1" if strict else "", "MEDIAFLEET_TESTBED": place.node},
-            timeout=run.seconds,
-            check=False,
-            stdout=place.out,
-            stderr=place.out,
-        ).returncode
-    except subprocess.TimeoutExpired:
+    status = GROUPS.run(
+        run.command(extra),
+        cwd=ROOT,
+        env={**os.environ, "STRICT": "1" if strict else "", "MEDIAFLEET_TESTBED": place.node},
+        out=place.out,
+        seconds=run.seconds,
+    )
+    if status is None:
         place.say(f"no end after {run.seconds} s")
         return 1
     place.say(f"=== exit {status} after {time.monotonic() - began:.0f} s ===")
@@ -268,6 +269,8 @@ def main() -> int:
     parser.add_argument("tiers", nargs="+", choices=sorted(TIERS))
     options = parser.parse_args(arguments[:cut])
     codes: dict[str, list[int]] = {tier: [] for tier in options.tiers}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, GROUPS.stop)
     # Tests would only wait for it.
     os.environ.setdefault("MEDIAFLEET_HPA_SECONDS", "5")
     with building(options.tiers), contextlib.ExitStack() as stack:

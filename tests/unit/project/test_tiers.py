@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from tests import run
 from tests.kit.node.beside import GROUPS
 from tests.measures.cores import core_of
+
+from mediafleet_testbed.process_groups import ProcessGroups
 
 
 @pytest.mark.parametrize("tier", run.TIERS)
@@ -67,6 +70,41 @@ def test_lanes_of_a_stage_have_nodes_of_their_own_and_each_run_its_exit_status(
         ended = list(run.staged([(first,), (second, third)], (), place, strict=True))
     assert ended == [(first, 1), (second, 2), (third, 1)]
     assert sorted(found) == [("a", "mine"), ("b", run.second_node()), ("c", run.second_node())]
+
+
+def left(
+    folder: Path, ends: str, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, list[int]]:
+    """A run whose pytest has a child, neither of which minds SIGTERM: its exit status, and who of
+    them still runs."""
+    pids = folder / "pids"
+    script = f"trap '' TERM; sleep 600 & echo $$ $! > {pids}; {ends}"
+    monkeypatch.setattr(run.Run, "command", lambda *_: ["sh", "-c", script])
+    monkeypatch.setattr(run, "GROUPS", ProcessGroups(end_seconds=0.2))
+    with contextlib.ExitStack() as stack:
+        place = run.Place("mine", sys.stdout, stack)
+        status = run.pytest(run.Run(("unit",), (), seconds), (), place, strict=True)
+    return status, [pid for pid in map(int, pids.read_text().split()) if runs(pid)]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process does; one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_run_that_meets_its_limit_ends_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert left(tmp_path, "wait", 1, monkeypatch) == (1, [])
+
+
+def test_a_run_that_ends_by_itself_leaves_nothing_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert left(tmp_path, "exit 3", 60, monkeypatch) == (3, [])
 
 
 @pytest.mark.parametrize(
