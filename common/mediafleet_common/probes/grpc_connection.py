@@ -10,7 +10,6 @@ import ssl
 from typing import Final, cast
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.events import (
     ConnectionTerminated,
     DataReceived,
@@ -27,6 +26,7 @@ from h2.settings import SettingCodes, Settings
 from mediafleet_common.formats.grpc_message import Metadata, framed, header_text
 from mediafleet_common.formats.node_url import NodeUrl
 from mediafleet_common.probes.grpc_reply import MAX_MESSAGE_BYTES, LostError, Reply, Stream, fail
+from mediafleet_common.serving.http2_state import Http2State
 
 _MAX_HEADER_BYTES: Final = 16 * 1024
 _GRACE_SECONDS: Final = 60.0
@@ -40,7 +40,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def __init__(self, url: NodeUrl) -> None:
         self._url = url
-        self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        self._h2 = Http2State(H2Configuration(client_side=True, header_encoding="utf-8"))
         self._h2.local_settings = Settings(
             client=True,
             initial_values={
@@ -93,6 +93,7 @@ class GrpcConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is under way."""
         self.open = False
+        self._h2.forget()
         del exc
         for stream in self._streams.values():
             stream.fail(LostError(self._ended))

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 import h2.config
-import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+
+from mediafleet_common.serving.http2_state import Http2State
 
 Headers = Iterable[tuple[str, str]]
 
@@ -46,22 +47,6 @@ class Limits:
     """Of a request that has not been let in."""
     large_window: int = 8 * 1024 * 1024
     """Of one that has: 80 MB a second at a round trip of 0.1 s."""
-
-
-class _Bounded(h2.connection.H2Connection):
-    """A connection's state that does not grow with its age, and goes with it.
-
-    By itself h2 remembers how each of the last 65,536 streams ended, some 6 MB of a worker that has
-    posted as many results. And it refers to itself, so that a connection that is over would wait
-    for the collector, which comes rarely to what has lived for long (serving/run.py).
-    """
-
-    MAX_CLOSED_STREAMS = 1024
-    """Ten times what there is at a time: what comes late for one of them is told from a fault."""
-
-    def forget(self) -> None:
-        """Nothing is received any more."""
-        self._frame_dispatch_table.clear()
 
 
 class StreamClosedError(Exception):
@@ -201,7 +186,7 @@ class Http2Connection(asyncio.Protocol):
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
         )
-        self._h2 = _Bounded(config)
+        self._h2 = Http2State(config)
         self._handle = handle
         self._limits = limits
         self._transport: asyncio.Transport | None = None

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import h2.config
-import h2.connection
 import h2.settings
 
 from mediafleet_common.formats.grpc_message import framed
+from mediafleet_common.serving.http2_state import Http2State
 from mediafleet_common.serving.unary.call import Call, head, tail
 from mediafleet_common.serving.unary.limits import PortLimits
 from mediafleet_common.serving.unary.pages import Page
@@ -28,11 +28,8 @@ _CONFIG: Final = h2.config.H2Configuration(
 )
 
 
-class Http2(h2.connection.H2Connection):
-    """The state of one connection."""
-
-    MAX_CLOSED_STREAMS = 1000
-    """Streams that have ended are remembered for what is still on its way to them."""
+class Http2(Http2State):
+    """The state of one connection, on the server's side."""
 
     @classmethod
     def begin(cls, limits: PortLimits) -> Http2:
