@@ -58,7 +58,7 @@ def run_all(
 def _one(
     jobs: Sequence[TraceJob], setup: Setup, placing: Placing, say: Callable[[News], None]
 ) -> Found:
-    from mediafleet_scheduler.simulate.figures import pods_at_peak, pods_needed
+    from mediafleet_scheduler.simulate.fewest import pods_guessed, pods_needed
     from mediafleet_scheduler.simulate.running import refuses, run
 
     say(placing.value)
@@ -70,7 +70,8 @@ def _one(
         say(f"{placing.value}, {count} pods")
         return refuses(jobs, replace(setup, pods=count), placing, say)
 
-    return outcomes, pods_needed(refused_with, pods_at_peak(jobs, setup), MOST_PODS)
+    guess = pods_guessed(jobs, setup, placing, MOST_PODS)
+    return outcomes, pods_needed(refused_with, guess, MOST_PODS)
 
 
 _given: list[tuple[Sequence[TraceJob], Setup, SimpleQueue[tuple[Placing, News]]]] = []

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_scheduler.simulate.setup import Outcome, Setup
-from mediafleet_scheduler.simulate.traces import TraceJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,43 +79,6 @@ def changes(outcomes: Sequence[Outcome]) -> Iterator[tuple[float, int, int]]:
         if each.pod is not None and each.began is not None and each.ended is not None:
             events += [(each.began, each.pod, 1), (each.ended, each.pod, -1)]
     yield from sorted(events, key=lambda event: (event[0], event[2]))
-
-
-def pods_at_peak(jobs: Sequence[TraceJob], setup: Setup) -> int:
-    """Pods whose CPUs the jobs of the fullest moment take: a guess at how many are needed."""
-    changes = [(job.at, setup.costs.of(job.kind)) for job in jobs]
-    changes += [(job.at + job.seconds, -setup.costs.of(job.kind)) for job in jobs]
-    cores = most = 0.0
-    for _, by in sorted(changes):
-        cores += by
-        most = max(most, cores)
-    return max(1, math.ceil(most / (setup.cpu * setup.max_cpu_utilization)))
-
-
-def pods_needed(refused_with: Callable[[int], bool], start: int, most: int) -> int | None:
-    """The fewest pods with which no job is refused; `None`: not even `most` are enough.
-
-    `refused_with` tells whether any is refused with so many pods; more pods never refuse more.
-    It looks near `start` first, and below the middle later: a run that refuses ends there, and one
-    that does not goes through the whole trace.
-    """
-    low, high, step = 0, min(max(1, start), most), 1
-    while refused_with(high):
-        if high >= most:
-            return None
-        low, high, step = high, min(most, high + step), 2 * step
-    if low == 0:
-        # Enough as it is, so it may be too many: down by steps that grow.
-        while low == 0 and high > 1:
-            lower = max(1, high - step)
-            if refused_with(lower):
-                low = lower
-            else:
-                high, step = lower, 2 * step
-    while high - low > 1:
-        middle = low + max(1, (high - low) // 3)
-        low, high = (middle, high) if refused_with(middle) else (low, middle)
-    return high
 
 
 class _Busy:

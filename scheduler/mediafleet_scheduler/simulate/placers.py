@@ -18,7 +18,7 @@ from mediafleet_common.api.names import PodState
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.accounting.ledger import Ledger, Pod
-from mediafleet_scheduler.core.egress.accounting.resources import Need, need_of
+from mediafleet_scheduler.core.egress.accounting.resources import Need
 from mediafleet_scheduler.core.egress.capacity import ever_fits
 from mediafleet_scheduler.core.egress.placement import affinity
 from mediafleet_scheduler.core.egress.placement.modes import Refusal, why_nowhere
@@ -97,7 +97,7 @@ class DeskPlacer:
 
     def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
         """The pod that the desk would choose."""
-        need = need_of(job.kind, self._fleet.placement)
+        need = self._pods[0].needs[job.kind]
         self._order.touch(self._news.take())
         # All that runs is known: nothing but the trace gives these pods work.
         uid = self._order.best(need, now, True, refused_by, (), self._chance)
@@ -167,7 +167,7 @@ class AuctionPlacer:
     def offer(self, job: TraceJob, now: float, refused_by: Collection[str]) -> Offer:
         """The pod whose bid the client takes."""
         del refused_by  # The client asks all of them again.
-        need = self._pods[0].need(job.kind)
+        need = self._pods[0].needs[job.kind]
         random, jittered = self._chance.random, self._jittered
         bids = []
         # Each pod bids for each job, so that all of it stands here: nothing is called for a pod of

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from mediafleet_common.api.egress.costs import CpuCost, RequestType
+from mediafleet_common.api.egress.costs import RequestType
 from mediafleet_common.probes.load import Load
 from mediafleet_scheduler.core.egress.accounting.accounts import (
     Job,
@@ -27,6 +28,8 @@ class SimulatedPod:
 
     pod: Pod
     setup: Setup
+    needs: Mapping[RequestType, Need]
+    """What a job of each type takes of it."""
     running: dict[str, Job] = field(default_factory=dict)
     real: dict[str, float] = field(default_factory=dict)
     """CPUs that each job really uses."""
@@ -46,11 +49,6 @@ class SimulatedPod:
     def cores(self) -> float:
         """CPUs it has."""
         return self.setup.cpu
-
-    def need(self, kind: RequestType) -> Need:
-        """What a job of a type takes of it."""
-        memory = self.setup.memory
-        return Need(kind, self.setup.costs.of(kind), memory.of(kind) if memory else 0.0)
 
     def left(self, now: float) -> tuple[float, Rest]:
         """CPUs that the next job may take, and what is left beside them."""
@@ -110,11 +108,19 @@ def fleet(setup: Setup) -> list[SimulatedPod]:
     width = len(str(max(setup.pods - 1, 0)))
     names = [f"pod-{number:0{width}}" for number in range(setup.pods)]
     rules = Rules(setup.memory, setup.max_pulse_clients)
-    return [SimulatedPod(Pod(name, name, setup.cpu, rules), setup) for name in names]
+    needs = _needs(setup)
+    return [SimulatedPod(Pod(name, name, setup.cpu, rules), setup, needs) for name in names]
 
 
-def entry(number: int, job: TraceJob, pod: Pod, costs: CpuCost, now: float) -> Job:
-    """A job of the trace, as the ledger and the pods write it down."""
+def _needs(setup: Setup) -> dict[RequestType, Need]:
+    memory, costs = setup.memory, setup.costs
+    return {
+        kind: Need(kind, costs.of(kind), memory.of(kind) if memory else 0.0) for kind in RequestType
+    }
+
+
+def entry(number: int, job: TraceJob, pod: Pod, cores: float, now: float) -> Job:
+    """A job of the trace that costs so many CPUs, as the ledger and the pods write it down."""
     return Job(
         egress_id=f"EG_{number}",
         fleet="simulated",
@@ -122,12 +128,7 @@ def entry(number: int, job: TraceJob, pod: Pod, costs: CpuCost, now: float) -> J
         worker_uid=pod.uid,
         cluster_id=pod.name,
         kind=job.kind,
-        cores=costs.of(job.kind),
+        cores=cores,
         token="",
         claimed_at=now,
     )
-
-
-def real_cores(job: TraceJob, costs: CpuCost) -> float:
-    """CPUs that a job really uses."""
-    return costs.of(job.kind) if job.real_cores is None else job.real_cores

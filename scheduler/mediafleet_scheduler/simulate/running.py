@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from mediafleet_scheduler.core.egress.accounting.accounts import Job
 from mediafleet_scheduler.core.egress.queue import Waiting, line
 from mediafleet_scheduler.simulate.placers import Offer, Placer, placer
-from mediafleet_scheduler.simulate.pods import SimulatedPod, entry, fleet, real_cores
+from mediafleet_scheduler.simulate.pods import SimulatedPod, entry, fleet
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob
 
@@ -158,9 +159,10 @@ class _World:
 
     def _claim(self, asked: _Asked, offer: Offer, uid: str, now: float) -> None:
         pod = self._pods[self._numbers[uid]]
-        self._placer.claimed(entry(asked.number, asked.job, pod.pod, self._setup.costs, now))
+        job = entry(asked.number, asked.job, pod.pod, pod.needs[asked.job.kind].cores, now)
+        self._placer.claimed(job)
         due = now + offer.after_seconds
-        self._at(due, _First.GIVEN, lambda now: self._give(asked, pod, now))
+        self._at(due, _First.GIVEN, lambda now: self._give(asked, job, pod, now))
 
     def _may_wait(self, asked: _Asked, offer: Offer) -> bool:
         # Only a desk has a queue; an auction has nobody who would keep it.
@@ -169,7 +171,7 @@ class _World:
 
     def _wait(self, asked: _Asked, now: float) -> None:
         asked.waited = True
-        name, cores = f"EG_{asked.number}", self._setup.costs.of(asked.job.kind)
+        name, cores = f"EG_{asked.number}", self._pods[0].needs[asked.job.kind].cores
         place = Waiting(
             name, "", asked.job.kind, cores, asked.job.room, asked.job.at, until=math.inf
         )
@@ -210,10 +212,8 @@ class _World:
         asked.refused_by, asked.waited = frozenset(), False
         self._at(now + pause, _First.ASKED, lambda now: self._ask(asked, now))
 
-    def _give(self, asked: _Asked, pod: SimulatedPod, now: float) -> None:
-        costs = self._setup.costs
-        job = entry(asked.number, asked.job, pod.pod, costs, now)
-        if not pod.admits(pod.need(job.kind), now):
+    def _give(self, asked: _Asked, job: Job, pod: SimulatedPod, now: float) -> None:
+        if not pod.admits(pod.needs[job.kind], now):
             asked.turned_down += 1
             self._placer.gone(job.egress_id)
             self._placer.turned_down(job, now)
@@ -229,7 +229,8 @@ class _World:
             first = now + self._chance.uniform(0, self._setup.scrape_seconds)
             self._at(first, _First.MEASURED, functools.partial(self._read_metrics, pod))
         # The pod holds the cost from now on; the desk, from the answer.
-        pod.take(job._replace(started_at=now), real_cores(asked.job, costs))
+        uses = asked.job.real_cores
+        pod.take(job._replace(started_at=now), job.cores if uses is None else uses)
         self._outcomes[asked.number] = Outcome(
             asked.job, self._numbers[pod.pod.uid], now, asked.attempts, asked.turned_down
         )

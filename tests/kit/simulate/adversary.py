@@ -83,7 +83,6 @@ class DeskRule:
         self._pods = fleet(setup)
         self._numbers = {each.pod.uid: number for number, each in enumerate(self._pods)}
         self._placer = DeskPlacer(self._pods, setup, placing, random.Random(1))
-        self._setup = setup
         self._now = 0.0
 
     def place(self, number: int, kind: RequestType) -> int:
@@ -93,7 +92,8 @@ class DeskRule:
         uid = self._placer.offer(job, self._now, ()).pod
         assert uid is not None, "there are pods enough"
         pod = self._numbers[uid]
-        noted = entry(number, job, self._pods[pod].pod, self._setup.costs, self._now)
+        chosen = self._pods[pod]
+        noted = entry(number, job, chosen.pod, chosen.needs[kind].cores, self._now)
         self._placer.claimed(noted)
         self._placer.started(noted.egress_id, self._now)
         return pod

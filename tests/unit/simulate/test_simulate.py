@@ -13,13 +13,7 @@ from tests.kit.simulate import traces as invented
 from tests.kit.simulate.foresight import fewest_pods
 
 from mediafleet_common.api.egress.costs import CpuCost, Memory, RequestType
-from mediafleet_scheduler.simulate.figures import (
-    Figures,
-    changes,
-    figures,
-    pods_at_peak,
-    pods_needed,
-)
+from mediafleet_scheduler.simulate.figures import Figures, changes, figures
 from mediafleet_scheduler.simulate.running import refuses, run
 from mediafleet_scheduler.simulate.setup import Outcome, Placing, Setup
 from mediafleet_scheduler.simulate.traces import TraceJob, load
@@ -184,30 +178,6 @@ def test_an_end_comes_before_a_begin_at_the_same_moment() -> None:
 def test_nothing_at_all_has_figures_too() -> None:
     each = figures([outcome(None, 0, 5)], Setup(pods=2))
     assert (each.placed, each.wait_p99, each.busy_mean, each.emptied_mean) == (0, 0.0, 0.0, 2.0)
-
-
-@given(enough=st.integers(1, 300), start=st.integers(1, 50))
-def test_pods_needed_is_the_fewest_that_refuse_nothing(enough: int, start: int) -> None:
-    asked: list[int] = []
-
-    def refused_with(pods: int) -> bool:
-        asked.append(pods)
-        return enough > pods
-
-    wanted = enough if enough <= 200 else None
-    assert pods_needed(refused_with, start, 200) == wanted
-    assert len(asked) <= 20
-    if enough == start > 1:
-        assert sorted(asked) == [enough - 1, enough], "a right guess costs two runs"
-
-
-def test_the_guess_is_what_the_cpus_of_the_fullest_moment_take() -> None:
-    jobs = [outcome(0, at, 10).job for at in (0, 5, 9, 10, 30)]
-    cpu = Setup().costs.of(jobs[0].kind)
-    # The one that ends at 10 leaves its place to the one that begins.
-    assert pods_at_peak(jobs, Setup(cpu=cpu, max_cpu_utilization=1)) == 3
-    assert pods_at_peak(jobs, Setup(cpu=cpu * 2, max_cpu_utilization=1)) == 2
-    assert pods_at_peak([], Setup()) == 1
 
 
 BOUNDS = {
