@@ -156,7 +156,7 @@ kubernetes: $(STAMP) ## What we rely on of an API server, on other minor version
 SOAKS := tests/real/test_hostile_soak.py tests/real/test_operator_soak.py tests/real/workers/test_broker_soak.py
 
 .PHONY: soak
-soak: $(STAMP) ## Each process for 30 min (SECONDS=7200 before a release): memory, at most 1 MB an hour, descriptors and tasks
+soak: $(STAMP) ## Each process for 30 min (SECONDS=7200 before a release): memory, at most 1 MB an hour when warm, descriptors and tasks
 	MEDIAFLEET_SOAK_SECONDS=$(or $(SECONDS),1800) $(PY) -m pytest -n$(words $(SOAKS)) $(SOAKS) $(ARGS)
 
 .PHONY: check

@@ -19,7 +19,7 @@ from tests.kit.counted import counted
 from tests.kit.egress.desks import Desk, Desks, desks
 from tests.kit.egress.scene import scene
 from tests.kit.figures import Show
-from tests.kit.soak import SECONDS, Growth, noise, soak
+from tests.kit.soak import SECONDS, Growth, hold, noise, soak
 
 from mediafleet_scheduler.psrpc import channels
 from mediafleet_scheduler.psrpc.redis_bus import RedisBus
@@ -88,8 +88,6 @@ async def test_hostile_input_leaves_desk_and_advertiser_at_work_and_no_larger(
             Growth("advertiser", member.process.pid, tasks),
         ]
         await hurt(made, desk, target, growth)
-        for process in growth:
-            show(process.hold())
         for each in (member, desk.member):
             assert each.process.returncode is None
             assert "Traceback" not in each.log.read_text(errors="replace")
@@ -101,3 +99,4 @@ async def test_hostile_input_leaves_desk_and_advertiser_at_work_and_no_larger(
                 async with session.get(url) as answer:
                     assert answer.status == 200, await answer.text()
         show(f"{bad:g} bad messages, {target}")
+        hold(growth, show)

@@ -20,7 +20,7 @@ from tests.kit.counted import counted
 from tests.kit.figures import Show
 from tests.kit.fleets.manifests import egress_fleet
 from tests.kit.operator.watch_server import ApiServer
-from tests.kit.soak import SECONDS, Growth, noise, soak
+from tests.kit.soak import SECONDS, Growth, hold, noise, soak
 
 from mediafleet_testbed.processes import Processes
 from mediafleet_testbed.real_servers import free_port
@@ -157,7 +157,7 @@ async def test_hostile_objects_leave_the_operator_at_work_and_no_larger(
         growth = Growth("operator", member.process.pid, tasks)
         await hurt(server, http, growth)
         await ready(http)
-        show(growth.hold())
         assert member.process.returncode is None
         assert "Traceback" not in member.log.read_text(errors="replace"), member.log_tail(40)
         assert server.lists > 1
+        hold([growth], show)

@@ -18,7 +18,7 @@ import pytest
 from bench.broker import MEDIA, RESULT, SECRET, Run, ask, brokered, registration
 from tests.kit.counted import counted
 from tests.kit.figures import Show
-from tests.kit.soak import SECONDS, Growth, noise, soak
+from tests.kit.soak import SECONDS, Growth, hold, noise, soak
 
 from mediafleet_testbed.load.ai_workers import Result, Worker
 
@@ -82,8 +82,9 @@ async def test_tasks_and_workers_that_come_and_go_leave_the_broker_no_larger(
         await until_there(session, runner, WORKERS)
         growth = Growth("broker", member.process.pid, tasks)
         await soak(work, [growth])
-        show(f"{growth.hold()}, {len(run.answered)} tasks")
+        show(f"{len(run.answered)} tasks")
         assert member.process.returncode is None
         assert "Traceback" not in member.log.read_text(errors="replace"), member.log_tail(40)
         assert run.failed == 0
         assert len(run.answered) >= TASKS
+        hold([growth], show)
