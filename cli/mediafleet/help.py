@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
 
@@ -22,7 +23,12 @@ class Command(TyperCommand):
         if info_name and " " in info_name:
             name = re.sub("[ -]", "_", info_name).upper()
             extra["auto_envvar_prefix"] = f"{parent and parent.auto_envvar_prefix}_{name}"
-        return super().make_context(info_name, args, parent, **extra)
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BadParameter as error:
+            # typer has pydantic judge values, which says so.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write every option, in the order of declaration."""

@@ -26,6 +26,8 @@ LOGS: Final = "Logs"
 CLUSTER: Final = "Kubernetes"
 SCALER: Final = "KEDA"
 REPORTS: Final = "Reports"
+OTHER_NAMESPACE: Final = "name another with -n; mediafleet status shows those of all namespaces"
+"""What to do where something of a fleet is not in its namespace."""
 
 
 class Output(StrEnum):

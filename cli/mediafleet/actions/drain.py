@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from mediafleet.options import ClusterOptions
+from mediafleet.options import OTHER_NAMESPACE, ClusterOptions
 from mediafleet_common.api.names import Annotation, Kind, Label
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def drain(
     try:
         asyncio.run(_drain(namespace, pod, cluster, undo=undo, wait=wait))
     except GoneError:
-        typer.echo(f"no pod {pod} in namespace {namespace}", err=True)
+        typer.echo(f"no pod {pod} in namespace {namespace}: {OTHER_NAMESPACE}", err=True)
     except (NotOursError, CannotStartError, KubeError) as error:
         typer.echo(str(error), err=True)
     except KeyboardInterrupt:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from mediafleet.options import ClusterOptions
+from mediafleet.options import OTHER_NAMESPACE, ClusterOptions
+from mediafleet.tools.status_view import being_deleted
 from mediafleet_common.api.names import FLEET_KINDS, KIND_LABELS, Condition, Kind, Label, Reason
 
 Raw = Mapping[str, Any]
@@ -82,7 +83,9 @@ async def _follow(
                     continue
                 break
             else:
-                raise GoneError(f"no fleet or pool {name} in namespace {namespace}")
+                raise GoneError(
+                    f"no fleet or pool {name} in namespace {namespace}: {OTHER_NAMESPACE}"
+                )
             selector = f"{Label.KIND}={KIND_LABELS[kind]},{Label.FLEET}={name}"
             pods = await api.list_all(paths.pods(namespace), labelSelector=selector)
             now = progress({"kind": kind.value, **raw}, pods)
@@ -98,6 +101,9 @@ def progress(raw: Raw, pods: Sequence[Raw]) -> Progress:
     """How far it is, in one line."""
     who = f"{Kind(raw['kind'])} {raw['metadata']['name']}"
     told = raw.get("status") or {}
+    going = being_deleted(raw["metadata"])
+    if going is not None:
+        return Progress(f"{who}: {going}", stopped=True)
     if told.get("observedGeneration") != raw["metadata"].get("generation"):
         return Progress(f"{who}: the operator has not seen the last change yet")
     conditions = {each["type"]: each for each in told.get("conditions") or ()}

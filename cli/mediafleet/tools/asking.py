@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import typer
 
@@ -101,8 +101,7 @@ def _get(
         said = error.read(500).decode("utf-8", "replace").strip()
         raise _NoAnswerError(f"{base} says {error.code}: {said}", error.code) from error
     except (OSError, ValueError) as error:
-        why = getattr(error, "reason", error)
-        raise _NoAnswerError(f"{base} does not answer: {why}") from error
+        raise _NoAnswerError(f"{base} does not answer: {_why(error)}{_fix(base)}") from error
 
 
 def post(
@@ -122,7 +121,21 @@ def post(
     except urllib.error.HTTPError as error:
         return f"{error.code}: {_message(error.read(_MAX_ANSWER_BYTES))}", False
     except (OSError, ValueError) as error:
-        return f"no answer: {getattr(error, 'reason', error)}", False
+        return f"no answer: {_why(error)}", False
+
+
+def _why(error: Exception) -> str:
+    """In words, without the number that an error has."""
+    inner = getattr(error, "reason", error)
+    return getattr(inner, "strerror", None) or str(inner)
+
+
+def _fix(base: str) -> str:
+    """What makes a process of a cluster answer here."""
+    if urlsplit(base).hostname not in ("127.0.0.1", "::1", "localhost"):
+        return ""
+    forward = "kubectl port-forward service/NAME PORT"
+    return f". Is it there? Of a cluster: {forward}, and leave that running"
 
 
 def _message(body: bytes, told: str = "message") -> str:

@@ -83,9 +83,10 @@ def status(
     if name is not None:
         fleets = [each for each in fleets if each.name == name]
         if not fleets:
-            typer.echo(f"no fleet or pool is called {name}", err=True)
+            where = "" if namespace is None else f" in namespace {namespace}"
+            typer.echo(f"no fleet or pool is called {name}{where}", err=True)
             raise typer.Exit(1)
-    _print(fleets, output)
+    _print(fleets, output, namespace)
 
 
 def _fetch(
@@ -141,7 +142,7 @@ async def listed(
     return named, found
 
 
-def _print(fleets: Sequence[FleetLine], output: Output) -> None:
+def _print(fleets: Sequence[FleetLine], output: Output, namespace: str | None) -> None:
     from mediafleet.tools.status_view import as_data
 
     if output is Output.JSON:
@@ -153,9 +154,8 @@ def _print(fleets: Sequence[FleetLine], output: Output) -> None:
 
         typer.echo(yaml.safe_dump(as_data(fleets), sort_keys=False), nl=False)
     elif not fleets:
-        typer.echo(
-            "There is no EgressFleet and no OrchestratorPool; samples/ has some to begin with."
-        )
+        where = "" if namespace is None else f" in namespace {namespace}"
+        typer.echo(f"There is no fleet and no pool{where}; samples/ has some to begin with.")
     else:
         from rich.console import Console
 

@@ -101,6 +101,10 @@ def as_data(fleets: Sequence[FleetLine]) -> list[dict[str, Any]]:
     ]
 
 
+_WITH_CHILDREN: Final = "foregroundDeletion"
+"""Of Kubernetes: what it owns goes first."""
+
+
 def duration(seconds: float | None) -> str:
     """How long, as kubectl says it: 12s, 3m10s, 2h5m, 4d."""
     if seconds is None:
@@ -149,8 +153,23 @@ def alarming(status: Raw) -> list[Raw]:
     return kept
 
 
+def being_deleted(meta: Raw) -> str | None:
+    """That a fleet is being deleted, and what it waits for; `None`: it is not."""
+    if "deletionTimestamp" not in meta:
+        return None
+    holds = [each for each in meta.get("finalizers") or () if each != _WITH_CHILDREN]
+    if not holds:
+        return "it is being deleted, after its pods"
+    who = f"finalizer {holds[0]}" if len(holds) == 1 else f"finalizers {', '.join(holds)}"
+    return f"it is being deleted, and waits for who set {who}; mediafleet sets none"
+
+
 def _notes(raw: Raw) -> list[str]:
     status = raw.get("status") or {}
+    going = being_deleted(raw["metadata"])
+    if going is not None:
+        # The operator lets it go as it is: what its conditions say is of before.
+        return [going]
     notes = [f"{each['type']}: {each.get('message', '')}" for each in alarming(status)]
     scaling = status.get("autoscaling") or {}
     why = scaling.get("why", "")

@@ -62,7 +62,9 @@ def switches(
     """
     known = {_key(raw): (raw, _spec(raw)) for raw in fleets}
     if (namespace, name) not in known:
-        raise CannotBreakGlassError(f"there is no EgressFleet {namespace}/{name}")
+        raise CannotBreakGlassError(
+            f"there is no EgressFleet {namespace}/{name}: name its namespace with -n"
+        )
     redis = _used(known[namespace, name][1], namespace, redises)
     wanted = PlacementEngine.SCHEDULER if undo else PlacementEngine.NATIVE
     return [

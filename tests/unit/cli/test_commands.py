@@ -79,6 +79,12 @@ def test_every_option_may_be_given_by_an_environment_variable_of_its_name(name: 
         assert (option.envvar or f"{own}{option.name.upper()}") == expected
 
 
+def test_a_value_that_is_none_of_several_is_told_without_a_word_of_the_library() -> None:
+    result = CliRunner().invoke(app, ["status", "-o", "x"])
+    assert "'x' is not one of 'table', 'wide', 'json', 'yaml'" in result.output
+    assert "Value error" not in result.output
+
+
 def test_a_variable_counts_and_the_command_line_counts_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

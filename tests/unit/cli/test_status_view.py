@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mediafleet.commands import app
+from mediafleet.live.rollout import Progress, progress
 from mediafleet.tools import status as command
 from mediafleet.tools.status_view import ALARMING, FleetLine, duration, lines
 from mediafleet_common.api.names import Condition
@@ -164,10 +165,49 @@ def test_json_and_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "why: template" in shown(monkeypatch, "-o", "yaml")
 
 
+def test_nothing_there_is_told_of_the_namespace_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(command, "_fetch", lambda *_: ([], []))
+
+    told = CliRunner().invoke(app, ["status", "-n", "live"]).output
+    assert told.startswith("There is no fleet and no pool in namespace live;")
+    assert CliRunner().invoke(app, ["status"]).output.startswith("There is no fleet and no pool;")
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "waits"),
+    [
+        ([], ", after its pods"),
+        (["foregroundDeletion"], ", after its pods"),
+        (
+            ["example.com/hold"],
+            ", and waits for who set finalizer example.com/hold; mediafleet sets none",
+        ),
+        (["a/b", "c/d"], ", and waits for who set finalizers a/b, c/d; mediafleet sets none"),
+    ],
+)
+def test_a_fleet_that_is_being_deleted_says_what_holds_it(
+    finalizers: list[str], waits: str
+) -> None:
+    # A deletion is a change of its own: the operator leaves the fleet, and its status, as they are.
+    meta = {"deletionTimestamp": "2026-08-01T00:00:00Z", "finalizers": finalizers, "generation": 3}
+    raw = fleet()
+    raw["metadata"] |= meta
+    assert lines([raw], PODS, NOW)[0].notes == (f"it is being deleted{waits}",)
+    assert progress(raw, PODS) == Progress(
+        f"EgressFleet rec: it is being deleted{waits}", stopped=True
+    )
+
+
 def test_an_unknown_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_fetch", lambda *_: ([fleet()], PODS))
 
-    assert CliRunner().invoke(app, ["status", "nobody"]).exit_code == 1
+    result = CliRunner().invoke(app, ["status", "nobody", "-n", "live"])
+    assert (result.exit_code, result.output) == (
+        1,
+        "no fleet or pool is called nobody in namespace live\n",
+    )
 
 
 def test_without_a_cluster_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

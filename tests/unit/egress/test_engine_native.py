@@ -387,4 +387,7 @@ def test_the_command_switches_and_goes_back(monkeypatch: pytest.MonkeyPatch) -> 
     assert engine() == ("native", "nothing to do: all fleets of that Redis have engine native")
     assert engine("--undo") == ("scheduler", "live/a has engine scheduler")
     unknown = CliRunner().invoke(app, ["break-glass", "x", "-n", "live"])
-    assert (unknown.exit_code, unknown.output) == (1, "there is no EgressFleet live/x\n")
+    assert (unknown.exit_code, unknown.output) == (
+        1,
+        "there is no EgressFleet live/x: name its namespace with -n\n",
+    )

@@ -197,7 +197,10 @@ def test_json_is_what_the_desk_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_desk_that_does_not_answer_is_told_in_a_line() -> None:
     result = CliRunner().invoke(app, ["explain", "127.0.0.1:1"])
     assert result.exit_code == 1
-    assert "http://127.0.0.1:1 does not answer: " in result.output
+    assert result.output == (
+        "http://127.0.0.1:1 does not answer: Connection refused. Is it there? "
+        "Of a cluster: kubectl port-forward service/NAME PORT, and leave that running\n"
+    )
 
 
 def test_a_pod_that_does_not_tell_its_load_is_said_to_be_unknown_though_its_jobs_are_known() -> (
