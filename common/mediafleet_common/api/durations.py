@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field
 
 from mediafleet_common.api.base import rules
 
-PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+PATTERN: Final = r"^(([0-9]{1,9}(\.[0-9]+)?(ms|s)|[0-9]{1,7}(\.[0-9]+)?m|[0-9]{1,5}(\.[0-9]+)?h))+$"
+"""Of few digits: a pod's grace period has to fit what Kubernetes counts, nanoseconds in 64 bits."""
 EXAMPLES: Final = "write for example 500ms, 30s, 7m or 1h30m"
 _MAX_CHARACTERS: Final = 32
 _PART: Final = re.compile(r"([0-9]{1,32}(?:\.[0-9]{1,32})?)(ms|s|m|h)")

@@ -19,6 +19,7 @@ from mediafleet_common.api.pool.on_chain import Rewards
 from mediafleet_common.api.pool.orchestrator_pool import LoadSource, OrchestratorPoolSpec
 from mediafleet_common.api.scaling.autoscaling import first_replicas
 from mediafleet_common.api.shared import FleetStatus
+from mediafleet_common.formats.quantities import quantity
 from mediafleet_common.redises.endpoints import NotAllowed, Redises
 from mediafleet_operator.core.fleet.model import FleetKey, FleetSpec
 
@@ -229,7 +230,7 @@ def _cpu_declared(spec: Spec) -> bool | None:
     if not isinstance(spec, EgressFleetSpec):
         return None
     limits = declared(spec.template.spec, Container.EGRESS, "limits")
-    return spec.placement.cpu is not None or limits.get("cpu") is not None
+    return spec.placement.cpu is not None or quantity(limits.get("cpu")) is not None
 
 
 def _cpu_requested(spec: Spec) -> float | None:

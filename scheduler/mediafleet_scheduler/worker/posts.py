@@ -101,7 +101,7 @@ class Post:
             except aiohttp.ConnectionTimeoutError as error:
                 _log.warning("a result is not posted yet: %s", error)
             except (aiohttp.ClientError, TimeoutError) as error:
-                _log.warning("a result was lost: %s", error or type(error).__name__)
+                _log.warning("a result was lost: %s", str(error) or type(error).__name__)
                 if isinstance(error, TimeoutError):
                     return
             else:

@@ -76,7 +76,7 @@ async def test_a_redis_that_does_not_answer_in_time_is_an_error_and_the_next_cal
 ) -> None:
     calls = ScriptCalls(client, 0.2)
     await client.client_pause(600)
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=r"cannot be asked: no answer in 0\.2 s$"):
         await calls.run(ECHO, ["k"], [1])
     await client.client_unpause()
     patient = ScriptCalls(client, WAIT_SECONDS)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec, Broker
 from mediafleet_common.api.egress.fleet import EgressFleetSpec
 from mediafleet_common.api.names import KIND_LABELS, Annotation, Container, Label, PodState
+from mediafleet_common.formats.quantities import quantity
 from mediafleet_operator.manifests.overlay import InvalidTemplateError, Manifest, lay_over
 from mediafleet_operator.manifests.pods import (
     egress,
@@ -193,6 +194,7 @@ def _refuse_what_breaks_us(spec: Manifest) -> None:
             "use nodeSelector or affinity",
         )
     for container in [*spec["containers"], *spec.get("initContainers", [])]:
+        _refuse_no_quantity(container)
         if container["name"] == Container.NODE:
             refuse_open_cli(container)
             orch_secret.refuse_guessable(container)
@@ -203,3 +205,16 @@ def _refuse_what_breaks_us(spec: Manifest) -> None:
                 "would win over the config that mediafleet merges",
                 "put your config in a Secret and name it in spec.egressConfig",
             )
+
+
+def _refuse_no_quantity(container: Manifest) -> None:
+    """The API server says of these that something is none, and not what."""
+    resources = container.get("resources") or {}
+    for part in ("limits", "requests"):
+        for name, value in (resources.get(part) or {}).items():
+            if value is not None and quantity(value) is None:
+                raise InvalidTemplateError(
+                    f"spec.template.spec.containers[{container['name']}].resources.{part}.{name}",
+                    f"is {str(value)[:40]!r} and no quantity",
+                    "write for example 500m, 2 or 4Gi",
+                )

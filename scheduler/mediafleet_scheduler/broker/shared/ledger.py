@@ -173,7 +173,7 @@ class Ledger:
             async with asyncio.timeout(self._answer_seconds):
                 return await or_cancelled(call)
         except (RedisError, OSError, TimeoutError, UnicodeDecodeError) as error:
-            raise LedgerError(f"Redis cannot be asked: {error or 'no answer'}") from error
+            raise LedgerError(f"Redis cannot be asked: {str(error) or 'no answer'}") from error
 
 
 def _ms(seconds: float) -> int:

@@ -76,6 +76,7 @@ class ScriptCalls:
 
     def __init__(self, client: Commands, answer_seconds: float) -> None:
         self._asked: Asked = _asked(client, answer_seconds)
+        self._answer_seconds = answer_seconds
         self._shas: dict[str, str] = {}
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -108,7 +109,8 @@ class ScriptCalls:
         if isinstance(error, TimeoutError):
             # What is silent for so long may be so for good.
             await self._asked.drop("no answer")
-        return StoreError(f"the ledger in Redis cannot be asked: {error}")
+        why = str(error) or f"no answer in {self._answer_seconds:g} s"
+        return StoreError(f"the ledger in Redis cannot be asked: {why}")
 
     async def _evaluated(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         sha = self._shas.get(script)

@@ -334,6 +334,14 @@ def test_null_takes_a_field_away() -> None:
             ),
             ("LIVEKIT_CPU_REQUEST", "spec.placement.cpu"),
         ),
+        (
+            egress(**over({"name": "egress", "resources": {"limits": {"cpu": "four"}}})),
+            ("containers[egress].resources.limits.cpu", "'four' and no quantity", "500m, 2 or 4Gi"),
+        ),
+        (
+            pool(**over({"name": "x", "image": "x", "resources": {"requests": {"memory": {}}}})),
+            ("containers[x].resources.requests.memory", "'{}' and no quantity"),
+        ),
         (egress(template={"spec": {"restartPolicy": "Never"}}), ("restartPolicy", "leave it out")),
         (egress(template={"spec": {"nodeName": "n1"}}), ("nodeName", "nodeSelector")),
         (egress("r" * 62), ("metadata.name", "shorter")),
@@ -427,6 +435,8 @@ def test_whether_the_cpus_of_a_pod_are_known() -> None:
     assert fleet_spec(pool(), None).cpu_declared is None
     requests = over({"name": "egress", "resources": {"requests": {"cpu": "2"}}})
     assert fleet_spec(egress(**requests), None).cpu_declared is False
+    nonsense = over({"name": "egress", "resources": {"limits": {"cpu": "four"}}})
+    assert fleet_spec(egress(**nonsense), None).cpu_declared is False
 
 
 def test_what_pods_request_for_their_work_is_read_as_kubernetes_takes_it() -> None:
