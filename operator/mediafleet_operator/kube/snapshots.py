@@ -160,6 +160,8 @@ class Snapshots:
         known = of_pool.get(service.slot)
         if known and known.uid == service.uid:
             del of_pool[service.slot]
+            if not of_pool:
+                del self.services[service.key]
 
     def keep_only_services(self, version: int, uids: set[str]) -> set[FleetKey]:
         """Drop the Services that a list as of `version` does not have; their fleets."""
@@ -185,6 +187,11 @@ class Snapshots:
         for key, view in gone:
             self.drop_pod(key, view.uid, view.resource_version)
         self._deleted_pods.prune(version, uids)
+        # Nodes come and go under other names, and most go before their pods.
+        used = {pod.view.node for pods in self.pods.values() for pod in pods.values()}
+        self.missing_nodes = {
+            name: since for name, since in self.missing_nodes.items() if name in used
+        }
         return {key for key, _ in gone}
 
     def keys_on_node(self, name: str) -> set[FleetKey]:
