@@ -4,8 +4,8 @@
 KEDA, its metrics adapter, the API server and the HPA controller are the real ones; the fleets have
 no pods, so that two cores carry them. How long GetMetrics takes is what KEDA itself measures
 (`keda_scaler_metrics_latency_seconds`, a gauge for each ScaledObject); how often it asks is what
-the desks count. A push is timed from sending a StartEgress, which a desk holds, to the change of
-`spec.replicas` that KEDA makes of it.
+the desks count. Cores are told as used+waited for, all threads together. A push is timed from
+sending a StartEgress, which a desk holds, to the change of `spec.replicas` that KEDA makes of it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from rich.table import Table
 from tests.kit.cluster.keda import set_up, told_by_desks
 from tests.kit.cluster.scene import Scene, watched
 from tests.kit.fleets import manifests
+from tests.kit.tenants.shares import Share, used
 from tests.kit.watching.replicas import ReplicaWatch
 
 from mediafleet_common.api.names import Kind
@@ -65,6 +66,8 @@ class Figures:
     refused: float
     """Answers that were none, of those."""
     pushes: Sequence[float]
+    cores: dict[str, Share]
+    """Cores that each part used and waited for while KEDA asked."""
 
 
 def name(number: int) -> str:
@@ -136,17 +139,21 @@ async def push(scene: Scene, replicas: ReplicaWatch, number: int) -> float:
     return told.at - began
 
 
-async def measured(scene: Scene, count: int, seconds: float, pushes: int) -> Figures:
+async def measured(node: Node, scene: Scene, count: int, seconds: float, pushes: int) -> Figures:
     """All figures."""
     listening = await created(scene, count)
     codes = ("OK", "UNAVAILABLE", "NOT_FOUND", "INVALID_ARGUMENT")
     keys = list(itertools.product(RPCS, codes))
     before = {key: await asked(scene, *key) for key in keys}
-    began, polls = time.monotonic(), list[float]()
+    began, polls, shares = time.monotonic(), list[float](), used(node.instance, ())
     while time.monotonic() - began < seconds:
         await asyncio.sleep(POLL_SECONDS)
         polls += await latencies(scene)
     took = time.monotonic() - began
+    cores = {
+        who: (share - shares.get(who, Share())).each_second(took)
+        for who, share in used(node.instance, ()).items()
+    }
     calls = {key: await asked(scene, *key) - before[key] for key in keys}
     async with ReplicaWatch(scene.api, Kind.EGRESS_FLEET, scene.namespace) as replicas:
         told = [await push(scene, replicas, number) for number in range(min(pushes, count))]
@@ -157,6 +164,7 @@ async def measured(scene: Scene, count: int, seconds: float, pushes: int) -> Fig
         asked_a_second={rpc: sum(calls[rpc, code] for code in codes) / took for rpc in RPCS},
         refused=sum(calls[rpc, code] for rpc in RPCS for code in codes if code != "OK"),
         pushes=told,
+        cores=cores,
     )
 
 
@@ -167,7 +175,7 @@ async def run(node: Node, options: argparse.Namespace) -> Figures:
         set_up(node, Path(scratch)) as setting,
     ):
         async with watched(setting.product) as scene:
-            return await measured(scene, options.fleets, options.seconds, options.pushes)
+            return await measured(node, scene, options.fleets, options.seconds, options.pushes)
 
 
 def table(figures: Figures) -> Table:
@@ -183,9 +191,11 @@ def table(figures: Figures) -> Table:
         rows.add_row(what, str(len(seconds)), *(f"{each:.1f}" for each in shares), goal)
     calls = ", ".join(f"{rpc} {rate:.1f}" for rpc, rate in figures.asked_a_second.items())
     due = figures.fleets / POLL_SECONDS
+    cores = ", ".join(f"{who} {share}" for who, share in figures.cores.items())
     rows.caption = (
         f"Calls a second: {calls} (one poll of each in {POLL_SECONDS:g} s is {due:.1f}); "
         f"{figures.refused:.0f} refused. KEDA listened to all after {figures.listening:.0f} s. "
+        f"Cores used+waited for while it asked: {cores}. "
         f"{load()}"
     )
     return rows

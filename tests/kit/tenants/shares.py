@@ -24,6 +24,7 @@ _NAMED: Final = {
     "mediafleet advertise": "advertiser",
     "redis-server": "Redis",
     "standins": "workers",
+    "keda": "KEDA",
     "tests.kit.tenants": ATTACKER,
     "floods": ATTACKER,
     "while True": ATTACKER,
@@ -67,6 +68,11 @@ def used(instance: Instance, attackers: Collection[str]) -> dict[str, Share]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
     return seconds
+
+
+def of(pid: int) -> Share:
+    """What a process has used and waited for so far, all its threads together."""
+    return _share(Path("/proc") / str(pid))
 
 
 def _name(folder: Path) -> str:
