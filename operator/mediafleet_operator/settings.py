@@ -20,6 +20,11 @@ class ProbeTimes:
 among them asks at once."""
     silent_per_second: float = 20.0
     """Of all these at most so many are asked a second, however long that makes the pause."""
+    idle_seconds: float = 45.0
+    """The same at most for pods that were idle and told nothing new: among thousands of them the \
+pause is longer than among few."""
+    idle_per_second: float = 100.0
+    """Of all these at most so many are asked a second, as far as that pause allows."""
 
 
 @dataclass(frozen=True, slots=True)

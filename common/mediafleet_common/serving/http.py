@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final, Self
@@ -23,6 +24,8 @@ Why = Callable[[], str | None]
 _MAX_BODY_BYTES: Final = 64 * 1024
 _KEEPALIVE_SECONDS: Final = 30.0
 _SHUTDOWN_SECONDS: Final = 1.0
+_METRICS_PART: Final = 0.1
+"""Of the loop's time, at most, goes into the text of metrics."""
 _BACKLOG: Final = 1024
 """Connections that wait to be accepted; one more is asked for again by its caller's kernel after 1,
 2, 4, … seconds."""
@@ -43,6 +46,39 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 def _always_well() -> str | None:
     return None
+
+
+class Metrics:
+    """The text of a registry, made once for all who ask for it meanwhile.
+
+    It takes milliseconds of the loop that does everything else, and anybody may ask for it.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._due = 0.0
+        """When the next text may be made, loop time."""
+        self._making: dict[str, asyncio.Task[bytes]] = {}
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """As it is now or a moment later, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        making = self._making.get(content_type)
+        if making is None:
+            making = asyncio.create_task(self._make(encode, content_type), name="metrics")
+            self._making[content_type] = making
+        return await asyncio.shield(making), content_type
+
+    async def _make(self, encode: Callable[[CollectorRegistry], bytes], content_type: str) -> bytes:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._due - loop.time()))
+        del self._making[content_type]
+        began = time.thread_time()
+        try:
+            return encode(self._registry)
+        finally:
+            rest = (time.thread_time() - began) * (1 / _METRICS_PART - 1)
+            self._due = loop.time() + rest
 
 
 class HttpServer:
@@ -74,7 +110,7 @@ class HttpServer:
         self._cancels = cancels
         self._access = access or LoopbackOnly()
         self._keeping: asyncio.Task[None] | None = None
-        self._registry = registry
+        self._shown = Metrics(registry)
         self._app = web.Application(client_max_size=_MAX_BODY_BYTES)
         self._app.add_routes(
             [
@@ -128,8 +164,8 @@ class HttpServer:
             await self._runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        body, content_type = await self._shown.text(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 def _health(why: Why) -> Callable[[web.Request], Awaitable[web.Response]]:

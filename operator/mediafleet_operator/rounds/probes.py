@@ -71,6 +71,8 @@ class Prober:
         self._rare = asyncio.Semaphore(RARE_AT_A_TIME)
         self._silent: set[str] = set()
         """Pods that did not tell their load when they were asked last."""
+        self._idle: set[str] = set()
+        """Pods that were idle then, and told nothing new."""
 
     def follow(self, key: FleetKey, subjects: dict[str, Subject]) -> None:
         """From now on ask these pods of a fleet, by uid, and no others of it."""
@@ -81,6 +83,7 @@ class Prober:
             del self._subjects[uid]
             self._wake.pop(uid)
             self._silent.discard(uid)
+            self._idle.discard(uid)
             self.histories.pop(uid, None)
         for uid, subject in subjects.items():
             known = self._subjects.get(uid)
@@ -121,6 +124,7 @@ class Prober:
             reading = _reading(began, load, before[-1] if before else None)
             self.histories[uid] = (*before, reading)[-KEPT_READINGS:]
             news = not before or replace(before[-1], began_at=began) != reading
+            (self._idle.discard if news or jobs != 0 else self._idle.add)(uid)
             if news or self._subjects[uid].often:
                 self._on_news(subject.key)
             await self._pause(uid, silences)
@@ -135,6 +139,9 @@ class Prober:
             doubled = rarely * 2.0 ** min(silences - 1, _MOST_DOUBLINGS)
             doubled = min(doubled, times.silent_seconds)
             rarely = max(rarely, doubled, len(self._silent) / times.silent_per_second)
+        elif uid in self._idle:
+            shared = len(self._idle) / times.idle_per_second
+            rarely = max(rarely, min(shared, times.idle_seconds))
         rarely *= random.uniform(*_SPREAD)
         try:
             async with asyncio.timeout(

@@ -8,17 +8,18 @@ import logging
 import os
 import signal
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 from cryptography import x509
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Metric
 
 from mediafleet_common.serving import logs
 from mediafleet_common.serving.addresses import split_host_port
-from mediafleet_common.serving.http import HttpServer
+from mediafleet_common.serving.http import HttpServer, Metrics
 from mediafleet_common.serving.run import CannotStartError, run
 from mediafleet_common.serving.tls import FilePair, self_signed
 
@@ -50,6 +51,27 @@ async def test_metrics_are_those_of_the_registry_and_routes_can_be_added() -> No
         assert status == 200
         assert "mediafleet_things_total 1.0" in text
         assert await _get(server.port, "/hello") == (200, "hello")
+
+
+async def test_metrics_that_many_ask_for_at_once_are_made_once_and_are_never_old() -> None:
+    class Things:
+        made = 0
+
+        def collect(self) -> Iterator[Metric]:
+            self.made += 1
+            metric = Metric("mediafleet_made", "Texts made.", "gauge")
+            metric.add_sample("mediafleet_made", {}, self.made)
+            yield metric
+
+    things, registry = Things(), CollectorRegistry()
+    shown = Metrics(registry)
+    registry.register(things)
+    things.made = 0
+    texts = await asyncio.gather(*(shown.text("") for _ in range(20)))
+    assert (things.made, len({text for text, _ in texts})) == (1, 1)
+    text, media = await shown.text("")
+    assert b"mediafleet_made 2.0" in text
+    assert media.startswith("text/plain")
 
 
 async def test_a_port_in_use_is_told_in_a_sentence() -> None:

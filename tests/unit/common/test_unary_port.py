@@ -232,6 +232,37 @@ def test_a_flood_is_noticed_by_its_frames(kind: str) -> None:
         send(2_000)
 
 
+def test_calls_that_are_taken_back_are_a_flood_before_the_first_write_of_them_is_handled() -> None:
+    guard = FrameGuard(PortLimits().header_bytes, PortLimits().spare_frames)
+    guard.take(PREFACE)
+    with pytest.raises(FloodError):
+        guard.take(next(FLOODS["rapid_resets"]()))
+
+
+async def test_others_have_a_turn_among_the_calls_that_one_connection_sends_at_once() -> None:
+    count, between = 90, list[int]()
+    handled: list[Call] = []
+
+    def echo(request: bytes, call: Call) -> bytes:
+        handled.append(call)
+        asyncio.get_running_loop().call_soon(lambda: between.append(len(handled)))
+        return request
+
+    async with serving() as (port, _):
+        port.methods[ECHO.encode()] = echo
+        reader, writer = await asyncio.open_connection("127.0.0.1", port.port)
+        empty = struct.pack(">BI", 0, 0)
+        calls = (
+            frame(1, 0x4, number, HEAD) + frame(0, 0x1, number, empty)
+            for number in range(1, 2 * count, 2)
+        )
+        writer.write(PREFACE + b"".join(calls))
+        await until(lambda: len(handled) == count)
+        assert min(between) < count / 2
+        writer.close()
+        del reader
+
+
 @pytest.mark.parametrize("kind", sorted(FLOODS))
 async def test_a_flood_is_hung_up_on(kind: str) -> None:
     async with serving(unsent_bytes=100_000, call_seconds=1.0) as (port, methods):

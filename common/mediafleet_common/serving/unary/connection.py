@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Protocol, cast
 
 import grpc
@@ -22,6 +22,8 @@ from mediafleet_common.serving.unary.pages import Pages, PlainRequest, begins_pl
 from mediafleet_common.serving.unary.tls import ServerTls
 
 _PIECE_BYTES: Final = 16 * 1024
+_TURN_BYTES: Final = 1024
+"""Of frames that are handled before others have a turn: some 15 calls, which take 3 ms."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class Connection(asyncio.Protocol):
         self._began: dict[int, float] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._answers = Answers()
+        self._unread = memoryview(b"")
+        """Frames that were counted and are not handled yet; nothing more is read meanwhile."""
         self._plain: PlainRequest | None = None
         """The request by HTTP/1.1; `None`: it speaks HTTP/2, or has said nothing."""
         self._page = memoryview(b"")
@@ -95,7 +99,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """What the peer has sent."""
-        try:
+        with self._ending_at_faults():
             if self._tls is not None:
                 data = self._tls.receive(data)
                 if self.ready_at is None and self._tls.ready:
@@ -103,18 +107,11 @@ class Connection(asyncio.Protocol):
             if data and self._speaks_plain(data):
                 self._read_plain(data)
             elif data:
+                # All of it before any is handled: a flood is to cost less than it costs its sender.
                 self._guard.take(data)
-                for event in self._begun().receive_data(data):
-                    self._take(event)
-                self._push()
+                self._unread = memoryview(bytes(self._unread) + data)
+                self._take_turn()
             self._flush()
-        except FloodError as error:
-            _log.info("%s is hung up on: %s", self._host, error)
-            self.abort()
-        except (h2.exceptions.ProtocolError, ssl.SSLError, ValueError) as error:
-            _log.debug("%s speaks no HTTP/2 or TLS: %s", self._host, error)
-            self._flush()
-            self.abort()
 
     def eof_received(self) -> bool:
         """The peer says no more: neither do we."""
@@ -128,6 +125,7 @@ class Connection(asyncio.Protocol):
             task.cancel()
         self._calls.clear()
         self._answers.clear()
+        self._unread = memoryview(b"")
         self._release(self._held)
         if self._h2 is not None:
             # It refers to itself, and would wait for the collector, which comes rarely.
@@ -151,7 +149,7 @@ class Connection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a call is under way."""
-        return bool(self._calls)
+        return bool(self._calls) or bool(self._unread)
 
     def look(self, now: float) -> None:
         """End it where it is due."""
@@ -184,6 +182,40 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     # How
+
+    @contextlib.contextmanager
+    def _ending_at_faults(self) -> Iterator[None]:
+        """A flood ends the connection, and so does what is no HTTP/2 or TLS."""
+        try:
+            yield
+        except FloodError as error:
+            _log.info("%s is hung up on: %s", self._host, error)
+            self.abort()
+        except (h2.exceptions.ProtocolError, ssl.SSLError, ValueError) as error:
+            _log.debug("%s speaks no HTTP/2 or TLS: %s", self._host, error)
+            self._flush()
+            self.abort()
+
+    def _take_turn(self) -> None:
+        """Handle some of what came, and the rest after others had a turn."""
+        piece, self._unread = self._unread[:_TURN_BYTES], self._unread[_TURN_BYTES:]
+        for event in self._begun().receive_data(bytes(piece)):
+            self._take(event)
+        self._push()
+        transport = self._transport
+        if self._unread and transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        with self._ending_at_faults():
+            self._take_turn()
+            self._flush()
+            if not self._unread and not transport.is_closing():
+                transport.resume_reading()
 
     def _begun(self) -> Http2:
         """HTTP/2, once the peer has said something: who is silent costs its TLS alone."""

@@ -11,9 +11,11 @@ from typing import Final
 _PREFACE_BYTES: Final = 24
 _HEAD_BYTES: Final = 9
 _MAX_FRAME: Final = 16 * 1024
-_DATA, _HEADERS, _CONTINUATION = 0, 1, 9
+_DATA, _HEADERS, _RESET, _CONTINUATION = 0, 1, 3, 9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _EARNED: Final = 8
+_RESET_COSTS: Final = 20
+"""A call that is taken back has cost all that the h2 library does for one."""
 
 
 class FloodError(Exception):
@@ -74,6 +76,6 @@ class FrameGuard:
                 self._block = 0
         if kind == _HEADERS or (kind == _DATA and (length or flags & _END_STREAM)):
             return
-        self._spare -= 1
+        self._spare -= _RESET_COSTS if kind == _RESET else 1
         if self._spare < 0:
             raise FloodError("too many frames that are no calls")

@@ -33,5 +33,5 @@ class PortLimits:
     unsent_bytes: int = 1024 * 1024
     """That wait for one peer to read them, what answers its own frames included."""
     spare_frames: int = 1000
-    """Frames of a connection beside calls (resets, pings, settings, continuations); each answered
-    call earns eight."""
+    """Frames of a connection beside calls (pings, settings, continuations; a reset is as much as
+    twenty); each answered call earns eight."""

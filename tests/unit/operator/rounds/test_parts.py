@@ -348,6 +348,30 @@ async def test_of_many_silent_pods_few_are_asked_a_second_and_a_needed_one_at_on
 
 
 @pytest.mark.looptime
+async def test_many_idle_pods_are_asked_more_rarely_and_those_with_work_as_before() -> None:
+    asked, busy = Counter[str](), set[str]()
+
+    async def pods_answer(url: str, source: Source) -> Load:
+        del source
+        asked[url] += 1
+        return Load(jobs=int(url in busy))
+
+    metrics, times = OperatorMetrics(CollectorRegistry()), ProbeTimes(idle_per_second=10)
+    prober = Prober(pods_answer, lambda key: None, metrics, times=times)
+    pods = {f"u{n}": Subject(KEY, f"pod {n}", Source.TRANSCODE, often=False) for n in range(300)}
+    prober.follow(KEY, pods)
+    await asyncio.sleep(60)
+    busy |= {"pod 1", "pod 2"}
+    asked.clear()
+    await asyncio.sleep(600)
+    assert 5 < (asked.total() - asked["pod 1"] - asked["pod 2"]) / 600 < 12
+    assert 30 <= asked["pod 1"] <= 50, "each 15 s once its work is known"
+    times = ProbeTimes()
+    assert times.idle_seconds * 1.2 < 60 - times.often_seconds, "or its load would be too old"
+    await prober.close()
+
+
+@pytest.mark.looptime
 @pytest.mark.parametrize(
     ("often", "failures", "known"),
     [(False, 1, True), (False, 2, False), (True, 1, False)],
