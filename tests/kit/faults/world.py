@@ -38,9 +38,9 @@ from mediafleet_testbed.cluster.kwok import ON_IT
 
 CONVERGE_SECONDS: Final = float(os.environ.get("MEDIAFLEET_CONVERGE_SECONDS") or 90.0)
 """More only where a machine has much else to do."""
-QUIET_SECONDS: Final = 6.0
-"""Longer than between two writes of a status that loads change."""
-QUIET_WITHIN: Final = 8
+QUIET_SECONDS: Final = 10.0
+"""Twice as long as between two lists of everything, or two writes of a status that loads change."""
+QUIET_WITHIN: Final = 6
 """Such spells; one at least is without a write."""
 NAME: Final = "rec"
 _LOOK_SECONDS: Final = 0.2
