@@ -110,7 +110,7 @@ pages-picture: $(STAMP) ## Make docs/pages.png again: the page of fleets in a br
 	$(PY) -m tests.kit.pages.look --picture docs/pages.png
 
 .PHONY: faults
-faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, a fault at each write of 26 workloads, at each command and message of Redis, at each message of a worker, 17 mistakes in the engine, 100,000 events of AI workers, 5,000 attacks on each of the AI broker's doors, 50 outages under KEDA (RUNS, SEED)
+faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 of Redis, 50 stories with ten SIGKILLs each, 200 changes, a fault at each write of 27 workloads, at each command and message of Redis, at each message of a worker, 17 mistakes in the engine, 100,000 events of AI workers, 5,000 attacks on each of the AI broker's doors, 50 outages under KEDA (RUNS, SEED)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_KILLS=100 MEDIAFLEET_REDIS_FAULTS=50 \
 		MEDIAFLEET_REQUESTS=1700 MEDIAFLEET_PAIRS=1000 $(PY) -m pytest $(EGRESS_FAULTS) $(ARGS)
 	MEDIAFLEET_SEED=$(SEED) MEDIAFLEET_VIRTUAL=100000 MEDIAFLEET_EVERY_PAIR=1 MEDIAFLEET_LATE_JOBS=5000 \
@@ -137,10 +137,10 @@ faults: $(STAMP) ## Longer: 100 kills of a desk, 30 without the API server, 50 o
 		$(PY) -m pytest tests/keda/test_outages.py $(ARGS)
 
 .PHONY: plans
-plans: $(STAMP) ## One fault at one write or event of a fleet's workloads: 600 plans (N=0: all, hours; ONLY='node_|autoscale': of these) and 17 mistakes in the engine; RESUME=1 goes on where the last run was stopped
+plans: $(STAMP) ## One fault at one write or event of a fleet's workloads: 600 plans (N=0: all, hours; ONLY='node_|autoscale': of these; OF='services': at their events) and 17 mistakes in the engine; RESUME=1 goes on where the last run was stopped
 	$(if $(RESUME),,rm -f build/plans.jsonl)
 	MEDIAFLEET_PLANS=$(or $(N),600) MEDIAFLEET_MISTAKES=17 MEDIAFLEET_SEED=$(SEED) \
-		MEDIAFLEET_WORKLOADS=$(if $(ONLY),'$(ONLY)') \
+		MEDIAFLEET_WORKLOADS=$(if $(ONLY),'$(ONLY)') MEDIAFLEET_PLANS_OF=$(if $(OF),'$(OF)') \
 		MEDIAFLEET_PLANS_KEPT=build/plans.jsonl $(PY) -m mediafleet_testbed exec --up -- \
 		$(PY) -m pytest -s tests/cluster/test_api_faults.py $(ARGS)
 

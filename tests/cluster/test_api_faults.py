@@ -1,8 +1,8 @@
 """The operator through a proxy that does one thing wrong: safe, and done within 90 s all the same.
 
-A clean run of each workload says how many writes and events of pods it has; plans strike each of
-them with each fault. CI runs some by a fixed seed, and goes by the clean runs of the last long run;
-`make plans` runs many or all, with kept verdicts.
+A clean run of each workload says how many writes it has, and events of each watched collection;
+plans strike each of them with each fault. CI runs some by a fixed seed, and goes by the clean runs
+of the last long run; `make plans` runs many or all, with kept verdicts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.kit.faults.answers import Answers
 from tests.kit.faults.kept import Kept, Progress, known, note
 from tests.kit.faults.lives import Stage, Verdict
 from tests.kit.faults.mutants import MUTANTS, Mutant
-from tests.kit.faults.plans import Course, Plan, every, some
+from tests.kit.faults.plans import Course, Plan, every, of, some
 from tests.kit.faults.verdicts import failures, good, lived_all
 from tests.kit.faults.workloads import WORKLOADS
 from tests.kit.node.operating import ROOT
@@ -38,6 +38,8 @@ KEPT: Final = os.environ.get("MEDIAFLEET_PLANS_KEPT")
 """A file of verdicts; what stands in it is not run again."""
 ONLY: Final = os.environ.get("MEDIAFLEET_WORKLOADS", "")
 """A regular expression of their names, for a long run."""
+OF: Final = os.environ.get("MEDIAFLEET_PLANS_OF", "")
+"""A regular expression of collections: only faults at events of these."""
 MISTAKES: Final = int(os.environ.get("MEDIAFLEET_MISTAKES", "2"))
 """So many of them: most show only in that a story does not end."""
 LONG_FOR_A_CLEAN_RUN_SECONDS: Final = 45.0
@@ -85,7 +87,7 @@ async def test_whatever_goes_wrong_once_no_busy_pod_goes_and_all_is_done_in_the_
     elif not kept.courses:
         kept.learn(await clean_runs(stage))
         note(kept.courses)
-    courses = kept.courses
+    courses = of(kept.courses, OF) if OF else kept.courses
     plans = list(every(courses)) if PLANS == 0 else some(courses, PLANS, SEED)
     progress = Progress(kept, len(plans))
 

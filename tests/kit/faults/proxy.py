@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,11 +17,16 @@ import aiohttp
 from aiohttp import web
 from tests.kit.faults.plans import CODES, ON_EVENTS, Fault, Plan
 
+from mediafleet_common.api.names import PLURALS
+
 SLOW_SECONDS: Final = 3.0
 STALE_LISTS: Final = 3
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HOP: Final = frozenset({"host", "connection", "content-length", "transfer-encoding"})
 _ENDS: Final = frozenset({Fault.CLOSED, Fault.EXPIRED, Fault.STALE})
+_NODES: Final = "nodes"
+_WATCHED: Final = frozenset({"pods", "services", _NODES, *PLURALS.values()})
+"""What faults meet the watches and lists of: all that the operator watches."""
 _NO_END: Final = aiohttp.ClientTimeout(total=None, sock_connect=30)
 
 
@@ -35,17 +41,32 @@ class Traffic:
     on_second: Callable[[], Awaitable[None]]
     on_wrong: Callable[[str], None]
     """Called with what no write may be."""
+    namespace: str = ""
+    """Nodes that are the workload's own have names that begin so."""
     writes: list[str] = field(default_factory=list)
-    events: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+    """By collection."""
     struck: bool = False
     """Whether what the plan says has happened."""
 
-    def meets(self, *, write: bool) -> Fault | None:
-        """The fault of the newest write or event, at most once."""
-        plan = self.plan
-        if plan is None or self.struck or (plan.fault in ON_EVENTS) is write:
+    def meets_write(self) -> Fault | None:
+        """The fault of the newest write, if any."""
+        if self.plan is None or self.plan.fault in ON_EVENTS:
             return None
-        if (len(self.writes) if write else self.events) < plan.nth:
+        return self._meets(self.plan, len(self.writes))
+
+    def meets_event(self, of: str, line: bytes) -> Fault | None:
+        """The fault of an event of a collection, if any."""
+        if of == _NODES and not _object(line)["metadata"]["name"].startswith(self.namespace):
+            return None
+        self.events[of] += 1
+        if self.plan is None or self.plan.fault not in ON_EVENTS or self.plan.of != of:
+            return None
+        return self._meets(self.plan, self.events[of])
+
+    def _meets(self, plan: Plan, count: int) -> Fault | None:
+        """At most once."""
+        if self.struck or count < plan.nth:
             return None
         self.struck = True
         return plan.fault
@@ -58,8 +79,10 @@ class Proxy:
         self._upstream = upstream
         self._traffic = traffic
         self._stale: dict[str, bytes] = {}
-        self._stale_left = 0
-        self._expired = False
+        self._stale_left: Counter[str] = Counter()
+        """Lists to be answered with what was, by collection."""
+        self._expired: set[str] = set()
+        """Collections whose next watch is refused."""
         self.dead = False
         self.url = ""
 
@@ -87,14 +110,14 @@ class Proxy:
         if request.method in _WRITES and "selfsubject" not in request.path:
             return await self._write(request)
         status, content_type, body = await self._forward(request, await request.read())
-        if request.method == "GET" and request.path.endswith("/pods"):
-            body = self._as_of(request.path_qs.partition("&continue")[0], body)
+        if request.method == "GET" and (of := _plural(request)) in _WATCHED:
+            body = self._as_of(of, request.path_qs.partition("&continue")[0], body)
         return web.Response(status=status, body=body, headers={"Content-Type": content_type})
 
-    def _as_of(self, query: str, body: bytes) -> bytes:
-        """A list of pods, or what it was when the fault came."""
-        if self._stale_left and query in self._stale:
-            self._stale_left -= 1
+    def _as_of(self, of: str, query: str, body: bytes) -> bytes:
+        """A list, or what it first was once the fault has come."""
+        if self._stale_left[of] and query in self._stale:
+            self._stale_left[of] -= 1
             return self._stale[query]
         self._stale.setdefault(query, body)
         return body
@@ -103,7 +126,7 @@ class Proxy:
         traffic = self._traffic
         body = await request.read()
         traffic.writes.append(f"{request.method} {request.path.rpartition('/')[2]}")
-        fault = traffic.meets(write=True)
+        fault = traffic.meets_write()
         if fault is Fault.CRASH_BEFORE:
             await self._crash(request)
         if fault is not None and fault is not Fault.TIMEOUT_DONE and fault in CODES:
@@ -137,10 +160,10 @@ class Proxy:
             return answer.status, answer.headers.get("Content-Type", ""), await answer.read()
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
-        pods = request.path.endswith("/pods")
-        if pods and self._expired:
-            self._expired = False
-            return _refused(410)
+        of = _plural(request)
+        if of in self._expired:
+            self._expired.remove(of)
+            return web.Response(body=_EXPIRED, content_type="application/json")
         async with self._upstream.get(
             request.rel_url, headers=_headers(request), timeout=_NO_END
         ) as answer:
@@ -148,25 +171,24 @@ class Proxy:
                 status=answer.status, headers={"Content-Type": answer.headers["Content-Type"]}
             )
             await response.prepare(request)
-            lines = self._meddled(answer.content) if pods else answer.content
+            lines = self._meddled(of, answer.content) if of in _WATCHED else answer.content
             async for line in lines:
                 if self.dead:
                     _abort(request)
                 await response.write(line)
             return response
 
-    async def _meddled(self, lines: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-        """The events of pods with what the plan does to one of them."""
+    async def _meddled(self, of: str, lines: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+        """The events of a collection with what the plan does to one of them."""
         held: tuple[Fault, bytes] | None = None
+        came: list[bytes] = []
         async for line in lines:
             if b'"BOOKMARK"' in line[:40]:
                 yield line
                 continue
-            self._traffic.events += 1
-            fault = self._traffic.meets(write=False)
+            fault = self._traffic.meets_event(of, line)
             if fault in _ENDS:
-                self._expired = fault is Fault.EXPIRED
-                self._stale_left = STALE_LISTS if fault is Fault.STALE else 0
+                self._ends(of, fault)
                 return
             if fault in {Fault.SWAPPED, Fault.MERGED}:
                 held = fault, line
@@ -178,20 +200,49 @@ class Proxy:
                     yield each
                 held = None
                 continue
-            for _ in range(0 if fault is Fault.DROPPED else 2 if fault is Fault.DOUBLED else 1):
-                yield line
+            came.append(line)
+            for each in _told(fault, came):
+                yield each
+            if fault is Fault.BACK:
+                await asyncio.sleep(SLOW_SECONDS)
+                return
+
+    def _ends(self, of: str, fault: Fault) -> None:
+        """A watch ends, and what comes after it may be wrong, too."""
+        if fault is Fault.EXPIRED:
+            self._expired.add(of)
+        elif fault is Fault.STALE:
+            self._stale_left[of] = STALE_LISTS
+
+
+def _plural(request: web.Request) -> str:
+    """The collection that a path ends with; of one object, its name."""
+    return request.path.rpartition("/")[2]
+
+
+def _told(fault: Fault | None, came: list[bytes]) -> list[bytes]:
+    """What is told once the last of these has come."""
+    last, older = came[-1], came[: (len(came) + 1) // 2]
+    told = {Fault.DROPPED: [], Fault.DOUBLED: [last, last], Fault.BACK: [last, *older]}
+    return told.get(fault, [last]) if fault else [last]
 
 
 def _with_held(fault: Fault, held: bytes, line: bytes) -> list[bytes]:
     """What comes of an event that was held back until the next one."""
     if fault is Fault.SWAPPED:
         return [line, held]
-    return [line] if _of_pod(line) == _of_pod(held) else [held, line]
+    return [line] if _uid(line) == _uid(held) else [held, line]
 
 
-def _of_pod(line: bytes) -> str:
-    """The uid of the pod that an event is of."""
-    return str(json.loads(line)["object"]["metadata"]["uid"])
+def _uid(line: bytes) -> str:
+    """Of the object that an event is of."""
+    return str(_object(line)["metadata"]["uid"])
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """That an event is of."""
+    made: dict[str, Any] = json.loads(line)["object"]
+    return made
 
 
 def unconditional(method: str, path: str, body: bytes) -> str | None:
@@ -212,8 +263,8 @@ def _headers(request: web.Request) -> dict[str, str]:
     return {**kept, "Accept-Encoding": "identity"}
 
 
-def _refused(code: int) -> web.Response:
-    status: dict[str, Any] = {
+def _status(code: int) -> dict[str, Any]:
+    return {
         "kind": "Status",
         "apiVersion": "v1",
         "status": "Failure",
@@ -221,7 +272,15 @@ def _refused(code: int) -> web.Response:
         "message": f"a fault of the test: {code}",
         "code": code,
     }
-    return web.Response(status=code, body=json.dumps(status), content_type="application/json")
+
+
+_EXPIRED: Final = json.dumps({"type": "ERROR", "object": _status(410)}).encode() + b"\n"
+"""A watch from a version that is too old begins well, and this is its one event."""
+
+
+def _refused(code: int) -> web.Response:
+    body = json.dumps(_status(code))
+    return web.Response(status=code, body=body, content_type="application/json")
 
 
 def _abort(request: web.Request) -> None:

@@ -130,6 +130,16 @@ async def beside_a_stranger(world: World) -> None:
     assert set(world.seen) == {f"{NAME}-1"}
 
 
+async def behind_services(world: World) -> None:
+    made = manifest(world.kind, 2, address={"type": "node_port", "nodeAddress": "internal"})
+    await world.create(made)
+    await world.settled(2)
+    await world.change(replicas=3)
+    await world.settled(3)
+    await world.change(replicas=1)
+    await world.settled(1)
+
+
 async def autoscale(world: World) -> None:
     await world.create(scaled(world.kind))
     await world.settled(1)
@@ -233,6 +243,7 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
             up_and_down,
             another_template,
             drain_under_load,
+            behind_services,
             autoscale,
             node_lost,
         ),

@@ -99,7 +99,9 @@ class World:
         self._folder, self._desk = folder, desk
         self.nodes = Nodes(api, namespace)
         self._lives: list[_Life] = []
-        self.traffic = Traffic(plan, self._deletes, self._dies, self.start, self.wrongs.append)
+        self.traffic = Traffic(
+            plan, self._deletes, self._dies, self.start, self.wrongs.append, namespace
+        )
 
     # What a workload does
 
@@ -315,7 +317,7 @@ class World:
     @property
     def course(self) -> Course:
         """How much went through."""
-        return Course(len(self.traffic.writes), self.traffic.events)
+        return Course(len(self.traffic.writes), dict(self.traffic.events))
 
 
 def _nothing(*_: object) -> None:

@@ -15,14 +15,14 @@ from tests.kit.faults.world import twice
 from mediafleet_common.api.names import Label
 
 SLOT = Label.SLOT.value
-COURSES = {"EgressFleet up_and_down": Course(20, 30)}
+COURSES = {"EgressFleet up_and_down": Course(20, {"pods": 30, "egressfleets": 12})}
 FIRST = Plan("EgressFleet up_and_down", Fault.CONFLICT, 3)
 SECOND = Plan("EgressFleet up_and_down", Fault.STALE, 1)
 THIRD = Plan("EgressFleet up_and_down", Fault.SLOW, 9)
 
 
 def end(verdict: Verdict, said: str = "") -> End:
-    return End(verdict, said, Course(21, 30), struck=True, seconds=40.5)
+    return End(verdict, said, Course(21, {"pods": 30}), struck=True, seconds=40.5)
 
 
 def test_a_run_that_was_killed_in_a_line_goes_on_with_all_the_others(tmp_path: Path) -> None:
