@@ -65,6 +65,9 @@ class Times:
     """Between two writes of the status of a fleet that keeps changing."""
     status_first_seconds: float = 5.0
     """Before the first status of a new resource at most, while its pods start."""
+    status_change_seconds: float = 10.0
+    """Before the first status of a changed resource at most, while its pods start or leave: what \
+came of the change is then told in one write."""
     status_load_seconds: float = 5.0
     """Between two writes of a status in which only loads differ."""
     writes: WriteLimits = field(default_factory=WriteLimits)

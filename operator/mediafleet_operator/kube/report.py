@@ -15,7 +15,7 @@ from mediafleet_common.kube import events
 from mediafleet_common.kube.client import Api, Json
 from mediafleet_common.kube.errors import KubeError
 from mediafleet_operator.core.fleet.state import NEVER, FleetState
-from mediafleet_operator.core.status.events import only_starting
+from mediafleet_operator.core.status.events import under_way
 from mediafleet_operator.kube import paths
 from mediafleet_operator.manifests.resource import Resource
 
@@ -58,6 +58,13 @@ def without(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
     return patch
 
 
+def asked(resource: Resource) -> bool:
+    """Whether somebody has changed a resource, and its status does not tell of that yet."""
+    return (
+        resource.status is not None and resource.status.observed_generation != resource.generation
+    )
+
+
 @dataclass(slots=True)
 class StatusWriter:
     """Writes statuses."""
@@ -71,21 +78,27 @@ class StatusWriter:
     first_seconds: float = 0.0
     """Before that first one at most, while all it would say is that pods are still to start: they \
 may be Ready by then, which saves a write."""
+    change_seconds: float = 0.0
+    """The same of a fleet that was changed, while its pods start or leave."""
 
     def due(self, resource: Resource, state: FleetState, status: FleetStatus) -> float | None:
         """In how many seconds a status is to be written; `None`: it says nothing new."""
         old, new = rendered(resource.status), rendered(status)
         if old == new:
             return None
+        now = self.clock.monotonic()
         new_one = resource.status is not None and resource.status.observed_generation is None
         if new_one and state.status_written_at == NEVER:
-            state.status_written_at = self.clock.monotonic()
+            state.status_written_at = now
         changed = significant(old) != significant(new)
-        seconds = self.seconds if changed else self.load_only_seconds
+        at = state.status_written_at + (self.seconds if changed else self.load_only_seconds)
         # An HPA and KEDA read the selector of a fleet that they scale.
-        if new_one and resource.spec.autoscaling is None and only_starting(status):
-            seconds = max(seconds, self.first_seconds)
-        return max(state.status_written_at + seconds - self.clock.monotonic(), 0.0)
+        if asked(resource) and resource.spec.autoscaling is None and under_way(status):
+            if state.asked is None or state.asked[0] != resource.generation:
+                state.asked = (resource.generation, now)
+            seconds = self.first_seconds if new_one else self.change_seconds
+            at = max(at, state.asked[1] + seconds)
+        return max(at - now, 0.0)
 
     async def write(self, resource: Resource, state: FleetState, status: FleetStatus) -> Json:
         """Write a status; the resource as it then is.

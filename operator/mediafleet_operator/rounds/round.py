@@ -28,7 +28,7 @@ from mediafleet_operator.core.status.events import events_to_post, restarts_to_p
 from mediafleet_operator.core.status.status import report
 from mediafleet_operator.kube import digest
 from mediafleet_operator.kube.apply import Applier, Outcome
-from mediafleet_operator.kube.report import EventWriter, StatusWriter
+from mediafleet_operator.kube.report import EventWriter, StatusWriter, asked
 from mediafleet_operator.kube.snapshots import Snapshots
 from mediafleet_operator.manifests.pods.pod import problem
 from mediafleet_operator.manifests.resource import Resource
@@ -266,7 +266,7 @@ class Worker:
         due = self.statuses.due(resource, state, status)
         # What the status newly says has its Event when the status is written, and so only once.
         said = resource.status if due and resource.status else status
-        events = events_to_post(done, f"{key.name}-", resource.status, said)
+        events = events_to_post(done, f"{key.name}-", resource.status, said, asked=asked(resource))
         events += restarts_to_post(observation.pods, state.restarts)
         state.restarts = {pod.uid: pod.restarts for pod in observation.pods}
         if due:

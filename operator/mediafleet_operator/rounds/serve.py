@@ -216,6 +216,7 @@ async def _lead(
                 times.status_load_seconds,
                 times.status_seconds,
                 times.status_first_seconds,
+                times.status_change_seconds,
             ),
             EventWriter(api, identity(), clock),
             prober,

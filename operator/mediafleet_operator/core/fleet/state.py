@@ -77,5 +77,7 @@ class FleetState:
 
     status_written_at: float = NEVER
     """Monotonic; of a new resource when there first was one to write."""
+    asked: tuple[int, float] | None = None
+    """The generation that the status does not tell of yet, and since when, monotonic."""
     events_spent: tuple[float, float] | None = None
     """How many Events of the burst are spent, and as of when, monotonic."""

@@ -31,27 +31,49 @@ _WARNINGS = (
     (Condition.REDIS_NOT_ALLOWED, "True"),
     (Condition.SCALING_ACTIVE, "False"),
 )
+_UNDER_WAY = (
+    (Condition.READY, Reason.WAITING_FOR_PODS),
+    (Condition.PROGRESSING, Reason.ROLLING_OUT),
+    (Condition.DRAINING, Reason.WAITING_FOR_IDLE),
+)
+_BY_CHANGE = (DrainReason.SCALE_DOWN, DrainReason.TEMPLATE)
+_AT_ONCE_SECONDS = 20.0
 
 
 def events_to_post(
-    done: Sequence[Action], prefix: str, before: FleetStatus | None, after: FleetStatus
+    done: Sequence[Action],
+    prefix: str,
+    before: FleetStatus | None,
+    after: FleetStatus,
+    *,
+    asked: bool = False,
 ) -> list[EventToPost]:
-    """The Events of one round. `prefix`: what the names of the fleet's pods begin with.
-
-    The first pods of a new fleet have none: whoever made it asked for them, and its status says
-    how they do.
-    """
-    if before is not None and before.observed_generation is None:
-        done = [each for each in done if not isinstance(each, Create)]
-    return [*_steps(done, prefix), *_warnings(before, after)]
+    """The Events of one round. `prefix`: what the names of the fleet's pods begin with; `asked`:
+    no status tells of the present spec yet, so that what is done is what a change asked for."""
+    news = [each for each in done if _is_news(each, asked=asked)]
+    return [*_steps(news, prefix), *_warnings(before, after)]
 
 
-def only_starting(status: FleetStatus) -> bool:
-    """Whether all that a status says is that pods are still to start."""
+def _is_news(action: Action, *, asked: bool) -> bool:
+    """Pods that come since somebody asked for them, and idle ones that leave at once since the
+    fleet was changed, have no Event: who changed it knows, and the status says how they do."""
+    match action:
+        case Create():
+            return not asked
+        case Drain(pod, reason):
+            return pod.busy_label or reason not in _BY_CHANGE
+        case Delete(pod, Reason.DRAIN_FINISHED):
+            waited = action.waited_seconds
+            return pod.drain_reason not in _BY_CHANGE or waited is None or waited > _AT_ONCE_SECONDS
+    return True
+
+
+def under_way(status: FleetStatus) -> bool:
+    """Whether all that a status says is that pods are still to start, to follow, or to leave."""
     if any((each.type, each.status) in _WARNINGS for each in status.conditions):
         return False
-    ready = {each.reason for each in status.conditions if each.type == Condition.READY}
-    return ready == {Reason.WAITING_FOR_PODS}
+    said = {(each.type, each.reason) for each in status.conditions}
+    return not said.isdisjoint(_UNDER_WAY)
 
 
 def restarts_to_post(pods: Iterable[PodView], known: Mapping[str, int]) -> list[EventToPost]:

@@ -31,17 +31,32 @@ def test_a_changed_count_is_told_with_its_direction_and_why() -> None:
     ]
 
 
-def test_the_first_pods_of_a_new_fleet_are_told_by_its_status_alone_and_what_was_set_is_told() -> (
+def test_pods_that_somebody_asked_for_are_told_by_the_status_alone_and_what_was_set_is_told() -> (
     None
 ):
     done: list[Action] = [SetReplicas(2), *(Create(slot, Reason.SCALED_UP) for slot in (0, 1))]
-    new, known = FleetStatus(), FleetStatus(observed_generation=1)
 
-    def told(before: FleetStatus) -> list[str]:
-        return [each.note for each in events_to_post(done, "rec-", before, FleetStatus())]
+    def told(*, asked: bool) -> list[str]:
+        posted = events_to_post(done, "rec-", FleetStatus(), FleetStatus(), asked=asked)
+        return [each.note for each in posted]
 
-    assert told(new) == ["spec.replicas was absent; set to 2."]
-    assert told(known) == [*told(new), "Created rec-0, rec-1."]
+    assert told(asked=True) == ["spec.replicas was absent; set to 2."]
+    assert told(asked=False) == [*told(asked=True), "Created rec-0, rec-1."]
+
+
+@pytest.mark.parametrize("reason", DrainReason)
+def test_an_idle_pod_that_leaves_at_once_since_the_fleet_was_changed_has_no_event(
+    reason: DrainReason,
+) -> None:
+    by_change = reason in {DrainReason.SCALE_DOWN, DrainReason.TEMPLATE}
+    leaving = draining(0, drain_reason=reason)
+
+    assert bool(notes(Drain(pod(0), reason))) is not by_change
+    assert bool(notes(Delete(leaving, Reason.DRAIN_FINISHED, None, 0, 8.0))) is not by_change
+    # Whoever waits for work is told of, and whatever ends otherwise than it was to.
+    assert notes(Drain(pod(0, busy_label=True), reason))
+    assert notes(Delete(leaving, Reason.DRAIN_FINISHED, None, 0, 60.0))
+    assert notes(Delete(leaving, Reason.DRAIN_TIMED_OUT, None, 1, 8.0))
 
 
 def test_pods_of_one_reason_share_an_event_and_those_of_another_have_their_own() -> None:

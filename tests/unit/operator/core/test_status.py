@@ -338,7 +338,7 @@ def test_events_say_a_whole_step_each() -> None:
     done: list[Action] = [
         Create(3, Reason.SCALED_UP),
         Create(4, Reason.SCALED_UP),
-        Drain(pod(0), DrainReason.TEMPLATE),
+        Drain(pod(0, busy_label=True), DrainReason.TEMPLATE),
         Undrain(draining(5)),
         Delete(draining(1), Reason.DRAIN_FINISHED),
         Delete(draining(2), Reason.DRAIN_TIMED_OUT),

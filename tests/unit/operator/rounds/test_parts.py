@@ -161,6 +161,23 @@ def test_a_first_status_that_says_only_that_pods_start_waits_for_them(
     assert writer.due(known, FleetState("uid"), status) == 0
 
 
+def test_what_comes_of_a_change_is_told_once_its_pods_have_started_or_after_a_while() -> None:
+    now = 100.0
+    writer = StatusWriter(
+        cast("Api", KubeServer()), Clock(monotonic=lambda: now), seconds=1, change_seconds=10
+    )
+    state = FleetState("uid", status_written_at=50.0)
+    changed = resource(EgressFleetStatus(observed_generation=0))
+    starts = said("False", Reason.WAITING_FOR_PODS)
+
+    assert writer.due(changed, state, starts) == 10
+    now = 104.0
+    assert writer.due(changed, state, starts) == 6
+    assert writer.due(changed, state, said("True", Reason.AS_WANTED)) == 0
+    now = 111.0
+    assert writer.due(changed, state, starts) == 0
+
+
 async def test_too_many_events_of_one_fleet_are_dropped() -> None:
     from mediafleet_common.api.events import EventToPost
 
