@@ -18,8 +18,11 @@ U = TypeVar("U")
 
 _log: Final = logging.getLogger(__name__)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-_COLLECT_AFTER: Final = (10_000, 50, 50)
-"""Objects are made by the thousand for a moment only, and are freed without the collector."""
+_COLLECT_AFTER: Final = (10_000, 5, 500)
+"""Objects are made by the thousand for a moment only, and are freed without the collector. But each
+malformed HTTP request leaves a circle (aiohttp: an error that its own traceback holds), with all
+that was read for it: those that outlive the first look are looked at soon again, which costs
+little, as they are few. To look at all there is stays rare."""
 
 _SWITCH_SECONDS: Final = 0.0005
 """Python's own is 5 ms: so long does the loop wait for the interpreter, after each wait for a
