@@ -37,6 +37,7 @@ class Page(StrEnum):
     KEDA = "keda"
     NO_FLEETS = "no-fleets"
     NOT_LOOKED_AT = "not-looked-at"
+    DELETED = "being-deleted"
     CONDITION = "condition"
     INVALID = "invalid-resource"
     VERSION = "version-not-tested"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mediafleet.doctor.files import too_dear
 from mediafleet.doctor.findings import Finding, Level, Page
 from mediafleet.doctor.tested import EGRESS, GO_LIVEPEER
-from mediafleet.tools.status_view import alarming
+from mediafleet.tools.status_view import alarming, being_deleted
 from mediafleet_common.api.ai_worker_pool import AIWorkerPoolSpec
 from mediafleet_common.api.container_resources import NEXT_TO_NO_CPU, declared, requested_cpu
 from mediafleet_common.api.egress.costs import RequestType
@@ -71,6 +71,12 @@ def _all(raw: Raw) -> Iterator[Finding]:
 
 def _status(raw: Raw, who: str) -> Iterator[Finding]:
     status = raw.get("status") or {}
+    going = being_deleted(raw["metadata"])
+    if going is not None:
+        fix = "kubectl get it with -o yaml: metadata.finalizers says who has to let it go"
+        level = Level.PROBLEM if "finalizer" in going else Level.NOTE
+        yield Finding(level, who, going, fix, Page.DELETED)
+        return
     if status.get("observedGeneration") != raw["metadata"].get("generation"):
         what = "the operator has not looked at it as it now is"
         fix = "does the operator run, and serve this namespace?"

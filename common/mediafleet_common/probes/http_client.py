@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -141,7 +142,15 @@ async def _get(
         raise FetchError(Failure.TIMED_OUT, f"no answer in {timeout_seconds:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # ValueError: what aiohttp says of a host name that IDNA refuses, among others.
-        raise FetchError(Failure.UNREACHABLE, str(error) or type(error).__name__) from error
+        raise FetchError(Failure.UNREACHABLE, _words(error)) from error
+
+
+def _words(error: Exception) -> str:
+    """Of a refused connection: aiohttp would repeat the address, and speak of TLS where is none."""
+    inner = error.os_error if type(error) is aiohttp.ClientConnectorError else None
+    if inner is not None and inner.errno is not None:
+        return os.strerror(inner.errno)
+    return str(error) or type(error).__name__
 
 
 async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -255,6 +255,19 @@ def test_a_resource_that_the_models_refuse_names_its_field() -> None:
     assert found.what.startswith("spec.replicas: ")
 
 
+@pytest.mark.parametrize(
+    ("finalizers", "level"), [([], Level.NOTE), (["example.com/hold"], Level.PROBLEM)]
+)
+def test_a_resource_that_is_being_deleted_is_told_so_and_of_no_operator(
+    finalizers: list[str], level: Level
+) -> None:
+    fleet = resource("egress-fleet.yaml")
+    fleet["metadata"] |= {"generation": 2, "finalizers": finalizers, "deletionTimestamp": "x"}
+    (found,) = [each for each in fleets.examine(fleet) if each.page is Page.DELETED]
+    assert (found.level, all(each in found.what for each in finalizers)) == (level, True)
+    assert not [each for each in fleets.examine(fleet) if each.page is Page.NOT_LOOKED_AT]
+
+
 def test_what_conditions_say_is_a_problem_and_the_usual_comings_and_goings_are_not() -> None:
     def condition(kind: str, status: str) -> dict[str, str]:
         return {"type": kind, "status": status, "message": "M.", "reason": "R"}

@@ -205,3 +205,9 @@ async def test_one_that_keeps_the_connection_open_need_not_close_it() -> None:
         found = await poll_pod(f"http://127.0.0.1:{port}/", Source.TRANSCODE, OWN_WORD, 30.0)
         await left.wait()
     assert found == Load(jobs=2, capacity=10)
+
+
+async def test_a_refused_connection_is_told_in_words_that_speak_of_no_tls() -> None:
+    async with client() as session:
+        told = await poll(session, "http://127.0.0.1:1/metrics", Source.EGRESS)
+    assert told == NoLoad(Failure.UNREACHABLE, "Connection refused")

@@ -43,6 +43,8 @@ class Sweeper:
         self._looking: asyncio.Task[None] | None = None
         self.synced_at = asyncio.get_running_loop().time()
         """When (loop time) the ledger was last seen in Redis."""
+        self._complained = ""
+        """Why it is not seen now; the same is logged once, not each second."""
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -87,9 +89,14 @@ class Sweeper:
             await self._tools.store.sync()
         except StoreError as error:
             self._tools.metrics.ledger_errors.labels("sync").inc()
-            _log.warning("%s", error)
+            if self._complained != (why := str(error)):
+                _log.warning("%s", why)
+            self._complained = why
         else:
             self.synced_at = asyncio.get_running_loop().time()
+            if self._complained:
+                _log.info("the ledger in Redis answers again")
+            self._complained = ""
         self._tools.queue.drop_overdue(self._tools.clock.unix())
 
     async def ask_pods(self) -> None:
