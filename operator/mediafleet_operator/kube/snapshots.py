@@ -77,7 +77,8 @@ class Snapshots:
         if resource.uid in self._deleted_fleets:
             return False
         known = self.fleets.get(resource.key)
-        if known and known.uid == resource.uid and not _newer(resource, known):
+        # One of the same name that was deleted before has the lower version, too.
+        if known and not _newer(resource, known):
             return False
         self.fleets[resource.key] = with_redis(resource, self.redises)
         return True
@@ -148,7 +149,7 @@ class Snapshots:
             return False
         of_pool = self.services.setdefault(service.key, {})
         known = of_pool.get(service.slot)
-        if known and known.uid == service.uid and not _newer(service, known):
+        if known and not _newer(service, known):
             return False
         of_pool[service.slot] = service
         return True

@@ -61,7 +61,13 @@ class CommunityRounds:
                 self._changed(news.raw, deleted=news.deleted)
             case Listed():
                 uids = {str(raw["metadata"]["uid"]) for raw in news.raws}
-                for key in [key for key, each in self._found.items() if each.uid not in uids]:
+                gone = [
+                    key
+                    for key, each in self._found.items()
+                    # A list from before it was made does not take it away.
+                    if each.uid not in uids and int(each.resource_version) <= news.version
+                ]
+                for key in gone:
                     self._forget(key)
                 for raw in news.raws:
                     self._changed(raw, deleted=False)
@@ -151,8 +157,11 @@ class CommunityRounds:
     def _changed(self, raw: Json, *, deleted: bool) -> None:
         meta = raw["metadata"]
         key = FleetKey(Kind.COMMUNITY_METRICS, meta["namespace"], meta["name"])
+        known = self._found.get(key)
         if deleted:
-            self._forget(key)
+            # Late word of one that was deleted before says nothing of its successor.
+            if known and known.uid == meta["uid"]:
+                self._forget(key)
             return
         try:
             read = sharing_of(raw)
@@ -160,8 +169,7 @@ class CommunityRounds:
             _log.error("%s is left as it is: %s", key, error)
             self.metrics.failed(LABEL, "unreadable")
             return
-        known = self._found.get(key)
-        if known and known.uid == read.uid and _older(read, known):
+        if known and _older(read, known):
             return
         self._found[key] = read
         if known is None or (known.uid, known.generation) != (read.uid, read.generation):

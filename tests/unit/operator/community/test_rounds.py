@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, cast
 
 import pytest
@@ -209,11 +210,27 @@ async def test_a_deleted_resource_is_not_made_again_and_its_successor_is_another
     story = Story()
     story.says = SHARING
     await story.round()
-    story.rounds.take(Listed(paths.COMMUNITY, 1, []))
+    story.rounds.take(Listed(paths.COMMUNITY, 10**9, []))
     story.server.remove(PATH)
     before = len(story.server.writes)
     await story.round()
     assert story.server.writes[before:] == []
+
+
+async def test_late_word_of_a_predecessor_says_nothing_of_the_one_that_is_there() -> None:
+    story = Story()
+    await story.round()
+    first = copy.deepcopy(story.server.objects[PATH])
+    story.server.remove(PATH)
+    second = copy.deepcopy(
+        story.server.put(PATH, {**first, "metadata": {"name": "share", "namespace": "media"}})
+    )
+    uid = second["metadata"]["uid"]
+    for raw, deleted in ((first, True), (second, False), (first, False), (first, True)):
+        story.rounds.take(Changed(paths.COMMUNITY, raw, deleted=deleted))
+    story.rounds.take(Listed(paths.COMMUNITY, int(first["metadata"]["resourceVersion"]), [first]))
+
+    assert story.rounds._found[KEY].uid == uid
 
 
 async def test_a_resource_of_another_version_stops_no_other(

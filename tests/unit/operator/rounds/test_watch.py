@@ -143,6 +143,22 @@ async def test_a_list_from_before_a_creation_does_not_take_the_object_away() -> 
     assert len(one.snapshots.pods[KEY]) == 1
 
 
+async def test_a_watch_that_goes_back_does_not_bring_a_predecessor_of_the_same_name_back() -> None:
+    server, one = KubeServer(), listener()
+    first = copy.deepcopy(fleet(server))
+    on_fleet(one, first)
+    server.remove(FLEET)
+    on_fleet(one, first, deleted=True)
+    second = copy.deepcopy(fleet(server))
+    on_fleet(one, second)
+    take_lists(one, server)
+
+    on_fleet(one, first)
+    assert one.snapshots.fleets[KEY].uid == second["metadata"]["uid"]
+    on_fleet(one, first, deleted=True)
+    assert one.snapshots.fleets[KEY].uid == second["metadata"]["uid"]
+
+
 async def test_readiness_says_why_there_is_no_first_list() -> None:
     one = listener()
     one.take(Away("HTTP 404: not found", "gone"))
