@@ -4,7 +4,7 @@
 KEDA, its metrics adapter, the API server and the HPA controller are the real ones; the fleets have
 no pods, so that two cores carry them. How long GetMetrics takes is what KEDA itself measures
 (`keda_scaler_metrics_latency_seconds`, a gauge for each ScaledObject); how often it asks is what
-the desks count. Cores are told as used+waited for, all threads together. A push is timed from
+the desks count. Cores are those of the node, without KEDA, as used+waited for. A push is timed from
 sending a StartEgress, which a desk holds, to the change of `spec.replicas` that KEDA makes of it.
 """
 
@@ -67,7 +67,7 @@ class Figures:
     """Answers that were none, of those."""
     pushes: Sequence[float]
     cores: dict[str, Share]
-    """Cores that each part used and waited for while KEDA asked."""
+    """Cores that each part of the node used and waited for while KEDA asked."""
 
 
 def name(number: int) -> str:
@@ -195,7 +195,7 @@ def table(figures: Figures) -> Table:
     rows.caption = (
         f"Calls a second: {calls} (one poll of each in {POLL_SECONDS:g} s is {due:.1f}); "
         f"{figures.refused:.0f} refused. KEDA listened to all after {figures.listening:.0f} s. "
-        f"Cores used+waited for while it asked: {cores}. "
+        f"Cores of the node, used+waited for, while it asked: {cores}. "
         f"{load()}"
     )
     return rows

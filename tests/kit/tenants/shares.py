@@ -24,7 +24,6 @@ _NAMED: Final = {
     "mediafleet advertise": "advertiser",
     "redis-server": "Redis",
     "standins": "workers",
-    "keda": "KEDA",
     "tests.kit.tenants": ATTACKER,
     "floods": ATTACKER,
     "while True": ATTACKER,
