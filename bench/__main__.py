@@ -16,6 +16,7 @@ BENCHES: Final = {
     "egress_queue": "what full fleets cost: refusals, waiting for a pod, rooms that share",
     "egress_throughput": "StartEgress a second through two desks, and how much a desk adds",
     "egress_cpu": "CPU of a StartEgress over two desks, and of the one that is not granted it",
+    "egress_floor": "the same beside processes that pass as many messages on and do nothing else",
     "egress_bursts": "51 StartEgress at once on 10 pods, 1,000 on 50: how soon, how even",
     "egress_running": "whether a StartEgress costs more CPU the more jobs run already",
     "egress_rules": "what the pure rules of a StartEgress cost, by the size of the fleet",

@@ -20,7 +20,7 @@ from typing import Final
 
 import redis.asyncio as redis
 import uvloop
-from bench.egress_latency import CPUS, cpu_seconds, load, measure, start_desk
+from bench.egress_latency import CPUS, START_SECONDS, cpu_seconds, load, measure, start_desk
 from bench.egress_throughput import at_rate, calls
 from rich.console import Console
 from rich.table import Table
@@ -101,7 +101,7 @@ async def pods(url: str, count: int) -> None:
 async def fleet(processes: Processes, url: str, count: int) -> AsyncIterator[int]:
     """Pods in a process of their own; its id."""
     member = await processes.python(f"pods-{count}", "bench.egress_cpu", "pods", url, str(count))
-    await processes.says(member, "pods ready", 120)
+    await processes.says(member, "pods ready", START_SECONDS)
     yield member.process.pid
     await processes.dismiss(member)
 

@@ -26,6 +26,7 @@ MAX_BYTES: Final = 1 << 20
 _TYPE_URL: Final = "type.googleapis.com/internal."
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _BYTES: Final = [bytes((number,)) for number in range(0x80)]
+_ID_TAG: Final = 0x0A
 _NO_COMPRESSION: Final = 0
 _GZIP: Final = 1
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
@@ -105,6 +106,16 @@ def decode(data: bytes, kind: type[EnvelopeT], max_bytes: int = MAX_BYTES) -> En
     if not envelope.request_id:
         raise BadMessageError(BadMessage.INCOMPLETE, "no request id")
     return envelope
+
+
+def request_id_of(data: bytes) -> str | None:
+    """The id of a request, of which nothing else is read; `None`: it has to be read to be known."""
+    value = _plain(data, Request)
+    # As peers write it: field 1 comes first, and its length is one byte.
+    if value is None or len(value) < 2 or value[0] != _ID_TAG or not 0 < value[1] < 0x80:
+        return None
+    found = value[2 : 2 + value[1]]
+    return found.decode(errors="replace") if len(found) == value[1] else None
 
 
 def _plain(data: bytes, kind: type[Envelope]) -> bytes | None:

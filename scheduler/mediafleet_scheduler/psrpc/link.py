@@ -23,6 +23,8 @@ Rest = Callable[[int], float]
 """For how many seconds nothing is read after so many replies that came together."""
 
 _UNAWAITED_SECONDS: Final = 0.02
+_TICK_MS: Final = 20
+_CONFIRMING_SECONDS: Final = 0.25
 _GATHER_FROM: Final = 4
 _GATHER_SECONDS_EACH: Final = 0.001
 _MOST_GATHER_SECONDS: Final = 0.004
@@ -38,10 +40,23 @@ def rest_unawaited(_: int) -> float:
     return _UNAWAITED_SECONDS
 
 
+def rest_confirming(_: int) -> float:
+    """They say that Redis has taken what was published, which matters when a connection is lost:
+    then what was not confirmed is published once more."""
+    return _CONFIRMING_SECONDS
+
+
 def rest_when_busy(replies: int) -> float:
     """Where many come together more are on their way, and to wake up for each of them costs more
     than what it brings. One start alone brings fewer at a time, and is never kept waiting."""
     return min(_MOST_GATHER_SECONDS, _GATHER_SECONDS_EACH * max(0, replies - _GATHER_FROM))
+
+
+def to_tick(seconds: float, now: float) -> float:
+    """The part of a long rest that ends with a tick, which is the same for all connections: they
+    are looked at by one wake-up. `now` is the event loop's time."""
+    rest_ms = round(1000 * seconds)
+    return seconds if rest_ms < _TICK_MS else (rest_ms - round(1000 * now) % _TICK_MS) / 1000
 
 
 class Link(asyncio.Protocol):
@@ -63,6 +78,7 @@ class Link(asyncio.Protocol):
         self._on_writable = on_writable
         self._rest = rest
         self._held = False
+        self._resting: asyncio.TimerHandle | None = None
         self._parser = Parser(text=text)
         self._transport: asyncio.Transport | None = None
         self._connection: AbstractConnection | None = None
@@ -111,6 +127,14 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             (self._transport.pause_reading if held else self._transport.resume_reading)()
 
+    def read_on(self) -> None:
+        """Rest no more."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        if self._transport is not None and not self._held:
+            self._transport.resume_reading()
+
     async def close(self, error: Exception | None = None) -> None:
         """End it."""
         self._end(error)
@@ -129,7 +153,7 @@ class Link(asyncio.Protocol):
         seconds = self._rest(len(replies))
         if seconds > 0 and self._transport is not None:
             self._transport.pause_reading()
-            self._loop.call_later(seconds, self._read_on)
+            self._resting = self._loop.call_later(to_tick(seconds, self._loop.time()), self.read_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side is gone."""
@@ -143,10 +167,6 @@ class Link(asyncio.Protocol):
         """Redis has caught up."""
         self.writable = True
         self._on_writable()
-
-    def _read_on(self) -> None:
-        if self._transport is not None and not self._held:
-            self._transport.resume_reading()
 
     def _end(self, error: Exception | None) -> None:
         transport, self._transport = self._transport, None

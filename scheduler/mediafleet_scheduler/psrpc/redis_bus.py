@@ -24,6 +24,7 @@ from mediafleet_scheduler.psrpc.link import (
     Link,
     OnReply,
     Rest,
+    rest_confirming,
     rest_unawaited,
     rest_when_busy,
 )
@@ -79,6 +80,7 @@ class RedisBus:
         self._outbox = Outbox(on_trouble, clock, self._times)
         self._listening: Link | None = None
         self._hears_late = hears_late
+        self._late = hears_late
         self._take = pace(self._heard, self._hold)
         self._held = False
         self._heard_at = 0.0
@@ -88,14 +90,13 @@ class RedisBus:
     async def __aenter__(self) -> Self:
         first = await self._open(lambda _: None, rest_unawaited)
         await first.close()
-        rest = rest_unawaited if self._hears_late else rest_when_busy
         work = {
-            "listening": self._forever("listening", self._take, self._listen_on, rest),
+            "listening": self._forever("listening", self._take, self._listen_on, self._rest),
             "watching": self._watch(),
         }
         if not self._hears_late:
             work["publishing"] = self._forever(
-                "publishing", self._outbox.confirmed, self._publish_on, rest_unawaited
+                "publishing", self._outbox.confirmed, self._publish_on, rest_confirming
             )
         self._tasks = [asyncio.create_task(w, name=f"redis {n}") for n, w in work.items()]
         return self
@@ -116,6 +117,13 @@ class RedisBus:
     def connected(self) -> bool:
         """Whether the listening connection stands."""
         return self._listening is not None
+
+    def hear_late(self, late: bool) -> None:
+        """Whether nobody waits for what is heard from now on, as with `hears_late`."""
+        woken = self._late and not late
+        self._late = late
+        if woken and self._listening is not None:
+            self._listening.read_on()
 
     def publish(self, channel: str, data: bytes) -> None:
         """Send, or keep it for a moment while Redis is away; dropped and counted in the end."""
@@ -199,6 +207,9 @@ class RedisBus:
             link.hold(True)
         if link is not None and (channels := tuple(self._receivers.channels)):
             link.write(command("SUBSCRIBE", *channels))
+
+    def _rest(self, replies: int) -> float:
+        return (rest_unawaited if self._late else rest_when_busy)(replies)
 
     def _hold(self, held: bool) -> None:
         self._held = held

@@ -21,6 +21,7 @@ from mediafleet_scheduler.psrpc.envelope import (
     Response,
     decode,
     encode,
+    request_id_of,
 )
 from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError, Code, PsrpcError
 
@@ -40,6 +41,27 @@ REQUEST = Request("REQ_1", "CLI_1", 1, 2, b"payload", metadata={"k": "v"})
 )
 def test_what_is_encoded_decodes_to_the_same(envelope: Envelope) -> None:
     assert decode(encode(envelope), type(envelope)) == envelope  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("length", [1, 12, 127])
+@pytest.mark.parametrize("size", [0, 100, 300_000])
+def test_the_id_of_a_request_is_told_without_reading_it(length: int, size: int) -> None:
+    request = REQUEST._replace(request_id="R" * length, payload=bytes(size))
+    assert request_id_of(encode(request)) == request.request_id
+
+
+def test_the_id_of_a_request_that_is_written_otherwise_is_not_told() -> None:
+    value = pb.Msg.FromString(encode(REQUEST)).value
+    turned = pb.Msg(value=value).SerializeToString()
+    turned += pb.Msg(type_url=PREFIX + "Request").SerializeToString()
+    without = pb.Msg(
+        type_url=PREFIX + "Request", value=pb.Request(client_id="C").SerializeToString()
+    )
+    cut = pb.Msg(type_url=PREFIX + "Request", value=bytes((0x0A, 9, 65)))
+    others = (without.SerializeToString(), cut.SerializeToString(), encode(Grant("R", "S")))
+    long = encode(REQUEST._replace(request_id="R" * 128))
+    for each in (turned, *others, long, b"", b"noise"):
+        assert request_id_of(each) is None
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 128, 16_383, 16_384, 300_000])

@@ -28,6 +28,7 @@ from mediafleet_scheduler.egress.peers.forwarding import START_EGRESS
 from mediafleet_scheduler.egress.places.pods import label
 from mediafleet_scheduler.psrpc import envelope
 from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError, Code, PsrpcError
+from mediafleet_scheduler.psrpc.identifiers import is_of_family
 from mediafleet_scheduler.psrpc.server import Method, Server
 
 _GLADLY: Final = 1.0
@@ -48,7 +49,7 @@ class Desk:
         self._server = server
         self._tools = tools
         self._heard = heard
-        """Called for every request that is heard, also where another desk is granted it."""
+        """Called for every request that another desk is granted."""
         self._tasks: dict[str, asyncio.Task[bytes]] = {}
         self._running: dict[str, StartAttempt] = {}
         """Those of them that run."""
@@ -62,7 +63,7 @@ class Desk:
             START_EGRESS,
             self._answer,
             affinity=self._affinity,
-            on_grant=self._tools.foreign_bidders.take,
+            on_grant=self._take_grant,
         )
 
     async def close(self) -> None:
@@ -83,14 +84,18 @@ class Desk:
         task = self._tasks.get(egress_id)
         return task is not None and not task.done()
 
+    def _take_grant(self, grant: envelope.Grant) -> None:
+        self._tools.foreign_bidders.take(grant)
+        server = self._server
+        if grant.server_id != server.server_id and is_of_family(grant.server_id, server.family):
+            self._heard()
+
     def _affinity(self, message: envelope.Request) -> float | None:
         request = _read(message)
         self._parsed[message.request_id] = request
         if len(self._parsed) > _KEPT_PARSED:
             self._parsed.popitem(last=False)
         fleets = self._tools.pods.accepting(request.kind, request.room)
-        if fleets:
-            self._heard()
         return _GLADLY if fleets and not self._leaves_to_others(request, fleets) else None
 
     def _leaves_to_others(self, request: Request, fleets: list[Fleet]) -> bool:

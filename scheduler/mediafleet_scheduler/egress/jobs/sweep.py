@@ -21,6 +21,7 @@ from mediafleet_scheduler.egress.ledger.records import Record
 from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 from mediafleet_scheduler.egress.peers.active_list import ActiveList, list_active
 from mediafleet_scheduler.psrpc.errors import Code, PsrpcError
+from mediafleet_scheduler.psrpc.link import to_tick
 
 _log: Final = logging.getLogger(__name__)
 _GIVEN_UP: Final = PsrpcError(
@@ -61,10 +62,11 @@ class Sweeper:
                 await self.ask_pods()
 
     def heard(self) -> None:
-        """A request came to all desks: soon see what became of it, whichever took it."""
+        """Another desk was granted a request: soon see what became of it."""
         if self._due is None:
             loop = asyncio.get_running_loop()
-            self._due = loop.call_later(self._tools.settings.heard_look_seconds, self._look)
+            pause = to_tick(self._tools.settings.heard_look_seconds, loop.time())
+            self._due = loop.call_later(pause, self._look)
 
     def _look(self) -> None:
         self._looking = asyncio.create_task(self._look_once(), name="look")

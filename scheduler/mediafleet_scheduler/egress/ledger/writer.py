@@ -12,10 +12,11 @@ from mediafleet_scheduler.egress.base.metrics import EgressMetrics
 from mediafleet_scheduler.egress.base.settings import LedgerTimes
 from mediafleet_scheduler.egress.ledger.script_calls import StoreError
 from mediafleet_scheduler.egress.ledger.store import Note, Store
+from mediafleet_scheduler.psrpc.link import to_tick
 
 _MAX_QUEUED: Final = 20_000
 _BATCH: Final = 64
-_GATHER_SECONDS: Final = 0.025
+_GATHER_SECONDS: Final = 0.04
 """Notes of some moments are one write. What a crash loses here the next desk learns from pods."""
 _FIRST_PAUSE_SECONDS: Final = 0.1
 
@@ -47,9 +48,10 @@ class LedgerWriter:
 
     async def run(self) -> None:
         """Write until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._wanted.wait()
-            await asyncio.sleep(_GATHER_SECONDS)
+            await asyncio.sleep(to_tick(_GATHER_SECONDS, loop.time()))
             notes = [self._notes.popleft() for _ in range(min(len(self._notes), _BATCH))]
             await self._write(notes)
             if not self._notes:

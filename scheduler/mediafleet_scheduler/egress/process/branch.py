@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -36,7 +37,7 @@ from mediafleet_scheduler.egress.places.placement import Placer
 from mediafleet_scheduler.egress.places.pods import Pods, label
 from mediafleet_scheduler.egress.places.quarantine import Quarantine
 from mediafleet_scheduler.egress.places.queue import Queue
-from mediafleet_scheduler.psrpc.bus import Bus
+from mediafleet_scheduler.psrpc.bus import Bus, ignore
 from mediafleet_scheduler.psrpc.client import Client, log_bad_message
 from mediafleet_scheduler.psrpc.errors import BadMessage, BadMessageError
 from mediafleet_scheduler.psrpc.server import Server
@@ -63,10 +64,14 @@ class EgressService:
         post: PostEvent = post_nothing,
         clock: Clock = SYSTEM,
         news: Bus | None = None,
+        on_standby: Callable[[bool], None] = ignore,
     ) -> None:
-        """`news`: where to hear what nobody waits for; the same bus when there is no other."""
+        """`news`: where to hear what nobody waits for; the same bus when there is no other.
+        `on_standby`: told whether another desk takes all requests now, so that nobody waits for
+        what is heard on `bus` either."""
         self._bus = bus
         self._news = news or bus
+        self._on_standby = on_standby
         self._directory = directory
         self._post = post
         self.clock: Final = clock
@@ -189,6 +194,7 @@ class EgressService:
             on_bad_message=self._bad_message,
             clock=self.clock,
             family=FAMILY,
+            on_standby=self._on_standby,
         )
         desk = Desk(server, tools, lambda: self.sweeper.heard())
         self.confirmer = Confirmer(

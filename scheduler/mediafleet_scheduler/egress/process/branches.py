@@ -229,6 +229,7 @@ class Branches:
                 self._post,
                 self.clock,
                 news,
+                bus.hear_late,
             )
             await stack.enter_async_context(service)
             branch.bus, branch.service, branch.trouble = bus, service, None
