@@ -15,7 +15,7 @@ from coincurve import PrivateKey, PublicKey
 from Crypto.Hash import keccak
 
 ADDRESS_BYTES: Final = 20
-_SIGNATURE_BYTES: Final = 65
+SIGNATURE_BYTES: Final = 65
 _RECOVERY: Final = 27
 """What Ethereum adds to the recovery id, 0 or 1."""
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -69,7 +69,7 @@ def signed(address: bytes, signature: bytes) -> bool:
 
 def recovered(digest: bytes, signature: bytes) -> bytes | None:
     """The address whose key made a signature over 32 bytes; `None`: it is no signature."""
-    if len(signature) != _SIGNATURE_BYTES:
+    if len(signature) != SIGNATURE_BYTES:
         return None
     recovery = signature[64] - _RECOVERY
     if recovery not in (0, 1) or int.from_bytes(signature[32:64], "big") > _HALF_ORDER:

@@ -22,7 +22,7 @@ NOT_ALLOWED: Final = (
     "this gateway is not on the list of advertise.gateways, or its signature is not its own"
 )
 
-_signed = lru_cache(maxsize=4096)(eth.signed)
+_remembered = lru_cache(maxsize=4096)(eth.signed)
 """A gateway's signature is the same each time."""
 _asked = lru_cache(maxsize=256)(asked)
 """Gateways ask for a few things, each of them often."""
@@ -39,6 +39,14 @@ class GatewayRequest:
 
 
 _NOBODY: Final = GatewayRequest(b"")
+
+
+def _signed(address: bytes, signature: bytes) -> bool:
+    """Whether a signature is that of an address. What is of another length is none, and may be as
+    long as a message: that is not remembered."""
+    if len(address) != _ADDRESS_BYTES or len(signature) != eth.SIGNATURE_BYTES:
+        return False
+    return _remembered(address, signature)
 
 
 class Gateways:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from prometheus_client import CollectorRegistry
 
 from mediafleet_common.api.pool.advertise import Advertise
@@ -70,6 +72,20 @@ def test_what_is_remembered_of_strangers_is_bounded() -> None:
     for number in range(module._REMEMBERED + 5):
         scene.ask(number.to_bytes(20, "big"))
     assert scene.counted == module._REMEMBERED
+
+
+def test_nothing_is_remembered_of_signatures_that_are_none() -> None:
+    scene = Scene(ADDRESS)
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            forged = number.to_bytes(50_000, "big")
+            assert scene.ask(ADDRESS, forged) is None
+            request = OrchestratorRequest(address=forged, sig=forged)
+            assert scene.gateways.verified(request.SerializeToString()) is None
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_gateway_is_verified_by_its_signature_and_not_by_what_it_says() -> None:
