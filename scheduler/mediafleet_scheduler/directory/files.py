@@ -101,7 +101,8 @@ class FileDirectory(Publisher[ViewT], Generic[ModelT, ViewT]):
         """Whether the content changed and is not being written now."""
         stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if stat.st_size > _MAX_BYTES:
-            raise BrokenFileError(f"{stat.st_size} bytes, more than {_MAX_BYTES}")
+            # Without its size: while it grows, that would be another complaint at each look.
+            raise BrokenFileError(f"it has more than {_MAX_BYTES} bytes")
         if stamp != self._seen:
             replaced = self._seen is not None and self._seen[1] != stat.st_ino
             self._seen = stamp
@@ -154,7 +155,11 @@ def parse(content: bytes, model: type[ModelT]) -> ModelT:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BrokenFileError(f"not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
-        raise BrokenFileError(f"it must have the fields {', '.join(model.model_fields)}")
+        needed = [name for name, each in model.model_fields.items() if each.is_required()]
+        fields = needed or list(model.model_fields)
+        raise BrokenFileError(
+            f"it is {'empty' if data is None else 'no mapping'}; write {': …, '.join(fields)}: …"
+        )
     try:
         return model.model_validate(data)
     except ValidationError as error:

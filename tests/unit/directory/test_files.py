@@ -110,11 +110,23 @@ def test_a_file_that_is_replaced_all_the_time_is_read_all_the_same(
     assert [len(view.nodes) for view in follower.views] == [1, 2, 1, 2]
 
 
+def test_a_file_that_grows_beyond_the_limit_is_told_once(
+    follower: Follower, caplog: pytest.LogCaptureFixture
+) -> None:
+    for size in range(1, 4):
+        with follower.path.open("wb") as file:
+            file.truncate(16 * 1024 * 1024 + size)
+        follower.poll(1)
+    assert [each.getMessage() for each in caplog.records if "more than" in each.getMessage()] == [
+        f"{follower.path}: it has more than 16777216 bytes; waiting for it"
+    ]
+
+
 BROKEN = {
     "not yaml": (b"nodes: [", "not YAML"),
     "not utf-8": (b"nodes: \xff\xfe", "not YAML"),
-    "empty": (b"", "must have the fields"),
-    "a list": (b"- 1", "must have the fields"),
+    "empty": (b"", "it is empty; write "),
+    "a list": (b"- 1", "it is no mapping; write "),
     "a field that is missing": (b"nodes: [{name: a}]", "nodes.0.url: Field required"),
     "a field that is not known": (b"nodes: []\nnodez: []", "nodez: Extra inputs"),
     "a wrong type": (b"nodes: 7", "nodes: Input should be a valid list"),
