@@ -108,7 +108,7 @@ class Echo:
 
     async def run(self, port: int) -> None:
         """Until this process is ended."""
-        self._publishing = await Connection.open(port, ignore, 0.25)
+        self._publishing = await Connection.open(port, ignore, 0.02)
         self._ledger = await Connection.open(port, self._written)
         news = await Connection.open(port, ignore, 0.02)
         news.send("SUBSCRIBE", "update")

@@ -24,7 +24,6 @@ Rest = Callable[[int], float]
 
 _UNAWAITED_SECONDS: Final = 0.02
 _TICK_MS: Final = 20
-_CONFIRMING_SECONDS: Final = 0.25
 _GATHER_FROM: Final = 4
 _GATHER_SECONDS_EACH: Final = 0.001
 _MOST_GATHER_SECONDS: Final = 0.004
@@ -38,12 +37,6 @@ def no_rest(_: int) -> float:
 def rest_unawaited(_: int) -> float:
     """Nobody waits for the replies: to wake up for each costs more than it does."""
     return _UNAWAITED_SECONDS
-
-
-def rest_confirming(_: int) -> float:
-    """They say that Redis has taken what was published, which matters when a connection is lost:
-    then what was not confirmed is published once more."""
-    return _CONFIRMING_SECONDS
 
 
 def rest_when_busy(replies: int) -> float:

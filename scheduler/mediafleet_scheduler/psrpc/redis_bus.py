@@ -24,7 +24,6 @@ from mediafleet_scheduler.psrpc.link import (
     Link,
     OnReply,
     Rest,
-    rest_confirming,
     rest_unawaited,
     rest_when_busy,
 )
@@ -96,7 +95,7 @@ class RedisBus:
         }
         if not self._hears_late:
             work["publishing"] = self._forever(
-                "publishing", self._outbox.confirmed, self._publish_on, rest_confirming
+                "publishing", self._outbox.confirmed, self._publish_on, rest_unawaited
             )
         self._tasks = [asyncio.create_task(w, name=f"redis {n}") for n, w in work.items()]
         return self

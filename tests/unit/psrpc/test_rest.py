@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from mediafleet_scheduler.psrpc.link import (
     no_rest,
-    rest_confirming,
     rest_unawaited,
     rest_when_busy,
     to_tick,
@@ -29,7 +28,6 @@ def test_the_more_came_together_the_longer_others_are_gathered_up_to_a_bound() -
 def test_replies_that_nobody_waits_for_are_read_seldom_and_awaited_ones_at_once() -> None:
     assert no_rest(100) == 0.0
     assert rest_unawaited(1) == 0.02
-    assert rest_confirming(1) == 0.25
 
 
 @given(now_ms=st.integers(0, 10**9), rest_ms=st.integers(20, 300))
