@@ -104,7 +104,8 @@ def certificates(found: Sequence[Raw] | Unread, now: float) -> Iterator[Finding]
         try:
             ends = x509.load_pem_x509_certificate(_pem(each)).not_valid_after_utc
         except ValueError as error:
-            what, fix = f"cannot be read: {error}", "helm upgrade makes a new one"
+            what = f"cannot be read: {error}"
+            fix = "delete the Secret; then helm upgrade makes a new one"
             yield Finding(Level.PROBLEM, who, what, fix, Page.CERTIFICATE)
             continue
         days = (ends - datetime.fromtimestamp(now, UTC)).total_seconds() / 86400

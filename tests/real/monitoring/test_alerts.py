@@ -18,6 +18,7 @@ WELL: Final = {
     f"mediafleet_jobs_lost_total{{{FLEET}}}": "0x60",
     f'mediafleet_rejections_total{{{FLEET},reason="no_room"}}': "7x60",
     "mediafleet_redis_failures_total": "3x60",
+    'mediafleet_ledger_errors_total{operation="claim"}': "0x25 1x60",
     'mediafleet_nodes_list_size{pool="media/p"}': "1x60",
     f'mediafleet_autoscaling_active{{{FLEET},kind="egress"}}': "1x60",
     'mediafleet_drains_total{kind="egress",result="timed_out"}': "0x60",
@@ -90,6 +91,8 @@ def test_each_alert_fires_on_its_trouble_alone_and_none_where_all_is_well(tmp_pa
     cases += [case(n, {**WELL, series: values}, n) for n, (series, values) in TROUBLES.items()]
     without = {name: told for name, told in WELL.items() if name != "mediafleet_leader"}
     cases.append(case("no operator is left", without, "MediafleetNoLeader"))
+    refused = {**WELL, 'mediafleet_ledger_errors_total{operation="sync"}': "0x20 1+60x60"}
+    cases.append(case("Redis refuses a desk that it had served", refused, "MediafleetRedisAway"))
     file = tmp_path / "cases.yaml"
     file.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "tests": cases}))
     promtool("test", "rules", str(file))
