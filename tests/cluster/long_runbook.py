@@ -9,15 +9,15 @@ What is not here, and where it is held:
 use, and the engine's answer is timed | test_operator_fleet.py, test_kills_without_api.py, proofs |
 | ModeIgnored, CostsDiffer, EngineConflict with a desk | other images | test_mode_unsupported.py, \
 test_break_glass.py |
-| addresses, sources, heads and nodes left out | they need gateways | test_addresses.py, \
-test_advertiser.py, tests/real/advertise |
+| addresses, sources (SourceDropped), heads and nodes left out | they need gateways | \
+test_addresses.py, test_advertiser.py, tests/real/advertise |
 | ScalerNotReady, DemandUnknown, finding keda of an APIService | they need KEDA | tests/keda |
 | CommunityMetrics | they need recipients | test_community.py, long_community_senders.py |
 | RedisNotDeclared, RedisOfOthers | they need an administrator's Redis | test_chart.py, \
 tests/unit/operator |
 | CliExposed, WorkUncounted, NodeEnded | a real go-livepeer's | tests/unit/operator |
-| alerts of jobs, Redis, tasks | they need callers | tests/real/monitoring/test_alerts.py |
-| most findings of doctor | facts of clusters, Redis, files | tests/unit/cli/test_doctor.py |
+| alerts of jobs and tasks | they need callers | tests/real/monitoring/test_alerts.py |
+| other findings of doctor | facts of clusters, Redis, files | tests/unit/cli/test_doctor.py |
 """
 
 from __future__ import annotations
@@ -342,9 +342,17 @@ def findings(product: Product, *options: str) -> list[Json]:
     return found
 
 
+CLI: Final = "exec redis -- redis-cli"
+LOCK: Final = f"{CLI} CONFIG SET requirepass other"
+"""Redis no longer takes who comes without a password."""
+UNLOCK: Final = f"{CLI} -a other CONFIG SET requirepass ''"
 AWAY: Final = "patch efleet watched --type=merge -p "
 RULES: Final = REPOSITORY / "charts/mediafleet/monitoring/alerts.yaml"
 ALERTS: Final = {
+    "MediafleetRedisAway": (
+        [LOCK, f"{CLI} -a other CLIENT KILL SKIPME yes"],
+        [UNLOCK],
+    ),
     "MediafleetNoLeader": (
         ["scale deployment/mediafleet-operator --replicas=0"],
         ["scale deployment/mediafleet-operator --replicas=1"],
@@ -485,6 +493,38 @@ FAULTS: Final = (
     ),
     Fault("service-without-pods", [f"{DESK}=0"], [f"{DESK}=1"]),
     Fault("missing-rights", ["delete rolebinding mediafleet-egress"], [HELM]),
+    Fault(
+        "deployment-not-ready",
+        ["create quota full --hard=pods=0", f"{DESK}=2"],
+        ["delete quota full", f"{DESK}=1"],
+    ),
+    Fault("different-images", ["set image deployment/mediafleet-operator *=other:1"], [HELM]),
+    Fault(
+        "certificate",
+        ['patch secret mediafleet-scaler --type=merge -p {"data":{"tls.crt":"bm9uZQ=="}}'],
+        ["delete secret mediafleet-scaler", HELM],
+    ),
+    Fault(
+        "cost-above-cpus",
+        [FLEET + '{"spec":{"placement":{"cpu":16,"cpuCost":{"roomComposite":17}}}}'],
+        [FLEET + '{"spec":{"placement":{"cpuCost":{"roomComposite":4}}}}'],
+    ),
+    Fault("redis-away", [LOCK], [UNLOCK], redis=True),
+    Fault(
+        "redis-rights",
+        [f"{CLI} ACL SETUSER default -evalsha -eval"],
+        [f"{CLI} ACL SETUSER default +@all"],
+        redis=True,
+    ),
+    Fault(
+        "redis-server",
+        [
+            f"{CLI} CONFIG SET maxmemory 1gb",
+            f"{CLI} CONFIG SET maxmemory-policy allkeys-lru",
+        ],
+        [f"{CLI} CONFIG SET maxmemory-policy noeviction"],
+        redis=True,
+    ),
 )
 
 
