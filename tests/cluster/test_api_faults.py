@@ -102,7 +102,7 @@ async def test_whatever_goes_wrong_once_no_busy_pod_goes_and_all_is_done_in_the_
     struck = [kept.ends[str(plan)].struck for plan in plans]
     print(f"{len(plans)} plans; {sum(struck)} faults came")
     # Writes are fewer now and then: what the last one was in one run may not be in another.
-    assert sum(struck) >= 0.9 * len(plans)
+    assert sum(struck) >= 0.8 * len(plans)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS[:MISTAKES], ids=str)
