@@ -16,6 +16,8 @@ from mediafleet_scheduler.psrpc.redis_bus import RedisBus
 from mediafleet_testbed.real_servers import redis_server
 
 PLACEMENTS = 20
+EACH = 8
+"""Publishes, where one desk bids."""
 PATIENT = replace(UPSTREAM_START_EGRESS, affinity_timeout_seconds=20.0)
 """A busy machine may need longer for a bid than livekit-server waits."""
 
@@ -37,11 +39,12 @@ async def published(stage: Scene) -> int:
 
 
 @pytest.mark.parametrize("pods", [2, 10, 50])
-@pytest.mark.parametrize(("desks", "publishes"), [(1, 8), (2, 9)])
+@pytest.mark.parametrize("desks", [1, 2])
 async def test_a_placement_is_as_many_publishes_whatever_the_size_of_the_fleet(
-    stage: Scene, pods: int, desks: int, publishes: int
+    stage: Scene, pods: int, desks: int
 ) -> None:
-    """Request, bid, grant and answer, to the desk and on to the pod; a second desk bids too."""
+    """Request, bid, grant and answer, to the desk and on to the pod. A second desk bids too at
+    first, and later where the first one is slow."""
     of_pods: list[bytes] = []
     for method in ("CreateEgress", "UpdateEgress"):
         await stage.bus.subscribe(channels.request("IOInfo", method), of_pods.append)
@@ -60,4 +63,4 @@ async def test_a_placement_is_as_many_publishes_whatever_the_size_of_the_fleet(
         theirs = 2 * PLACEMENTS
         await eventually(lambda: len(of_pods) - told_before == theirs)
         count = await published(stage) - before - theirs
-    assert count == publishes * PLACEMENTS
+    assert EACH * PLACEMENTS <= count <= (EACH + desks - 1) * PLACEMENTS
