@@ -14,6 +14,8 @@ from mediafleet_scheduler.psrpc.envelope import Bid, Grant, Request, decode, enc
 from mediafleet_scheduler.psrpc.server import (
     LATER_SECONDS,
     MAX_LEFT_BYTES,
+    RUSH,
+    RUSH_SECONDS,
     LaterBids,
     Method,
     Server,
@@ -191,6 +193,39 @@ async def test_a_grant_that_was_not_read_in_time_is_read_before_the_bid() -> Non
     assert later.leave(encode(Request("REQ_a", "CLI_1", 1, 2, b"")))
     await asyncio.sleep(2 * LATER_SECONDS)
     assert (bid, later.stands_by) == ([], True)
+
+
+async def test_in_a_rush_all_bid_at_once_and_stand_by_again_after_it() -> None:
+    later = LaterBids("SRV_kin_b", lambda: None, lambda data: None)
+
+    async def left(each_second: float) -> tuple[list[bool], bool]:
+        """Of as many requests as make a rush, each granted another server: whether each was left,
+        and whether this one stands by after them."""
+        found = []
+        for n in range(RUSH):
+            found.append(later.leave(encode(Request(f"REQ_{n}", "CLI_1", 1, 2, b""))))
+            later.granted(Grant(f"REQ_{n}", "SRV_kin_a"), of_family=True)
+            await asyncio.sleep(1 / each_second)
+        return found, later.stands_by
+
+    later.granted(Grant("REQ_before", "SRV_kin_a"), of_family=True)
+    a_second = RUSH / RUSH_SECONDS
+    calm = ([True] * RUSH, True)
+    assert await left(0.8 * a_second) == calm
+    await asyncio.sleep(RUSH_SECONDS)
+    assert await left(2 * a_second) == ([True] * (RUSH - 1) + [False], False)
+    assert await left(2 * a_second) == ([False] * RUSH, False)
+    await asyncio.sleep(2 * RUSH_SECONDS)
+    assert await left(0.8 * a_second) == calm
+
+
+async def test_a_rush_is_one_whoever_is_granted_the_requests() -> None:
+    later = LaterBids("SRV_kin_b", lambda: None, lambda data: None)
+    for n in range(RUSH):
+        later.granted(Grant("REQ_before", f"SRV_kin_{'ab'[n % 2]}"), of_family=True)
+        later.leave(encode(Request(f"REQ_{n}", "CLI_1", 1, 2, b"")))
+    later.granted(Grant("REQ_before", "SRV_kin_a"), of_family=True)
+    assert not later.leave(encode(Request("REQ_next", "CLI_1", 1, 2, b"")))
 
 
 async def test_what_is_no_request_as_peers_write_it_is_looked_at_at_once() -> None:
