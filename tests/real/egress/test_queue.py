@@ -282,11 +282,12 @@ async def test_nothing_that_waits_is_started_twice_on_a_bad_bus_while_desks_come
     chance = random.Random(seed)
     faults = Faults(lose=0.05, duplicate=0.05, delay=0.3, max_delay_seconds=0.05)
     over = asyncio.Event()
-    names = tuple(f"pod-{n}" for n in range(24))
+    names = tuple(f"pod-{n}" for n in range(32))
     async with scene(FaultyBus(MemoryBus(), faults, seed), commands) as stage:
         for name in names:
-            # Jobs outlive a retry: that a lost one ran at all is livekit-server's to know.
-            await stage.standin(name, 4.0, start_seconds=0.01, job_seconds=1.0)
+            # Jobs outlive a retry, and a desk that takes over from another: that a lost one ran at
+            # all is livekit-server's to know.
+            await stage.standin(name, 4.0, start_seconds=0.01, job_seconds=2.0)
         made = replace(fleet(*names, cpus=4.0), queue=QueueRule(0.5, 1000))
         stage.directory.publish(EgressView((made,)))
 
@@ -305,7 +306,7 @@ async def test_nothing_that_waits_is_started_twice_on_a_bad_bus_while_desks_come
             await others
             await waits(desk, 0)
     assert len(stage.started) == len(set(stage.started)), "an id was started twice"
-    assert len(stage.started) >= failures.count(None) >= 30
+    assert len(stage.started) >= failures.count(None) >= 24
 
 
 async def test_a_retry_that_joins_a_wait_waits_to_its_own_end(stage: Scene) -> None:
